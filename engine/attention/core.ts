@@ -1,0 +1,93 @@
+/**
+ * The inputs of one attention core and the rule that turns dot products into probabilities.
+ * This is the border between the cut model (engine/model), the mechanisms (engine/attention) and the measures.
+ */
+
+/** Which keys a query may see. Query i stands at position i + (keys - queries). */
+export interface MaskRule {
+  causal: boolean;
+  /** Keys further before / after the query's position than this are hidden; null = no window. */
+  window: { before: number; after: number } | null;
+}
+
+/** Added to the scaled (and capped) score. Position of a query as in MaskRule; offset = key - position. */
+export type BiasRule =
+  | {
+      kind: 'alibi';
+      /** [heads]; bias = slope * offset (a per-row constant does not matter) */ slopes: Float32Array;
+    }
+  | {
+      kind: 'relative';
+      /** [heads, size]; entry t is offset first + t; offsets beyond the ends take the end's value. */
+      table: Float32Array;
+      size: number;
+      first: number;
+    }
+  /** Computed by the model's own graph, quadratic: [heads or 1, queries, keys]. May hold -Infinity. */
+  | { kind: 'opaque'; heads: number; data: Float32Array };
+
+export interface ScoreRule {
+  /** [heads], multiplies the dot product. */
+  scale: Float32Array;
+  /** c in c * tanh(score / c), applied after the scale; null = none. */
+  softCap: number | null;
+  mask: MaskRule;
+  bias: BiasRule | null;
+}
+
+/** One text (batch of one). Key/value head of head h: floor(h * kvHeads / heads). */
+export interface CoreInput {
+  heads: number;
+  kvHeads: number;
+  queries: number;
+  keys: number;
+  dim: number;
+  valueDim: number;
+  /** [heads, queries, dim] */
+  q: Float32Array;
+  /** [kvHeads, keys, dim] */
+  k: Float32Array;
+  /** [kvHeads, keys, valueDim] */
+  v: Float32Array;
+  rule: ScoreRule;
+}
+
+export function kvHead(input: CoreInput, head: number): number {
+  return Math.floor((head * input.kvHeads) / input.heads);
+}
+
+/** First and one-past-last key that the mask lets query i see. */
+export function visibleKeys(input: CoreInput, query: number): { from: number; to: number } {
+  const { causal, window } = input.rule.mask;
+  const position = query + input.keys - input.queries;
+  let from = 0;
+  let to = causal ? Math.min(position + 1, input.keys) : input.keys;
+  if (window) {
+    from = Math.max(0, position - window.before);
+    to = Math.min(to, position + window.after + 1);
+  }
+  return { from, to: Math.max(from, to) };
+}
+
+/** Bias of one pair. */
+export function biasAt(input: CoreInput, head: number, query: number, key: number): number {
+  const { bias } = input.rule;
+  if (!bias) return 0;
+  if (bias.kind === 'opaque') {
+    return bias.data[((bias.heads === 1 ? 0 : head) * input.queries + query) * input.keys + key]!;
+  }
+  const offset = key - (query + input.keys - input.queries);
+  if (bias.kind === 'alibi') return bias.slopes[head]! * offset;
+  const t = Math.max(0, Math.min(bias.size - 1, offset - bias.first));
+  return bias.table[head * bias.size + t]!;
+}
+
+/** Dense cost: the pairs that the mask lets through, per head. */
+export function densePairs(input: CoreInput): number {
+  let pairs = 0;
+  for (let i = 0; i < input.queries; i++) {
+    const { from, to } = visibleKeys(input, i);
+    pairs += to - from;
+  }
+  return pairs;
+}

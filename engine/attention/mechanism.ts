@@ -1,0 +1,55 @@
+import type { MechanismInfo, MechanismParams } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+import type { Runtime } from '../runtime/runtime';
+import type { Tensor } from '../runtime/tensor';
+import type { CoreInput } from './core';
+
+/** What a mechanism may use beside its inputs. */
+export interface AttendContext {
+  runtime: Runtime;
+  cancellation: Cancellation;
+  /** Tensors given by the caller (`attend`), or made by `prepare` from this text. */
+  own: Record<string, Tensor>;
+}
+
+/** One query's effective attention: ascending keys and their weights (all others are 0). */
+export interface SparseRow {
+  keys: Int32Array;
+  weights: Float64Array;
+}
+
+/** One core run under a mechanism. */
+export interface Attended {
+  /** [heads, queries, valueDim]; rows without any key are 0. */
+  output: Float32Array;
+  /**
+   * [heads, queries]: log of the dense mass kept, up to the dense log-sum-exp: log of the sum of (mask weight x exp(score))
+   * over the distinct kept pairs, -Infinity = uncovered. Recall of a query = exp(lse - dense lse).
+   * null when the mechanism keeps no set of pairs (kernel and low-rank approximations).
+   */
+  lse: Float32Array | null;
+  /** [heads]: distinct pairs kept after masking. */
+  pairs: Float64Array;
+  /** The effective attention of one query, computed on demand in float64; costs the query's pairs only. */
+  row(head: number, query: number): SparseRow;
+  /** Integer and float tensors named in the contract (`buckets`, `query_members`, `span`, ...). */
+  extra: Record<string, Tensor>;
+}
+
+/**
+ * One way of attending. One file each; `registry.ts` lists them, and command line, settings, palette,
+ * tables and docs are derived from `info`.
+ */
+export interface Mechanism {
+  readonly info: MechanismInfo;
+  /** Says in one sentence why this input cannot be served, or null. */
+  refuses?(input: CoreInput, params: MechanismParams): string | null;
+  /** Makes the mechanism's own tensors from the text where the caller gave none: fitted spans, centroids, seeded rotations. */
+  prepare?(
+    input: CoreInput,
+    params: MechanismParams,
+    context: AttendContext,
+  ): Promise<Record<string, Tensor>>;
+  /** Sub-quadratic where the paper is: scores in ONNX Runtime graphs, index work in typed arrays. */
+  attend(input: CoreInput, params: MechanismParams, context: AttendContext): Promise<Attended>;
+}

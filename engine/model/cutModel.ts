@@ -1,0 +1,32 @@
+import type { CoreInfo, ModelInfo } from '../protocol';
+import type { CoreInput } from '../attention/core';
+import type { Cancellation } from '../runtime/cancellation';
+import type { Tensor } from '../runtime/tensor';
+
+/** Runs one core: returns the context, [heads, queries, valueDim]. */
+export type Attend = (core: CoreInfo, input: CoreInput) => Promise<Float32Array>;
+
+/** What came out after the last core. Rows are read in blocks: all logits at once can be larger than the model. */
+export interface ModelOutput {
+  kind: 'logits' | 'hidden';
+  rows: number;
+  width: number;
+  /** [to - from, width] */
+  read(from: number, to: number): Promise<Float32Array>;
+}
+
+export interface RunOptions {
+  cancellation: Cancellation;
+  /** Called when a segment starts, with the share of segments done. */
+  onSegment?: (fraction: number) => void;
+}
+
+/** A model cut at its attention cores, proved against the uncut model. */
+export interface CutModel {
+  readonly info: ModelInfo;
+  /** Runs a text through the segments with `attend` in each core's place. */
+  run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
+  /** The uncut model's own output for the same tokens (proofs, tests, bench). */
+  runUncut(ids: Int32Array): Promise<Tensor>;
+  dispose(): Promise<void>;
+}

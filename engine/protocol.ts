@@ -1,0 +1,474 @@
+/**
+ * Everything the extension and the webview know of the engine: requests, replies, notifications.
+ *
+ * The engine is a child process. Messages go over Node's IPC channel with `serialization: 'advanced'`,
+ * so typed arrays travel as they are. The webview speaks the same requests; the extension passes them on.
+ *
+ * Units: distances and spans in tokens, entropy and loss in nats, mass and recall as shares of 1,
+ * text positions in UTF-16 code units of the analysed text, times in milliseconds.
+ */
+
+// ---------------------------------------------------------------- models and devices
+
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+export type DeviceChoice = 'auto' | DeviceName;
+
+/** The device that really runs, and why the wished-for one does not, if so. */
+export interface DeviceReport {
+  device: DeviceName;
+  requested: DeviceChoice;
+  /** One sentence per provider that was tried and not taken. */
+  notes: string[];
+}
+
+export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder';
+export type CoreKind = 'self' | 'encoder' | 'decoder' | 'cross';
+
+export interface CoreInfo {
+  /** Position in execution order. */
+  core: number;
+  kind: CoreKind;
+  /** Layer within its stack, from 0. */
+  layer: number;
+  heads: number;
+  kvHeads: number;
+  dim: number;
+  /** In words: "causal", "causal, window 128", "full, relative bias". */
+  mask: string;
+  causal: boolean;
+}
+
+/** Proof that the cut model is the model: largest differences to the uncut model in ONNX Runtime. */
+export interface Verification {
+  /** Own cores against the uncut model, absolute, over all outputs and lengths tried. */
+  maxAbsDiff: number;
+  /** The same divided by the largest absolute output. */
+  maxRelDiff: number;
+  /** Cores run by ONNX Runtime at the same optimisation level gave the same bits. */
+  bitEqual: boolean;
+  /** What it was compared with, and at which lengths. */
+  reference: string;
+}
+
+export interface ModelInfo {
+  name: string;
+  /** What the user gave: "bundled", a path, a hub id. */
+  ref: string;
+  kind: ModelKind;
+  layers: number;
+  /** Heads per core (the largest, if they differ). */
+  heads: number;
+  causal: boolean;
+  parameters: number;
+  /** Longest text in tokens, or null when the model sets no limit. */
+  context: number | null;
+  vocabulary: number | null;
+  /** False for base models: then there is no loss. */
+  languageModelHead: boolean;
+  cores: CoreInfo[];
+  verified: Verification;
+}
+
+// ---------------------------------------------------------------- mechanisms
+
+/** One parameter of a mechanism; forms, settings and help are made from it. */
+export interface ParameterInfo {
+  name: string;
+  type: 'integer' | 'number' | 'boolean' | 'string';
+  default: number | boolean | string | null;
+  /** How the default follows from the text when `default` is null, e.g. "square root of the tokens". */
+  defaultRule?: string;
+  minimum?: number;
+  maximum?: number;
+  choices?: string[];
+  description: string;
+}
+
+export interface MechanismInfo {
+  name: string;
+  title: string;
+  /** One sentence. */
+  summary: string;
+  /** Authors, title, year, section. */
+  paper: string;
+  parameters: ParameterInfo[];
+  /** The view that explains it best. */
+  view: 'spans' | 'buckets' | 'map';
+  /** False when the choice of pairs looks at the whole text, future included. */
+  causalSelection: boolean;
+}
+
+export type MechanismParams = Record<string, number | boolean | string>;
+
+export interface MechanismChoice {
+  name: string;
+  params: MechanismParams;
+}
+
+/** One head under one mechanism. Local: same Q, K, V as the dense model. */
+export interface HeadComparison {
+  core: number;
+  head: number;
+  /** Dense mass kept, mean over queries; null where the mechanism keeps no set of pairs. */
+  recall: number | null;
+  /** Fifth percentile over queries. */
+  recallP5: number | null;
+  /** Relative Frobenius error of the head's output. */
+  outputError: number;
+  pairs: number;
+  densePairs: number;
+  /** Queries left without any key. */
+  uncovered: number;
+  /** Fitted or given span in tokens, where the mechanism has one. */
+  span?: number;
+}
+
+export interface MechanismResult {
+  name: string;
+  params: MechanismParams;
+  scope: 'local' | 'propagated';
+  recall: number | null;
+  /** 1 - pairs / densePairs. */
+  sparsity: number;
+  outputError: number;
+  /** Change of the mean loss when the model runs on with it; null unless propagated. */
+  deltaLoss: number | null;
+  /** Per token (N-1), only when propagated on a model with a language-model head. */
+  deltaLossPerToken?: Float32Array;
+  pairs: number;
+  densePairs: number;
+  milliseconds: number;
+  heads: HeadComparison[];
+  /** Labels the user must see, e.g. "selection looks at the whole text". */
+  notes: string[];
+}
+
+// ---------------------------------------------------------------- text and measures
+
+/** Tokens of the analysed text. `start`/`end` are UTF-16 offsets into it; special tokens have start = end. */
+export interface TokenTable {
+  ids: Int32Array;
+  start: Int32Array;
+  end: Int32Array;
+  /** The token as the vocabulary has it, made readable (no byte-level markers). */
+  text: string[];
+  special: Uint8Array;
+  /** Tokens the text has; larger than `ids.length` when it was cut to the limit. */
+  total: number;
+}
+
+export type Role =
+  | 'self'
+  | 'previous'
+  | 'next'
+  | 'first'
+  | 'separator'
+  | 'punctuation'
+  | 'duplicate'
+  | 'induction'
+  | 'local'
+  | 'broad';
+
+export interface RoleScore {
+  role: Role;
+  /** The mass (0..1) that earned the role. */
+  score: number;
+}
+
+export interface Quantiles {
+  p5: number;
+  p25: number;
+  p50: number;
+  p75: number;
+  p95: number;
+}
+
+/** All measures of one head over one text; values are means over queries. */
+export interface HeadProfile {
+  core: number;
+  head: number;
+  entropy: number;
+  /** Mean of entropy / log(visible keys), 0 = one key, 1 = uniform. */
+  relativeEntropy: number;
+  meanDistance: number;
+  span90: number;
+  span95: number;
+  span99: number;
+  span90Quantiles: Quantiles;
+  span95Quantiles: Quantiles;
+  span99Quantiles: Quantiles;
+  /** Mean mass on these targets, whatever the role. */
+  to: {
+    self: number;
+    previous: number;
+    next: number;
+    first: number;
+    separator: number;
+    punctuation: number;
+  };
+  roles: RoleScore[];
+  /** Mass by relative distance |i-j|, log-spaced bins: bin b holds distances edges[b] .. edges[b+1]-1. */
+  distance: { edges: Int32Array; mass: Float32Array };
+  thumbnail: Thumbnail;
+}
+
+/** A small picture of the head's map: mean mass per cell relative to its row, rows = queries. */
+export interface Thumbnail {
+  size: number;
+  /** size*size, 0..255 = square root of (mass in the cell / mass in its heaviest cell). */
+  pixels: Uint8Array;
+}
+
+export interface CoreResult {
+  info: CoreInfo;
+  heads: HeadProfile[];
+}
+
+// ---------------------------------------------------------------- analysis
+
+export interface AnalyzeParams {
+  /** Chosen by the caller; names the analysis in all later requests. A second start with the same id replaces it. */
+  id: string;
+  model: string;
+  text: string;
+  device: DeviceChoice;
+  /** Cut the text after so many tokens; null = the model's context. */
+  maxTokens: number | null;
+  mechanisms: MechanismChoice[];
+  propagate: boolean;
+}
+
+export interface AnalysisSummary {
+  id: string;
+  model: ModelInfo;
+  device: DeviceReport;
+  tokens: TokenTable;
+  cores: CoreResult[];
+  /** Loss of predicting token i+1 from the tokens up to i, [N-1]; null without a language-model head or causality. */
+  loss: { mean: number; perToken: Float32Array } | null;
+  mechanisms: MechanismResult[];
+  timings: Record<string, number>;
+  peakRssMiB: number;
+  /** Sentences the user must see: text was cut, device fell back, ... */
+  notes: string[];
+}
+
+export interface AnalysisProgress {
+  id: string;
+  phase: 'model' | 'tokens' | 'dense' | 'mechanism' | 'propagate';
+  /** 0..1 over the whole analysis. */
+  fraction: number;
+  message: string;
+}
+
+// ---------------------------------------------------------------- details on demand
+
+/** All requests below need a finished analysis, or at least its finished cores. */
+export interface HeadRef {
+  id: string;
+  core: number;
+  head: number;
+}
+
+/** A rectangle of one head's map, reduced by 2^level in both directions. */
+export interface TileParams extends HeadRef {
+  level: number;
+  /** Tile coordinates in units of TILE_SIZE cells at that level. */
+  row: number;
+  column: number;
+  reduce: 'max' | 'mean';
+  /** Adds `kept`. */
+  mechanism?: MechanismChoice;
+}
+
+export const TILE_SIZE = 128;
+
+export interface Tile {
+  rows: number;
+  columns: number;
+  /** rows*columns, mass. */
+  mass: Float32Array;
+  /** Share of the cell's mass that the mechanism keeps, 0..1. */
+  kept?: Float32Array;
+}
+
+/** One query's distribution over keys, or what one key receives from every query. */
+export interface RowParams extends HeadRef {
+  token: number;
+  direction: 'from' | 'to';
+}
+
+export interface Link {
+  token: number;
+  mass: number;
+}
+
+export interface TokenParams {
+  id: string;
+  core: number | null;
+  /** null = mean over the heads of the core, or over all heads when core is null too. */
+  head: number | null;
+  token: number;
+  top: number;
+  /** Mechanisms already computed in the analysis are used when empty. */
+  mechanisms: MechanismChoice[];
+}
+
+/** What a hover shows. */
+export interface TokenAttention {
+  token: number;
+  entropy: number;
+  looksAt: Link[];
+  lookedAtBy: Link[];
+  loss: number | null;
+  kept: {
+    mechanism: MechanismChoice;
+    /** Share of this token's mass that is kept. */
+    mass: number;
+    /** The heaviest key that is dropped. */
+    costliestLost: Link | null;
+    deltaLoss: number | null;
+  }[];
+}
+
+export interface MechanismParamsRequest {
+  id: string;
+  mechanism: MechanismChoice;
+  scope: 'local' | 'propagated';
+}
+
+export interface SpanFitParams {
+  id: string;
+  /** Fit so that each head keeps this share of its mass ... */
+  massTarget?: number;
+  /** ... or so that all heads together spend this share of the dense pairs. */
+  budget?: number;
+  ramp: number;
+}
+
+export interface SpanFit {
+  ramp: number;
+  heads: {
+    core: number;
+    head: number;
+    /** z of the soft mask, in tokens. */
+    span: number;
+    recall: number;
+    pairs: number;
+    densePairs: number;
+  }[];
+}
+
+/** For one head: the heaviest keys outside the mask, in words of tokens. */
+export interface OutsideSpanParams extends HeadRef {
+  span: number;
+  ramp: number;
+}
+
+export interface OutsideSpan {
+  /** Mean mass outside. */
+  mass: number;
+  heaviest: { query: number; key: number; distance: number; mass: number }[];
+}
+
+export interface BucketParams extends HeadRef {
+  /** `lsh` or `routing` (or any mechanism whose view is "buckets"). */
+  mechanism: MechanismChoice;
+}
+
+export interface Buckets {
+  /** LSH rounds, or 1 for routing. */
+  rounds: number;
+  count: number;
+  /** [rounds][N]: bucket of each query token, -1 = none. For routing: its best cluster among those that hold it. */
+  queryBucket: Int32Array[];
+  keyBucket: Int32Array[];
+  /** [rounds][count] */
+  sizes: Int32Array[];
+  /** How many buckets hold each token as a query (routing may hold it in several or none). */
+  multiplicity: Int32Array;
+  uncovered: number;
+  recall: number;
+  /** Mass that would be kept by chance with the same sizes. */
+  chanceRecall: number;
+  /** Heaviest pairs that no round caught. */
+  missed: { query: number; key: number; mass: number }[];
+  /** Joint 2-D projection (principal components) of unit-length queries and keys, [N*2] each. */
+  projection: { queries: Float32Array; keys: Float32Array; centers: Float32Array; explained: number };
+}
+
+/** The map with queries and keys permuted so that buckets are contiguous, reduced to size x size. */
+export interface BucketMapParams extends BucketParams {
+  round: number;
+  size: number;
+}
+
+export interface BucketMap {
+  rows: number;
+  columns: number;
+  mass: Float32Array;
+  kept: Float32Array;
+  /** First row / column of each bucket in cells, ascending. */
+  rowStarts: Float32Array;
+  columnStarts: Float32Array;
+}
+
+export interface HubModel {
+  ref: string;
+  label: string;
+  detail: string;
+  source: 'bundled' | 'workspace' | 'recent' | 'hub';
+}
+
+// ---------------------------------------------------------------- the method map
+
+export interface InitializeParams {
+  device: DeviceChoice;
+  memoryLimitMiB: number;
+}
+
+export interface InitializeResult {
+  version: string;
+  mechanisms: MechanismInfo[];
+}
+
+/** Every request: its parameters and its reply. */
+export interface EngineRequests {
+  initialize: { params: InitializeParams; result: InitializeResult };
+  'models/list': { params: { folders: string[] }; result: HubModel[] };
+  'models/load': { params: { ref: string; device: DeviceChoice }; result: ModelInfo };
+  'analysis/start': { params: AnalyzeParams; result: AnalysisSummary };
+  'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };
+  'analysis/tile': { params: TileParams; result: Tile };
+  'analysis/row': { params: RowParams; result: Float32Array };
+  'analysis/token': { params: TokenParams; result: TokenAttention };
+  'analysis/spans': { params: SpanFitParams; result: SpanFit };
+  'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
+  'analysis/buckets': { params: BucketParams; result: Buckets };
+  'analysis/bucketMap': { params: BucketMapParams; result: BucketMap };
+  'analysis/dispose': { params: { id: string }; result: null };
+  shutdown: { params: Record<string, never>; result: null };
+}
+
+/** Everything the engine says unasked. */
+export interface EngineNotifications {
+  'analysis/progress': AnalysisProgress;
+  /** Sent once, before the first core: what the summary will say of model, device and tokens. */
+  'analysis/began': { id: string; model: ModelInfo; device: DeviceReport; tokens: TokenTable };
+  'analysis/core': { id: string; result: CoreResult };
+  'analysis/mechanismDone': { id: string; result: MechanismResult };
+  log: { level: 'info' | 'warn' | 'error'; message: string };
+}
+
+export type EngineMethod = keyof EngineRequests;
+export type EngineParams<M extends EngineMethod> = EngineRequests[M]['params'];
+export type EngineResult<M extends EngineMethod> = EngineRequests[M]['result'];
+
+/** JSON-RPC error codes beyond the standard ones. `message` is always one clear sentence for the user. */
+export const ErrorCode = {
+  /** The input (model, text, tensors) is refused, with the reason. */
+  refused: 1,
+  /** No analysis of that id, or the core is not finished. */
+  unknownAnalysis: 2,
+  cancelled: -32800,
+} as const;

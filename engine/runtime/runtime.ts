@@ -1,0 +1,31 @@
+import type { DeviceReport } from '../protocol';
+import type { GraphBuilder } from './graphBuilder';
+import type { Tensor } from './tensor';
+
+export type OptimizationLevel = 'disabled' | 'basic' | 'all';
+
+export interface SessionOptions {
+  optimization?: OptimizationLevel;
+  /** Folder against which external data of the model is resolved; nothing outside it is read. */
+  externalDataFolder?: string;
+  /** Force the CPU even when the runtime's device is a GPU (proofs need one reference). */
+  cpu?: boolean;
+}
+
+/** A loaded graph. Feeds and results by name; results are in CPU memory. */
+export interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Record<string, Tensor>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  release(): Promise<void>;
+}
+
+/** ONNX Runtime on one device. `engine/runtime/ort.ts` is the only file that imports onnxruntime-node. */
+export interface Runtime {
+  readonly report: DeviceReport;
+  /** Loads a serialised ONNX model (or skeleton). Throws Error with ONNX Runtime's message. */
+  load(model: Uint8Array, options?: SessionOptions): Promise<Session>;
+  /** The session of a graph we generate; built once per key, least recently used are released. */
+  graph(key: string, build: (graph: GraphBuilder) => void): Promise<Session>;
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,28 @@
+/** A tensor as the engine passes it around: row-major data with its dimensions. */
+export type Tensor =
+  | { type: 'float32'; data: Float32Array; dims: readonly number[] }
+  | { type: 'int64'; data: BigInt64Array; dims: readonly number[] }
+  | { type: 'int32'; data: Int32Array; dims: readonly number[] }
+  | { type: 'bool'; data: Uint8Array; dims: readonly number[] }
+  | { type: 'float16'; data: Uint16Array; dims: readonly number[] }
+  | { type: 'uint8'; data: Uint8Array; dims: readonly number[] }
+  | { type: 'int8'; data: Int8Array; dims: readonly number[] }
+  | { type: 'float64'; data: Float64Array; dims: readonly number[] };
+
+export function float32(data: Float32Array, dims: readonly number[]): Tensor {
+  return { type: 'float32', data, dims };
+}
+
+export function int32(data: Int32Array, dims: readonly number[]): Tensor {
+  return { type: 'int32', data, dims };
+}
+
+export function int64(data: ArrayLike<number>, dims: readonly number[]): Tensor {
+  return { type: 'int64', data: BigInt64Array.from(data, BigInt), dims };
+}
+
+/** The data of a float32 tensor, or an error naming what was found. */
+export function floats(tensor: Tensor): Float32Array {
+  if (tensor.type !== 'float32') throw new Error(`expected float32, found ${tensor.type}`);
+  return tensor.data;
+}
