@@ -16,6 +16,8 @@ export interface AttendContext {
 export interface SparseRow {
   keys: Int32Array;
   weights: Float64Array;
+  /** Share of each key's dense mass that is kept, 0..1; absent = all of it (soft masks fill it in). */
+  mask?: Float64Array;
 }
 
 /** One core run under a mechanism. */
