@@ -1,0 +1,117 @@
+import { availableParallelism } from 'node:os';
+import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { DeviceChoice, DeviceName, DeviceReport } from '../protocol';
+import { chooseDevice } from './device';
+import { GraphBuilder } from './graphBuilder';
+import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
+import { SessionCache } from './sessionCache';
+import type { Tensor } from './tensor';
+
+env.logLevel = 'error'; // warnings would go to stderr, where only our own errors belong
+
+/** The only file that imports onnxruntime-node. Opens the wished-for device, or the best one for `auto`. */
+export async function createRuntime(choice: DeviceChoice): Promise<Runtime> {
+  const report = await chooseDevice(choice, listSupportedBackends() as { name: string }[]);
+  return new OrtRuntime(report);
+}
+
+class OrtRuntime implements Runtime {
+  private readonly sessions = new SessionCache<Session>(96);
+
+  constructor(readonly report: DeviceReport) {}
+
+  async load(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+    const device = options.cpu ? 'cpu' : this.report.device;
+    return new OrtSession(await InferenceSession.create(model, sessionOptions(device, options)));
+  }
+
+  async graph(key: string, build: (graph: GraphBuilder) => void): Promise<Session> {
+    return this.sessions.get(key, async () => {
+      const graph = new GraphBuilder();
+      build(graph);
+      return this.load(graph.encode());
+    });
+  }
+
+  async dispose(): Promise<void> {
+    await this.sessions.clear();
+  }
+}
+
+class OrtSession implements Session {
+  constructor(private readonly session: InferenceSession) {}
+
+  get inputNames(): readonly string[] {
+    return this.session.inputNames;
+  }
+
+  get outputNames(): readonly string[] {
+    return this.session.outputNames;
+  }
+
+  async run(feeds: Record<string, Tensor>, outputs?: readonly string[]): Promise<Record<string, Tensor>> {
+    const inputs = Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, toOrt(t)]));
+    const results = await this.session.run(inputs, outputs ?? this.session.outputNames);
+    return Object.fromEntries(Object.entries(results).map(([name, t]) => [name, fromOrt(name, t)]));
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+const levels: Record<OptimizationLevel, 'disabled' | 'basic' | 'all'> = {
+  disabled: 'disabled',
+  basic: 'basic',
+  all: 'all',
+};
+
+function sessionOptions(device: DeviceName, options: SessionOptions): InferenceSession.SessionOptions {
+  return {
+    executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+    graphOptimizationLevel: levels[options.optimization ?? 'all'],
+    intraOpNumThreads: availableParallelism(),
+    interOpNumThreads: 1,
+    // An arena would keep its peak for the life of the session; peaks matter more here than allocation time.
+    enableCpuMemArena: false,
+    enableMemPattern: false,
+    logSeverityLevel: 4, // load errors come as exceptions; do not print them a second time
+    extra: {
+      session: {
+        // Many sessions take turns: the threads of one must not spin while the next one runs.
+        intra_op: { allow_spinning: '0' },
+        ...(options.externalDataFolder === undefined
+          ? {}
+          : { model_external_initializers_file_folder_path: options.externalDataFolder }),
+      },
+    },
+  };
+}
+
+function toOrt(tensor: Tensor): OrtTensor {
+  return new OrtTensor(tensor.type, tensor.data as never, tensor.dims);
+}
+
+const arrays: Record<
+  Tensor['type'],
+  new (buffer: ArrayBufferLike, offset: number, length: number) => Tensor['data']
+> = {
+  float32: Float32Array,
+  int64: BigInt64Array,
+  int32: Int32Array,
+  bool: Uint8Array,
+  float16: Uint16Array,
+  uint8: Uint8Array,
+  int8: Int8Array,
+  float64: Float64Array,
+};
+
+function fromOrt(name: string, value: OrtTensor): Tensor {
+  const type = value.type as Tensor['type'];
+  const Array = arrays[type];
+  if (Array === undefined)
+    throw new Error(`result "${name}" has the type ${value.type}, which is not supported`);
+  // The same bytes under the engine's own array type (newer Node versions hand out Float16Array).
+  const view = value.data as Float32Array;
+  return { type, data: new Array(view.buffer, view.byteOffset, view.length), dims: value.dims } as Tensor;
+}
