@@ -1,0 +1,80 @@
+/**
+ * Output files that are either whole or not there: everything is written to a temporary file beside the target,
+ * which takes the target's name only when complete.
+ */
+import { constants } from 'node:fs';
+import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { UsageError } from '../errors';
+
+/** An open output file. Call `commit` when everything is written, `abort` otherwise. */
+export interface OutputFile {
+  readonly handle: FileHandle;
+  commit(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** Fails early, before minutes of work, when `path` cannot be written. */
+export async function checkOutputPath(path: string): Promise<void> {
+  const existing = await stat(path).catch(() => null);
+  if (existing?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a folder.`);
+  const folder = dirname(resolve(path));
+  const parent = await stat(folder).catch(() => null);
+  if (!parent?.isDirectory())
+    throw new UsageError(`Cannot write ${path}: the folder ${folder} does not exist.`);
+  // A device (say /dev/stdout) is written in place, a file is replaced: then the folder must be writable.
+  const writable = await access(existing && !existing.isFile() ? path : folder, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  if (!writable) throw new UsageError(`Cannot write ${path}: permission denied.`);
+}
+
+/** Opens the temporary file. Devices and pipes, which cannot be renamed over, are written in place. */
+export async function openOutput(path: string): Promise<OutputFile> {
+  const existing = await stat(path).catch(() => null);
+  const inPlace = existing !== null && !existing.isFile();
+  // Through a link, the file it points to is replaced, not the link.
+  const target = existing ? await realpath(path) : resolve(path);
+  const temporary = inPlace ? path : `${target}.${process.pid}.${Date.now().toString(36)}.tmp`;
+  const handle = await open(temporary, inPlace ? 'w' : 'wx').catch(error => {
+    throw outputError(path, error);
+  });
+  const abort = async (): Promise<void> => {
+    await handle.close().catch(() => undefined);
+    if (!inPlace) await rm(temporary, { force: true });
+  };
+  const commit = async (): Promise<void> => {
+    try {
+      if (!inPlace) await handle.sync();
+      await handle.close();
+      if (!inPlace) await rename(temporary, target);
+    } catch (error) {
+      await abort();
+      throw outputError(path, error);
+    }
+  };
+  return { handle, commit, abort };
+}
+
+/** Writes a whole file, or nothing. */
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const output = await openOutput(path);
+  try {
+    await output.handle.writeFile(content);
+  } catch (error) {
+    await output.abort();
+    throw outputError(path, error);
+  }
+  await output.commit();
+}
+
+/** The system's error as a sentence. */
+export function outputError(path: string, error: unknown): Error {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return new Error(`Cannot write ${path}: the disk is full.`);
+  if (code === 'EACCES' || code === 'EPERM') return new Error(`Cannot write ${path}: permission denied.`);
+  if (code === 'EROFS') return new Error(`Cannot write ${path}: the disk is read-only.`);
+  if (code === 'EFBIG') return new Error(`Cannot write ${path}: the file would be too large for this disk.`);
+  return new Error(`Cannot write ${path}: ${error instanceof Error ? error.message : String(error)}`);
+}
