@@ -1,0 +1,58 @@
+/**
+ * Builds dist/: the extension, the engine, its command line, and the webview.
+ * `--production` minifies and leaves the source maps out; the vsix is made from that.
+ */
+import { existsSync, rmSync } from 'node:fs';
+import * as esbuild from 'esbuild';
+
+const production = process.argv.includes('--production');
+
+const common = {
+  bundle: true,
+  outdir: 'dist',
+  minify: production,
+  sourcemap: production ? false : 'linked',
+  legalComments: 'none',
+  logLevel: 'warning',
+};
+
+/** Native packages stay outside of the bundles; they are found in node_modules, in the vsix as well. */
+const native = ['onnxruntime-node', 'onnxruntime-common', 'tokenizers'];
+
+const nodeProgram = {
+  ...common,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20',
+  keepNames: true,
+};
+
+const bundles = [
+  { ...nodeProgram, entryPoints: { extension: 'extension/extension.ts' }, external: ['vscode'] },
+  { ...nodeProgram, entryPoints: { engine: 'engine/main.ts' }, external: native },
+  {
+    ...nodeProgram,
+    entryPoints: { cli: 'engine/cli.ts' },
+    external: native,
+    banner: { js: '#!/usr/bin/env node' },
+  },
+  {
+    ...common,
+    platform: 'browser',
+    format: 'iife',
+    target: 'chrome120',
+    entryPoints: { webview: 'webview/main.ts' },
+    loader: { '.ttf': 'file', '.svg': 'text', '.glsl': 'text' },
+    assetNames: '[name]',
+  },
+];
+
+rmSync('dist', { recursive: true, force: true });
+for (const bundle of bundles) {
+  const [[name, entry]] = Object.entries(bundle.entryPoints);
+  if (!existsSync(entry)) {
+    console.warn(`dist/${name}.js is not built: ${entry} does not exist`);
+    continue;
+  }
+  await esbuild.build(bundle);
+}

@@ -1,0 +1,101 @@
+// @ts-check
+import eslint from '@eslint/js';
+import { defineConfig } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+/**
+ * The direction of imports is part of the architecture (docs/architecture.md):
+ *
+ *     webview -> engine/protocol <- extension
+ *     inside the engine: measure -> attention -> runtime, model -> runtime; the service behind main.ts and cli.ts knows all
+ *
+ * Each entry: the files, and what they must not import, as [regular expression, reason].
+ */
+const SERVICE = [
+  '(^|/)(engine|main|cli)$|(^|/)service/',
+  'only the service behind main.ts and cli.ts knows the whole engine',
+];
+const VSCODE = ['^vscode$', 'only extension/ knows VS Code'];
+const ONLY_PROTOCOL = [
+  '(^|/)engine/(?!protocol(\\.js|\\.ts)?$)',
+  'extension and webview know of the engine only engine/protocol.ts',
+];
+const OUTSIDE = ['^(\\.\\./)+(extension|webview|test|scripts)/', 'the engine stands alone'];
+
+/** @param {string[]} names */
+const folders = (...names) => [
+  `(^|/)(${names.join('|')})/[^/]`,
+  `imports run measure -> attention -> runtime and model -> runtime; this folder must not know ${names.join(', ')}`,
+];
+
+/** @type {{ files: string, not: string[][] }[]} */
+const directions = [
+  { files: 'engine/*.ts', not: [VSCODE, OUTSIDE] },
+  {
+    files: 'engine/service/**/*.ts',
+    not: [VSCODE, OUTSIDE, ['(^|/)(main|cli)$', 'main.ts and cli.ts stand above the service']],
+  },
+  {
+    files: 'engine/runtime/**/*.ts',
+    not: [VSCODE, OUTSIDE, SERVICE, folders('model', 'attention', 'measure', 'export')],
+  },
+  { files: 'engine/model/**/*.ts', not: [VSCODE, OUTSIDE, SERVICE, folders('measure', 'export')] },
+  {
+    files: 'engine/attention/**/*.ts',
+    not: [VSCODE, OUTSIDE, SERVICE, folders('model', 'measure', 'export')],
+  },
+  { files: 'engine/measure/**/*.ts', not: [VSCODE, OUTSIDE, SERVICE, folders('model', 'export')] },
+  { files: 'engine/export/**/*.ts', not: [VSCODE, OUTSIDE, SERVICE] },
+  {
+    files: 'extension/**/*.ts',
+    not: [ONLY_PROTOCOL, ['^(\\.\\./)+webview/', 'the extension speaks to the webview in messages only']],
+  },
+  {
+    files: 'webview/**/*.ts',
+    not: [VSCODE, ONLY_PROTOCOL, ['^(\\.\\./)+extension/', 'the webview knows only engine/protocol.ts']],
+  },
+];
+
+export default defineConfig(
+  { ignores: ['dist/', 'out-test/', '.vscode-under-test/', 'test-artifacts/', 'engine/bundled/'] },
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.recommended],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // Type-aware rules are slow as a set; these are the ones that find real bugs here.
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      eqeqeq: ['error', 'smart'],
+    },
+  },
+  {
+    files: ['**/*.mjs', '**/*.cjs'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          'process',
+          'console',
+          'setTimeout',
+          'clearTimeout',
+          'fetch',
+          'URL',
+          'Buffer',
+          'module',
+          'require',
+          '__dirname',
+        ].map(name => [name, 'readonly']),
+      ),
+    },
+  },
+  { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
+  ...directions.map(({ files, not }) => ({
+    files: [files],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: not.map(([regex, message]) => ({ regex, message })) }],
+    },
+  })),
+);

@@ -1,0 +1,84 @@
+/** Where the project is, how its commands are run, and whether its packages are installed. Plain JavaScript: runs before `npm ci`. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** Runs a program to its end; rejects when it fails or takes longer than `minutes`. Its output is shown. */
+export async function run(command, args, options = {}) {
+  const { code, timedOut } = await runToEnd(command, args, options);
+  if (timedOut) throw new Error(`${command} ${args[0] ?? ''} took longer than ${options.minutes} minutes`);
+  if (code !== 0) throw new Error(`${[command, ...args].join(' ')} failed (exit code ${code})`);
+}
+
+/** As `run`, but a failure is only reported: `{ code, timedOut }`. */
+export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, quiet = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', quiet ? 'ignore' : 'inherit', 'inherit'],
+      // A group of its own, so that a run that hangs is ended with everything it started.
+      detached: process.platform !== 'win32',
+      shell: process.platform === 'win32',
+    });
+    let timedOut = false;
+    const end = () => endGroup(child);
+    const timer = setTimeout(() => {
+      timedOut = true;
+      end();
+    }, minutes * 60_000);
+    process.once('SIGINT', end);
+    child.on('error', reject);
+    child.on('exit', code => {
+      clearTimeout(timer);
+      process.off('SIGINT', end);
+      resolve({ code: code ?? 1, timedOut });
+    });
+  });
+}
+
+export function endGroup(child, signal = 'SIGTERM') {
+  try {
+    if (process.platform === 'win32') child.kill(signal);
+    else process.kill(-child.pid, signal);
+  } catch {
+    // It has ended already.
+  }
+}
+
+/** Runs a program of node_modules/.bin. */
+export const bin = name => join(ROOT, 'node_modules', '.bin', name);
+
+/** The first of `names` on the PATH, as a full path, or null. */
+export function onPath(...names) {
+  for (const name of names)
+    for (const folder of (process.env.PATH ?? '').split(delimiter))
+      for (const ending of process.platform === 'win32' ? ['.cmd', '.exe'] : [''])
+        if (folder && existsSync(join(folder, name + ending))) return join(folder, name + ending);
+  return null;
+}
+
+/** `npm ci` in `folder`, unless what is installed there is already what its lock file asks for. */
+export async function installPackages(folder, args = []) {
+  if (isInstalled(folder)) return;
+  console.log(`Installing the packages of ${folder}`);
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...args], { cwd: folder });
+}
+
+/** npm writes what it installed to node_modules/.package-lock.json, in the format of the lock file. */
+function isInstalled(folder) {
+  const installedFile = join(folder, 'node_modules', '.package-lock.json');
+  if (!existsSync(installedFile)) return false;
+  const wanted = JSON.parse(readFileSync(join(folder, lockName(folder)), 'utf8')).packages;
+  const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
+  return Object.entries(wanted).every(
+    ([path, entry]) =>
+      path === '' || entry.optional || entry.devOptional || installed[path]?.version === entry.version,
+  );
+}
+
+const lockName = folder =>
+  existsSync(join(folder, 'npm-shrinkwrap.json')) ? 'npm-shrinkwrap.json' : 'package-lock.json';

@@ -1,0 +1,93 @@
+/**
+ * `npm test`: sets everything up, runs every check and every test, and ends with one line `N passed, N failed`.
+ * `npm test -- unit engine` runs only the named steps.
+ *
+ * A step that is not a test suite (type-check, lint, ...) counts as one test. A suite that dies, hangs
+ * or says nothing about its tests counts as one failed test.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { installPackages, ROOT, runToEnd } from './lib/project.mjs';
+
+const ARTIFACTS = join(ROOT, 'test-artifacts');
+const TOTALS = join(ARTIFACTS, 'totals.json');
+
+const npm = script => ({ command: 'npm', args: ['run', '--silent', script] });
+
+/** Mocha on TypeScript; one process a suite, bounded in time and in JavaScript memory. */
+const mocha = (folder, timeout) => ({
+  command: process.execPath,
+  args: [
+    '--max-old-space-size=3072',
+    join(ROOT, 'node_modules', 'mocha', 'bin', 'mocha.js'),
+    ...['--import', 'tsx', '--reporter', 'test/support/reporter.cjs', '--timeout', String(timeout), '--exit'],
+    `test/${folder}/**/*.test.ts`,
+  ],
+  suite: folder,
+});
+
+const steps = {
+  typecheck: { ...npm('typecheck'), minutes: 5 },
+  lint: { ...npm('lint'), minutes: 5 },
+  format: { ...npm('format:check'), minutes: 3 },
+  build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
+  unit: { ...mocha('unit', 20_000), minutes: 5 },
+  engine: { ...mocha('engine', 120_000), minutes: 10 },
+  vscode: { command: process.execPath, args: ['test/vscode/run.mjs'], minutes: 5, suite: 'vscode/suite' },
+  e2e: { ...mocha('e2e', 180_000), minutes: 10 },
+};
+
+const chosen = process.argv.slice(2);
+const unknown = chosen.filter(name => !(name in steps));
+if (unknown.length) {
+  console.error(`No such step: ${unknown.join(', ')}. The steps are ${Object.keys(steps).join(', ')}.`);
+  process.exit(2);
+}
+
+await installPackages(ROOT);
+mkdirSync(ARTIFACTS, { recursive: true });
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+const failedSteps = [];
+for (const [name, step] of Object.entries(steps)) {
+  if (chosen.length && !chosen.includes(name)) continue;
+  const result = await runStep(name, step);
+  for (const key of Object.keys(total)) total[key] += result[key];
+  if (result.failed) failedSteps.push(name);
+}
+
+if (failedSteps.length) console.log(`\nFailed: ${failedSteps.join(', ')}`);
+const skipped = total.skipped ? `, ${total.skipped} skipped` : '';
+console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
+process.exit(total.failed ? 1 : 0);
+
+async function runStep(name, step) {
+  console.log(`\n=== ${name} ===`);
+  if (step.suite && !hasTests(step.suite)) throw new Error(`test/${step.suite} has no tests`);
+  rmSync(TOTALS, { force: true });
+  const started = Date.now();
+  const { code, timedOut } = await runToEnd(step.command, step.args, {
+    minutes: step.minutes,
+    env: { TEST_TOTALS: TOTALS, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
+  });
+  const seconds = ((Date.now() - started) / 1000).toFixed(0);
+  if (timedOut) console.log(`${name} was ended after ${step.minutes} minutes`);
+
+  const passed = code === 0;
+  let result = { passed: passed ? 1 : 0, failed: passed ? 0 : 1, skipped: 0 };
+  if (step.suite) {
+    if (existsSync(TOTALS)) result = JSON.parse(readFileSync(TOTALS, 'utf8'));
+    else result = { passed: 0, failed: 1, skipped: 0 };
+    if (!passed && result.failed === 0) result.failed = 1;
+    if (result.passed + result.failed + result.skipped === 0) result.failed = 1;
+  }
+  console.log(`${name}: ${result.failed ? 'FAILED' : 'ok'} in ${seconds} s`);
+  return result;
+}
+
+function hasTests(folder) {
+  const path = join(ROOT, 'test', folder);
+  return (
+    existsSync(path) && readdirSync(path, { recursive: true }).some(file => /\.test\.ts$/.test(String(file)))
+  );
+}
