@@ -1,0 +1,304 @@
+import { findMechanism, mechanisms } from './attention/registry';
+import { CancelledError, RefusedError } from './errors';
+import type { CoreInput } from './attention/core';
+import type { ModelOutput } from './model/cutModel';
+import { listModels } from './model/source';
+import { tokenMarks } from './model/text';
+import { refuseUnlessFits } from './runtime/memory';
+import type {
+  AnalysisSummary,
+  AnalyzeParams,
+  CoreInfo,
+  EngineMethod,
+  EngineNotifications,
+  EngineParams,
+  EngineResult,
+  TokenTable,
+} from './protocol';
+import { Analysis } from './service/analysis';
+import { bucketMap, buckets } from './service/buckets';
+import { densePass } from './service/densePass';
+import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
+import { ModelCache, type LoadedModel } from './service/modelCache';
+import { fitSpansOf, outsideSpan } from './service/spans';
+import { TileCache } from './service/tiles';
+import { lineOf, tokenAttention } from './service/tokenAttention';
+import { tensorBytes, workingBytes } from './service/workload';
+import type { Cancellation } from './runtime/cancellation';
+import { neverCancelled } from './runtime/cancellation';
+
+export const ENGINE_VERSION = '0.1.0';
+
+export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
+
+/** What only in-process callers (the command line, tests) may ask of an analysis. */
+export interface AnalyzeHooks {
+  onTensors?(info: CoreInfo, input: CoreInput, lse: Float32Array): Promise<void>;
+  onTokens?(tokens: TokenTable): Promise<void>;
+  onOutput?(output: ModelOutput): Promise<void>;
+  /** Do not keep Q, K, V for later requests. */
+  forget?: boolean;
+}
+
+/** The service behind the child process and the command line: every request of the protocol is one method here. */
+export class Engine {
+  private readonly models = new ModelCache();
+  private readonly analyses = new Map<string, Analysis>();
+  private readonly running = new Map<string, { cancelled: boolean }>();
+  private readonly tiles = new TileCache();
+  private memoryLimitMiB = 4096;
+  /** Long jobs (analyses, mechanism runs) go one after another; tiles and hovers slip in between their blocks. */
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly notify: Notify = () => undefined) {}
+
+  /** Answers one request. Errors are RefusedError, CancelledError or bugs. */
+  async request<M extends EngineMethod>(
+    method: M,
+    params: EngineParams<M>,
+    cancellation: Cancellation = neverCancelled,
+  ): Promise<EngineResult<M>> {
+    const handler = this.handlers[method];
+    return handler(params, cancellation);
+  }
+
+  private readonly handlers: {
+    [M in EngineMethod]: (params: EngineParams<M>, cancellation: Cancellation) => Promise<EngineResult<M>>;
+  } = {
+    initialize: async params => {
+      this.memoryLimitMiB = params.memoryLimitMiB;
+      return { version: ENGINE_VERSION, mechanisms: mechanisms.map(mechanism => mechanism.info) };
+    },
+    'models/list': ({ folders }) => listModels(folders),
+    'models/load': ({ ref, device }, cancellation) =>
+      this.inTurn(async () => (await this.load(ref, device, cancellation, '')).model.info),
+    'analysis/start': (params, cancellation) => this.analyze(params, cancellation),
+    'analysis/mechanism': ({ id, mechanism, scope }, cancellation) =>
+      this.inTurn(async () => {
+        const analysis = this.analysis(id);
+        const report = this.progressOf(id, scope === 'local' ? 'mechanism' : 'propagate');
+        const title = findMechanism(mechanism.name).info.title;
+        const local = await runLocally(analysis, mechanism, cancellation, share => report(share, title));
+        const result =
+          scope === 'local'
+            ? local
+            : await propagate(analysis, local, cancellation, share => report(share, title));
+        this.notify('analysis/mechanismDone', { id, result });
+        return result;
+      }),
+    'analysis/tile': (params, cancellation) =>
+      this.tiles.tile(this.analysis(params.id), params, cancellation),
+    'analysis/row': params => lineOf(this.analysis(params.id), params),
+    'analysis/token': (params, cancellation) =>
+      tokenAttention(this.analysis(params.id), params, cancellation),
+    'analysis/spans': async params => fitSpansOf(this.analysis(params.id), params),
+    'analysis/outsideSpan': (params, cancellation) =>
+      outsideSpan(this.analysis(params.id), params, cancellation),
+    'analysis/buckets': (params, cancellation) => buckets(this.analysis(params.id), params, cancellation),
+    'analysis/bucketMap': (params, cancellation) => bucketMap(this.analysis(params.id), params, cancellation),
+    'analysis/dispose': async ({ id }) => {
+      this.forget(id);
+      return null;
+    },
+    shutdown: async () => {
+      await this.dispose();
+      return null;
+    },
+  };
+
+  /**
+   * Tokenizes the text, runs the model with dense cores and all measures, compares the mechanisms and, when asked,
+   * runs the text on with each of them. A second start with the same id cancels the first.
+   */
+  async analyze(
+    params: AnalyzeParams,
+    cancellation: Cancellation = neverCancelled,
+    hooks: AnalyzeHooks = {},
+  ): Promise<AnalysisSummary> {
+    const earlier = this.running.get(params.id);
+    if (earlier) earlier.cancelled = true;
+    const replaced = { cancelled: false };
+    this.running.set(params.id, replaced);
+    const either: Cancellation = {
+      get isCancelled() {
+        return cancellation.isCancelled || replaced.cancelled;
+      },
+    };
+    try {
+      return await this.inTurn(() => this.runAnalysis(params, either, hooks));
+    } catch (error) {
+      if (this.running.get(params.id) === replaced) this.forget(params.id);
+      throw error;
+    } finally {
+      if (this.running.get(params.id) === replaced) this.running.delete(params.id);
+    }
+  }
+
+  private async runAnalysis(
+    params: AnalyzeParams,
+    cancellation: Cancellation,
+    hooks: AnalyzeHooks,
+  ): Promise<AnalysisSummary> {
+    if (cancellation.isCancelled) throw new CancelledError();
+    this.forget(params.id);
+    for (const { name } of params.mechanisms) findMechanism(name);
+    const clock = new Clock();
+    const { model, tokenizer, runtime } = await this.load(
+      params.model,
+      params.device,
+      cancellation,
+      params.id,
+    );
+    clock.lap('model');
+
+    const limit = Math.min(params.maxTokens ?? Infinity, model.info.context ?? Infinity, MAX_TOKENS);
+    const tokens = tokenizer.encode(params.text, limit);
+    if (tokens.ids.length === 0) throw new RefusedError('The text is empty: there is nothing to analyze.');
+    refuseForeignTokens(tokens, model.info.vocabulary);
+    clock.lap('tokens');
+    const working = workingBytes(model.info, tokens.ids.length);
+    refuseUnlessFits(
+      working,
+      this.memoryLimitMiB,
+      `An analysis of ${tokens.ids.length} tokens with this model`,
+    );
+    const analysis = new Analysis(params.id, model, runtime, tokens);
+    this.analyses.set(params.id, analysis);
+    this.notify('analysis/began', { id: params.id, model: model.info, device: runtime.report, tokens });
+    await hooks.onTokens?.(tokens);
+
+    const retain = this.memoryLimitMiB * 2 ** 20 * 0.5;
+    const share = 1 / (1 + (params.propagate ? params.mechanisms.length : 0));
+    const dense = this.progressOf(params.id, 'dense');
+    const runs = await densePass(analysis, {
+      cancellation,
+      marks: tokenMarks(tokens),
+      mechanisms: params.mechanisms,
+      retainBytes: hooks.forget ? 0 : Math.max(0, retain),
+      onProgress: (fraction, message) => dense(fraction * share, message),
+      onCore: result => this.notify('analysis/core', { id: params.id, result }),
+      onTensors: hooks.onTensors,
+      onOutput: hooks.onOutput,
+    });
+    clock.lap('dense');
+
+    let results = runs.map(run => fileLocalResult(analysis, run));
+    for (const run of runs) clock.add(`mechanism ${run.choice.name}`, run.milliseconds);
+    if (params.propagate) {
+      const report = this.progressOf(params.id, 'propagate');
+      const propagated = [];
+      for (const [m, local] of results.entries()) {
+        const title = findMechanism(local.name).info.title;
+        const result = await propagate(analysis, local, cancellation, done =>
+          report((1 + m + done) * share, `The text runs on with ${title}`),
+        );
+        clock.lap(`propagate ${local.name}`);
+        propagated.push(result);
+      }
+      results = propagated;
+    }
+    for (const result of results) this.notify('analysis/mechanismDone', { id: params.id, result });
+    await this.models.trim(new Set([...this.analyses.values()].map(a => a.model)));
+    return {
+      id: params.id,
+      model: model.info,
+      device: runtime.report,
+      tokens,
+      cores: analysis.cores.map(core => core.result),
+      loss:
+        analysis.loss && analysis.loss.length > 0
+          ? { mean: mean(analysis.loss), perToken: analysis.loss }
+          : null,
+      mechanisms: results,
+      timings: clock.timings,
+      peakRssMiB: process.resourceUsage().maxRSS / 1024,
+      notes: notesOn(tokens, limit, model.info.context, runtime.report.notes),
+    };
+  }
+
+  private load(
+    ref: string,
+    device: AnalyzeParams['device'],
+    cancellation: Cancellation,
+    id: string,
+  ): Promise<LoadedModel> {
+    const report = this.progressOf(id, 'model');
+    return this.models.load(ref, device, cancellation, message => report(0, message));
+  }
+
+  private analysis(id: string): Analysis {
+    const found = this.analyses.get(id);
+    if (!found) throw new UnknownAnalysisError(id);
+    return found;
+  }
+
+  private forget(id: string): void {
+    this.analyses.delete(id);
+    this.tiles.forget(id);
+  }
+
+  private progressOf(id: string, phase: EngineNotifications['analysis/progress']['phase']) {
+    return (fraction: number, message: string) =>
+      this.notify('analysis/progress', { id, phase, fraction: Math.min(1, fraction), message });
+  }
+
+  private inTurn<T>(job: () => Promise<T>): Promise<T> {
+    const turn = this.queue.then(job);
+    this.queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async dispose(): Promise<void> {
+    for (const running of this.running.values()) running.cancelled = true;
+    await this.queue;
+    this.analyses.clear();
+    await this.models.dispose();
+  }
+}
+
+/** No analysis of that id: it was cleared, replaced, or the engine was restarted since. */
+export class UnknownAnalysisError extends Error {
+  override readonly name = 'UnknownAnalysisError';
+  constructor(id: string) {
+    super(`There is no analysis "${id}" in the engine; analyze the text again.`);
+  }
+}
+
+/** Beyond this even linear structures and the interface suffer, whatever the model allows. */
+const MAX_TOKENS = 131_072;
+
+class Clock {
+  readonly timings: Record<string, number> = {};
+  private last = performance.now();
+
+  lap(name: string): void {
+    const now = performance.now();
+    this.add(name, now - this.last);
+    this.last = now;
+  }
+
+  add(name: string, milliseconds: number): void {
+    this.timings[name] = (this.timings[name] ?? 0) + milliseconds;
+  }
+}
+
+function refuseForeignTokens(tokens: TokenTable, vocabulary: number | null): void {
+  if (vocabulary === null) return;
+  const foreign = tokens.ids.find(id => id >= vocabulary);
+  if (foreign !== undefined) {
+    throw new RefusedError(
+      `The tokenizer does not match the model: it gave token ${foreign}, but the model's vocabulary has ${vocabulary} entries.`,
+    );
+  }
+}
+
+function notesOn(tokens: TokenTable, limit: number, context: number | null, device: string[]): string[] {
+  const notes = [...device];
+  if (tokens.total > tokens.ids.length) {
+    const why = limit === context ? `the model's context` : 'the limit';
+    notes.push(
+      `Only the first ${tokens.ids.length} tokens were analyzed (${why}); the text has ${tokens.total} or more.`,
+    );
+  }
+  return notes;
+}

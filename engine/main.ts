@@ -1,0 +1,73 @@
+import {
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  ResponseError,
+  RequestType,
+  NotificationType,
+} from 'vscode-jsonrpc/node';
+import { Engine, UnknownAnalysisError } from './engine';
+import { CancelledError, RefusedError, UsageError } from './errors';
+import { ErrorCode, type EngineMethod, type EngineNotifications, type EngineParams } from './protocol';
+
+/**
+ * The engine as a child process of the extension: JSON-RPC over Node's IPC channel (fork with
+ * `serialization: 'advanced'`). Ends when the channel closes.
+ */
+const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
+
+const engine = new Engine((name, params) => {
+  void connection.sendNotification(new NotificationType<EngineNotifications[typeof name]>(name), params);
+});
+
+const METHODS: readonly EngineMethod[] = [
+  'initialize',
+  'models/list',
+  'models/load',
+  'analysis/start',
+  'analysis/mechanism',
+  'analysis/tile',
+  'analysis/row',
+  'analysis/token',
+  'analysis/spans',
+  'analysis/outsideSpan',
+  'analysis/buckets',
+  'analysis/bucketMap',
+  'analysis/dispose',
+  'shutdown',
+];
+
+for (const method of METHODS) {
+  connection.onRequest(
+    new RequestType<EngineParams<typeof method>, unknown, void>(method),
+    async (params, token) => {
+      const cancellation = {
+        get isCancelled() {
+          return token.isCancellationRequested;
+        },
+      };
+      try {
+        return await engine.request(method, params, cancellation);
+      } catch (error) {
+        throw toResponseError(error);
+      }
+    },
+  );
+}
+
+function toResponseError(error: unknown): ResponseError<void> {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof CancelledError) return new ResponseError(ErrorCode.cancelled, message);
+  if (error instanceof RefusedError || error instanceof UsageError)
+    return new ResponseError(ErrorCode.refused, message);
+  if (error instanceof UnknownAnalysisError) return new ResponseError(ErrorCode.unknownAnalysis, message);
+  const stack = error instanceof Error ? error.stack : undefined;
+  void connection.sendNotification(new NotificationType<EngineNotifications['log']>('log'), {
+    level: 'error',
+    message: stack ?? message,
+  });
+  return new ResponseError(-32603, `The engine failed: ${message}`);
+}
+
+process.on('disconnect', () => process.exit(0));
+connection.listen();

@@ -1,0 +1,161 @@
+import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
+import type { CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/dense';
+import { findMechanism } from '../attention/registry';
+import { RefusedError } from '../errors';
+import type { CutModel } from '../model/cutModel';
+import type { CoreResult, MechanismChoice, MechanismResult, TokenTable } from '../protocol';
+import { neverCancelled, type Cancellation } from '../runtime/cancellation';
+import type { Runtime } from '../runtime/runtime';
+import type { Tensor } from '../runtime/tensor';
+
+/** What stays of one core after the dense pass. */
+export interface AnalysedCore {
+  result: CoreResult;
+  /** [heads, queries] log-sum-exp of the dense scores. */
+  lse: Float32Array;
+  /** [heads, keys] mean mass at each distance over the head's queries: entry x is distance x. */
+  byDistance: Float32Array;
+  /** Q, K, V and the dense output, when they fit in the budget; else they are computed again when asked for. */
+  tensors: CoreTensors | null;
+}
+
+export interface CoreTensors {
+  input: CoreInput;
+  output: Float32Array;
+}
+
+/** A finished (or still running) analysis: what detail requests are answered from. */
+export class Analysis {
+  readonly cores: AnalysedCore[] = [];
+  readonly results = new Map<string, MechanismResult>();
+  loss: Float32Array | null = null;
+
+  /** Own tensors of each mechanism per core, as fitted to this text's dense Q and K. */
+  private readonly own = new Map<string, Record<string, Tensor>>();
+  private readonly attended = new Map<string, Attended>();
+  private recomputed: { core: number; tensors: CoreTensors } | null = null;
+
+  constructor(
+    readonly id: string,
+    readonly model: CutModel,
+    readonly runtime: Runtime,
+    readonly tokens: TokenTable,
+  ) {}
+
+  core(core: number): AnalysedCore {
+    const found = this.cores[core];
+    if (!found) throw new RefusedError(`Core ${core} of this analysis is not there (yet).`);
+    return found;
+  }
+
+  /** Checks that the head exists. */
+  head(core: number, head: number): AnalysedCore {
+    const found = this.core(core);
+    if (!(head >= 0 && head < found.result.info.heads)) {
+      throw new RefusedError(`Core ${core} has no head ${head}.`);
+    }
+    return found;
+  }
+
+  /** Q, K, V and dense output of one core; runs the model again up to that core when they were not kept. */
+  async tensors(core: number): Promise<CoreTensors> {
+    const kept = this.core(core).tensors;
+    if (kept) return kept;
+    if (this.recomputed?.core === core) return this.recomputed.tensors;
+    const tensors = await this.recompute(core);
+    this.recomputed = { core, tensors };
+    return tensors;
+  }
+
+  private async recompute(core: number): Promise<CoreTensors> {
+    const stop = new Error('reached the core');
+    let found: CoreTensors | null = null;
+    const context = this.context(neverCancelled);
+    try {
+      await this.model.run(
+        this.tokens.ids,
+        async (info, input) => {
+          const output = await denseOutput(input, context);
+          if (info.core === core) {
+            found = { input, output };
+            throw stop;
+          }
+          return output;
+        },
+        { cancellation: neverCancelled },
+      );
+    } catch (error) {
+      if (error !== stop) throw error;
+    }
+    return found!;
+  }
+
+  context(cancellation: Cancellation, own: Record<string, Tensor> = {}): AttendContext {
+    return { runtime: this.runtime, cancellation, own };
+  }
+
+  /**
+   * The mechanism's own tensors (spans, centroids, rotations) for one core: fitted once to the dense Q and K of this
+   * text, then frozen, so that local and propagated runs speak of the same mechanism.
+   */
+  async ownTensors(
+    choice: MechanismChoice,
+    core: number,
+    input: CoreInput,
+    cancellation: Cancellation,
+  ): Promise<Record<string, Tensor>> {
+    const key = `${choiceKey(choice)}|${core}`;
+    const known = this.own.get(key);
+    if (known) return known;
+    const mechanism = findMechanism(choice.name);
+    const own = (await mechanism.prepare?.(input, choice.params, this.context(cancellation))) ?? {};
+    this.own.set(key, own);
+    return own;
+  }
+
+  /** One core under a mechanism, given its inputs. */
+  async attend(
+    choice: MechanismChoice,
+    core: number,
+    input: CoreInput,
+    cancellation: Cancellation,
+  ): Promise<Attended> {
+    const mechanism = findMechanism(choice.name);
+    refuseUnfit(mechanism, input, choice);
+    const own = await this.ownTensors(choice, core, input, cancellation);
+    return mechanism.attend(input, choice.params, this.context(cancellation, own));
+  }
+
+  /** The same on this analysis' own dense inputs, with the last few kept. */
+  async attendLocally(choice: MechanismChoice, core: number, cancellation: Cancellation): Promise<Attended> {
+    const key = `${choiceKey(choice)}|${core}`;
+    let attended = this.attended.get(key);
+    if (!attended) {
+      const { input } = await this.tensors(core);
+      attended = await this.attend(choice, core, input, cancellation);
+    }
+    this.remember(key, attended);
+    return attended;
+  }
+
+  private remember(key: string, attended: Attended): void {
+    this.attended.delete(key);
+    this.attended.set(key, attended);
+    const limit = 16;
+    for (const oldest of this.attended.keys()) {
+      if (this.attended.size <= limit) break;
+      this.attended.delete(oldest);
+    }
+  }
+}
+
+export function choiceKey(choice: MechanismChoice): string {
+  const params = Object.entries(choice.params).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `${choice.name}:${params.map(([name, value]) => `${name}=${value}`).join(';')}`;
+}
+
+function refuseUnfit(mechanism: Mechanism, input: CoreInput, choice: MechanismChoice): void {
+  const reason = mechanism.refuses?.(input, choice.params);
+  if (reason) throw new RefusedError(reason);
+}

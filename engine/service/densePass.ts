@@ -1,0 +1,97 @@
+import { coreFlops } from './workload';
+import { Analysis, type AnalysedCore } from './analysis';
+import type { CoreInput } from '../attention/core';
+import { compareCore } from '../measure/comparison';
+import { tokenLoss } from '../measure/loss';
+import { profileCore, type TokenMarks } from '../measure/profile';
+import type { ModelOutput } from '../model/cutModel';
+import type { CoreInfo, CoreResult, HeadComparison, MechanismChoice } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+export interface DensePassOptions {
+  cancellation: Cancellation;
+  marks: TokenMarks;
+  /** Mechanisms to compare locally while Q, K, V of each core are at hand. */
+  mechanisms: MechanismChoice[];
+  /** Bytes that Q, K, V and outputs may take after the pass. */
+  retainBytes: number;
+  onProgress(fraction: number, message: string): void;
+  onCore(result: CoreResult): void;
+  /** For callers that need the raw tensors of each core (`--tensors --weights`). */
+  onTensors?(info: CoreInfo, input: CoreInput, lse: Float32Array): Promise<void>;
+  onOutput?(output: ModelOutput): Promise<void>;
+}
+
+export interface LocalRun {
+  choice: MechanismChoice;
+  heads: HeadComparison[];
+  milliseconds: number;
+  /** Why this mechanism could not run on some cores. */
+  refused: string[];
+}
+
+/**
+ * Runs the text through the model with dense cores, folding every measure on the way and comparing the wished-for
+ * mechanisms core by core. Fills `analysis.cores` and `analysis.loss`.
+ */
+export async function densePass(analysis: Analysis, options: DensePassOptions): Promise<LocalRun[]> {
+  const { cancellation } = options;
+  const { model, tokens } = analysis;
+  const runs: LocalRun[] = options.mechanisms.map(choice => ({
+    choice,
+    heads: [],
+    milliseconds: 0,
+    refused: [],
+  }));
+  const work = model.info.cores.map(info => coreFlops(info, tokens.ids.length));
+  const total = work.reduce((sum, flops) => sum + flops, 0);
+  let done = 0;
+  let retained = 0;
+
+  const output = await model.run(
+    tokens.ids,
+    async (info, input) => {
+      await checkpoint(cancellation);
+      options.onProgress(done / total, `Layer ${info.layer + 1}, ${info.heads} heads`);
+      const profile = await profileCore(input, info, options.marks, analysis.context(cancellation));
+      const result: CoreResult = { info, heads: profile.heads };
+      const bytes = 4 * (input.q.length + input.k.length + input.v.length + profile.output.length);
+      const keep = retained + bytes <= options.retainBytes;
+      if (keep) retained += bytes;
+      const core: AnalysedCore = {
+        result,
+        lse: profile.lse,
+        byDistance: profile.byDistance,
+        tensors: keep ? { input, output: profile.output } : null,
+      };
+      analysis.cores[info.core] = core;
+      options.onCore(result);
+      await options.onTensors?.(info, input, profile.lse);
+      for (const run of runs) await compareLocally(analysis, run, info, input, profile, cancellation);
+      done += work[info.core]!;
+      return profile.output;
+    },
+    { cancellation },
+  );
+  await options.onOutput?.(output);
+  if (output.kind === 'logits' && model.info.causal) {
+    options.onProgress(1, 'Loss of every token');
+    analysis.loss = await tokenLoss(output, tokens.ids, cancellation);
+  }
+  return runs;
+}
+
+async function compareLocally(
+  analysis: Analysis,
+  run: LocalRun,
+  info: CoreInfo,
+  input: CoreInput,
+  dense: { output: Float32Array; lse: Float32Array },
+  cancellation: Cancellation,
+): Promise<void> {
+  await checkpoint(cancellation);
+  const began = performance.now();
+  const attended = await analysis.attend(run.choice, info.core, input, cancellation);
+  run.milliseconds += performance.now() - began;
+  run.heads.push(...compareCore(info, input, dense, attended));
+}

@@ -1,0 +1,92 @@
+import { choiceKey, type Analysis } from './analysis';
+import type { LocalRun } from './densePass';
+import { findMechanism } from '../attention/registry';
+import { compareCore, summarizeComparison } from '../measure/comparison';
+import { tokenLoss } from '../measure/loss';
+import type { MechanismChoice, MechanismResult } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
+export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismResult {
+  const { info } = findMechanism(run.choice.name);
+  const result: MechanismResult = {
+    ...summarizeComparison(run.heads),
+    name: run.choice.name,
+    params: run.choice.params,
+    scope: 'local',
+    deltaLoss: null,
+    milliseconds: run.milliseconds,
+    heads: run.heads,
+    notes: [
+      ...run.refused,
+      ...(info.causalSelection ? [] : [`${info.title} chooses its pairs by looking at the whole text.`]),
+    ],
+  };
+  analysis.results.set(choiceKey(run.choice), result);
+  return result;
+}
+
+/** Compares one more mechanism with the dense heads of a finished analysis. */
+export async function runLocally(
+  analysis: Analysis,
+  choice: MechanismChoice,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<MechanismResult> {
+  const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: [] };
+  for (const { result, lse } of analysis.cores) {
+    await checkpoint(cancellation);
+    onProgress(result.info.core / analysis.cores.length);
+    const { input, output } = await analysis.tensors(result.info.core);
+    const began = performance.now();
+    const attended = await analysis.attendLocally(choice, result.info.core, cancellation);
+    run.milliseconds += performance.now() - began;
+    run.heads.push(...compareCore(result.info, input, { output, lse }, attended));
+  }
+  return fileLocalResult(analysis, run);
+}
+
+/**
+ * Runs the same text on with the mechanism in every core. Recall, sparsity and output error stay those of the local
+ * comparison (same Q, K, V as the dense model); the loss change is that of the model that runs on with it.
+ */
+export async function propagate(
+  analysis: Analysis,
+  local: MechanismResult,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<MechanismResult> {
+  const choice: MechanismChoice = { name: local.name, params: local.params };
+  const began = performance.now();
+  const output = await analysis.model.run(
+    analysis.tokens.ids,
+    async (info, input) => {
+      await checkpoint(cancellation);
+      const attended = await analysis.attend(choice, info.core, input, cancellation);
+      return attended.output;
+    },
+    { cancellation, onSegment: onProgress },
+  );
+  const loss = analysis.loss ? await tokenLoss(output, analysis.tokens.ids, cancellation) : null;
+  const deltaLossPerToken = loss?.map((value, t) => value - analysis.loss![t]!);
+  const result: MechanismResult = {
+    ...local,
+    scope: 'propagated',
+    deltaLoss: deltaLossPerToken && deltaLossPerToken.length > 0 ? mean(deltaLossPerToken) : null,
+    ...(deltaLossPerToken ? { deltaLossPerToken } : {}),
+    milliseconds: performance.now() - began,
+    notes: [
+      ...local.notes,
+      'Recall, sparsity and output error are local (same Q, K, V as the dense model); the loss change is propagated.',
+      ...(loss ? [] : ['The model predicts no next token, so there is no loss to change.']),
+    ],
+  };
+  analysis.results.set(choiceKey(choice), result);
+  return result;
+}
+
+export function mean(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum / values.length;
+}

@@ -1,0 +1,79 @@
+import { denseOutput } from '../attention/dense';
+import type { CutModel } from '../model/cutModel';
+import { loadModel } from '../model/load';
+import { resolveModel } from '../model/source';
+import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
+import type { DeviceChoice } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+import { createRuntime } from '../runtime/ort';
+import type { Runtime } from '../runtime/runtime';
+
+export interface LoadedModel {
+  model: CutModel;
+  tokenizer: Tokenizer;
+  runtime: Runtime;
+}
+
+/** One runtime per wished-for device, and the models last used on them. */
+export class ModelCache {
+  private readonly runtimes = new Map<DeviceChoice, Promise<Runtime>>();
+  private readonly models = new Map<string, LoadedModel>();
+
+  /** `limit`: models that stay loaded; weights are the largest thing the engine holds. */
+  constructor(private readonly limit = 2) {}
+
+  runtime(device: DeviceChoice): Promise<Runtime> {
+    let runtime = this.runtimes.get(device);
+    if (!runtime) {
+      runtime = createRuntime(device);
+      runtime.catch(() => this.runtimes.delete(device));
+      this.runtimes.set(device, runtime);
+    }
+    return runtime;
+  }
+
+  /** Loads and proves the model, or gives the one already loaded. */
+  async load(
+    ref: string,
+    device: DeviceChoice,
+    cancellation: Cancellation,
+    onProgress: (message: string) => void,
+  ): Promise<LoadedModel> {
+    const key = `${device}|${ref}`;
+    const known = this.models.get(key);
+    if (known) {
+      this.models.delete(key);
+      this.models.set(key, known);
+      return known;
+    }
+    const runtime = await this.runtime(device);
+    const files = await resolveModel(ref);
+    const tokenizer = await loadTokenizer(files.folder);
+    const context = { runtime, cancellation, own: {} };
+    const model = await loadModel(files, runtime, {
+      cancellation,
+      onProgress,
+      attend: (_, input) => denseOutput(input, context),
+    });
+    const loaded = { model, tokenizer, runtime };
+    this.models.set(key, loaded);
+    return loaded;
+  }
+
+  /** Lets go of the least recently used models that no analysis uses. */
+  async trim(used: ReadonlySet<CutModel>): Promise<void> {
+    for (const [key, { model }] of this.models) {
+      if (this.models.size <= this.limit) return;
+      if (used.has(model)) continue;
+      this.models.delete(key);
+      await model.dispose();
+    }
+  }
+
+  async dispose(): Promise<void> {
+    for (const { model } of this.models.values()) await model.dispose();
+    this.models.clear();
+    for (const runtime of this.runtimes.values()) await (await runtime.catch(() => null))?.dispose();
+    this.runtimes.clear();
+  }
+}
