@@ -1,0 +1,67 @@
+/**
+ * Runs test/vscode/suite/*.test.ts inside a real extension host: VS Code's server opens the working tree as an
+ * extension under development, and its smoke-test driver hands mocha's output and the exit code back through the page.
+ */
+import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { format } from 'node:util';
+import * as esbuild from 'esbuild';
+import { chromium } from 'playwright-core';
+import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
+import { ROOT } from '../../scripts/lib/project.mjs';
+import { makeProfile, serve, setUpServer, workbenchUrl } from '../../scripts/lib/vscodeServer.mjs';
+
+const OUT = join(ROOT, 'out-test', 'vscode');
+const MINUTES = 4;
+
+await setUpServer();
+const executablePath = await findChromium();
+
+rmSync(OUT, { recursive: true, force: true });
+await esbuild.build({
+  entryPoints: ['index.ts', 'suite/*.test.ts'].map(path => join(ROOT, 'test', 'vscode', path)),
+  outdir: OUT,
+  outbase: join(ROOT, 'test', 'vscode'),
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  target: 'node20',
+  sourcemap: 'inline',
+  external: ['vscode', 'mocha'],
+  logLevel: 'warning',
+});
+
+const scratch = mkdtempSync(join(tmpdir(), 'attention-inspector-vscode-'));
+const workspace = join(scratch, 'workspace');
+mkdirSync(workspace);
+writeFileSync(join(workspace, 'sample.txt'), 'The cat sat on the mat. The cat sat on the mat again.\n');
+
+const server = await serve(makeProfile(join(scratch, 'profile')), {
+  args: ['--vscode-option', 'enable-smoke-test-driver'],
+});
+const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
+let code = 1;
+try {
+  const page = await browser.newPage();
+  await page.exposeFunction('codeAutomationLog', (_type, args) => console.log(format(...args)));
+  const exit = new Promise(resolve => page.exposeFunction('codeAutomationExit', resolve));
+  const late = new Promise(resolve => setTimeout(resolve, MINUTES * 60_000, 'late'));
+  await page.goto(
+    workbenchUrl(server.origin, workspace, {
+      payload: [
+        ['extensionDevelopmentPath', ROOT],
+        ['extensionTestsPath', join(OUT, 'index.js')],
+      ],
+    }),
+  );
+  const outcome = await Promise.race([exit, late]);
+  if (outcome === 'late')
+    console.error(`The tests in the extension host did not end within ${MINUTES} minutes.`);
+  else code = Number(outcome);
+} finally {
+  await browser.close();
+  await server.stop();
+  rmSync(scratch, { recursive: true, force: true, maxRetries: 5 });
+}
+process.exit(code);
