@@ -48,11 +48,11 @@ const bundles = [
 ];
 
 rmSync('dist', { recursive: true, force: true });
-for (const bundle of bundles) {
+const builds = bundles.map(async bundle => {
   const [[name, entry]] = Object.entries(bundle.entryPoints);
-  if (!existsSync(entry)) {
-    console.warn(`dist/${name}.js is not built: ${entry} does not exist`);
-    continue;
-  }
-  await esbuild.build(bundle);
-}
+  if (existsSync(entry)) await esbuild.build(bundle);
+  else console.warn(`dist/${name}.js is not built: ${entry} does not exist`);
+});
+// esbuild has printed its errors already; one broken bundle does not keep the others from being built.
+const outcomes = await Promise.allSettled(builds);
+if (outcomes.some(outcome => outcome.status === 'rejected')) process.exit(1);
