@@ -155,6 +155,8 @@ export interface TokenTable {
   special: Uint8Array;
   /** Tokens the text has; larger than `ids.length` when it was cut to the limit. */
   total: number;
+  /** True when the text is so long that only its beginning was tokenised: then `total` is an estimate. */
+  estimated?: boolean;
 }
 
 export type Role =
