@@ -18,7 +18,8 @@ export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, qu
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
-      env: { ...process.env, ...env },
+      // npm tells at every start that it does not know the line of .npmrc that ONNX Runtime's installer reads.
+      env: { ...process.env, npm_config_loglevel: 'error', ...env },
       stdio: ['ignore', quiet ? 'ignore' : 'inherit', 'inherit'],
       // A group of its own, so that a run that hangs is ended with everything it started.
       detached: process.platform !== 'win32',

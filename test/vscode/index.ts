@@ -1,9 +1,12 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { format } from 'node:util';
 import Mocha from 'mocha';
 
 /** VS Code calls this inside the extension host; test/vscode/run.mjs built the suites beside it. */
 export async function run(): Promise<void> {
+  // The workbench says a lot on the same console; test/vscode/run.mjs shows only what is marked.
+  Mocha.reporters.Base.consoleLog = (...values: unknown[]) => console.log(`[mocha]${format(...values)}`);
   const mocha = new Mocha({ ui: 'bdd', timeout: 60_000, color: false });
   const suites = join(__dirname, 'suite');
   for (const file of readdirSync(suites)) if (file.endsWith('.test.js')) mocha.addFile(join(suites, file));

@@ -2,9 +2,9 @@
  * Runs test/vscode/suite/*.test.ts inside a real extension host: VS Code's server opens the working tree as an
  * extension under development, and its smoke-test driver hands mocha's output and the exit code back through the page.
  */
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { format } from 'node:util';
 import * as esbuild from 'esbuild';
 import { chromium } from 'playwright-core';
@@ -13,8 +13,11 @@ import { ROOT } from '../../scripts/lib/project.mjs';
 import { makeProfile, serve, setUpServer, workbenchUrl } from '../../scripts/lib/vscodeServer.mjs';
 
 const OUT = join(ROOT, 'out-test', 'vscode');
+const LOG = join(ROOT, 'test-artifacts', 'vscode.log');
 const MINUTES = 4;
 
+mkdirSync(dirname(LOG), { recursive: true });
+rmSync(LOG, { force: true });
 await setUpServer();
 const executablePath = await findChromium();
 
@@ -44,7 +47,11 @@ const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS
 let code = 1;
 try {
   const page = await browser.newPage();
-  await page.exposeFunction('codeAutomationLog', (_type, args) => console.log(format(...args)));
+  await page.exposeFunction('codeAutomationLog', (_type, args) => {
+    const line = format(...args);
+    if (line.startsWith('[mocha]')) console.log(line.slice('[mocha]'.length));
+    else appendFileSync(LOG, `${line}\n`);
+  });
   const exit = new Promise(resolve => page.exposeFunction('codeAutomationExit', resolve));
   const late = new Promise(resolve => setTimeout(resolve, MINUTES * 60_000, 'late'));
   await page.goto(
@@ -57,7 +64,7 @@ try {
   );
   const outcome = await Promise.race([exit, late]);
   if (outcome === 'late')
-    console.error(`The tests in the extension host did not end within ${MINUTES} minutes.`);
+    console.error(`The tests in the extension host did not end within ${MINUTES} minutes; see ${LOG}`);
   else code = Number(outcome);
 } finally {
   await browser.close();
