@@ -1,0 +1,45 @@
+import { attendBand, bandKeys, bandPairs, type Band } from './band';
+import type { Mechanism } from './mechanism';
+import { numberOr } from './parameters';
+import { range, sparseRow } from './rows';
+import { Outputs } from './tiles';
+
+/** A fixed window of `window` keys: i-window+1 .. i when causal, |i-j| < window otherwise. */
+export const local: Mechanism = {
+  info: {
+    name: 'local',
+    title: 'Local window',
+    summary: 'Every token attends to the nearest tokens only.',
+    paper:
+      'Child et al., Generating Long Sequences with Sparse Transformers, 2019, section 4.2 (local attention)',
+    parameters: [
+      {
+        name: 'window',
+        type: 'integer',
+        default: 128,
+        minimum: 1,
+        description:
+          'Keys from the query back to i-window+1; on both sides (|i-j| < window) when not causal.',
+      },
+    ],
+    view: 'map',
+    causalSelection: true,
+  },
+
+  async attend(input, params, context) {
+    const window = numberOr(params, 'window', 128);
+    const band: Band = { before: window - 1, after: window - 1 };
+    const outputs = new Outputs(input);
+    await attendBand(input, () => band, outputs, context);
+    return {
+      output: outputs.output,
+      lse: outputs.lse,
+      pairs: new Float64Array(input.heads).fill(bandPairs(input, band)),
+      row: (head, query) => {
+        const { from, to } = bandKeys(input, band, query);
+        return sparseRow(input, head, query, range(from, to));
+      },
+      extra: {},
+    };
+  },
+};

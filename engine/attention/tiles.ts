@@ -1,0 +1,227 @@
+import type { AttendContext } from './mechanism';
+import { kvHead, type CoreInput } from './core';
+import { checkpoint } from '../runtime/cancellation';
+import type { GraphBuilder } from '../runtime/graphBuilder';
+import type { Session } from '../runtime/runtime';
+import { float32, floats } from '../runtime/tensor';
+
+/**
+ * Sparse attention is done in tiles: a few queries against a few keys, gathered side by side in memory. Equal tiles
+ * of a head run as one batch through a small graph (two MatMuls around a Softmax), which gives each query's output
+ * and log-sum-exp within its tile; a query that is in several tiles is put together by its log-sum-exps.
+ */
+
+/** Minus infinity in additive masks: a row that sees nothing stays finite, and is recognised by its log-sum-exp. */
+export const MASKED = -1e30;
+const NOTHING = -1e29;
+
+/** Elements of scores in one batch: small enough for the cache, large enough to hide the cost of a run. */
+export const BATCH_ELEMENTS = 2 ** 19;
+
+/** Tiles of one head, all of the same size. */
+export interface Tiles {
+  head: number;
+  rows: number;
+  columns: number;
+  /** [count, rows] query indices, -1 = padding. */
+  queries: Int32Array;
+  /** [count, columns] key indices, -1 = padding (its bias must be MASKED). */
+  keys: Int32Array;
+  /** [count or 1, rows, columns] added to the scores: mask, the model's own bias, log of a soft mask. */
+  bias: Float32Array;
+  /**
+   * [count, rows, columns]: the share of a pair that counts here, 1/n for a pair that n tiles hold; only for
+   * mechanisms that count a pair more than once, so that the mass of distinct pairs can still be told.
+   */
+  share?: Float32Array;
+}
+
+export interface TileResult {
+  /** [count, rows, valueDim] */
+  output: Float32Array;
+  /** [count, rows], -Infinity where nothing is visible. */
+  lse: Float32Array;
+  /** [count, rows]: log-sum-exp of the shares; equal to `lse` without them. */
+  distinctLse: Float32Array;
+}
+
+export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendContext): Promise<TileResult> {
+  await checkpoint(context.cancellation);
+  const { head, rows, columns } = tiles;
+  const { dim, valueDim, rule } = input;
+  const count = tiles.queries.length / rows;
+  const kv = kvHead(input, head);
+  const q = gatherRows(input.q, head * input.queries, dim, tiles.queries);
+  const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys);
+  const v = gatherRows(input.v, kv * input.keys, valueDim, tiles.keys);
+  const session = await tileGraph(context, rule.softCap !== null, tiles.share !== undefined);
+  const results = await session.run({
+    q: float32(q, [count, rows, dim]),
+    k: float32(k, [count, columns, dim]),
+    v: float32(v, [count, columns, valueDim]),
+    bias: float32(tiles.bias, [tiles.bias.length / (rows * columns), rows, columns]),
+    scale: float32(Float32Array.of(rule.scale[head]!), [1]),
+    ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), [1]) }),
+    ...(tiles.share ? { share: float32(tiles.share, [count, rows, columns]) } : {}),
+  });
+  const output = floats(results['output']!);
+  const lse = floats(results['lse']!);
+  const distinctLse = tiles.share ? floats(results['distinct']!) : lse;
+  for (let t = 0; t < lse.length; t++) {
+    if (lse[t]! > NOTHING) continue;
+    lse[t] = distinctLse[t] = -Infinity;
+    output.fill(0, t * valueDim, (t + 1) * valueDim);
+  }
+  return { output, lse, distinctLse };
+}
+
+function tileGraph(context: AttendContext, capped: boolean, shared: boolean): Promise<Session> {
+  return context.runtime.graph(`tiles|${capped}|${shared}`, g => buildTileGraph(g, capped, shared));
+}
+
+function buildTileGraph(g: GraphBuilder, capped: boolean, shared: boolean): void {
+  const q = g.input('q', 'float32', ['g', 'a', 'd']);
+  const k = g.input('k', 'float32', ['g', 'b', 'd']);
+  const v = g.input('v', 'float32', ['g', 'b', 'e']);
+  const bias = g.input('bias', 'float32', ['m', 'a', 'b']);
+  const scale = g.input('scale', 'float32', [1]);
+  const keys = g.op('Transpose', [k], { perm: [0, 2, 1] });
+  let scores = g.op('MatMul', [g.op('Mul', [q, scale]), keys]);
+  if (capped) {
+    const cap = g.input('cap', 'float32', [1]);
+    scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
+  }
+  scores = g.op('Add', [scores, bias]);
+  const weights = g.op('Softmax', [scores], { axis: -1 });
+  // log-sum-exp = largest score - log of the largest weight: two cheap reductions instead of a second Exp.
+  const largest = g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 });
+  const heaviest = g.op('ReduceMax', [weights, g.int([-1])], { keepdims: 0 });
+  const lse = g.op('Sub', [largest, g.op('Log', [heaviest])]);
+  g.output('output', g.op('MatMul', [weights, v]));
+  g.output('lse', lse);
+  if (shared) {
+    const share = g.input('share', 'float32', ['g', 'a', 'b']);
+    const kept = g.op('ReduceSum', [g.op('Mul', [weights, share]), g.int([-1])], { keepdims: 0 });
+    g.output('distinct', g.op('Add', [lse, g.op('Log', [kept])]));
+  }
+}
+
+/** Rows `ids` of a [.., width] array whose first row is `base`; ids of -1 give zeros. Runs are copied at once. */
+function gatherRows(source: Float32Array, base: number, width: number, ids: Int32Array): Float32Array {
+  let out: Float32Array | null = null;
+  for (let t = 0; t < ids.length;) {
+    const id = ids[t]!;
+    let end = t + 1;
+    if (id < 0) {
+      while (end < ids.length && ids[end]! < 0) end++;
+    } else {
+      while (end < ids.length && ids[end] === id + end - t) end++;
+      const run = source.subarray((base + id) * width, (base + id + end - t) * width);
+      if (t === 0 && end === ids.length) return run;
+      (out ??= new Float32Array(ids.length * width)).set(run, t * width);
+    }
+    t = end;
+  }
+  return out ?? new Float32Array(ids.length * width);
+}
+
+/** Outputs of all queries, put together from tiles. */
+export class Outputs {
+  /** [heads, queries, valueDim] */
+  readonly output: Float32Array;
+  /** [heads, queries] */
+  readonly lse: Float32Array;
+
+  constructor(private readonly input: CoreInput) {
+    this.output = new Float32Array(input.heads * input.queries * input.valueDim);
+    this.lse = new Float32Array(input.heads * input.queries).fill(-Infinity);
+  }
+
+  /** Adds tiles whose pairs are disjoint from those added before (or made so by a bias of -log of the count). */
+  merge(tiles: Tiles, result: TileResult): void {
+    const { valueDim, queries } = this.input;
+    const { output, lse } = this;
+    tiles.queries.forEach((query, t) => {
+      if (query < 0) return;
+      const added = result.lse[t]!;
+      if (added === -Infinity) return;
+      const row = tiles.head * queries + query;
+      const to = row * valueDim;
+      const from = t * valueDim;
+      const known = lse[row]!;
+      if (known === -Infinity) {
+        for (let c = 0; c < valueDim; c++) output[to + c] = result.output[from + c]!;
+        lse[row] = added;
+        return;
+      }
+      const share = 1 / (1 + Math.exp(known - added));
+      for (let c = 0; c < valueDim; c++) {
+        output[to + c] = output[to + c]! * (1 - share) + result.output[from + c]! * share;
+      }
+      lse[row] = Math.max(known, added) + Math.log1p(Math.exp(-Math.abs(known - added)));
+    });
+  }
+
+  async add(tiles: Tiles, context: AttendContext): Promise<void> {
+    this.merge(tiles, await runTiles(this.input, tiles, context));
+  }
+}
+
+/**
+ * What a head adds to the score of a pair by the offset key - position: the model's relative bias, or MASKED where
+ * its mask hides the key. Entry t is offset t - base. An opaque bias is not in it (see `addOpaque`).
+ */
+export interface OffsetTable {
+  table: Float32Array;
+  base: number;
+}
+
+export function offsetTable(input: CoreInput, head: number): OffsetTable {
+  const { mask, bias } = input.rule;
+  const base = input.keys - 1;
+  const table = new Float32Array(base + input.queries);
+  for (let t = 0; t < table.length; t++) {
+    const offset = t - base;
+    if (mask.causal && offset > 0) table[t] = MASKED;
+    else if (mask.window && (offset < -mask.window.before || offset > mask.window.after)) table[t] = MASKED;
+    else if (bias?.kind === 'alibi') table[t] = bias.slopes[head]! * offset;
+    else if (bias?.kind === 'relative') {
+      const entry = Math.max(0, Math.min(bias.size - 1, offset - bias.first));
+      table[t] = Math.max(MASKED, bias.table[head * bias.size + entry]!);
+    }
+  }
+  return { table, base };
+}
+
+/** The offset tables of all heads; one for all where the model's bias does not depend on the head. */
+export function offsetTables(input: CoreInput): (head: number) => OffsetTable {
+  const tables = new Map<number, OffsetTable>();
+  const perHead = input.rule.bias !== null && input.rule.bias.kind !== 'opaque';
+  return head => {
+    const key = perHead ? head : 0;
+    let table = tables.get(key);
+    if (!table) {
+      if (perHead) tables.clear(); // heads come one after the other
+      tables.set(key, (table = offsetTable(input, head)));
+    }
+    return table;
+  };
+}
+
+/** Adds the model's own quadratic bias to the tiles' (unshared) bias. */
+export function addOpaque(input: CoreInput, tiles: Tiles): void {
+  const { bias } = input.rule;
+  if (bias?.kind !== 'opaque') return;
+  const { rows, columns } = tiles;
+  const plane = (bias.heads === 1 ? 0 : tiles.head) * input.queries;
+  tiles.queries.forEach((query, r) => {
+    if (query < 0) return;
+    const keysAt = Math.floor(r / rows) * columns;
+    const from = (plane + query) * input.keys;
+    for (let c = 0; c < columns; c++) {
+      const key = tiles.keys[keysAt + c]!;
+      const t = r * columns + c;
+      if (key >= 0) tiles.bias[t] = Math.max(MASKED, tiles.bias[t]! + bias.data[from + key]!);
+    }
+  });
+}
