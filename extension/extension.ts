@@ -1,0 +1,80 @@
+import * as vscode from 'vscode';
+import { AnalysisStore } from './analysisStore';
+import type { AttentionInspectorApi } from './api';
+import { registerCommands } from './commands';
+import { ContextKeys } from './contextKeys';
+import { EditorMarks } from './editorMarks';
+import { EngineClient, type Death } from './engineClient';
+import { AttentionHover } from './hover';
+import { SelectionModel } from './selectionModel';
+import { Settings } from './settings';
+import { StatusBar } from './statusBar';
+import { Views } from './views';
+
+/** Wires the parts together; each part owns what it does. */
+export function activate(context: vscode.ExtensionContext): AttentionInspectorApi {
+  const own = <T extends vscode.Disposable>(part: T): T => {
+    context.subscriptions.push(part);
+    return part;
+  };
+  const { extensionUri, workspaceState: memory } = context;
+  const log = own(vscode.window.createOutputChannel('Attention Inspector', { log: true }));
+  const settings = new Settings();
+  const client = own(
+    new EngineClient({
+      module: vscode.Uri.joinPath(extensionUri, 'dist', 'engine.js').fsPath,
+      initialize: () => ({ device: settings.device, memoryLimitMiB: settings.memoryLimitMiB }),
+      log,
+    }),
+  );
+  const store = own(new AnalysisStore(client, settings));
+  const selection = own(new SelectionModel());
+  const views = own(new Views({ extensionUri, memory, log, client, store, selection, settings }));
+  own(new EditorMarks(store, selection, settings));
+  own(new StatusBar(store, client, settings));
+  own(new ContextKeys(store, selection));
+  const hover = new AttentionHover(store, selection, settings);
+  own(vscode.languages.registerHoverProvider({ pattern: '**' }, hover));
+  own(registerCommands({ client, store, selection, settings, views, memory, log }));
+
+  // What is pinned belongs to one text.
+  let shown = store.shown?.uri;
+  own(
+    store.onChange(analysis => {
+      if (analysis?.uri !== shown) selection.select({ token: null });
+      shown = analysis?.uri;
+    }),
+  );
+  own(
+    client.onDeath(death => {
+      tellDeath(death);
+      if (death.restarting) store.recover();
+    }),
+  );
+  return {
+    version: 1,
+    getState: uri => (uri ? store.byUri(uri)?.state : store.state) ?? { status: 'none' },
+    getSelection: () => selection.current,
+    whenIdle: () => store.whenIdle(),
+    engineProcessId: () => client.processId,
+  };
+}
+
+/** Told once per death, with the way to the log; not awaited. */
+function tellDeath({ message, restarting }: Death): void {
+  const { t } = vscode.l10n;
+  const showLog = t('Show Log');
+  const restart = t('Restart Engine');
+  const told = restarting
+    ? vscode.window.showWarningMessage(t('{0} It was started again.', message), showLog)
+    : vscode.window.showErrorMessage(
+        t('{0} It will not be started again by itself.', message),
+        restart,
+        showLog,
+      );
+  void told.then(choice => {
+    if (choice === showLog) return vscode.commands.executeCommand('attentionInspector.showLog');
+    if (choice === restart) return vscode.commands.executeCommand('attentionInspector.restartEngine');
+    return undefined;
+  });
+}

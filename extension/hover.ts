@@ -1,0 +1,84 @@
+import * as vscode from 'vscode';
+import type { Analysis } from './analysis';
+import type { AnalysisStore } from './analysisStore';
+import { hoverText } from './hoverText';
+import type { SelectionModel } from './selectionModel';
+import type { Settings } from './settings';
+import { wordAt } from './tokenLocator';
+
+/** A word of more tokens than this shows its first ones. */
+const MAXIMUM_TOKENS = 4;
+const TOP = 5;
+
+/** What the hover's links may run. */
+const LINKED_COMMANDS = [
+  'attentionInspector.pinToken',
+  'attentionInspector.openHead',
+  'attentionInspector.analyze',
+];
+
+/** Hover on a word of an analysed document: its tokens, where they look, who looks at them, what is kept. */
+export class AttentionHover implements vscode.HoverProvider {
+  constructor(
+    private readonly store: AnalysisStore,
+    private readonly selection: SelectionModel,
+    private readonly settings: Settings,
+  ) {}
+
+  async provideHover(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    token: vscode.CancellationToken,
+  ): Promise<vscode.Hover | undefined> {
+    const analysis = this.store.of(document);
+    if (!this.settings.hover || !analysis?.began) return undefined;
+    const word = wordAround(document, position);
+    const tokens = word ? analysis.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end)) : [];
+    if (!word || tokens.length === 0) return undefined;
+    try {
+      const parts = await Promise.all(
+        tokens.slice(0, MAXIMUM_TOKENS).map(one => this.describe(analysis, one, token)),
+      );
+      const more = tokens.length - parts.length;
+      const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
+      const markdown = new vscode.MarkdownString(parts.join('\n\n---\n\n') + rest);
+      markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
+      return new vscode.Hover(markdown, word);
+    } catch {
+      return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
+    }
+  }
+
+  private async describe(
+    analysis: Analysis,
+    token: number,
+    cancel: vscode.CancellationToken,
+  ): Promise<string> {
+    const { core, head } = this.selection.current;
+    const attention = await this.store.request(
+      'analysis/token',
+      { id: analysis.id, core, head, token, top: TOP, mechanisms: [] },
+      cancel,
+    );
+    const argument = [analysis.uri, token];
+    const links = [
+      link(vscode.l10n.t('Pin'), 'attentionInspector.pinToken', argument),
+      link(vscode.l10n.t('Open map'), 'attentionInspector.openHead', argument),
+    ].join(' · ');
+    const { tokens } = analysis.began!;
+    return hoverText(attention, tokens, { core, head }, analysis.textChanged, links, vscode.l10n.t);
+  }
+}
+
+/** The word under a position, by our own rule: the editor's word pattern is slow on very long lines. */
+export function wordAround(
+  document: vscode.TextDocument,
+  position: vscode.Position,
+): vscode.Range | undefined {
+  const word = wordAt(document.lineAt(position.line).text, position.character);
+  return word ? new vscode.Range(position.line, word.start, position.line, word.end) : undefined;
+}
+
+function link(label: string, command: string, args: unknown[]): string {
+  return `[${label}](command:${command}?${encodeURIComponent(JSON.stringify(args))})`;
+}

@@ -1,0 +1,230 @@
+import * as vscode from 'vscode';
+import { ErrorCode } from '../engine/protocol';
+import {
+  ENGINE_METHODS,
+  HOST_COMMANDS,
+  type HostCommand,
+  type HostMessage,
+  type Place,
+  type SaveFileParams,
+  type ViewEngineMethod,
+  type ViewMessage,
+  type ViewName,
+  type ViewParams,
+} from '../webview/hostProtocol';
+import type { AnalysisStore } from './analysisStore';
+import { Owner } from './disposable';
+import { EngineError, type EngineClient, type Log } from './engineClient';
+import type { SelectionModel } from './selectionModel';
+import type { Settings } from './settings';
+import { webviewHtml } from './webviewHtml';
+import { isViewMessage } from './viewMessage';
+
+/** What every view shares. */
+export interface ViewHost {
+  extensionUri: vscode.Uri;
+  memory: vscode.Memento;
+  log: Log;
+  client: EngineClient;
+  store: AnalysisStore;
+  selection: SelectionModel;
+  settings: Settings;
+  openView(view: ViewName): void;
+}
+
+/** Commands that a view may run, and what they are called in the palette's registry. */
+const COMMANDS: Record<HostCommand, string> = {
+  analyze: 'attentionInspector.analyze',
+  analyzeSelection: 'attentionInspector.analyzeSelection',
+  cancel: 'attentionInspector.cancel',
+  clear: 'attentionInspector.clear',
+  selectModel: 'attentionInspector.selectModel',
+  selectHead: 'attentionInspector.selectHead',
+  compare: 'attentionInspector.compareMechanisms',
+  restartEngine: 'attentionInspector.restartEngine',
+  showLog: 'attentionInspector.showLog',
+  openPanel: 'attentionInspector.openPanel',
+  openSettings: 'attentionInspector.openSettings',
+};
+
+/** One webview's end of the conversation: sends it the state and what follows, does what it asks for. */
+export class ViewBridge extends Owner {
+  /** Nothing is sent before the page has said that it listens. */
+  private listening = false;
+  private wanted: ViewName | null = null;
+  private readonly requests = new Map<number, vscode.CancellationTokenSource>();
+
+  constructor(
+    private readonly webview: vscode.Webview,
+    private readonly place: Place,
+    title: string,
+    private readonly host: ViewHost,
+  ) {
+    super();
+    const { extensionUri, store, selection } = host;
+    const dist = vscode.Uri.joinPath(extensionUri, 'dist');
+    webview.options = { enableScripts: true, localResourceRoots: [dist] };
+    this.register(webview.onDidReceiveMessage((message: unknown) => this.receive(message)));
+    this.register(store.onChange(() => this.sendState()));
+    this.register(store.onUpdate(update => this.send(update)));
+    this.register(selection.onChange(current => this.send({ type: 'selection', selection: current })));
+    this.register(selection.onPreview(token => this.send({ type: 'preview', token })));
+    this.register(host.client.onState(state => state === 'running' && this.sendState()));
+    this.register(vscode.window.onDidChangeActiveColorTheme(() => this.sendSettings()));
+    this.register(
+      vscode.workspace.onDidChangeConfiguration(event => {
+        if (event.affectsConfiguration('attentionInspector')) this.sendSettings();
+      }),
+    );
+    webview.html = webviewHtml({
+      place,
+      title,
+      language: vscode.env.language,
+      script: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.css')).toString(),
+      source: webview.cspSource,
+    });
+  }
+
+  /** Shows a view, as soon as the page listens. */
+  show(view: ViewName): void {
+    if (this.listening) this.send({ type: 'show', view });
+    else this.wanted = view;
+  }
+
+  override dispose(): void {
+    for (const request of this.requests.values()) request.cancel();
+    super.dispose();
+  }
+
+  private send(message: HostMessage): void {
+    if (this.listening) void this.webview.postMessage(message);
+  }
+
+  private sendState(): void {
+    const { store, selection, settings, client, memory } = this.host;
+    this.send({
+      type: 'state',
+      place: this.place,
+      analysis: store.state,
+      selection: selection.current,
+      settings: settings.forViews(),
+      mechanisms: client.capabilities?.mechanisms ?? [],
+      view: memory.get(this.memoryKey) ?? null,
+    });
+  }
+
+  private sendSettings(): void {
+    this.send({ type: 'settings', settings: this.host.settings.forViews() });
+  }
+
+  private get memoryKey(): string {
+    return `view.${this.place}`;
+  }
+
+  private receive(message: unknown): void {
+    if (!isViewMessage(message)) {
+      this.host.log.warn(`A view sent a message of no known kind: ${JSON.stringify(message)?.slice(0, 200)}`);
+      return;
+    }
+    void Promise.resolve(this.handle(message)).catch((error: unknown) =>
+      this.host.log.error(`View message "${message.type}": ${String(error)}`),
+    );
+  }
+
+  private async handle(message: ViewMessage): Promise<unknown> {
+    const { selection, settings, memory, log } = this.host;
+    switch (message.type) {
+      case 'ready':
+        this.listening = true;
+        this.sendState();
+        if (this.wanted) this.send({ type: 'show', view: this.wanted });
+        this.wanted = null;
+        return;
+      case 'request':
+        return this.answer(message);
+      case 'cancelRequest':
+        return this.requests.get(message.id)?.cancel();
+      case 'select':
+        return selection.select(message.selection);
+      case 'preview':
+        return selection.preview(message.token);
+      case 'reveal':
+        return this.reveal(message.tokens);
+      case 'run':
+        return HOST_COMMANDS.includes(message.command)
+          ? vscode.commands.executeCommand(COMMANDS[message.command])
+          : undefined;
+      case 'openView':
+        return this.host.openView(message.view);
+      case 'setMassScale':
+        return settings.setMassScale(message.massScale);
+      case 'viewState':
+        return memory.update(this.memoryKey, message.view);
+      case 'log':
+        return log[message.level](`View (${this.place}): ${message.message}`);
+    }
+  }
+
+  private async answer(message: Extract<ViewMessage, { type: 'request' }>): Promise<void> {
+    const { id, method, params } = message;
+    const cancellation = new vscode.CancellationTokenSource();
+    this.requests.set(id, cancellation);
+    try {
+      const result =
+        method === 'host/saveFile'
+          ? await saveFile(params)
+          : await this.askEngine(method, params, cancellation.token);
+      this.send({ type: 'response', id, ok: true, result });
+    } catch (error) {
+      const code = error instanceof EngineError ? error.code : null;
+      const text = error instanceof Error ? error.message : String(error);
+      if (code !== ErrorCode.cancelled) this.host.log.warn(`${method}: ${text}`);
+      this.send({ type: 'response', id, ok: false, error: { code, message: text } });
+    } finally {
+      this.requests.delete(id);
+      cancellation.dispose();
+    }
+  }
+
+  private askEngine(
+    method: ViewEngineMethod,
+    params: ViewParams<ViewEngineMethod>,
+    token: vscode.CancellationToken,
+  ) {
+    if (!ENGINE_METHODS.includes(method)) throw new EngineError(`Views may not ask for "${method}".`, null);
+    return this.host.store.request(method, params as never, token);
+  }
+
+  /** Selects the tokens in the text's editor and scrolls to the first. */
+  private async reveal(tokens: readonly number[]): Promise<void> {
+    const analysis = this.host.store.shown;
+    const ranges = tokens.map(token => analysis?.rangeOfToken(token)).filter(range => !!range);
+    const first = ranges[0];
+    if (!analysis || !first) return;
+    const visible = vscode.window.visibleTextEditors.find(editor => editor.document === analysis.document);
+    const editor = await vscode.window.showTextDocument(analysis.document, {
+      viewColumn: visible?.viewColumn ?? vscode.ViewColumn.Beside,
+      preserveFocus: true,
+    });
+    editor.selections = ranges.map(range => new vscode.Selection(range.start, range.end));
+    editor.revealRange(first, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
+  }
+}
+
+const FILE_KINDS: Record<SaveFileParams['kind'], { [name: string]: string[] }> = {
+  svg: { SVG: ['svg'] },
+  png: { PNG: ['png'] },
+  csv: { CSV: ['csv'] },
+};
+
+async function saveFile({ name, kind, data }: SaveFileParams): Promise<string | null> {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const target = await vscode.window.showSaveDialog({
+    defaultUri: folder && vscode.Uri.joinPath(folder, name.replace(/[\\/:*?"<>|]/g, '-')),
+    filters: FILE_KINDS[kind],
+  });
+  if (!target) return null;
+  await vscode.workspace.fs.writeFile(target, typeof data === 'string' ? Buffer.from(data, 'utf8') : data);
+  return target.fsPath;
+}

@@ -1,0 +1,49 @@
+import type { ViewMessage } from '../webview/hostProtocol';
+
+type Check = (value: unknown) => boolean;
+const isNumber: Check = value => typeof value === 'number' && Number.isInteger(value) && value >= 0;
+const isString: Check = value => typeof value === 'string';
+const isObject: Check = value => typeof value === 'object' && value !== null && !Array.isArray(value);
+const orNull =
+  (check: Check): Check =>
+  value =>
+    value === null || check(value);
+const oneOf =
+  (...values: string[]): Check =>
+  value =>
+    typeof value === 'string' && values.includes(value);
+
+/** The fields that each message must have. A webview is a browser page: what comes from it is checked. */
+const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
+  ready: {},
+  request: { id: isNumber, method: isString, params: isObject },
+  cancelRequest: { id: isNumber },
+  select: { selection: isSelection },
+  preview: { token: orNull(isNumber) },
+  reveal: { tokens: value => Array.isArray(value) && value.every(isNumber) },
+  run: { command: isString },
+  openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost') },
+  setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },
+  viewState: { view: isObject },
+  log: { level: oneOf('info', 'warn', 'error'), message: isString },
+};
+
+function isSelection(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  return Object.entries(value as object).every(([key, member]) => {
+    if (key === 'mechanism') {
+      const { name, params } = (member ?? { name: '', params: {} }) as { name: unknown; params: unknown };
+      return isString(name) && isObject(params);
+    }
+    return ['core', 'head', 'token'].includes(key) && orNull(isNumber)(member);
+  });
+}
+
+export function isViewMessage(message: unknown): message is ViewMessage {
+  if (!isObject(message)) return false;
+  const record = message as Record<string, unknown>;
+  const fields = Object.hasOwn(FIELDS, String(record.type))
+    ? FIELDS[record.type as ViewMessage['type']]
+    : undefined;
+  return !!fields && Object.entries(fields).every(([field, check]) => check(record[field]));
+}
