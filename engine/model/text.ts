@@ -84,9 +84,14 @@ export function isPunctuation(tokens: TokenTable, index: number): boolean {
   return /^\p{P}+$/u.test(text.length > 2 && text.startsWith('##') ? text.slice(2) : text);
 }
 
-/** Both classes for all tokens: 1 where a token belongs to it. */
-export function classifyTokens(tokens: TokenTable): { separator: Uint8Array; punctuation: Uint8Array } {
+/** What measures need to know of each token: its id, and 1 where it belongs to a class. */
+export function tokenMarks(tokens: TokenTable): {
+  ids: Int32Array;
+  separator: Uint8Array;
+  punctuation: Uint8Array;
+} {
   return {
+    ids: tokens.ids,
     separator: Uint8Array.from(tokens.text, (_, i) => Number(isSeparator(tokens, i))),
     punctuation: Uint8Array.from(tokens.text, (_, i) => Number(isPunctuation(tokens, i))),
   };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer as Native } from 'tokenizers';
 import { RefusedError } from '../../engine/errors';
-import { classifyTokens, codePointOffsets, readableToken } from '../../engine/model/text';
+import { tokenMarks, codePointOffsets, readableToken } from '../../engine/model/text';
 import { checkTokensFit, loadTokenizer, type Tokenizer } from '../../engine/model/tokenizer';
 import type { TokenTable } from '../../engine/protocol';
 import * as definitions from '../fixtures/tokenizers';
@@ -154,7 +154,7 @@ describe('tokenizer', () => {
 
     it('tells separators and punctuation', async () => {
       const tokens = await tokenizer.encode('Yes, it is.\n\n"No!" <|endoftext|> x', null);
-      const { separator, punctuation } = classifyTokens(tokens);
+      const { separator, punctuation } = tokenMarks(tokens);
       const names = (mask: Uint8Array): string[] => tokens.text.filter((_, i) => mask[i]);
       assert.ok(names(separator).includes('\n'), names(separator).join('|'));
       assert.ok(names(separator).includes('<|endoftext|>'));
@@ -207,7 +207,7 @@ describe('tokenizer', () => {
     assert.deepEqual(cut.text, ['[CLS]', 'the', 'cat', '[SEP]']);
     assert.deepEqual([...cut.end], [0, 3, 7, 7]);
     assert.equal(cut.total, 8);
-    assert.deepEqual([...classifyTokens(cut).separator], [1, 0, 0, 1]);
+    assert.deepEqual([...tokenMarks(cut).separator], [1, 0, 0, 1]);
   });
 
   it('is not fooled by truncation and padding stored in the file', async () => {

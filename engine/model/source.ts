@@ -1,0 +1,222 @@
+/** Where models come from: a reference given by the user becomes the files of one model. */
+import { existsSync } from 'node:fs';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import { RefusedError } from '../errors';
+import type { HubModel } from '../protocol';
+
+/** The files of one model. */
+export interface ModelFiles {
+  /** What the user gave. */
+  ref: string;
+  name: string;
+  /** The .onnx file, absolute. */
+  onnx: string;
+  /** The folder that holds tokenizer and `config.json`, absolute. */
+  folder: string;
+  /** `config.json`, or {} without one. */
+  config: Record<string, unknown>;
+}
+
+/** The bundled model that `bundled` stands for. */
+const DEFAULT_BUNDLED = 'prose-2m';
+const CONFIG_LIMIT = 4 * 2 ** 20;
+const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
+const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'vocab.json'];
+
+/**
+ * `bundled`, a bundled model's name, an .onnx file, a folder in the Hugging Face layout, or a hub id `org/name`.
+ * An existing path wins over a hub id. Throws RefusedError when there is no such model.
+ */
+export async function resolveModel(ref: string): Promise<ModelFiles> {
+  const bundled = await bundledModels();
+  const name = ref === 'bundled' ? (bundled.find(model => model === DEFAULT_BUNDLED) ?? bundled[0]) : ref;
+  if (ref === 'bundled' && name === undefined)
+    throw new RefusedError('This installation has no bundled model.');
+  if (name !== undefined && bundled.includes(name)) return fromFolder(ref, join(bundledFolder(), name));
+
+  const path = resolve(ref);
+  const found = await stat(path).catch(() => null);
+  if (found?.isDirectory()) return fromFolder(ref, path);
+  if (found?.isFile()) return fromFile(ref, path);
+  if (HUB_ID.test(ref) && extname(ref) !== '.onnx') {
+    throw new RefusedError(
+      `There is no folder ${ref} here, and models from the hub cannot be loaded yet: download ${ref} and give its folder.`,
+    );
+  }
+  if (extname(ref) === '.onnx') throw new RefusedError(`There is no file ${ref}.`);
+  throw new RefusedError(
+    `There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id.`,
+  );
+}
+
+async function fromFile(ref: string, path: string): Promise<ModelFiles> {
+  if (extname(path) !== '.onnx') throw new RefusedError(`${ref} is not an .onnx file.`);
+  const beside = dirname(path);
+  // In the usual layout the files are in `onnx/`, the tokenizer one folder up.
+  const folder = hasTokenizer(beside) || !hasTokenizer(dirname(beside)) ? beside : dirname(beside);
+  const stem = basename(path, '.onnx');
+  const name = stem === 'model' ? folderName(folder) : stem;
+  return { ref, name, onnx: path, folder, config: await readConfig(folder) };
+}
+
+async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
+  const files = [...(await onnxFiles(folder)), ...(await onnxFiles(join(folder, 'onnx')))];
+  const onnx = chooseOnnx(files);
+  if (files.length === 0) throw new RefusedError(`The folder ${ref} holds no .onnx file.`);
+  if (onnx === null) {
+    const names = files.map(file => basename(file)).join(', ');
+    throw new RefusedError(
+      `The folder ${ref} holds several models (${names}): give the file of one of them.`,
+    );
+  }
+  return { ref, name: folderName(folder), onnx, folder, config: await readConfig(folder) };
+}
+
+/** Names that exporters give to the whole model, then its parts, each best first. */
+const STEMS = ['model', 'decoder_model_merged', 'decoder_model', 'encoder_model'];
+/** Variants, the most exact first: the analysis should show the model, not its rounding. */
+const VARIANTS = ['', '_fp16', '_quantized', '_int8', '_uint8', '_q8', '_q4', '_q4f16', '_bnb4'];
+
+/** The file to analyse among those of one model: the most complete, then the most exact; null when that is unclear. */
+export function chooseOnnx(files: readonly string[]): string | null {
+  if (files.length === 1) return files[0]!;
+  for (const stem of STEMS) {
+    for (const variant of VARIANTS) {
+      const found = files.find(file => basename(file) === `${stem}${variant}.onnx`);
+      if (found !== undefined) return found;
+    }
+  }
+  return null;
+}
+
+async function onnxFiles(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter(entry => !entry.isDirectory() && extname(entry.name) === '.onnx')
+    .map(entry => join(folder, entry.name))
+    .sort();
+}
+
+function hasTokenizer(folder: string): boolean {
+  return TOKENIZER_FILES.some(file => existsSync(join(folder, file)));
+}
+
+function folderName(folder: string): string {
+  return basename(folder) === 'onnx' ? basename(dirname(folder)) : basename(folder);
+}
+
+async function readConfig(folder: string): Promise<Record<string, unknown>> {
+  const path = join(folder, 'config.json');
+  const info = await stat(path).catch(() => null);
+  if (!info?.isFile()) return {};
+  if (info.size > CONFIG_LIMIT) throw new RefusedError(`${path} is too large for a model configuration.`);
+  try {
+    const config: unknown = JSON.parse(await readFile(path, 'utf8'));
+    if (typeof config === 'object' && config !== null && !Array.isArray(config)) {
+      return config as Record<string, unknown>;
+    }
+  } catch {
+    // Told below, as for JSON that is not an object.
+  }
+  throw new RefusedError(`${path} is not a valid model configuration.`);
+}
+
+// ---------------------------------------------------------------- lists
+
+/** Beside the sources, and one folder up from the bundles in dist/. */
+function bundledFolder(): string {
+  const beside = join(__dirname, '../bundled');
+  return existsSync(beside) ? beside : join(__dirname, '../engine/bundled');
+}
+
+/** Names of the bundled models. */
+export async function bundledModels(): Promise<string[]> {
+  const entries = await readdir(bundledFolder(), { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter(entry => entry.isDirectory() && existsSync(join(bundledFolder(), entry.name, 'config.json')))
+    .map(entry => entry.name)
+    .sort();
+}
+
+/** Bundled models and those found in the given folders. */
+export async function listModels(folders: readonly string[]): Promise<HubModel[]> {
+  const models: HubModel[] = [];
+  for (const name of await bundledModels()) {
+    models.push(await describe(await resolveModel(name), name, 'bundled'));
+  }
+  const search = { entries: 20_000, models: 100 };
+  const seen = new Set<string>();
+  for (const folder of folders) {
+    for (const ref of await findModels(resolve(folder), 0, search)) {
+      const files = await resolveModel(ref).catch(() => null);
+      if (!files || seen.has(files.onnx)) continue;
+      seen.add(files.onnx);
+      models.push(await describe(files, ref, 'workspace'));
+    }
+  }
+  return models;
+}
+
+const SEARCH_DEPTH = 5;
+const SKIPPED = new Set(['node_modules', '__pycache__', 'site-packages', 'venv']);
+
+/** Models below a folder: a folder with `config.json` and .onnx files is one, any other .onnx file is one. */
+async function findModels(
+  folder: string,
+  depth: number,
+  left: { entries: number; models: number },
+): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  left.entries -= entries.length;
+  if (left.entries < 0 || left.models <= 0) return [];
+  const files = entries.filter(entry => entry.isFile()).map(entry => entry.name);
+  const folders = entries.filter(entry => entry.isDirectory()).map(entry => entry.name);
+
+  if (files.includes('config.json')) {
+    const onnx = [...(await onnxFiles(folder)), ...(await onnxFiles(join(folder, 'onnx')))];
+    if (chooseOnnx(onnx) !== null) {
+      left.models--;
+      return [folder];
+    }
+  }
+  const found = files.filter(name => extname(name) === '.onnx').map(name => join(folder, name));
+  left.models -= found.length;
+  if (depth < SEARCH_DEPTH) {
+    for (const name of folders.sort()) {
+      if (name.startsWith('.') || SKIPPED.has(name)) continue;
+      found.push(...(await findModels(join(folder, name), depth + 1, left)));
+    }
+  }
+  return found;
+}
+
+async function describe(files: ModelFiles, ref: string, source: HubModel['source']): Promise<HubModel> {
+  return { ref, label: files.name, detail: [await size(files), ...facts(files.config)].join(', '), source };
+}
+
+/** Size of the weights: the file itself and external data named after it. */
+async function size({ onnx }: ModelFiles): Promise<string> {
+  const folder = dirname(onnx);
+  let bytes = 0;
+  for (const name of await readdir(folder)) {
+    if (name.startsWith(basename(onnx)))
+      bytes += (await stat(join(folder, name)).catch(() => null))?.size ?? 0;
+  }
+  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
+}
+
+/** What `config.json` tells, under the names that the model families use. */
+function facts(config: Record<string, unknown>): string[] {
+  const first = (...keys: string[]): number | undefined =>
+    keys.map(key => config[key]).find((value): value is number => typeof value === 'number');
+  const layers = first('num_hidden_layers', 'n_layer', 'num_layers', 'n_layers', 'encoder_layers');
+  const heads = first('num_attention_heads', 'n_head', 'num_heads', 'n_heads', 'encoder_attention_heads');
+  const context = first('max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len', 'seq_length');
+  const said: string[] = [];
+  if (typeof config.model_type === 'string') said.push(config.model_type);
+  if (layers !== undefined) said.push(`${layers} layers`);
+  if (heads !== undefined) said.push(`${heads} heads`);
+  if (context !== undefined) said.push(`context ${context}`);
+  return said;
+}
