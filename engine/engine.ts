@@ -1,9 +1,11 @@
-import { findMechanism, mechanisms } from './attention/registry';
+import { readParams } from './attention/parameters';
+import { findMechanism, mechanismInfos } from './attention/registry';
 import { CancelledError, RefusedError } from './errors';
 import type { CoreInput } from './attention/core';
 import type { ModelOutput } from './model/cutModel';
 import { listModels } from './model/source';
 import { tokenMarks } from './model/text';
+import { checkTokensFit } from './model/tokenizer';
 import { refuseUnlessFits } from './runtime/memory';
 import type {
   AnalysisSummary,
@@ -13,6 +15,7 @@ import type {
   EngineNotifications,
   EngineParams,
   EngineResult,
+  MechanismChoice,
   TokenTable,
 } from './protocol';
 import { Analysis } from './service/analysis';
@@ -23,7 +26,7 @@ import { ModelCache, type LoadedModel } from './service/modelCache';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import { TileCache } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
-import { tensorBytes, workingBytes } from './service/workload';
+import { workingBytes } from './service/workload';
 import type { Cancellation } from './runtime/cancellation';
 import { neverCancelled } from './runtime/cancellation';
 
@@ -67,7 +70,7 @@ export class Engine {
   } = {
     initialize: async params => {
       this.memoryLimitMiB = params.memoryLimitMiB;
-      return { version: ENGINE_VERSION, mechanisms: mechanisms.map(mechanism => mechanism.info) };
+      return { version: ENGINE_VERSION, mechanisms: [...mechanismInfos] };
     },
     'models/list': ({ folders }) => listModels(folders),
     'models/load': ({ ref, device }, cancellation) =>
@@ -78,7 +81,7 @@ export class Engine {
         const analysis = this.analysis(id);
         const report = this.progressOf(id, scope === 'local' ? 'mechanism' : 'propagate');
         const title = findMechanism(mechanism.name).info.title;
-        const local = await runLocally(analysis, mechanism, cancellation, share => report(share, title));
+        const local = await runLocally(analysis, complete(mechanism), cancellation, share => report(share, title));
         const result =
           scope === 'local'
             ? local
@@ -87,15 +90,19 @@ export class Engine {
         return result;
       }),
     'analysis/tile': (params, cancellation) =>
-      this.tiles.tile(this.analysis(params.id), params, cancellation),
+      this.tiles.tile(this.analysis(params.id), completed(params), cancellation),
     'analysis/row': params => lineOf(this.analysis(params.id), params),
     'analysis/token': (params, cancellation) =>
-      tokenAttention(this.analysis(params.id), params, cancellation),
+      tokenAttention(
+        this.analysis(params.id),
+        { ...params, mechanisms: params.mechanisms.map(complete) },
+        cancellation,
+      ),
     'analysis/spans': async params => fitSpansOf(this.analysis(params.id), params),
     'analysis/outsideSpan': (params, cancellation) =>
       outsideSpan(this.analysis(params.id), params, cancellation),
-    'analysis/buckets': (params, cancellation) => buckets(this.analysis(params.id), params, cancellation),
-    'analysis/bucketMap': (params, cancellation) => bucketMap(this.analysis(params.id), params, cancellation),
+    'analysis/buckets': (params, cancellation) => buckets(this.analysis(params.id), completed(params), cancellation),
+    'analysis/bucketMap': (params, cancellation) => bucketMap(this.analysis(params.id), completed(params), cancellation),
     'analysis/dispose': async ({ id }) => {
       this.forget(id);
       return null;
@@ -141,7 +148,7 @@ export class Engine {
   ): Promise<AnalysisSummary> {
     if (cancellation.isCancelled) throw new CancelledError();
     this.forget(params.id);
-    for (const { name } of params.mechanisms) findMechanism(name);
+    const choices = params.mechanisms.map(complete);
     const clock = new Clock();
     const { model, tokenizer, runtime } = await this.load(
       params.model,
@@ -152,9 +159,9 @@ export class Engine {
     clock.lap('model');
 
     const limit = Math.min(params.maxTokens ?? Infinity, model.info.context ?? Infinity, MAX_TOKENS);
-    const tokens = tokenizer.encode(params.text, limit);
+    const tokens = await tokenizer.encode(params.text, Number.isFinite(limit) ? limit : null);
     if (tokens.ids.length === 0) throw new RefusedError('The text is empty: there is nothing to analyze.');
-    refuseForeignTokens(tokens, model.info.vocabulary);
+    checkTokensFit(tokens, model.info.vocabulary);
     clock.lap('tokens');
     const working = workingBytes(model.info, tokens.ids.length);
     refuseUnlessFits(
@@ -168,12 +175,12 @@ export class Engine {
     await hooks.onTokens?.(tokens);
 
     const retain = this.memoryLimitMiB * 2 ** 20 * 0.5;
-    const share = 1 / (1 + (params.propagate ? params.mechanisms.length : 0));
+    const share = 1 / (1 + (params.propagate ? choices.length : 0));
     const dense = this.progressOf(params.id, 'dense');
     const runs = await densePass(analysis, {
       cancellation,
       marks: tokenMarks(tokens),
-      mechanisms: params.mechanisms,
+      mechanisms: choices,
       retainBytes: hooks.forget ? 0 : Math.max(0, retain),
       onProgress: (fraction, message) => dense(fraction * share, message),
       onCore: result => this.notify('analysis/core', { id: params.id, result }),
@@ -264,6 +271,15 @@ export class UnknownAnalysisError extends Error {
   }
 }
 
+/** Checks the parameters against the mechanism's schema and fills in the defaults. */
+function complete(choice: MechanismChoice): MechanismChoice {
+  return { name: choice.name, params: readParams(findMechanism(choice.name).info, choice.params) };
+}
+
+function completed<P extends { mechanism?: MechanismChoice }>(params: P): P {
+  return params.mechanism ? { ...params, mechanism: complete(params.mechanism) } : params;
+}
+
 /** Beyond this even linear structures and the interface suffer, whatever the model allows. */
 const MAX_TOKENS = 131_072;
 
@@ -279,16 +295,6 @@ class Clock {
 
   add(name: string, milliseconds: number): void {
     this.timings[name] = (this.timings[name] ?? 0) + milliseconds;
-  }
-}
-
-function refuseForeignTokens(tokens: TokenTable, vocabulary: number | null): void {
-  if (vocabulary === null) return;
-  const foreign = tokens.ids.find(id => id >= vocabulary);
-  if (foreign !== undefined) {
-    throw new RefusedError(
-      `The tokenizer does not match the model: it gave token ${foreign}, but the model's vocabulary has ${vocabulary} entries.`,
-    );
   }
 }
 
