@@ -2,7 +2,7 @@
  * Builds dist/: the extension, the engine, its command line, and the webview.
  * `--production` minifies and leaves the source maps out; the vsix is made from that.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import * as esbuild from 'esbuild';
 
 const production = process.argv.includes('--production');
@@ -14,6 +14,7 @@ const common = {
   sourcemap: production ? false : 'linked',
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
 };
 
 /** Native packages stay outside of the bundles; they are found in node_modules, in the vsix as well. */
@@ -47,12 +48,29 @@ const bundles = [
   },
 ];
 
-rmSync('dist', { recursive: true, force: true });
+// What ships is built from nothing; while one works on it, the other bundles stay.
+if (production) rmSync('dist', { recursive: true, force: true });
 const builds = bundles.map(async bundle => {
   const [[name, entry]] = Object.entries(bundle.entryPoints);
-  if (existsSync(entry)) await esbuild.build(bundle);
-  else console.warn(`dist/${name}.js is not built: ${entry} does not exist`);
+  if (existsSync(entry)) return Object.keys((await esbuild.build(bundle)).metafile.inputs);
+  console.warn(`dist/${name}.js is not built: ${entry} does not exist`);
+  return [];
 });
 // esbuild has printed its errors already; one broken bundle does not keep the others from being built.
 const outcomes = await Promise.allSettled(builds);
 if (outcomes.some(outcome => outcome.status === 'rejected')) process.exit(1);
+writeFileSync('dist/THIRD_PARTY_NOTICES.txt', notices(outcomes.flatMap(outcome => outcome.value)));
+
+/** The licences of every package that is in the bundles or ships beside them. */
+function notices(files) {
+  const packages = files.map(file => /.*node_modules\/((@[^/]+\/)?[^/]+)/.exec(file)?.[0]).filter(Boolean);
+  const folders = new Set([...packages, ...native.map(name => `node_modules/${name}`)]);
+  return [...folders].sort().map(noticeOf).join('\n\n');
+}
+
+function noticeOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
+  const file = readdirSync(folder).find(each => /^(licen[cs]e|copying)/i.test(each));
+  const text = file ? readFileSync(`${folder}/${file}`, 'utf8').trim() : `License: ${license}`;
+  return `==== ${name} ${version} (${license}) ====\n\n${text}\n`;
+}

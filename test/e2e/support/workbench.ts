@@ -1,0 +1,215 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser, type Frame, type Locator, type Page } from 'playwright-core';
+import { CHROMIUM_ARGUMENTS, findChromium } from '../../../scripts/lib/chromium.mjs';
+import { ROOT } from '../../../scripts/lib/project.mjs';
+import {
+  installVsix,
+  makeProfile,
+  serve,
+  setUpServer,
+  workbenchUrl,
+} from '../../../scripts/lib/vscodeServer.mjs';
+import { packedVsix } from './vsix';
+
+const ARTIFACTS = join(ROOT, 'test-artifacts');
+
+export const THEMES = {
+  dark: 'Default Dark Modern',
+  light: 'Default Light Modern',
+  'high-contrast': 'Default High Contrast',
+} as const;
+export type Theme = keyof typeof THEMES;
+
+/** A real VS Code with the packed extension installed, in a headless browser: what a user can see and do. */
+export class Workbench {
+  private constructor(
+    readonly page: Page,
+    readonly folder: string,
+    private readonly browser: Browser,
+    private readonly server: Awaited<ReturnType<typeof serve>>,
+    private readonly scratch: string,
+    private settings: Record<string, unknown>,
+  ) {}
+
+  /** `files`: name -> text, put into the workspace. */
+  static async open(
+    files: Record<string, string>,
+    settings: Record<string, unknown> = {},
+  ): Promise<Workbench> {
+    await setUpServer();
+    const [vsix, executablePath] = [await packedVsix(), await findChromium()];
+    const scratch = mkdtempSync(join(tmpdir(), 'attention-inspector-e2e-'));
+    const folder = join(scratch, 'workspace');
+    mkdirSync(folder);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+    const all = { 'workbench.colorTheme': THEMES.dark, ...settings };
+    const profile = makeProfile(join(scratch, 'profile'), all);
+    await installVsix(profile, vsix);
+    const server = await serve(profile);
+    const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
+    const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
+    page.setDefaultTimeout(30_000);
+    return new Workbench(page, folder, browser, server, scratch, all);
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+    await this.server.stop();
+    rmSync(this.scratch, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Loads the window, with a file of the workspace in the editor. */
+  async openFile(name: string): Promise<void> {
+    await this.page.goto(workbenchUrl(this.server.origin, this.folder, { file: join(this.folder, name) }));
+    await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
+  }
+
+  /** Runs a command from the palette, as a user does. */
+  async command(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.fill(`>${title}`);
+    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+  }
+
+  /** The page of a view: the extension's own frame inside of the two that VS Code puts around it. */
+  async view(place: 'panel' | 'side'): Promise<Frame> {
+    return this.until(`the ${place} view`, async () => {
+      for (const frame of this.page.frames())
+        if (
+          await frame
+            .locator(`attention-app[data-place="${place}"]`)
+            .count()
+            .catch(() => 0)
+        )
+          return frame;
+      return null;
+    });
+  }
+
+  /** Asks again and again until the answer is not null, false or undefined. */
+  async until<T>(what: string, ask: () => Promise<T | null | false | undefined>, seconds = 60): Promise<T> {
+    const end = Date.now() + seconds * 1000;
+    let last: unknown;
+    while (Date.now() < end) {
+      try {
+        const answer = await ask();
+        if (answer) return answer;
+      } catch (error) {
+        last = error;
+      }
+      await this.page.waitForTimeout(100);
+    }
+    await this.picture(`failed-${what.replace(/\W+/g, '-')}`);
+    throw new Error(`Waited ${seconds} s for ${what}`, { cause: last });
+  }
+
+  /** The text of the hover on the `occurrence`-th appearance of a word in the visible lines of the editor. */
+  async hover(word: string, occurrence = 0): Promise<string> {
+    return this.until(`a hover on ${word}`, async () => {
+      await this.page.mouse.move(5, 5);
+      const box = await this.wordBox(word, occurrence);
+      await this.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 3 });
+      const hover = this.page.locator('.monaco-hover:not(.hidden) .hover-contents').last();
+      await hover.waitFor({ state: 'visible', timeout: 4000 });
+      return hover.innerText();
+    });
+  }
+
+  /** Where a word stands on the screen: the box of its text in the editor's lines. */
+  async wordBox(word: string, occurrence = 0) {
+    const box = await this.page.evaluate(
+      ([wanted, nth]) => {
+        let seen = 0;
+        const lines = [...document.querySelectorAll<HTMLElement>('.editor-instance .view-line')];
+        const top = (line: HTMLElement) => line.getBoundingClientRect().top;
+        for (const line of lines.sort((a, b) => top(a) - top(b))) {
+          const walker = document.createTreeWalker(line, NodeFilter.SHOW_TEXT);
+          for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const text = node.textContent ?? '';
+            for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + 1)) {
+              if (seen++ < nth) continue;
+              const range = document.createRange();
+              range.setStart(node, at);
+              range.setEnd(node, at + wanted.length);
+              const { x, y, width, height } = range.getBoundingClientRect();
+              return { x, y, width, height };
+            }
+          }
+        }
+        return null;
+      },
+      [word, occurrence] as const,
+    );
+    if (!box) throw new Error(`"${word}" is not on the screen`);
+    return box;
+  }
+
+  async click(locator: Locator): Promise<void> {
+    await locator.click();
+  }
+
+  /** Changes user settings in the running window, as editing settings.json does. */
+  async set(settings: Record<string, unknown>): Promise<void> {
+    const file = join(this.scratch, 'profile', 'User', 'settings.json');
+    this.settings = { ...this.settings, ...settings };
+    const now = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    writeFileSync(file, JSON.stringify({ ...now, ...this.settings }, null, 2));
+  }
+
+  async theme(theme: Theme): Promise<void> {
+    await this.set({ 'workbench.colorTheme': THEMES[theme] });
+    const marker = { dark: '.vs-dark', light: '.vs', 'high-contrast': '.hc-black' }[theme];
+    await this.page.locator(`.monaco-workbench${marker}`).first().waitFor();
+    await this.page.waitForTimeout(500);
+  }
+
+  async size(width: number, height: number): Promise<void> {
+    await this.page.setViewportSize({ width, height });
+    await this.page.waitForTimeout(500);
+  }
+
+  /** A screenshot of the whole window into test-artifacts/. */
+  async picture(name: string): Promise<string> {
+    mkdirSync(ARTIFACTS, { recursive: true });
+    const path = join(ARTIFACTS, `${name}.png`);
+    await this.page.screenshot({ path });
+    return path;
+  }
+
+  /** Process ids of the engines that this server's extension host has started. */
+  engineProcesses(): number[] {
+    return descendants(this.server.pid!).filter(pid =>
+      commandLine(pid).some(part => part.endsWith('dist/engine.js')),
+    );
+  }
+}
+
+function descendants(root: number): number[] {
+  const found: number[] = [];
+  for (let queue = [root], pid = queue.pop(); pid !== undefined; pid = queue.pop()) {
+    const children = childrenOf(pid);
+    found.push(...children);
+    queue.push(...children);
+  }
+  return found;
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const threads = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    return threads.split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function commandLine(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    return [];
+  }
+}
