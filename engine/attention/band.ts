@@ -76,17 +76,18 @@ async function attendHead(
       const rows = Math.min(block, queries - from);
       const left = Math.max(0, firstKey(from));
       const right = Math.min(keys, from + rows + shift + band.after);
+      from += rows;
+      if (right <= left) continue;
       const tiles: Tiles = {
         head,
         rows,
         columns: right - left,
-        queries: consecutive(1, 0, rows, from),
+        queries: consecutive(1, 0, rows, from - rows),
         keys: consecutive(1, 0, right - left, left),
-        bias: bandBias(profile, rows, right - left, left - firstKey(from)),
+        bias: bandBias(profile, rows, right - left, left - firstKey(from - rows)),
       };
       addOpaque(input, tiles);
       await outputs.add(tiles, context);
-      from += rows;
     }
   }
 }
@@ -97,7 +98,7 @@ function clip(input: CoreInput, band: Band): Band {
   return {
     ...band,
     before: Math.min(band.before, window?.before ?? Infinity, input.keys - 1),
-    after: causal ? 0 : Math.min(band.after, window?.after ?? Infinity, input.keys - 1),
+    after: causal ? 0 : Math.min(band.after, window?.after ?? Infinity, input.queries - 1),
   };
 }
 

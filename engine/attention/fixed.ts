@@ -142,7 +142,8 @@ async function attendOwnBlocks(
     for (let r = 0; r < rows; r++) {
       for (let c = 0; c < columns; c++) bias[r * columns + c] = clamped(offsets, c - at - r);
     }
-    const whole = (start: number) => start + at >= shift && start + Math.max(columns, at + rows) <= keys;
+    const whole = (start: number) =>
+      start >= 0 && start + at >= shift && start + Math.max(columns, at + rows) <= keys;
     for (let t = 0; t < starts.length;) {
       let end = t + 1;
       if (whole(starts[t]!) && input.rule.bias?.kind !== 'opaque') {

@@ -39,7 +39,10 @@ export function assertClose(
     if (!(difference <= worst)) [worst, at] = [difference, t];
     if (Number.isNaN(difference)) break;
   }
-  assert.ok(worst <= tolerance, `${what}: differs by ${worst} at ${at} (${actual[at]} against ${expected[at]})`);
+  assert.ok(
+    worst <= tolerance,
+    `${what}: differs by ${worst} at ${at} (${actual[at]} against ${expected[at]})`,
+  );
   return worst;
 }
 
@@ -91,7 +94,12 @@ export function assertRows(
         full.reduce((sum, w, j) => sum + w * value(input, h, j, c), 0),
       );
       const at = (h * queries + i) * valueDim;
-      assertClose(attended.output.subarray(at, at + valueDim), output, `${what}: row ${h}, ${i} x values`, tolerance);
+      assertClose(
+        attended.output.subarray(at, at + valueDim),
+        output,
+        `${what}: row ${h}, ${i} x values`,
+        tolerance,
+      );
     }
   }
 }
@@ -124,10 +132,10 @@ export async function assertNoFuture(
       1e-6,
     );
   }
-  const own = (input.queries - 1) * input.valueDim;
+  const own = query * input.valueDim;
   assert.notDeepEqual(
     [...after.output.subarray(own, own + input.valueDim)],
     [...before.output.subarray(own, own + input.valueDim)],
-    `${what}: the last query is expected to notice`,
+    `${what}: token ${token} itself is expected to notice`,
   );
 }

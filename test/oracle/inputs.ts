@@ -74,7 +74,7 @@ function biasRule(
       // Padding and holes: some pairs hidden, one query hidden from everything.
       const data = gaussians(heads * queries * keys, seed);
       for (let t = 0; t < data.length; t++) {
-        if (t % 5 === 0 || (Math.floor(t / keys) % queries) === 3 % queries) data[t] = -Infinity;
+        if (t % 5 === 0 || Math.floor(t / keys) % queries === 3 % queries) data[t] = -Infinity;
       }
       return { kind: 'opaque', heads, data };
     }
