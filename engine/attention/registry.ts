@@ -1,12 +1,14 @@
 import { UsageError } from '../errors';
 import type { MechanismInfo } from '../protocol';
+import { adaptiveSpan } from './adaptiveSpan';
+import { dense } from './denseMechanism';
 import { fixed } from './fixed';
 import { local } from './local';
 import type { Mechanism } from './mechanism';
 import { strided } from './strided';
 
 /** Every mechanism, in the order in which they are listed. Adding one = one file and one line here. */
-export const mechanisms: readonly Mechanism[] = [local, strided, fixed];
+export const mechanisms: readonly Mechanism[] = [dense, local, strided, fixed, adaptiveSpan];
 
 export const mechanismInfos: readonly MechanismInfo[] = mechanisms.map(m => m.info);
 

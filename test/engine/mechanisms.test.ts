@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
+import { adaptiveSpan } from '../../engine/attention/adaptiveSpan';
+import { dense } from '../../engine/attention/denseMechanism';
 import { fixed } from '../../engine/attention/fixed';
 import { local } from '../../engine/attention/local';
 import { strided } from '../../engine/attention/strided';
+import { fitSpan, keptMass } from '../../engine/attention/softSpan';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { assertMatches, assertNoFuture, run } from '../oracle/check';
-import { maskedAttention, sparseTransformer } from '../oracle/edges';
+import { maskedAttention, softSpan, sparseTransformer } from '../oracle/edges';
 import { randomInput, type Shape } from '../oracle/inputs';
+import { float32 } from '../../engine/runtime/tensor';
 
 /** Every shape the contract speaks of, small enough for the quadratic oracles. */
 const shapes: Record<string, Shape> = {
@@ -37,6 +41,26 @@ describe('mechanisms that keep a fixed set of pairs', function () {
   for (const [name, shape] of Object.entries(shapes)) {
     const input = randomInput(shape);
     describe(name, () => {
+      it('dense', async () => {
+        assertMatches(
+          input,
+          await run(dense, input, {}, runtime),
+          maskedAttention(input, () => 1),
+          'dense',
+        );
+      });
+      for (const [ramp, spans] of [
+        [8, [0, 3.25, 7, 30]],
+        [2.5, [1, 40, 0.5, 4]],
+        [64, [5, 12, 0, 300]],
+      ] as const) {
+        it(`adaptive-span, ramp ${ramp}`, async () => {
+          const span = Float32Array.from(spans.slice(0, input.heads));
+          const own = { span: float32(span, [input.heads]) };
+          const attended = await run(adaptiveSpan, input, { ramp }, runtime, own);
+          assertMatches(input, attended, maskedAttention(input, softSpan(span, ramp)), 'adaptive-span');
+        });
+      }
       for (const window of [1, 5, 16, 500]) {
         it(`local, window ${window}`, async () => {
           const attended = await run(local, input, { window }, runtime);
@@ -75,6 +99,7 @@ describe('mechanisms that keep a fixed set of pairs', function () {
     [local, { window: 9 }],
     [strided, { stride: 5 }],
     [fixed, { block: 6, summary: 2 }],
+    [dense, {}],
   ] as const) {
     it(`${mechanism.info.name} does not look ahead`, async () => {
       const input = randomInput({ queries: 40, causal: true });
@@ -83,6 +108,48 @@ describe('mechanisms that keep a fixed set of pairs', function () {
       }
     });
   }
+
+  it('fits the smallest span that keeps the mass, averaged over queries', async () => {
+    const input = randomInput({ queries: 60, causal: true, heads: 3, bias: 'alibi' });
+    const { weights } = maskedAttention(input, () => 1);
+    for (const [massTarget, ramp] of [
+      [0.5, 4],
+      [0.95, 8],
+      [1, 8],
+      [0, 8],
+    ] as const) {
+      const { own, lse } = await run(adaptiveSpan, input, { massTarget, ramp }, runtime);
+      const spans = own['span']!.data as Float32Array;
+      for (let head = 0; head < 3; head++) {
+        const mean = (z: number) => {
+          const mask = softSpan({ [head]: z, length: 3 }, ramp);
+          let sum = 0;
+          weights[head]!.forEach((row, i) => row.forEach((w, j) => (sum += w * mask(head, i, j))));
+          return sum / 60;
+        };
+        assert.ok(mean(spans[head]!) >= massTarget - 1e-6, `head ${head} keeps ${massTarget}`);
+        if (spans[head]! > 0)
+          assert.ok(mean(spans[head]! - 1) < massTarget, `head ${head}: no smaller span does`);
+      }
+      assert.ok(lse!.every(Number.isFinite));
+    }
+  });
+
+  it('spends no more than the budget on spans, and most of it', async () => {
+    const input = randomInput({ queries: 200, causal: true, heads: 2 });
+    const dense = 2 * ((200 * 201) / 2);
+    const { pairs } = await run(adaptiveSpan, input, { budget: 0.4, ramp: 4 }, runtime);
+    const spent = pairs.reduce((a, b) => a + b) / dense;
+    assert.ok(spent <= 0.4 && spent > 0.38, `spends ${spent}`);
+  });
+
+  it('finds a planted distance', () => {
+    const mass = new Float32Array(500);
+    mass[123] = 1;
+    assert.equal(fitSpan(mass, 1, 16), 123);
+    assert.equal(fitSpan(mass, 0.5, 16), 115);
+    assert.equal(keptMass(mass, 115, 16), 0.5);
+  });
 
   it('refuses a summary longer than the block', () => {
     const input = randomInput({ queries: 4 });

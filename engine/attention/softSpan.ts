@@ -1,0 +1,55 @@
+import type { MaskRule } from './core';
+
+/**
+ * The soft mask of the adaptive span (Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, section 3),
+ * and fitting it to the mass that a dense head puts at each distance. Distance 0 is the query itself.
+ */
+
+/** m_z(x) = clamp((ramp + span - x) / ramp, 0, 1); a ramp of 0 cuts right after the span. */
+export function softMask(distance: number, span: number, ramp: number): number {
+  if (ramp === 0) return distance <= span ? 1 : 0;
+  return Math.max(0, Math.min(1, (ramp + span - distance) / ramp));
+}
+
+/** Largest distance with any weight. */
+export function reach(span: number, ramp: number): number {
+  return ramp === 0 ? Math.floor(span) : Math.ceil(span + ramp) - 1;
+}
+
+/** Mass under the soft mask. `mass[x]`: mean mass of a head at distance x. */
+export function keptMass(mass: ArrayLike<number>, span: number, ramp: number): number {
+  let kept = 0;
+  const end = Math.min(mass.length - 1, reach(span, ramp));
+  for (let x = 0; x <= end; x++) kept += mass[x]! * softMask(x, span, ramp);
+  return kept;
+}
+
+/** The smallest whole span whose kept mass is at least `target` (a share of the head's mass, 0..1). */
+export function fitSpan(mass: ArrayLike<number>, target: number, ramp: number): number {
+  let total = 0;
+  for (let x = 0; x < mass.length; x++) total += mass[x]!;
+  // A share of 1 is reached when all is kept; leave room for rounding in the sums.
+  const wanted = target * total - 1e-9 * total;
+  let low = 0;
+  let high = Math.max(0, mass.length - 1);
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (keptMass(mass, middle, ramp) >= wanted) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Distinct pairs of one head under its soft mask and the model's mask. */
+export function spanPairs(mask: MaskRule, queries: number, keys: number, span: number, ramp: number): number {
+  const limit = reach(span, ramp);
+  const before = Math.min(limit, mask.window?.before ?? Infinity);
+  const after = mask.causal ? 0 : Math.min(limit, mask.window?.after ?? Infinity);
+  let pairs = 0;
+  for (let position = keys - queries; position < keys; position++) {
+    const from = Math.max(0, position - before);
+    const to = Math.min(keys, position + after + 1);
+    pairs += Math.max(0, to - from);
+  }
+  return pairs;
+}
