@@ -1,0 +1,69 @@
+/** Numbers as the views write them: at most three significant digits, units always; `exact*` for hovers. */
+
+const NARROW = '\u202f';
+
+/** Three significant digits, thousands grouped: 0.0123, 4.57, 12.3, 1,230. */
+export function number(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? '–' : value > 0 ? '∞' : '−∞';
+  if (value === 0) return '0';
+  const magnitude = Math.floor(Math.log10(Math.abs(value)));
+  if (magnitude < -4 || magnitude > 8) return value.toExponential(1).replace('e-', 'e−').replace('e+', 'e');
+  const step = 10 ** (magnitude - 2);
+  const rounded = magnitude > 2 ? Math.round(value / step) * step : Number(value.toPrecision(3));
+  return rounded.toLocaleString('en', { maximumSignificantDigits: 3 }).replace('-', '−');
+}
+
+/** A share of 1 in per cent: 93.1 %. */
+export function percent(share: number): string {
+  if (!Number.isFinite(share)) return '–';
+  if (share > 0 && share < 5e-5) return `<${NARROW}0.01${NARROW}%`;
+  // "100 %" is kept for what is really all of it.
+  if (share < 1 && share > 0.9995) return `>${NARROW}99.9${NARROW}%`;
+  return `${number(share * 100)}${NARROW}%`;
+}
+
+export function tokens(value: number): string {
+  return `${number(value)} ${value === 1 ? 'token' : 'tokens'}`;
+}
+
+export function nats(value: number): string {
+  return `${number(value)} nats`;
+}
+
+/** A change, always with its sign. */
+export function signed(value: number): string {
+  return value > 0 ? `+${number(value)}` : number(value);
+}
+
+/** Whole numbers, exactly. */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en');
+}
+
+/** Everything that is known of a value, for hovers. */
+export function exact(value: number, unit = ''): string {
+  const text = Number.isFinite(value) ? String(Number(value.toPrecision(8))) : '–';
+  return unit ? `${text} ${unit}` : text;
+}
+
+/** Token text on one line, blanks made visible, cut to `length` characters. */
+export function tokenLabel(text: string, length = 24): string {
+  const visible = text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/ /g, '\u00a0');
+  const trimmed = visible.replace(/^\u00a0+(?=\S)/, '');
+  const shown = trimmed === '' ? '␣' : trimmed;
+  const characters = [...shown];
+  return characters.length > length ? `${characters.slice(0, length - 1).join('')}…` : shown;
+}
+
+export function headLabel(layer: number, head: number): string {
+  return `layer ${layer}, head ${head}`;
+}
+
+/** CSV after RFC 4180. */
+export function csv(header: string[], rows: (string | number | null | undefined)[][]): string {
+  const cell = (value: string | number | null | undefined) => {
+    const text = value === null || value === undefined ? '' : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+  };
+  return [header, ...rows].map(row => row.map(cell).join(',')).join('\r\n') + '\r\n';
+}

@@ -1,0 +1,126 @@
+import type { HeadProfile, MechanismResult } from '../../engine/protocol';
+import { exact, nats, number, percent, tokens } from './format';
+
+/** One number per head, with its name, unit and way of being written. */
+export interface HeadMeasure {
+  id: string;
+  title: string;
+  /** What it says, in one sentence. */
+  summary: string;
+  unit: 'nats' | 'tokens' | 'share';
+  scale: 'linear' | 'log';
+  /** null where it is not known (yet). */
+  value(head: HeadProfile): number | null;
+}
+
+const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
+  id: `to-${id}`,
+  title: `mass to ${title}`,
+  summary: `Share of the attention that goes to ${title}, mean over queries.`,
+  unit: 'share',
+  scale: 'linear',
+  value: head => head.to[id],
+});
+
+const span = (share: 90 | 95 | 99): HeadMeasure => ({
+  id: `span${share}`,
+  title: `span ${share} %`,
+  summary: `Smallest distance that keeps ${share} % of the mass, mean over queries.`,
+  unit: 'tokens',
+  scale: 'log',
+  value: head => head[`span${share}`],
+});
+
+const OF_THE_HEAD: HeadMeasure[] = [
+  {
+    id: 'entropy',
+    title: 'entropy',
+    summary: 'How spread out the attention is: 0 nats = one key, mean over queries.',
+    unit: 'nats',
+    scale: 'linear',
+    value: head => head.entropy,
+  },
+  {
+    id: 'relativeEntropy',
+    title: 'relative entropy',
+    summary: 'Entropy against the most it could be for the keys in sight: 100 % = uniform.',
+    unit: 'share',
+    scale: 'linear',
+    value: head => head.relativeEntropy,
+  },
+  {
+    id: 'meanDistance',
+    title: 'mean distance',
+    summary: 'How far back the head looks on average, weighted by mass.',
+    unit: 'tokens',
+    scale: 'log',
+    value: head => head.meanDistance,
+  },
+  span(90),
+  span(95),
+  span(99),
+  target('self', 'itself'),
+  target('previous', 'the previous token'),
+  target('next', 'the next token'),
+  target('first', 'the first token'),
+  target('separator', 'separators'),
+  target('punctuation', 'punctuation'),
+];
+
+function ofMechanism(result: MechanismResult, what: 'recall' | 'outputError'): HeadMeasure {
+  const heads = new Map(result.heads.map(h => [`${h.core}.${h.head}`, h[what]]));
+  return {
+    id: `${what}-${result.name}`,
+    title: `${what === 'recall' ? 'recall' : 'output error'} under ${result.name} (local)`,
+    summary:
+      what === 'recall'
+        ? `Share of the dense mass that ${result.name} keeps, with the same queries, keys and values.`
+        : `Relative error of the head's output under ${result.name}, with the same queries, keys and values.`,
+    unit: 'share',
+    scale: 'linear',
+    value: head => heads.get(`${head.core}.${head.head}`) ?? null,
+  };
+}
+
+/** All measures that can be shown now. */
+export function headMeasures(mechanisms: MechanismResult[]): HeadMeasure[] {
+  const local = mechanisms.filter(m => m.scope === 'local');
+  return [
+    ...OF_THE_HEAD,
+    ...local.filter(m => m.recall !== null).map(m => ofMechanism(m, 'recall')),
+    ...local.map(m => ofMechanism(m, 'outputError')),
+  ];
+}
+
+export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
+  return measures.find(m => m.id === id) ?? measures[0]!;
+}
+
+export function writeMeasure(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return '–';
+  if (measure.unit === 'share') return percent(value);
+  return measure.unit === 'nats' ? nats(value) : tokens(value);
+}
+
+/** Without the unit, for columns whose head says it. */
+export function writeShort(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return '–';
+  return measure.unit === 'share' ? percent(value) : number(value);
+}
+
+export function writeExact(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return 'not known';
+  return measure.unit === 'share' ? exact(value * 100, '%') : exact(value, measure.unit);
+}
+
+/** 0..1 position of a value between the least and the most of all heads, for bars; linear bars start at 0. */
+export function measurePosition(
+  measure: HeadMeasure,
+  heads: HeadProfile[],
+): (value: number | null) => number {
+  const values = heads.map(h => measure.value(h)).filter(v => v !== null && Number.isFinite(v)) as number[];
+  const most = Math.max(...values, measure.scale === 'log' ? 1 : 0);
+  if (measure.scale === 'linear')
+    return v => (v === null || most <= 0 ? 0 : Math.max(0, Math.min(1, v / most)));
+  return v => (v === null ? 0 : Math.max(0, Math.min(1, Math.log1p(v) / Math.log1p(most))));
+}

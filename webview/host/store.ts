@@ -1,0 +1,288 @@
+import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import type {
+  AnalysisProgress,
+  AnalysisSummary,
+  CoreResult,
+  HeadProfile,
+  MechanismChoice,
+  MechanismInfo,
+  MechanismResult,
+  ModelInfo,
+  TokenTable,
+} from '../../engine/protocol';
+import {
+  NO_SELECTION,
+  type AnalysisState,
+  type HostMessage,
+  type HostSettings,
+  type Place,
+  type Selection,
+  type ViewName,
+  type ViewState,
+} from '../hostProtocol';
+import { HostLink, type HostApi } from './link';
+
+export interface HeadId {
+  core: number;
+  head: number;
+}
+
+type OptionValue = string | number | boolean | null;
+
+const INITIAL_SETTINGS: HostSettings = {
+  massScale: 'sqrt',
+  themeKind: 'dark',
+  mechanisms: [],
+  model: '',
+  locale: 'en',
+  reduceMotion: false,
+};
+
+/**
+ * The one truth of a view: the analysis, the selection and the settings as the extension told them,
+ * plus what only this view knows (previews, its own options). Fires `change` after every change.
+ */
+export class Store extends EventTarget {
+  connected = false;
+  place: Place = 'panel';
+  analysis: AnalysisState = { status: 'none' };
+  selection: Selection = NO_SELECTION;
+  settings: HostSettings = INITIAL_SETTINGS;
+  mechanismInfos: MechanismInfo[] = [];
+  viewState: ViewState = { view: 'overview', options: {} };
+  /** The token under the pointer, here or in the editor. */
+  previewToken: number | null = null;
+  /** The head under the pointer in this view. */
+  previewHead: HeadId | null = null;
+  readonly host: HostLink;
+
+  constructor(api: HostApi) {
+    super();
+    this.host = new HostLink(api, message => this.receive(message));
+  }
+
+  // ------------------------------------------------------------ reading
+
+  get id(): string | null {
+    return this.analysis.status === 'running' || this.analysis.status === 'ready' ? this.analysis.id : null;
+  }
+
+  get summary(): AnalysisSummary | null {
+    return this.analysis.status === 'ready' ? this.analysis.summary : null;
+  }
+
+  get stale(): boolean {
+    return this.analysis.status === 'ready' && this.analysis.stale;
+  }
+
+  get progress(): AnalysisProgress | null {
+    return this.analysis.status === 'running' ? this.analysis.progress : null;
+  }
+
+  get model(): ModelInfo | null {
+    if (this.analysis.status === 'ready') return this.analysis.summary.model;
+    return this.analysis.status === 'running' ? (this.analysis.began?.model ?? null) : null;
+  }
+
+  get tokens(): TokenTable | null {
+    if (this.analysis.status === 'ready') return this.analysis.summary.tokens;
+    return this.analysis.status === 'running' ? (this.analysis.began?.tokens ?? null) : null;
+  }
+
+  /** Finished cores, in execution order. */
+  get cores(): CoreResult[] {
+    if (this.analysis.status === 'ready') return this.analysis.summary.cores;
+    if (this.analysis.status !== 'running') return [];
+    return [...this.analysis.cores].sort((a, b) => a.info.core - b.info.core);
+  }
+
+  get heads(): HeadProfile[] {
+    return this.cores.flatMap(core => core.heads);
+  }
+
+  get mechanisms(): MechanismResult[] {
+    if (this.analysis.status === 'ready') return this.analysis.summary.mechanisms;
+    return this.analysis.status === 'running' ? this.analysis.mechanisms : [];
+  }
+
+  profile({ core, head }: HeadId): HeadProfile | null {
+    return this.cores.find(c => c.info.core === core)?.heads.find(h => h.head === head) ?? null;
+  }
+
+  /** The head that the detail views show: the selected one, else the one whose role is clearest. */
+  get shownHead(): HeadId | null {
+    const { core, head } = this.selection;
+    if (core !== null && head !== null && this.profile({ core, head })) return { core, head };
+    const candidates = core === null ? this.heads : this.heads.filter(h => h.core === core);
+    let best: HeadProfile | null = null;
+    for (const h of candidates) if (!best || roleStrength(h) > roleStrength(best)) best = h;
+    return best && { core: best.core, head: best.head };
+  }
+
+  /** Result of a mechanism in this analysis, or undefined while it has none. */
+  mechanismResult(
+    choice: MechanismChoice,
+    scope: MechanismResult['scope'] = 'local',
+  ): MechanismResult | undefined {
+    return this.mechanisms.find(m => m.scope === scope && sameMechanism(m, choice));
+  }
+
+  /** Parameters that this analysis (or the settings) used for a mechanism; its defaults otherwise. */
+  choiceOf(name: string): MechanismChoice {
+    const used = this.mechanisms.find(m => m.name === name);
+    if (used) return { name, params: used.params };
+    return this.settings.mechanisms.find(m => m.name === name) ?? { name, params: {} };
+  }
+
+  option<T extends OptionValue>(view: string, name: string, fallback: T): T {
+    const value = this.viewState.options[view]?.[name];
+    return typeof value === typeof fallback || value === null ? (value as T) : fallback;
+  }
+
+  // ------------------------------------------------------------ asking
+
+  select(selection: Partial<Selection>): void {
+    this.host.send({ type: 'select', selection });
+  }
+
+  preview(token: number | null): void {
+    if (token === this.previewToken) return;
+    this.previewToken = token;
+    this.host.send({ type: 'preview', token });
+    this.changed();
+  }
+
+  previewOf(head: HeadId | null): void {
+    if (head?.core === this.previewHead?.core && head?.head === this.previewHead?.head) return;
+    this.previewHead = head;
+    this.changed();
+  }
+
+  show(view: ViewName): void {
+    if (view === this.viewState.view) return;
+    this.viewState = { ...this.viewState, view };
+    this.keepViewState();
+  }
+
+  setOption(view: string, name: string, value: OptionValue): void {
+    const { options } = this.viewState;
+    this.viewState = {
+      ...this.viewState,
+      options: { ...options, [view]: { ...options[view], [name]: value } },
+    };
+    this.keepViewState();
+  }
+
+  setMassScale(massScale: HostSettings['massScale']): void {
+    this.settings = { ...this.settings, massScale };
+    this.host.send({ type: 'setMassScale', massScale });
+    this.changed();
+  }
+
+  // ------------------------------------------------------------ hearing
+
+  private keepViewState(): void {
+    this.host.send({ type: 'viewState', view: this.viewState });
+    this.changed();
+  }
+
+  private changed(): void {
+    this.dispatchEvent(new Event('change'));
+  }
+
+  private receive(message: HostMessage): void {
+    switch (message.type) {
+      case 'state':
+        this.connected = true;
+        this.place = message.place;
+        this.analysis = message.analysis;
+        this.selection = message.selection;
+        this.settings = message.settings;
+        this.mechanismInfos = message.mechanisms;
+        if (message.view) this.viewState = message.view;
+        break;
+      case 'progress':
+        if (this.analysis.status !== 'running' || this.analysis.id !== message.progress.id) return;
+        this.analysis = { ...this.analysis, progress: message.progress };
+        break;
+      case 'began':
+        if (this.analysis.status !== 'running' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, began: message.began };
+        break;
+      case 'core':
+        if (this.analysis.status !== 'running' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, cores: [...this.analysis.cores, message.result] };
+        break;
+      case 'mechanism':
+        if (this.id !== message.id) return;
+        this.addMechanism(message.result);
+        break;
+      case 'stale':
+        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, stale: message.stale };
+        break;
+      case 'selection':
+        this.selection = message.selection;
+        break;
+      case 'preview':
+        this.previewToken = message.token;
+        break;
+      case 'settings':
+        this.settings = message.settings;
+        break;
+      case 'show':
+        this.show(message.view);
+        break;
+      case 'response':
+        return;
+    }
+    this.changed();
+  }
+
+  private addMechanism(result: MechanismResult): void {
+    const replace = (list: MechanismResult[]) => [
+      ...list.filter(m => m.scope !== result.scope || !sameMechanism(m, result)),
+      result,
+    ];
+    if (this.analysis.status === 'running') {
+      this.analysis = { ...this.analysis, mechanisms: replace(this.analysis.mechanisms) };
+    } else if (this.analysis.status === 'ready') {
+      const { summary } = this.analysis;
+      this.analysis = { ...this.analysis, summary: { ...summary, mechanisms: replace(summary.mechanisms) } };
+    }
+  }
+}
+
+/** Same name, and every parameter given on both sides agrees (the engine fills in defaults). */
+export function sameMechanism(a: MechanismChoice, b: MechanismChoice): boolean {
+  return (
+    a.name === b.name &&
+    Object.entries(a.params).every(
+      ([name, value]) => b.params[name] === undefined || b.params[name] === value,
+    )
+  );
+}
+
+/** How clearly a head has a role; heads that merely look around do not count. */
+function roleStrength(head: HeadProfile): number {
+  const best = head.roles[0];
+  return !best || best.role === 'broad' || best.role === 'self' ? 0 : best.score;
+}
+
+// ---------------------------------------------------------------- the instance, and Lit's way to it
+
+export const store = new Store(acquireVsCodeApi());
+
+/** Re-renders a component on every change of the store. */
+export class StoreController implements ReactiveController {
+  constructor(private readonly element: ReactiveControllerHost) {
+    element.addController(this);
+  }
+  private readonly update = () => this.element.requestUpdate();
+  hostConnected(): void {
+    store.addEventListener('change', this.update);
+  }
+  hostDisconnected(): void {
+    store.removeEventListener('change', this.update);
+  }
+}

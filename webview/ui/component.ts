@@ -1,0 +1,36 @@
+import { LitElement } from 'lit';
+import { ThemeController } from '../draw/theme';
+import { StoreController } from '../host/store';
+import { shared } from './styles';
+
+/** A component that follows the store, the theme and its own size. */
+export abstract class Component extends LitElement {
+  static override styles = [shared];
+  /** Inner size in CSS pixels; 0 before the first layout. */
+  protected width = 0;
+  protected height = 0;
+  private readonly resize = new ResizeObserver(entries => {
+    const { width, height } = entries[entries.length - 1]!.contentRect;
+    if (Math.round(width) === this.width && Math.round(height) === this.height) return;
+    this.width = Math.round(width);
+    this.height = Math.round(height);
+    // In a frame of its own: a size that follows from the size must not loop.
+    requestAnimationFrame(() => this.requestUpdate());
+  });
+
+  constructor() {
+    super();
+    new StoreController(this);
+    new ThemeController(this);
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.resize.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.resize.disconnect();
+  }
+}

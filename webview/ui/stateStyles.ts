@@ -1,0 +1,40 @@
+import { css } from 'lit';
+
+export const stateStyles = css`
+  .state {
+    padding: 24px 16px;
+    max-width: 46em;
+  }
+  .state p {
+    margin-bottom: 12px;
+  }
+  .buttons {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 8px;
+  }
+  .status {
+    display: flex;
+    align-items: center;
+    gap: 12px;
+    padding: 4px 0;
+    min-height: 30px;
+  }
+  .progress {
+    width: 160px;
+    height: 4px;
+    background: var(--vscode-editorWidget-background, #8883);
+    outline: 1px solid var(--vscode-contrastBorder, transparent);
+  }
+  .progress > div {
+    height: 100%;
+    background: var(--vscode-progressBar-background, var(--focus));
+  }
+  .status.stale {
+    border-left: 3px solid var(--vscode-editorWarning-foreground, var(--accent2));
+    padding-left: 8px;
+  }
+  .is-stale {
+    opacity: 0.55;
+  }
+`;

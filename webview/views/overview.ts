@@ -1,0 +1,422 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import type { CoreInfo, HeadProfile } from '../../engine/protocol';
+import { csv } from '../draw/format';
+import {
+  findMeasure,
+  headMeasures,
+  measurePosition,
+  writeExact,
+  writeMeasure,
+  writeShort,
+  type HeadMeasure,
+} from '../draw/measures';
+import { headName, rolesInWords, shortName } from '../draw/names';
+import { ROLES, mainRole, roleGlyph } from '../draw/roles';
+import { lutColour, toCss } from '../draw/colour';
+import { theme } from '../draw/theme';
+import { store, type HeadId } from '../host/store';
+import { Component } from '../ui/component';
+import { button, choose } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import '../ui/legend';
+import '../ui/thumb';
+
+const BLOCKS: { kind: CoreInfo['kind']; title: string }[] = [
+  { kind: 'decoder', title: 'Decoder' },
+  { kind: 'cross', title: 'Cross attention' },
+  { kind: 'encoder', title: 'Encoder' },
+  { kind: 'self', title: '' },
+];
+
+/** Layers x heads: a thumbnail, a role and a measure for each; sorted, a ranked list. */
+@customElement('ai-overview')
+export class Overview extends Component implements Savable {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      .block {
+        display: grid;
+        gap: 4px;
+        width: max-content;
+      }
+      .block + .block {
+        margin-top: 20px;
+      }
+      .row {
+        display: contents;
+      }
+      .label {
+        color: var(--muted);
+        align-self: center;
+        text-align: right;
+        padding-right: 6px;
+        white-space: nowrap;
+      }
+      .label.running {
+        color: var(--vscode-foreground);
+        font-weight: 600;
+      }
+      .column {
+        color: var(--muted);
+        text-align: center;
+      }
+      .cell {
+        position: relative;
+        width: var(--cell);
+        cursor: pointer;
+        outline: 1px solid var(--line);
+      }
+      .cell:hover,
+      .cell.preview {
+        outline: 1px solid var(--vscode-foreground);
+      }
+      .cell[aria-selected='true'] {
+        outline: 2px solid var(--focus);
+        outline-offset: 1px;
+      }
+      .cell:focus-visible {
+        outline: 2px dashed var(--focus);
+        outline-offset: 1px;
+      }
+      .cell ai-thumb,
+      .cell .waiting {
+        height: var(--cell);
+      }
+      .waiting.running {
+        background: repeating-linear-gradient(
+          45deg,
+          transparent 0 4px,
+          var(--vscode-editorWidget-background, #8882) 4px 8px
+        );
+      }
+      .corner {
+        position: absolute;
+        top: 1px;
+        right: 2px;
+        display: flex;
+        flex-direction: column;
+        align-items: flex-end;
+        line-height: 1.1;
+        font-size: 10px;
+        pointer-events: none;
+      }
+      .corner.backed {
+        background: var(--vscode-editor-background);
+        padding: 0 1px;
+      }
+      .track {
+        height: 5px;
+        border-top: 1px solid var(--line);
+      }
+      .track > div {
+        height: 100%;
+      }
+      .ranked {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 10px;
+      }
+      .caption {
+        display: flex;
+        justify-content: space-between;
+        gap: 4px;
+        font-size: 11px;
+        padding: 2px 2px 0;
+        white-space: nowrap;
+      }
+      .detail {
+        min-height: 1.6em;
+        padding: 8px 0 0;
+      }
+      .roles {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 4px 14px;
+        padding-top: 8px;
+        color: var(--muted);
+        font-size: 11px;
+      }
+      .roles span {
+        display: inline-flex;
+        align-items: center;
+        gap: 4px;
+        white-space: nowrap;
+      }
+      .scroll {
+        overflow-x: auto;
+        padding: 3px;
+      }
+    `,
+  ];
+
+  private get measures(): HeadMeasure[] {
+    return headMeasures(store.mechanisms);
+  }
+
+  private get measure(): HeadMeasure {
+    return findMeasure(this.measures, store.option('overview', 'measure', 'meanDistance'));
+  }
+
+  override render() {
+    const empty = emptyState('overview');
+    if (empty) return empty;
+    const { model } = store;
+    if (!model)
+      return html`<div class="state">
+        <p class="muted">Waiting for the model to say how many heads it has.</p>
+      </div>`;
+    const sorted = store.option('overview', 'sorted', false);
+    const { measure } = this;
+    return html`
+      ${this.toolbar(measure, sorted)}
+      <div id="figure" class=${store.stale ? 'is-stale' : ''}>
+        <div class="scroll">${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}</div>
+        ${this.detail(measure)} ${this.roleLegend()}
+      </div>
+    `;
+  }
+
+  private toolbar(measure: HeadMeasure, sorted: boolean): TemplateResult {
+    return html`<div class="toolbar">
+      ${choose(
+        'Measure',
+        measure.id,
+        this.measures.map(m => ({ value: m.id, label: m.title })),
+        value => store.setOption('overview', 'measure', value),
+      )}
+      ${button(
+        sorted ? 'Back to the grid' : 'Sort by it',
+        () => store.setOption('overview', 'sorted', !sorted),
+        {
+          secondary: true,
+          title: sorted ? 'Put every head back in its layer' : `Rank all heads by ${measure.title}`,
+        },
+      )}
+      ${this.measureLegend(measure)}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  private measureLegend(measure: HeadMeasure): TemplateResult | typeof nothing {
+    const values = store.heads.map(h => measure.value(h)).filter((v): v is number => v !== null);
+    if (!values.length) return nothing;
+    const most = Math.max(...values, measure.scale === 'log' ? 1 : 0);
+    const middle = measure.scale === 'log' ? Math.expm1(Math.log1p(most) / 2) : most / 2;
+    return html`<ai-legend
+      .label=${measure.title}
+      .lut=${theme().sequential}
+      .ticks=${[
+        { at: 0, label: '0' },
+        { at: 0.5, label: writeShort(measure, middle) },
+        { at: 1, label: writeMeasure(measure, most) },
+      ]}
+    ></ai-legend>`;
+  }
+
+  // ------------------------------------------------------------ grid
+
+  private grid(cores: CoreInfo[], measure: HeadMeasure): TemplateResult {
+    const done = new Map(store.cores.map(c => [c.info.core, c.heads]));
+    const running =
+      store.analysis.status === 'running' ? cores.find(c => !done.has(c.core))?.core : undefined;
+    const columns = Math.max(...cores.map(c => c.heads));
+    const cell = Math.max(24, Math.min(92, Math.floor((this.width - 90) / columns) - 4));
+    const position = measurePosition(measure, store.heads);
+    return html`${BLOCKS.map(({ kind, title }) => {
+      const rows = cores.filter(c => c.kind === kind).sort((a, b) => b.layer - a.layer);
+      if (!rows.length) return nothing;
+      return html`${title ? html`<h2>${title}</h2>` : nothing}
+        <div
+          class="block"
+          role="grid"
+          aria-label=${`${title || 'Attention heads'}: rows are layers, the first at the bottom; columns are heads`}
+          .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)`}
+          @mouseleave=${() => store.previewOf(null)}
+        >
+          ${rows.map(
+            info =>
+              html`<div class="row" role="row">
+                <span class="label ${info.core === running ? 'running' : ''}" role="rowheader"
+                  >${cell > 40 ? 'layer ' : ''}${info.layer}</span
+                >
+                ${Array.from({ length: info.heads }, (_, head) => {
+                  const profile = done.get(info.core)?.find(h => h.head === head);
+                  return profile
+                    ? this.cell(profile, measure, position, cell)
+                    : html`<div
+                        class="cell"
+                        role="gridcell"
+                        aria-label=${`${headName({ core: info.core, head })}: not finished`}
+                      >
+                        <div class="waiting ${info.core === running ? 'running' : ''}"></div>
+                        <div class="track"></div>
+                      </div>`;
+                })}
+              </div>`,
+          )}
+          <div class="row" role="row">
+            <span class="label">head</span>
+            ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
+          </div>
+        </div>`;
+    })}`;
+  }
+
+  private cell(
+    profile: HeadProfile,
+    measure: HeadMeasure,
+    position: (value: number | null) => number,
+    size: number,
+  ): TemplateResult {
+    const id: HeadId = { core: profile.core, head: profile.head };
+    const value = measure.value(profile);
+    const at = position(value);
+    const role = mainRole(profile);
+    const selected = isHead(store.selection.core, store.selection.head, id);
+    const focusable =
+      selected || (store.selection.head === null && isHead(store.cores[0]?.info.core ?? null, 0, id));
+    const colour = toCss(lutColour(theme().sequential, 0.25 + 0.75 * at));
+    const causal = store.model?.cores.find(c => c.core === id.core)?.causal;
+    return html`<div
+      class="cell ${isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, id) ? 'preview' : ''}"
+      role="gridcell"
+      tabindex=${focusable ? 0 : -1}
+      aria-selected=${selected}
+      aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${rolesInWords(profile)}`}
+      title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${rolesInWords(profile)}`}
+      data-head=${`${id.core}.${id.head}`}
+      @mouseenter=${() => store.previewOf(id)}
+      @click=${() => store.select(id)}
+      @dblclick=${() => store.show('head')}
+      @keydown=${(event: KeyboardEvent) => this.cellKey(event, id)}
+    >
+      <ai-thumb .thumbnail=${profile.thumbnail}></ai-thumb>
+      ${
+        size >= 30
+          ? html`<div class="corner ${causal ? '' : 'backed'}">
+              ${role ? roleGlyph(role, size >= 56 ? 14 : 10) : nothing}
+              ${size >= 56 ? html`<span>${writeShort(measure, value)}</span>` : nothing}
+            </div>`
+          : nothing
+      }
+      <div class="track"><div .style=${`width: ${at * 100}%; background: ${colour}`}></div></div>
+    </div>`;
+  }
+
+  private cellKey(event: KeyboardEvent, id: HeadId): void {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    store.select(id);
+    if (event.key === 'Enter') store.show('head');
+  }
+
+  /** Keeps the keyboard focus on the selected cell as the selection moves. */
+  override updated(): void {
+    const root = this.renderRoot as ShadowRoot;
+    const focused = root.activeElement as HTMLElement | null;
+    const { core, head } = store.selection;
+    if (
+      !focused?.dataset.head ||
+      core === null ||
+      head === null ||
+      focused.dataset.head === `${core}.${head}`
+    )
+      return;
+    root.querySelector<HTMLElement>(`[data-head="${core}.${head}"]`)?.focus();
+  }
+
+  // ------------------------------------------------------------ ranked list
+
+  private ranking(measure: HeadMeasure): HeadProfile[] {
+    const known = (h: HeadProfile) => measure.value(h) ?? -Infinity;
+    return [...store.heads].sort((a, b) => known(b) - known(a) || a.core - b.core || a.head - b.head);
+  }
+
+  private ranked(measure: HeadMeasure): TemplateResult {
+    const position = measurePosition(measure, store.heads);
+    return html`<div
+      class="ranked"
+      role="grid"
+      aria-label=${`Heads by ${measure.title}, largest first`}
+      .style=${'--cell: 84px'}
+      @mouseleave=${() => store.previewOf(null)}
+    >
+      ${this.ranking(measure).map(
+        profile =>
+          html`<div role="row">
+            ${this.cell(profile, measure, position, 84)}
+            <div class="caption"><span>${shortName(profile)}</span></div>
+          </div>`,
+      )}
+    </div>`;
+  }
+
+  // ------------------------------------------------------------ below the figure
+
+  private detail(measure: HeadMeasure): TemplateResult {
+    const id = store.previewHead ?? store.shownHead;
+    const profile = id && store.profile(id);
+    return html`<div class="detail" role="status" aria-live="polite">
+      ${
+        profile
+          ? html`<strong>${headName(profile)}</strong>: ${rolesInWords(profile)}; ${measure.title}
+              <span title=${writeExact(measure, measure.value(profile))}
+                >${writeMeasure(measure, measure.value(profile))}</span
+              >. <span class="muted">${measure.summary}</span>`
+          : nothing
+      }
+    </div>`;
+  }
+
+  private roleLegend(): TemplateResult {
+    const present = new Set(store.heads.map(mainRole));
+    const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
+    return html`<div class="roles" aria-label="Roles">
+      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLES[r].title}</span>`)}
+      ${
+        roles.length
+          ? html`<span
+              >queries run downwards, keys to the right; brightness: square root of mass, each map to its own
+              largest</span
+            >`
+          : nothing
+      }
+    </div>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return 'overview';
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  toCsv(): string {
+    const { measures } = this;
+    return csv(
+      ['core', 'kind', 'layer', 'head', 'role', 'role score', ...measures.map(m => `${m.title} [${m.unit}]`)],
+      store.cores.flatMap(({ info, heads }) =>
+        heads.map(h => [
+          info.core,
+          info.kind,
+          info.layer,
+          h.head,
+          mainRole(h),
+          h.roles[0]?.score,
+          ...measures.map(m => m.value(h)),
+        ]),
+      ),
+    );
+  }
+}
+
+function isHead(core: number | null, head: number | null, id: HeadId): boolean {
+  return core === id.core && head === id.head;
+}
