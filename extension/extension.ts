@@ -34,7 +34,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
-  own(vscode.languages.registerHoverProvider({ pattern: '**' }, hover));
+  own(vscode.languages.registerHoverProvider('*', hover));
   own(registerCommands({ client, store, selection, settings, views, memory, log }));
 
   // What is pinned belongs to one text.
