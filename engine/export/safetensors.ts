@@ -214,66 +214,78 @@ export interface TensorLayout {
   dims: readonly number[];
 }
 
+interface Place extends TensorLayout {
+  /** Byte in the file. */
+  position: number;
+  itemBytes: number;
+  missing: number;
+}
+
+/** What one tensor takes of the header, at most (names are short). */
+const HEADER_SHARE = 256;
+
 /**
- * Writes tensors piece by piece, in any order, into a file whose shapes are known beforehand.
+ * Writes tensors one after another as they become known, each in pieces of any order, without holding any.
  * The file appears under its name in `finish`, when every element has been written, or never.
  */
 export class SafetensorsWriter {
-  private readonly missing = new Map<string, number>();
+  private readonly places = new Map<string, Place>();
+  private end: number;
 
   private constructor(
     private readonly path: string,
     private readonly output: OutputFile,
-    private readonly layout: ReadonlyMap<string, TensorLayout & { position: number; itemBytes: number }>,
+    private readonly dataStart: number,
   ) {
-    for (const [name, { dims }] of layout) this.missing.set(name, count(dims));
+    this.end = dataStart;
   }
 
-  static async create(path: string, layout: Record<string, TensorLayout>): Promise<SafetensorsWriter> {
-    const header: Record<string, unknown> = {};
-    const places = new Map<string, TensorLayout & { position: number; itemBytes: number }>();
-    // Widest items first, so that every tensor is aligned to its items; readers may map the file.
-    const width = ({ type }: TensorLayout): number => ITEM_BYTES[DTYPE[type]]!;
-    const order = Object.entries(layout).sort((a, b) => width(b[1]) - width(a[1]));
-    let at = 0;
-    for (const [name, tensor] of order) {
-      const end = at + count(tensor.dims) * width(tensor);
-      header[name] = { dtype: DTYPE[tensor.type], shape: tensor.dims, data_offsets: [at, end] };
-      places.set(name, { ...tensor, position: at, itemBytes: width(tensor) });
-      at = end;
-    }
-    let json = JSON.stringify(header);
-    json += ' '.repeat((8 - (Buffer.byteLength(json) % 8)) % 8);
-    const head = Buffer.alloc(8 + Buffer.byteLength(json));
-    head.writeBigUInt64LE(BigInt(head.length - 8));
-    head.write(json, 8);
-    for (const place of places.values()) place.position += head.length;
+  /** `tensors`: how many there will be at most; the header is written last, into room kept for it. */
+  static async create(path: string, tensors: number): Promise<SafetensorsWriter> {
+    return new SafetensorsWriter(path, await openOutput(path), HEADER_SHARE * (tensors + 1));
+  }
 
-    await checkDiskSpace(path, head.length + at);
-    const output = await openOutput(path);
-    const writer = new SafetensorsWriter(path, output, places);
-    await writer.writeBytes(head, 0);
-    return writer;
+  /** Declares the next tensor. Widest items first keeps every tensor aligned to its items. */
+  async add(name: string, { type, dims }: TensorLayout): Promise<void> {
+    const itemBytes = ITEM_BYTES[DTYPE[type]]!;
+    const missing = count(dims);
+    await this.orAbort(() => checkDiskSpace(this.path, missing * itemBytes));
+    this.places.set(name, { type, dims, position: this.end, itemBytes, missing });
+    this.end += missing * itemBytes;
   }
 
   /** Writes elements of a tensor from element `from` on. Each element must be written once. */
   async write(name: string, data: Tensor['data'], from = 0): Promise<void> {
-    const place = this.layout.get(name);
-    if (!place) throw new Error(`"${name}" is not part of the file's layout`);
+    const place = this.places.get(name);
+    if (!place) throw new Error(`"${name}" was not declared`);
     if (data.BYTES_PER_ELEMENT !== place.itemBytes || from + data.length > count(place.dims)) {
       throw new Error(`data of "${name}" does not fit its layout`);
     }
-    this.missing.set(name, this.missing.get(name)! - data.length);
+    place.missing -= data.length;
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    await this.writeBytes(bytes, place.position + from * place.itemBytes);
+    await this.orAbort(() => this.writeBytes(bytes, place.position + from * place.itemBytes));
   }
 
   async finish(): Promise<void> {
-    for (const [name, missing] of this.missing) {
-      if (missing === 0) continue;
-      await this.output.abort();
-      throw new Error(`tensor "${name}" is incomplete: ${missing} elements were not written`);
-    }
+    await this.orAbort(async () => {
+      const header: Record<string, object> = {};
+      for (const [name, { type, dims, position, itemBytes, missing }] of this.places) {
+        if (missing !== 0)
+          throw new Error(`tensor "${name}" is incomplete: ${missing} elements were not written`);
+        const begin = position - this.dataStart;
+        header[name] = {
+          dtype: DTYPE[type],
+          shape: dims,
+          data_offsets: [begin, begin + count(dims) * itemBytes],
+        };
+      }
+      const json = Buffer.from(JSON.stringify(header));
+      if (8 + json.length > this.dataStart) throw new Error('the header has outgrown its room');
+      const head = Buffer.alloc(this.dataStart, ' ');
+      head.writeBigUInt64LE(BigInt(this.dataStart - 8));
+      json.copy(head, 8);
+      await this.writeBytes(head, 0);
+    });
     await this.output.commit();
   }
 
@@ -281,24 +293,37 @@ export class SafetensorsWriter {
     return this.output.abort();
   }
 
-  private async writeBytes(bytes: Uint8Array, position: number): Promise<void> {
+  private async orAbort(work: () => Promise<void>): Promise<void> {
     try {
-      for (let at = 0; at < bytes.length;) {
-        const piece = bytes.subarray(at, at + CHUNK);
-        const { bytesWritten } = await this.output.handle.write(piece, 0, piece.length, position + at);
-        at += bytesWritten;
-      }
+      await work();
     } catch (error) {
       await this.output.abort();
-      throw outputError(this.path, error);
+      throw error;
+    }
+  }
+
+  private async writeBytes(bytes: Uint8Array, position: number): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      const piece = bytes.subarray(at, at + CHUNK);
+      const { bytesWritten } = await this.output.handle
+        .write(piece, 0, piece.length, position + at)
+        .catch(error => {
+          throw outputError(this.path, error);
+        });
+      at += bytesWritten;
     }
   }
 }
 
 /** Writes tensors that are in memory. */
 export async function writeSafetensors(path: string, tensors: Record<string, Tensor>): Promise<void> {
-  const writer = await SafetensorsWriter.create(path, tensors);
-  for (const [name, tensor] of Object.entries(tensors)) await writer.write(name, tensor.data);
+  const width = ({ type }: Tensor): number => ITEM_BYTES[DTYPE[type]]!;
+  const order = Object.entries(tensors).sort((a, b) => width(b[1]) - width(a[1]));
+  const writer = await SafetensorsWriter.create(path, order.length);
+  for (const [name, tensor] of order) {
+    await writer.add(name, tensor);
+    await writer.write(name, tensor.data);
+  }
   await writer.finish();
 }
 
