@@ -1,0 +1,120 @@
+/**
+ * The command line, over the same service as the extension.
+ * Exit codes: 0 done, 2 wrong usage, 3 the input is refused, 1 anything else. Errors are one sentence on stderr.
+ */
+import { Command, CommanderError } from 'commander';
+import { mechanismInfos } from './attention/registry';
+import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from './cli/arguments';
+import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli/commands';
+import { ENGINE_VERSION } from './engine';
+import { RefusedError, UsageError } from './errors';
+
+const cancellation = { isCancelled: false };
+
+function build(): Command {
+  const program = new Command('attention-inspector')
+    .description(
+      'Where the attention heads of a transformer look on a text, and what efficient attention would keep of it.',
+    )
+    .version(ENGINE_VERSION)
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined })
+    .showSuggestionAfterError(false)
+    .allowExcessArguments(false);
+  const mechanisms = mechanismInfos.map(info => info.name).join(', ');
+  const model = [
+    '--model <ref>',
+    'bundled, a bundled name, an .onnx file, a folder, or a hub id',
+    'bundled',
+  ] as const;
+  const device = ['--device <name>', DEVICES.join(', '), parseDevice, 'auto'] as const;
+
+  command(program, 'analyze', 'Analyse a text: every head of the model, and how mechanisms would change it.')
+    .argument('<file>', 'a UTF-8 text, or - for standard input')
+    .option(...model)
+    .option(...device)
+    .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
+      parseCount('--max-tokens', value),
+    )
+    .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
+    .option('--propagate', 'also run the text on with each mechanism in every layer', false)
+    .option('--json <out>', 'write the results as JSON')
+    .option('--tensors <out>', 'write tokens, logits and loss as safetensors')
+    .option('--weights', 'with --tensors: also the dense attention of every head', false)
+    .action((file: string, { maxTokens, ...options }) => {
+      if (options.weights && options.tensors === undefined) {
+        throw new UsageError('--weights goes with --tensors, which says where to write them.');
+      }
+      return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, cancellation);
+    });
+
+  command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
+    .argument('<in>', 'a safetensors file')
+    .requiredOption('--mechanism <name>', `one of ${mechanisms}`)
+    .option('--param <key=value...>', 'parameters of the mechanism')
+    .option('--causal', 'queries see no later keys', false)
+    .option('--weights', 'also write the attention weights', false)
+    .option(...device)
+    .requiredOption('--output <out>', 'the safetensors file to write')
+    .action((file: string, { param, ...options }) =>
+      attendCommand(file, { ...options, params: parsePairs(param ?? []) }, cancellation),
+    );
+
+  const models = command(program, 'models', 'Models that can be analysed.');
+  command(models, 'list', 'List the bundled models and those below the current folder.', {
+    isDefault: true,
+  }).action(listCommand);
+  command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
+    .argument('<ref>', 'the model')
+    .option(...device)
+    .action((ref: string, options) => verifyCommand(ref, options.device, cancellation));
+  return program;
+}
+
+/** A sub-command that reports errors like the program itself. */
+function command(parent: Command, name: string, description: string, options = {}): Command {
+  return parent.command(name, options).description(description).copyInheritedSettings(parent);
+}
+
+/** The exit code that the error asks for, once its sentence is told. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    const isBareCall = error.code === 'commander.help';
+    const text = error.message.replace(/^error: /, '').split('\n')[0]!;
+    tell(isBareCall ? 'A command is missing (see --help)' : `${text} (see --help)`);
+    return 2;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  tell(message);
+  if (process.env.ATTENTION_INSPECTOR_DEBUG && error instanceof Error)
+    process.stderr.write(`${error.stack}\n`);
+  return error instanceof UsageError ? 2 : error instanceof RefusedError ? 3 : 1;
+}
+
+/** One line, a capital first and a full stop last. */
+function tell(message: string): void {
+  const line = message.replace(/\s*\n\s*/g, ' ').trim();
+  const sentence = line.charAt(0).toUpperCase() + line.slice(1);
+  process.stderr.write(/[.!?]$/.test(sentence) ? `${sentence}\n` : `${sentence}.\n`);
+}
+
+/** The first interrupt stops the work at its next step and leaves no half files; the second ends the process. */
+process.on('SIGINT', () => {
+  if (cancellation.isCancelled) process.exit(1);
+  cancellation.isCancelled = true;
+});
+// Somebody closed the other end (`| head`): nothing more to say.
+process.stdout.on('error', () => process.exit(0));
+
+build()
+  .parseAsync()
+  .then(
+    () => 0,
+    error => report(error),
+  )
+  .then(code => {
+    // Native threads must not keep the process, but what was printed must be out.
+    process.exitCode = code;
+    process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  });

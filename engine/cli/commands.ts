@@ -1,0 +1,164 @@
+/** What each command does, once its arguments are read. */
+import { attend } from '../attend';
+import { Engine, type Notify } from '../engine';
+import { RefusedError } from '../errors';
+import { analysisJson } from '../export/json';
+import { checkOutputPath, writeWhole } from '../export/outputFile';
+import { readSafetensors, writeSafetensors } from '../export/safetensors';
+import { listModels } from '../model/source';
+import type { DeviceChoice, MechanismChoice } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+import { defaultLimitMiB } from '../runtime/memory';
+import { createRuntime } from '../runtime/ort';
+import { TensorsFile } from './analyzeTensors';
+import { readText } from './readText';
+import { formatAnalysis, formatModel, formatTable } from './tables';
+
+export interface AnalyzeOptions {
+  model: string;
+  device: DeviceChoice;
+  maxTokens: number | null;
+  mechanisms: MechanismChoice[];
+  propagate: boolean;
+  json?: string;
+  tensors?: string;
+  weights: boolean;
+}
+
+export async function analyzeCommand(
+  file: string,
+  options: AnalyzeOptions,
+  cancellation: Cancellation,
+): Promise<void> {
+  for (const path of [options.json, options.tensors]) if (path !== undefined) await checkOutputPath(path);
+  const text = await readText(file);
+  const weights = options.weights ? await createRuntime('cpu') : null;
+  const tensors =
+    options.tensors === undefined ? null : await TensorsFile.create(options.tensors, weights, cancellation);
+  const progress = new ProgressLine();
+  const engine = await startEngine(options.device, progress);
+  try {
+    const { model, device, maxTokens, mechanisms, propagate } = options;
+    const params = { id: 'cli', model, text, device, maxTokens, mechanisms, propagate };
+    const summary = await engine.analyze(params, cancellation, tensors?.hooks ?? { forget: true });
+    progress.clear();
+    await tensors?.finish(summary.loss?.perToken ?? null);
+    if (options.json !== undefined) {
+      await writeWhole(options.json, `${JSON.stringify(analysisJson(summary), null, 2)}\n`);
+    }
+    print(formatAnalysis(summary));
+  } catch (error) {
+    await tensors?.abort();
+    throw error;
+  } finally {
+    progress.clear();
+    await engine.dispose();
+    await weights?.dispose();
+  }
+}
+
+export interface AttendCommandOptions {
+  mechanism: string;
+  params: Record<string, string>;
+  causal: boolean;
+  weights: boolean;
+  output: string;
+  device: DeviceChoice;
+}
+
+export async function attendCommand(
+  file: string,
+  { output, device, ...options }: AttendCommandOptions,
+  cancellation: Cancellation,
+): Promise<void> {
+  await checkOutputPath(output);
+  const tensors = await readSafetensors(file);
+  const runtime = await createRuntime(device);
+  try {
+    await writeSafetensors(output, await attend(tensors, { ...options, runtime, cancellation }));
+  } finally {
+    await runtime.dispose();
+  }
+}
+
+export async function listCommand(): Promise<void> {
+  const models = await listModels([process.cwd()]);
+  print(
+    formatTable(
+      [
+        { title: 'model', cell: model => model.ref },
+        { title: 'from', cell: model => model.source },
+        { title: 'what', cell: model => model.detail },
+      ],
+      models,
+    ),
+  );
+}
+
+/** Loads a model, proves it, and says how near the cut model is to the uncut one. */
+export async function verifyCommand(
+  ref: string,
+  device: DeviceChoice,
+  cancellation: Cancellation,
+): Promise<void> {
+  const progress = new ProgressLine();
+  const engine = await startEngine(device, progress);
+  try {
+    const model = await engine.request('models/load', { ref, device }, cancellation);
+    progress.clear();
+    const identical = model.verified.bitEqual ? 'identical bits' : 'not identical in bits';
+    print(`${formatModel(model)}\ncut       ${identical} when ONNX Runtime runs the cores`);
+    print(
+      formatTable(
+        [
+          { title: 'core', align: 'right', cell: core => String(core.core) },
+          { title: 'kind', cell: core => core.kind },
+          { title: 'layer', align: 'right', cell: core => String(core.layer) },
+          { title: 'heads', align: 'right', cell: core => String(core.heads) },
+          { title: 'key/value heads', align: 'right', cell: core => String(core.kvHeads) },
+          { title: 'dim', align: 'right', cell: core => String(core.dim) },
+          { title: 'mask', cell: core => core.mask },
+        ],
+        model.cores,
+      ),
+    );
+    if (!Number.isFinite(model.verified.maxAbsDiff)) {
+      throw new RefusedError(`${ref} gives values that are not finite.`);
+    }
+  } finally {
+    progress.clear();
+    await engine.dispose();
+  }
+}
+
+async function startEngine(device: DeviceChoice, progress: ProgressLine): Promise<Engine> {
+  const notify: Notify = (name, params) => {
+    if (name !== 'analysis/progress') return;
+    const { fraction, message } = params as { fraction: number; message: string };
+    progress.show(fraction, message);
+  };
+  const engine = new Engine(notify);
+  await engine.request('initialize', { device, memoryLimitMiB: defaultLimitMiB() });
+  return engine;
+}
+
+/** One line on stderr that is written over; nothing when stderr is not a terminal. */
+class ProgressLine {
+  private shown = false;
+
+  show(fraction: number, message: string): void {
+    if (!process.stderr.isTTY) return;
+    const line = `${Math.round(100 * fraction)} %  ${message}`.slice(0, (process.stderr.columns ?? 80) - 1);
+    process.stderr.write(`\r\x1b[2K${line}`);
+    this.shown = true;
+  }
+
+  clear(): void {
+    if (this.shown) process.stderr.write('\r\x1b[2K');
+    this.shown = false;
+  }
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,112 @@
+/** What the command line prints of an analysis. */
+import type { AnalysisSummary, HeadProfile, ModelInfo } from '../protocol';
+
+interface Column<Row> {
+  title: string;
+  align?: 'right';
+  cell(row: Row): string;
+}
+
+/** Rows under their titles, columns as wide as their widest cell. */
+export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+  const cells = [columns.map(column => column.title), ...rows.map(row => columns.map(c => c.cell(row)))];
+  const widths = columns.map((_, c) => Math.max(...cells.map(line => line[c]!.length)));
+  const pad = (text: string, c: number): string =>
+    columns[c]!.align === 'right' ? text.padStart(widths[c]!) : text.padEnd(widths[c]!);
+  return cells.map(line => line.map(pad).join('  ').trimEnd()).join('\n');
+}
+
+export function formatAnalysis(summary: AnalysisSummary): string {
+  const { model, tokens } = summary;
+  const total = `${tokens.estimated ? 'about ' : ''}${integer(tokens.total)}`;
+  const parts = [
+    [
+      formatModel(model),
+      `text      ${integer(tokens.ids.length)} tokens${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
+        (summary.loss ? `, loss ${summary.loss.mean.toFixed(3)} nats per token` : ''),
+      `device    ${summary.device.device}`,
+      `time      ${(sum(Object.values(summary.timings)) / 1000).toFixed(1)} s, peak memory ${integer(summary.peakRssMiB)} MiB`,
+    ].join('\n'),
+    formatHeads(summary),
+  ];
+  if (summary.mechanisms.length > 0) parts.push(formatMechanisms(summary));
+  const notes = [
+    ...summary.notes,
+    ...summary.mechanisms.flatMap(m => m.notes.map(note => `${m.name}: ${note}`)),
+  ];
+  if (notes.length > 0) parts.push([...new Set(notes)].map(note => `note: ${note}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+export function formatModel(model: ModelInfo): string {
+  const context = model.context === null ? 'no limit' : `${integer(model.context)} tokens`;
+  return [
+    `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}`,
+    `verified  largest difference ${scientific(model.verified.maxAbsDiff)} (${scientific(model.verified.maxRelDiff)} of the largest output) against ${model.verified.reference}`,
+  ].join('\n');
+}
+
+function formatHeads(summary: AnalysisSummary): string {
+  const kinds = new Set(summary.cores.map(core => core.info.kind));
+  const rows = summary.cores.flatMap(({ info, heads }) => heads.map(head => ({ info, head })));
+  type Row = (typeof rows)[number];
+  const number = (title: string, value: (head: HeadProfile) => number, digits: number): Column<Row> => ({
+    title,
+    align: 'right',
+    cell: ({ head }) => value(head).toFixed(digits),
+  });
+  const columns: Column<Row>[] = [
+    { title: 'layer', align: 'right', cell: ({ info }) => String(info.layer) },
+    ...(kinds.size > 1 ? [{ title: 'kind', cell: ({ info }: Row) => info.kind }] : []),
+    { title: 'head', align: 'right', cell: ({ head }) => String(head.head) },
+    number('entropy', head => head.entropy, 2),
+    number('distance', head => head.meanDistance, 1),
+    number('span95', head => head.span95, 1),
+    {
+      title: 'role',
+      cell: ({ head: { roles } }) => (roles[0] ? `${roles[0].role} ${roles[0].score.toFixed(2)}` : ''),
+    },
+  ];
+  return formatTable(columns, rows);
+}
+
+function formatMechanisms(summary: AnalysisSummary): string {
+  type Row = AnalysisSummary['mechanisms'][number];
+  const columns: Column<Row>[] = [
+    { title: 'mechanism', cell: row => row.name },
+    {
+      title: 'parameters',
+      cell: row =>
+        Object.entries(row.params)
+          .map(([key, value]) => `${key}=${value}`)
+          .join(' ') || '(from the text)',
+    },
+    { title: 'pairs', align: 'right', cell: row => percent(row.pairs / row.densePairs) },
+    { title: 'recall', align: 'right', cell: row => (row.recall === null ? '-' : percent(row.recall)) },
+    { title: 'output error', align: 'right', cell: row => row.outputError.toFixed(3) },
+    {
+      title: 'loss change',
+      align: 'right',
+      cell: row =>
+        row.deltaLoss === null ? '-' : `${row.deltaLoss < 0 ? '' : '+'}${row.deltaLoss.toFixed(4)}`,
+    },
+    { title: 'time', align: 'right', cell: row => `${(row.milliseconds / 1000).toFixed(2)} s` },
+  ];
+  return formatTable(columns, summary.mechanisms);
+}
+
+function integer(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function scientific(value: number): string {
+  return value === 0 ? '0' : value.toExponential(1);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,90 @@
+/** An analysis as JSON, for scripts: `analyze --json`. Described by `analysis.schema.json`. */
+import type { AnalysisSummary, HeadProfile, MechanismResult } from '../protocol';
+
+/** Name and version of the format: the number grows when a reader of the older one would break. */
+export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
+
+/** The summary without what only views need (thumbnails, curves, per-token numbers). */
+export function analysisJson(summary: AnalysisSummary) {
+  const { model, tokens } = summary;
+  return {
+    schema: ANALYSIS_SCHEMA,
+    model: {
+      name: model.name,
+      ref: model.ref,
+      kind: model.kind,
+      layers: model.layers,
+      heads: model.heads,
+      causal: model.causal,
+      parameters: model.parameters,
+      context: model.context,
+    },
+    device: summary.device.device,
+    tokens: tokens.ids.length,
+    textTokens: { total: tokens.total, estimated: tokens.estimated ?? false },
+    verified: {
+      maxAbsDiff: model.verified.maxAbsDiff,
+      maxRelDiff: model.verified.maxRelDiff,
+      bitEqual: model.verified.bitEqual,
+      reference: model.verified.reference,
+    },
+    layers: summary.cores.map(({ info, heads }) => ({
+      core: info.core,
+      kind: info.kind,
+      layer: info.layer,
+      mask: info.mask,
+      heads: heads.map(headJson),
+    })),
+    loss: summary.loss && { mean: summary.loss.mean },
+    mechanisms: summary.mechanisms.map(mechanismJson),
+    timings: summary.timings,
+    peakRssMiB: summary.peakRssMiB,
+    notes: summary.notes,
+  };
+}
+
+export type AnalysisJson = ReturnType<typeof analysisJson>;
+
+function headJson(head: HeadProfile) {
+  return {
+    head: head.head,
+    entropy: head.entropy,
+    relativeEntropy: head.relativeEntropy,
+    meanDistance: head.meanDistance,
+    span90: head.span90,
+    span95: head.span95,
+    span99: head.span99,
+    span90Quantiles: head.span90Quantiles,
+    span95Quantiles: head.span95Quantiles,
+    span99Quantiles: head.span99Quantiles,
+    to: head.to,
+    roles: head.roles.map(({ role, score }) => ({ role, score })),
+  };
+}
+
+function mechanismJson(result: MechanismResult) {
+  return {
+    name: result.name,
+    params: result.params,
+    scope: result.scope,
+    recall: result.recall,
+    sparsity: result.sparsity,
+    outputError: result.outputError,
+    deltaLoss: result.deltaLoss,
+    pairs: result.pairs,
+    densePairs: result.densePairs,
+    milliseconds: result.milliseconds,
+    heads: result.heads.map(head => ({
+      core: head.core,
+      head: head.head,
+      recall: head.recall,
+      recallP5: head.recallP5,
+      outputError: head.outputError,
+      pairs: head.pairs,
+      densePairs: head.densePairs,
+      uncovered: head.uncovered,
+      ...(head.span === undefined ? {} : { span: head.span }),
+    })),
+    notes: result.notes,
+  };
+}
