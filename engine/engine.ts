@@ -81,7 +81,9 @@ export class Engine {
         const analysis = this.analysis(id);
         const report = this.progressOf(id, scope === 'local' ? 'mechanism' : 'propagate');
         const title = findMechanism(mechanism.name).info.title;
-        const local = await runLocally(analysis, complete(mechanism), cancellation, share => report(share, title));
+        const local = await runLocally(analysis, complete(mechanism), cancellation, share =>
+          report(share, title),
+        );
         const result =
           scope === 'local'
             ? local
@@ -101,8 +103,10 @@ export class Engine {
     'analysis/spans': async params => fitSpansOf(this.analysis(params.id), params),
     'analysis/outsideSpan': (params, cancellation) =>
       outsideSpan(this.analysis(params.id), params, cancellation),
-    'analysis/buckets': (params, cancellation) => buckets(this.analysis(params.id), completed(params), cancellation),
-    'analysis/bucketMap': (params, cancellation) => bucketMap(this.analysis(params.id), completed(params), cancellation),
+    'analysis/buckets': (params, cancellation) =>
+      buckets(this.analysis(params.id), completed(params), cancellation),
+    'analysis/bucketMap': (params, cancellation) =>
+      bucketMap(this.analysis(params.id), completed(params), cancellation),
     'analysis/dispose': async ({ id }) => {
       this.forget(id);
       return null;

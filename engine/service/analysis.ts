@@ -1,5 +1,5 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
-import type { CoreInput } from '../attention/core';
+import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/dense';
 import { findMechanism } from '../attention/registry';
 import { RefusedError } from '../errors';
@@ -14,8 +14,9 @@ export interface AnalysedCore {
   result: CoreResult;
   /** [heads, queries] log-sum-exp of the dense scores. */
   lse: Float32Array;
-  /** [heads, keys] mean mass at each distance over the head's queries: entry x is distance x. */
+  /** [heads, distances] mean mass at each distance over the head's queries: entry x is distance x. */
   byDistance: Float32Array;
+  mask: MaskRule;
   /** Q, K, V and the dense output, when they fit in the budget; else they are computed again when asked for. */
   tensors: CoreTensors | null;
 }

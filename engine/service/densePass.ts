@@ -62,6 +62,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         result,
         lse: profile.lse,
         byDistance: profile.byDistance,
+        mask: input.rule.mask,
         tensors: keep ? { input, output: profile.output } : null,
       };
       analysis.cores[info.core] = core;

@@ -15,7 +15,10 @@ export function fitSpansOf(analysis: Analysis, params: SpanFitParams): SpanFit {
   const { ramp } = params;
   if (params.massTarget !== undefined) return fit(analysis, params.massTarget, ramp);
   if (params.budget === undefined) throw new UsageError('Spans are fitted to a mass target or to a budget.');
-  const dense = analysis.cores.reduce((sum, core) => sum + core.result.heads.length * pairsOf(analysis, core, Infinity, ramp), 0);
+  const dense = analysis.cores.reduce(
+    (sum, core) => sum + core.result.heads.length * pairsOf(analysis, core, Infinity, ramp),
+    0,
+  );
   let low = 0;
   let high = 1;
   for (let step = 0; step < 24; step++) {
