@@ -215,9 +215,9 @@ export class EngineClient extends Owner {
 
     const died = new Promise<never>((_, reject) => {
       const over = (how: string) => {
-        connection.dispose();
         const message = `The engine stopped (${how}).`;
         reject(new EngineDiedError(message));
+        connection.dispose(); // rejects what is pending as well, with less to say
         if (life.wanted) log.info('Engine process ended.');
         else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, message);
       };
