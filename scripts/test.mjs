@@ -20,7 +20,7 @@ const mocha = (folder, timeout) => ({
   args: [
     '--max-old-space-size=3072',
     join(ROOT, 'node_modules', 'mocha', 'bin', 'mocha.js'),
-    ...['--import', 'tsx', '--reporter', 'test/support/reporter.cjs', '--timeout', String(timeout), '--exit'],
+    ...['--reporter', 'test/support/reporter.cjs', '--timeout', String(timeout)],
     `test/${folder}/**/*.test.ts`,
   ],
   suite: folder,

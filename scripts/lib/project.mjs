@@ -13,19 +13,22 @@ export async function run(command, args, options = {}) {
   if (code !== 0) throw new Error(`${[command, ...args].join(' ')} failed (exit code ${code})`);
 }
 
-/** As `run`, but a failure is only reported: `{ code, timedOut }`. */
+/** As `run`, but a failure is only reported: `{ code, timedOut }`. With `quiet`, the output is shown when it fails. */
 export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, quiet = false } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
       // npm tells at every start that it does not know the line of .npmrc that ONNX Runtime's installer reads.
       env: { ...process.env, npm_config_loglevel: 'error', ...env },
-      stdio: ['ignore', quiet ? 'ignore' : 'inherit', 'inherit'],
+      stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
       // A group of its own, so that a run that hangs is ended with everything it started.
       detached: process.platform !== 'win32',
       shell: process.platform === 'win32',
     });
     let timedOut = false;
+    const output = [];
+    child.stdout?.on('data', chunk => output.push(chunk));
+    child.stderr?.on('data', chunk => output.push(chunk));
     const end = () => endGroup(child);
     const timer = setTimeout(() => {
       timedOut = true;
@@ -33,7 +36,8 @@ export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, qu
     }, minutes * 60_000);
     process.once('SIGINT', end);
     child.on('error', reject);
-    child.on('exit', code => {
+    child.on('close', code => {
+      if (code !== 0) process.stderr.write(Buffer.concat(output));
       clearTimeout(timer);
       process.off('SIGINT', end);
       resolve({ code: code ?? 1, timedOut });
