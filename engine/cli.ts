@@ -80,23 +80,22 @@ function command(parent: Command, name: string, description: string, options = {
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    const isBareCall = error.code === 'commander.help';
-    const text = error.message.replace(/^error: /, '').split('\n')[0]!;
-    tell(isBareCall ? 'A command is missing (see --help)' : `${text} (see --help)`);
+    const text = error.code === 'commander.help' ? 'error: a command is missing' : error.message;
+    const [, first = '', rest = ''] = /^error: (.)(.*?)\.?(\n|$)/.exec(text) ?? [];
+    tell(`${first.toUpperCase()}${rest} (see --help)`);
     return 2;
   }
-  const message = error instanceof Error ? error.message : String(error);
-  tell(message);
-  if (process.env.ATTENTION_INSPECTOR_DEBUG && error instanceof Error)
+  tell(error instanceof Error ? error.message : String(error));
+  if (process.env.ATTENTION_INSPECTOR_DEBUG && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
+  }
   return error instanceof UsageError ? 2 : error instanceof RefusedError ? 3 : 1;
 }
 
-/** One line, a capital first and a full stop last. */
+/** One line with a full stop. */
 function tell(message: string): void {
   const line = message.replace(/\s*\n\s*/g, ' ').trim();
-  const sentence = line.charAt(0).toUpperCase() + line.slice(1);
-  process.stderr.write(/[.!?]$/.test(sentence) ? `${sentence}\n` : `${sentence}.\n`);
+  process.stderr.write(/[.!?]$/.test(line) ? `${line}\n` : `${line}.\n`);
 }
 
 /** The first interrupt stops the work at its next step and leaves no half files; the second ends the process. */

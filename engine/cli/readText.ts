@@ -1,7 +1,7 @@
 /** The text to analyse, from a file or from standard input. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { RefusedError, UsageError } from '../errors';
+import { RefusedError } from '../errors';
 
 const SIZE_LIMIT = 256 * 2 ** 20;
 
@@ -27,8 +27,8 @@ export async function readText(file: string): Promise<string> {
 
 async function checkFile(file: string): Promise<void> {
   const info = await stat(file).catch(() => null);
-  if (!info) throw new UsageError(`There is no file ${file}.`);
-  if (info.isDirectory()) throw new UsageError(`${file} is a folder, not a text.`);
+  if (!info) throw new RefusedError(`There is no file ${file}.`);
+  if (info.isDirectory()) throw new RefusedError(`${file} is a folder, not a text.`);
 }
 
 function decode(name: string, bytes: Buffer): string {

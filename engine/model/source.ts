@@ -142,11 +142,13 @@ export async function bundledModels(): Promise<string[]> {
 /** Bundled models and those found in the given folders. */
 export async function listModels(folders: readonly string[]): Promise<HubModel[]> {
   const models: HubModel[] = [];
+  const seen = new Set<string>();
   for (const name of await bundledModels()) {
-    models.push(await describe(await resolveModel(name), name, 'bundled'));
+    const files = await resolveModel(name);
+    seen.add(files.onnx);
+    models.push(await describe(files, name, 'bundled'));
   }
   const search = { entries: 20_000, models: 100 };
-  const seen = new Set<string>();
   for (const folder of folders) {
     for (const ref of await findModels(resolve(folder), 0, search)) {
       const files = await resolveModel(ref).catch(() => null);

@@ -1,0 +1,317 @@
+import Ajv from 'ajv';
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openSafetensors, readSafetensors, writeSafetensors } from '../../engine/export/safetensors';
+import schema from '../../engine/export/analysis.schema.json';
+import type { AnalysisJson } from '../../engine/export/json';
+import { floats, type Tensor } from '../../engine/runtime/tensor';
+import { buildCli, runCli, type CliRun } from '../fixtures/cli';
+
+describe('command line', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let cli: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'cli-'));
+    cli = await buildCli();
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const at = (name: string): string => join(folder, name);
+  const run = (...args: string[]): Promise<CliRun> => runCli(cli, args, { cwd: folder });
+
+  async function put(name: string, content: string | Uint8Array): Promise<string> {
+    await writeFile(at(name), content);
+    return name;
+  }
+
+  function assertFails(result: CliRun, code: number, message: RegExp): void {
+    assert.equal(result.code, code, result.stderr);
+    assert.match(result.stderr, message);
+    assert.equal(result.stderr.trim().split('\n').length, 1, 'one sentence');
+    assert.match(result.stderr, /[.!?]\n$/);
+    assert.equal(result.stdout, '');
+  }
+
+  it('shows help and version', async () => {
+    const help = await run('--help');
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, /analyze[^]*attend[^]*models/);
+    assert.match((await run('--version')).stdout, /^\d+\.\d+\.\d+\n$/);
+    assert.match((await run('attend', '--help')).stdout, /adaptive-span/);
+  });
+
+  const usage: [string[], RegExp][] = [
+    [[], /^A command is missing/],
+    [['fly'], /^Unknown command 'fly'/],
+    [['analyze'], /^Missing required argument 'file'/],
+    [['analyze', 'a', 'b'], /^Too many arguments/],
+    [['analyze', 'a', '--frobnicate'], /^Unknown option '--frobnicate'/],
+    [['analyze', 'a', '--max-tokens', '0'], /^--max-tokens must be a whole number of at least 1, not "0"\./],
+    [['analyze', 'a', '--max-tokens', '1e3'], /not "1e3"/],
+    [['analyze', 'a', '--device', 'abacus'], /^--device must be one of auto, cpu, /],
+    [['analyze', 'a', '--mechanisms', 'magic'], /^There is no mechanism "magic" \(there are: /],
+    [
+      ['analyze', 'a', '--mechanisms', 'local:size=3'],
+      /^The mechanism local has no parameter "size" \(it has: window\)/,
+    ],
+    [
+      ['analyze', 'a', '--mechanisms', 'local:window=wide'],
+      /^The parameter window of local must be a number, not "wide"/,
+    ],
+    [['analyze', 'a', '--mechanisms', 'local:window=1;window=2'], /^The parameter window is given twice/],
+    [['analyze', 'a', '--mechanisms', 'local:window'], /^"window" is not of the form key=value/],
+    [['analyze', 'a', '--weights'], /^--weights goes with --tensors/],
+    [
+      ['analyze', 'a', '--json', 'no/such/folder.json'],
+      /^Cannot write no\/such\/folder\.json: the folder .* does not exist\./,
+    ],
+    [['analyze', 'a', '--json', '.'], /^Cannot write \.: it is a folder\./],
+    [['attend', 'a', '--output', 'b'], /^Required option '--mechanism <name>' not specified/],
+    [['models', 'verify'], /^Missing required argument 'ref'/],
+  ];
+  for (const [args, message] of usage) {
+    it(`exits with 2: ${args.join(' ') || 'nothing'}`, async () =>
+      assertFails(await run(...args), 2, message));
+  }
+
+  describe('attend', () => {
+    const q: Tensor = { type: 'float32', data: Float32Array.of(1, 0, 0, 1, 1, 1), dims: [1, 3, 2] };
+    const tensors = { q, k: q, v: q };
+
+    it('writes what the mechanism gives', async () => {
+      await writeSafetensors(at('in.safetensors'), tensors);
+      const result = await run(
+        ...[
+          'attend',
+          'in.safetensors',
+          '--mechanism',
+          'local',
+          '--param',
+          'window=1',
+          '--causal',
+          '--weights',
+        ],
+        ...['--output', 'out.safetensors'],
+      );
+      assert.equal(result.code, 0, result.stderr);
+      const out = await readSafetensors(at('out.safetensors'));
+      // A window of one key is the query's own position.
+      assert.deepEqual(out.output, q);
+      assert.deepEqual(out.weights, {
+        type: 'float32',
+        data: Float32Array.of(1, 0, 0, 0, 1, 0, 0, 0, 1),
+        dims: [1, 3, 3],
+      });
+    });
+
+    it('exits with 2 for a wrong parameter, with 3 for tensors that do not fit, and leaves no file', async () => {
+      const attend = (file: string, ...more: string[]) =>
+        run('attend', file, '--mechanism', 'local', '--output', 'none.safetensors', ...more);
+      assertFails(
+        await attend('in.safetensors', '--param', 'window=-1'),
+        2,
+        /^The parameter window of local/,
+      );
+      assertFails(await attend('absent.safetensors'), 3, /^absent\.safetensors does not exist\./);
+      await put('text.safetensors', 'This is a sentence and not a tensor.');
+      assertFails(await attend('text.safetensors'), 3, /^text\.safetensors is not a valid safetensors file/);
+      await writeSafetensors(at('few.safetensors'), { q });
+      assertFails(await attend('few.safetensors'), 3, /^The tensor "k" is missing\./);
+      assert.ok(!(await readdir(folder)).some(name => name.startsWith('none')));
+    });
+  });
+
+  it('lists the bundled model', async () => {
+    const { code, stdout } = await run('models');
+    assert.equal(code, 0);
+    assert.match(stdout, /prose-2m +bundled/);
+    assert.equal((await run('models', 'list')).stdout, stdout);
+  });
+
+  it('verifies a model', async () => {
+    const { code, stdout, stderr } = await run('models', 'verify', 'bundled', '--device', 'cpu');
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /verified +largest difference \S+ /);
+    assert.match(stdout, /causal/);
+  });
+
+  describe('analyze', () => {
+    const TEXT =
+      'The cat sat on the mat. The dog sat on the log.\n\nThen the cat sat on the dog 😀.\n'.repeat(4);
+    let summary: AnalysisJson;
+    let result: CliRun;
+    before(async () => {
+      await put('text.txt', TEXT);
+      result = await run(
+        ...[
+          'analyze',
+          'text.txt',
+          '--device',
+          'cpu',
+          '--mechanisms',
+          'local:window=8,strided',
+          '--propagate',
+        ],
+        ...['--json', 'a.json', '--tensors', 'a.safetensors', '--weights'],
+      );
+      assert.equal(result.code, 0, result.stderr);
+      summary = JSON.parse(await readFile(at('a.json'), 'utf8')) as AnalysisJson;
+    });
+
+    it('writes JSON as its schema says', () => {
+      const ajv = new Ajv({ allErrors: true, allowUnionTypes: true });
+      const validate = ajv.compile(schema);
+      assert.ok(validate(summary), ajv.errorsText(validate.errors));
+      // The check can fail: a missing measure and a recall beyond 1 are noticed.
+      const bad = structuredClone(summary);
+      delete (bad.layers[0]!.heads[0] as { entropy?: number }).entropy;
+      bad.mechanisms[0]!.recall = 1.5;
+      assert.ok(!validate(bad));
+      assert.equal(validate.errors?.length, 2);
+    });
+
+    it('has every head, sound numbers, and the mechanisms asked for', () => {
+      assert.equal(summary.device, 'cpu');
+      assert.ok(summary.verified.maxAbsDiff <= 1e-4);
+      assert.equal(summary.layers.length, summary.model.layers);
+      for (const layer of summary.layers) {
+        assert.equal(layer.heads.length, summary.model.heads);
+        for (const head of layer.heads) {
+          assert.ok(head.entropy <= Math.log(summary.tokens));
+          assert.ok(head.span90 <= head.span95 && head.span95 <= head.span99);
+        }
+      }
+      assert.deepEqual(
+        summary.mechanisms.map(({ name, scope }) => [name, scope]),
+        [
+          ['local', 'propagated'],
+          ['strided', 'propagated'],
+        ],
+      );
+      assert.deepEqual(summary.mechanisms[0]!.params, { window: 8 });
+      for (const { deltaLoss, heads } of summary.mechanisms) {
+        assert.ok(Number.isFinite(deltaLoss));
+        assert.equal(heads.length, summary.model.layers * summary.model.heads);
+      }
+    });
+
+    it('prints a row per head and per mechanism', () => {
+      const rows = result.stdout.split('\n').filter(line => /^ +\d+ +\d+ +\d+\.\d\d /.test(line));
+      assert.equal(rows.length, summary.model.layers * summary.model.heads);
+      assert.match(result.stdout, /^local +window=8 /m);
+      assert.match(result.stdout, /^device +cpu$/m);
+      assert.equal(result.stderr, '');
+    });
+
+    it('writes tensors that agree with each other and with the JSON', async () => {
+      const file = await openSafetensors(at('a.safetensors'));
+      const n = summary.tokens;
+      const dims = (name: string): readonly number[] => file.entries.get(name)!.dims;
+      assert.deepEqual(dims('tokens'), [n]);
+      assert.equal(file.entries.get('tokens')!.dtype, 'I64');
+      assert.equal(dims('logits')[0], n);
+      const tokens = (await file.read('tokens')).data as BigInt64Array;
+      const logits = floats(await file.read('logits'));
+      const loss = floats(await file.read('loss'));
+      const width = dims('logits')[1]!;
+      let mean = 0;
+      for (let i = 0; i + 1 < n; i++) {
+        const row = logits.subarray(i * width, (i + 1) * width);
+        let sum = 0;
+        for (const logit of row) sum += Math.exp(logit);
+        const expected = Math.log(sum) - row[Number(tokens[i + 1])]!;
+        assert.ok(Math.abs(loss[i]! - expected) < 1e-4, `loss of token ${i + 1}`);
+        mean += expected / (n - 1);
+      }
+      assert.equal(loss.length, n - 1);
+      assert.ok(Math.abs(summary.loss!.mean - mean) < 1e-4);
+
+      for (const layer of summary.layers) {
+        const name = `core.${layer.core}.weights`;
+        assert.deepEqual(dims(name), [layer.heads.length, n, n]);
+        const weights = floats(await file.read(name));
+        layer.heads.forEach((head, h) => {
+          let entropy = 0;
+          for (let i = 0; i < n; i++) {
+            let sum = 0;
+            for (let j = 0; j < n; j++) {
+              const p = weights[(h * n + i) * n + j]!;
+              sum += p;
+              if (j > i) assert.equal(p, 0, 'causal');
+              if (p > 0) entropy -= (p * Math.log(p)) / n;
+            }
+            assert.ok(Math.abs(sum - 1) < 1e-5);
+          }
+          assert.ok(Math.abs(entropy - head.entropy) < 1e-3, `entropy of core ${layer.core}, head ${h}`);
+        });
+      }
+      await file.close();
+    });
+
+    it('reads standard input and cuts to --max-tokens, saying so', async () => {
+      const cut = await runCli(cli, ['analyze', '-', '--max-tokens', '10', '--device', 'cpu'], {
+        cwd: folder,
+        input: `\ufeff${TEXT}`,
+      });
+      assert.equal(cut.code, 0, cut.stderr);
+      assert.match(cut.stdout, /^text +10 tokens of \d+/m);
+      assert.match(cut.stdout, /^note: Only the first 10 tokens/m);
+    });
+
+    it('stops at an interrupt and leaves no files', async () => {
+      await put('long.txt', TEXT.repeat(40));
+      const args = [
+        'analyze',
+        'long.txt',
+        '--device',
+        'cpu',
+        '--json',
+        'stopped.json',
+        '--tensors',
+        'stopped.tensors',
+      ];
+      const stopped = await runCli(cli, [...args, '--weights'], {
+        cwd: folder,
+        onStart: (child: ChildProcess) => {
+          // Once the tensors file grows, the analysis is under way.
+          const timer = setInterval(async () => {
+            if (!(await readdir(folder)).some(name => name.startsWith('stopped.tensors'))) return;
+            clearInterval(timer);
+            setTimeout(() => child.kill('SIGINT'), 500);
+          }, 50);
+          child.on('exit', () => clearInterval(timer));
+        },
+      });
+      assertFails(stopped, 1, /^Cancelled\./);
+      assert.deepEqual(
+        (await readdir(folder)).filter(name => name.startsWith('stopped')),
+        [],
+      );
+    });
+
+    it('says that the disk is full', async function () {
+      if (process.platform !== 'linux') return this.skip();
+      const full = await run('analyze', 'text.txt', '--device', 'cpu', '--json', '/dev/full');
+      assertFails(full, 1, /^Cannot write \/dev\/full: the disk is full\./);
+    });
+  });
+
+  it('ends quietly when its reader leaves', async () => {
+    await put('short.txt', 'The cat sat on the mat.');
+    const shell = spawn(
+      'sh',
+      ['-c', `"$0" "$1" analyze short.txt --device cpu | head -c 5`, process.execPath, cli],
+      {
+        cwd: folder,
+      },
+    );
+    let stderr = '';
+    shell.stderr.on('data', chunk => (stderr += chunk));
+    assert.equal(await new Promise(resolve => shell.on('exit', resolve)), 0);
+    assert.equal(stderr, '');
+  });
+});
