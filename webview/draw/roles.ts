@@ -12,7 +12,7 @@ interface RoleInfo {
 const line = (path: string, width = 1.6) =>
   svg`<path d=${path} fill="none" stroke="currentColor" stroke-width=${width} />`;
 const dots = (...points: [number, number][]) =>
-  points.map(([x, y]) => svg`<rect x=${x} y=${y} width="2" height="2" fill="currentColor" />`);
+  svg`${points.map(([x, y]) => svg`<rect x=${x} y=${y} width="2" height="2" fill="currentColor" />`)}`;
 
 export const ROLES: Record<Role, RoleInfo> = {
   self: { title: 'self', summary: 'Looks at the token itself.', glyph: line('M1 1L11 11') },

@@ -1,0 +1,67 @@
+import type { ScaleContinuousNumeric } from 'd3-scale';
+import { svg, type SVGTemplateResult } from 'lit';
+
+type Scale = ScaleContinuousNumeric<number, number>;
+
+export interface AxisOptions {
+  /** About how many ticks. */
+  ticks: number;
+  format: (value: number) => string;
+  /** Length of grid lines across the plot; 0 = none. */
+  grid?: number;
+  label?: string;
+}
+
+/** Powers of ten for logarithmic scales, round numbers for linear ones, within the domain. */
+export function ticksOf(scale: Scale, about: number): number[] {
+  const [low, high] = scale.domain() as [number, number];
+  const all = scale.ticks(about);
+  if (!('base' in scale)) return all;
+  const powers = all.filter(t => Math.abs(Math.log10(t) - Math.round(Math.log10(t))) < 1e-9);
+  return powers.length >= 2
+    ? powers
+    : all.filter(t => t === low || t === high || /^[125]/.test(t.toExponential()));
+}
+
+export function axisBottom(scale: Scale, y: number, options: AxisOptions): SVGTemplateResult {
+  const [from, to] = scale.range() as [number, number];
+  return svg`<g class="axis">
+    <line x1=${from} x2=${to} y1=${y} y2=${y}></line>
+    ${ticksOf(scale, options.ticks).map(t => {
+      const x = scale(t);
+      return svg`<g class="grid"><line x1=${x} x2=${x} y1=${y} y2=${y - (options.grid ?? 0)}></line></g>
+        <line x1=${x} x2=${x} y1=${y} y2=${y + 4}></line>
+        <text x=${x} y=${y + 15} text-anchor="middle">${options.format(t)}</text>`;
+    })}
+    ${options.label ? svg`<text x=${to} y=${y + 29} text-anchor="end">${options.label}</text>` : ''}
+  </g>`;
+}
+
+export function axisLeft(scale: Scale, x: number, options: AxisOptions): SVGTemplateResult {
+  const [from, to] = scale.range() as [number, number];
+  return svg`<g class="axis">
+    <line x1=${x} x2=${x} y1=${from} y2=${to}></line>
+    ${ticksOf(scale, options.ticks).map(t => {
+      const y = scale(t);
+      return svg`<g class="grid"><line x1=${x} x2=${x + (options.grid ?? 0)} y1=${y} y2=${y}></line></g>
+        <line x1=${x - 4} x2=${x} y1=${y} y2=${y}></line>
+        <text x=${x - 7} y=${y} text-anchor="end" dominant-baseline="middle">${options.format(t)}</text>`;
+    })}
+    ${options.label ? svg`<text x=${x - 4} y=${Math.min(from, to) - 9} text-anchor="start">${options.label}</text>` : ''}
+  </g>`;
+}
+
+/** A path through points; undefined values break it. */
+export function path(points: ([number, number] | undefined)[]): string {
+  let d = '';
+  let open = false;
+  for (const p of points) {
+    if (!p || !Number.isFinite(p[0]) || !Number.isFinite(p[1])) {
+      open = false;
+      continue;
+    }
+    d += `${open ? 'L' : 'M'}${p[0].toFixed(1)},${p[1].toFixed(1)}`;
+    open = true;
+  }
+  return d;
+}

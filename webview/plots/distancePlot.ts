@@ -1,0 +1,131 @@
+import { scaleLinear, scaleLog } from 'd3-scale';
+import { css, html, nothing, svg } from 'lit';
+import { customElement, property } from 'lit/decorators.js';
+import type { HeadProfile } from '../../engine/protocol';
+import { count, exact, percent } from '../draw/format';
+import { Component } from '../ui/component';
+import { axisBottom, axisLeft, path } from './axes';
+import { binMiddle, distanceBins, softMask } from './distance';
+
+/** Mass by distance of one head, its cumulative curve and, if given, the soft mask of a span drawn on it. */
+@customElement('ai-distance')
+export class DistancePlot extends Component {
+  static override styles = [
+    ...Component.styles,
+    css`
+      :host {
+        height: 100%;
+      }
+      svg {
+        display: block;
+        overflow: visible;
+      }
+      .mass {
+        fill: var(--accent);
+        fill-opacity: 0.75;
+      }
+      .cumulative {
+        fill: none;
+        stroke: var(--vscode-foreground);
+        stroke-width: 1.5;
+      }
+      .mask {
+        fill: none;
+        stroke: var(--accent2);
+        stroke-width: 2;
+      }
+      .outside {
+        fill: var(--accent2);
+        fill-opacity: 0.18;
+      }
+    `,
+  ];
+  @property({ attribute: false }) profile: HeadProfile | null = null;
+  @property({ type: Boolean }) compact = false;
+  /** Both axes logarithmic, or both linear. */
+  @property({ type: Boolean }) linear = false;
+  @property({ attribute: false }) mask: { span: number; ramp: number } | null = null;
+
+  override render() {
+    const { profile, width, height, compact, linear, mask } = this;
+    if (!profile || !width || !height) return nothing;
+    const bins = distanceBins(profile);
+    const room = compact
+      ? { left: 4, right: 4, top: 4, bottom: 20 }
+      : { left: 52, right: 46, top: 24, bottom: 34 };
+    const farthest = Math.max(2, bins[bins.length - 1]?.to ?? 2);
+    const bottom = height - room.bottom;
+    const xRange = [room.left, width - room.right];
+    // On the logarithmic axis a distance d stands at d + 1, so that the token itself (0) has a place.
+    const x = linear
+      ? scaleLinear().domain([0, farthest]).range(xRange)
+      : scaleLog()
+          .domain([1, farthest + 1])
+          .range(xRange);
+    const at = (distance: number) => x(linear ? distance : distance + 1);
+    const most = Math.max(...bins.map(b => b.density), 1e-12);
+    const least = Math.max(most * 1e-6, Math.min(...bins.filter(b => b.density > 0).map(b => b.density)));
+    const y =
+      linear || compact
+        ? scaleLinear()
+            .domain([0, compact ? Math.max(...bins.map(b => b.mass)) : most])
+            .range([bottom, room.top])
+        : scaleLog()
+            .domain([least * 0.7, most])
+            .range([bottom, room.top]);
+    const share = scaleLinear().domain([0, 1]).range([bottom, room.top]);
+    const value = (b: { mass: number; density: number }) => (compact ? b.mass : b.density);
+    const floor = y.domain()[0]!;
+    return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(bins)}>
+      ${mask ? this.maskShape(mask, at, share, farthest, bottom, room.top) : nothing}
+      ${bins.map(b => {
+        const [x0, x1] = [at(b.from), at(Math.max(b.from + 0.6, b.to))];
+        const top = value(b) > floor ? y(value(b)) : bottom;
+        return svg`<rect class="mass" x=${x0} y=${top} width=${Math.max(0.5, x1 - x0 - (x1 - x0 > 4 ? 1 : 0))} height=${Math.max(0, bottom - top)}>
+          <title>${distanceWords(b.from, b.to)}: ${exact(b.mass * 100, '%')} of the mass</title></rect>`;
+      })}
+      ${svg`<path class="cumulative" d=${path(bins.map(b => [linear ? at(b.to - 1) : x(Math.max(1, Math.min(binMiddle(b), farthest))), share(Math.min(1, b.cumulative))]))}></path>`}
+      ${axisBottom(x, bottom, {
+        ticks: compact ? 3 : 6,
+        format: t => count(linear ? t : t),
+        label: compact ? undefined : linear ? 'distance, tokens' : 'distance + 1, tokens',
+      })}
+      ${
+        compact
+          ? nothing
+          : svg`${axisLeft(y, room.left, { ticks: 4, format: t => percent(t), label: 'mass per token of distance', grid: width - room.left - room.right })}
+          <g class="axis">${[0, 0.5, 1].map(
+            t =>
+              svg`<text x=${width - room.right + 6} y=${share(t)} dominant-baseline="middle">${percent(t)}</text>`,
+          )}<text x=${width} y=${room.top - 9} text-anchor="end">cumulative (line)${mask ? ', mask (orange)' : ''}</text></g>`
+      }
+    </svg>`;
+  }
+
+  private maskShape(
+    mask: { span: number; ramp: number },
+    at: (distance: number) => number,
+    share: (value: number) => number,
+    farthest: number,
+    bottom: number,
+    top: number,
+  ) {
+    const end = Math.min(farthest, mask.span + mask.ramp);
+    // Enough points for the ramp, which is a curve on a logarithmic axis.
+    const ramp = Array.from({ length: 33 }, (_, i) => mask.span + ((end - mask.span) * i) / 32);
+    const points = [0, Math.min(mask.span, farthest), ...ramp.filter(d => d <= farthest), farthest];
+    const line = points.map((d): [number, number] => [at(d), share(softMask(d, mask.span, mask.ramp))]);
+    const outside = at(Math.min(farthest, mask.span));
+    return svg`<rect class="outside" x=${outside} y=${top} width=${Math.max(0, at(farthest) - outside)} height=${bottom - top}></rect>
+      <path class="mask" d=${path(line)}></path>`;
+  }
+
+  private words(bins: ReturnType<typeof distanceBins>): string {
+    const reach = (share: number) => bins.find(b => b.cumulative >= share)?.to ?? 0;
+    return `Mass by distance: half within ${count(reach(0.5))} tokens, 90 % within ${count(reach(0.9))}, 99 % within ${count(reach(0.99))}.`;
+  }
+}
+
+export function distanceWords(from: number, to: number): string {
+  return to - from <= 1 ? `distance ${count(from)}` : `distances ${count(from)} to ${count(to - 1)}`;
+}

@@ -1,0 +1,211 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, query } from 'lit/decorators.js';
+import type { HeadProfile, MechanismChoice } from '../../engine/protocol';
+import { massAt } from '../draw/colour';
+import { exact, nats, percent, tokens as inTokens } from '../draw/format';
+import { headName, rolesInWords } from '../draw/names';
+import { theme } from '../draw/theme';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
+import type { MapElement } from '../map/mapElement';
+import { Component } from '../ui/component';
+import { choose, segmented } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState, requestState } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import '../map/mapElement';
+import '../ui/legend';
+
+/** One head: its whole map, and what a mechanism would keep of it. */
+@customElement('ai-head')
+export class HeadView extends Component implements Savable {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      :host {
+        height: 100%;
+        min-height: 420px;
+        display: flex;
+        flex-direction: column;
+      }
+      .figure {
+        flex: 1;
+        min-height: 340px;
+        display: flex;
+        flex-direction: column;
+      }
+      .line {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 2px 16px;
+        align-items: baseline;
+        min-height: 1.5em;
+      }
+      .line ai-legend {
+        margin-left: auto;
+      }
+      .kept strong {
+        font-size: 1.15em;
+      }
+      .swatch {
+        display: inline-block;
+        width: 22px;
+        height: 10px;
+        vertical-align: baseline;
+        outline: 1px solid var(--line);
+        background: repeating-linear-gradient(135deg, var(--vscode-foreground) 0 1px, transparent 1px 4px);
+        opacity: 0.6;
+      }
+      ai-map {
+        flex: 1;
+      }
+    `,
+  ];
+  @query('ai-map') private map!: MapElement | null;
+  private readonly wantedMechanism = new Remote(this, 'analysis/mechanism');
+
+  private get mechanism(): MechanismChoice | null {
+    return store.selection.mechanism;
+  }
+
+  override willUpdate(): void {
+    const { mechanism } = this;
+    const { id } = store;
+    const missing = id && mechanism && store.summary && !store.mechanismResult(mechanism);
+    this.wantedMechanism.want(missing ? { id, mechanism, scope: 'local' } : null);
+  }
+
+  override render() {
+    const empty = emptyState('head');
+    if (empty) return empty;
+    const head = store.previewHead ?? store.shownHead;
+    const profile = head && store.profile(head);
+    if (!profile)
+      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+    const { massScale } = store.settings;
+    const reduce = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'mean' : 'max';
+    return html`
+      ${this.toolbar(reduce)}
+      <div class="figure ${store.stale ? 'is-stale' : ''}" id="figure">
+        <div class="line">${this.heading(profile)}</div>
+        ${this.keptLine(profile)}
+        <div class="line">
+          <span role="status" aria-live="polite"
+            >${this.map?.readout ?? html`<span class="muted">Point at the map to read it; click pins a query, double-click shows both tokens in the text.</span>`}</span
+          >
+          ${this.massLegend(massScale)}
+        </div>
+        ${this.map?.failure ? html`<p role="alert">${this.map.failure}</p>` : nothing}
+        <ai-map
+          .head=${{ core: profile.core, head: profile.head }}
+          .mechanism=${this.mechanism}
+          .reduce=${reduce}
+          @colours=${() => this.requestUpdate()}
+        ></ai-map>
+      </div>
+    `;
+  }
+
+  private toolbar(reduce: string): TemplateResult {
+    const { mechanism } = this;
+    return html`<div class="toolbar">
+      ${segmented(
+        'A pixel shows the',
+        reduce,
+        [
+          { value: 'max', label: 'largest' },
+          { value: 'mean', label: 'mean' },
+        ],
+        value => store.setOption('head', 'reduce', value),
+      )}
+      ${segmented(
+        'Mass',
+        store.settings.massScale,
+        [
+          { value: 'sqrt', label: '√' },
+          { value: 'log', label: 'log' },
+          { value: 'linear', label: 'linear' },
+        ],
+        value => store.setMassScale(value as 'sqrt'),
+      )}
+      ${choose(
+        'Mechanism',
+        mechanism?.name ?? '',
+        [
+          { value: '', label: 'none (dense)' },
+          ...store.mechanismInfos
+            .filter(m => m.name !== 'dense')
+            .map(m => ({ value: m.name, label: m.title })),
+        ],
+        name => store.select({ mechanism: name ? store.choiceOf(name) : null }),
+      )}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  private heading(profile: HeadProfile): TemplateResult {
+    return html`<h2>${headName(profile)}</h2>
+      <span>${rolesInWords(profile)}</span>
+      <span class="muted"
+        >entropy <span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>, mean distance
+        <span title=${exact(profile.meanDistance, 'tokens')}>${inTokens(profile.meanDistance)}</span>, 95 %
+        within <span title=${exact(profile.span95, 'tokens')}>${inTokens(profile.span95)}</span></span
+      >`;
+  }
+
+  /** "keeps 93.1 % of the mass with 6.2 % of the pairs" */
+  private keptLine(profile: HeadProfile): TemplateResult | typeof nothing {
+    const { mechanism } = this;
+    if (!mechanism) return nothing;
+    const result = store.mechanismResult(mechanism) ?? this.wantedMechanism.value;
+    const mine = result?.heads.find(h => h.core === profile.core && h.head === profile.head);
+    if (!mine)
+      return html`<div class="line">
+        ${requestState(this.wantedMechanism, `Computing ${mechanism.name} for all heads.`)}
+      </div>`;
+    const pairs = mine.pairs / mine.densePairs;
+    return html`<div class="line kept">
+      <span
+        >${mechanism.name}
+        ${
+          mine.recall === null
+            ? html`mixes all keys into fewer`
+            : html`keeps <strong title=${exact(mine.recall * 100, '%')}>${percent(mine.recall)}</strong> of
+                the mass`
+        }
+        with
+        <strong title=${`${exact(mine.pairs)} of ${exact(mine.densePairs)} pairs`}>${percent(pairs)}</strong>
+        of the pairs; output error
+        <span title=${exact(mine.outputError * 100, '%')}>${percent(mine.outputError)}</span> (local)</span
+      >
+      <span class="muted"><span class="swatch"></span> dropped</span>
+      ${mine.uncovered ? html`<span class="muted">${mine.uncovered} queries without any key</span>` : nothing}
+      ${(result?.notes ?? []).map(note => html`<span class="muted">${note}</span>`)}
+    </div>`;
+  }
+
+  private massLegend(scale: 'linear' | 'sqrt' | 'log'): TemplateResult {
+    const largest = this.map?.largest ?? 1;
+    return html`<ai-legend
+      label="mass"
+      .lut=${theme().sequential}
+      .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
+    ></ai-legend>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    const head = store.shownHead;
+    return head ? `core${head.core}-head${head.head}` : 'head';
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  toCsv(): string | null {
+    return this.map?.toCsv() ?? null;
+  }
+}

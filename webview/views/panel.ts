@@ -1,0 +1,207 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import { KEYS, globalKey } from '../host/keys';
+import { store } from '../host/store';
+import type { ViewName } from '../hostProtocol';
+import { count } from '../draw/format';
+import { Component } from '../ui/component';
+import { button } from '../ui/controls';
+import { statusLine } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import './buckets';
+import './head';
+import './overview';
+import './spans';
+
+interface Tab {
+  view: ViewName;
+  title: string;
+  content(): TemplateResult;
+}
+
+/** One line per view. */
+const TABS: Tab[] = [
+  { view: 'overview', title: 'Overview', content: () => html`<ai-overview></ai-overview>` },
+  { view: 'head', title: 'Head', content: () => html`<ai-head></ai-head>` },
+  { view: 'spans', title: 'Spans', content: () => html`<ai-spans></ai-spans>` },
+  { view: 'buckets', title: 'Buckets', content: () => html`<ai-buckets></ai-buckets>` },
+];
+
+/** The wide panel: what was analysed, the tabs, and the view that is open. */
+@customElement('ai-panel')
+export class Panel extends Component {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      :host {
+        height: 100%;
+        display: flex;
+        flex-direction: column;
+      }
+      header {
+        display: flex;
+        flex-wrap: wrap;
+        align-items: center;
+        gap: 0 20px;
+        padding: 0 12px;
+        border-bottom: 1px solid var(--line);
+      }
+      [role='tablist'] {
+        display: flex;
+      }
+      [role='tab'] {
+        font: inherit;
+        color: var(--vscode-panelTitle-inactiveForeground, var(--muted));
+        background: none;
+        border: none;
+        border-bottom: 2px solid transparent;
+        padding: 7px 10px 6px;
+        cursor: pointer;
+      }
+      [role='tab'][aria-selected='true'] {
+        color: var(--vscode-panelTitle-activeForeground, var(--vscode-foreground));
+        border-bottom-color: var(--vscode-panelTitle-activeBorder, var(--vscode-focusBorder));
+      }
+      [role='tab']:focus-visible {
+        outline-offset: -2px;
+      }
+      .about {
+        color: var(--muted);
+        margin-left: auto;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+        min-width: 0;
+      }
+      .notes {
+        padding: 4px 12px 0;
+        color: var(--muted);
+      }
+      .status-area {
+        padding: 0 12px;
+      }
+      main {
+        flex: 1;
+        min-height: 0;
+        overflow: auto;
+        padding: 0 12px 12px;
+      }
+      .keys {
+        position: absolute;
+        right: 16px;
+        top: 44px;
+        z-index: 10;
+        padding: 12px 16px;
+        background: var(--vscode-editorWidget-background);
+        color: var(--vscode-editorWidget-foreground, inherit);
+        border: 1px solid var(--vscode-editorWidget-border, var(--line));
+        box-shadow: 0 2px 8px var(--vscode-widget-shadow, #0006);
+      }
+    `,
+  ];
+  @state() private showKeys = false;
+  private readonly onKey = (event: KeyboardEvent) => this.key(event);
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    window.addEventListener('keydown', this.onKey);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    window.removeEventListener('keydown', this.onKey);
+  }
+
+  override render() {
+    const tab = TABS.find(t => t.view === store.viewState.view) ?? TABS[0]!;
+    return html`
+      <header>
+        <div role="tablist" aria-label="Views" @keydown=${this.tabKey}>
+          ${TABS.map(
+            t =>
+              html`<button
+                type="button"
+                role="tab"
+                id=${`tab-${t.view}`}
+                aria-selected=${t === tab}
+                aria-controls="view"
+                tabindex=${t === tab ? 0 : -1}
+                @click=${() => store.show(t.view)}
+              >
+                ${t.title}
+              </button>`,
+          )}
+        </div>
+        <span class="about">${this.about()}</span>
+        <button
+          class="plain"
+          aria-label="Keyboard shortcuts"
+          title="Keyboard shortcuts (?)"
+          aria-expanded=${this.showKeys}
+          @click=${() => (this.showKeys = !this.showKeys)}
+        >
+          ?
+        </button>
+      </header>
+      <div class="status-area">${statusLine()}</div>
+      ${this.notes()}
+      <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.view}`}>${tab.content()}</main>
+      ${this.showKeys ? this.keys() : nothing}
+    `;
+  }
+
+  private about(): TemplateResult | typeof nothing {
+    const { model, tokens, analysis } = store;
+    if (analysis.status !== 'ready' && analysis.status !== 'running') return nothing;
+    const began = analysis.status === 'ready' ? analysis.summary : analysis.began;
+    const parts = [analysis.document.name];
+    if (tokens) parts.push(`${count(tokens.ids.length)} tokens`);
+    if (model) parts.push(model.name);
+    if (began) parts.push(began.device.device);
+    const text = parts.join(' · ');
+    return html`<span title=${text}>${text}</span>`;
+  }
+
+  private notes(): TemplateResult | typeof nothing {
+    const notes = store.summary?.notes ?? [];
+    return notes.length ? html`<div class="notes" role="note">${notes.join(' ')}</div>` : nothing;
+  }
+
+  private keys(): TemplateResult {
+    return html`<div class="keys" role="dialog" aria-label="Keyboard shortcuts">
+      <table>
+        ${KEYS.map(
+          ([key, what]) =>
+            html`<tr>
+              <td><code>${key}</code></td>
+              <td>${what}</td>
+            </tr>`,
+        )}
+      </table>
+      ${button('Close', () => (this.showKeys = false), { secondary: true })}
+    </div>`;
+  }
+
+  private readonly tabKey = (event: KeyboardEvent) => {
+    const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = TABS.findIndex(t => t.view === store.viewState.view);
+    store.show(TABS[(at + step + TABS.length) % TABS.length]!.view);
+    void this.updateComplete.then(() =>
+      this.renderRoot.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]')?.focus(),
+    );
+  };
+
+  private key(event: KeyboardEvent): void {
+    const target = event.composedPath()[0];
+    const typing =
+      target instanceof HTMLInputElement && target.type !== 'range' && target.type !== 'checkbox';
+    if (event.key === '?' && !typing) this.showKeys = !this.showKeys;
+    else if (event.key === 'Escape' && this.showKeys) this.showKeys = false;
+    else if (typing || event.defaultPrevented || !globalKey(event)) return;
+    event.preventDefault();
+  }
+}

@@ -1,0 +1,431 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { HeadProfile, Link, Role } from '../../engine/protocol';
+import { exact, percent, signed, tokenLabel } from '../draw/format';
+import {
+  findMeasure,
+  headMeasures,
+  measurePosition,
+  writeExact,
+  writeMeasure,
+  writeShort,
+  type HeadMeasure,
+} from '../draw/measures';
+import { headName, rolesInWords, shortName } from '../draw/names';
+import { ROLES, mainRole, roleGlyph } from '../draw/roles';
+import { globalKey } from '../host/keys';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { button, choose, textField } from '../ui/controls';
+import { emptyState, requestState, statusLine } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import '../plots/distancePlot';
+import '../ui/thumb';
+
+const ROW = 24;
+
+/** The narrow panel: all heads as a list, and the small plots of the selected one. */
+@customElement('ai-side')
+export class Side extends Component {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      :host {
+        height: 100%;
+        display: flex;
+        flex-direction: column;
+        overflow: hidden;
+        --list-hover: var(--vscode-list-hoverBackground, #8882);
+      }
+      .top {
+        padding: 4px 10px;
+        display: grid;
+        gap: 5px;
+      }
+      .top .control {
+        display: grid;
+        grid-template-columns: 58px 1fr;
+      }
+      .top vscode-dropdown,
+      .top vscode-text-field {
+        min-width: 0;
+        width: 100%;
+      }
+      .top .control:has(vscode-text-field) {
+        grid-template-columns: 1fr;
+      }
+      .list {
+        flex: 1 1 50%;
+        min-height: 96px;
+        overflow-y: auto;
+        position: relative;
+        border-top: 1px solid var(--line);
+        border-bottom: 1px solid var(--line);
+      }
+      .list:focus-visible {
+        outline-offset: -1px;
+      }
+      .item {
+        position: absolute;
+        left: 0;
+        right: 0;
+        height: ${ROW}px;
+        display: grid;
+        grid-template-columns: 16px 58px minmax(0, 1fr) auto;
+        gap: 6px;
+        align-items: center;
+        padding: 0 10px;
+        cursor: pointer;
+        white-space: nowrap;
+      }
+      .item:hover {
+        background: var(--list-hover);
+      }
+      .item[aria-selected='true'] {
+        background: var(--vscode-list-activeSelectionBackground);
+        color: var(--vscode-list-activeSelectionForeground);
+        outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
+        outline-offset: -1px;
+      }
+      .item .bar {
+        height: 6px;
+      }
+      .item .bar > div {
+        height: 100%;
+        background: var(--accent);
+      }
+      .item[aria-selected='true'] .bar > div {
+        background: currentColor;
+      }
+      .detail {
+        flex: 1 1 50%;
+        overflow-y: auto;
+        padding: 8px 10px 12px;
+      }
+      .who {
+        display: grid;
+        grid-template-columns: 72px 1fr;
+        gap: 10px;
+        margin-bottom: 8px;
+      }
+      ai-thumb {
+        width: 72px;
+        height: 72px;
+        outline: 1px solid var(--line);
+        cursor: pointer;
+      }
+      .bars {
+        display: grid;
+        grid-template-columns: max-content minmax(30px, 1fr) max-content;
+        gap: 3px 8px;
+        align-items: center;
+        margin: 2px 0 10px;
+      }
+      .bars .track {
+        height: 7px;
+        background: var(--vscode-editorWidget-background, #8882);
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+      .bars .track > div {
+        height: 100%;
+        background: var(--accent);
+      }
+      .bars .name {
+        overflow: hidden;
+        text-overflow: ellipsis;
+        max-width: 130px;
+        white-space: nowrap;
+      }
+      ai-distance {
+        height: 96px;
+        margin-bottom: 10px;
+      }
+    `,
+  ];
+  @state() private scrolled = 0;
+  @state() private filter = '';
+  private readonly token = new Remote(this, 'analysis/token', 40);
+  private readonly onKey = (event: KeyboardEvent) => {
+    if (!event.defaultPrevented && globalKey(event)) event.preventDefault();
+  };
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    window.addEventListener('keydown', this.onKey);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    window.removeEventListener('keydown', this.onKey);
+  }
+
+  override willUpdate(): void {
+    const { id } = store;
+    const head = store.shownHead;
+    const token = store.previewToken ?? store.selection.token;
+    this.token.want(
+      id && head && token !== null && store.summary ? { id, ...head, token, top: 6, mechanisms: [] } : null,
+    );
+  }
+
+  // ------------------------------------------------------------ list
+
+  private get measure(): HeadMeasure {
+    return findMeasure(headMeasures(store.mechanisms), store.option('side', 'measure', 'meanDistance'));
+  }
+
+  private get wantedRole(): Role | '' {
+    return store.option<string>('side', 'role', '') as Role | '';
+  }
+
+  /** Heads after filter and sorting. */
+  private get rows(): HeadProfile[] {
+    const { measure, wantedRole: role } = this;
+    const order = store.option<string>('side', 'order', 'down');
+    const words = this.filter.toLowerCase().trim();
+    const heads = store.heads.filter(
+      h =>
+        (!role || h.roles.some(r => r.role === role)) &&
+        (!words || `${shortName(h)} ${headName(h)} ${rolesInWords(h)}`.toLowerCase().includes(words)),
+    );
+    if (order === 'layer') return heads;
+    const sign = order === 'up' ? 1 : -1;
+    return heads.sort((a, b) => sign * ((measure.value(a) ?? -1) - (measure.value(b) ?? -1)));
+  }
+
+  override render() {
+    const empty = emptyState('side');
+    if (empty) return empty;
+    const { rows } = this;
+    return html`
+      <div class="top">
+        ${statusLine()} ${this.controls()}
+        <span class="muted" role="status">${rows.length} of ${store.heads.length} heads</span>
+      </div>
+      ${this.list(rows)}
+      <div class="detail ${store.stale ? 'is-stale' : ''}">${this.detail()}</div>
+    `;
+  }
+
+  private controls(): TemplateResult {
+    const { measure, wantedRole: role } = this;
+    const present = new Set(store.heads.flatMap(h => h.roles.map(r => r.role)));
+    return html`
+      ${choose(
+        'Measure',
+        measure.id,
+        headMeasures(store.mechanisms).map(m => ({ value: m.id, label: m.title })),
+        value => store.setOption('side', 'measure', value),
+      )}
+      ${choose(
+        'Order',
+        store.option<string>('side', 'order', 'down'),
+        [
+          { value: 'down', label: 'largest first' },
+          { value: 'up', label: 'smallest first' },
+          { value: 'layer', label: 'by layer' },
+        ],
+        value => store.setOption('side', 'order', value),
+      )}
+      ${choose(
+        'Role',
+        role,
+        [
+          { value: '', label: 'any' },
+          ...(Object.keys(ROLES) as Role[])
+            .filter(r => present.has(r) || r === role)
+            .map(r => ({ value: r, label: ROLES[r].title })),
+        ],
+        value => store.setOption('side', 'role', value),
+      )}
+      ${textField('Filter heads', this.filter, value => (this.filter = value), {
+        placeholder: 'Filter: L3, induction, …',
+        hideLabel: true,
+      })}
+    `;
+  }
+
+  private list(rows: HeadProfile[]): TemplateResult {
+    const { measure } = this;
+    const position = measurePosition(measure, store.heads);
+    const first = Math.max(0, Math.floor(this.scrolled / ROW) - 4);
+    const shown = rows.slice(first, first + Math.ceil(this.height / ROW) + 8);
+    const active = store.shownHead;
+    const idOf = (h: { core: number; head: number }) => `head-${h.core}-${h.head}`;
+    return html`<div
+      class="list"
+      role="listbox"
+      tabindex="0"
+      data-keeps-arrows
+      aria-label=${`Heads by ${measure.title}`}
+      aria-activedescendant=${active ? idOf(active) : nothing}
+      @scroll=${(event: Event) => (this.scrolled = (event.target as HTMLElement).scrollTop)}
+      @keydown=${(event: KeyboardEvent) => this.listKey(event, rows)}
+    >
+      <div role="presentation" .style=${`height: ${rows.length * ROW}px`}>
+        ${shown.map((profile, i) => {
+          const value = measure.value(profile);
+          const role = mainRole(profile);
+          const selected = profile.core === active?.core && profile.head === active.head;
+          return html`<div
+            class="item"
+            role="option"
+            id=${idOf(profile)}
+            aria-selected=${selected}
+            aria-setsize=${rows.length}
+            aria-posinset=${first + i + 1}
+            aria-label=${`${headName(profile)}, ${measure.title} ${writeMeasure(measure, value)}, ${rolesInWords(profile)}`}
+            title=${`${rolesInWords(profile)}\n${measure.title}: ${writeExact(measure, value)}`}
+            .style=${`top: ${(first + i) * ROW}px`}
+            @click=${() => store.select({ core: profile.core, head: profile.head })}
+            @dblclick=${() => store.host.send({ type: 'openView', view: 'head' })}
+          >
+            <span>${role ? roleGlyph(role, 14) : nothing}</span>
+            <span>${shortName(profile)}</span>
+            <span class="bar"><div .style=${`width: ${position(value) * 100}%`}></div></span>
+            <span class="number">${writeShort(measure, value)}</span>
+          </div>`;
+        })}
+      </div>
+    </div>`;
+  }
+
+  /** In a list up and down mean the list, not the layer. */
+  private listKey(event: KeyboardEvent, rows: HeadProfile[]): void {
+    const page = Math.max(1, Math.floor(this.height / ROW / 2) - 1);
+    const steps: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    const step = steps[event.key];
+    const active = store.shownHead;
+    if (event.key === 'Enter') {
+      store.host.send({ type: 'openView', view: 'head' });
+      event.preventDefault();
+    }
+    if (step === undefined || !rows.length) return;
+    event.preventDefault();
+    const at = rows.findIndex(h => h.core === active?.core && h.head === active.head);
+    const next = Math.max(0, Math.min(rows.length - 1, at + step));
+    const { core, head } = rows[next]!;
+    store.select({ core, head });
+    const list = this.renderRoot.querySelector<HTMLElement>('.list')!;
+    if (next * ROW < list.scrollTop) list.scrollTop = next * ROW;
+    if ((next + 1) * ROW > list.scrollTop + list.clientHeight)
+      list.scrollTop = (next + 1) * ROW - list.clientHeight;
+  }
+
+  // ------------------------------------------------------------ the selected head
+
+  private detail(): TemplateResult | typeof nothing {
+    const head = store.shownHead;
+    const profile = head && store.profile(head);
+    if (!profile) return nothing;
+    return html`
+      <div class="who">
+        <ai-thumb
+          .thumbnail=${profile.thumbnail}
+          title="Open the map"
+          @click=${() => store.host.send({ type: 'openView', view: 'head' })}
+        ></ai-thumb>
+        <div>
+          <h2>${headName(profile)}</h2>
+          ${profile.roles.slice(0, 3).map(
+            r =>
+              html`<div title=${ROLES[r.role].summary}>
+                ${roleGlyph(r.role, 12)} ${ROLES[r.role].title}
+                <span class="muted" title=${exact(r.score * 100, '%')}>${percent(r.score)}</span>
+              </div>`,
+          )}
+          ${button('Open', () => store.host.send({ type: 'openView', view: 'head' }), { secondary: true })}
+        </div>
+      </div>
+      ${this.tokenPlots()} ${this.keptPlots(profile)}
+      <h2>Mass by distance <span class="muted">(tokens, log)</span></h2>
+      <ai-distance .profile=${profile} compact></ai-distance>
+      <h2>Mass on</h2>
+      ${bars(
+        (Object.keys(profile.to) as (keyof HeadProfile['to'])[]).map(t => ({
+          name: t,
+          value: profile.to[t],
+        })),
+        1,
+      )}
+    `;
+  }
+
+  /** What each computed mechanism would keep of this head. */
+  private keptPlots(profile: HeadProfile): TemplateResult | typeof nothing {
+    const kept = store.mechanisms
+      .filter(m => m.scope === 'local')
+      .map(m => ({
+        name: m.name,
+        value: m.heads.find(h => h.core === profile.core && h.head === profile.head)?.recall ?? null,
+      }))
+      .filter((m): m is { name: string; value: number } => m.value !== null);
+    if (!kept.length) return nothing;
+    return html`<h2>Mass kept <span class="muted">(local)</span></h2>
+      ${bars(kept, 1)}`;
+  }
+
+  /** Where the pinned or pointed-at token looks, and who looks at it. */
+  private tokenPlots(): TemplateResult | typeof nothing {
+    const token = store.previewToken ?? store.selection.token;
+    const { tokens } = store;
+    if (token === null || !tokens) return nothing;
+    const found = this.token.value;
+    const links = (list: Link[]) =>
+      bars(
+        list.map(l => ({
+          name: `${tokenLabel(tokens.text[l.token] ?? '', 14)} ${l.token}`,
+          value: l.mass,
+          token: l.token,
+        })),
+        Math.max(...list.map(l => l.mass), 1e-9),
+      );
+    return html`<h2>
+        “${tokenLabel(tokens.text[token] ?? '')}” <span class="muted">token ${token}</span>
+        ${
+          store.selection.token === token
+            ? html`<button class="link" @click=${() => store.select({ token: null })}>Unpin</button>`
+            : nothing
+        }
+      </h2>
+      ${
+        found && this.token.answers?.token === token
+          ? html`<div class="muted">looks at</div>
+              ${links(found.looksAt)}
+              <div class="muted">is looked at by</div>
+              ${links(found.lookedAtBy)}
+              ${found.loss === null ? nothing : html`<p class="muted">loss ${signed(found.loss)} nats</p>`}`
+          : requestState(this.token, 'Looking.')
+      }`;
+  }
+}
+
+function bars(rows: { name: string; value: number; token?: number }[], most: number): TemplateResult {
+  return html`<div class="bars">
+    ${rows.map(
+      row =>
+        html`${
+            row.token === undefined
+              ? html`<span class="name">${row.name}</span>`
+              : html`<button
+                  class="link name"
+                  @mouseenter=${() => store.host.send({ type: 'preview', token: row.token! })}
+                  @click=${() => store.select({ token: row.token! })}
+                >
+                  ${row.name}
+                </button>`
+          }
+          <span class="track"><div .style=${`width: ${Math.min(1, row.value / most) * 100}%`}></div></span>
+          <span class="number" title=${exact(row.value * 100, '%')}>${percent(row.value)}</span>`,
+    )}
+  </div>`;
+}
