@@ -17,7 +17,7 @@ export interface Block {
   /** First key (may lie before the keys: padding) and number of keys, padding included. */
   firstKey: number;
   columns: number;
-  /** Chunks of CHUNK offsets before and from offset 0 on; 0 and 0 for blocks without relative layout. */
+  /** Chunks of CHUNK offsets before offset 0 and from it on, at least 1 each; 0 in blocks without relative layout. */
   before: number;
   after: number;
 }
@@ -60,7 +60,7 @@ export function planBlock(input: CoreInput, from: number, rows: number, relative
   if (lastKey < 0) return null;
   const shape = { from, rows, firstPosition, lastPosition };
   if (!relative) return { ...shape, firstKey, columns: lastKey + 1 - firstKey, before: 0, after: 0 };
-  const before = Math.ceil(Math.max(0, lastPosition - firstKey) / CHUNK);
+  const before = Math.max(1, Math.ceil((lastPosition - firstKey) / CHUNK));
   const after = Math.floor(furthest / CHUNK) + 1;
   return {
     ...shape,

@@ -3,6 +3,7 @@ import { denseCore, denseOutput, denseRows } from '../../engine/attention/dense'
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
+import { close } from '../oracle/close';
 import { coreZoo, oracleOutput, oracleProbabilities, randomCore } from '../oracle/dense';
 
 describe('dense core', () => {
@@ -37,15 +38,3 @@ describe('dense core', () => {
     await assert.rejects(denseCore(randomCore(1), context), { name: 'CancelledError' });
   });
 });
-
-export function close(found: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number): void {
-  assert.equal(found.length, expected.length);
-  for (let t = 0; t < found.length; t++) {
-    if (found[t] === expected[t]) continue;
-    const difference = Math.abs(found[t]! - expected[t]!);
-    assert.ok(
-      difference <= tolerance * Math.max(1, Math.abs(expected[t]!)),
-      `[${t}]: ${found[t]} != ${expected[t]}`,
-    );
-  }
-}

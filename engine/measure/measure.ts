@@ -1,0 +1,60 @@
+import { CHUNK, type Block } from '../attention/blocks';
+import type { BlockFold, BlockRun, BlockValues } from '../attention/dense';
+import type { GraphBuilder, Value } from '../runtime/graphBuilder';
+import { int64, type Tensor } from '../runtime/tensor';
+
+/** Values of one block that measures build upon. */
+export interface MeasureValues extends BlockValues {
+  /**
+   * [group, rows, chunks, CHUNK]: the probabilities by offset. Chunk c, entry t is offset (c - before) * CHUNK + t,
+   * the same for all rows; rows last query first.
+   */
+  chunks: Value;
+}
+
+/** Something folded over blocks of attention rows: adds its reductions to the block's graph and collects them. */
+export interface Measure {
+  key: string;
+  build(graph: GraphBuilder, values: MeasureValues): void;
+  feeds?(block: Block): Record<string, Tensor>;
+  take(run: BlockRun): void;
+}
+
+/** All measures in one pass: one graph, one walk. */
+export function foldTogether(measures: readonly Measure[]): BlockFold {
+  return {
+    key: measures.map(measure => measure.key).join('+'),
+    build(graph, values) {
+      const chunks = byOffset(graph, values.probabilities);
+      for (const measure of measures) measure.build(graph, { ...values, chunks });
+    },
+    feeds(block) {
+      const size = block.rows * (block.columns - 1);
+      const feeds: Record<string, Tensor> = { flatSize: int64([size], [1]) };
+      for (const measure of measures) Object.assign(feeds, measure.feeds?.(block));
+      feeds['relativeShape'] = int64([0, block.rows, block.before + block.after, CHUNK], [4]);
+      return feeds;
+    },
+    take(run) {
+      for (const measure of measures) measure.take(run);
+    },
+  };
+}
+
+/** Re-reads the block with one column less: offsets come to stand below one another (see attention/blocks.ts). */
+function byOffset(graph: GraphBuilder, probabilities: Value): Value {
+  const size = graph.input('flatSize', 'int64', [1]);
+  const shape = graph.input('relativeShape', 'int64', [4]);
+  const flat = graph.op('Reshape', [probabilities, graph.int([0, -1])]);
+  return graph.op('Reshape', [graph.op('Slice', [flat, graph.int([0]), size, graph.int([1])]), shape]);
+}
+
+/** Index of a block's row within [heads, queries]. Rows come last query first. */
+export function queryIndex({ block, head }: BlockRun, g: number, row: number, queries: number): number {
+  return (head + g) * queries + block.from + block.rows - 1 - row;
+}
+
+/** Keys that a row sees. */
+export function visibleCount({ block, additive }: BlockRun, g: number, row: number): number {
+  return additive.visible[(additive.planes === 1 ? 0 : g) * block.rows + row]!;
+}

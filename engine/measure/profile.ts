@@ -1,0 +1,120 @@
+import type { CoreInput } from '../attention/core';
+import { denseCore, type DenseContext } from '../attention/dense';
+import type { CoreInfo, HeadProfile } from '../protocol';
+import { binDistances, distanceEdges, MassByOffset } from './distance';
+import { Entropy } from './entropy';
+import { foldTogether } from './measure';
+import { distribution } from './quantiles';
+import { Received } from './received';
+import { Repeats } from './repeats';
+import { chanceOf, FEWEST_REPEATS, LOCAL_REACH, rolesOf, targetScores, type Chance } from './roles';
+import { Spans } from './spans';
+import { TopKeys } from './topKeys';
+
+/** What measures need to know of the key tokens: ids, and 1 where a token belongs to a class. */
+export interface TokenMarks {
+  ids: Int32Array;
+  separator: Uint8Array;
+  punctuation: Uint8Array;
+}
+
+export interface CoreProfile {
+  /** [heads, queries, valueDim] */
+  output: Float32Array;
+  /** [heads, queries] log-sum-exp of the dense scores; -Infinity where nothing is visible. */
+  lse: Float32Array;
+  heads: HeadProfile[];
+  /** [heads, queries], nats. */
+  entropy: Float32Array;
+  /** [heads, keys] mass summed over queries. */
+  received: Float32Array;
+  /** [heads, keys]: entry x is the mass at distance x, mean over queries. */
+  byDistance: Float32Array;
+  /** [heads, queries, TOP_KEYS] heaviest keys of each query and their mass; key -1 = none. */
+  top: { keys: Int32Array; mass: Float32Array };
+}
+
+/** Dense attention of one core with every measure folded in the same pass; nothing queries x keys is kept. */
+export async function profileCore(
+  input: CoreInput,
+  info: CoreInfo,
+  marks: TokenMarks,
+  context: DenseContext,
+): Promise<CoreProfile> {
+  const crossing = info.kind === 'cross';
+  const entropy = new Entropy(input);
+  const offsets = new MassByOffset(input);
+  const spans = new Spans(input);
+  const top = new TopKeys(input);
+  const received = new Received(input);
+  const repeats = new Repeats(input, crossing ? null : marks.ids);
+  const measures = [entropy, offsets, spans, top, received, repeats];
+  const { output, lse } = await denseCore(input, context, foldTogether(measures));
+
+  const chance: Chance = {
+    ...chanceOf(input, marks.separator, marks.punctuation),
+    duplicate: repeats.chance.duplicate / Math.max(1, repeats.queries.duplicate),
+    induction: repeats.chance.induction / Math.max(1, repeats.queries.induction),
+  };
+  const edges = distanceEdges(Math.max(input.queries, input.keys) - 1);
+  const byDistance = new Float32Array(input.heads * input.keys);
+  const heads = Array.from({ length: input.heads }, (_, head): HeadProfile => {
+    const perHead = <T extends Float32Array | Int32Array>(values: T, length: number) =>
+      values.subarray(head * length, (head + 1) * length) as T;
+    const queries = perHead(entropy.visible, input.queries).reduce((n, seen) => n + Number(seen > 0), 0);
+    const mean = (sum: number) => (queries === 0 ? 0 : sum / queries);
+    const distances = offsets.byDistance(head).map(mean);
+    byDistance.set(distances.subarray(0, input.keys), head * input.keys);
+    const perKey = perHead(received.perKey, input.keys);
+    const to = {
+      self: mean(offsets.at(head, 0)),
+      previous: mean(offsets.at(head, -1)),
+      next: mean(offsets.at(head, 1)),
+      first: mean(perKey[0] ?? 0),
+      separator: mean(massOn(perKey, marks.separator)),
+      punctuation: mean(massOn(perKey, marks.punctuation)),
+    };
+    const { entropy: meanEntropy, relative } = entropy.mean(head);
+    const [span90, span95, span99] = spans.perQuery.map(values =>
+      distribution(perHead(values, input.queries)),
+    );
+    const scores: Chance = { ...targetScores(to, !crossing), broad: relative };
+    if (!crossing) scores.local = distances.subarray(0, LOCAL_REACH + 1).reduce((a, b) => a + b, 0);
+    for (const kind of ['duplicate', 'induction'] as const) {
+      if (repeats.queries[kind] >= FEWEST_REPEATS) scores[kind] = repeats.score(head, kind);
+    }
+    return {
+      core: info.core,
+      head,
+      entropy: meanEntropy,
+      relativeEntropy: relative,
+      meanDistance: distances.reduce((sum, mass, x) => sum + mass * x, 0),
+      span90: span90!.mean,
+      span95: span95!.mean,
+      span99: span99!.mean,
+      span90Quantiles: span90!.quantiles,
+      span95Quantiles: span95!.quantiles,
+      span99Quantiles: span99!.quantiles,
+      to,
+      roles: rolesOf(scores, chance),
+      distance: { edges, mass: binDistances(distances, edges) },
+      thumbnail: received.thumbnail(head),
+    };
+  });
+  const { keys, mass } = top;
+  return {
+    output,
+    lse,
+    heads,
+    entropy: entropy.perQuery,
+    received: received.perKey,
+    byDistance,
+    top: { keys, mass },
+  };
+}
+
+function massOn(perKey: Float32Array, marks: Uint8Array): number {
+  let sum = 0;
+  for (let j = 0; j < perKey.length; j++) if (marks[j]) sum += perKey[j]!;
+  return sum;
+}

@@ -1,0 +1,83 @@
+import type { Block } from '../attention/blocks';
+import type { CoreInput } from '../attention/core';
+import type { BlockRun } from '../attention/dense';
+import type { Thumbnail } from '../protocol';
+import type { GraphBuilder } from '../runtime/graphBuilder';
+import { float32, floats, type Tensor } from '../runtime/tensor';
+import type { Measure, MeasureValues } from './measure';
+
+const THUMBNAIL_SIZE = 48;
+
+/**
+ * Mass that each key receives, and the head's thumbnail: rows are summed by thumbnail row in the graph (one small
+ * MatMul), the sums are spread over keys and thumbnail columns here.
+ */
+export class Received implements Measure {
+  readonly key = 'received';
+  /** [heads, keys] mass summed over queries. */
+  readonly perKey: Float32Array;
+  private readonly size: number;
+  private readonly cells: Float64Array;
+
+  constructor(private readonly input: CoreInput) {
+    this.size = Math.min(THUMBNAIL_SIZE, input.queries, input.keys);
+    this.perKey = new Float32Array(input.heads * input.keys);
+    this.cells = new Float64Array(input.heads * this.size * this.size);
+  }
+
+  build(g: GraphBuilder, { probabilities }: MeasureValues): void {
+    const cellRows = g.input('cellRows', 'float32', ['cells', 'rows']);
+    g.output('cellSums', g.op('MatMul', [cellRows, probabilities]));
+  }
+
+  feeds(block: Block): Record<string, Tensor> {
+    const { first, count } = this.cellRange(block);
+    const rows = new Float32Array(count * block.rows);
+    for (let r = 0; r < block.rows; r++) {
+      rows[(this.cellRow(block.from + block.rows - 1 - r) - first) * block.rows + r] = 1;
+    }
+    return { cellRows: float32(rows, [count, block.rows]) };
+  }
+
+  take({ block, head, group, results }: BlockRun): void {
+    const { keys } = this.input;
+    const { first, count } = this.cellRange(block);
+    const sums = floats(results['cellSums']!);
+    const from = Math.max(0, block.firstKey);
+    const to = Math.min(keys, block.firstKey + block.columns);
+    for (let g = 0; g < group; g++) {
+      const perKey = this.perKey.subarray((head + g) * keys, (head + g + 1) * keys);
+      for (let c = 0; c < count; c++) {
+        const row = (g * count + c) * block.columns - block.firstKey;
+        const cells = ((head + g) * this.size + first + c) * this.size;
+        for (let j = from; j < to; j++) {
+          perKey[j]! += sums[row + j]!;
+          this.cells[cells + Math.floor((j * this.size) / keys)]! += sums[row + j]!;
+        }
+      }
+    }
+  }
+
+  thumbnail(head: number): Thumbnail {
+    const { size } = this;
+    const cells = this.cells.slice(head * size * size, (head + 1) * size * size);
+    const rows = new Int32Array(size);
+    for (let i = 0; i < this.input.queries; i++) rows[this.cellRow(i)]!++;
+    // Thumbnail rows may differ by one query: compare what one query spends.
+    for (let t = 0; t < cells.length; t++) cells[t]! /= Math.max(1, rows[Math.floor(t / size)]!);
+    const heaviest = cells.reduce((a, b) => Math.max(a, b), 0);
+    const pixels = Uint8Array.from(cells, mass =>
+      heaviest > 0 ? Math.round(255 * Math.sqrt(mass / heaviest)) : 0,
+    );
+    return { size, pixels };
+  }
+
+  private cellRow(query: number): number {
+    return Math.floor((query * this.size) / this.input.queries);
+  }
+
+  private cellRange(block: Block): { first: number; count: number } {
+    const first = this.cellRow(block.from);
+    return { first, count: this.cellRow(block.from + block.rows - 1) - first + 1 };
+  }
+}

@@ -1,0 +1,79 @@
+import { visibleKeys, type CoreInput } from '../attention/core';
+import type { HeadProfile, Role, RoleScore } from '../protocol';
+
+/**
+ * Roles of heads after Clark et al., What Does BERT Look At? (2019): mean mass on a class of keys. Their marks are 0.5
+ * for next and previous, 0.6 for special tokens and punctuation, and entropy above 3.8 nats at up to 128 tokens
+ * (3.8 / ln 128 = 0.78). Repeats: Olsson et al. (2022). A role must also be earned against chance: a head that
+ * spreads evenly over a short text would otherwise be "local" and a text of commas would make every head
+ * "punctuation", so the score must be at least twice what even attention over the visible keys would give.
+ */
+export const ROLE_THRESHOLDS: Record<Role, number> = {
+  self: 0.5,
+  previous: 0.5,
+  next: 0.5,
+  first: 0.6,
+  separator: 0.6,
+  punctuation: 0.5,
+  duplicate: 0.35,
+  induction: 0.35,
+  local: 0.8,
+  broad: 0.8,
+};
+const TIMES_CHANCE = 2;
+
+/** Distances that count as local. */
+export const LOCAL_REACH = 8;
+
+/** Fewer queries with an earlier occurrence than this say nothing about repeats. */
+export const FEWEST_REPEATS = 8;
+
+export type Chance = Partial<Record<Role, number>>;
+
+/** What even attention over the visible keys would give, mean over queries that see anything. */
+export function chanceOf(input: CoreInput, separator: Uint8Array, punctuation: Uint8Array): Chance {
+  const sums = { self: 0, previous: 0, next: 0, first: 0, separator: 0, punctuation: 0, local: 0 };
+  const separators = runningSum(separator, input.keys);
+  const punctuations = runningSum(punctuation, input.keys);
+  let sees = 0;
+  for (let i = 0; i < input.queries; i++) {
+    const { from, to } = visibleKeys(input, i);
+    if (to === from) continue;
+    sees++;
+    const position = i + input.keys - input.queries;
+    const each = 1 / (to - from);
+    const has = (key: number) => (key >= from && key < to ? each : 0);
+    sums.self += has(position);
+    sums.previous += has(position - 1);
+    sums.next += has(position + 1);
+    sums.first += has(0);
+    sums.separator += (separators[to]! - separators[from]!) * each;
+    sums.punctuation += (punctuations[to]! - punctuations[from]!) * each;
+    const near = Math.min(to, position + LOCAL_REACH + 1) - Math.max(from, position - LOCAL_REACH);
+    sums.local += Math.max(0, near) * each;
+  }
+  if (sees === 0) return {};
+  return Object.fromEntries(Object.entries(sums).map(([role, sum]) => [role, sum / sees]));
+}
+
+/** The roles a head earns, best first. `scores`: mass by role; absent = the role does not apply here. */
+export function rolesOf(scores: Chance, chance: Chance): RoleScore[] {
+  return Object.entries(scores)
+    .map(([role, score]) => ({ role: role as Role, score }))
+    .filter(
+      ({ role, score }) => score >= ROLE_THRESHOLDS[role] && score >= TIMES_CHANCE * (chance[role] ?? 0),
+    )
+    .sort((a, b) => b.score - a.score);
+}
+
+/** Scores of the roles that are plain targets. */
+export function targetScores(to: HeadProfile['to'], relativePositions: boolean): Chance {
+  const { first, separator, punctuation, ...byPosition } = to;
+  return { first, separator, punctuation, ...(relativePositions ? byPosition : {}) };
+}
+
+function runningSum(marks: Uint8Array, length: number): Int32Array {
+  const sums = new Int32Array(length + 1);
+  for (let j = 0; j < length; j++) sums[j + 1] = sums[j]! + (marks[j] ?? 0);
+  return sums;
+}

@@ -1,0 +1,113 @@
+import { CHUNK, type Block } from '../attention/blocks';
+import type { CoreInput } from '../attention/core';
+import type { BlockRun } from '../attention/dense';
+import type { GraphBuilder } from '../runtime/graphBuilder';
+import { float32, floats, int64, type Tensor } from '../runtime/tensor';
+import { queryIndex, visibleCount, type Measure, type MeasureValues } from './measure';
+
+export const SPAN_SHARES = [0.9, 0.95, 0.99] as const;
+const SHARES = SPAN_SHARES.length;
+
+/**
+ * Span of every query: the smallest distance d such that the mass within |key - position| <= d is at least the share.
+ *
+ * Two levels. The graph sums chunks of offsets and finds the ring of chunks (one on each side) that holds the
+ * quantile; only the entries of that ring come back and are walked here, so the result is exact.
+ * Ring k: offsets -32(k+1) .. -(32k+1) on the left, 32k .. 32k+31 on the right.
+ */
+export class Spans implements Measure {
+  readonly key = 'spans';
+  /** One per share: [heads, queries]; -1 where nothing is visible. */
+  readonly perQuery: Float32Array[];
+
+  constructor(private readonly input: CoreInput) {
+    const length = input.heads * input.queries;
+    this.perQuery = SPAN_SHARES.map(() => new Float32Array(length).fill(-1));
+  }
+
+  build(g: GraphBuilder, { chunks }: MeasureValues): void {
+    const start = g.input('leftStart', 'int64', [1]);
+    const middle = g.input('middle', 'int64', [1]);
+    const leftPads = g.input('leftPads', 'int64', [6]);
+    const rightPads = g.input('rightPads', 'int64', [6]);
+    const [lastRing, leftFirst, rightFirst, rightLast] = [
+      'lastRing',
+      'leftFirst',
+      'rightFirst',
+      'rightLast',
+    ].map(name => g.input(name, 'float32', []));
+    const sums = g.op('ReduceSum', [chunks, g.int([-1])], { keepdims: 0 });
+    const left = g.op('Slice', [sums, start, g.int([-(2 ** 31)]), g.int([2]), g.int([-1])]);
+    const right = g.op('Slice', [sums, middle, g.int([2 ** 31 - 1]), g.int([2])]);
+    const rings = g.op('Add', [g.op('Pad', [left, leftPads]), g.op('Pad', [right, rightPads])]);
+    const reached = g.op('CumSum', [rings, g.int(2)]);
+    const short = g.op(
+      'Cast',
+      [g.op('Less', [g.op('Unsqueeze', [reached, g.int([3])]), g.float([...SPAN_SHARES])])],
+      { to: 1 },
+    );
+    const before = g.op(
+      'ReduceSum',
+      [g.op('Mul', [short, g.op('Unsqueeze', [rings, g.int([3])])]), g.int([2])],
+      {
+        keepdims: 0,
+      },
+    );
+    const ring = g.op('Min', [g.op('ReduceSum', [short, g.int([2])], { keepdims: 0 }), lastRing!]);
+    const leftChunk = g.op('Max', [g.op('Sub', [leftFirst!, ring]), g.float(0)]);
+    const rightChunk = g.op('Add', [rightFirst!, g.op('Min', [ring, rightLast!])]);
+    const wanted = g.op('Cast', [g.op('Concat', [leftChunk, rightChunk], { axis: 2 })], { to: 6 });
+    const index = g.op('Expand', [g.op('Unsqueeze', [wanted, g.int([3])]), g.int([1, 1, 1, CHUNK])]);
+    g.output('spanRing', ring);
+    g.output('spanBefore', before);
+    g.output('spanEntries', g.op('GatherElements', [chunks, index], { axis: 2 }));
+  }
+
+  feeds({ before, after }: Block): Record<string, Tensor> {
+    const rings = Math.max(before, after);
+    const scalar = (value: number) => float32(Float32Array.of(value), []);
+    return {
+      leftStart: int64([before - 1], [1]),
+      middle: int64([before], [1]),
+      leftPads: int64([0, 0, 0, 0, 0, rings - before], [6]),
+      rightPads: int64([0, 0, 0, 0, 0, rings - after], [6]),
+      lastRing: scalar(rings - 1),
+      leftFirst: scalar(before - 1),
+      rightFirst: scalar(before),
+      rightLast: scalar(after - 1),
+    };
+  }
+
+  take(run: BlockRun): void {
+    const { block, results } = run;
+    const rings = floats(results['spanRing']!);
+    const before = floats(results['spanBefore']!);
+    const entries = floats(results['spanEntries']!);
+    for (let g = 0; g < run.group; g++) {
+      for (let r = 0; r < block.rows; r++) {
+        if (visibleCount(run, g, r) === 0) continue;
+        const row = g * block.rows + r;
+        const query = queryIndex(run, g, r, this.input.queries);
+        for (let s = 0; s < SHARES; s++) {
+          const ring = rings[row * SHARES + s]!;
+          const left = ring < block.before ? (row * 2 * SHARES + s) * CHUNK : -1;
+          const right = ring < block.after ? (row * 2 * SHARES + SHARES + s) * CHUNK : -1;
+          const missing = SPAN_SHARES[s]! - before[row * SHARES + s]!;
+          this.perQuery[s]![query] = ring * CHUNK + stepsWithin(entries, left, right, missing);
+        }
+      }
+    }
+  }
+}
+
+/** How far into a ring one must go until its mass reaches `missing`; `left`, `right`: start of its chunks, -1 = none. */
+function stepsWithin(entries: Float32Array, left: number, right: number, missing: number): number {
+  let mass = right < 0 ? 0 : entries[right]!;
+  if (mass >= missing) return 0;
+  for (let step = 1; step < CHUNK; step++) {
+    if (right >= 0) mass += entries[right + step]!;
+    if (left >= 0) mass += entries[left + CHUNK - step]!;
+    if (mass >= missing) return step;
+  }
+  return CHUNK;
+}
