@@ -5,8 +5,10 @@
 export function ownBuffers<T>(value: T): T {
   if (typeof value !== 'object' || value === null) return value;
   if (ArrayBuffer.isView(value)) {
-    const view = value as unknown as Uint8Array;
-    return (view.byteLength === view.buffer.byteLength ? view : view.slice()) as unknown as T;
+    if (value.byteLength === value.buffer.byteLength) return value;
+    const bytes = value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
+    const View = Buffer.isBuffer(value) ? Uint8Array : value.constructor;
+    return new (View as new (buffer: ArrayBufferLike) => T)(bytes);
   }
   if (value instanceof ArrayBuffer) return value;
   // Messages are trees of plain objects and arrays that nobody else holds: replaced in place.

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import type { TokenAttention, TokenTable } from '../../engine/protocol';
+import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/hoverText';
+import { scaled, step, STEPS } from '../../extension/massScale';
+import { percent, short, signed } from '../../extension/numbers';
+
+const t: Translate = (message, ...args) =>
+  message.replace(/\{(\d)\}/g, (_, index) => String(args[Number(index)]));
+
+/** What is between the isolating marks. */
+const bare = (code: string) => code.replace(/[\u2068\u2069]/g, '');
+
+describe('extension: a token as Markdown code', () => {
+  it('shows spaces, ends of lines and tabs', () => {
+    assert.equal(bare(tokenCode(' the')), '`␣the`');
+    assert.equal(bare(tokenCode('\n')), '`⏎`');
+    assert.equal(bare(tokenCode('\r\n\t')), '`⏎⇥`');
+    assert.equal(bare(tokenCode('')), '`∅`');
+  });
+
+  it('cannot be broken out of', () => {
+    assert.equal(bare(tokenCode('`')), '`` ` ``');
+    assert.equal(bare(tokenCode('a```b')), '```` a```b ````');
+    assert.equal(bare(tokenCode('a|b', true)), '`a¦b`');
+    assert.equal(bare(tokenCode('[x](command:evil)')), '`[x](command:evil)`');
+    assert.ok(!tokenCode('x\u2028y\n').includes('\u2028'));
+  });
+
+  it('is isolated from text of the other direction, and shows direction marks', () => {
+    assert.equal(tokenCode('שלום'), '\u2068`שלום`\u2069');
+    assert.equal(bare(tokenCode('a\u202eb')), '`a\\u202eb`');
+  });
+});
+
+describe('extension: text of a hover', () => {
+  const tokens: TokenTable = {
+    ids: Int32Array.of(1, 2, 3),
+    start: Int32Array.of(0, 3, 7),
+    end: Int32Array.of(3, 7, 11),
+    text: ['The', ' cat', ' sat'],
+    special: new Uint8Array(3),
+    total: 3,
+  };
+  const attention: TokenAttention = {
+    token: 1,
+    entropy: 0.6931,
+    loss: 3.21,
+    looksAt: [
+      { token: 0, mass: 0.75 },
+      { token: 1, mass: 0.25 },
+    ],
+    lookedAtBy: [{ token: 2, mass: 0.5 }],
+    kept: [
+      {
+        mechanism: { name: 'local', params: { window: 1 } },
+        mass: 0.25,
+        costliestLost: { token: 0, mass: 0.75 },
+        deltaLoss: null,
+      },
+    ],
+  };
+  const text = (change: Partial<TokenAttention> = {}, stale = false) =>
+    bare(hoverText({ ...attention, ...change }, tokens, { core: 3, head: 5 }, stale, '[Pin](command:x)', t));
+
+  it('names the token, the head and their numbers', () => {
+    const first = text().split('\n')[0]!;
+    assert.match(first, /`␣cat`/);
+    assert.match(first, /token 2 of 3/);
+    assert.match(first, /core 3, head 5/);
+    assert.match(first, /entropy 0\.693 nats/);
+    assert.match(first, /loss 3\.21 nats/);
+    assert.doesNotMatch(text({ loss: null }), /loss/);
+  });
+
+  it('says where it looks and who looks at it, with mass and distance', () => {
+    assert.match(text(), /Looks at: `The` 75 % \(1 back\), `␣cat` 25 % \(itself\)/);
+    assert.match(text(), /Looked at by: `␣sat` 50 % \(1 ahead\)/);
+  });
+
+  it('has a row for each mechanism, with the costliest lost key', () => {
+    assert.match(text(), /\| local \\\(window 1\\\) \| 25 % \| `The` 75 % \(1 back\) \|/);
+    const kept = attention.kept.map(one => ({ ...one, deltaLoss: 0.021, costliestLost: null }));
+    assert.match(text({ kept }), /\| 25 % \| none \| \+0\.021 nats \|/);
+    assert.match(text({ kept }), /loss change \(propagated\)/);
+  });
+
+  it('says that the text has changed, and ends with the links', () => {
+    assert.doesNotMatch(text(), /has changed/);
+    assert.match(text({}, true), /The text has changed/);
+    assert.ok(text().endsWith('[Pin](command:x)'));
+  });
+
+  it('says of what the mean is', () => {
+    assert.equal(describeHead({ core: null, head: null }, t), 'mean of all heads');
+    assert.equal(describeHead({ core: 2, head: null }, t), 'mean of the heads of core 2');
+  });
+});
+
+describe('extension: numbers and scales', () => {
+  it('has at most three significant digits', () => {
+    assert.equal(short(3.14159), '3.14');
+    assert.equal(short(1234.5), '1230');
+    assert.equal(short(Number.NaN), '–');
+    assert.equal(percent(0.93142), '93.1 %');
+    assert.equal(percent(0.0001), '< 0.05 %');
+    assert.equal(percent(0), '0 %');
+    assert.equal(signed(-0.5), '−0.5');
+    assert.equal(signed(0), '0');
+  });
+
+  it('scales between nothing and the heaviest', () => {
+    for (const scale of ['linear', 'sqrt', 'log'] as const) {
+      assert.equal(scaled(0, 1, scale), 0);
+      assert.equal(scaled(0.3, 0.3, scale), 1);
+      assert.equal(scaled(0.1, 0, scale), 0);
+      assert.equal(step(0.3, 0.3, scale), STEPS);
+    }
+    assert.equal(scaled(0.25, 1, 'linear'), 0.25);
+    assert.equal(scaled(0.25, 1, 'sqrt'), 0.5);
+    assert.equal(scaled(0.01, 1, 'log'), 0.5);
+    assert.equal(scaled(1e-6, 1, 'log'), 0);
+  });
+});

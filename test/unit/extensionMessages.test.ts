@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { describeChoice, readMechanisms, sameChoice } from '../../extension/mechanismSetting';
+import { ownBuffers } from '../../extension/ownBuffers';
+import { isViewMessage } from '../../extension/viewMessage';
+import { webviewHtml } from '../../extension/webviewHtml';
+
+describe('extension: setting of mechanisms', () => {
+  it('takes names and objects', () => {
+    const { choices, problems } = readMechanisms([
+      'local',
+      { name: 'lsh', params: { rounds: 2, bucketSize: null } },
+    ]);
+    assert.deepEqual(choices, [
+      { name: 'local', params: {} },
+      { name: 'lsh', params: { rounds: 2 } },
+    ]);
+    assert.deepEqual(problems, []);
+  });
+
+  it('leaves out what cannot be read, and says which', () => {
+    const { choices, problems } = readMechanisms([
+      3,
+      '',
+      { params: {} },
+      { name: 'local', params: [1] },
+      { name: 'local', params: { window: { deep: 1 } } },
+      'lsh',
+      { name: 'lsh' },
+    ]);
+    assert.deepEqual(choices, [{ name: 'lsh', params: {} }]);
+    assert.deepEqual(
+      problems.map(problem => Number(/^Entry (\d)/.exec(problem)?.[1])),
+      [1, 2, 3, 4, 5, 7],
+    );
+    assert.deepEqual(readMechanisms('local').problems, ['The setting is not a list.']);
+    assert.deepEqual(readMechanisms(undefined), { choices: [], problems: [] });
+  });
+
+  it('compares and describes choices', () => {
+    const choice = { name: 'lsh', params: { rounds: 2, sharedQK: true } };
+    assert.ok(sameChoice(choice, { name: 'lsh', params: { sharedQK: true, rounds: 2 } }));
+    assert.ok(!sameChoice(choice, { name: 'lsh', params: { rounds: 2 } }));
+    assert.equal(describeChoice(choice), 'lsh (rounds 2, sharedQK true)');
+  });
+});
+
+describe('extension: messages of a view', () => {
+  it('takes what the protocol has', () => {
+    for (const message of [
+      { type: 'ready' },
+      { type: 'request', id: 1, method: 'analysis/tile', params: {} },
+      { type: 'select', selection: { core: 1, head: null } },
+      { type: 'select', selection: { mechanism: { name: 'local', params: {} } } },
+      { type: 'select', selection: { mechanism: null } },
+      { type: 'preview', token: null },
+      { type: 'reveal', tokens: [1, 2] },
+      { type: 'openView', view: 'spans' },
+      { type: 'log', level: 'error', message: 'x' },
+    ])
+      assert.ok(isViewMessage(message), JSON.stringify(message));
+  });
+
+  it('refuses everything else', () => {
+    for (const message of [
+      null,
+      'ready',
+      [],
+      {},
+      { type: 'constructor' },
+      { type: '__proto__' },
+      { type: 'request', id: 'a', method: 'analysis/tile', params: {} },
+      { type: 'request', id: 1, method: 'analysis/tile' },
+      { type: 'select', selection: { core: -1 } },
+      { type: 'select', selection: { token: 1.5 } },
+      { type: 'select', selection: { other: 1 } },
+      { type: 'select', selection: { mechanism: { name: 3 } } },
+      { type: 'reveal', tokens: ['1'] },
+      { type: 'openView', view: 'elsewhere' },
+      { type: 'log', level: 'dispose', message: 'x' },
+    ])
+      assert.ok(!isViewMessage(message), JSON.stringify(message));
+  });
+});
+
+describe('extension: typed arrays from the engine', () => {
+  it('get a buffer of their own, wherever they are', () => {
+    const message = new ArrayBuffer(1000);
+    const shared = new Float32Array(message, 100, 3).fill(0.5);
+    const whole = new Int32Array([1, 2]);
+    const value = ownBuffers({ a: [{ row: shared }], whole, text: 'x', none: null });
+    assert.equal(value.a[0]!.row.buffer.byteLength, 12);
+    assert.ok(value.a[0]!.row instanceof Float32Array);
+    assert.deepEqual([...value.a[0]!.row], [0.5, 0.5, 0.5]);
+    assert.equal(value.whole, whole);
+    const view = new DataView(message, 8, 4);
+    view.setInt32(0, 42);
+    assert.equal(ownBuffers(view).buffer.byteLength, 4);
+    assert.equal(ownBuffers(view).getInt32(0), 42);
+  });
+});
+
+describe('extension: page of a view', () => {
+  const page = () =>
+    webviewHtml({
+      place: 'side',
+      title: 'A "B" <c>',
+      language: 'en',
+      script: 'S?a&b',
+      style: 'T',
+      source: 'src:',
+    });
+
+  it('allows nothing but its own script and styles', () => {
+    const policy = /Content-Security-Policy" content="([^"]*)"/.exec(page())![1]!;
+    assert.match(policy, /^default-src 'none'/);
+    assert.doesNotMatch(policy, /unsafe-eval|script-src[^;]*unsafe-inline|\*/);
+    const nonce = /script-src 'nonce-([^']+)'/.exec(policy)![1]!;
+    assert.equal([...page().matchAll(/<script /g)].length, 1);
+    assert.match(page(), /<script nonce="[^"]{20,}"/);
+    assert.notEqual(/script-src 'nonce-([^']+)'/.exec(page())![1], nonce, 'a new nonce for each page');
+  });
+
+  it('escapes what it is given', () => {
+    assert.match(page(), /<title>A &#34;B&#34; &#60;c&#62;<\/title>/);
+    assert.match(page(), /src="S\?a&#38;b"/);
+  });
+});
