@@ -17,6 +17,8 @@ export interface ModelOutput {
 
 export interface RunOptions {
   cancellation: Cancellation;
+  /** Decoder input of an encoder-decoder with a second id input; default: the text itself. */
+  targetIds?: Int32Array;
   /** Called when a segment starts, with the share of segments done. */
   onSegment?: (fraction: number) => void;
 }

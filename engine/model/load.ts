@@ -1,0 +1,364 @@
+import type { CoreInput } from '../attention/core';
+import { RefusedError } from '../errors';
+import type { CoreInfo, ModelInfo, Verification } from '../protocol';
+import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
+import type { OptimizationLevel, Runtime } from '../runtime/runtime';
+import { floats, type Tensor } from '../runtime/tensor';
+import { referenceCore } from './cutGraph';
+import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
+import { makeFeeds, type Ids } from './feeds';
+import { firstLine, PieceLoader, type Piece } from './pieces';
+import { evaluateChain, planCut, type Plan } from './plan';
+import { opaqueBias } from './probe';
+import { compare, referenceAttend, type Difference } from './proof';
+import { SegmentRunner, type CoreFeeds } from './segmentRunner';
+import { readSkeleton, type Skeleton } from './skeleton';
+
+export interface ModelFiles {
+  /** The .onnx file. */
+  onnx: string;
+  /** Its config.json, where there is one. */
+  config?: Record<string, unknown>;
+  name: string;
+  /** What the user gave. */
+  ref: string;
+}
+
+export interface LoadOptions {
+  cancellation: Cancellation;
+  onProgress?: (message: string) => void;
+  /** The dense core that analyses will use; proved instead of the plain reference when given. */
+  attend?: Attend;
+}
+
+/**
+ * Own cores may differ from the uncut model by this share of its largest output. Models that amplify rounding (T5: large
+ * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
+ */
+const TOLERANCE = { cpu: 2e-5, gpu: 2e-4, rounding: 1e-4 };
+/** A quantised model's rounding jumps: there the median and the most likely tokens count. */
+const QUANTISED = { median: 1e-3, argmax: 0.95 };
+/** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
+const OPAQUE_LIMIT = 2 ** 30;
+
+/**
+ * Loads a model, cuts it at its attention cores and proves the cut model against the uncut one in ONNX Runtime.
+ * Throws RefusedError with one sentence when the file is unsound, has no attention that is understood, or fails the proof.
+ */
+export async function loadModel(
+  files: ModelFiles,
+  runtime: Runtime,
+  options: LoadOptions,
+): Promise<CutModel> {
+  const { cancellation, onProgress = () => undefined } = options;
+  onProgress('Reading the model');
+  const skeleton = readSkeleton(files.onnx);
+  onProgress('Looking for attention');
+  const plan = await planCut(skeleton, files.config ?? {}, runtime, cancellation);
+  onProgress(`Proving the ${plan.cores.length} attention cores`);
+  return LoadedModel.load(files, skeleton, plan, runtime, options);
+}
+
+class LoadedModel implements CutModel {
+  info!: ModelInfo;
+  private runner!: SegmentRunner;
+  private chains: (Piece | null)[] = [];
+  private chainLoader: PieceLoader;
+
+  private constructor(
+    private readonly skeleton: Skeleton,
+    private readonly plan: Plan,
+    private readonly runtime: Runtime,
+  ) {
+    this.chainLoader = new PieceLoader(runtime, skeleton.folder, 'basic', true);
+  }
+
+  static async load(
+    files: ModelFiles,
+    skeleton: Skeleton,
+    plan: Plan,
+    runtime: Runtime,
+    options: LoadOptions,
+  ): Promise<LoadedModel> {
+    const model = new LoadedModel(skeleton, plan, runtime);
+    try {
+      for (const chain of plan.chains) model.chains.push(chain && (await model.chainLoader.load(chain)));
+      const proof = await model.prove(options);
+      model.info = model.describe(files, proof.width, proof.verified);
+      return model;
+    } catch (error) {
+      await model.dispose();
+      throw error;
+    }
+  }
+
+  async run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput> {
+    const { context } = this.info;
+    const given: Ids = { ids, target: this.needsTarget ? (options.targetIds ?? ids) : null };
+    for (const list of [given.ids, given.target])
+      if (list && context !== null && list.length > context)
+        throw new RefusedError(`The text has ${list.length} tokens; the model takes at most ${context}.`);
+    const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
+    const output = await this.runner.run(given, core, options.cancellation, options.onSegment);
+    return { ...output, kind: this.info.languageModelHead ? 'logits' : 'hidden' };
+  }
+
+  async runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor> {
+    const [output] = await this.uncut([{ ids, target: this.needsTarget ? (targetIds ?? ids) : null }], 'all');
+    return output!;
+  }
+
+  async dispose(): Promise<void> {
+    await this.runner?.release();
+    await this.chainLoader.release();
+  }
+
+  private get needsTarget(): boolean {
+    return this.plan.survey.idInputs.length > 1;
+  }
+
+  // -------------------------------------------------------------- cores
+
+  private async attendCore(index: number, ids: Ids, feeds: CoreFeeds, attend: Attend): Promise<Float32Array> {
+    const input = await this.coreInput(index, ids, feeds);
+    const context = await attend(this.coreInfos()[index]!, input);
+    const size = input.heads * input.queries * input.valueDim;
+    if (context.length !== size)
+      throw new Error(`core ${index}: expected ${size} values, found ${context.length}`);
+    return context;
+  }
+
+  private async coreInput(index: number, ids: Ids, feeds: CoreFeeds): Promise<CoreInput> {
+    const core = this.plan.cores[index]!;
+    const { scale, softCap, mask, bias } = this.plan.rules[index]!;
+    const queries = feeds.q.dims[1]!;
+    const keys = feeds.k.dims[1]!;
+    const input: CoreInput = {
+      heads: core.heads,
+      kvHeads: core.kvHeads,
+      queries,
+      keys,
+      dim: core.dim,
+      valueDim: core.valueDim,
+      q: floats(feeds.q),
+      k: floats(feeds.k),
+      v: floats(feeds.v),
+      rule: { scale, softCap, mask, bias },
+    };
+    const chain = this.chains[index];
+    if (!chain) return input;
+    const bytes = 4 * core.heads * queries * keys;
+    if (bytes > OPAQUE_LIMIT)
+      throw new RefusedError(
+        `The model computes its attention bias as a full matrix, which would take ${Math.round(bytes / 2 ** 20)} MB for this text; use a shorter one.`,
+      );
+    const logits = await evaluateChain(this.plan.graph, core, chain, ids, 0, feeds.tensor);
+    return { ...input, rule: { ...input.rule, bias: opaqueBias(core.heads, logits) } };
+  }
+
+  private coreInfos(): CoreInfo[] {
+    const { cores, rules, places } = this.plan;
+    return cores.map((core, i) => ({
+      core: i,
+      kind: places[i]!.kind,
+      layer: places[i]!.layer,
+      heads: core.heads,
+      kvHeads: core.kvHeads,
+      dim: core.dim,
+      mask: rules[i]!.description,
+      causal: rules[i]!.mask.causal,
+    }));
+  }
+
+  // -------------------------------------------------------------- proof
+
+  /** Two lengths that the model takes, the longer one beyond small windows. */
+  private proofSamples(): Ids[] {
+    const limit = this.plan.context ?? Infinity;
+    const { survey } = this.plan;
+    const [a, b] = [Math.min(33, limit), Math.min(61, limit)];
+    return [survey.ids(a, Math.max(1, a - 7), 11), survey.ids(b, Math.max(1, b - 20), 12)];
+  }
+
+  private async prove({
+    cancellation,
+    onProgress,
+    attend,
+  }: LoadOptions): Promise<{ verified: Verification; width: number }> {
+    const samples = this.proofSamples();
+    const bitEqual = await this.proveBits(samples, cancellation);
+    onProgress?.('Proving the cut model against the uncut one');
+    const expected = await this.uncut(samples, 'all');
+    const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
+    this.runner = await this.loadSegments('all', false, cancellation);
+    const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
+    const differences: Difference[] = [];
+    for (const [i, sample] of samples.entries()) {
+      const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, sample, feeds, own);
+      const output = await this.runner.run(sample, core, cancellation);
+      const found = await output.read(0, output.rows);
+      const difference = compare(found, floats(expected[i]!), width);
+      differences.push(difference);
+      if (!this.close(difference, bitEqual)) await this.refuse(sample, own, difference, cancellation);
+    }
+    const relative = differences.map(d => d.largest / (d.scale || 1));
+    return {
+      width,
+      verified: {
+        maxAbsDiff: Math.max(...differences.map(d => d.largest)),
+        maxRelDiff: Math.max(...relative),
+        bitEqual,
+        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${this.quantised ? ' (quantised: median difference and most likely token)' : ''}`,
+      },
+    };
+  }
+
+  private close(d: Difference, bitEqual: boolean): boolean {
+    const strict = this.runtime.report.device === 'cpu' ? TOLERANCE.cpu : TOLERANCE.gpu;
+    const tolerance = bitEqual ? Math.max(strict, TOLERANCE.rounding) : strict;
+    if (d.largest <= tolerance * d.scale) return true;
+    return this.quantised && d.median <= QUANTISED.median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+  }
+
+  private get quantised(): boolean {
+    return this.plan.graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
+  }
+
+  /** Cores run by ONNX Runtime itself must give the bits of the uncut model at the same optimisation level. */
+  private async proveBits(samples: Ids[], cancellation: Cancellation): Promise<boolean> {
+    for (const level of ['basic', 'disabled'] as const) {
+      const expected = await this.uncut(samples, level);
+      const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
+      const segments = await this.loadSegments(level, true, cancellation);
+      try {
+        const cores: Piece[] = [];
+        for (const core of this.plan.cores)
+          cores.push(await loader.load(referenceCore(this.plan.graph, core)));
+        let equal = true;
+        let worst = 0;
+        for (const [i, sample] of samples.entries()) {
+          const feeds = makeFeeds(this.plan.graph, sample);
+          const output = await segments.run(
+            sample,
+            async (index, given) => {
+              const { q, k, v } = this.plan.cores[index]!;
+              const own: Record<string, Tensor> = { [q]: given.q, [k]: given.k, [v]: given.v };
+              const results = await cores[index]!.run(name => own[name] ?? feeds[name] ?? given.tensor(name));
+              return floats([...results.values()][0]!);
+            },
+            cancellation,
+          );
+          const found = await output.read(0, output.rows);
+          const difference = compare(found, floats(expected[i]!), output.width);
+          equal &&= difference.equal;
+          worst = Math.max(worst, difference.largest);
+        }
+        if (equal) return true;
+      } finally {
+        await segments.release();
+        await loader.release();
+      }
+    }
+    return false;
+  }
+
+  /** Names the first core whose output departs from the uncut model's. */
+  private async refuse(
+    sample: Ids,
+    attend: Attend,
+    found: Difference,
+    cancellation: Cancellation,
+  ): Promise<never> {
+    const { plan } = this;
+    const expected = await plan.survey.contexts(plan.graph, plan.cores, sample);
+    let first: number | null = null;
+    const core = async (index: number, feeds: CoreFeeds) => {
+      const own = await this.attendCore(index, sample, feeds, attend);
+      const d = compare(own, expected[index]!, plan.cores[index]!.valueDim);
+      if (first === null && !(d.largest <= 1e-4 * d.scale)) first = index;
+      return own;
+    };
+    await this.runner.run(sample, core, cancellation);
+    const place = first === null ? 'after the last attention' : `first in ${this.placeName(first)}`;
+    throw new RefusedError(
+      `The cut model does not reproduce the model (largest difference ${found.largest.toExponential(1)} of ${found.scale.toExponential(1)}, ${place}).`,
+    );
+  }
+
+  private placeName(index: number): string {
+    const { kind, layer } = this.plan.places[index]!;
+    return `the ${kind} attention of layer ${layer}`;
+  }
+
+  // -------------------------------------------------------------- sessions
+
+  private async loadSegments(
+    level: OptimizationLevel,
+    cpu: boolean,
+    cancellation: Cancellation,
+  ): Promise<SegmentRunner> {
+    const { cut, cores, sides, segments, head } = this.plan;
+    const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu);
+    // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
+    return SegmentRunner.load(cut, cores, sides, segments, head, loader, cancellation);
+  }
+
+  /** The whole model as it is in the file, on the CPU. */
+  private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
+    const { graph } = this.plan;
+    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true };
+    await checkpoint(neverCancelled);
+    const session = await this.runtime.load(this.skeleton.bytes, options).catch(error => {
+      throw new RefusedError(`ONNX Runtime does not load the model: ${firstLine(error)}`);
+    });
+    try {
+      const outputs: Tensor[] = [];
+      for (const sample of samples) {
+        const feeds = makeFeeds(graph, sample);
+        const given = Object.fromEntries(session.inputNames.map(name => [name, feeds[name]!]));
+        outputs.push((await session.run(given, [graph.output]))[graph.output]!);
+      }
+      return outputs;
+    } finally {
+      await session.release();
+    }
+  }
+
+  // -------------------------------------------------------------- description
+
+  private describe(files: ModelFiles, width: number, verified: Verification): ModelInfo {
+    const { plan } = this;
+    const cores = this.coreInfos();
+    const config = files.config ?? {};
+    const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
+    // Exports pad vocabularies; a hidden state is never that wide.
+    const languageModelHead = /logits/.test(plan.graph.output)
+      ? width >= Math.min(named, plan.vocabulary)
+      : width === named || width === plan.vocabulary;
+    return {
+      name: files.name,
+      ref: files.ref,
+      kind: plan.kind,
+      layers: Math.max(...['self', 'encoder', 'decoder'].map(k => cores.filter(c => c.kind === k).length)),
+      heads: Math.max(...cores.map(c => c.heads)),
+      causal: cores.every(c => c.causal),
+      parameters: parametersOf(plan),
+      context: plan.context,
+      vocabulary: languageModelHead ? width : named,
+      languageModelHead,
+      cores,
+      verified,
+    };
+  }
+}
+
+/** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
+function parametersOf({ graph }: Plan): number {
+  let count = 0;
+  const used = new Set(graph.nodes.flatMap(n => n.inputs));
+  for (const [name, tensor] of graph.initializers) {
+    if (!used.has(name) || tensor.data_type === 7) continue;
+    count += (tensor.dims ?? []).reduce<number>((product, d) => product * Number(d), 1);
+  }
+  return count;
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { RefusedError } from '../errors';
+import type { OptimizationLevel, Runtime, Session } from '../runtime/runtime';
+import type { Tensor } from '../runtime/tensor';
+import type { Extract } from './graph';
+
+/** A piece of the graph, loaded. Feeds and results by tensor name. */
+export interface Piece {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  run(feeds: (name: string) => Tensor): Promise<Map<string, Tensor>>;
+}
+
+const FALLBACK: Record<OptimizationLevel, OptimizationLevel[]> = {
+  all: ['all', 'basic', 'disabled'],
+  basic: ['basic', 'disabled'],
+  disabled: ['disabled'],
+};
+
+/**
+ * Sessions of graph pieces. Equal pieces (layers that share their weights) share one session; a piece that ONNX Runtime
+ * cannot optimise is loaded with less optimisation.
+ */
+export class PieceLoader {
+  private readonly sessions = new Map<string, Promise<Session>>();
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly folder: string,
+    private readonly level: OptimizationLevel,
+    private readonly cpu: boolean,
+  ) {}
+
+  async load(piece: Extract): Promise<Piece> {
+    const key = createHash('sha1').update(piece.bytes).digest('hex');
+    let pending = this.sessions.get(key);
+    if (!pending) this.sessions.set(key, (pending = this.create(piece.bytes)));
+    const session = await pending;
+    return {
+      inputs: piece.inputs,
+      outputs: piece.outputs,
+      run: async feeds => {
+        const given: Record<string, Tensor> = {};
+        // ONNX Runtime may have dropped inputs that nothing reads.
+        session.inputNames.forEach(port => (given[port] = feeds(inputOf(piece, port))));
+        const results = await session.run(given);
+        return new Map(piece.outputs.map((name, i) => [name, results[`o${i}`]!]));
+      },
+    };
+  }
+
+  private async create(bytes: Uint8Array): Promise<Session> {
+    let reason: unknown;
+    for (const optimization of FALLBACK[this.level]) {
+      try {
+        return await this.runtime.load(bytes, {
+          optimization,
+          externalDataFolder: this.folder,
+          cpu: this.cpu,
+        });
+      } catch (error) {
+        reason = error;
+      }
+    }
+    throw new RefusedError(`ONNX Runtime does not load the model: ${firstLine(reason)}`);
+  }
+
+  get size(): number {
+    return this.sessions.size;
+  }
+
+  async release(): Promise<void> {
+    for (const session of this.sessions.values()) await (await session.catch(() => null))?.release();
+    this.sessions.clear();
+  }
+}
+
+function inputOf(piece: Extract, port: string): string {
+  const index = /^i(\d+)$/.exec(port);
+  return index && Number(index[1]) < piece.inputs.length ? piece.inputs[Number(index[1])]! : port;
+}
+
+export function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text.split('\n')[0]!.slice(0, 300);
+}
