@@ -307,7 +307,7 @@ function notesOn(tokens: TokenTable, limit: number, context: number | null, devi
   if (tokens.total > tokens.ids.length) {
     const why = limit === context ? `the model's context` : 'the limit';
     notes.push(
-      `Only the first ${tokens.ids.length} tokens were analyzed (${why}); the text has ${tokens.total} or more.`,
+      `Only the first ${tokens.ids.length} tokens were analyzed (${why}); the text has ${tokens.estimated ? 'about ' : ''}${tokens.total}.`,
     );
   }
   return notes;
