@@ -147,7 +147,9 @@ export class EngineClient extends Owner {
       await Promise.race([this.start(), cancellation.promise]);
       const life = this.life;
       if (!life) throw new EngineDiedError('The engine stopped.');
-      const reply = life.connection.sendRequest<EngineResult<M>>(method, params, token as never);
+      // An argument that is undefined would count as a second parameter.
+      const rest = token ? [token] : [];
+      const reply = life.connection.sendRequest<EngineResult<M>>(method, params, ...rest);
       reply.catch(() => undefined); // the race below may be over before it fails
       return ownBuffers(await Promise.race([reply, life.died, cancellation.promise]));
     } catch (error) {

@@ -16,9 +16,8 @@ export function tokenCode(text: string, inTable = false): string {
       .replace(/\r\n|[\n\r]/g, '⏎')
       .replace(/\t/g, '⇥')
       .replace(/^ +| +$/g, spaces => '␣'.repeat(spaces.length))
-      // eslint-disable-next-line no-control-regex
       .replace(
-        /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+        /\p{Cc}|[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
         character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
       ) || '∅';
   const cell = inTable ? visible.replaceAll('|', '¦') : visible;

@@ -30,7 +30,7 @@ export function tokensIn(table: TokenTable, start: number, end: number): number[
   return found.reverse();
 }
 
-const WORD = /[\p{L}\p{N}\p{M}_\u200d'’]/u;
+const WORD = /\p{L}|\p{N}|\p{M}|\u200d|[_'’]/u;
 
 /**
  * The word around a UTF-16 offset of a line, or the single character (grapheme) there. Looks at most `reach` code
