@@ -77,7 +77,6 @@ export async function propagate(
     milliseconds: performance.now() - began,
     notes: [
       ...local.notes,
-      'Recall, sparsity and output error are local (same Q, K, V as the dense model); the loss change is propagated.',
       ...(loss ? [] : ['The model predicts no next token, so there is no loss to change.']),
     ],
   };
