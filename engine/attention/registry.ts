@@ -4,11 +4,13 @@ import { adaptiveSpan } from './adaptiveSpan';
 import { dense } from './denseMechanism';
 import { fixed } from './fixed';
 import { local } from './local';
+import { lsh } from './lsh';
 import type { Mechanism } from './mechanism';
+import { routing } from './routing';
 import { strided } from './strided';
 
 /** Every mechanism, in the order in which they are listed. Adding one = one file and one line here. */
-export const mechanisms: readonly Mechanism[] = [dense, local, strided, fixed, adaptiveSpan];
+export const mechanisms: readonly Mechanism[] = [dense, local, strided, fixed, adaptiveSpan, lsh, routing];
 
 export const mechanismInfos: readonly MechanismInfo[] = mechanisms.map(m => m.info);
 

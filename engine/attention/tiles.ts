@@ -12,7 +12,7 @@ import { float32, floats } from '../runtime/tensor';
  */
 
 /** Minus infinity in additive masks: a row that sees nothing stays finite, and is recognised by its log-sum-exp. */
-export const MASKED = -1e30;
+export const MASKED = Math.fround(-1e30);
 const NOTHING = -1e29;
 
 /** Elements of scores in one batch: small enough for the cache, large enough to hide the cost of a run. */
@@ -125,6 +125,13 @@ function gatherRows(source: Float32Array, base: number, width: number, ids: Int3
   return out ?? new Float32Array(ids.length * width);
 }
 
+/** log(exp(a) + exp(b)); -Infinity is nothing. */
+export function logAdd(a: number, b: number): number {
+  if (a === -Infinity) return b;
+  if (b === -Infinity) return a;
+  return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)));
+}
+
 /** Outputs of all queries, put together from tiles. */
 export class Outputs {
   /** [heads, queries, valueDim] */
@@ -158,7 +165,7 @@ export class Outputs {
       for (let c = 0; c < valueDim; c++) {
         output[to + c] = output[to + c]! * (1 - share) + result.output[from + c]! * share;
       }
-      lse[row] = Math.max(known, added) + Math.log1p(Math.exp(-Math.abs(known - added)));
+      lse[row] = logAdd(known, added);
     });
   }
 

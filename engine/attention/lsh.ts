@@ -1,0 +1,342 @@
+import { kvHead, visibleKeys, type CoreInput } from './core';
+import { hashRows, padNorms, rotationDims } from './hash';
+import { scoreAt } from './lines';
+import type { AttendContext, Mechanism, SparseRow } from './mechanism';
+import { flag, numberOr } from './parameters';
+import { seededGaussians } from './random';
+import { buildRing, chunkEntries, type Ring } from './ring';
+import { softmax } from './rows';
+import { SELF_AS_LAST_RESORT, tieKeys } from './tied';
+import {
+  addOpaque,
+  BATCH_ELEMENTS,
+  logAdd,
+  MASKED,
+  offsetTables,
+  Outputs,
+  runTiles,
+  type OffsetTable,
+  type Tiles,
+} from './tiles';
+import { RefusedError } from '../errors';
+import type { MechanismParams } from '../protocol';
+import { float32, int32, type Tensor } from '../runtime/tensor';
+
+/** Buckets up to which one rotation does; beyond, the hash is factorised. */
+const DIRECT_BUCKETS = 64;
+
+/**
+ * Reformer's LSH attention. Ours departs in one point: without duplicates the count of a pair takes in those seen
+ * across the seam of two rounds, so that the result is one softmax over the union of the visible pairs.
+ */
+export const lsh: Mechanism = {
+  info: {
+    name: 'lsh',
+    title: 'LSH (Reformer)',
+    summary: 'Tokens whose queries and keys hash into the same bucket attend to each other.',
+    paper: 'Kitaev et al., Reformer: The Efficient Transformer, 2020, section 2',
+    parameters: [
+      {
+        name: 'bucketSize',
+        type: 'integer',
+        default: 64,
+        minimum: 1,
+        description: 'Length of a chunk of the sorted tokens, and the mean size of a bucket.',
+      },
+      {
+        name: 'rounds',
+        type: 'integer',
+        default: 2,
+        minimum: 1,
+        maximum: 64,
+        description: 'Independent hashes; a pair is kept if any of them brings it together.',
+      },
+      {
+        name: 'sharedQK',
+        type: 'boolean',
+        default: false,
+        description:
+          'As Reformer is trained: the key of a token is its query at unit length, and k is ignored.',
+      },
+      {
+        name: 'attendAcrossBuckets',
+        type: 'boolean',
+        default: true,
+        description: 'Attend to the whole chunk and the one before, whatever the buckets.',
+      },
+      {
+        name: 'allowDuplicates',
+        type: 'boolean',
+        default: false,
+        description: 'Count a pair once for every round that brings it together.',
+      },
+      {
+        name: 'seed',
+        type: 'integer',
+        default: 1,
+        minimum: 0,
+        description: 'Seed of the random rotations, where none are given.',
+      },
+    ],
+    view: 'buckets',
+    causalSelection: false,
+  },
+
+  refuses(input, params) {
+    return flag(params, 'sharedQK') && input.queries !== input.keys
+      ? 'Shared queries and keys need as many queries as keys.'
+      : null;
+  },
+
+  async prepare(input, params, context): Promise<Record<string, Tensor>> {
+    if (context.own['rotations']) return {};
+    return seededRotations(input, params);
+  },
+
+  async attend(input, params, context) {
+    const options = readOptions(params);
+    const shared = flag(params, 'sharedQK');
+    const core = shared ? tieKeys(input) : input;
+    const outputs = new Outputs(core);
+    const distinct = new Float32Array(outputs.lse.length).fill(-Infinity);
+    const pairs = new Float64Array(input.heads);
+    const tables = offsetTables(core);
+    const rings: HashedHead[] = [];
+    for (let head = 0; head < input.heads; head++) {
+      const hashed = await hashHead(core, head, shared, options, context);
+      rings.push(hashed);
+      pairs[head] = await attendHead(core, hashed, tables(head), outputs, distinct, context);
+    }
+    return {
+      output: outputs.output,
+      // Tied keys have scores of their own: the mass they keep is not the model's.
+      lse: shared ? null : options.allowDuplicates ? distinct : outputs.lse,
+      pairs,
+      row: (head, query) => rowOf(core, rings[head]!, query),
+      extra: {
+        buckets: bucketTensor(rings.map(r => r.queryBuckets)),
+        ...(shared ? {} : { key_buckets: bucketTensor(rings.map(r => r.keyBuckets)) }),
+      },
+    };
+  },
+};
+
+interface Options {
+  bucketSize: number;
+  attendAcrossBuckets: boolean;
+  allowDuplicates: boolean;
+}
+
+function readOptions(params: MechanismParams): Options {
+  return {
+    bucketSize: numberOr(params, 'bucketSize', 64),
+    attendAcrossBuckets: params['attendAcrossBuckets'] === undefined || flag(params, 'attendAcrossBuckets'),
+    allowDuplicates: flag(params, 'allowDuplicates'),
+  };
+}
+
+function seededRotations(input: CoreInput, params: MechanismParams): Record<string, Tensor> {
+  const rounds = numberOr(params, 'rounds', 2);
+  const seed = numberOr(params, 'seed', 1);
+  const width = flag(params, 'sharedQK') ? input.dim : input.dim + 2;
+  const buckets = Math.max(2, 2 * Math.round(input.keys / numberOr(params, 'bucketSize', 64) / 2));
+  const rotation = (half: number, salt: number) =>
+    float32(seededGaussians(width * rounds * half, seed * 2 + salt), [width, rounds, half]);
+  if (buckets <= DIRECT_BUCKETS) return { rotations: rotation(buckets / 2, 0) };
+  const coarse = Math.max(1, Math.round(Math.sqrt(buckets) / 2));
+  return {
+    rotations: rotation(coarse, 0),
+    rotations_fine: rotation(Math.max(1, Math.round(buckets / coarse / 4)), 1),
+  };
+}
+
+interface HashedHead {
+  head: number;
+  options: Options;
+  shared: boolean;
+  queryBuckets: Int32Array[];
+  keyBuckets: Int32Array[];
+  ring: Ring;
+}
+
+/**
+ * Rotations [dim, ...] hash queries and keys as they are; rotations [dim + 2, ...] hash them padded to equal norms,
+ * so that the angle follows the inner product.
+ */
+async function hashHead(
+  input: CoreInput,
+  head: number,
+  shared: boolean,
+  options: Options,
+  context: AttendContext,
+): Promise<HashedHead> {
+  const { dim } = input;
+  const rotations = context.own['rotations'];
+  if (!rotations) throw new RefusedError('lsh needs the tensor "rotations".');
+  const fine = context.own['rotations_fine'];
+  const [width] = rotationDims(rotations);
+  const kv = kvHead(input, head);
+  let queries = input.q.subarray(head * input.queries * dim, (head + 1) * input.queries * dim);
+  let keys = input.k.subarray(kv * input.keys * dim, (kv + 1) * input.keys * dim);
+  if (width === dim + 2 && !shared) ({ queries, keys } = padNorms(queries, keys, dim));
+  const rowWidth = queries.length / input.queries;
+  const queryBuckets = await hashRows(queries, rowWidth, rotations, fine, context);
+  const keyBuckets = shared ? queryBuckets : await hashRows(keys, rowWidth, rotations, fine, context);
+  const ring = buildRing(queryBuckets, keyBuckets, options.bucketSize);
+  return { head, options, shared, queryBuckets, keyBuckets, ring };
+}
+
+/** Runs the chunks of one head; returns its distinct pairs. */
+async function attendHead(
+  input: CoreInput,
+  hashed: HashedHead,
+  offsets: OffsetTable,
+  outputs: Outputs,
+  distinct: Float32Array,
+  context: AttendContext,
+): Promise<number> {
+  const { ring, head, options } = hashed;
+  const rows = Math.min(options.bucketSize, ring.queryOrder.length);
+  const columns = Math.min(2 * options.bucketSize, ring.keyOrder.length);
+  const perBatch = Math.max(1, Math.floor(BATCH_ELEMENTS / (rows * columns)));
+  const reweigh = options.allowDuplicates && ring.rounds > 1;
+  let pairs = 0;
+  for (let c = 0; c < ring.chunks.length; c += perBatch) {
+    const chunks = ring.chunks.slice(c, c + perBatch);
+    const tiles: Tiles = {
+      head,
+      rows,
+      columns,
+      queries: new Int32Array(chunks.length * rows).fill(-1),
+      keys: new Int32Array(chunks.length * columns).fill(-1),
+      bias: new Float32Array(chunks.length * rows * columns),
+      ...(reweigh ? { share: new Float32Array(chunks.length * rows * columns) } : {}),
+    };
+    chunks.forEach((_, t) => (pairs += fillChunk(input, hashed, c + t, t, offsets, tiles)));
+    addOpaque(input, tiles);
+    const result = await runTiles(input, tiles, context);
+    outputs.merge(tiles, result);
+    if (!reweigh) continue;
+    tiles.queries.forEach((query, t) => {
+      const at = head * input.queries + query;
+      if (query >= 0) distinct[at] = logAdd(distinct[at]!, result.distinctLse[t]!);
+    });
+  }
+  if (options.allowDuplicates && !reweigh) {
+    const at = head * input.queries;
+    distinct.set(outputs.lse.subarray(at, at + input.queries), at);
+  }
+  return Math.round(pairs);
+}
+
+/** Fills tile t with a chunk; returns its visible pairs, each counted 1/n when n places in the ring show it. */
+function fillChunk(
+  input: CoreInput,
+  hashed: HashedHead,
+  chunkIndex: number,
+  t: number,
+  { table, base }: OffsetTable,
+  tiles: Tiles,
+): number {
+  const { ring, options, shared, queryBuckets, keyBuckets } = hashed;
+  const { rows, columns, share, bias } = tiles;
+  const chunk = ring.chunks[chunkIndex]!;
+  const { queries, keys } = input;
+  const shift = keys - queries;
+  const keysAt = t * columns;
+  const places = [...chunkEntries(ring, chunk)];
+  places.forEach((place, c) => (tiles.keys[keysAt + c] = ring.keyOrder[place]!));
+  let pairs = 0;
+  bias.fill(MASKED, t * rows * columns, (t + 1) * rows * columns);
+  for (let entry = chunk.from; entry < chunk.to; entry++) {
+    const r = t * rows + entry - chunk.from;
+    const query = ring.queryOrder[entry]!;
+    const round = Math.floor(entry / queries);
+    const bucket = queryBuckets[round]![query]!;
+    const position = query + shift;
+    tiles.queries[r] = query;
+    for (let c = 0; c < places.length; c++) {
+      const key = tiles.keys[keysAt + c]!;
+      let value = table[key - position + base]!;
+      if (value === MASKED) continue;
+      if (!options.attendAcrossBuckets) {
+        const keyRound = Math.floor(places[c]! / keys);
+        if (keyRound !== round || keyBuckets[round]![key] !== bucket) continue;
+      }
+      const count = ring.rounds === 1 ? 1 : multiplicity(hashed, query, key, queries, keys);
+      pairs += 1 / count;
+      if (shared && key === query) value += SELF_AS_LAST_RESORT;
+      const at = r * columns + c;
+      if (options.allowDuplicates) {
+        if (share) share[at] = 1 / count;
+        bias[at] = value;
+      } else {
+        bias[at] = value - Math.log(count);
+      }
+    }
+  }
+  return pairs;
+}
+
+/** In how many places of the ring, over all rounds, the query sees the key. */
+function multiplicity(
+  { ring, options, queryBuckets, keyBuckets }: HashedHead,
+  query: number,
+  key: number,
+  queries: number,
+  keys: number,
+): number {
+  const { rounds, keyPlace, chunkOf, chunks } = ring;
+  let count = 0;
+  for (let round = 0; round < rounds; round++) {
+    const { first, end, wrap, mixed } = chunks[chunkOf[round * queries + query]!]!;
+    if (!options.attendAcrossBuckets) {
+      if (queryBuckets[round]![query] !== keyBuckets[round]![key]) continue;
+      const place = keyPlace[round * keys + key]!;
+      if ((place >= first && place < end) || place >= wrap) count++;
+      continue;
+    }
+    const [from, to] = mixed ? [0, rounds] : [round, round + 1];
+    for (let other = from; other < to; other++) {
+      const place = keyPlace[other * keys + key]!;
+      if ((place >= first && place < end) || place >= wrap) count++;
+    }
+  }
+  return count;
+}
+
+function rowOf(input: CoreInput, hashed: HashedHead, query: number): SparseRow {
+  const { ring, head, options, shared, queryBuckets, keyBuckets } = hashed;
+  const { queries, keys } = input;
+  const visible = visibleKeys(input, query);
+  const counts = new Map<number, number>();
+  for (let round = 0; round < ring.rounds; round++) {
+    const chunk = ring.chunks[ring.chunkOf[round * queries + query]!]!;
+    for (const place of chunkEntries(ring, chunk)) {
+      const key = ring.keyOrder[place]!;
+      if (key < visible.from || key >= visible.to) continue;
+      if (!options.attendAcrossBuckets) {
+        if (Math.floor(place / keys) !== round) continue;
+        if (keyBuckets[round]![key] !== queryBuckets[round]![query]) continue;
+      }
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+  if (shared && counts.size > 1) counts.delete(query);
+  const kept = [...counts.keys()]
+    .sort((a, b) => a - b)
+    .filter(key => scoreAt(input, head, query, key) > -Infinity);
+  const scores = kept.map(
+    key => scoreAt(input, head, query, key) + (options.allowDuplicates ? Math.log(counts.get(key)!) : 0),
+  );
+  return { keys: Int32Array.from(kept), weights: softmax(scores) };
+}
+
+/** [heads, rounds, tokens] */
+function bucketTensor(heads: Int32Array[][]): Tensor {
+  const rounds = heads[0]!.length;
+  const tokens = heads[0]![0]!.length;
+  const data = new Int32Array(heads.length * rounds * tokens);
+  heads.forEach((list, h) => list.forEach((ids, r) => data.set(ids, (h * rounds + r) * tokens)));
+  return int32(data, [heads.length, rounds, tokens]);
+}

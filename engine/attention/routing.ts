@@ -1,0 +1,293 @@
+import { kvHead, visibleKeys, type CoreInput } from './core';
+import { sphericalKMeans } from './kmeans';
+import { scoreAt } from './lines';
+import type { AttendContext, Mechanism, SparseRow } from './mechanism';
+import { Memberships, nearestMembers } from './membership';
+import { flag, numberOr, rootOf } from './parameters';
+import { softmax } from './rows';
+import { SELF_AS_LAST_RESORT, tieKeys, unitRows } from './tied';
+import {
+  addOpaque,
+  BATCH_ELEMENTS,
+  logAdd,
+  MASKED,
+  offsetTables,
+  runTiles,
+  type OffsetTable,
+  type Tiles,
+} from './tiles';
+import { RefusedError } from '../errors';
+import type { MechanismParams } from '../protocol';
+import { float32, int32, type Tensor } from '../runtime/tensor';
+
+/** Keeps the mean of a token in no cluster finite (lucidrains' routing-transformer has the same). */
+const EPSILON = 1e-5;
+
+/**
+ * Routing attention: every centroid takes the queries and the keys nearest to it, which attend to each other; a
+ * token's output is the mean over the clusters that hold it, 0 where none does.
+ */
+export const routing: Mechanism = {
+  info: {
+    name: 'routing',
+    title: 'Routing',
+    summary: 'Tokens near the same centroid attend to each other.',
+    paper: 'Roy et al., Efficient Content-Based Sparse Attention with Routing Transformers, 2021, section 4',
+    parameters: [
+      {
+        name: 'window',
+        type: 'integer',
+        default: null,
+        defaultRule: 'square root of the tokens',
+        minimum: 1,
+        description: 'Queries and keys that each cluster takes.',
+      },
+      {
+        name: 'clusters',
+        type: 'integer',
+        default: null,
+        defaultRule: 'tokens divided by the window',
+        minimum: 1,
+        description: 'Number of clusters, where no centroids are given.',
+      },
+      {
+        name: 'sharedQK',
+        type: 'boolean',
+        default: false,
+        description: 'The key of a token is its query at unit length; itself it sees only as a last resort.',
+      },
+    ],
+    view: 'buckets',
+    causalSelection: false,
+  },
+
+  refuses(input, params) {
+    return flag(params, 'sharedQK') && input.queries !== input.keys
+      ? 'Shared queries and keys need as many queries as keys.'
+      : null;
+  },
+
+  async prepare(input, params, context): Promise<Record<string, Tensor>> {
+    if (context.own['centroids']) return {};
+    const clusters = numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
+    const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
+    const centroids = new Float32Array(input.heads * clusters * input.dim);
+    for (let head = 0; head < input.heads; head++) {
+      const { queries, keys } = unitVectors(core, head);
+      const points = new Float32Array(queries.length + keys.length);
+      points.set(queries);
+      points.set(keys, queries.length);
+      const found = await sphericalKMeans(points, input.dim, clusters, context);
+      centroids.set(found, head * clusters * input.dim);
+    }
+    return { centroids: float32(centroids, [input.heads, clusters, input.dim]) };
+  },
+
+  async attend(input, params, context) {
+    const shared = flag(params, 'sharedQK');
+    const core = shared ? tieKeys(input) : input;
+    const { heads, queries, valueDim } = core;
+    const output = new Float32Array(heads * queries * valueDim);
+    const lse = new Float32Array(heads * queries).fill(-Infinity);
+    const pairs = new Float64Array(heads);
+    const tables = offsetTables(core);
+    const routed: Routed[] = [];
+    for (let head = 0; head < heads; head++) {
+      const clusters = await route(core, head, shared, windowOf(input, params), context);
+      routed.push(clusters);
+      const at = head * queries;
+      pairs[head] = await attendHead(
+        core,
+        clusters,
+        tables(head),
+        output.subarray(at * valueDim, (at + queries) * valueDim),
+        lse.subarray(at, at + queries),
+        context,
+      );
+    }
+    return {
+      output,
+      // Tied keys have scores of their own: the mass they keep is not the model's.
+      lse: shared ? null : lse,
+      pairs,
+      row: (head, query) => rowOf(core, routed[head]!, query),
+      extra: {
+        query_members: memberTensor(
+          routed.map(r => r.queryMembers),
+          routed[0]!.clusters,
+        ),
+        key_members: memberTensor(
+          routed.map(r => r.keyMembers),
+          routed[0]!.clusters,
+        ),
+      },
+    };
+  },
+};
+
+function windowOf(input: CoreInput, params: MechanismParams): number {
+  return numberOr(params, 'window', rootOf(input.keys));
+}
+
+function unitVectors(input: CoreInput, head: number): { queries: Float32Array; keys: Float32Array } {
+  const { q, k, dim, queries, keys } = input;
+  const kv = kvHead(input, head);
+  return {
+    queries: unitRows(q.subarray(head * queries * dim, (head + 1) * queries * dim), dim),
+    keys: unitRows(k.subarray(kv * keys * dim, (kv + 1) * keys * dim), dim),
+  };
+}
+
+interface Routed {
+  head: number;
+  shared: boolean;
+  clusters: number;
+  /** [clusters, window], ascending */
+  queryMembers: Int32Array;
+  keyMembers: Int32Array;
+  ofQueries: Memberships;
+  ofKeys: Memberships;
+}
+
+async function route(
+  input: CoreInput,
+  head: number,
+  shared: boolean,
+  window: number,
+  context: AttendContext,
+): Promise<Routed> {
+  const tensor = context.own['centroids'];
+  const { heads, dim } = input;
+  if (
+    tensor?.type !== 'float32' ||
+    tensor.dims.length !== 3 ||
+    tensor.dims[0] !== heads ||
+    tensor.dims[2] !== dim
+  ) {
+    throw new RefusedError(`"centroids" must be float32 [${heads}, clusters, ${dim}].`);
+  }
+  const clusters = tensor.dims[1]!;
+  const centroids = tensor.data.subarray(head * clusters * dim, (head + 1) * clusters * dim);
+  const { queries, keys } = unitVectors(input, head);
+  const queryMembers = await nearestMembers(queries, centroids, dim, window, context);
+  const keyMembers = shared ? queryMembers : await nearestMembers(keys, centroids, dim, window, context);
+  return {
+    head,
+    shared,
+    clusters,
+    queryMembers,
+    keyMembers,
+    ofQueries: new Memberships(queryMembers, clusters, input.queries),
+    ofKeys: new Memberships(keyMembers, clusters, input.keys),
+  };
+}
+
+/** Fills one head's output [queries, valueDim] and lse [queries]; returns its distinct pairs. */
+async function attendHead(
+  input: CoreInput,
+  routed: Routed,
+  offsets: OffsetTable,
+  output: Float32Array,
+  lse: Float32Array,
+  context: AttendContext,
+): Promise<number> {
+  const { valueDim } = input;
+  const { clusters, queryMembers, keyMembers, ofQueries } = routed;
+  const size = queryMembers.length / clusters;
+  const columns = keyMembers.length / clusters;
+  // Usually a tile is a whole cluster; very wide clusters are cut into blocks of rows.
+  const rows = Math.max(1, Math.min(size, Math.floor(BATCH_ELEMENTS / columns)));
+  const perBatch = rows < size ? 1 : Math.max(1, Math.floor(BATCH_ELEMENTS / (rows * columns)));
+  let pairs = 0;
+  for (let c = 0; c < clusters; c += perBatch) {
+    const count = Math.min(perBatch, clusters - c);
+    for (let from = 0; from < size; from += rows) {
+      const height = Math.min(rows, size - from);
+      const cut = rows < size;
+      const tiles: Tiles = {
+        head: routed.head,
+        rows: height,
+        columns,
+        queries: cut
+          ? queryMembers.subarray(c * size + from, c * size + from + height)
+          : queryMembers.subarray(c * size, (c + count) * size),
+        keys: keyMembers.subarray(c * columns, (c + count) * columns),
+        bias: new Float32Array(count * height * columns),
+        share: new Float32Array(count * height * columns),
+      };
+      pairs += fillBias(input, routed, offsets, tiles);
+      addOpaque(input, tiles);
+      const result = await runTiles(input, tiles, context);
+      tiles.queries.forEach((query, t) => {
+        lse[query] = logAdd(lse[query]!, result.distinctLse[t]!);
+        for (let d = 0; d < valueDim; d++) output[query * valueDim + d]! += result.output[t * valueDim + d]!;
+      });
+    }
+  }
+  ofQueries.counts.forEach((held, query) => {
+    for (let d = 0; d < valueDim; d++) output[query * valueDim + d]! /= held + EPSILON;
+  });
+  return Math.round(pairs);
+}
+
+/** Masks on original positions and shares of pairs that several clusters hold; returns the distinct pairs. */
+function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable, tiles: Tiles): number {
+  const { mask, bias: modelBias } = input.rule;
+  const { ofQueries, ofKeys, shared } = routed;
+  const { rows, columns, bias, queries, keys } = tiles;
+  const share = tiles.share!;
+  const shift = input.keys - input.queries;
+  const plain = modelBias === null && mask.window === null;
+  let pairs = 0;
+  for (let r = 0; r < queries.length; r++) {
+    const query = queries[r]!;
+    const position = query + shift;
+    const at = r * columns;
+    const keysAt = Math.floor(r / rows) * columns;
+    let visible = columns;
+    if (mask.causal) while (visible > 0 && keys[keysAt + visible - 1]! > position) visible--;
+    bias.fill(MASKED, at + visible, at + columns);
+    share.fill(1, at, at + columns);
+    if (!plain) for (let c = 0; c < visible; c++) bias[at + c] = table[keys[keysAt + c]! - position + base]!;
+    if (shared) {
+      for (let c = 0; c < visible; c++) if (keys[keysAt + c] === query) bias[at + c]! += SELF_AS_LAST_RESORT;
+    }
+    const several = ofQueries.counts[query]! > 1;
+    if (plain && !several) {
+      pairs += visible;
+      continue;
+    }
+    for (let c = 0; c < visible; c++) {
+      if (bias[at + c] === MASKED) continue;
+      const key = keys[keysAt + c]!;
+      if (several && ofKeys.counts[key]! > 1) share[at + c] = 1 / ofQueries.together(query, ofKeys, key);
+      pairs += share[at + c]!;
+    }
+  }
+  return pairs;
+}
+
+function rowOf(input: CoreInput, routed: Routed, query: number): SparseRow {
+  const { head, shared, clusters, keyMembers, ofQueries } = routed;
+  const columns = keyMembers.length / clusters;
+  const { from, to } = visibleKeys(input, query);
+  const held = ofQueries.counts[query]! + EPSILON;
+  const sums = new Map<number, number>();
+  for (const cluster of ofQueries.clustersOf(query)) {
+    let keys = [...keyMembers.subarray(cluster * columns, (cluster + 1) * columns)].filter(
+      key => key >= from && key < to && scoreAt(input, head, query, key) > -Infinity,
+    );
+    if (shared && keys.length > 1) keys = keys.filter(key => key !== query);
+    const weights = softmax(keys.map(key => scoreAt(input, head, query, key)));
+    keys.forEach((key, t) => sums.set(key, (sums.get(key) ?? 0) + weights[t]! / held));
+  }
+  const keys = Int32Array.from(sums.keys()).sort();
+  return { keys, weights: Float64Array.from(keys, key => sums.get(key)!) };
+}
+
+/** [heads, clusters, window] */
+function memberTensor(heads: Int32Array[], clusters: number): Tensor {
+  const data = new Int32Array(heads.length * heads[0]!.length);
+  heads.forEach((members, h) => data.set(members, h * members.length));
+  return int32(data, [heads.length, clusters, heads[0]!.length / clusters]);
+}
