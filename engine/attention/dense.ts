@@ -216,7 +216,9 @@ function blockGraph(
   const capped = input.rule.softCap !== null;
   const masked = additive.data !== null;
   const gaps = hasEmptyRows(additive);
-  const key = `dense|${fold.key}|${dim}|${valueDim}|${capped}|${masked}|${gaps}`;
+  // Named alike, so that ONNX Runtime sees equal shapes and adds in place.
+  const planes = additive.planes === 1 ? 1 : 'group';
+  const key = `dense|${fold.key}|${dim}|${valueDim}|${capped}|${masked}|${gaps}|${planes}`;
   return runtime.graph(key, g => {
     const q = g.input('q', 'float32', ['group', 'rows', dim]);
     const k = g.input('k', 'float32', ['columns', dim]);
@@ -226,11 +228,11 @@ function blockGraph(
       const cap = g.input('cap', 'float32', []);
       scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
     }
-    if (masked) scores = g.op('Add', [scores, g.input('additive', 'float32', ['planes', 'rows', 'columns'])]);
+    if (masked) scores = g.op('Add', [scores, g.input('additive', 'float32', [planes, 'rows', 'columns'])]);
     let p = g.op('Softmax', [scores], { axis: -1 });
     g.output('largestScore', g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 }));
     g.output('largestProbability', g.op('ReduceMax', [p, g.int([-1])], { keepdims: 0 }));
-    if (gaps) p = g.op('Mul', [p, g.input('alive', 'float32', ['planes', 'rows', 1])]);
+    if (gaps) p = g.op('Mul', [p, g.input('alive', 'float32', [planes, 'rows', 1])]);
     g.output('output', g.op('MatMul', [p, v]));
     fold.build(g, { scores, probabilities: p });
   });

@@ -1,12 +1,14 @@
 import { CHUNK, type Block } from '../attention/blocks';
 import type { CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/dense';
-import type { GraphBuilder } from '../runtime/graphBuilder';
+import type { GraphBuilder, Value } from '../runtime/graphBuilder';
+import { ElementType } from '../runtime/onnxProto';
 import { float32, floats, int64, type Tensor } from '../runtime/tensor';
 import { queryIndex, visibleCount, type Measure, type MeasureValues } from './measure';
 
 export const SPAN_SHARES = [0.9, 0.95, 0.99] as const;
 const SHARES = SPAN_SHARES.length;
+const SIZE = CHUNK; // module bindings are slow in inner loops when the code is not bundled
 
 /**
  * Span of every query: the smallest distance d such that the mass within |key - position| <= d is at least the share.
@@ -30,37 +32,28 @@ export class Spans implements Measure {
     const middle = g.input('middle', 'int64', [1]);
     const leftPads = g.input('leftPads', 'int64', [6]);
     const rightPads = g.input('rightPads', 'int64', [6]);
-    const [lastRing, leftFirst, rightFirst, rightLast] = [
-      'lastRing',
-      'leftFirst',
-      'rightFirst',
-      'rightLast',
-    ].map(name => g.input(name, 'float32', []));
+    const [leftFirst, rightFirst, rightLast] = ['leftFirst', 'rightFirst', 'rightLast'].map(name =>
+      g.input(name, 'float32', []),
+    );
     const sums = g.op('ReduceSum', [chunks, g.int([-1])], { keepdims: 0 });
     const left = g.op('Slice', [sums, start, g.int([-(2 ** 31)]), g.int([2]), g.int([-1])]);
     const right = g.op('Slice', [sums, middle, g.int([2 ** 31 - 1]), g.int([2])]);
     const rings = g.op('Add', [g.op('Pad', [left, leftPads]), g.op('Pad', [right, rightPads])]);
-    const reached = g.op('CumSum', [rings, g.int(2)]);
-    const short = g.op(
-      'Cast',
-      [g.op('Less', [g.op('Unsqueeze', [reached, g.int([3])]), g.float([...SPAN_SHARES])])],
-      { to: 1 },
-    );
-    const before = g.op(
-      'ReduceSum',
-      [g.op('Mul', [short, g.op('Unsqueeze', [rings, g.int([3])])]), g.int([2])],
-      {
-        keepdims: 0,
-      },
-    );
-    const ring = g.op('Min', [g.op('ReduceSum', [short, g.int([2])], { keepdims: 0 }), lastRing!]);
+    // Mass inside of each ring; the wanted ring is the last one whose inside is still short of the share.
+    const inside = g.op('CumSum', [rings, g.int(2)], { exclusive: 1 });
+    const short = g.op('Less', [g.op('Unsqueeze', [inside, g.int([2])]), g.float(SPAN_SHARES, [SHARES, 1])]);
+    const ring = g.op('Sub', [
+      g.op('ReduceSum', [g.op('Cast', [short], { to: ElementType.float32 }), g.int([-1])], { keepdims: 0 }),
+      g.float(1),
+    ]);
     const leftChunk = g.op('Max', [g.op('Sub', [leftFirst!, ring]), g.float(0)]);
     const rightChunk = g.op('Add', [rightFirst!, g.op('Min', [ring, rightLast!])]);
-    const wanted = g.op('Cast', [g.op('Concat', [leftChunk, rightChunk], { axis: 2 })], { to: 6 });
-    const index = g.op('Expand', [g.op('Unsqueeze', [wanted, g.int([3])]), g.int([1, 1, 1, CHUNK])]);
+    const index = (value: Value) => g.op('Cast', [value], { to: ElementType.int64 });
+    const wanted = index(g.op('Concat', [leftChunk, rightChunk], { axis: 2 }));
+    const entries = g.op('GatherND', [chunks, g.op('Unsqueeze', [wanted, g.int([3])])], { batch_dims: 2 });
     g.output('spanRing', ring);
-    g.output('spanBefore', before);
-    g.output('spanEntries', g.op('GatherElements', [chunks, index], { axis: 2 }));
+    g.output('spanBefore', g.op('GatherElements', [inside, index(ring)], { axis: 2 }));
+    g.output('spanEntries', entries);
   }
 
   feeds({ before, after }: Block): Record<string, Tensor> {
@@ -71,7 +64,6 @@ export class Spans implements Measure {
       middle: int64([before], [1]),
       leftPads: int64([0, 0, 0, 0, 0, rings - before], [6]),
       rightPads: int64([0, 0, 0, 0, 0, rings - after], [6]),
-      lastRing: scalar(rings - 1),
       leftFirst: scalar(before - 1),
       rightFirst: scalar(before),
       rightLast: scalar(after - 1),
@@ -90,10 +82,10 @@ export class Spans implements Measure {
         const query = queryIndex(run, g, r, this.input.queries);
         for (let s = 0; s < SHARES; s++) {
           const ring = rings[row * SHARES + s]!;
-          const left = ring < block.before ? (row * 2 * SHARES + s) * CHUNK : -1;
-          const right = ring < block.after ? (row * 2 * SHARES + SHARES + s) * CHUNK : -1;
+          const left = ring < block.before ? (row * 2 * SHARES + s) * SIZE : -1;
+          const right = ring < block.after ? (row * 2 * SHARES + SHARES + s) * SIZE : -1;
           const missing = SPAN_SHARES[s]! - before[row * SHARES + s]!;
-          this.perQuery[s]![query] = ring * CHUNK + stepsWithin(entries, left, right, missing);
+          this.perQuery[s]![query] = ring * SIZE + stepsWithin(entries, left, right, missing);
         }
       }
     }
@@ -104,10 +96,10 @@ export class Spans implements Measure {
 function stepsWithin(entries: Float32Array, left: number, right: number, missing: number): number {
   let mass = right < 0 ? 0 : entries[right]!;
   if (mass >= missing) return 0;
-  for (let step = 1; step < CHUNK; step++) {
+  for (let step = 1; step < SIZE; step++) {
     if (right >= 0) mass += entries[right + step]!;
-    if (left >= 0) mass += entries[left + CHUNK - step]!;
+    if (left >= 0) mass += entries[left + SIZE - step]!;
     if (mass >= missing) return step;
   }
-  return CHUNK;
+  return SIZE;
 }
