@@ -235,30 +235,29 @@ export class Graph {
    * initialisers, as a model of its own. Names are canonical, so equal pieces have equal bytes.
    */
   extract(outputs: readonly string[], stops: (name: string) => boolean): Extract {
-    const taken = new Set<GraphNode>();
+    // Depth first from the outputs: the order of nodes and inputs then depends on the structure alone.
+    const done = new Set<string>();
+    const nodes: GraphNode[] = [];
     const inputs: string[] = [];
-    const seen = new Set<string>();
-    const stack = [...outputs];
+    const stack = [...outputs].reverse();
     while (stack.length > 0) {
-      const name = stack.pop()!;
-      if (seen.has(name)) continue;
-      seen.add(name);
+      const name = stack[stack.length - 1]!;
       const node = this.producer(name);
-      if (stops(name) || (!node && !this.initializers.has(name))) {
-        inputs.push(name);
+      const given = stops(name) || (!node && !this.initializers.has(name));
+      const waiting = given || !node ? [] : reads(node).filter(i => !done.has(i));
+      if (!done.has(name) && waiting.length > 0) {
+        stack.push(...waiting.reverse());
         continue;
       }
-      if (!node || taken.has(node)) continue;
-      taken.add(node);
-      stack.push(...reads(node));
+      stack.pop();
+      if (done.has(name)) continue;
+      if (given) inputs.push(name);
+      if (given || !node) done.add(name);
+      else {
+        nodes.push(node);
+        for (const o of node.outputs) if (!stops(o)) done.add(o);
+      }
     }
-    const nodes = this.nodes.filter(n => taken.has(n));
-    const position = new Map(this.nodes.map((n, i) => [n, i] as const));
-    const place = (name: string) => {
-      const producer = this.producer(name);
-      return producer ? position.get(producer)! : -1;
-    };
-    inputs.sort((a, b) => place(a) - place(b) || (a < b ? -1 : a > b ? 1 : 0));
     return this.encode(nodes, inputs, [...outputs]);
   }
 

@@ -65,7 +65,7 @@ export async function planCut(
   cancellation: Cancellation,
 ): Promise<Plan> {
   const graph = graphOf(skeleton.model);
-  simplify(graph);
+  simplify(graph, skeleton.folder);
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
   const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, contextOf(graph, inputs, config));

@@ -6,21 +6,27 @@ import {
   type Partially,
   type TensorProto,
 } from '../runtime/onnxProto';
+import { equalWeights } from './weights';
 import { attribute, reads, type Graph, type GraphNode } from './graph';
 
 /** Equal initialisers become one, Identity nodes vanish, equal nodes become one. No value changes. */
-export function simplify(graph: Graph): void {
+export function simplify(graph: Graph, folder: string): void {
   graph.prune();
-  mergeInitializers(graph);
+  mergeInitializers(graph, folder);
   mergeNodes(graph);
 }
 
-/** Large tensors are compared by their place in the file, small ones by their bytes. */
-function mergeInitializers(graph: Graph): void {
+function mergeInitializers(graph: Graph, folder: string): void {
+  const used = new Set(graph.nodes.flatMap(reads));
   const first = new Map<string, string>();
   const rename = new Map<string, string>();
+  const sameWeights = equalWeights(
+    [...graph.initializers].filter(([name]) => used.has(name)).map(([, tensor]) => tensor),
+    folder,
+  );
   for (const [name, tensor] of graph.initializers) {
-    const key = tensorKey(tensor);
+    if (!used.has(name)) continue;
+    const key = sameWeights.get(tensor) ?? tensorKey(tensor);
     const known = first.get(key);
     if (known === undefined) first.set(key, name);
     else {

@@ -215,7 +215,7 @@ function refuseText(scan: Scanner): void {
   if (text.startsWith('version https://git-lfs'))
     throw new RefusedError('The .onnx file is a Git LFS pointer: the model itself was not downloaded.');
   if (scan.size === 0) throw new RefusedError('The .onnx file is empty.');
-  if (/^[\x09\x0a\x0d\x20-\x7e]+$/.test(text))
+  if (/^[\t\n\r -~]+$/.test(text))
     throw new RefusedError('The .onnx file is text, no ONNX model.');
 }
 
