@@ -1,7 +1,7 @@
 import type { AttendContext } from './mechanism';
 import { RefusedError } from '../errors';
 import { checkpoint } from '../runtime/cancellation';
-import { float32, floats, type Tensor } from '../runtime/tensor';
+import { float32, floats, lowWords, type Tensor } from '../runtime/tensor';
 
 /** Elements of one run's projections. */
 const HASH_ELEMENTS = 2 ** 20;
@@ -60,9 +60,10 @@ async function hashOnce(
         dims: [3],
       },
     });
-    const { data } = results['bucket']!;
-    for (let i = from; i < to; i++) {
-      for (let t = 0; t < rounds; t++) buckets[t]![i] = Number(data[(i - from) * rounds + t]!);
+    const data = lowWords(results['bucket']!);
+    for (let t = 0; t < rounds; t++) {
+      const ids = buckets[t]!;
+      for (let i = from; i < to; i++) ids[i] = data[2 * ((i - from) * rounds + t)]!;
     }
   }
   return buckets;
@@ -88,7 +89,7 @@ export function padNorms(
   const squares = (data: Float32Array) =>
     Float64Array.from({ length: data.length / dim }, (_, i) => {
       let sum = 0;
-      for (let c = 0; c < dim; c++) sum += data[i * dim + c]! ** 2;
+      for (let c = i * dim; c < (i + 1) * dim; c++) sum += data[c]! * data[c]!;
       return sum;
     });
   const [q2, k2] = [squares(queries), squares(keys)];
@@ -98,7 +99,7 @@ export function padNorms(
   const pad = (data: Float32Array, norms: Float64Array, slot: number) => {
     const padded = new Float32Array(norms.length * (dim + 2));
     for (let i = 0; i < norms.length; i++) {
-      padded.set(data.subarray(i * dim, (i + 1) * dim), i * (dim + 2));
+      for (let c = 0; c < dim; c++) padded[i * (dim + 2) + c] = data[i * dim + c]!;
       padded[i * (dim + 2) + dim + slot] = Math.sqrt(Math.max(0, longest - norms[i]!));
     }
     return padded;

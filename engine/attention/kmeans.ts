@@ -1,6 +1,6 @@
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
-import { float32 } from '../runtime/tensor';
+import { float32, lowWords } from '../runtime/tensor';
 
 /** Points looked at when the text is long; evenly spaced, the first always among them. */
 const SAMPLE = 4096;
@@ -32,9 +32,10 @@ export async function sphericalKMeans(
       x: float32(sample, [count, dim]),
       c: float32(centres, [clusters, dim]),
     });
+    const ids = lowWords(nearest!);
     const sums = new Float64Array(clusters * dim);
     for (let i = 0; i < count; i++) {
-      const at = Number(nearest!.data[i]!) * dim;
+      const at = ids[2 * i]! * dim;
       for (let c = 0; c < dim; c++) sums[at + c]! += sample[i * dim + c]!;
     }
     const next = centres.slice();

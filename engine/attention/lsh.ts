@@ -200,19 +200,24 @@ async function attendHead(
   const columns = Math.min(2 * options.bucketSize, ring.keyOrder.length);
   const perBatch = Math.max(1, Math.floor(BATCH_ELEMENTS / (rows * columns)));
   const reweigh = options.allowDuplicates && ring.rounds > 1;
+  const most = Math.min(perBatch, ring.chunks.length);
+  const queries = new Int32Array(most * rows);
+  const keys = new Int32Array(most * columns);
+  const bias = new Float32Array(most * rows * columns);
+  const share = reweigh ? new Float32Array(bias.length) : null;
   let pairs = 0;
   for (let c = 0; c < ring.chunks.length; c += perBatch) {
-    const chunks = ring.chunks.slice(c, c + perBatch);
+    const count = Math.min(perBatch, ring.chunks.length - c);
     const tiles: Tiles = {
       head,
       rows,
       columns,
-      queries: new Int32Array(chunks.length * rows).fill(-1),
-      keys: new Int32Array(chunks.length * columns).fill(-1),
-      bias: new Float32Array(chunks.length * rows * columns),
-      ...(reweigh ? { share: new Float32Array(chunks.length * rows * columns) } : {}),
+      queries: queries.subarray(0, count * rows).fill(-1),
+      keys: keys.subarray(0, count * columns).fill(-1),
+      bias: bias.subarray(0, count * rows * columns).fill(MASKED),
+      ...(share ? { share: share.subarray(0, count * rows * columns).fill(0) } : {}),
     };
-    chunks.forEach((_, t) => (pairs += fillChunk(input, hashed, c + t, t, offsets, tiles)));
+    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles);
     addOpaque(input, tiles);
     const result = await runTiles(input, tiles, context);
     outputs.merge(tiles, result);
@@ -240,42 +245,58 @@ function fillChunk(
 ): number {
   const { ring, options, shared, queryBuckets, keyBuckets } = hashed;
   const { rows, columns, share, bias } = tiles;
-  const chunk = ring.chunks[chunkIndex]!;
+  const { attendAcrossBuckets, allowDuplicates } = options;
+  const { keyOrder, rounds } = ring;
   const { queries, keys } = input;
-  const shift = keys - queries;
+  const chunk = ring.chunks[chunkIndex]!;
+  const own = chunk.end - chunk.first;
+  const seen = own + keyOrder.length - chunk.wrap;
+  const placeOf = (c: number) => (c < own ? chunk.first + c : chunk.wrap + c - own);
   const keysAt = t * columns;
-  const places = [...chunkEntries(ring, chunk)];
-  places.forEach((place, c) => (tiles.keys[keysAt + c] = ring.keyOrder[place]!));
+  const tileKeys = tiles.keys;
+  for (let c = 0; c < seen; c++) tileKeys[keysAt + c] = keyOrder[placeOf(c)]!;
+  const masked = MASKED;
+  const plain = rounds === 1 && attendAcrossBuckets && !shared;
   let pairs = 0;
-  bias.fill(MASKED, t * rows * columns, (t + 1) * rows * columns);
   for (let entry = chunk.from; entry < chunk.to; entry++) {
     const r = t * rows + entry - chunk.from;
     const query = ring.queryOrder[entry]!;
+    tiles.queries[r] = query;
+    const zero = base - (query + keys - queries);
+    const at = r * columns;
+    if (plain) {
+      for (let c = 0; c < seen; c++) {
+        const value = table[tileKeys[keysAt + c]! + zero]!;
+        bias[at + c] = value;
+        if (value !== masked) pairs++;
+      }
+      continue;
+    }
     const round = Math.floor(entry / queries);
     const bucket = queryBuckets[round]![query]!;
-    const position = query + shift;
-    tiles.queries[r] = query;
-    for (let c = 0; c < places.length; c++) {
-      const key = tiles.keys[keysAt + c]!;
-      let value = table[key - position + base]!;
-      if (value === MASKED) continue;
-      if (!options.attendAcrossBuckets) {
-        const keyRound = Math.floor(places[c]! / keys);
-        if (keyRound !== round || keyBuckets[round]![key] !== bucket) continue;
+    const bucketsOfKeys = keyBuckets[round]!;
+    for (let c = 0; c < seen; c++) {
+      const key = tileKeys[keysAt + c]!;
+      let value = table[key + zero]!;
+      if (value === masked) continue;
+      if (!attendAcrossBuckets) {
+        if (bucketsOfKeys[key] !== bucket || Math.floor(placeOf(c) / keys) !== round) continue;
       }
-      const count = ring.rounds === 1 ? 1 : multiplicity(hashed, query, key, queries, keys);
+      const count = rounds === 1 ? 1 : multiplicity(hashed, query, key, queries, keys);
       pairs += 1 / count;
       if (shared && key === query) value += SELF_AS_LAST_RESORT;
-      const at = r * columns + c;
-      if (options.allowDuplicates) {
-        if (share) share[at] = 1 / count;
-        bias[at] = value;
-      } else {
-        bias[at] = value - Math.log(count);
-      }
+      if (!allowDuplicates) value -= logOf(count);
+      else if (share) share[at + c] = 1 / count;
+      bias[at + c] = value;
     }
   }
   return pairs;
+}
+
+const logs = Float64Array.from({ length: 256 }, (_, n) => Math.log(n));
+
+function logOf(count: number): number {
+  return logs[count] ?? Math.log(count);
 }
 
 /** In how many places of the ring, over all rounds, the query sees the key. */

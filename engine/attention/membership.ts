@@ -1,6 +1,6 @@
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
-import { float32 } from '../runtime/tensor';
+import { float32, lowWords } from '../runtime/tensor';
 
 /** Elements of one run's similarities. */
 const RANK_ELEMENTS = 2 ** 21;
@@ -36,10 +36,8 @@ export async function nearestMembers(
       x: float32(rows, [count, dim]),
       w: { type: 'int64', data: BigInt64Array.of(BigInt(size)), dims: [1] },
     });
-    // Indices are below 2^31: the low half of each 64-bit number is the number.
-    const data = found!.data as BigInt64Array;
-    const low = new Int32Array(data.buffer, data.byteOffset, data.length * 2);
-    for (let t = 0; t < data.length; t++) members[from * size + t] = low[2 * t]!;
+    const low = lowWords(found!);
+    for (let t = 0; t < (to - from) * size; t++) members[from * size + t] = low[2 * t]!;
   }
   for (let c = 0; c < clusters; c++) members.subarray(c * size, (c + 1) * size).sort();
   return members;

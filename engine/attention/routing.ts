@@ -198,6 +198,8 @@ async function attendHead(
   // Usually a tile is a whole cluster; very wide clusters are cut into blocks of rows.
   const rows = Math.max(1, Math.min(size, Math.floor(BATCH_ELEMENTS / columns)));
   const perBatch = rows < size ? 1 : Math.max(1, Math.floor(BATCH_ELEMENTS / (rows * columns)));
+  const bias = new Float32Array(Math.min(perBatch, clusters) * rows * columns);
+  const share = new Float32Array(bias.length);
   let pairs = 0;
   for (let c = 0; c < clusters; c += perBatch) {
     const count = Math.min(perBatch, clusters - c);
@@ -212,16 +214,19 @@ async function attendHead(
           ? queryMembers.subarray(c * size + from, c * size + from + height)
           : queryMembers.subarray(c * size, (c + count) * size),
         keys: keyMembers.subarray(c * columns, (c + count) * columns),
-        bias: new Float32Array(count * height * columns),
-        share: new Float32Array(count * height * columns),
+        bias: bias.subarray(0, count * height * columns).fill(0),
+        share: share.subarray(0, count * height * columns).fill(1),
       };
       pairs += fillBias(input, routed, offsets, tiles);
       addOpaque(input, tiles);
       const result = await runTiles(input, tiles, context);
-      tiles.queries.forEach((query, t) => {
-        lse[query] = logAdd(lse[query]!, result.distinctLse[t]!);
-        for (let d = 0; d < valueDim; d++) output[query * valueDim + d]! += result.output[t * valueDim + d]!;
-      });
+      const { output: added, distinctLse } = result;
+      for (let t = 0; t < tiles.queries.length; t++) {
+        const query = tiles.queries[t]!;
+        lse[query] = logAdd(lse[query]!, distinctLse[t]!);
+        const to = query * valueDim;
+        for (let d = 0; d < valueDim; d++) output[to + d]! += added[t * valueDim + d]!;
+      }
     }
   }
   ofQueries.counts.forEach((held, query) => {
@@ -236,6 +241,7 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
   const { ofQueries, ofKeys, shared } = routed;
   const { rows, columns, bias, queries, keys } = tiles;
   const share = tiles.share!;
+  const masked = MASKED;
   const shift = input.keys - input.queries;
   const plain = modelBias === null && mask.window === null;
   let pairs = 0;
@@ -246,8 +252,7 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
     const keysAt = Math.floor(r / rows) * columns;
     let visible = columns;
     if (mask.causal) while (visible > 0 && keys[keysAt + visible - 1]! > position) visible--;
-    bias.fill(MASKED, at + visible, at + columns);
-    share.fill(1, at, at + columns);
+    bias.fill(masked, at + visible, at + columns);
     if (!plain) for (let c = 0; c < visible; c++) bias[at + c] = table[keys[keysAt + c]! - position + base]!;
     if (shared) {
       for (let c = 0; c < visible; c++) if (keys[keysAt + c] === query) bias[at + c]! += SELF_AS_LAST_RESORT;
@@ -258,7 +263,7 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
       continue;
     }
     for (let c = 0; c < visible; c++) {
-      if (bias[at + c] === MASKED) continue;
+      if (bias[at + c] === masked) continue;
       const key = keys[keysAt + c]!;
       if (several && ofKeys.counts[key]! > 1) share[at + c] = 1 / ofQueries.together(query, ofKeys, key);
       pairs += share[at + c]!;

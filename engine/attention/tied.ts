@@ -5,7 +5,7 @@ export function unitRows(data: Float32Array, width: number): Float32Array {
   const unit = new Float32Array(data.length);
   for (let at = 0; at < data.length; at += width) {
     let squares = 0;
-    for (let c = 0; c < width; c++) squares += data[at + c]! ** 2;
+    for (let c = 0; c < width; c++) squares += data[at + c]! * data[at + c]!;
     const factor = squares > 0 ? 1 / Math.sqrt(squares) : 0;
     for (let c = 0; c < width; c++) unit[at + c] = data[at + c]! * factor;
   }

@@ -51,10 +51,11 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
   const { dim, valueDim, rule } = input;
   const count = tiles.queries.length / rows;
   const kv = kvHead(input, head);
-  const q = gatherRows(input.q, head * input.queries, dim, tiles.queries);
-  const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys);
-  const v = gatherRows(input.v, kv * input.keys, valueDim, tiles.keys);
   const session = await tileGraph(context, rule.softCap !== null, tiles.share !== undefined);
+  const scratch = scratchOf(context);
+  const q = gatherRows(input.q, head * input.queries, dim, tiles.queries, scratch, 'q');
+  const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys, scratch, 'k');
+  const v = gatherRows(input.v, kv * input.keys, valueDim, tiles.keys, scratch, 'v');
   const results = await session.run({
     q: float32(q, [count, rows, dim]),
     k: float32(k, [count, columns, dim]),
@@ -106,23 +107,48 @@ function buildTileGraph(g: GraphBuilder, capped: boolean, shared: boolean): void
   }
 }
 
+/** Buffers used again from batch to batch: fresh ones of this size would cost as much as the attention. */
+type Scratch = Partial<Record<'q' | 'k' | 'v', Float32Array>>;
+
+/** One mechanism's run over one core has a context of its own, and does one batch after the other. */
+const scratches = new WeakMap<AttendContext, Scratch>();
+
+function scratchOf(context: AttendContext): Scratch {
+  let scratch = scratches.get(context);
+  if (!scratch) scratches.set(context, (scratch = {}));
+  return scratch;
+}
+
 /** Rows `ids` of a [.., width] array whose first row is `base`; ids of -1 give zeros. Runs are copied at once. */
-function gatherRows(source: Float32Array, base: number, width: number, ids: Int32Array): Float32Array {
+function gatherRows(
+  source: Float32Array,
+  base: number,
+  width: number,
+  ids: Int32Array,
+  scratch: Scratch,
+  name: keyof Scratch,
+): Float32Array {
+  const size = ids.length * width;
   let out: Float32Array | null = null;
   for (let t = 0; t < ids.length;) {
     const id = ids[t]!;
     let end = t + 1;
-    if (id < 0) {
-      while (end < ids.length && ids[end]! < 0) end++;
-    } else {
-      while (end < ids.length && ids[end] === id + end - t) end++;
-      const run = source.subarray((base + id) * width, (base + id + end - t) * width);
-      if (t === 0 && end === ids.length) return run;
-      (out ??= new Float32Array(ids.length * width)).set(run, t * width);
+    if (id < 0) while (end < ids.length && ids[end]! < 0) end++;
+    else while (end < ids.length && ids[end] === id + end - t) end++;
+    const from = (base + id) * width;
+    const length = (end - t) * width;
+    if (id >= 0 && length === size) return source.subarray(from, from + size);
+    if (!out) {
+      if ((scratch[name]?.length ?? 0) < size) scratch[name] = new Float32Array(size);
+      out = scratch[name]!.subarray(0, size);
     }
+    const to = t * width;
+    if (id < 0) out.fill(0, to, to + length);
+    else if (end - t > 2) out.set(source.subarray(from, from + length), to);
+    else for (let c = 0; c < length; c++) out[to + c] = source[from + c]!;
     t = end;
   }
-  return out ?? new Float32Array(ids.length * width);
+  return out ?? new Float32Array(0);
 }
 
 /** log(exp(a) + exp(b)); -Infinity is nothing. */
@@ -146,27 +172,25 @@ export class Outputs {
 
   /** Adds tiles whose pairs are disjoint from those added before (or made so by a bias of -log of the count). */
   merge(tiles: Tiles, result: TileResult): void {
-    const { valueDim, queries } = this.input;
+    const { valueDim } = this.input;
     const { output, lse } = this;
-    tiles.queries.forEach((query, t) => {
-      if (query < 0) return;
-      const added = result.lse[t]!;
-      if (added === -Infinity) return;
-      const row = tiles.head * queries + query;
-      const to = row * valueDim;
-      const from = t * valueDim;
+    const { output: from, lse: added } = result;
+    const { queries } = tiles;
+    const first = tiles.head * this.input.queries;
+    for (let t = 0; t < queries.length; t++) {
+      if (queries[t]! < 0 || added[t] === -Infinity) continue;
+      const row = first + queries[t]!;
       const known = lse[row]!;
+      const to = row * valueDim;
+      const at = t * valueDim;
       if (known === -Infinity) {
-        for (let c = 0; c < valueDim; c++) output[to + c] = result.output[from + c]!;
-        lse[row] = added;
-        return;
+        for (let c = 0; c < valueDim; c++) output[to + c] = from[at + c]!;
+      } else {
+        const share = 1 / (1 + Math.exp(known - added[t]!));
+        for (let c = 0; c < valueDim; c++) output[to + c]! += (from[at + c]! - output[to + c]!) * share;
       }
-      const share = 1 / (1 + Math.exp(known - added));
-      for (let c = 0; c < valueDim; c++) {
-        output[to + c] = output[to + c]! * (1 - share) + result.output[from + c]! * share;
-      }
-      lse[row] = logAdd(known, added);
-    });
+      lse[row] = logAdd(known, added[t]!);
+    }
   }
 
   async add(tiles: Tiles, context: AttendContext): Promise<void> {

@@ -26,3 +26,10 @@ export function floats(tensor: Tensor): Float32Array {
   if (tensor.type !== 'float32') throw new Error(`expected float32, found ${tensor.type}`);
   return tensor.data;
 }
+
+/** An int64 tensor as pairs of 32-bit words, the low one first: reading indices as BigInts is slow. */
+export function lowWords(tensor: Tensor): Int32Array {
+  if (tensor.type !== 'int64') throw new Error(`expected int64, found ${tensor.type}`);
+  const { buffer, byteOffset, length } = tensor.data;
+  return new Int32Array(buffer, byteOffset, length * 2);
+}
