@@ -135,6 +135,10 @@ export interface MechanismResult {
   deltaLoss: number | null;
   /** Per token (N-1), only when propagated on a model with a language-model head. */
   deltaLossPerToken?: Float32Array;
+  /** Where there is no loss: 1 - cosine between the model's output rows without and with it, mean; null unless propagated. */
+  deltaOutput: number | null;
+  /** Per token [N]. */
+  deltaOutputPerToken?: Float32Array;
   pairs: number;
   densePairs: number;
   milliseconds: number;

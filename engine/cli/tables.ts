@@ -72,6 +72,13 @@ function formatHeads(summary: AnalysisSummary): string {
 
 function formatMechanisms(summary: AnalysisSummary): string {
   type Row = AnalysisSummary['mechanisms'][number];
+  const signed = (value: number | null) =>
+    value === null ? '-' : `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
+  const effect: Column<Row>[] = summary.mechanisms.some(row => row.scope === 'propagated')
+    ? summary.loss
+      ? [{ title: 'loss change (propagated)', align: 'right', cell: row => signed(row.deltaLoss) }]
+      : [{ title: 'output turned (propagated)', align: 'right', cell: row => signed(row.deltaOutput) }]
+    : [];
   const columns: Column<Row>[] = [
     { title: 'mechanism', cell: row => row.name },
     {
@@ -82,14 +89,13 @@ function formatMechanisms(summary: AnalysisSummary): string {
           .join(' ') || '(from the text)',
     },
     { title: 'pairs', align: 'right', cell: row => percent(row.pairs / row.densePairs) },
-    { title: 'recall', align: 'right', cell: row => (row.recall === null ? '-' : percent(row.recall)) },
-    { title: 'output error', align: 'right', cell: row => row.outputError.toFixed(3) },
     {
-      title: 'loss change',
+      title: 'recall (local)',
       align: 'right',
-      cell: row =>
-        row.deltaLoss === null ? '-' : `${row.deltaLoss < 0 ? '' : '+'}${row.deltaLoss.toFixed(4)}`,
+      cell: row => (row.recall === null ? '-' : percent(row.recall)),
     },
+    { title: 'output error (local)', align: 'right', cell: row => row.outputError.toFixed(3) },
+    ...effect,
     { title: 'time', align: 'right', cell: row => `${(row.milliseconds / 1000).toFixed(2)} s` },
   ];
   return formatTable(columns, summary.mechanisms);

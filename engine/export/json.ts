@@ -71,6 +71,7 @@ function mechanismJson(result: MechanismResult) {
     sparsity: result.sparsity,
     outputError: result.outputError,
     deltaLoss: result.deltaLoss,
+    deltaOutput: result.deltaOutput,
     pairs: result.pairs,
     densePairs: result.densePairs,
     milliseconds: result.milliseconds,

@@ -3,7 +3,7 @@ import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/dense';
 import { findMechanism } from '../attention/registry';
 import { RefusedError } from '../errors';
-import type { CutModel } from '../model/cutModel';
+import type { CutModel, ModelOutput } from '../model/cutModel';
 import type { CoreResult, MechanismChoice, MechanismResult, TokenTable } from '../protocol';
 import { neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
@@ -31,6 +31,8 @@ export class Analysis {
   readonly cores: AnalysedCore[] = [];
   readonly results = new Map<string, MechanismResult>();
   loss: Float32Array | null = null;
+  /** The dense model's output, kept where there is no loss, to be compared with that of changed runs. */
+  output: ModelOutput | null = null;
 
   /** Own tensors of each mechanism per core, as fitted to this text's dense Q and K. */
   private readonly own = new Map<string, Record<string, Tensor>>();

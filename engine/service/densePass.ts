@@ -78,6 +78,8 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
   if (output.kind === 'logits' && model.info.causal) {
     options.onProgress(1, 'Loss of every token');
     analysis.loss = await tokenLoss(output, tokens.ids, cancellation);
+  } else {
+    analysis.output = output;
   }
   return runs;
 }

@@ -3,6 +3,7 @@ import type { LocalRun } from './densePass';
 import { findMechanism } from '../attention/registry';
 import { compareCore, summarizeComparison } from '../measure/comparison';
 import { tokenLoss } from '../measure/loss';
+import { outputChange } from '../measure/outputChange';
 import type { MechanismChoice, MechanismResult } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
@@ -15,6 +16,7 @@ export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismRes
     params: run.choice.params,
     scope: 'local',
     deltaLoss: null,
+    deltaOutput: null,
     milliseconds: run.milliseconds,
     heads: run.heads,
     notes: [
@@ -69,15 +71,21 @@ export async function propagate(
   );
   const loss = analysis.loss ? await tokenLoss(output, analysis.tokens.ids, cancellation) : null;
   const deltaLossPerToken = loss?.map((value, t) => value - analysis.loss![t]!);
+  const deltaOutputPerToken = analysis.output
+    ? await outputChange(analysis.output, output, cancellation)
+    : undefined;
   const result: MechanismResult = {
     ...local,
     scope: 'propagated',
     deltaLoss: deltaLossPerToken && deltaLossPerToken.length > 0 ? mean(deltaLossPerToken) : null,
     ...(deltaLossPerToken ? { deltaLossPerToken } : {}),
+    ...(deltaOutputPerToken ? { deltaOutput: mean(deltaOutputPerToken), deltaOutputPerToken } : {}),
     milliseconds: performance.now() - began,
     notes: [
       ...local.notes,
-      ...(loss ? [] : ['The model predicts no next token, so there is no loss to change.']),
+      ...(loss
+        ? []
+        : ['The model predicts no next token: instead of the loss, the turn of its output is measured.']),
     ],
   };
   analysis.results.set(choiceKey(choice), result);

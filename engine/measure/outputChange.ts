@@ -1,0 +1,38 @@
+import type { ModelOutput } from '../model/cutModel';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** Elements read at once from each output. */
+const ELEMENTS = 2 ** 22;
+
+/**
+ * How far a model's output turned: 1 - cosine between the same rows of two runs (last hidden states, or logits where a
+ * model has them), [rows]. Takes the place of the loss where there is none to compute.
+ */
+export async function outputChange(
+  dense: ModelOutput,
+  changed: ModelOutput,
+  cancellation: Cancellation,
+): Promise<Float32Array> {
+  const { rows, width } = dense;
+  const change = new Float32Array(rows);
+  const step = Math.max(1, Math.floor(ELEMENTS / width));
+  for (let from = 0; from < rows; from += step) {
+    await checkpoint(cancellation);
+    const to = Math.min(rows, from + step);
+    const [a, b] = [await dense.read(from, to), await changed.read(from, to)];
+    for (let i = from; i < to; i++) change[i] = 1 - cosine(a, b, (i - from) * width, width);
+  }
+  return change;
+}
+
+/** Cosine of two rows; 1 when both are zero, 0 when only one is. */
+function cosine(a: Float32Array, b: Float32Array, at: number, width: number): number {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (let c = at; c < at + width; c++) {
+    dot += a[c]! * b[c]!;
+    aa += a[c]! ** 2;
+    bb += b[c]! ** 2;
+  }
+  if (aa === 0 || bb === 0) return aa === bb ? 1 : 0;
+  return Math.min(1, dot / Math.sqrt(aa * bb));
+}
