@@ -22,8 +22,8 @@ export interface CommandContext {
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const { client, store, selection, settings, views, memory, log } = context;
   const commands: { [name: string]: (...args: never[]) => unknown } = {
-    analyze: () => analyze(context, false),
-    analyzeSelection: () => analyze(context, true),
+    analyze: () => analyzeInView(context, false),
+    analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
     openPanel: () => views.openPanel(),
     showSpans: () => openAnalysed(context, () => views.openPanel('spans')),
@@ -112,6 +112,13 @@ async function analyze({ store, settings, log }: CommandContext, part: boolean):
   await store.analyze(document, part ? editor?.selection : undefined);
   const state = store.of(document)?.state;
   if (state?.status === 'error') tellError(state.message);
+}
+
+/** As `analyze`, with the panel open to fill while the layers finish. */
+async function analyzeInView(context: CommandContext, part: boolean): Promise<void> {
+  const finished = analyze(context, part);
+  if (context.store.state.status === 'running') context.views.openPanel();
+  await finished;
 }
 
 /** Told once, not awaited: the progress notification must not stay up behind it. */
