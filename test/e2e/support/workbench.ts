@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Browser, type Frame, type Locator, type Page } from 'playwright-core';
+import { chromium, type Browser, type Frame, type Page } from 'playwright-core';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../../scripts/lib/project.mjs';
 import {
@@ -16,9 +16,9 @@ import { packedVsix } from './vsix';
 const ARTIFACTS = join(ROOT, 'test-artifacts');
 
 export const THEMES = {
-  dark: 'Default Dark Modern',
-  light: 'Default Light Modern',
-  'high-contrast': 'Default High Contrast',
+  dark: 'Dark Modern',
+  light: 'Light Modern',
+  'high-contrast': 'Dark High Contrast',
 } as const;
 export type Theme = keyof typeof THEMES;
 
@@ -30,7 +30,6 @@ export class Workbench {
     private readonly browser: Browser,
     private readonly server: Awaited<ReturnType<typeof serve>>,
     private readonly scratch: string,
-    private settings: Record<string, unknown>,
   ) {}
 
   /** `files`: name -> text, put into the workspace. */
@@ -44,7 +43,7 @@ export class Workbench {
     const folder = join(scratch, 'workspace');
     mkdirSync(folder);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-    const all = { 'workbench.colorTheme': THEMES.dark, ...settings };
+    const all = { 'workbench.colorTheme': 'Default Dark Modern', ...settings };
     const profile = makeProfile(join(scratch, 'profile'), all);
     await installVsix(profile, vsix);
     const server = await serve(profile);
@@ -53,7 +52,7 @@ export class Workbench {
     page.setDefaultTimeout(30_000);
     // tsx marks named functions with this helper; those that run in the page need it there.
     await page.addInitScript('globalThis.__name = each => each');
-    return new Workbench(page, folder, browser, server, scratch, all);
+    return new Workbench(page, folder, browser, server, scratch);
   }
 
   async close(): Promise<void> {
@@ -68,12 +67,16 @@ export class Workbench {
     await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
   }
 
-  /** Runs a command from the palette, as a user does. */
+  /** Runs a command from the palette, as a user does. A palette that opens while the window still loads may close again. */
   async command(title: string): Promise<void> {
-    await this.page.keyboard.press('F1');
-    const input = this.page.locator('.quick-input-widget input').first();
-    await input.fill(`>${title}`);
-    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().click();
+    const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first();
+    await this.until(`"${title}" in the palette`, async () => {
+      await this.page.keyboard.press('Escape');
+      await this.page.keyboard.press('F1');
+      await this.page.locator('.quick-input-widget input').first().fill(`>${title}`, { timeout: 3000 });
+      await row.click({ timeout: 3000 });
+      return true;
+    });
   }
 
   /** The page of a view: the extension's own frame inside of the two that VS Code puts around it. */
@@ -149,23 +152,17 @@ export class Workbench {
     return box;
   }
 
-  async click(locator: Locator): Promise<void> {
-    await locator.click();
-  }
-
-  /** Changes user settings in the running window, as editing settings.json does. */
-  async set(settings: Record<string, unknown>): Promise<void> {
-    const file = join(this.scratch, 'profile', 'User', 'settings.json');
-    this.settings = { ...this.settings, ...settings };
-    const now = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-    writeFileSync(file, JSON.stringify({ ...now, ...this.settings }, null, 2));
-  }
-
+  /** Picks a theme from the list. (A changed settings.json is not always noticed by a running server.) */
   async theme(theme: Theme): Promise<void> {
-    await this.set({ 'workbench.colorTheme': THEMES[theme] });
-    const marker = { dark: '.vs-dark', light: '.vs', 'high-contrast': '.hc-black' }[theme];
-    await this.page.locator(`.monaco-workbench${marker}`).first().waitFor();
-    await this.page.waitForTimeout(500);
+    const marker = { dark: 'vs-dark', light: 'vs', 'high-contrast': 'hc-black' }[theme];
+    const current = this.page.locator(`.monaco-workbench.${marker}`);
+    if (await current.count()) return;
+    await this.command('Preferences: Color Theme');
+    const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: THEMES[theme] }).first();
+    await this.page.locator('.quick-input-widget input').first().fill(THEMES[theme]);
+    await row.click();
+    await current.first().waitFor();
+    await this.page.waitForTimeout(1000);
   }
 
   async size(width: number, height: number): Promise<void> {
