@@ -1,3 +1,4 @@
+import { count } from '../draw/format';
 import type { HeadProfile } from '../../engine/protocol';
 
 /** One bin of a head's mass by distance. */
@@ -39,4 +40,8 @@ export function massOutside(bins: DistanceBin[], span: number, ramp: number): nu
     (sum, bin) => sum + bin.mass * (1 - softMask((bin.from + bin.to - 1) / 2, span, ramp)),
     0,
   );
+}
+
+export function distanceWords(from: number, to: number): string {
+  return to - from <= 1 ? `distance ${count(from)}` : `distances ${count(from)} to ${count(to - 1)}`;
 }

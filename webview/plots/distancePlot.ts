@@ -5,7 +5,7 @@ import type { HeadProfile } from '../../engine/protocol';
 import { count, exact, percent } from '../draw/format';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
-import { binMiddle, distanceBins, softMask } from './distance';
+import { binMiddle, distanceBins, distanceWords, softMask } from './distance';
 
 /** Mass by distance of one head, its cumulative curve and, if given, the soft mask of a span drawn on it. */
 @customElement('ai-distance')
@@ -124,8 +124,4 @@ export class DistancePlot extends Component {
     const reach = (share: number) => bins.find(b => b.cumulative >= share)?.to ?? 0;
     return `Mass by distance: half within ${count(reach(0.5))} tokens, 90 % within ${count(reach(0.9))}, 99 % within ${count(reach(0.99))}.`;
   }
-}
-
-export function distanceWords(from: number, to: number): string {
-  return to - from <= 1 ? `distance ${count(from)}` : `distances ${count(from)} to ${count(to - 1)}`;
 }

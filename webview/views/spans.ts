@@ -1,13 +1,396 @@
-import { html } from 'lit';
+import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
+import type { HeadProfile, SpanFit } from '../../engine/protocol';
+import { massAt, niceCeiling } from '../draw/colour';
+import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../draw/format';
+import { headName, shortName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
 import { Component } from '../ui/component';
-import { emptyState } from '../ui/states';
+import { segmented, slider } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+import '../plots/distanceHeat';
+import '../plots/distancePlot';
+import '../plots/spanColumns';
+import '../ui/legend';
 
+/** How far each head looks, and how short its span could be made. */
 @customElement('ai-spans')
-export class View_spans extends Component {
-  static override styles = [...Component.styles, stateStyles];
-  override render() {
-    return emptyState('spans') ?? html``;
+export class Spans extends Component implements Savable {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      .two {
+        display: grid;
+        grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr);
+        gap: 8px 28px;
+      }
+      .two.narrow {
+        grid-template-columns: minmax(0, 1fr);
+      }
+      section {
+        min-width: 0;
+      }
+      ai-span-columns,
+      ai-distance {
+        height: 300px;
+      }
+      .key {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 2px 14px;
+        font-size: 11px;
+        color: var(--muted);
+        align-items: center;
+      }
+      .key svg {
+        vertical-align: -2px;
+      }
+      .lead {
+        min-height: 1.5em;
+        margin: 2px 0 8px;
+      }
+      .lead strong {
+        font-size: 1.15em;
+      }
+      .below {
+        margin-top: 14px;
+      }
+      .heading {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 4px 16px;
+        align-items: baseline;
+      }
+      .heading ai-legend {
+        margin-left: auto;
+      }
+      details {
+        margin-top: 10px;
+      }
+      summary {
+        cursor: pointer;
+        color: var(--muted);
+      }
+      ol {
+        margin: 4px 0 0;
+        padding-left: 20px;
+      }
+    `,
+  ];
+  private readonly fit = new Remote(this, 'analysis/spans', 80);
+  private readonly outside = new Remote(this, 'analysis/outsideSpan', 120);
+
+  private get by(): 'mass' | 'budget' {
+    return store.option<string>('spans', 'by', 'mass') === 'budget' ? 'budget' : 'mass';
   }
+
+  private get ramp(): number {
+    return store.option('spans', 'ramp', 32);
+  }
+
+  private fitted(profile: HeadProfile): SpanFit['heads'][number] | null {
+    return this.fit.value?.heads.find(h => h.core === profile.core && h.head === profile.head) ?? null;
+  }
+
+  override willUpdate(): void {
+    const { id } = store;
+    const by =
+      this.by === 'mass'
+        ? { massTarget: store.option('spans', 'mass', 0.95) }
+        : { budget: store.option('spans', 'budget', 0.1) };
+    this.fit.want(id && store.summary ? { id, ...by, ramp: this.ramp } : null);
+    const head = store.shownHead;
+    const profile = head && store.profile(head);
+    const fitted = profile && this.fitted(profile);
+    this.outside.want(id && head && fitted ? { id, ...head, span: fitted.span, ramp: this.ramp } : null);
+  }
+
+  override render() {
+    const empty = emptyState('spans');
+    if (empty) return empty;
+    const head = store.previewHead ?? store.shownHead;
+    const profile = head && store.profile(head);
+    if (!profile)
+      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+    const narrow = this.width < 800;
+    return html`
+      ${this.toolbar()}
+      <div id="figure" class=${store.stale ? 'is-stale' : ''}>
+        <div class="lead" role="status">${this.lead()}</div>
+        <div class="two ${narrow ? 'narrow' : ''}">
+          <section aria-label="Span of every head by layer">
+            <h2>Every head, by layer</h2>
+            <ai-span-columns .fit=${this.fit.value}></ai-span-columns>
+            ${this.key()}
+          </section>
+          <section aria-label="Mass by distance of the selected head">${this.selected(profile)}</section>
+        </div>
+        ${this.heat()}
+      </div>
+      ${this.table()}
+    `;
+  }
+
+  private toolbar(): TemplateResult {
+    const { by } = this;
+    const value = by === 'mass' ? store.option('spans', 'mass', 0.95) : store.option('spans', 'budget', 0.1);
+    return html`<div class="toolbar">
+      ${segmented(
+        'Fit spans to',
+        by,
+        [
+          { value: 'mass', label: 'mass kept' },
+          { value: 'budget', label: 'a budget' },
+        ],
+        choice => store.setOption('spans', 'by', choice),
+      )}
+      ${
+        by === 'mass'
+          ? // The slider moves in the share left out, logarithmically: 99.9 % is as far from 99 % as 90 % is.
+            slider(
+              'each head keeps',
+              -Math.log10(1 - value),
+              { min: 0.1, max: 3, step: 0.02 },
+              percent(value),
+              v => store.setOption('spans', 'mass', round(1 - 10 ** -v)),
+            )
+          : slider(
+              'of all pairs, spend',
+              Math.log10(value),
+              { min: -3, max: 0, step: 0.02 },
+              percent(value),
+              v => store.setOption('spans', 'budget', round(10 ** v)),
+            )
+      }
+      ${slider('ramp', this.ramp, { min: 1, max: 128, step: 1 }, inTokens(this.ramp), v =>
+        store.setOption('spans', 'ramp', v),
+      )}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  /** The whole point in one sentence. */
+  private lead(): TemplateResult | typeof nothing {
+    const fit = this.fit.value;
+    if (!fit) {
+      if (!store.summary)
+        return html`<span class="muted">Spans are fitted when all layers are finished.</span>`;
+      return html`${requestState(this.fit, 'Fitting spans.')}`;
+    }
+    const spans = fit.heads.map(h => h.span).sort((a, b) => a - b);
+    const sum = (pick: (h: SpanFit['heads'][number]) => number) => fit.heads.reduce((a, h) => a + pick(h), 0);
+    const pairs = sum(h => h.pairs) / sum(h => h.densePairs);
+    const recall = sum(h => h.recall) / fit.heads.length;
+    const short = spans.filter(s => s <= 100).length;
+    return html`With spans of their own, the heads keep
+      <strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong> of the mass with
+      <strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong> of the pairs; ${short} of
+      ${spans.length} heads need no more than 100 tokens, the longest needs
+      ${inTokens(spans[spans.length - 1] ?? 0)}. <span class="muted">(local)</span> ${
+        this.fit.error ? requestState(this.fit, '') : nothing
+      }`;
+  }
+
+  private key(): TemplateResult {
+    return html`<div class="key">
+      <span
+        ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="var(--accent2)"></circle></svg> fitted
+        span</span
+      >
+      <span
+        ><svg width="12" height="14"><line x1="6" x2="6" y1="0" y2="14" stroke="currentColor"></line></svg>
+        span of 95 % of the mass, 5th to 95th percentile of queries</span
+      >
+      <span
+        ><svg width="12" height="12">
+          <line x1="1" x2="11" y1="6" y2="6" stroke="currentColor" stroke-width="2"></line>
+        </svg>
+        median query</span
+      >
+    </div>`;
+  }
+
+  private selected(profile: HeadProfile): TemplateResult {
+    const fitted = this.fitted(profile);
+    const linear = store.option<string>('spans', 'scale', 'log') === 'linear';
+    return html`<div class="heading">
+        <h2>${headName(profile)}</h2>
+        ${
+          fitted
+            ? html`<span
+                >span <strong title=${exact(fitted.span, 'tokens')}>${inTokens(fitted.span)}</strong>, keeps
+                <span title=${exact(fitted.recall * 100, '%')}>${percent(fitted.recall)}</span></span
+              >`
+            : nothing
+        }
+        <span data-no-export
+          >${segmented(
+            'axes',
+            linear ? 'linear' : 'log',
+            [
+              { value: 'log', label: 'log' },
+              { value: 'linear', label: 'linear' },
+            ],
+            value => store.setOption('spans', 'scale', value),
+          )}</span
+        >
+      </div>
+      <ai-distance
+        .profile=${profile}
+        .linear=${linear}
+        .mask=${fitted ? { span: fitted.span, ramp: this.ramp } : null}
+      ></ai-distance>
+      <div role="status" aria-live="polite">${this.outsideWords(profile)}</div>`;
+  }
+
+  /** "2.1 % of the mass lies outside, most of it on “import” at 812 tokens" */
+  private outsideWords(profile: HeadProfile): TemplateResult | typeof nothing {
+    const { value, answers } = this.outside;
+    const { tokens } = store;
+    if (!value || !tokens || answers?.core !== profile.core || answers.head !== profile.head) {
+      return this.outside.error ? requestState(this.outside, '') : nothing;
+    }
+    const name = (token: number) => html`“${tokenLabel(tokens.text[token] ?? '', 18)}”`;
+    const worst = value.heaviest[0];
+    if (!worst || value.mass <= 0) return html`<p>Nothing lies outside the span.</p>`;
+    return html`<p>
+        <strong title=${exact(value.mass * 100, '%')}>${percent(value.mass)}</strong> of the mass lies
+        outside; the heaviest is ${name(worst.query)} looking at ${name(worst.key)},
+        ${inTokens(worst.distance)} back.
+      </p>
+      <ol>
+        ${value.heaviest.slice(0, 4).map(
+          link =>
+            html`<li>
+              <button
+                class="link"
+                @click=${() => store.host.send({ type: 'reveal', tokens: [link.query, link.key] })}
+              >
+                ${name(link.query)} (${link.query}) → ${name(link.key)} (${link.key})
+              </button>
+              <span class="muted" title=${exact(link.mass * 100, '%')}
+                >${percent(link.mass)} at ${inTokens(link.distance)}</span
+              >
+            </li>`,
+        )}
+      </ol>`;
+  }
+
+  /** Heads by span, the longest on top. */
+  private get ranking(): HeadProfile[] {
+    const spans = new Map(this.fit.value?.heads.map(h => [`${h.core}.${h.head}`, h.span]));
+    const spanOf = (h: HeadProfile) => spans.get(`${h.core}.${h.head}`) ?? h.span95;
+    return [...store.heads].sort((a, b) => spanOf(b) - spanOf(a) || b.span95 - a.span95);
+  }
+
+  private heat(): TemplateResult {
+    const heads = this.ranking;
+    const largest = niceCeiling(
+      Math.max(...heads.map(h => h.distance.mass.reduce((a, b) => Math.max(a, b), 0)), 0),
+    );
+    const scale = store.settings.massScale;
+    return html`<section class="below" aria-label="All heads by relative distance">
+      <div class="heading">
+        <h2>All heads by relative distance</h2>
+        <span class="muted">longest span on top; orange: fitted span</span>
+        <ai-legend
+          label="mass per bin"
+          .lut=${theme().sequential}
+          .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
+        ></ai-legend>
+      </div>
+      <ai-distance-heat .heads=${heads} .fit=${this.fit.value} .largest=${largest}></ai-distance-heat>
+    </section>`;
+  }
+
+  private table(): TemplateResult | typeof nothing {
+    const { value } = this.fit;
+    if (!value) return nothing;
+    const heads = [...value.heads].sort((a, b) => b.span - a.span);
+    return html`<details>
+      <summary>The spans as a table</summary>
+      <table>
+        <tr>
+          <th>head</th>
+          <th>span, tokens</th>
+          <th>mass kept</th>
+          <th>pairs of dense</th>
+        </tr>
+        ${heads.map(
+          h =>
+            html`<tr>
+              <td>
+                <button
+                  class="link"
+                  aria-label=${headName(h)}
+                  @click=${() => store.select({ core: h.core, head: h.head })}
+                >
+                  ${shortName(h)}
+                </button>
+              </td>
+              <td class="number" title=${exact(h.span)}>${count(h.span)}</td>
+              <td class="number" title=${exact(h.recall * 100, '%')}>${percent(h.recall)}</td>
+              <td class="number" title=${`${exact(h.pairs)} of ${exact(h.densePairs)}`}>
+                ${percent(h.pairs / h.densePairs)}
+              </td>
+            </tr>`,
+        )}
+      </table>
+    </details>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return 'spans';
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  toCsv(): string {
+    const edges = [...(store.heads[0]?.distance.edges ?? [])].slice(0, -1);
+    return csv(
+      [
+        'core',
+        'head',
+        'fitted span [tokens]',
+        'ramp',
+        'mass kept',
+        'pairs',
+        'dense pairs',
+        'span90',
+        'span95',
+        'span99',
+        ...edges.map(e => `mass from distance ${e}`),
+      ],
+      this.ranking.map(h => {
+        const f = this.fitted(h);
+        return [
+          h.core,
+          h.head,
+          f?.span,
+          this.ramp,
+          f?.recall,
+          f?.pairs,
+          f?.densePairs,
+          h.span90,
+          h.span95,
+          h.span99,
+          ...h.distance.mass,
+        ];
+      }),
+    );
+  }
+}
+
+/** Shares from a slider: four digits are enough and keep requests alike. */
+function round(share: number): number {
+  return Number(share.toPrecision(4));
 }

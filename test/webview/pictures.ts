@@ -1,0 +1,182 @@
+/**
+ * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--only NAME,...]` writes a
+ * PNG of each view in each theme, wide and narrow, over the synthetic engine.
+ */
+import { build } from 'esbuild';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { chromium, type Page } from 'playwright-core';
+import type { AnalysisSummary } from '../../engine/protocol';
+import type { AnalysisState, ViewName } from '../../webview/hostProtocol';
+import { FakeHost, ready, type HostOptions } from './fakeHost';
+import { MECHANISMS, SyntheticEngine, splitTokens } from './syntheticEngine';
+import type { ThemeName } from './themes';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'test-artifacts/webview' },
+    tokens: { type: 'string', default: '700' },
+    text: { type: 'string', default: 'test/fixtures/sample.txt' },
+    only: { type: 'string', default: '' },
+  },
+});
+
+export async function bundleWebview(): Promise<{ script: string; style: string }> {
+  const { outputFiles } = await build({
+    entryPoints: { webview: 'webview/main.ts' },
+    bundle: true,
+    write: false,
+    outdir: 'out',
+    format: 'iife',
+    target: 'chrome120',
+  });
+  const text = (end: string) => outputFiles.find(f => f.path.endsWith(end))?.text ?? '';
+  return { script: text('.js'), style: text('.css') };
+}
+
+export const CHROMIUM =
+  process.env.CHROMIUM ??
+  ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'].find(path => existsSync(path));
+
+export function summaryOf(engine: SyntheticEngine, text: string, limit: number): AnalysisSummary {
+  const model = engine.model();
+  return {
+    id: 'a',
+    model,
+    device: { device: 'cpu', requested: 'auto', notes: [] },
+    tokens: splitTokens(text, limit),
+    cores: model.cores.map(c => engine.core(c.core)),
+    loss: null,
+    mechanisms: [
+      engine.mechanism({ name: 'local', params: { window: 64 } }),
+      engine.mechanism({ name: 'lsh', params: { bucketSize: 64, rounds: 4 } }),
+      engine.mechanism({ name: 'routing', params: { clusters: 12 } }),
+    ],
+    timings: {},
+    peakRssMiB: 0,
+    notes: [],
+  };
+}
+
+interface Shot {
+  name: string;
+  place?: 'side' | 'panel';
+  theme?: ThemeName;
+  view?: ViewName;
+  options?: { [view: string]: { [name: string]: string | number | boolean } };
+  size?: [number, number];
+  selection?: HostOptions['selection'];
+  analysis?: (summary: AnalysisSummary) => AnalysisState;
+  act?: (page: Page) => Promise<void>;
+  fails?: boolean;
+}
+
+const running = (summary: AnalysisSummary): AnalysisState => ({
+  status: 'running',
+  id: 'a',
+  document: { uri: '', name: 'sample.txt', length: 1, selectionStart: null },
+  progress: { id: 'a', phase: 'dense', fraction: 0.42, message: 'Attention of layer 3 of 6' },
+  began: summary,
+  cores: summary.cores.slice(0, 3),
+  mechanisms: [],
+});
+const head = { core: 2, head: 3 };
+const mechanism = { name: 'local', params: { window: 64 } };
+
+const SHOTS: Shot[] = [
+  { name: 'overview-dark' },
+  { name: 'overview-light', theme: 'light', selection: head },
+  { name: 'overview-hc', theme: 'high-contrast', selection: head },
+  { name: 'overview-narrow', size: [420, 760] },
+  { name: 'overview-sorted', options: { overview: { sorted: true, measure: 'span95' } }, selection: head },
+  { name: 'overview-running', analysis: running },
+  { name: 'overview-none', analysis: () => ({ status: 'none' }) },
+  {
+    name: 'overview-error',
+    analysis: () => ({
+      status: 'error',
+      document: null,
+      message: 'The engine stopped while layer 3 was computed.',
+      actions: ['restartEngine', 'showLog'],
+    }),
+  },
+  { name: 'overview-stale', analysis: s => ready(s, true) },
+  { name: 'head-dark', view: 'head', selection: { ...head, token: 300 } },
+  { name: 'head-light', view: 'head', theme: 'light', selection: { ...head, token: 300 } },
+  { name: 'head-hc', view: 'head', theme: 'high-contrast', selection: { ...head, mechanism } },
+  { name: 'head-mechanism', view: 'head', selection: { ...head, token: 300, mechanism } },
+  {
+    name: 'head-mechanism-light',
+    view: 'head',
+    theme: 'light',
+    selection: { ...head, token: 300, mechanism },
+  },
+  {
+    name: 'head-zoomed',
+    view: 'head',
+    selection: { ...head, mechanism: { name: 'strided', params: { stride: 7 } } },
+    act: async page => {
+      await page.mouse.move(600, 480);
+      for (let i = 0; i < 14; i++) await page.mouse.wheel(0, -200);
+      await page.mouse.move(500, 400);
+      await page.waitForTimeout(600);
+    },
+  },
+  { name: 'head-narrow', view: 'head', size: [420, 700], selection: head },
+  { name: 'spans-dark', view: 'spans', selection: head },
+  { name: 'spans-light', view: 'spans', theme: 'light', selection: head },
+  { name: 'spans-hc', view: 'spans', theme: 'high-contrast', selection: head },
+  { name: 'spans-narrow', view: 'spans', size: [480, 900], selection: head },
+  { name: 'buckets-dark', view: 'buckets', selection: head, size: [1280, 1300] },
+  {
+    name: 'buckets-light',
+    view: 'buckets',
+    theme: 'light',
+    selection: head,
+    size: [1280, 1300],
+    options: { buckets: { mechanism: 'routing' } },
+  },
+  { name: 'buckets-hc', view: 'buckets', theme: 'high-contrast', selection: head, size: [1280, 1300] },
+  { name: 'buckets-narrow', view: 'buckets', selection: head, size: [480, 1600] },
+  { name: 'side-dark', place: 'side', size: [300, 900], selection: { ...head, token: 300 } },
+  { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
+  { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
+  { name: 'keys', act: page => page.keyboard.press('?') },
+];
+
+async function main(): Promise<void> {
+  const limit = Number(values.tokens);
+  const text = readFileSync(values.text, 'utf8').repeat(4);
+  const engine = new SyntheticEngine({ layers: 6, heads: 8, tokens: splitTokens(text, limit) });
+  const summary = summaryOf(engine, text, limit);
+  const bundle = await bundleWebview();
+  mkdirSync(values.out, { recursive: true });
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: ['--no-sandbox', '--disable-gpu', '--enable-unsafe-swiftshader'],
+  });
+  const only = values.only.split(',').filter(Boolean);
+  for (const shot of SHOTS.filter(s => !only.length || only.some(o => s.name.startsWith(o)))) {
+    const [width, height] = shot.size ?? [1280, 860];
+    const page = await browser.newPage({ viewport: { width, height } });
+    page.on('pageerror', error => console.error(shot.name, error.message));
+    page.on('console', message => message.type() === 'error' && console.error(shot.name, message.text()));
+    await FakeHost.open(page, bundle, {
+      place: shot.place ?? 'panel',
+      theme: shot.theme ?? 'dark',
+      engine,
+      mechanisms: MECHANISMS,
+      analysis: shot.analysis ? shot.analysis(summary) : ready(summary),
+      selection: shot.selection ?? {},
+      view: { view: shot.view ?? 'overview', options: shot.options ?? {} },
+    });
+    await page.waitForTimeout(900);
+    await shot.act?.(page);
+    await page.screenshot({ path: `${values.out}/${shot.name}.png` });
+    await page.close();
+    console.log(shot.name);
+  }
+  await browser.close();
+}
+
+if (process.argv[1]?.endsWith('pictures.ts')) void main();
