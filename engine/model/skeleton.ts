@@ -1,7 +1,13 @@
 import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
 import { RefusedError } from '../errors';
-import { decodeModel, ElementType, type ModelProto, type TensorProto } from '../runtime/onnxProto';
+import {
+  decodeModel,
+  ElementType,
+  type GraphProto,
+  type ModelProto,
+  type TensorProto,
+} from '../runtime/onnxProto';
 
 /**
  * A model without its weights: every large tensor is replaced by a reference (external data) into the original
@@ -215,8 +221,7 @@ function refuseText(scan: Scanner): void {
   if (text.startsWith('version https://git-lfs'))
     throw new RefusedError('The .onnx file is a Git LFS pointer: the model itself was not downloaded.');
   if (scan.size === 0) throw new RefusedError('The .onnx file is empty.');
-  if (/^[\t\n\r -~]+$/.test(text))
-    throw new RefusedError('The .onnx file is text, no ONNX model.');
+  if (/^[\t\n\r -~]+$/.test(text)) throw new RefusedError('The .onnx file is text, no ONNX model.');
 }
 
 function decode(bytes: Uint8Array, name: string): ModelProto {
@@ -259,7 +264,7 @@ const bitsOf: Record<number, number> = {
 /** Every tensor must have the size that its dimensions say, and lie inside the model's folder. */
 function checkTensors(model: ModelProto, folder: string, name: string): void {
   const sizes = new Map<string, number>();
-  for (const tensor of model.graph!.initializer) {
+  for (const tensor of allTensors(model.graph!)) {
     let bits = bitsOf[tensor.data_type] ?? 0;
     for (const d of tensor.dims) bits *= Number(d);
     if (!Number.isSafeInteger(bits) || bits < 0)
@@ -274,6 +279,16 @@ function checkTensors(model: ModelProto, folder: string, name: string): void {
         `${name} is refused: the tensor ${tensor.name} has ${found} bytes where its dimensions ask for ${expected}.`,
       );
   }
+}
+
+/** Initialisers and constants, those in the bodies of If, Loop and Scan included. */
+function allTensors(graph: GraphProto): TensorProto[] {
+  const attributes = graph.node.flatMap(n => n.attribute);
+  return [
+    ...graph.initializer,
+    ...attributes.flatMap(a => (a.t ? [a.t] : [])),
+    ...attributes.flatMap(a => (a.g ? allTensors(a.g) : [])),
+  ];
 }
 
 function externalLength(

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { RefusedError } from '../../engine/errors';
+import { readSkeleton } from '../../engine/model/skeleton';
+import { decodeModel, encodeModel, type Partially, type TensorProto } from '../../engine/runtime/onnxProto';
+import { plainModel } from '../fixtures/onnxModels';
+
+describe('skeleton of an .onnx file', () => {
+  let root: string;
+  let folder: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'skeleton-'));
+    folder = join(root, 'model');
+    mkdirSync(folder);
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  const write = (name: string, bytes: Uint8Array | string): string => {
+    writeFileSync(join(folder, name), bytes);
+    return join(folder, name);
+  };
+  const refused = (file: string, message: RegExp) =>
+    assert.throws(
+      () => readSkeleton(file),
+      (error: Error) => {
+        assert.ok(error instanceof RefusedError, String(error.stack));
+        assert.match(error.message, message);
+        assert.doesNotMatch(error.message, /\n/);
+        return true;
+      },
+    );
+
+  it('leaves large weights in the file and points to their bytes', () => {
+    const bytes = plainModel(512).encode();
+    const skeleton = readSkeleton(write('m.onnx', bytes));
+    assert.ok(bytes.length > 100_000);
+    assert.ok(skeleton.bytes.length < 2_000, `${skeleton.bytes.length} bytes`);
+    const original = decodeModel(bytes).graph!.initializer;
+    skeleton.model.graph!.initializer.forEach((tensor, i) => {
+      const entry = (key: string) => tensor.external_data.find(e => e.key === key)!.value;
+      assert.equal(entry('location'), 'm.onnx');
+      const from = Number(entry('offset'));
+      const found = bytes.subarray(from, from + Number(entry('length')));
+      assert.deepEqual(Buffer.from(found), Buffer.from(original[i]!.raw_data));
+    });
+    assert.deepEqual(
+      skeleton.model.graph!.node.map(n => n.op_type),
+      ['Gather', 'Relu', 'MatMul'],
+    );
+  });
+
+  it('keeps the references of models with their own weight file', () => {
+    write('weights.bin', new Uint8Array(2 * 32 * 64 * 4));
+    const skeleton = readSkeleton(write('m.onnx', external('weights.bin')));
+    assert.deepEqual(
+      skeleton.model.graph!.initializer.map(t => t.external_data[0]!.value),
+      ['weights.bin', 'weights.bin'],
+    );
+  });
+
+  it('refuses a file that is cut short, wherever', () => {
+    const bytes = plainModel(64).encode();
+    const file = write('m.onnx', bytes);
+    for (let length = bytes.length - 1; length > 0; length -= 97) {
+      truncateSync(file, length);
+      refused(file, /cut short or damaged|holds no ONNX graph|names no operator set|is text/);
+    }
+    truncateSync(file, 0);
+    refused(file, /empty/);
+  });
+
+  it('refuses text, Git LFS pointers, folders and missing files', () => {
+    refused(
+      write('text.onnx', 'This is a text about models, long enough to fill more than one line.\n'),
+      /is text/,
+    );
+    refused(write('short.onnx', 'hi'), /is text/);
+    refused(
+      write('lfs.onnx', 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n'),
+      /Git LFS pointer/,
+    );
+    refused(
+      write('zip.onnx', Uint8Array.from([0x50, 0x4b, 3, 4, 20, 0, 0, 0, 8, 0, 255, 255])),
+      /no ONNX model/,
+    );
+    refused(folder, /no file/);
+    refused(join(folder, 'none.onnx'), /no file/);
+  });
+
+  for (const location of [
+    '../secret.bin',
+    '/etc/passwd',
+    'sub/../../secret.bin',
+    'C:\\secret.bin',
+    '\\\\host\\share',
+    '',
+  ])
+    it(`refuses weights at ${JSON.stringify(location)}`, () => {
+      writeFileSync(join(root, 'secret.bin'), new Uint8Array(1 << 16));
+      refused(write('m.onnx', external(location)), /outside the model's folder/);
+    });
+
+  it('refuses weights behind a link out of the folder', () => {
+    writeFileSync(join(root, 'secret.bin'), new Uint8Array(1 << 16));
+    symlinkSync(join(root, 'secret.bin'), join(folder, 'weights.bin'));
+    refused(write('m.onnx', external('weights.bin')), /outside the model's folder/);
+    symlinkSync(root, join(folder, 'up'));
+    refused(write('n.onnx', external('up/secret.bin')), /outside the model's folder/);
+  });
+
+  it('refuses a missing or short weight file', () => {
+    refused(write('m.onnx', external('weights.bin')), /weight file weights\.bin is missing/);
+    write('weights.bin', new Uint8Array(100));
+    refused(write('m.onnx', external('weights.bin')), /cut short/);
+    refused(write('m.onnx', external('weights.bin', { offset: '-5', length: '8192' })), /cut short/);
+  });
+
+  it('refuses tensors whose bytes do not fit their dimensions', () => {
+    const model = plainModel(64);
+    model.initializers[0]!.dims = [32, 65];
+    refused(write('m.onnx', model.encode()), /8192 bytes where its dimensions ask for 8320/);
+    model.initializers[0]!.dims = [2 ** 40, 2 ** 40];
+    refused(write('m.onnx', model.encode()), /impossible dimensions/);
+    model.initializers[0]!.dims = [-1, 64];
+    refused(write('m.onnx', model.encode()), /impossible dimensions/);
+  });
+
+  it('either reads or refuses 500 damaged files, and never anything else', () => {
+    const bytes = plainModel(64).encode();
+    let state = 7;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    let refusals = 0;
+    for (let i = 0; i < 500; i++) {
+      const damaged = bytes.slice(0, random(4) === 0 ? random(bytes.length) : bytes.length);
+      // Mostly in the structure, which lies at both ends.
+      for (let n = random(4) + 1; n > 0; n--)
+        damaged[random(2) === 0 ? random(120) : random(bytes.length)] = random(256);
+      const file = write('m.onnx', damaged);
+      try {
+        readSkeleton(file);
+      } catch (error) {
+        assert.ok(error instanceof RefusedError, `seed ${i}: ${(error as Error).stack}`);
+        refusals++;
+      }
+    }
+    assert.ok(refusals > 100 && refusals < 500, `${refusals} of 500 refused`);
+  });
+});
+
+/** The plain model with its weights in another file. */
+function external(location: string, extra: Record<string, string> = {}): Uint8Array {
+  const model = decodeModel(plainModel(64).encode());
+  let offset = 0;
+  for (const tensor of model.graph!.initializer as Partially<TensorProto>[]) {
+    const length = tensor.raw_data!.length;
+    const entries = { location, offset: String(offset), length: String(length), ...extra };
+    tensor.external_data = Object.entries(entries).map(([key, value]) => ({ key, value }));
+    tensor.data_location = 1;
+    tensor.raw_data = new Uint8Array(0);
+    offset += length;
+  }
+  return encodeModel(model);
+}
