@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { DeviceChoice, DeviceName, DeviceReport } from '../protocol';
-import { chooseDevice } from './device';
+import { chooseDevice, type Backend } from './device';
 import { GraphBuilder } from './graphBuilder';
 import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
 import { SessionCache } from './sessionCache';
@@ -11,7 +11,7 @@ env.logLevel = 'error'; // warnings would go to stderr, where only our own error
 
 /** The only file that imports onnxruntime-node. Opens the wished-for device, or the best one for `auto`. */
 export async function createRuntime(choice: DeviceChoice): Promise<Runtime> {
-  const report = await chooseDevice(choice, listSupportedBackends() as { name: string }[]);
+  const report = await chooseDevice(choice, listSupportedBackends() as readonly Backend[]);
   return new OrtRuntime(report);
 }
 
