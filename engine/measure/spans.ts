@@ -3,7 +3,7 @@ import type { CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/dense';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
 import { ElementType } from '../runtime/onnxProto';
-import { float32, floats, int64, type Tensor } from '../runtime/tensor';
+import { float32, floats, int32, int64, type Tensor } from '../runtime/tensor';
 import { queryIndex, visibleCount, type Measure, type MeasureValues } from './measure';
 
 export const SPAN_SHARES = [0.9, 0.95, 0.99] as const;
@@ -28,7 +28,6 @@ export class Spans implements Measure {
   }
 
   build(g: GraphBuilder, { chunks }: MeasureValues): void {
-    const start = g.input('leftStart', 'int64', [1]);
     const middle = g.input('middle', 'int64', [1]);
     const leftPads = g.input('leftPads', 'int64', [6]);
     const rightPads = g.input('rightPads', 'int64', [6]);
@@ -36,7 +35,8 @@ export class Spans implements Measure {
       g.input(name, 'float32', []),
     );
     const sums = g.op('ReduceSum', [chunks, g.int([-1])], { keepdims: 0 });
-    const left = g.op('Slice', [sums, start, g.int([-(2 ** 31)]), g.int([2]), g.int([-1])]);
+    // Gather, not Slice with a negative step: that was seen to go wrong on WebGPU.
+    const left = g.op('Gather', [sums, g.input('leftOrder', 'int32', ['before'])], { axis: 2 });
     const right = g.op('Slice', [sums, middle, g.int([2 ** 31 - 1]), g.int([2])]);
     const rings = g.op('Add', [g.op('Pad', [left, leftPads]), g.op('Pad', [right, rightPads])]);
     // Mass inside of each ring; the wanted ring is the last one whose inside is still short of the share.
@@ -60,7 +60,10 @@ export class Spans implements Measure {
     const rings = Math.max(before, after);
     const scalar = (value: number) => float32(Float32Array.of(value), []);
     return {
-      leftStart: int64([before - 1], [1]),
+      leftOrder: int32(
+        Int32Array.from({ length: before }, (_, t) => before - 1 - t),
+        [before],
+      ),
       middle: int64([before], [1]),
       leftPads: int64([0, 0, 0, 0, 0, rings - before], [6]),
       rightPads: int64([0, 0, 0, 0, 0, rings - after], [6]),
