@@ -1,0 +1,291 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Frame } from 'playwright-core';
+import { ROOT } from '../../scripts/lib/project.mjs';
+import { violations } from './support/accessibility';
+import { DenseWeights } from './support/denseWeights';
+import { Workbench, type Theme } from './support/workbench';
+
+const SAMPLE = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
+/** Layers x heads of the bundled model are not known here: the overview says how many cells it has. */
+const CELL = 'ai-overview [role="gridcell"]';
+const FINISHED = 'ai-overview [data-head]';
+
+/** What a user does with a text of 1,500 words, from the palette to a killed engine; each step builds on the ones before. */
+describe('a text in VS Code', () => {
+  let workbench: Workbench;
+  let panel: Frame;
+  let weights: DenseWeights;
+  let scratch: string;
+  const timings: Record<string, number> = {};
+
+  before(async function () {
+    this.timeout(300_000);
+    workbench = await Workbench.open(
+      { 'sample.txt': SAMPLE },
+      {
+        'editor.wordWrap': 'on',
+        'editor.minimap.enabled': false,
+        'workbench.activityBar.location': 'default',
+        'explorer.autoReveal': false,
+        'attentionInspector.device': 'cpu',
+      },
+    );
+    scratch = mkdtempSync(join(tmpdir(), 'attention-inspector-weights-'));
+    const text = join(scratch, 'sample.txt');
+    writeFileSync(text, SAMPLE);
+    weights = await DenseWeights.of(text, join(scratch, 'dense.safetensors'));
+    await workbench.openFile('sample.txt');
+  });
+
+  after(async () => {
+    weights?.close();
+    if (scratch) rmSync(scratch, { recursive: true, force: true });
+    await workbench?.close();
+    writeFileSync(join(ROOT, 'test-artifacts', 'timings.json'), JSON.stringify(timings, null, 2));
+    for (const [what, ms] of Object.entries(timings))
+      console.log(`      ${what}: ${(ms / 1000).toFixed(1)} s`);
+  });
+
+  it('opens the overview from the palette, which fills with a thumbnail for each head', async () => {
+    assert.deepEqual(workbench.engineProcesses(), [], 'no engine runs before it is needed');
+    await workbench.command('Attention: Analyze Text');
+    const started = Date.now();
+    panel = await workbench.view('panel');
+    await panel.locator(FINISHED).first().waitFor({ timeout: 60_000 });
+    timings['engine start to first thumbnails'] = Date.now() - started;
+    await ready();
+    timings['engine start to the end of the analysis'] = Date.now() - started;
+
+    const [cells, finished] = [await panel.locator(CELL).count(), await panel.locator(FINISHED).count()];
+    assert.ok(cells > 0);
+    assert.equal(finished, cells);
+    const blank = await panel.locator('ai-overview ai-thumb').evaluateAll(
+      thumbs =>
+        thumbs.filter(thumb => {
+          const canvas = thumb.shadowRoot!.querySelector('canvas')!;
+          const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+          const first = data.slice(0, 3).join();
+          for (let at = 0; at < data.length; at += 4)
+            if (data.slice(at, at + 3).join() !== first) return false;
+          return true;
+        }).length,
+    );
+    assert.equal(blank, 0, 'every thumbnail shows something');
+    await pictures('overview');
+  });
+
+  it('follows a click on a thumbnail: the head is selected', async () => {
+    await panel.locator('[data-head="1.3"]').click();
+    await panel.locator('[data-head="1.3"][aria-selected="true"]').waitFor();
+  });
+
+  it('shows the head map, which zooms, pans, and tells the mass under the pointer as the engine computes it', async () => {
+    await tab('Head');
+    const map = panel.locator('ai-map canvas.over');
+    await map.waitFor();
+    const box = (await map.boundingBox())!;
+    const at = { x: box.x + box.width * 0.35, y: box.y + box.height * 0.6 };
+    await workbench.page.waitForTimeout(1500);
+    await pictures('head');
+
+    assert.equal(await panel.locator('ai-map canvas.mini').count(), 0, 'the whole map is in sight');
+    await workbench.page.mouse.move(at.x, at.y);
+    for (let step = 0; step < 12; step++) await workbench.page.mouse.wheel(0, -240);
+    await panel.locator('ai-map canvas.mini').waitFor();
+    const before = await readout();
+    await workbench.page.mouse.move(at.x + 1, at.y + 1);
+    await workbench.page.mouse.down();
+    await workbench.page.mouse.move(at.x + 90, at.y + 70, { steps: 5 });
+    await workbench.page.mouse.up();
+    await workbench.page.mouse.move(at.x, at.y);
+    const after = await workbench.until('the map to pan', async () => {
+      const now = await readout();
+      return now.query !== before.query && now.key !== before.key && now.mass !== null && now;
+    });
+    const row = weights.row(1, 3, after.query);
+    assertShown(after.mass!, row[after.key]!);
+    await workbench.page.waitForTimeout(1000);
+    await pictures('head-zoomed');
+  });
+
+  it('shows the spans of every head, fitted anew as the slider moves', async () => {
+    await tab('Spans');
+    const summary = panel.locator('ai-spans', { hasText: 'of the pairs' });
+    await summary.waitFor();
+    const text = async () =>
+      /keep\s+([\d.]+).*?with\s+([\d.]+)/s
+        .exec(await summary.innerText())!
+        .slice(1, 3)
+        .map(Number);
+    const [kept, pairs] = (await text()) as [number, number];
+    assert.ok(kept >= 94 && kept <= 100, `keeps ${kept} %`);
+    await pictures('spans');
+    const slider = panel.locator('ai-spans input[type="range"]').first();
+    await slider.focus();
+    for (let step = 0; step < 10; step++) await slider.press('ArrowLeft');
+    await workbench.until('a new fit', async () => {
+      const [nowKept, nowPairs] = (await text()) as [number, number];
+      return nowKept < kept && nowPairs < pairs;
+    });
+  });
+
+  it('shows the buckets of LSH and the clusters of routing', async () => {
+    await tab('Buckets');
+    await workbench.until('the buckets', async () =>
+      /bucket|cluster/i.test(await panel.locator('ai-buckets').innerText()),
+    );
+    await workbench.page.waitForTimeout(1500);
+    await pictures('buckets');
+  });
+
+  it('tells in the hover what the selected head attends to, as the engine computes it', async () => {
+    const text = await workbench.hover('Eleanor');
+    await workbench.picture('hover-dark');
+    assert.match(text, /core 1, head 3/);
+    const [, number, total] = /token (\d+) of (\d+)/.exec(text)!;
+    const query = Number(number) - 1;
+    assert.ok(Number(total) > 1000);
+    const links = /Looks at: (.*)/.exec(text)![1]!;
+    const shown = [...links.matchAll(/([\d.]+) % \((?:(\d+) back|itself)\)/g)].map(([, mass, back]) => ({
+      key: query - Number(back ?? 0),
+      mass: Number(mass) / 100,
+    }));
+    const row = weights.row(1, 3, query);
+    const heaviest = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, shown.length);
+    assert.ok(shown.length >= 3, links);
+    assert.deepEqual(
+      shown.map(link => link.key),
+      heaviest,
+    );
+    for (const { key, mass } of shown) assertShown(mass, row[key]!);
+  });
+
+  it('paints on the text what the pinned token attends to', async () => {
+    assert.equal((await painted()).length, 0);
+    const box = await workbench.wordBox('Eleanor');
+    await workbench.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+    await workbench.command('Attention: Pin Token at Cursor');
+    await workbench.until('painted words', async () => new Set(await painted()).size >= 2);
+    await workbench.page.mouse.move(5, 5);
+    await pictures('pinned');
+  });
+
+  it('lists every head in the side panel', async () => {
+    await workbench.page.locator('.activitybar .action-label[aria-label^="Attention"]').first().click();
+    const side = await workbench.view('side');
+    await side.locator('ai-side').waitFor();
+    await workbench.page.waitForTimeout(1000);
+    await pictures('side');
+    assert.deepEqual(await violations(side), []);
+  });
+
+  for (const view of ['Overview', 'Head', 'Spans', 'Buckets'])
+    it(`has no accessibility violation in ${view}`, async () => {
+      await tab(view);
+      await workbench.page.waitForTimeout(500);
+      assert.deepEqual(await violations(panel), []);
+    });
+
+  it('marks the results stale when the text changes, and puts them back when the new run is cancelled', async () => {
+    await tab('Overview');
+    const box = await workbench.wordBox('Eleanor');
+    await workbench.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+    await workbench.page.keyboard.press('End');
+    await workbench.page.keyboard.type(' And so it was.');
+    const stale = panel.getByText('The text has changed since this analysis.');
+    await stale.waitFor();
+    await panel.getByText('Analyze again').click();
+    await panel.locator('ai-panel button', { hasText: 'Cancel' }).click();
+    const clicked = Date.now();
+    await stale.waitFor();
+    timings['cancel'] = Date.now() - clicked;
+    assert.equal(
+      await panel.locator(FINISHED).count(),
+      await panel.locator(CELL).count(),
+      'the old results are back',
+    );
+  });
+
+  it('recovers when the engine process is killed', async () => {
+    const [engine, ...others] = workbench.engineProcesses();
+    assert.ok(engine);
+    assert.deepEqual(others, []);
+    process.kill(engine, 'SIGKILL');
+    const killed = Date.now();
+    await workbench.page.locator('.notification-list-item', { hasText: 'started again' }).first().waitFor();
+    await workbench.picture('engine-killed');
+    const next = await workbench.until('a new engine', async () =>
+      workbench.engineProcesses().find(pid => pid !== engine),
+    );
+    assert.notEqual(next, engine);
+    await ready();
+    timings['killed engine to results'] = Date.now() - killed;
+    await tab('Overview');
+    assert.equal(await panel.locator(FINISHED).count(), await panel.locator(CELL).count());
+    assert.match(await workbench.hover('Eleanor'), /Looks at/);
+  });
+
+  // ------------------------------------------------------------ what the steps share
+
+  /** No analysis runs and every cell of the overview is there. */
+  async function ready(): Promise<void> {
+    await workbench.until('the end of the analysis', async () => {
+      if (await panel.locator('ai-panel [role="progressbar"]').count()) return false;
+      const status = await workbench.page
+        .locator('[id="attention-inspector.attention-inspector.attentionInspector.status"]')
+        .innerText();
+      return / · (cpu|webgpu)/.test(status);
+    });
+  }
+
+  async function tab(title: string): Promise<void> {
+    await panel.getByRole('tab', { name: title, exact: true }).click();
+    await panel.getByRole('tab', { name: title, exact: true, selected: true }).waitFor();
+  }
+
+  /** What the head view says of the cell under the pointer. */
+  async function readout(): Promise<{ query: number; key: number; mass: number | null }> {
+    return workbench.until('the cell under the pointer in words', async () => {
+      const text = await panel.locator('ai-head').innerText();
+      const found = /query “.*?” \(([\d,]+)\) → key “.*?” \(([\d,]+)\)(?:: (?:< )?([\d.]+)\s*%)?/su.exec(
+        text,
+      );
+      if (!found) return null;
+      const [query, key] = found.slice(1, 3).map(part => Number(part.replaceAll(',', ''))) as [
+        number,
+        number,
+      ];
+      return { query, key, mass: found[3] === undefined ? null : Number(found[3]) / 100 };
+    });
+  }
+
+  /** Background colours of the marks on the text. */
+  async function painted(): Promise<string[]> {
+    return workbench.page
+      .locator('.editor-instance .view-overlays [class*="ced-"]')
+      .evaluateAll(marks =>
+        marks
+          .map(mark => getComputedStyle(mark).backgroundColor)
+          .filter(colour => !/, 0\)$|^transparent$/.test(colour)),
+      );
+  }
+
+  /** Both sides of the window, wide and narrow, in three themes. */
+  async function pictures(name: string): Promise<void> {
+    for (const theme of ['light', 'high-contrast', 'dark'] as Theme[]) {
+      await workbench.theme(theme);
+      await workbench.picture(`${name}-${theme}`);
+    }
+    await workbench.size(900, 800);
+    await workbench.picture(`${name}-narrow`);
+    await workbench.size(1600, 1000);
+  }
+});
+
+/** The interface shows three significant digits, and nothing finer than 0.05 %. */
+function assertShown(shown: number, exact: number): void {
+  assert.ok(Math.abs(shown - exact) <= Math.max(0.006 * exact, 0.0006), `shown ${shown}, computed ${exact}`);
+}
