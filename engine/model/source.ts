@@ -4,6 +4,10 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { RefusedError } from '../errors';
 import type { HubModel } from '../protocol';
+import { neverCancelled } from '../runtime/cancellation';
+import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
+import { cachedModels } from './hubCache';
+import { chooseOnnx } from './variants';
 
 /** The files of one model. */
 export interface ModelFiles {
@@ -21,14 +25,14 @@ export interface ModelFiles {
 /** The bundled model that `bundled` stands for. */
 const DEFAULT_BUNDLED = 'prose-2m';
 const CONFIG_LIMIT = 4 * 2 ** 20;
-const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
+const QUIETLY: HubOptions = { cancellation: neverCancelled, onProgress: () => undefined };
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'vocab.json'];
 
 /**
  * `bundled`, a bundled model's name, an .onnx file, a folder in the Hugging Face layout, or a hub id `org/name`.
- * An existing path wins over a hub id. Throws RefusedError when there is no such model.
+ * An existing path wins over a hub id; a hub model is downloaded unless it is in the cache. Throws RefusedError when there is no such model.
  */
-export async function resolveModel(ref: string): Promise<ModelFiles> {
+export async function resolveModel(ref: string, options: HubOptions = QUIETLY): Promise<ModelFiles> {
   const bundled = await bundledModels();
   const name = ref === 'bundled' ? (bundled.find(model => model === DEFAULT_BUNDLED) ?? bundled[0]) : ref;
   if (ref === 'bundled' && name === undefined)
@@ -39,10 +43,11 @@ export async function resolveModel(ref: string): Promise<ModelFiles> {
   const found = await stat(path).catch(() => null);
   if (found?.isDirectory()) return fromFolder(ref, path);
   if (found?.isFile()) return fromFile(ref, path);
-  if (HUB_ID.test(ref) && extname(ref) !== '.onnx') {
-    throw new RefusedError(
-      `There is no folder ${ref} here, and models from the hub cannot be loaded yet: download ${ref} and give its folder.`,
-    );
+  const hubRef = parseHubRef(ref);
+  if (hubRef) {
+    const { onnx, folder } = await fetchModel(hubRef, options);
+    const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(onnx, '.onnx')}`;
+    return { ref, name, onnx, folder, config: await readConfig(folder) };
   }
   if (extname(ref) === '.onnx') throw new RefusedError(`There is no file ${ref}.`);
   throw new RefusedError(
@@ -71,23 +76,6 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
     );
   }
   return { ref, name: folderName(folder), onnx, folder, config: await readConfig(folder) };
-}
-
-/** Names that exporters give to the whole model, then its parts, each best first. */
-const STEMS = ['model', 'decoder_model_merged', 'decoder_model', 'encoder_model'];
-/** Variants, the most exact first: the analysis should show the model, not its rounding. */
-const VARIANTS = ['', '_fp16', '_quantized', '_int8', '_uint8', '_q8', '_q4', '_q4f16', '_bnb4'];
-
-/** The file to analyse among those of one model: the most complete, then the most exact; null when that is unclear. */
-export function chooseOnnx(files: readonly string[]): string | null {
-  if (files.length === 1) return files[0]!;
-  for (const stem of STEMS) {
-    for (const variant of VARIANTS) {
-      const found = files.find(file => basename(file) === `${stem}${variant}.onnx`);
-      if (found !== undefined) return found;
-    }
-  }
-  return null;
 }
 
 async function onnxFiles(folder: string): Promise<string[]> {
@@ -139,7 +127,7 @@ export async function bundledModels(): Promise<string[]> {
     .sort();
 }
 
-/** Bundled models and those found in the given folders. */
+/** Bundled models, those found in the given folders, and those of the hub that are in the cache. */
 export async function listModels(folders: readonly string[]): Promise<HubModel[]> {
   const models: HubModel[] = [];
   const seen = new Set<string>();
@@ -157,7 +145,25 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
       models.push(await describe(files, ref, 'workspace'));
     }
   }
+  for (const { id, bytes } of await cachedModels()) {
+    models.push({ ref: id, label: id, detail: `${inUnits(bytes)}, downloaded`, source: 'hub' });
+  }
   return models;
+}
+
+/** The variants of a hub model with their sizes, the one that would be taken first. */
+export async function listHubVariants(ref: string, options: HubOptions = QUIETLY): Promise<HubModel[]> {
+  const hubRef = parseHubRef(ref);
+  if (!hubRef) throw new RefusedError(`"${ref}" is not a hub id of the form org/name.`);
+  const variants = await listVariants(hubRef, options);
+  if (variants.length === 0) throw new RefusedError(`${hubRef.id} has no ONNX files on the hub.`);
+  const revision = hubRef.revision === 'main' ? '' : `@${hubRef.revision}`;
+  return variants.map(({ path, bytes }) => ({
+    ref: `${hubRef.id}${revision}/${path}`,
+    label: path,
+    detail: inUnits(bytes),
+    source: 'hub',
+  }));
 }
 
 const SEARCH_DEPTH = 5;
@@ -205,7 +211,11 @@ async function size({ onnx }: ModelFiles): Promise<string> {
     if (name.startsWith(basename(onnx)))
       bytes += (await stat(join(folder, name)).catch(() => null))?.size ?? 0;
   }
-  return bytes >= 2 ** 30 ? `${(bytes / 2 ** 30).toFixed(1)} GB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
+  return inUnits(bytes);
+}
+
+function inUnits(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 /** What `config.json` tells, under the names that the model families use. */

@@ -1,0 +1,19 @@
+/** Which of the .onnx files of one model to take. */
+import { basename } from 'node:path';
+
+/** Names that exporters give to the whole model, then its parts, each best first. */
+const STEMS = ['model', 'decoder_model_merged', 'decoder_model', 'encoder_model'];
+/** Variants, the most exact first: the analysis should show the model, not its rounding. */
+const VARIANTS = ['', '_fp16', '_quantized', '_int8', '_uint8', '_q8', '_q4', '_q4f16', '_bnb4'];
+
+/** The file to analyse among those of one model: the most complete, then the most exact; null when that is unclear. */
+export function chooseOnnx(files: readonly string[]): string | null {
+  if (files.length === 1) return files[0]!;
+  for (const stem of STEMS) {
+    for (const variant of VARIANTS) {
+      const found = files.find(file => basename(file) === `${stem}${variant}.onnx`);
+      if (found !== undefined) return found;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,391 @@
+import assert from 'node:assert/strict';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CancelledError, RefusedError } from '../../engine/errors';
+import { fetchModel, listVariants, parseHubRef, type HubOptions } from '../../engine/model/hub';
+import { cachedModels, touchAndEvict } from '../../engine/model/hubCache';
+import { listHubVariants, listModels, resolveModel } from '../../engine/model/source';
+import { HubServer, serve } from '../fixtures/hubServer';
+
+/** Content that differs everywhere, so that a wrong offset shows. */
+const noise = (size: number, seed: number): Buffer => {
+  let state = seed;
+  return Buffer.from(
+    Uint8Array.from({ length: size }, () => (state = (state * 1103515245 + 12345) >>> 0) >>> 24),
+  );
+};
+
+describe('models from the hub', function () {
+  this.timeout(20_000);
+  const MODEL = noise(3_000_000, 1);
+  const DATA = noise(50_000, 2);
+  const INT8 = noise(10_000, 3);
+  let server: HubServer;
+  let cache: string;
+  const messages: string[] = [];
+  const cancellation = { isCancelled: false };
+  const options: HubOptions = {
+    cancellation,
+    onProgress: message => messages.push(message),
+    timing: { attempts: 3, pauseMs: 5, stallMs: 400 },
+  };
+
+  beforeEach(async () => {
+    server = await new HubServer().start();
+    server.add('org/tiny', {
+      '.gitattributes': 'x',
+      'README.md': '---\nlicense: apache-2.0\n---\n',
+      'config.json': '{"model_type": "gpt2"}',
+      'tokenizer.json': '{"é": 1}',
+      'pytorch_model.bin': noise(100_000, 4),
+      'onnx/model.onnx': MODEL,
+      'onnx/model.onnx_data': DATA,
+      'onnx/model_int8.onnx': INT8,
+    });
+    cache = await mkdtemp(join(tmpdir(), 'hub-'));
+    Object.assign(process.env, { HF_ENDPOINT: server.url, ATTENTION_INSPECTOR_CACHE: cache });
+    cancellation.isCancelled = false;
+    messages.length = 0;
+  });
+  afterEach(async () => {
+    for (const name of ['HF_ENDPOINT', 'ATTENTION_INSPECTOR_CACHE', 'HF_TOKEN', 'HF_HUB_OFFLINE']) {
+      delete process.env[name];
+    }
+    await server.stop();
+    await rm(cache, { recursive: true });
+  });
+
+  const fetchTiny = (ref = 'org/tiny') => fetchModel(parseHubRef(ref)!, options);
+
+  async function assertRefused(work: Promise<unknown>, message: RegExp): Promise<void> {
+    await assert.rejects(work, (error: Error) => {
+      assert.ok(error instanceof RefusedError, `${error.name}: ${error.message}`);
+      assert.match(error.message, message);
+      return true;
+    });
+  }
+
+  /** Every file under the cache, without the folders. */
+  const cached = async (): Promise<string[]> =>
+    (await readdir(cache, { recursive: true, withFileTypes: true }))
+      .filter(e => !e.isDirectory())
+      .map(e => e.name);
+
+  it('reads references', () => {
+    const ref = (id: string, revision = 'main', file: string | null = null) => ({ id, revision, file });
+    assert.deepEqual(parseHubRef('org/name'), ref('org/name'));
+    assert.deepEqual(parseHubRef('Org-1/na.me_2@v1.0'), ref('Org-1/na.me_2', 'v1.0'));
+    assert.deepEqual(parseHubRef('org/name/onnx/m_q4.onnx'), ref('org/name', 'main', 'onnx/m_q4.onnx'));
+    assert.deepEqual(parseHubRef('org/name@abc/m.onnx'), ref('org/name', 'abc', 'm.onnx'));
+    for (const bad of [
+      'name',
+      '../name',
+      'org/../x.onnx',
+      'org/name/a/b/c.onnx',
+      '/org/name',
+      'org/name/x.bin',
+      'org/model.onnx',
+    ]) {
+      assert.equal(parseHubRef(bad), null, bad);
+    }
+  });
+
+  it('brings the best model with its external data, tokenizer and card, and nothing else', async () => {
+    const { onnx, folder } = await fetchTiny();
+    assert.deepEqual(await readFile(onnx), MODEL);
+    assert.deepEqual(await readFile(`${onnx}_data`), DATA);
+    assert.equal(onnx, join(folder, 'onnx/model.onnx'));
+    assert.equal(await readFile(join(folder, 'tokenizer.json'), 'utf8'), '{"é": 1}');
+    assert.deepEqual((await cached()).sort(), [
+      'README.md',
+      'config.json',
+      'main.json',
+      'model.onnx',
+      'model.onnx_data',
+      'tokenizer.json',
+    ]);
+    assert.match(messages.at(-1)!, /^Downloading org\/tiny: 3\.1 of 3\.1 MB$/);
+  });
+
+  it('takes the variant asked for', async () => {
+    const { onnx } = await fetchTiny('org/tiny/onnx/model_int8.onnx');
+    assert.deepEqual(await readFile(onnx), INT8);
+    assert.ok(!server.downloads.includes('onnx/model.onnx'));
+    await assertRefused(
+      fetchTiny('org/tiny/onnx/none.onnx'),
+      /^org\/tiny has no onnx\/none\.onnx: give one of org\/tiny\/onnx\/model\.onnx, /,
+    );
+  });
+
+  it('lists variants with their sizes, the best first, over several pages', async () => {
+    server.pageSize = 2;
+    assert.deepEqual(await listVariants(parseHubRef('org/tiny')!, options), [
+      { path: 'onnx/model.onnx', bytes: MODEL.length + DATA.length },
+      { path: 'onnx/model_int8.onnx', bytes: INT8.length },
+    ]);
+    assert.deepEqual((await listHubVariants('org/tiny', options))[1], {
+      ref: 'org/tiny/onnx/model_int8.onnx',
+      label: 'onnx/model_int8.onnx',
+      detail: '0.0 MB',
+      source: 'hub',
+    });
+  });
+
+  it('resolves like any other model, and downloads once', async () => {
+    const files = await resolveModel('org/tiny', options);
+    assert.equal(files.name, 'org/tiny');
+    assert.deepEqual(files.config, { model_type: 'gpt2' });
+    const { length } = server.downloads;
+    await resolveModel('org/tiny', options);
+    assert.equal(server.downloads.length, length);
+    const [model] = (await listModels([])).filter(m => m.source === 'hub');
+    assert.equal(model!.ref, 'org/tiny');
+  });
+
+  it('goes on where a broken connection stopped', async () => {
+    let breaks = 2;
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx') || breaks-- <= 0) return false;
+      const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+      response.writeHead(from ? 206 : 200, {
+        'content-length': content.length - from,
+        ...(from && { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` }),
+      });
+      response.write(content.subarray(from, from + 1_000_000), () =>
+        setTimeout(() => response.destroy(), 30),
+      );
+      return true;
+    };
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    const ranges = server.requests.filter(r => r.path.endsWith('/model.onnx')).map(r => r.range);
+    assert.deepEqual(ranges, [undefined, 'bytes=1000000-', 'bytes=2000000-']);
+  });
+
+  it('goes on in a later call, after giving up', async () => {
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx')) return false;
+      if (request.headers.range) response.destroy();
+      else {
+        response.writeHead(200, { 'content-length': content.length });
+        response.write(content.subarray(0, 500_000), () => setTimeout(() => response.destroy(), 30));
+      }
+      return true;
+    };
+    await assertRefused(
+      fetchTiny(),
+      /^The download of model\.onnx broke off \(.*\); what has arrived is kept/,
+    );
+    server.fault = () => false;
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    assert.equal(server.requests.filter(r => r.path.endsWith('/model.onnx')).at(-1)!.range, 'bytes=500000-');
+  });
+
+  it('starts over when the server cannot resume', async () => {
+    let broken = false;
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx')) return false;
+      response.writeHead(200, { 'content-length': content.length });
+      if (broken) response.end(content);
+      else response.write(content.subarray(0, 700_000), () => setTimeout(() => response.destroy(), 30));
+      broken = true;
+      return true;
+    };
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+  });
+
+  it('gives up on a server that goes silent', async () => {
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx')) return false;
+      response.writeHead(200, { 'content-length': content.length }).write('x');
+      return true;
+    };
+    // What arrived ("x") is wrong, but it is the silence that ends it.
+    await assertRefused(fetchTiny(), /broke off \(the server went silent\)/);
+  });
+
+  it('waits for a busy server', async () => {
+    let busy = 2;
+    server.fault = (_request, response) => {
+      if (busy-- <= 0) return false;
+      response.writeHead(busy ? 503 : 429).end();
+      return true;
+    };
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+  });
+
+  it('refuses a file with a wrong checksum and does not keep it', async () => {
+    for (const wrong of ['/model.onnx', '/tokenizer.json']) {
+      server.fault = (request, response, content) => {
+        if (!request.url!.endsWith(wrong)) return false;
+        const damaged = Buffer.from(content);
+        damaged[5]! ^= 1;
+        serve(request.headers.range, response, damaged);
+        return true;
+      };
+      await assertRefused(
+        fetchTiny(),
+        new RegExp(`^${wrong.slice(1)} arrived damaged: its checksum is not the hub's\\.`),
+      );
+      assert.ok(!(await cached()).some(name => name.startsWith(wrong.slice(1)) && !name.endsWith('_data')));
+    }
+    server.fault = () => false;
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+  });
+
+  it('refuses a file that is longer than announced', async () => {
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx')) return false;
+      response.end(Buffer.concat([content, Buffer.from('more')]));
+      return true;
+    };
+    await assertRefused(fetchTiny(), /^model\.onnx is longer than the hub announced\./);
+  });
+
+  it('tells what is missing: 404, no ONNX files, no such file', async () => {
+    await assertRefused(fetchTiny('org/none'), /^There is no model org\/none on 127\.0\.0\.1:\d+\.$/);
+    server.add('org/torch', { 'pytorch_model.bin': 'x' });
+    await assertRefused(fetchTiny('org/torch'), /^org\/torch has no ONNX files on the hub\.$/);
+    server.fault = (request, response) => {
+      if (!request.url!.endsWith('/model.onnx')) return false;
+      response.writeHead(404).end();
+      return true;
+    };
+    await assertRefused(fetchTiny(), /^There is no model\.onnx on 127/);
+  });
+
+  it('asks for a token when refused, and sends HF_TOKEN', async () => {
+    server.add('org/secret', { 'model.onnx': MODEL, 'tokenizer.json': '{}' }, 'hf_abc');
+    await assertRefused(
+      fetchTiny('org/secret'),
+      /does not give model org\/secret to everybody: .* set HF_TOKEN\.$/,
+    );
+    process.env.HF_TOKEN = 'hf_wrong';
+    await assertRefused(fetchTiny('org/secret'), /set HF_TOKEN/);
+    process.env.HF_TOKEN = 'hf_abc';
+    assert.deepEqual(await readFile((await fetchTiny('org/secret')).onnx), MODEL);
+  });
+
+  it('follows redirects to another server without giving it the token', async () => {
+    const storage = await new HubServer().start();
+    storage.add('any/where', { 'model.onnx': MODEL });
+    try {
+      process.env.HF_TOKEN = 'hf_abc';
+      server.fault = (request, response) => {
+        if (!request.url!.endsWith('/onnx/model.onnx')) return false;
+        const { commit } = storage.repositories.get('any/where')!;
+        response.writeHead(302, { location: `${storage.url}/any/where/resolve/${commit}/model.onnx` }).end();
+        return true;
+      };
+      assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+      assert.equal(server.requests.at(-1)!.authorization, 'Bearer hf_abc');
+      assert.deepEqual(
+        storage.requests.map(r => r.authorization),
+        [undefined],
+      );
+    } finally {
+      await storage.stop();
+    }
+  });
+
+  it('stops when cancelled and keeps what has arrived', async () => {
+    server.fault = (request, response, content) => {
+      if (!request.url!.endsWith('/model.onnx') || request.headers.range) return false;
+      response.writeHead(200, { 'content-length': content.length });
+      response.write(content.subarray(0, 900_000), () =>
+        setTimeout(() => (cancellation.isCancelled = true), 30),
+      );
+      return true;
+    };
+    await assert.rejects(fetchTiny(), CancelledError);
+    assert.ok((await cached()).includes('model.onnx.part'));
+    cancellation.isCancelled = false;
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    assert.equal(server.requests.filter(r => r.path.endsWith('/model.onnx')).at(-1)!.range, 'bytes=900000-');
+  });
+
+  it('works offline from the cache', async () => {
+    await fetchTiny();
+    const mirror = server.url;
+    await server.stop();
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    await assertRefused(
+      fetchTiny('org/other'),
+      /^Cannot reach 127\.0\.0\.1:\d+ \(ECONNREFUSED\), and org\/other is not in the cache\.$/,
+    );
+    process.env.HF_HUB_OFFLINE = '1';
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    await assertRefused(
+      fetchTiny('org/other'),
+      /^org\/other is not in the cache, and HF_HUB_OFFLINE is set\.$/,
+    );
+    await assertRefused(
+      fetchTiny('org/tiny/onnx/model_int8.onnx'),
+      /^org\/tiny is not complete in the cache/,
+    );
+    assert.match(mirror, /127/);
+    server = await new HubServer().start();
+  });
+
+  it('takes a new revision when there is one', async () => {
+    await fetchTiny();
+    server.add('org/tiny', { 'model.onnx': INT8, 'tokenizer.json': '{}' });
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), INT8);
+  });
+
+  it('says that the disk is full', async function () {
+    if (process.platform !== 'linux') return this.skip();
+    const { commit } = server.repositories.get('org/tiny')!;
+    const folder = join(cache, 'org--tiny', commit, 'onnx');
+    await mkdir(folder, { recursive: true });
+    await symlink('/dev/full', join(folder, 'model.onnx.part'));
+    await assertRefused(fetchTiny(), /^The disk is full: model\.onnx cannot be stored in /);
+  });
+
+  it('refuses what does not fit on the disk before downloading it', async () => {
+    const { files } = server.repositories.get('org/tiny')!;
+    const huge = Object.assign(Buffer.from('x'), {});
+    Object.defineProperty(huge, 'length', { value: 2 ** 52 });
+    files.set('onnx/model.onnx_data', huge);
+    await assertRefused(
+      fetchTiny(),
+      /^org\/tiny needs \d+ MiB more on the disk of .*, which has \d+ MiB left\.$/,
+    );
+    assert.deepEqual(server.downloads, []);
+  });
+
+  it('never leaves its folder, whatever paths the server lists', async () => {
+    server.add('org/evil', {
+      '../../evil.onnx': MODEL,
+      'onnx/../../../evil.onnx': MODEL,
+      'model.onnx': INT8,
+      '../config.json': '{}',
+      'tokenizer.json': '{}',
+    });
+    const { folder } = await fetchTiny('org/evil');
+    assert.deepEqual((await cached()).sort(), ['main.json', 'model.onnx', 'tokenizer.json']);
+    assert.deepEqual((await readdir(folder)).sort(), ['model.onnx', 'tokenizer.json']);
+  });
+
+  it('evicts the models used longest ago', async () => {
+    await fetchTiny();
+    for (const [name, year] of [
+      ['org--old', 2001],
+      ['org--older', 2000],
+    ] as const) {
+      await cp(join(cache, 'org--tiny'), join(cache, name), { recursive: true });
+      await utimes(join(cache, name), new Date(year, 0), new Date(year, 0));
+    }
+    await writeFile(join(cache, 'not a model'), 'x');
+    assert.deepEqual(
+      (await cachedModels()).map(model => model.id),
+      ['org/tiny', 'org/old', 'org/older'],
+    );
+    assert.deepEqual(await touchAndEvict('org/tiny', 7e6), ['org/older']);
+    assert.deepEqual(await touchAndEvict('org/tiny', 1), ['org/old']);
+    assert.deepEqual(
+      (await cachedModels()).map(model => model.id),
+      ['org/tiny'],
+    );
+  });
+});
