@@ -158,7 +158,8 @@ export class AnalysisStore extends Owner {
     const text = document.getText(new vscode.Range(range.start, document.positionAt(end)));
     const analysis = new Analysis(`${uri}#${++this.runs}`, document, start, end, text, part !== undefined);
     this.analyses.set(uri, analysis);
-    this.show(analysis);
+    // A re-analysis in the background takes no view away from another text.
+    if (!quiet || !this.current || this.current === previous) this.show(analysis);
 
     if (text.length === 0) {
       analysis.fail(vscode.l10n.t('The document is empty: there is no text to analyze.'), []);

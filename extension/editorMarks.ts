@@ -70,10 +70,9 @@ export class EditorMarks extends Owner {
     if (!analysis?.began || token === null || !this.settings.decorations) return this.clear();
 
     const asking = (this.asking = new vscode.CancellationTokenSource());
-    let links: Link[] = [];
+    let links: readonly Link[] = [];
     try {
-      const question = { id: analysis.id, core, head, token, top: LINKS, mechanisms: [] };
-      links = (await this.store.request('analysis/token', question, asking.token)).looksAt;
+      links = await this.linksOf(analysis.id, core, head, token, asking.token);
     } catch {
       // Cancelled, or that core is not computed yet: the pinned token alone is marked.
     }
@@ -85,6 +84,23 @@ export class EditorMarks extends Owner {
       this.steps.forEach((type, index) => editor.setDecorations(type, here ? ranges[index]! : []));
       editor.setDecorations(this.pinned, here && pinned ? [pinned] : []);
     }
+  }
+
+  /** Where a token looks: one head's whole row, or the heaviest keys of the mean over heads. */
+  private async linksOf(
+    id: string,
+    core: number | null,
+    head: number | null,
+    token: number,
+    cancel: vscode.CancellationToken,
+  ): Promise<readonly Link[]> {
+    if (core === null || head === null) {
+      const question = { id, core, head, token, top: LINKS, mechanisms: [] };
+      return (await this.store.request('analysis/token', question, cancel)).looksAt;
+    }
+    const question = { id, core, head, token, direction: 'from' as const };
+    const row = await this.store.request('analysis/row', question, cancel);
+    return Array.from(row, (mass, key) => ({ token: key, mass }));
   }
 
   private rangesByStep(analysis: Analysis, links: readonly Link[]): vscode.Range[][] {

@@ -153,7 +153,9 @@ export class EngineClient extends Owner {
       reply.catch(() => undefined); // the race below may be over before it fails
       return ownBuffers(await Promise.race([reply, life.died, cancellation.promise]));
     } catch (error) {
-      throw asEngineError(error);
+      const failure = asEngineError(error);
+      if (!failure.cancelled) this.options.log.warn(`${method}: ${failure.message}`);
+      throw failure;
     } finally {
       cancellation.dispose();
     }

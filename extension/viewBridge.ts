@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import { ErrorCode } from '../engine/protocol';
 import {
   ENGINE_METHODS,
   HOST_COMMANDS,
@@ -179,7 +178,6 @@ export class ViewBridge extends Owner {
     } catch (error) {
       const code = error instanceof EngineError ? error.code : null;
       const text = error instanceof Error ? error.message : String(error);
-      if (code !== ErrorCode.cancelled) this.host.log.warn(`${method}: ${text}`);
       this.send({ type: 'response', id, ok: false, error: { code, message: text } });
     } finally {
       this.requests.delete(id);

@@ -129,7 +129,7 @@ describe('analysis of a document', () => {
       const state = (await api()).getState(editor.document.uri);
       assert.equal(state.status, 'error');
       if (state.status !== 'error') return;
-      assert.match(state.message, /not-a-model\.onnx/);
+      assert.match(state.message, /\.$/, 'one sentence');
       assert.ok(state.actions.includes('selectModel'));
     });
     await analyze(editor);

@@ -46,13 +46,14 @@ describe('workbench', () => {
     await until('the panel', () => panels().length === 1);
     await run('showBuckets');
     await run('openPanel');
+    await new Promise(resolve => setTimeout(resolve, 500)); // a second one would be there by now
     assert.equal(panels().length, 1);
   });
 
   it('starts the analysis that a view needs', async () => {
     const editor = await openText('The cat sat on the mat.');
     await run('compareMechanisms');
-    assert.equal(panels().length, 1);
+    await until('the panel', () => panels().length === 1);
     const inspector = vscode.extensions.getExtension(ID)!.exports;
     assert.equal(inspector.getState(editor.document.uri).status, 'ready');
   });

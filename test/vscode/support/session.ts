@@ -21,7 +21,12 @@ export async function openText(text: string): Promise<vscode.TextEditor> {
   const folder = vscode.workspace.workspaceFolders![0]!.uri;
   const file = vscode.Uri.joinPath(folder, `text-${++files}.txt`);
   await vscode.workspace.fs.writeFile(file, Buffer.from(text, 'utf8'));
-  return vscode.window.showTextDocument(await vscode.workspace.openTextDocument(file));
+  // Not openTextDocument: what an extension opens stays in memory for minutes after its editor is closed.
+  await vscode.commands.executeCommand('vscode.open', file);
+  return until('the editor', () => {
+    const { activeTextEditor } = vscode.window;
+    return activeTextEditor?.document.uri.toString() === file.toString() && activeTextEditor;
+  });
 }
 
 export async function closeAll(): Promise<void> {
