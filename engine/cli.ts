@@ -33,6 +33,10 @@ function build(): Command {
     .argument('<file>', 'a UTF-8 text, or - for standard input')
     .option(...model)
     .option(...device)
+    .option(
+      '--target <file>',
+      'encoder-decoders: the text the decoder reads (default: what the model writes itself)',
+    )
     .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
       parseCount('--max-tokens', value),
     )
@@ -61,9 +65,11 @@ function build(): Command {
     );
 
   const models = command(program, 'models', 'Models that can be analysed.');
-  command(models, 'list', 'List the bundled models and those below the current folder.', {
+  command(models, 'list', 'List the bundled models, those below the current folder and those downloaded.', {
     isDefault: true,
-  }).action(listCommand);
+  })
+    .argument('[id]', 'a hub id: list its variants instead')
+    .action((id: string | undefined) => listCommand(id, cancellation));
   command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
     .argument('<ref>', 'the model')
     .option(...device)

@@ -3,8 +3,7 @@ import { findMechanism, mechanismInfos } from './attention/registry';
 import { CancelledError, RefusedError } from './errors';
 import type { CoreInput } from './attention/core';
 import type { ModelOutput } from './model/cutModel';
-import { listModels } from './model/source';
-import { tokenMarks } from './model/text';
+import { listHubVariants, listModels } from './model/source';
 import { checkTokensFit } from './model/tokenizer';
 import { refuseUnlessFits } from './runtime/memory';
 import type {
@@ -16,6 +15,7 @@ import type {
   EngineParams,
   EngineResult,
   MechanismChoice,
+  TargetText,
   TokenTable,
 } from './protocol';
 import { Analysis } from './service/analysis';
@@ -24,6 +24,7 @@ import { densePass } from './service/densePass';
 import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
 import { fitSpansOf, outsideSpan } from './service/spans';
+import { targetText } from './service/target';
 import { TileCache } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
 import { workingBytes } from './service/workload';
@@ -73,6 +74,8 @@ export class Engine {
       return { version: ENGINE_VERSION, mechanisms: [...mechanismInfos] };
     },
     'models/list': ({ folders }) => listModels(folders),
+    'models/variants': ({ ref }, cancellation) =>
+      listHubVariants(ref, { cancellation, onProgress: () => undefined }),
     'models/load': ({ ref, device }, cancellation) =>
       this.inTurn(async () => (await this.load(ref, device, cancellation, '')).model.info),
     'analysis/start': (params, cancellation) => this.analyze(params, cancellation),
@@ -154,18 +157,24 @@ export class Engine {
     this.forget(params.id);
     const choices = params.mechanisms.map(complete);
     const clock = new Clock();
-    const { model, tokenizer, runtime } = await this.load(
-      params.model,
-      params.device,
-      cancellation,
-      params.id,
-    );
+    const loaded = await this.load(params.model, params.device, cancellation, params.id);
+    const { model, tokenizer, runtime } = loaded;
     clock.lap('model');
 
     const limit = Math.min(params.maxTokens ?? Infinity, model.info.context ?? Infinity, MAX_TOKENS);
     const tokens = await tokenizer.encode(params.text, Number.isFinite(limit) ? limit : null);
     if (tokens.ids.length === 0) throw new RefusedError('The text is empty: there is nothing to analyze.');
     checkTokensFit(tokens, model.info.vocabulary);
+    const target = await targetText(
+      loaded,
+      tokens,
+      params.text,
+      params.target ?? null,
+      limit,
+      cancellation,
+      this.progressOf(params.id, 'tokens'),
+    );
+    if (target) checkTokensFit(target.tokens, model.info.vocabulary);
     clock.lap('tokens');
     const working = workingBytes(model.info, tokens.ids.length);
     refuseUnlessFits(
@@ -173,9 +182,15 @@ export class Engine {
       this.memoryLimitMiB,
       `An analysis of ${tokens.ids.length} tokens with this model`,
     );
-    const analysis = new Analysis(params.id, model, runtime, tokens);
+    const analysis = new Analysis(params.id, model, runtime, tokens, target);
     this.analyses.set(params.id, analysis);
-    this.notify('analysis/began', { id: params.id, model: model.info, device: runtime.report, tokens });
+    this.notify('analysis/began', {
+      id: params.id,
+      model: model.info,
+      device: runtime.report,
+      tokens,
+      target,
+    });
     await hooks.onTokens?.(tokens);
 
     const retain = this.memoryLimitMiB * 2 ** 20 * 0.5;
@@ -183,7 +198,6 @@ export class Engine {
     const dense = this.progressOf(params.id, 'dense');
     const runs = await densePass(analysis, {
       cancellation,
-      marks: tokenMarks(tokens),
       mechanisms: choices,
       retainBytes: hooks.forget ? 0 : Math.max(0, retain),
       onProgress: (fraction, message) => dense(fraction * share, message),
@@ -215,6 +229,7 @@ export class Engine {
       model: model.info,
       device: runtime.report,
       tokens,
+      target,
       cores: analysis.cores.map(core => core.result),
       loss:
         analysis.loss && analysis.loss.length > 0
@@ -223,7 +238,7 @@ export class Engine {
       mechanisms: results,
       timings: clock.timings,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,
-      notes: notesOn(tokens, limit, model.info.context, runtime.report.notes),
+      notes: notesOn(tokens, target, limit, model.info.context, runtime.report.notes),
     };
   }
 
@@ -302,12 +317,28 @@ class Clock {
   }
 }
 
-function notesOn(tokens: TokenTable, limit: number, context: number | null, device: string[]): string[] {
+function notesOn(
+  tokens: TokenTable,
+  target: TargetText | null,
+  limit: number,
+  context: number | null,
+  device: string[],
+): string[] {
   const notes = [...device];
-  if (tokens.total > tokens.ids.length) {
-    const why = limit === context ? `the model's context` : 'the limit';
+  const why = limit === context ? `the model's context` : 'the limit';
+  const cut = ({ ids, total, estimated }: TokenTable, name: string) => {
+    if (total <= ids.length) return;
+    const length = `${estimated ? 'about ' : ''}${total}`;
     notes.push(
-      `Only the first ${tokens.ids.length} tokens were analyzed (${why}); the text has ${tokens.estimated ? 'about ' : ''}${tokens.total}.`,
+      `Only the first ${ids.length} tokens of the ${name} were analyzed (${why}); it has ${length}.`,
+    );
+  };
+  cut(tokens, 'text');
+  if (target?.source === 'given') cut(target.tokens, 'target text');
+  if (target?.source === 'generated') notes.push('The target text was written greedily by the model itself.');
+  if (target?.source === 'text') {
+    notes.push(
+      'The text itself stands in for the target text: none was given, and the tokenizer marks no start and end token.',
     );
   }
   return notes;

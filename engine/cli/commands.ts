@@ -5,7 +5,7 @@ import { RefusedError } from '../errors';
 import { analysisJson } from '../export/json';
 import { checkOutputPath, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
-import { listModels } from '../model/source';
+import { listHubVariants, listModels } from '../model/source';
 import type { DeviceChoice, MechanismChoice } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 import { defaultLimitMiB } from '../runtime/memory';
@@ -15,6 +15,7 @@ import { readText } from './readText';
 import { formatAnalysis, formatModel, formatTable } from './tables';
 
 export interface AnalyzeOptions {
+  target?: string;
   model: string;
   device: DeviceChoice;
   maxTokens: number | null;
@@ -32,6 +33,7 @@ export async function analyzeCommand(
 ): Promise<void> {
   for (const path of [options.json, options.tensors]) if (path !== undefined) await checkOutputPath(path);
   const text = await readText(file);
+  const target = options.target === undefined ? null : await readText(options.target);
   const weights = options.weights ? await createRuntime('cpu') : null;
   const tensors =
     options.tensors === undefined ? null : await TensorsFile.create(options.tensors, weights, cancellation);
@@ -39,7 +41,7 @@ export async function analyzeCommand(
   const engine = await startEngine(options.device, progress);
   try {
     const { model, device, maxTokens, mechanisms, propagate } = options;
-    const params = { id: 'cli', model, text, device, maxTokens, mechanisms, propagate };
+    const params = { id: 'cli', model, text, target, device, maxTokens, mechanisms, propagate };
     const summary = await engine.analyze(params, cancellation, tensors?.hooks ?? { forget: true });
     progress.clear();
     await tensors?.finish(summary.loss?.perToken ?? null);
@@ -81,8 +83,12 @@ export async function attendCommand(
   }
 }
 
-export async function listCommand(): Promise<void> {
-  const models = await listModels([process.cwd()]);
+/** Bundled models, those below the current folder and those downloaded; with a hub id: its variants. */
+export async function listCommand(id: string | undefined, cancellation: Cancellation): Promise<void> {
+  const models =
+    id === undefined
+      ? await listModels([process.cwd()])
+      : await listHubVariants(id, { cancellation, onProgress: () => undefined });
   print(
     formatTable(
       [

@@ -29,6 +29,6 @@ export interface CutModel {
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
-  runUncut(ids: Int32Array): Promise<Tensor>;
+  runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;
 }

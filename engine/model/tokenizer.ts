@@ -25,6 +25,10 @@ export interface Tokenizer {
    * included. Of a large text only as much is tokenised as the limit needs; then `total` is an estimate.
    */
   encode(text: string, maxTokens: number | null): Promise<TokenTable>;
+  /** Readable text of ids that a model gave, and the table of its tokens. */
+  describe(ids: Int32Array): { text: string; tokens: TokenTable };
+  /** True for tokens that the tokenizer marks as special, such as the start of a sequence. */
+  isSpecial(id: number): boolean;
 }
 
 /**
@@ -44,9 +48,12 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   // Files often carry the truncation and padding of the training run.
   native.disableTruncation();
   native.disablePadding();
+  const specials = specialIds(json);
   return {
     vocabulary: native.getVocabSize(true),
     encode: (text, maxTokens) => encode(native, style, text, maxTokens),
+    describe: ids => describe(native, style, specials, ids),
+    isSpecial: id => specials.has(id),
   };
 }
 
@@ -97,6 +104,45 @@ function parseObject(json: string | null): Record<string, unknown> {
   } catch {
     return {};
   }
+}
+
+function specialIds(json: string): Set<number> {
+  const added = parseObject(json)['added_tokens'];
+  const list: unknown[] = Array.isArray(added) ? added : [];
+  return new Set(list.flatMap(token => (isSpecialToken(token) ? [token.id] : [])));
+}
+
+function isSpecialToken(token: unknown): token is { id: number } {
+  const { id, special } = (token ?? {}) as { id?: unknown; special?: unknown };
+  return typeof id === 'number' && special === true;
+}
+
+function describe(
+  native: NativeTokenizer,
+  style: TokenStyle,
+  specials: ReadonlySet<number>,
+  ids: Int32Array,
+): { text: string; tokens: TokenTable } {
+  const pieces = Array.from(ids, id => readableToken(native.idToToken(id) ?? '', style));
+  const start = new Int32Array(ids.length);
+  const end = new Int32Array(ids.length);
+  let text = '';
+  pieces.forEach((piece, i) => {
+    start[i] = text.length;
+    if (!specials.has(ids[i]!)) text += style === 'plain' && text !== '' ? ` ${piece}` : piece;
+    end[i] = text.length;
+  });
+  return {
+    text,
+    tokens: {
+      ids,
+      start,
+      end,
+      text: pieces,
+      special: Uint8Array.from(ids, id => Number(specials.has(id))),
+      total: ids.length,
+    },
+  };
 }
 
 function tokenStyle(definition: Record<string, unknown>): TokenStyle {

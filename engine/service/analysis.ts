@@ -3,8 +3,16 @@ import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/dense';
 import { findMechanism } from '../attention/registry';
 import { RefusedError } from '../errors';
-import type { CutModel, ModelOutput } from '../model/cutModel';
-import type { CoreResult, MechanismChoice, MechanismResult, TokenTable } from '../protocol';
+import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cutModel';
+import {
+  sidesOf,
+  type CoreKind,
+  type CoreResult,
+  type MechanismChoice,
+  type MechanismResult,
+  type TargetText,
+  type TokenTable,
+} from '../protocol';
 import { neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';
@@ -44,7 +52,25 @@ export class Analysis {
     readonly model: CutModel,
     readonly runtime: Runtime,
     readonly tokens: TokenTable,
+    readonly target: TargetText | null = null,
   ) {}
+
+  /** The tokens that the queries and the keys of a core stand for. */
+  sides(kind: CoreKind): { queries: TokenTable; keys: TokenTable } {
+    const table = { text: this.tokens, target: this.target?.tokens ?? this.tokens };
+    const sides = sidesOf(kind);
+    return { queries: table[sides.queries], keys: table[sides.keys] };
+  }
+
+  /** What the loss is about: the text, or the target text of an encoder-decoder. */
+  get written(): TokenTable {
+    return this.target?.tokens ?? this.tokens;
+  }
+
+  /** Runs the analysed text through the model. */
+  run(attend: Attend, options: Omit<RunOptions, 'targetIds'>): Promise<ModelOutput> {
+    return this.model.run(this.tokens.ids, attend, { ...options, targetIds: this.target?.tokens.ids });
+  }
 
   core(core: number): AnalysedCore {
     const found = this.cores[core];
@@ -76,8 +102,7 @@ export class Analysis {
     let found: CoreTensors | null = null;
     const context = this.context(neverCancelled);
     try {
-      await this.model.run(
-        this.tokens.ids,
+      await this.run(
         async (info, input) => {
           const output = await denseOutput(input, context);
           if (info.core === core) {

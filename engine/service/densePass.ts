@@ -3,14 +3,21 @@ import { Analysis, type AnalysedCore } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { compareCore } from '../measure/comparison';
 import { tokenLoss } from '../measure/loss';
-import { profileCore, type TokenMarks } from '../measure/profile';
+import { profileCore } from '../measure/profile';
 import type { ModelOutput } from '../model/cutModel';
-import type { CoreInfo, CoreResult, HeadComparison, MechanismChoice } from '../protocol';
+import { tokenMarks } from '../model/text';
+import {
+  sidesOf,
+  type CoreInfo,
+  type CoreResult,
+  type HeadComparison,
+  type MechanismChoice,
+  type ModelInfo,
+} from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 export interface DensePassOptions {
   cancellation: Cancellation;
-  marks: TokenMarks;
   /** Mechanisms to compare locally while Q, K, V of each core are at hand. */
   mechanisms: MechanismChoice[];
   /** Bytes that Q, K, V and outputs may take after the pass. */
@@ -36,24 +43,30 @@ export interface LocalRun {
  */
 export async function densePass(analysis: Analysis, options: DensePassOptions): Promise<LocalRun[]> {
   const { cancellation } = options;
-  const { model, tokens } = analysis;
+  const { model } = analysis;
+  const longest = Math.max(analysis.tokens.ids.length, analysis.written.ids.length);
+  const marks = { text: tokenMarks(analysis.tokens), target: tokenMarks(analysis.written) };
   const runs: LocalRun[] = options.mechanisms.map(choice => ({
     choice,
     heads: [],
     milliseconds: 0,
     refused: [],
   }));
-  const work = model.info.cores.map(info => coreFlops(info, tokens.ids.length));
+  const work = model.info.cores.map(info => coreFlops(info, longest));
   const total = work.reduce((sum, flops) => sum + flops, 0);
   let done = 0;
   let retained = 0;
 
-  const output = await model.run(
-    tokens.ids,
+  const output = await analysis.run(
     async (info, input) => {
       await checkpoint(cancellation);
       options.onProgress(done / total, `Layer ${info.layer + 1}, ${info.heads} heads`);
-      const profile = await profileCore(input, info, options.marks, analysis.context(cancellation));
+      const profile = await profileCore(
+        input,
+        info,
+        marks[sidesOf(info.kind).keys],
+        analysis.context(cancellation),
+      );
       const result: CoreResult = { info, heads: profile.heads };
       const bytes = 4 * (input.q.length + input.k.length + input.v.length + profile.output.length);
       const keep = retained + bytes <= options.retainBytes;
@@ -75,13 +88,18 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     { cancellation },
   );
   await options.onOutput?.(output);
-  if (output.kind === 'logits' && model.info.causal) {
+  if (output.kind === 'logits' && predictsNext(model.info)) {
     options.onProgress(1, 'Loss of every token');
-    analysis.loss = await tokenLoss(output, tokens.ids, cancellation);
+    analysis.loss = await tokenLoss(output, analysis.written.ids, cancellation);
   } else {
     analysis.output = output;
   }
   return runs;
+}
+
+/** Encoders fill gaps instead; their logits are no prediction of the next token. */
+function predictsNext(model: ModelInfo): boolean {
+  return model.kind === 'encoder-decoder' || model.causal;
 }
 
 async function compareLocally(

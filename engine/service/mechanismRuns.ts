@@ -60,8 +60,7 @@ export async function propagate(
 ): Promise<MechanismResult> {
   const choice: MechanismChoice = { name: local.name, params: local.params };
   const began = performance.now();
-  const output = await analysis.model.run(
-    analysis.tokens.ids,
+  const output = await analysis.run(
     async (info, input) => {
       await checkpoint(cancellation);
       const attended = await analysis.attend(choice, info.core, input, cancellation);
@@ -69,7 +68,7 @@ export async function propagate(
     },
     { cancellation, onSegment: onProgress },
   );
-  const loss = analysis.loss ? await tokenLoss(output, analysis.tokens.ids, cancellation) : null;
+  const loss = analysis.loss ? await tokenLoss(output, analysis.written.ids, cancellation) : null;
   const deltaLossPerToken = loss?.map((value, t) => value - analysis.loss![t]!);
   const deltaOutputPerToken = analysis.output
     ? await outputChange(analysis.output, output, cancellation)

@@ -12,6 +12,8 @@ export interface LoadedModel {
   model: CutModel;
   tokenizer: Tokenizer;
   runtime: Runtime;
+  /** The model's config.json. */
+  config: Readonly<Record<string, unknown>>;
 }
 
 /** One runtime per wished-for device, and the models last used on them. */
@@ -47,7 +49,7 @@ export class ModelCache {
       return known;
     }
     const runtime = await this.runtime(device);
-    const files = await resolveModel(ref);
+    const files = await resolveModel(ref, { cancellation, onProgress });
     const tokenizer = await loadTokenizer(files.folder);
     const context = { runtime, cancellation, own: {} };
     const model = await loadModel(files, runtime, {
@@ -55,7 +57,7 @@ export class ModelCache {
       onProgress,
       attend: (_, input) => denseOutput(input, context),
     });
-    const loaded = { model, tokenizer, runtime };
+    const loaded = { model, tokenizer, runtime, config: files.config ?? {} };
     this.models.set(key, loaded);
     return loaded;
   }

@@ -1,8 +1,15 @@
-import { choiceKey, type Analysis } from './analysis';
+import { choiceKey, type AnalysedCore, type Analysis } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/lines';
 import { RefusedError } from '../errors';
-import type { Link, MechanismChoice, RowParams, TokenAttention, TokenParams } from '../protocol';
+import {
+  sidesOf,
+  type Link,
+  type MechanismChoice,
+  type RowParams,
+  type TokenAttention,
+  type TokenParams,
+} from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** One query's distribution over keys, or what one key receives from every query. */
@@ -23,54 +30,68 @@ export async function tokenAttention(
   params: TokenParams,
   cancellation: Cancellation,
 ): Promise<TokenAttention> {
-  const { token } = params;
-  if (!(token >= 0 && token < analysis.tokens.ids.length))
-    throw new RefusedError(`There is no token ${token}.`);
-  const chosen = headsOf(analysis, params);
-  const from = new Float64Array(analysis.tokens.ids.length);
-  const to = new Float64Array(analysis.tokens.ids.length);
+  const { token, side = 'text' } = params;
+  const length = side === 'text' ? analysis.tokens.ids.length : analysis.written.ids.length;
+  if (!(token >= 0 && token < length)) throw new RefusedError(`There is no token ${token}.`);
+  const chosen = headsOf(analysis, params, side);
   const choices = params.mechanisms.length > 0 ? params.mechanisms : computedChoices(analysis);
-  const lost = choices.map(() => new Float64Array(analysis.tokens.ids.length));
-  const kept = choices.map(() => 0);
+  const from = new Means();
+  const to = new Means();
+  const lost = choices.map(() => new Means());
   let entropy = 0;
+  let sides: ReturnType<typeof sidesOf> = { queries: side, keys: side };
 
   for (const [core, heads] of chosen) {
     await checkpoint(cancellation);
     const { input } = await analysis.tensors(core);
-    const { lse } = analysis.core(core);
+    const { lse, result } = analysis.core(core);
+    sides = sidesOf(result.info.kind);
     for (const head of heads) {
+      if (sides.keys === side) to.add(denseColumn(input, lse, head, token));
+      if (sides.queries !== side) continue;
       const row = denseRow(input, head, token);
-      add(from, row);
-      add(to, denseColumn(input, lse, head, token));
+      from.add(row);
       entropy += entropyOf(row);
     }
+    if (sides.queries !== side) continue;
     for (let m = 0; m < choices.length; m++) {
-      kept[m]! += await keptBy(analysis, choices[m]!, core, heads, token, input, lost[m]!, cancellation);
+      await addLost(analysis, choices[m]!, core, heads, token, input, lost[m]!, cancellation);
     }
   }
-  const count = chosen.reduce((sum, [, heads]) => sum + heads.length, 0);
+  const written = side === (analysis.target ? 'target' : 'text') && token > 0;
   return {
     token,
-    entropy: entropy / count,
-    looksAt: heaviest(from, count, params.top),
-    lookedAtBy: heaviest(to, count, params.top),
-    loss: token > 0 && analysis.loss ? analysis.loss[token - 1]! : null,
+    entropy: from.count === 0 ? 0 : entropy / from.count,
+    looksAt: from.heaviest(params.top),
+    looksAtSide: sides.keys,
+    lookedAtBy: to.heaviest(params.top),
+    lookedAtBySide: sides.queries,
+    loss: written && analysis.loss ? analysis.loss[token - 1]! : null,
     kept: choices.map((mechanism, m) => ({
       mechanism,
-      mass: Math.min(1, kept[m]! / count),
-      costliestLost: heaviest(lost[m]!, count, 1).find(link => link.mass > 1e-6) ?? null,
+      mass: lost[m]!.count === 0 ? 1 : Math.max(0, 1 - lost[m]!.total()),
+      costliestLost: lost[m]!.heaviest(1).find(link => link.mass > 1e-6) ?? null,
       deltaLoss:
-        (token > 0 && analysis.results.get(choiceKey(mechanism))?.deltaLossPerToken?.[token - 1]) || null,
+        (written && analysis.results.get(choiceKey(mechanism))?.deltaLossPerToken?.[token - 1]) || null,
     })),
   };
 }
 
-function headsOf(analysis: Analysis, params: TokenParams): [core: number, heads: number[]][] {
+/** One head, the heads of one core, or all heads whose queries and keys are of the token's own text. */
+function headsOf(
+  analysis: Analysis,
+  params: TokenParams,
+  side: 'text' | 'target',
+): [core: number, heads: number[]][] {
   if (params.core !== null && params.head !== null) {
     analysis.head(params.core, params.head);
     return [[params.core, [params.head]]];
   }
-  const cores = params.core === null ? analysis.cores : [analysis.core(params.core)];
+  const within = (core: AnalysedCore) => {
+    const { queries, keys } = sidesOf(core.result.info.kind);
+    return queries === side && keys === side;
+  };
+  const cores = params.core === null ? analysis.cores.filter(within) : [analysis.core(params.core)];
   return cores.map(({ result }) => [result.info.core, result.heads.map((_, head) => head)]);
 }
 
@@ -78,45 +99,51 @@ function computedChoices(analysis: Analysis): MechanismChoice[] {
   return [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
 }
 
-/** Sums the kept mass over heads; adds what is dropped of each key to `lost`. */
-async function keptBy(
+/** Adds, for each of the heads, what the mechanism drops of the token's row. */
+async function addLost(
   analysis: Analysis,
   choice: MechanismChoice,
   core: number,
   heads: number[],
   token: number,
   input: CoreInput,
-  lost: Float64Array,
+  lost: Means,
   cancellation: Cancellation,
-): Promise<number> {
+): Promise<void> {
   const attended = await analysis.attendLocally(choice, core, cancellation);
-  let total = 0;
   for (const head of heads) {
     const row = denseRow(input, head, token);
     const { keys, mask } = attended.row(head, token);
-    for (let t = 0; t < keys.length; t++) {
-      const share = mask?.[t] ?? 1;
-      total += row[keys[t]!]! * share;
-      row[keys[t]!]! *= 1 - share;
-    }
-    add(lost, row);
+    for (let t = 0; t < keys.length; t++) row[keys[t]!]! *= 1 - (mask?.[t] ?? 1);
+    lost.add(row);
   }
-  return total;
 }
 
-function add(sum: Float64Array, values: Float32Array): void {
-  for (let i = 0; i < values.length; i++) sum[i]! += values[i]!;
+/** The mean of several rows (or columns) of equal length. */
+class Means {
+  count = 0;
+  private sums = new Float64Array(0);
+
+  add(values: Float32Array): void {
+    if (this.count++ === 0) this.sums = new Float64Array(values.length);
+    for (let i = 0; i < values.length; i++) this.sums[i]! += values[i]!;
+  }
+
+  /** Sum over the entries of the mean. */
+  total(): number {
+    return this.sums.reduce((sum, value) => sum + value, 0) / this.count;
+  }
+
+  /** The `top` heaviest entries, heaviest first. */
+  heaviest(top: number): Link[] {
+    const order = Array.from(this.sums.keys()).filter(i => this.sums[i]! > 0);
+    order.sort((a, b) => this.sums[b]! - this.sums[a]!);
+    return order.slice(0, top).map(token => ({ token, mass: this.sums[token]! / this.count }));
+  }
 }
 
 function entropyOf(row: Float32Array): number {
   let entropy = 0;
   for (const p of row) if (p > 0) entropy -= p * Math.log(p);
   return entropy;
-}
-
-/** The `top` heaviest of sums over `count` heads, as means, heaviest first. */
-function heaviest(sums: Float64Array, count: number, top: number): Link[] {
-  const order = Array.from(sums.keys()).filter(i => sums[i]! > 0);
-  order.sort((a, b) => sums[b]! - sums[a]!);
-  return order.slice(0, top).map(token => ({ token, mass: sums[token]! / count }));
 }

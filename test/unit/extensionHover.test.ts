@@ -49,6 +49,8 @@ describe('extension: text of a hover', () => {
       { token: 0, mass: 0.75 },
       { token: 1, mass: 0.25 },
     ],
+    looksAtSide: 'text',
+    lookedAtBySide: 'text',
     lookedAtBy: [{ token: 2, mass: 0.5 }],
     kept: [
       {
