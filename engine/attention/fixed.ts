@@ -8,6 +8,7 @@ import {
   MASKED,
   offsetTables,
   Outputs,
+  runTiles,
   type OffsetTable,
   type Tiles,
 } from './tiles';
@@ -159,9 +160,9 @@ async function attendOwnBlocks(
         bias,
       };
       if (batch.length === 1) {
-        tiles.bias = bias.slice();
+        const own = (tiles.bias = bias.slice());
         tiles.keys.forEach((key, c) => {
-          if (key < 0) for (let r = 0; r < rows; r++) tiles.bias[r * columns + c] = MASKED;
+          if (key < 0) for (let r = 0; r < rows; r++) own[r * columns + c] = MASKED;
         });
         addOpaque(input, tiles);
       }
@@ -194,57 +195,63 @@ async function attendSummaries(
   head: number,
   block: number,
   columns: Int32Array,
-  offsets: OffsetTable,
+  { table, base }: OffsetTable,
   outputs: Outputs,
   context: AttendContext,
 ): Promise<void> {
   const { keys, queries, rule } = input;
+  const { causal, window } = rule.mask;
   const shift = keys - queries;
+  const opaque = rule.bias?.kind === 'opaque';
+  const core = opaque ? input : columnsOnly(input, columns);
   const step = block >= ROWS ? block : Math.floor(ROWS / block) * block;
-  const { table, base } = offsets;
-  const plain = rule.bias === null && rule.mask.window === null;
   for (let start = Math.floor(shift / block) * block; start < keys; start += step) {
     const end = Math.min(keys, start + step);
-    const limit = rule.mask.causal ? end - 1 : keys;
-    let seen = 0;
-    while (seen < columns.length && columns[seen]! < limit) seen++;
     // Under a causal mask the columns of the last block of these rows are seen by nobody outside it.
-    if (rule.mask.causal) {
-      const last = Math.floor((end - 1) / block) * block;
-      while (seen > 0 && columns[seen - 1]! >= last) seen--;
-    }
-    const visible = columns.subarray(0, seen);
-    if (visible.length === 0) continue;
+    const seen = causal ? lowerBound(columns, Math.floor((end - 1) / block) * block) : columns.length;
+    if (seen === 0) continue;
     const rowsAtOnce = Math.max(1, Math.min(end - start, Math.floor((2 * BATCH_ELEMENTS) / seen)));
+    // Rows of one block see all columns of the blocks before it: then there is nothing to mask.
+    const all = causal && step === block && rule.bias === null && window === null;
     for (let from = Math.max(start, shift); from < end; from += rowsAtOnce) {
       const rows = Math.min(rowsAtOnce, end - from);
-      const bias = new Float32Array(rows * seen);
-      for (let r = 0; r < rows; r++) {
-        const position = from + r;
-        const own = Math.floor(position / block) * block;
-        const row = bias.subarray(r * seen, (r + 1) * seen);
-        if (plain) {
-          const before = lowerBound(visible, own);
-          row.fill(MASKED, before, rule.mask.causal ? seen : lowerBound(visible, own + block));
-        } else {
-          for (let c = 0; c < seen; c++) {
-            const key = visible[c]!;
-            row[c] = key >= own && key < own + block ? MASKED : table[key - position + base]!;
-          }
-        }
-      }
       const tiles: Tiles = {
         head,
         rows,
         columns: seen,
         queries: Int32Array.from({ length: rows }, (_, r) => from + r - shift),
-        keys: visible.slice(),
-        bias,
+        keys: opaque ? columns.slice(0, seen) : Int32Array.from({ length: seen }, (_, c) => c),
+        bias: all ? null : new Float32Array(rows * seen),
       };
+      for (let r = 0; r < rows && tiles.bias; r++) {
+        const position = from + r;
+        const own = Math.floor(position / block) * block;
+        for (let c = 0; c < seen; c++) {
+          const key = columns[c]!;
+          const hidden = key >= own && key < own + block;
+          tiles.bias[r * seen + c] = hidden ? MASKED : table[key - position + base]!;
+        }
+      }
       addOpaque(input, tiles);
-      await outputs.add(tiles, context);
+      outputs.merge(tiles, await runTiles(core, tiles, context));
     }
   }
+}
+
+/** The input with only some of its keys, in their order. */
+function columnsOnly(input: CoreInput, columns: Int32Array): CoreInput {
+  const { kvHeads, keys } = input;
+  const pick = (data: Float32Array, width: number) => {
+    const rows = new Float32Array(kvHeads * columns.length * width);
+    for (let h = 0; h < kvHeads; h++) {
+      columns.forEach((key, c) => {
+        const from = (h * keys + key) * width;
+        rows.set(data.subarray(from, from + width), (h * columns.length + c) * width);
+      });
+    }
+    return rows;
+  };
+  return { ...input, keys: columns.length, k: pick(input.k, input.dim), v: pick(input.v, input.valueDim) };
 }
 
 /** First index whose value is at least `value` (ascending list). */

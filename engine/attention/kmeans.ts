@@ -1,4 +1,5 @@
 import type { AttendContext } from './mechanism';
+import { unitRows } from './tied';
 import { checkpoint } from '../runtime/cancellation';
 import { float32, lowWords } from '../runtime/tensor';
 
@@ -9,7 +10,7 @@ const ITERATIONS = 10;
 /**
  * Spherical k-means, deterministic: starts from the first point and then, again and again, from the point farthest
  * from all centres so far; 10 iterations; a cluster that loses all its points keeps its centre.
- * `points` [n, dim] at unit length. @returns [clusters, dim], unit rows; centres repeat when there are fewer points.
+ * `points` [n, dim], of any length. @returns [clusters, dim], unit rows; centres repeat when there are fewer points.
  */
 export async function sphericalKMeans(
   points: Float32Array,
@@ -17,7 +18,7 @@ export async function sphericalKMeans(
   clusters: number,
   context: AttendContext,
 ): Promise<Float32Array> {
-  const sample = thin(points, dim);
+  const sample = unitRows(thin(points, dim), dim);
   const count = sample.length / dim;
   let centres = farthestPoints(sample, dim, clusters);
   const session = await context.runtime.graph('kmeans', g => {

@@ -176,12 +176,17 @@ async function hashHead(
   const fine = context.own['rotations_fine'];
   const [width] = rotationDims(rotations);
   const kv = kvHead(input, head);
-  let queries = input.q.subarray(head * input.queries * dim, (head + 1) * input.queries * dim);
-  let keys = input.k.subarray(kv * input.keys * dim, (kv + 1) * input.keys * dim);
-  if (width === dim + 2 && !shared) ({ queries, keys } = padNorms(queries, keys, dim));
-  const rowWidth = queries.length / input.queries;
-  const queryBuckets = await hashRows(queries, rowWidth, rotations, fine, context);
-  const keyBuckets = shared ? queryBuckets : await hashRows(keys, rowWidth, rotations, fine, context);
+  const vectors = input.q.subarray(head * input.queries * dim, (head + 1) * input.queries * dim);
+  const others = input.k.subarray(kv * input.keys * dim, (kv + 1) * input.keys * dim);
+  const { queries, keys } =
+    width === dim + 2 && !shared
+      ? padNorms(vectors, others, dim)
+      : {
+          queries: { vectors, width: dim, padding: null },
+          keys: { vectors: others, width: dim, padding: null },
+        };
+  const queryBuckets = await hashRows(queries, rotations, fine, context);
+  const keyBuckets = shared ? queryBuckets : await hashRows(keys, rotations, fine, context);
   const ring = buildRing(queryBuckets, keyBuckets, options.bucketSize);
   return { head, options, shared, queryBuckets, keyBuckets, ring };
 }
@@ -203,7 +208,9 @@ async function attendHead(
   const most = Math.min(perBatch, ring.chunks.length);
   const queries = new Int32Array(most * rows);
   const keys = new Int32Array(most * columns);
+  const places = new Int32Array(most * columns);
   const bias = new Float32Array(most * rows * columns);
+  const sorted = sortedHead(input, head, ring);
   const share = reweigh ? new Float32Array(bias.length) : null;
   let pairs = 0;
   for (let c = 0; c < ring.chunks.length; c += perBatch) {
@@ -217,9 +224,13 @@ async function attendHead(
       bias: bias.subarray(0, count * rows * columns).fill(MASKED),
       ...(share ? { share: share.subarray(0, count * rows * columns).fill(0) } : {}),
     };
-    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles);
+    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles, places);
     addOpaque(input, tiles);
-    const result = await runTiles(input, tiles, context);
+    const result = await runTiles(
+      sorted,
+      { ...tiles, head: 0, keys: places.subarray(0, count * columns) },
+      context,
+    );
     outputs.merge(tiles, result);
     if (!reweigh) continue;
     tiles.queries.forEach((query, t) => {
@@ -234,7 +245,34 @@ async function attendHead(
   return Math.round(pairs);
 }
 
-/** Fills tile t with a chunk; returns its visible pairs, each counted 1/n when n places in the ring show it. */
+/**
+ * One head with its keys and values in the order of the ring: the chunks' keys are then runs, which are copied at
+ * once, and each chunk's look-back costs no second search through memory.
+ */
+function sortedHead(input: CoreInput, head: number, { keyOrder }: Ring): CoreInput {
+  const { queries, keys, dim, valueDim, rule } = input;
+  const kv = kvHead(input, head);
+  const order = (data: Float32Array, width: number) => {
+    const rows = new Float32Array(keyOrder.length * width);
+    for (let t = 0; t < keyOrder.length; t++) {
+      const from = (kv * keys + keyOrder[t]!) * width;
+      for (let c = 0; c < width; c++) rows[t * width + c] = data[from + c]!;
+    }
+    return rows;
+  };
+  return {
+    ...input,
+    heads: 1,
+    kvHeads: 1,
+    keys: keyOrder.length,
+    q: input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
+    k: order(input.k, dim),
+    v: order(input.v, valueDim),
+    rule: { ...rule, scale: rule.scale.subarray(head, head + 1) },
+  };
+}
+
+/** Fills tile t with a chunk, `tiles.keys` with its tokens and `places` with their places in the ring; returns its visible pairs, each counted 1/n when n places in the ring show it. */
 function fillChunk(
   input: CoreInput,
   hashed: HashedHead,
@@ -242,9 +280,11 @@ function fillChunk(
   t: number,
   { table, base }: OffsetTable,
   tiles: Tiles,
+  places: Int32Array,
 ): number {
   const { ring, options, shared, queryBuckets, keyBuckets } = hashed;
-  const { rows, columns, share, bias } = tiles;
+  const { rows, columns, share } = tiles;
+  const bias = tiles.bias!;
   const { attendAcrossBuckets, allowDuplicates } = options;
   const { keyOrder, rounds } = ring;
   const { queries, keys } = input;
@@ -254,7 +294,11 @@ function fillChunk(
   const placeOf = (c: number) => (c < own ? chunk.first + c : chunk.wrap + c - own);
   const keysAt = t * columns;
   const tileKeys = tiles.keys;
-  for (let c = 0; c < seen; c++) tileKeys[keysAt + c] = keyOrder[placeOf(c)]!;
+  for (let c = 0; c < columns; c++) {
+    const place = c < seen ? placeOf(c) : -1;
+    places[keysAt + c] = place;
+    tileKeys[keysAt + c] = place < 0 ? -1 : keyOrder[place]!;
+  }
   const masked = MASKED;
   const plain = rounds === 1 && attendAcrossBuckets && !shared;
   let pairs = 0;

@@ -1,12 +1,12 @@
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
-import { float32, lowWords } from '../runtime/tensor';
+import { float32, floats } from '../runtime/tensor';
 
 /** Elements of one run's similarities. */
 const RANK_ELEMENTS = 2 ** 21;
 
 /**
- * The `window` rows nearest to each centroid by dot product, the lower index on ties.
+ * The `window` rows nearest to each centroid by the dot product of the unit-length row, the lower index on ties.
  * `rows` [n, dim], `centroids` [clusters, dim]. @returns [clusters, min(window, n)], ascending indices.
  */
 export async function nearestMembers(
@@ -20,27 +20,72 @@ export async function nearestMembers(
   const clusters = centroids.length / dim;
   const size = Math.min(window, count);
   const members = new Int32Array(clusters * size);
-  const session = await context.runtime.graph('members', g => {
+  const session = await context.runtime.graph('similarity', g => {
     const c = g.input('c', 'float32', ['k', 'd']);
     const x = g.input('x', 'float32', ['n', 'd']);
-    const w = g.input('w', 'int64', [1]);
-    const similarity = g.op('Gemm', [c, x], { transB: 1 });
-    g.output('members', g.ops('TopK', [similarity, w], 2, { axis: 1 })[1]!, 'int64');
+    const squares = g.op('ReduceSum', [g.op('Mul', [x, x]), g.int([-1])], { keepdims: 1 });
+    const norm = g.op('Max', [g.op('Sqrt', [squares]), g.float(1e-30)]);
+    g.output('similarity', g.op('Gemm', [c, g.op('Div', [x, norm])], { transB: 1 }));
   });
+  const scratch = new Int32Array(count);
   const step = Math.max(1, Math.floor(RANK_ELEMENTS / count));
   for (let from = 0; from < clusters; from += step) {
     await checkpoint(context.cancellation);
     const to = Math.min(clusters, from + step);
-    const { members: found } = await session.run({
+    const { similarity } = await session.run({
       c: float32(centroids.subarray(from * dim, to * dim), [to - from, dim]),
       x: float32(rows, [count, dim]),
-      w: { type: 'int64', data: BigInt64Array.of(BigInt(size)), dims: [1] },
     });
-    const low = lowWords(found!);
-    for (let t = 0; t < (to - from) * size; t++) members[from * size + t] = low[2 * t]!;
+    const all = floats(similarity!);
+    for (let c = from; c < to; c++) {
+      const row = all.subarray((c - from) * count, (c - from + 1) * count);
+      largest(row, size, members.subarray(c * size, (c + 1) * size), scratch);
+    }
   }
-  for (let c = 0; c < clusters; c++) members.subarray(c * size, (c + 1) * size).sort();
   return members;
+}
+
+/**
+ * Ascending indices of the `size` largest values, the lower index on ties. One pass over the values: a threshold
+ * guessed from a sample leaves few candidates to sort (much faster than the graph's TopK for long rows).
+ */
+export function largest(
+  values: Float32Array,
+  size: number,
+  into: Int32Array,
+  scratch = new Int32Array(values.length),
+): void {
+  let candidates = atLeast(values, guessThreshold(values, size), scratch);
+  if (candidates.length < size) candidates = atLeast(values, -Infinity, scratch);
+  const sorted = new Float32Array(candidates.length);
+  for (let t = 0; t < sorted.length; t++) sorted[t] = values[candidates[t]!]!;
+  sorted.sort();
+  const threshold = sorted[sorted.length - size]!;
+  let ties = 0;
+  for (let t = sorted.length - size; t < sorted.length && sorted[t] === threshold; t++) ties++;
+  let found = 0;
+  for (const i of candidates) {
+    const value = values[i]!;
+    if (value < threshold || (value === threshold && ties-- <= 0)) continue;
+    into[found++] = i;
+  }
+}
+
+/** A value that somewhat more than `size` of the values are expected to reach. */
+function guessThreshold(values: Float32Array, size: number): number {
+  const stride = Math.floor(values.length / 1024);
+  if (stride < 2 || values.length < 4 * size) return -Infinity;
+  const sample = new Float32Array(Math.ceil(values.length / stride));
+  for (let t = 0; t < sample.length; t++) sample[t] = values[t * stride]!;
+  sample.sort();
+  return sample[Math.max(0, sample.length - Math.ceil((1.5 * size) / stride) - 8)]!;
+}
+
+/** Ascending indices of the values that reach the threshold. */
+function atLeast(values: Float32Array, threshold: number, found: Int32Array): Int32Array {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i]! >= threshold) found[count++] = i;
+  return found.subarray(0, count);
 }
 
 /** Which clusters hold each token: a set of bits per token, and their number. */

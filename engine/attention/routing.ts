@@ -5,7 +5,7 @@ import type { AttendContext, Mechanism, SparseRow } from './mechanism';
 import { Memberships, nearestMembers } from './membership';
 import { flag, numberOr, rootOf } from './parameters';
 import { softmax } from './rows';
-import { SELF_AS_LAST_RESORT, tieKeys, unitRows } from './tied';
+import { SELF_AS_LAST_RESORT, tieKeys } from './tied';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -73,7 +73,7 @@ export const routing: Mechanism = {
     const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
     const centroids = new Float32Array(input.heads * clusters * input.dim);
     for (let head = 0; head < input.heads; head++) {
-      const { queries, keys } = unitVectors(core, head);
+      const { queries, keys } = vectors(core, head);
       const points = new Float32Array(queries.length + keys.length);
       points.set(queries);
       points.set(keys, queries.length);
@@ -129,12 +129,12 @@ function windowOf(input: CoreInput, params: MechanismParams): number {
   return numberOr(params, 'window', rootOf(input.keys));
 }
 
-function unitVectors(input: CoreInput, head: number): { queries: Float32Array; keys: Float32Array } {
+function vectors(input: CoreInput, head: number): { queries: Float32Array; keys: Float32Array } {
   const { q, k, dim, queries, keys } = input;
   const kv = kvHead(input, head);
   return {
-    queries: unitRows(q.subarray(head * queries * dim, (head + 1) * queries * dim), dim),
-    keys: unitRows(k.subarray(kv * keys * dim, (kv + 1) * keys * dim), dim),
+    queries: q.subarray(head * queries * dim, (head + 1) * queries * dim),
+    keys: k.subarray(kv * keys * dim, (kv + 1) * keys * dim),
   };
 }
 
@@ -168,7 +168,7 @@ async function route(
   }
   const clusters = tensor.dims[1]!;
   const centroids = tensor.data.subarray(head * clusters * dim, (head + 1) * clusters * dim);
-  const { queries, keys } = unitVectors(input, head);
+  const { queries, keys } = vectors(input, head);
   const queryMembers = await nearestMembers(queries, centroids, dim, window, context);
   const keyMembers = shared ? queryMembers : await nearestMembers(keys, centroids, dim, window, context);
   return {
@@ -239,7 +239,8 @@ async function attendHead(
 function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable, tiles: Tiles): number {
   const { mask, bias: modelBias } = input.rule;
   const { ofQueries, ofKeys, shared } = routed;
-  const { rows, columns, bias, queries, keys } = tiles;
+  const { rows, columns, queries, keys } = tiles;
+  const bias = tiles.bias!;
   const share = tiles.share!;
   const masked = MASKED;
   const shift = input.keys - input.queries;

@@ -27,8 +27,8 @@ export interface Tiles {
   queries: Int32Array;
   /** [count, columns] key indices, -1 = padding (its bias must be MASKED). */
   keys: Int32Array;
-  /** [count or 1, rows, columns] added to the scores: mask, the model's own bias, log of a soft mask. */
-  bias: Float32Array;
+  /** [count or 1, rows, columns] added to the scores: mask, the model's own bias, log of a soft mask; null = nothing. */
+  bias: Float32Array | null;
   /**
    * [count, rows, columns]: the share of a pair that counts here, 1/n for a pair that n tiles hold; only for
    * mechanisms that count a pair more than once, so that the mass of distinct pairs can still be told.
@@ -51,7 +51,12 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
   const { dim, valueDim, rule } = input;
   const count = tiles.queries.length / rows;
   const kv = kvHead(input, head);
-  const session = await tileGraph(context, rule.softCap !== null, tiles.share !== undefined);
+  const session = await tileGraph(
+    context,
+    tiles.bias !== null,
+    rule.softCap !== null,
+    tiles.share !== undefined,
+  );
   const scratch = scratchOf(context);
   const q = gatherRows(input.q, head * input.queries, dim, tiles.queries, scratch, 'q');
   const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys, scratch, 'k');
@@ -60,7 +65,9 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     q: float32(q, [count, rows, dim]),
     k: float32(k, [count, columns, dim]),
     v: float32(v, [count, columns, valueDim]),
-    bias: float32(tiles.bias, [tiles.bias.length / (rows * columns), rows, columns]),
+    ...(tiles.bias
+      ? { bias: float32(tiles.bias, [tiles.bias.length / (rows * columns), rows, columns]) }
+      : {}),
     scale: float32(Float32Array.of(rule.scale[head]!), [1]),
     ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), [1]) }),
     ...(tiles.share ? { share: float32(tiles.share, [count, rows, columns]) } : {}),
@@ -76,15 +83,20 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
   return { output, lse, distinctLse };
 }
 
-function tileGraph(context: AttendContext, capped: boolean, shared: boolean): Promise<Session> {
-  return context.runtime.graph(`tiles|${capped}|${shared}`, g => buildTileGraph(g, capped, shared));
+function tileGraph(
+  context: AttendContext,
+  biased: boolean,
+  capped: boolean,
+  shared: boolean,
+): Promise<Session> {
+  const key = `tiles|${biased}|${capped}|${shared}`;
+  return context.runtime.graph(key, g => buildTileGraph(g, biased, capped, shared));
 }
 
-function buildTileGraph(g: GraphBuilder, capped: boolean, shared: boolean): void {
+function buildTileGraph(g: GraphBuilder, biased: boolean, capped: boolean, shared: boolean): void {
   const q = g.input('q', 'float32', ['g', 'a', 'd']);
   const k = g.input('k', 'float32', ['g', 'b', 'd']);
   const v = g.input('v', 'float32', ['g', 'b', 'e']);
-  const bias = g.input('bias', 'float32', ['m', 'a', 'b']);
   const scale = g.input('scale', 'float32', [1]);
   const keys = g.op('Transpose', [k], { perm: [0, 2, 1] });
   let scores = g.op('MatMul', [g.op('Mul', [q, scale]), keys]);
@@ -92,7 +104,7 @@ function buildTileGraph(g: GraphBuilder, capped: boolean, shared: boolean): void
     const cap = g.input('cap', 'float32', [1]);
     scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
   }
-  scores = g.op('Add', [scores, bias]);
+  if (biased) scores = g.op('Add', [scores, g.input('bias', 'float32', ['m', 'a', 'b'])]);
   const weights = g.op('Softmax', [scores], { axis: -1 });
   // log-sum-exp = largest score - log of the largest weight: two cheap reductions instead of a second Exp.
   const largest = g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 });
@@ -239,11 +251,12 @@ export function offsetTables(input: CoreInput): (head: number) => OffsetTable {
   };
 }
 
-/** Adds the model's own quadratic bias to the tiles' (unshared) bias. */
+/** Adds the model's own quadratic bias to the tiles' (unshared or absent) bias. */
 export function addOpaque(input: CoreInput, tiles: Tiles): void {
   const { bias } = input.rule;
   if (bias?.kind !== 'opaque') return;
   const { rows, columns } = tiles;
+  const added = (tiles.bias ??= new Float32Array(tiles.queries.length * columns));
   const plane = (bias.heads === 1 ? 0 : tiles.head) * input.queries;
   tiles.queries.forEach((query, r) => {
     if (query < 0) return;
@@ -252,7 +265,7 @@ export function addOpaque(input: CoreInput, tiles: Tiles): void {
     for (let c = 0; c < columns; c++) {
       const key = tiles.keys[keysAt + c]!;
       const t = r * columns + c;
-      if (key >= 0) tiles.bias[t] = Math.max(MASKED, tiles.bias[t]! + bias.data[from + key]!);
+      if (key >= 0) added[t] = Math.max(MASKED, added[t]! + bias.data[from + key]!);
     }
   });
 }
