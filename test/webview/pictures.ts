@@ -45,6 +45,7 @@ export function summaryOf(engine: SyntheticEngine, text: string, limit: number):
     model,
     device: { device: 'cpu', requested: 'auto', notes: [] },
     tokens: splitTokens(text, limit),
+    target: null,
     cores: model.cores.map(c => engine.core(c.core)),
     loss: null,
     mechanisms: [

@@ -467,8 +467,9 @@ export class SyntheticEngine {
 
   private bucketMap(p: BucketMapParams): BucketMap {
     const { keyBucket, queryBucket, count } = this.buckets(p);
+    const slot = (bucket: number) => (bucket < 0 ? count : bucket);
     const order = (buckets: Int32Array) =>
-      [...buckets.keys()].sort((a, b) => buckets[a]! - buckets[b]! || a - b);
+      [...buckets.keys()].sort((a, b) => slot(buckets[a]!) - slot(buckets[b]!) || a - b);
     const [queries, keys] = [order(queryBucket[p.round]!), order(keyBucket[p.round]!)];
     const size = Math.min(p.size, this.n);
     const mass = new Float32Array(size * size);
@@ -481,24 +482,18 @@ export class SyntheticEngine {
         if (queryBucket[p.round]![i] === keyBucket[p.round]![j]) kept[at]! += row[j]!;
       });
     });
-    const starts = (buckets: Int32Array, order: number[]) =>
+    const starts = (buckets: Int32Array) =>
       Float32Array.from(
-        { length: count },
-        (_, b) =>
-          (Math.max(
-            0,
-            order.findIndex(i => buckets[i]! >= b),
-          ) /
-            this.n) *
-          size,
+        { length: count + 1 },
+        (_, b) => (buckets.filter(x => slot(x) < b).length / this.n) * size,
       );
     return {
       rows: size,
       columns: size,
-      mass,
-      kept,
-      rowStarts: starts(queryBucket[p.round]!, queries),
-      columnStarts: starts(keyBucket[p.round]!, keys),
+      mass: mass.map(m => m / Math.max(1, (this.n / size) ** 2)),
+      kept: kept.map((k, i) => (mass[i] ? k / mass[i]! : 0)),
+      rowStarts: starts(queryBucket[p.round]!),
+      columnStarts: starts(keyBucket[p.round]!),
     };
   }
 }

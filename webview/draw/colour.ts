@@ -1,4 +1,4 @@
-import { interpolateCividis, interpolateViridis, schemeTableau10 } from 'd3-scale-chromatic';
+import { interpolateViridis, schemeTableau10 } from 'd3-scale-chromatic';
 import type { MassScale } from '../hostProtocol';
 
 /** Red, green, blue, 0..255. */
@@ -65,14 +65,13 @@ function lut(colourAt: (t: number) => Rgb): Lut {
 const FADE = 0.14;
 
 /**
- * Mass: viridis on dark themes, cividis from light to dark on light ones; both fade out of the background,
- * so that nothing looks like nothing. Even in lightness and safe for colour-blind eyes.
+ * Mass: viridis, turned round on light themes, fading out of the background so that nothing looks like nothing.
+ * Even in lightness and safe for colour-blind eyes.
  */
 export function sequential(theme: ThemeColours): Lut {
-  const map = theme.dark ? (t: number) => 0.12 + 0.88 * t : (t: number) => 0.93 * (1 - t);
-  const interpolate = theme.dark ? interpolateViridis : interpolateCividis;
+  const map = theme.dark ? (t: number) => 0.12 + 0.88 * t : (t: number) => 0.97 * (1 - t);
   return lut(t => {
-    const colour = parseColour(interpolate(map(t)))!;
+    const colour = parseColour(interpolateViridis(map(t)))!;
     return t >= FADE ? colour : mix(theme.background, colour, t / FADE);
   });
 }

@@ -16,7 +16,7 @@ export function number(value: number): string {
 /** A share of 1 in per cent: 93.1 %. */
 export function percent(share: number): string {
   if (!Number.isFinite(share)) return '–';
-  if (share > 0 && share < 5e-5) return `<${NARROW}0.01${NARROW}%`;
+  if (share > 0 && share < 5e-7) return `<${NARROW}0.0001${NARROW}%`;
   // "100 %" is kept for what is really all of it.
   if (share < 1 && share > 0.9995) return `>${NARROW}99.9${NARROW}%`;
   return `${number(share * 100)}${NARROW}%`;

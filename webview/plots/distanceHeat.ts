@@ -58,7 +58,7 @@ export class DistanceHeat extends Component {
   @state() private pointed: { row: number; bin: number } | null = null;
 
   private get rowHeight(): number {
-    return Math.max(3, Math.min(15, Math.floor(420 / Math.max(1, this.heads.length))));
+    return Math.max(3, Math.min(15, Math.floor(560 / Math.max(1, this.heads.length))));
   }
 
   override render() {

@@ -113,12 +113,13 @@ export function textField(
   label: string,
   value: string,
   onInput: (value: string) => void,
-  options: { placeholder?: string; hideLabel?: boolean } = {},
+  options: { placeholder?: string; hideLabel?: boolean; size?: number } = {},
 ): TemplateResult {
   return html`<label class="control"
     >${options.hideLabel ? nothing : html`<span>${label}</span>`}<vscode-text-field
       aria-label=${label}
       placeholder=${options.placeholder ?? ''}
+      size=${options.size ?? 20}
       .value=${value}
       @input=${(event: Event) => onInput((event.target as HTMLInputElement).value)}
     ></vscode-text-field

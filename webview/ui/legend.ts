@@ -20,6 +20,7 @@ export class Legend extends Component {
         display: inline-flex;
         gap: 8px;
         align-items: start;
+        padding-right: 20px;
         font-size: 11px;
       }
       .bar {

@@ -1,13 +1,445 @@
-import { html } from 'lit';
-import { customElement } from 'lit/decorators.js';
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../engine/protocol';
+import { agreement, coverage, imbalance } from '../draw/buckets';
+import { massAt, niceCeiling } from '../draw/colour';
+import { count, csv, exact, number, percent, tokenLabel, tokens as inTokens } from '../draw/format';
+import { headName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
 import { Component } from '../ui/component';
-import { emptyState } from '../ui/states';
+import { choose, segmented } from '../ui/controls';
+import { parameterForm } from '../ui/parameterForm';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+import '../plots/bucketMapPlot';
+import '../plots/bucketSizes';
+import '../plots/bucketText';
+import '../plots/projection';
+import '../ui/legend';
 
+/** Which tokens LSH or routing puts together, and what attention that misses. */
 @customElement('ai-buckets')
-export class View_buckets extends Component {
-  static override styles = [...Component.styles, stateStyles];
-  override render() {
-    return emptyState('buckets') ?? html``;
+export class BucketsView extends Component implements Savable {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      .lead {
+        min-height: 1.5em;
+        margin: 2px 0 8px;
+      }
+      .lead strong {
+        font-size: 1.15em;
+      }
+      ai-bucket-text {
+        height: 190px;
+        margin-bottom: 14px;
+      }
+      .three {
+        display: grid;
+        grid-template-columns: minmax(0, 0.9fr) minmax(0, 1fr) minmax(0, 1fr);
+        gap: 14px 28px;
+      }
+      .three.narrow {
+        grid-template-columns: minmax(0, 1fr);
+      }
+      section {
+        min-width: 0;
+      }
+      ai-bucket-sizes {
+        height: 170px;
+      }
+      .heading {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 2px 12px;
+        align-items: baseline;
+        min-height: 40px;
+        align-content: flex-start;
+      }
+      .against {
+        display: grid;
+        grid-template-columns: max-content 1fr max-content;
+        gap: 3px 8px;
+        align-items: center;
+        margin: 12px 0;
+      }
+      .against .track {
+        height: 8px;
+        background: var(--vscode-editorWidget-background, #8882);
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+      .against .track > div {
+        height: 100%;
+        background: var(--accent);
+      }
+      .against .chance > div {
+        background: var(--muted);
+      }
+      .missed {
+        margin-top: 16px;
+      }
+      .missed table {
+        width: 100%;
+        max-width: 760px;
+      }
+      .shapes {
+        display: inline-flex;
+        gap: 10px;
+        font-size: 11px;
+        color: var(--muted);
+      }
+      .legends {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 4px 24px;
+        margin-top: 6px;
+      }
+    `,
+  ];
+  @state() private focusBucket: number | null = null;
+  private readonly buckets = new Remote(this, 'analysis/buckets', 250);
+  private readonly map = new Remote(this, 'analysis/bucketMap', 250);
+  private agreed: { of: Buckets; values: Float32Array } | null = null;
+
+  // ------------------------------------------------------------ what is shown
+
+  private get infos(): MechanismInfo[] {
+    return store.mechanismInfos.filter(m => m.view === 'buckets');
   }
+
+  /** The selected mechanism if it has buckets, else the one last looked at here. */
+  private get choice(): MechanismChoice | null {
+    const { mechanism } = store.selection;
+    const { infos } = this;
+    if (mechanism && infos.some(m => m.name === mechanism.name)) return mechanism;
+    const kept = store.option<string>('buckets', 'mechanism', '');
+    const name = infos.find(m => m.name === kept)?.name ?? infos[0]?.name;
+    return name ? store.choiceOf(name) : null;
+  }
+
+  /** A round, or null for all of them. */
+  private roundOf(buckets: Buckets): number | null {
+    const wanted = store.option('buckets', 'round', 0);
+    return wanted < 0 && buckets.rounds > 1 ? null : Math.max(0, Math.min(buckets.rounds - 1, wanted));
+  }
+
+  private get side(): 'query' | 'key' {
+    return store.option<string>('buckets', 'side', 'query') === 'key' ? 'key' : 'query';
+  }
+
+  override willUpdate(): void {
+    const { id } = store;
+    const head = store.shownHead;
+    const { choice } = this;
+    const params = id && head && choice && store.summary ? { id, ...head, mechanism: choice } : null;
+    this.buckets.want(params);
+    const found = this.buckets.value;
+    this.map.want(params && found ? { ...params, round: this.roundOf(found) ?? 0, size: 256 } : null);
+    if (found && this.focusBucket !== null && this.focusBucket >= found.count) this.focusBucket = null;
+  }
+
+  override render() {
+    const empty = emptyState('buckets');
+    if (empty) return empty;
+    if (!store.summary)
+      return html`<div class="state">
+        <p class="muted">Buckets are made when all layers are finished.</p>
+      </div>`;
+    const head = store.shownHead;
+    const profile = head && store.profile(head);
+    const { choice } = this;
+    if (!profile || !choice)
+      return html`<div class="state"><p>No mechanism with buckets is known to this engine.</p></div>`;
+    const found = this.buckets.value;
+    return html`
+      ${this.toolbar(choice, found)}
+      ${
+        found
+          ? this.figureOf(profile, choice, found)
+          : html`<div class="state">
+              ${requestState(this.buckets, `Putting the tokens into buckets with ${choice.name}.`)}
+            </div>`
+      }
+    `;
+  }
+
+  private toolbar(choice: MechanismChoice, found: Buckets | null): TemplateResult {
+    const info = this.infos.find(m => m.name === choice.name)!;
+    const set = (mechanism: MechanismChoice) => {
+      this.focusBucket = null;
+      store.setOption('buckets', 'mechanism', mechanism.name);
+      store.select({ mechanism });
+    };
+    return html`<div class="toolbar">
+      ${choose(
+        'Mechanism',
+        choice.name,
+        this.infos.map(m => ({ value: m.name, label: m.title })),
+        name => set(store.choiceOf(name)),
+      )}
+      ${parameterForm(info, choice.params, params => set({ name: choice.name, params }))}
+      ${
+        found && found.rounds > 1
+          ? segmented(
+              'Round',
+              String(this.roundOf(found) ?? -1),
+              [
+                ...Array.from({ length: found.rounds }, (_, r) => ({
+                  value: String(r),
+                  label: String(r + 1),
+                })),
+                { value: '-1', label: 'all rounds' },
+              ],
+              value => store.setOption('buckets', 'round', Number(value)),
+            )
+          : nothing
+      }
+      ${segmented(
+        'Tokens as',
+        this.side,
+        [
+          { value: 'query', label: 'queries' },
+          { value: 'key', label: 'keys' },
+        ],
+        value => store.setOption('buckets', 'side', value),
+      )}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  private figureOf(profile: HeadProfile, choice: MechanismChoice, found: Buckets): TemplateResult {
+    const { tokens } = store;
+    const round = this.roundOf(found);
+    const painted = (this.side === 'key' ? found.keyBucket : found.queryBucket)[round ?? 0]!;
+    const onBucket = (event: CustomEvent<number>) => {
+      const bucket = event.detail;
+      this.focusBucket = bucket < 0 || bucket === this.focusBucket ? null : bucket;
+    };
+    const stale = store.stale || this.buckets.loading;
+    return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
+      <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
+      ${this.buckets.error ? requestState(this.buckets, '') : nothing}
+      <ai-bucket-text
+        .tokens=${tokens}
+        .buckets=${painted}
+        .agreement=${round === null ? this.agreementOf(found) : null}
+        .focusBucket=${this.focusBucket}
+        .token=${store.previewToken ?? store.selection.token}
+        @bucket=${onBucket}
+      ></ai-bucket-text>
+      <div class="three ${this.width < 820 ? 'narrow' : ''}">
+        <section aria-label="Sizes">${this.sizes(found, round, onBucket)}</section>
+        <section aria-label="The map sorted by bucket">${this.mapOf(onBucket)}</section>
+        <section aria-label="Queries and keys in two dimensions">
+          <div class="heading">
+            <h2>Queries and keys</h2>
+            <span class="shapes"
+              ><span>● query</span
+              ><span>△ key</span
+              >${found.projection.centers.length ? html`<span>✚ centre</span>` : nothing}</span
+            >
+            <span class="muted"
+              >two dimensions with ${percent(found.projection.explained)} of the variance</span
+            >
+          </div>
+          <ai-projection
+            .buckets=${found}
+            .tokens=${tokens}
+            .round=${round ?? 0}
+            .focusBucket=${this.focusBucket}
+          ></ai-projection>
+        </section>
+      </div>
+      ${this.missed(found)}
+    </div>`;
+  }
+
+  /** The whole point in one sentence. */
+  private lead(profile: HeadProfile, choice: MechanismChoice, found: Buckets): TemplateResult {
+    const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
+    return html`In ${headName(profile)}, ${choice.name} keeps
+      <strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong> of the mass, where
+      buckets of the same size filled by chance would keep
+      <strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>${
+        better !== null ? html` (${number(better)} times as much)` : nothing
+      }. <span class="muted">(local)</span> ${
+        this.focusBucket !== null
+          ? html`Only bucket ${this.focusBucket} is shown.
+              <button class="link" data-no-export @click=${() => (this.focusBucket = null)}>Show all</button>`
+          : nothing
+      }`;
+  }
+
+  private agreementOf(found: Buckets): Float32Array {
+    const list = this.side === 'key' ? found.keyBucket : found.queryBucket;
+    // One computation per answer and side.
+    if (this.agreed?.of !== found || this.agreedSide !== this.side) {
+      this.agreed = { of: found, values: agreement(list, found.count) };
+      this.agreedSide = this.side;
+    }
+    return this.agreed.values;
+  }
+  private agreedSide = '';
+
+  private sizes(
+    found: Buckets,
+    round: number | null,
+    onBucket: (event: CustomEvent<number>) => void,
+  ): TemplateResult {
+    const sizes = found.sizes[round ?? 0]!;
+    const { none, several } = coverage(found);
+    const n = found.multiplicity.length;
+    const bar = (label: string, value: number, chance: boolean) =>
+      html`<span>${label}</span
+        ><span class="track ${chance ? 'chance' : ''}"><div .style=${`width: ${value * 100}%`}></div></span
+        ><span class="number" title=${exact(value * 100, '%')}>${percent(value)}</span>`;
+    return html`<div class="heading">
+        <h2>Sizes</h2>
+        <span class="muted"
+          >${count(found.count)} buckets${round === null ? ' (round 1)' : nothing}, the largest
+          ${number(imbalance(sizes))} times the even size</span
+        >
+      </div>
+      <ai-bucket-sizes .sizes=${sizes} .focusBucket=${this.focusBucket} @bucket=${onBucket}></ai-bucket-sizes>
+      <div class="against">
+        ${bar('mass kept', found.recall, false)} ${bar('by chance', found.chanceRecall, true)}
+      </div>
+      <p>
+        ${
+          found.uncovered || none
+            ? html`<strong>${count(Math.max(found.uncovered, none))}</strong> of ${inTokens(n)} see no key at
+                all: their output is 0.`
+            : 'Every token sees at least one key.'
+        }
+        ${several ? html`<strong>${count(several)}</strong> are in more than one bucket: their outputs are averaged.` : nothing}
+      </p>`;
+  }
+
+  private mapOf(onBucket: (event: CustomEvent<number>) => void): TemplateResult {
+    const map = this.map.value;
+    const largest = map ? niceCeiling(map.mass.reduce((a, b) => Math.max(a, b), 0)) : 1;
+    const ticks = [0, 1].map(at => ({ at, label: percent(massAt(at, largest, store.settings.massScale)) }));
+    return html`<div class="heading">
+        <h2>The map sorted by bucket</h2>
+        <span class="muted">boxes: same bucket; orange: what hashing missed</span>
+      </div>
+      ${map ? nothing : requestState(this.map, 'Sorting the map.')}
+      <ai-bucket-map
+        .map=${map}
+        .largest=${largest}
+        .focusBucket=${this.focusBucket}
+        @bucket=${onBucket}
+      ></ai-bucket-map>
+      <div class="legends">
+        <ai-legend label="kept" .lut=${theme().sequential} .ticks=${ticks}></ai-legend>
+        <ai-legend label="lost" .lut=${upperHalf(theme().diverging)} .ticks=${ticks}></ai-legend>
+      </div>`;
+  }
+
+  private missed(found: Buckets): TemplateResult {
+    const { tokens } = store;
+    const name = (token: number) => `“${tokenLabel(tokens?.text[token] ?? '', 18)}”`;
+    return html`<section class="missed" aria-label="Heaviest missed pairs">
+      <h2>Heaviest pairs that no round caught</h2>
+      ${
+        found.missed.length
+          ? html`<table>
+              <tr>
+                <th>query</th>
+                <th>key</th>
+                <th class="number">distance, tokens</th>
+                <th class="number">mass</th>
+                <th></th>
+              </tr>
+              ${found.missed.slice(0, 12).map(
+                pair =>
+                  html`<tr>
+                    <td>
+                      <button class="link" @click=${() => store.select({ token: pair.query })}>
+                        ${name(pair.query)}
+                      </button>
+                      <span class="muted">${pair.query}</span>
+                    </td>
+                    <td>
+                      <button class="link" @click=${() => store.select({ token: pair.key })}>
+                        ${name(pair.key)}
+                      </button>
+                      <span class="muted">${pair.key}</span>
+                    </td>
+                    <td class="number">${count(Math.abs(pair.query - pair.key))}</td>
+                    <td class="number" title=${exact(pair.mass * 100, '%')}>${percent(pair.mass)}</td>
+                    <td data-no-export>
+                      <button
+                        class="link"
+                        @click=${() => store.host.send({ type: 'reveal', tokens: [pair.query, pair.key] })}
+                      >
+                        Show in the text
+                      </button>
+                    </td>
+                  </tr>`,
+              )}
+            </table>`
+          : html`<p>None: every pair with mass was caught.</p>`
+      }
+    </section>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return `buckets-${this.choice?.name ?? ''}`;
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  toCsv(): string | null {
+    const found = this.buckets.value;
+    const { tokens } = store;
+    if (!found || !tokens) return null;
+    const rounds = [...Array(found.rounds).keys()];
+    return csv(
+      [
+        'token',
+        'text',
+        ...rounds.map(r => `query bucket, round ${r + 1}`),
+        ...rounds.map(r => `key bucket, round ${r + 1}`),
+        'buckets that hold it',
+        'query x',
+        'query y',
+        'key x',
+        'key y',
+      ],
+      tokens.text.map((text, i) => [
+        i,
+        text,
+        ...rounds.map(r => found.queryBucket[r]![i]),
+        ...rounds.map(r => found.keyBucket[r]![i]),
+        found.multiplicity[i],
+        found.projection.queries[i * 2],
+        found.projection.queries[i * 2 + 1],
+        found.projection.keys[i * 2],
+        found.projection.keys[i * 2 + 1],
+      ]),
+    );
+  }
+}
+
+const halves = new WeakMap<Uint8Array, Uint8Array>();
+
+/** The part of a diverging map above zero, as a map of its own. */
+function upperHalf(lut: Uint8Array): Uint8Array {
+  let half = halves.get(lut);
+  if (!half) {
+    half = new Uint8Array(1024);
+    for (let i = 0; i < 256; i++)
+      half.set(lut.subarray((128 + (i >> 1)) * 4, (128 + (i >> 1)) * 4 + 4), i * 4);
+    halves.set(lut, half);
+  }
+  return half;
 }

@@ -1,0 +1,135 @@
+import { css, html, nothing, svg } from 'lit';
+import { customElement, property, query, state } from 'lit/decorators.js';
+import type { BucketMap } from '../../engine/protocol';
+import { bucketColour, lutColour, mix, scaleMass, toCss } from '../draw/colour';
+import { percent } from '../draw/format';
+import { theme } from '../draw/theme';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+
+/** The map with queries and keys sorted by bucket: what is kept in the mass colours, what is lost in orange. */
+@customElement('ai-bucket-map')
+export class BucketMapPlot extends Component {
+  static override styles = [
+    ...Component.styles,
+    css`
+      :host {
+        position: relative;
+        aspect-ratio: 1;
+        max-width: 460px;
+      }
+      canvas,
+      svg {
+        position: absolute;
+        inset: 0;
+        width: 100%;
+        height: 100%;
+      }
+      canvas {
+        image-rendering: pixelated;
+        outline: 1px solid var(--line);
+      }
+      .box {
+        fill: none;
+        stroke: var(--vscode-foreground);
+        stroke-opacity: 0.4;
+      }
+      .box.shown {
+        stroke: var(--focus);
+        stroke-opacity: 1;
+        stroke-width: 2;
+      }
+    `,
+  ];
+  @property({ attribute: false }) map: BucketMap | null = null;
+  @property({ type: Number }) largest = 1;
+  @property({ attribute: false }) focusBucket: number | null = null;
+  @query('canvas') private canvas!: HTMLCanvasElement | null;
+  @state() private words = '';
+
+  override render() {
+    const { map, width, height } = this;
+    if (!map) return nothing;
+    const [sx, sy] = [width / map.columns, height / map.rows];
+    const colours = theme();
+    return html`<canvas aria-hidden="true"></canvas>
+      <svg
+        role="img"
+        aria-label="Attention map sorted by bucket: buckets lie on the diagonal"
+        @pointermove=${(event: PointerEvent) => this.point(event, map)}
+        @click=${(event: PointerEvent) => this.choose(event, map)}
+      >
+        <title>${this.words}</title>
+        <rect width="100%" height="100%" fill="transparent"></rect>
+        ${[...map.rowStarts.keys()].slice(0, -1).map(bucket => {
+          const block = blockOf(map, bucket);
+          if (block.height <= 0 || block.width <= 0) return nothing;
+          return svg`<rect class=${bucket === this.focusBucket ? 'box shown' : 'box'} x=${block.x * sx} y=${block.y * sy}
+              width=${block.width * sx} height=${block.height * sy}></rect>
+            <rect x="0" y=${block.y * sy} width="4" height=${block.height * sy} fill=${toCss(bucketColour(bucket, colours).fill)}></rect>`;
+        })}
+      </svg>`;
+  }
+
+  override updated(): void {
+    const { canvas, map } = this;
+    if (!canvas || !map) return;
+    const look = theme();
+    const image = new ImageData(map.columns, map.rows);
+    for (let i = 0; i < map.mass.length; i++) {
+      const t = scaleMass(map.mass[i]!, this.largest, store.settings.massScale);
+      const kept = lutColour(look.sequential, t);
+      const lost = lutColour(look.diverging, 0.5 + t / 2);
+      const [r, g, b] = mix(lost, kept, map.kept[i]!);
+      image.data.set([r, g, b, 255], i * 4);
+    }
+    canvas.width = map.columns;
+    canvas.height = map.rows;
+    canvas.getContext('2d')!.putImageData(image, 0, 0);
+  }
+
+  private cell(event: PointerEvent, map: BucketMap): { row: number; column: number } {
+    const box = this.getBoundingClientRect();
+    const at = (px: number, size: number, cells: number) =>
+      Math.max(0, Math.min(cells - 1, Math.floor((px / size) * cells)));
+    return {
+      row: at(event.clientY - box.y, box.height, map.rows),
+      column: at(event.clientX - box.x, box.width, map.columns),
+    };
+  }
+
+  private point(event: PointerEvent, map: BucketMap): void {
+    const { row, column } = this.cell(event, map);
+    const i = row * map.columns + column;
+    const name = (bucket: number) => (bucket < 0 ? 'no bucket' : `bucket ${bucket}`);
+    this.words = `queries of ${name(bucketAt(map.rowStarts, row))}, keys of ${name(bucketAt(map.columnStarts, column))}: mean mass ${percent(map.mass[i]!)}, ${percent(map.kept[i]!)} of it kept`;
+  }
+
+  private choose(event: PointerEvent, map: BucketMap): void {
+    this.dispatchEvent(
+      new CustomEvent('bucket', { detail: bucketAt(map.rowStarts, this.cell(event, map).row) }),
+    );
+  }
+}
+
+/** Where a bucket's block lies, in cells. */
+export function blockOf(
+  map: BucketMap,
+  bucket: number,
+): { x: number; y: number; width: number; height: number } {
+  const x = map.columnStarts[bucket]!;
+  const y = map.rowStarts[bucket]!;
+  return {
+    x,
+    y,
+    width: (map.columnStarts[bucket + 1] ?? map.columns) - x,
+    height: (map.rowStarts[bucket + 1] ?? map.rows) - y,
+  };
+}
+
+/** The bucket that a cell belongs to; the last start is that of the tokens in none: -1. */
+export function bucketAt(starts: Float32Array, cell: number): number {
+  let bucket = 0;
+  for (let b = 0; b < starts.length; b++) if (starts[b]! <= cell + 0.5) bucket = b;
+  return bucket === starts.length - 1 ? -1 : bucket;
+}

@@ -1,0 +1,188 @@
+import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import type { TokenTable } from '../../engine/protocol';
+import { bucketBackground } from '../draw/buckets';
+import { bucketColour, contrast, lutColour, toCss, BUCKET_HUES } from '../draw/colour';
+import { percent, tokenLabel } from '../draw/format';
+import { ThemeController, theme } from '../draw/theme';
+import { store } from '../host/store';
+
+/** Tokens per block: a block is painted when it comes near the screen. */
+const BLOCK = 200;
+
+/** The text as chips coloured by bucket, or by how far the rounds agree. Fires `bucket` (detail: number) on a click. */
+@customElement('ai-bucket-text')
+export class BucketText extends LitElement {
+  static override styles = css`
+    :host {
+      display: block;
+      overflow-y: auto;
+      line-height: 1.75;
+      font-family: var(--vscode-editor-font-family, monospace);
+      font-size: 12px;
+      border: 1px solid var(--vscode-contrastBorder, var(--vscode-panel-border, #8884));
+      padding: 4px 6px;
+    }
+    .block {
+      overflow-wrap: anywhere;
+    }
+    .chip {
+      white-space: pre-wrap;
+      border-radius: 2px;
+      padding: 1px 2px;
+      margin-right: 1px;
+      cursor: pointer;
+    }
+    .chip.dim {
+      opacity: 0.22;
+    }
+    .chip.none {
+      outline: 1px dashed var(--vscode-descriptionForeground);
+      outline-offset: -1px;
+    }
+    .chip.shown {
+      outline: 2px solid var(--vscode-focusBorder);
+    }
+    sub {
+      font-size: 8px;
+      padding-left: 1px;
+    }
+    :host(:focus-visible) {
+      outline: 1px solid var(--vscode-focusBorder);
+    }
+  `;
+  @property({ attribute: false }) tokens: TokenTable | null = null;
+  /** Bucket of each token, -1 = none. */
+  @property({ attribute: false }) buckets: Int32Array = new Int32Array(0);
+  /** Instead of buckets: agreement of the rounds, 0..1. */
+  @property({ attribute: false }) agreement: Float32Array | null = null;
+  /** The bucket that is looked at; the others are dimmed. */
+  @property({ attribute: false }) focusBucket: number | null = null;
+  @property({ attribute: false }) token: number | null = null;
+  @state() private visible = new Set<number>();
+  private observer: IntersectionObserver | null = null;
+
+  constructor() {
+    super();
+    new ThemeController(this);
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.tabIndex = 0;
+    this.setAttribute('role', 'group');
+    this.setAttribute('aria-label', 'The text, coloured by bucket');
+    this.observer = new IntersectionObserver(
+      entries => {
+        const next = new Set(this.visible);
+        for (const entry of entries) {
+          const block = Number((entry.target as HTMLElement).dataset.block);
+          if (entry.isIntersecting) next.add(block);
+          else next.delete(block);
+        }
+        this.visible = next;
+      },
+      { root: this, rootMargin: '300px' },
+    );
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.observer?.disconnect();
+    this.observer = null;
+  }
+
+  override render() {
+    const { tokens } = this;
+    if (!tokens) return nothing;
+    const blocks = Math.ceil(tokens.ids.length / BLOCK);
+    return html`<div
+      @mouseover=${this.onOver}
+      @mouseleave=${() => store.preview(null)}
+      @click=${this.onClick}
+    >
+      ${Array.from(
+        { length: blocks },
+        (_, b) =>
+          html`<span class="block" data-block=${b}
+            >${this.visible.has(b) ? this.chips(tokens, b) : tokens.text.slice(b * BLOCK, (b + 1) * BLOCK).join('')}</span
+          >`,
+      )}
+    </div>`;
+  }
+
+  private chips(tokens: TokenTable, block: number) {
+    const look = theme();
+    const last = Math.min(tokens.ids.length, (block + 1) * BLOCK);
+    const chips = [];
+    for (let i = block * BLOCK; i < last; i++) {
+      const bucket = this.buckets[i] ?? -1;
+      const agreed = this.agreement?.[i];
+      let style: string;
+      if (agreed !== undefined) {
+        const fill = lutColour(look.sequential, agreed);
+        const ink = contrast(fill, [0, 0, 0]) > contrast(fill, [255, 255, 255]) ? '#000' : '#fff';
+        style = `background: ${toCss(fill)}; color: ${ink}`;
+      } else {
+        const colour = bucketColour(bucket, look);
+        style =
+          bucket < 0 ? '' : `background: ${bucketBackground(bucket, look)}; color: ${toCss(colour.text)}`;
+      }
+      const dim = this.focusBucket !== null && bucket !== this.focusBucket;
+      const classes = `chip${dim ? ' dim' : ''}${bucket < 0 ? ' none' : ''}${i === this.token ? ' shown' : ''}`;
+      const numbered = agreed === undefined && bucket >= BUCKET_HUES;
+      chips.push(
+        html`<span
+            class=${classes}
+            data-token=${i}
+            .style=${style}
+            title=${this.words(tokens, i, bucket, agreed)}
+            >${visibleText(tokens.text[i] ?? '')}${numbered ? html`<sub>${bucket}</sub>` : nothing}</span
+          >${/\n/.test(tokens.text[i] ?? '') ? html`<br />` : nothing}`,
+      );
+    }
+    return chips;
+  }
+
+  private words(tokens: TokenTable, i: number, bucket: number, agreed: number | undefined): string {
+    const name = `“${tokenLabel(tokens.text[i] ?? '')}” (${i})`;
+    if (agreed !== undefined) return `${name}: the rounds share ${percent(agreed)} of its company`;
+    return bucket < 0 ? `${name}: in no bucket` : `${name}: bucket ${bucket}`;
+  }
+
+  override updated(changed: PropertyValues): void {
+    if (changed.has('tokens') && this.observer) {
+      this.observer.disconnect();
+      for (const block of this.renderRoot.querySelectorAll('.block')) this.observer.observe(block);
+    }
+    if (changed.has('token') && this.token !== null && this.token === store.selection.token)
+      this.scrollTo_(this.token);
+  }
+
+  private scrollTo_(token: number): void {
+    const block = this.renderRoot.querySelector<HTMLElement>(`[data-block="${Math.floor(token / BLOCK)}"]`);
+    const chip = this.renderRoot.querySelector<HTMLElement>(`[data-token="${token}"]`);
+    const target = (chip ?? block)?.getBoundingClientRect();
+    const mine = this.getBoundingClientRect();
+    if (target && (target.top < mine.top || target.bottom > mine.bottom))
+      this.scrollTop += target.top - mine.top - 40;
+  }
+
+  private tokenOf(event: Event): number | null {
+    const chip = (event.target as HTMLElement).closest<HTMLElement>('[data-token]');
+    return chip ? Number(chip.dataset.token) : null;
+  }
+
+  private readonly onOver = (event: Event) => store.preview(this.tokenOf(event));
+
+  private readonly onClick = (event: Event) => {
+    const token = this.tokenOf(event);
+    if (token === null) return;
+    store.select({ token });
+    this.dispatchEvent(new CustomEvent('bucket', { detail: this.buckets[token] ?? -1 }));
+  };
+}
+
+function visibleText(text: string): string {
+  return text.replace(/\n/g, '⏎').replace(/\t/g, '⇥') || '·';
+}
