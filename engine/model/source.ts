@@ -200,7 +200,16 @@ async function findModels(
 }
 
 async function describe(files: ModelFiles, ref: string, source: HubModel['source']): Promise<HubModel> {
-  return { ref, label: files.name, detail: [await size(files), ...facts(files.config)].join(', '), source };
+  const detail = [await size(files), ...facts(files.config), ...(await licence(files))].join(', ');
+  return { ref, label: files.name, detail, source };
+}
+
+/** The licence that the model card names. */
+async function licence({ folder }: ModelFiles): Promise<string[]> {
+  const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '');
+  const [, header = ''] = /^---\r?\n([^]{0,10000}?)\r?\n---/.exec(card) ?? [];
+  const [, name] = /^license:\s*["']?([\w.-]+)/m.exec(header) ?? [];
+  return name === undefined ? [] : [`licence ${name}`];
 }
 
 /** Size of the weights: the file itself and external data named after it. */

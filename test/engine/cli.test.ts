@@ -8,6 +8,8 @@ import { openSafetensors, readSafetensors, writeSafetensors } from '../../engine
 import schema from '../../engine/export/analysis.schema.json';
 import type { AnalysisJson } from '../../engine/export/json';
 import { floats, type Tensor } from '../../engine/runtime/tensor';
+import { resolveModel } from '../../engine/model/source';
+import { HubServer } from '../fixtures/hubServer';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 
 describe('command line', function () {
@@ -137,6 +139,37 @@ describe('command line', function () {
     assert.equal(code, 0, stderr);
     assert.match(stdout, /verified +largest difference \S+ /);
     assert.match(stdout, /causal/);
+  });
+
+  it('verifies and lists a model of the hub', async () => {
+    const hub = await new HubServer().start();
+    const { onnx, folder: model } = await resolveModel('bundled');
+    const files = await Promise.all(
+      [onnx, join(model, 'tokenizer.json'), join(model, 'config.json')].map(f => readFile(f)),
+    );
+    hub.add('org/prose', {
+      'onnx/model.onnx': files[0]!,
+      'tokenizer.json': files[1]!,
+      'config.json': files[2]!,
+    });
+    const env = { HF_ENDPOINT: hub.url, ATTENTION_INSPECTOR_CACHE: at('cache') };
+    try {
+      const verified = await runCli(cli, ['models', 'verify', 'org/prose', '--device', 'cpu'], {
+        cwd: folder,
+        env,
+      });
+      assert.equal(verified.code, 0, verified.stderr);
+      assert.match(verified.stdout, /^model +org\/prose: decoder, /);
+      const listed = await runCli(cli, ['models', 'list', 'org/prose'], { cwd: folder, env });
+      assert.match(listed.stdout, /^org\/prose\/onnx\/model\.onnx +hub +\d+\.\d MB$/m);
+      const missing = await runCli(cli, ['models', 'verify', 'org/none', '--device', 'cpu'], {
+        cwd: folder,
+        env,
+      });
+      assertFails(missing, 3, /^There is no model org\/none on 127/);
+    } finally {
+      await hub.stop();
+    }
   });
 
   describe('analyze', () => {

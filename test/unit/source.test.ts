@@ -128,6 +128,7 @@ describe('model source', () => {
     );
     await put('workspace/models/tiny/onnx/model.onnx', 'x'.repeat(2 ** 20));
     await put('workspace/models/tiny/onnx/model_int8.onnx');
+    await put('workspace/models/tiny/README.md', '---\nlicense: apache-2.0\n---\n# Tiny\n');
     await put('workspace/alone.onnx');
     await put('workspace/node_modules/p/hidden.onnx');
     await put('workspace/.cache/hidden.onnx');
@@ -145,7 +146,7 @@ describe('model source', () => {
         {
           ref: join(ws, 'models/tiny'),
           label: 'tiny',
-          detail: '1.0 MB, bert, 2 layers, 4 heads, context 512',
+          detail: '1.0 MB, bert, 2 layers, 4 heads, context 512, licence apache-2.0',
           source: 'workspace',
         },
       ],
