@@ -298,7 +298,7 @@ class LoadedModel implements CutModel {
     cancellation: Cancellation,
   ): Promise<SegmentRunner> {
     const { cut, cores, sides, segments, head } = this.plan;
-    const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu);
+    const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu, !cpu);
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
     return SegmentRunner.load(cut, cores, sides, segments, head, loader, cancellation);
   }
@@ -306,7 +306,7 @@ class LoadedModel implements CutModel {
   /** The whole model as it is in the file, on the CPU. */
   private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
     const { graph } = this.plan;
-    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true };
+    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true, prepack: false };
     await checkpoint(neverCancelled);
     const session = await this.runtime.load(this.skeleton.bytes, options).catch(error => {
       throw new RefusedError(`ONNX Runtime does not load the model: ${firstLine(error)}`);

@@ -80,6 +80,7 @@ function sessionOptions(device: DeviceName, options: SessionOptions): InferenceS
       session: {
         // Many sessions take turns: the threads of one must not spin while the next one runs.
         intra_op: { allow_spinning: '0' },
+        ...(options.prepack === false ? { disable_prepacking: '1' } : {}),
         ...(options.externalDataFolder === undefined
           ? {}
           : { model_external_initializers_file_folder_path: options.externalDataFolder }),

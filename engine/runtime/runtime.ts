@@ -10,6 +10,8 @@ export interface SessionOptions {
   externalDataFolder?: string;
   /** Force the CPU even when the runtime's device is a GPU (proofs need one reference). */
   cpu?: boolean;
+  /** False: weights stay as they lie in the file (mapped, not copied), slower to multiply with. For sessions of a few runs. */
+  prepack?: boolean;
 }
 
 /** A loaded graph. Feeds and results by name; results are in CPU memory. */
