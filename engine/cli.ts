@@ -112,7 +112,7 @@ process.on('SIGINT', () => {
 // Somebody closed the other end (`| head`): nothing more to say.
 process.stdout.on('error', () => process.exit(0));
 
-build()
+void build()
   .parseAsync()
   .then(
     () => 0,

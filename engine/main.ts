@@ -23,6 +23,7 @@ const engine = new Engine((name, params) => {
 const METHODS: readonly EngineMethod[] = [
   'initialize',
   'models/list',
+  'models/variants',
   'models/load',
   'analysis/start',
   'analysis/mechanism',
