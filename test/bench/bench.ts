@@ -1,0 +1,87 @@
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { seconds, timeAnalysis, timePlain, type Timing } from './analysis';
+import { GPT2_SMALL, gpt2Model } from './gpt2Model';
+import { benchMechanisms } from './mechanisms';
+
+/**
+ * npm run bench [-- [--quick] [--only analysis|mechanisms] [--tokens 1024,4096]]
+ *
+ * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
+ * so that its peak memory is its own.
+ */
+type Job = { run: 'plain' | 'analysis' | 'write'; onnx: string; tokens: number };
+
+async function main(): Promise<void> {
+  const quick = process.argv.includes('--quick');
+  const lengths = process.argv.includes('--tokens')
+    ? process.argv[process.argv.indexOf('--tokens') + 1]!.split(',').map(Number)
+    : null;
+  const turns = quick ? 1 : 2;
+  const only = process.argv[process.argv.indexOf('--only') + 1];
+  console.log(
+    `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} threads, Node ${process.version}`,
+  );
+  if (only !== 'mechanisms') await benchAnalysis(lengths ?? (quick ? [256, 512] : [1024, 4096]), turns);
+  if (only !== 'analysis')
+    await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns);
+}
+
+async function benchAnalysis(lengths: readonly number[], turns: number): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
+  const onnx = join(folder, 'gpt2.onnx');
+  try {
+    await inChild({ run: 'write', onnx, tokens: 0 });
+    console.log(
+      '\nAnalysis (dense cores, all measures, loss) against the plain uncut forward, 12 layers x 12 heads x 64:',
+    );
+    for (const tokens of lengths) {
+      const best = { plain: worst, analysis: worst };
+      for (let turn = 0; turn < turns; turn++) {
+        for (const run of ['plain', 'analysis'] as const) {
+          const timing = await inChild({ run, onnx, tokens });
+          if (timing.milliseconds < best[run].milliseconds) best[run] = timing;
+        }
+      }
+      const { plain, analysis } = best;
+      const ratio = (of: 'milliseconds' | 'cpuMilliseconds') => (analysis[of] / plain[of]).toFixed(2);
+      const figures = (timing: Timing) =>
+        `${seconds(timing.milliseconds)} s (CPU ${seconds(timing.cpuMilliseconds)} s), ${timing.peakMiB.toFixed(0)} MiB`;
+      console.log(
+        `${tokens} tokens: plain ${figures(plain)}; analysis ${figures(analysis)}; ` +
+          `ratio ${ratio('milliseconds')} (CPU ${ratio('cpuMilliseconds')}). ${analysis.note}`,
+      );
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
+
+function inChild(job: Job): Promise<Timing> {
+  return new Promise((resolve, reject) => {
+    const child = fork(__filename, ['--child', JSON.stringify(job)]);
+    let timing: Timing | null = null;
+    child.on('message', message => (timing = message as Timing));
+    child.on('error', reject);
+    child.on('exit', code =>
+      timing ? resolve(timing) : reject(new Error(`the ${job.run} run ended with ${code}`)),
+    );
+  });
+}
+
+async function asChild({ run, onnx, tokens }: Job): Promise<void> {
+  let timing = worst;
+  if (run === 'write') writeFileSync(onnx, gpt2Model(GPT2_SMALL));
+  else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, 1);
+  process.send!(timing, () => process.exit(0));
+}
+
+const job = process.argv[2] === '--child' ? (JSON.parse(process.argv[3]!) as Job) : null;
+(job ? asChild(job) : main()).catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});
