@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { denseRows } from '../../engine/attention/dense';
+import { Engine } from '../../engine/engine';
+import { readSafetensors } from '../../engine/export/safetensors';
+import type { CoreInfo, ModelInfo } from '../../engine/protocol';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { createRuntime } from '../../engine/runtime/ort';
+import type { Runtime } from '../../engine/runtime/runtime';
+import { floats, type Tensor } from '../../engine/runtime/tensor';
+
+const ROOT = join(__dirname, '../..');
+const FIXTURES = join(ROOT, '../shared/fixtures/models');
+const DOCUMENT = join(ROOT, 'docs/models.md');
+
+/** The export forms, as the fixtures' folders are named, and what they mean. */
+const FORMS: Record<string, string> = {
+  'eager-script': 'TorchScript exporter, opset 17, attention written out',
+  'eager-dynamo': 'dynamo exporter, opset 20, attention written out',
+  'sdpa-dynamo': 'dynamo exporter, opset 20, scaled-dot-product attention lowered to MatMul and Softmax',
+  'sdpa-op23': 'dynamo exporter, opset 23, one `Attention` node per core',
+  'fused-script': "TorchScript export after ONNX Runtime's transformer optimiser",
+  'int8-script': 'TorchScript export after dynamic 8-bit quantisation',
+};
+
+const FAMILIES: Record<string, string> = {
+  albert: 'ALBERT',
+  bart: 'BART',
+  bert: 'BERT',
+  bloom: 'BLOOM',
+  distilbert: 'DistilBERT',
+  gemma2: 'Gemma 2',
+  gpt2: 'GPT-2',
+  gpt_neox: 'GPT-NeoX',
+  llama: 'Llama',
+  modernbert: 'ModernBERT',
+  qwen2: 'Qwen 2',
+  t5: 'T5',
+};
+
+interface Proved {
+  info: ModelInfo;
+  /** Largest difference to the framework's attention probabilities; null where the fixture has none. */
+  attentions: number | null;
+}
+
+/**
+ * Every fixture goes through the whole service, from its folder to its heads, and docs/models.md must say what came out.
+ * UPDATE_DOCS=1 writes the document anew.
+ */
+describe('the table of models', function () {
+  this.timeout(300_000);
+  const proved = new Map<string, Proved>();
+  let runtime: Runtime;
+  const engine = new Engine();
+  before(async function () {
+    if (!existsSync(FIXTURES)) {
+      console.log('      SKIPPED: no ../shared/fixtures/models beside the repository');
+      return this.skip();
+    }
+    runtime = await createRuntime('cpu');
+    for (const name of readdirSync(FIXTURES)) proved.set(name, await prove(name));
+  });
+  after(async () => {
+    await engine.dispose();
+    await runtime?.dispose();
+  });
+
+  async function prove(name: string): Promise<Proved> {
+    const folder = join(FIXTURES, name);
+    const expected = await readSafetensors(join(folder, 'expected.safetensors'));
+    const text = await readFile(join(folder, 'text.txt'), 'utf8');
+    let attentions = null as number | null;
+    const params = { id: name, model: folder, text, target: text, device: 'cpu' as const, maxTokens: null };
+    const summary = await engine.analyze({ ...params, mechanisms: [], propagate: false }, neverCancelled, {
+      forget: true,
+      onTensors: async (core, input) => {
+        const reference = attentionOf(expected, core);
+        if (!reference) return;
+        const { queries, keys } = input;
+        for (let head = 0; head < input.heads; head++) {
+          const rows: Float32Array = await denseRows(input, head, 0, queries, {
+            runtime,
+            cancellation: neverCancelled,
+          });
+          const own: Float32Array = reference.subarray(head * queries * keys, (head + 1) * queries * keys);
+          assert.equal(rows.length, own.length);
+          for (let i = 0; i < rows.length; i++) {
+            attentions = Math.max(attentions ?? 0, Math.abs(rows[i]! - own[i]!));
+          }
+        }
+      },
+    });
+    await engine.request('analysis/dispose', { id: name });
+    return { info: summary.model, attentions };
+  }
+
+  it('holds for every fixture', () => {
+    assert.ok(proved.size >= 30);
+    for (const [name, { info, attentions }] of proved) {
+      assert.ok(info.verified.maxRelDiff <= 1e-4, `${name}: ${info.verified.maxRelDiff}`);
+      // T5 does not scale its scores: the framework's own rounding moves its probabilities by as much.
+      const limit = name.startsWith('t5') ? 2e-4 : 1e-4;
+      if (attentions !== null) assert.ok(attentions <= limit, `${name}: ${attentions}`);
+    }
+  });
+
+  it('is what docs/models.md says', async () => {
+    const table = await documentOf(proved);
+    if (process.env.UPDATE_DOCS) await writeFile(DOCUMENT, table);
+    assert.equal(await readFile(DOCUMENT, 'utf8'), table, 'run this test with UPDATE_DOCS=1');
+  });
+});
+
+function attentionOf(expected: Record<string, Tensor>, core: CoreInfo): Float32Array | null {
+  const stacks = { self: '', encoder: 'encoder_', decoder: 'decoder_', cross: 'cross_' };
+  const tensor = expected[`${stacks[core.kind]}attentions.${core.layer}`];
+  return tensor ? floats(tensor) : null;
+}
+
+async function documentOf(proved: ReadonlyMap<string, Proved>): Promise<string> {
+  const forms = Object.keys(FORMS).filter(form => [...proved.keys()].some(name => name.endsWith(`-${form}`)));
+  const families = [...new Set([...proved.keys()].map(name => name.split('-')[0]!))];
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const cell = (family: string, form: string): string => {
+    const found = proved.get(`${family}-${form}`);
+    if (!found) return '';
+    return found.attentions === null ? `proved` : `proved, heads < ${bound(found.attentions)}`;
+  };
+  const lines = families.map(family => {
+    const [, { info }] = [...proved].find(([name]) => name.startsWith(`${family}-`))!;
+    const masks = [...new Set(info.cores.map(core => core.mask))].join('; ');
+    return row([FAMILIES[family] ?? family, info.kind, masks, ...forms.map(form => cell(family, form))]);
+  });
+  const text = [
+    '# Models',
+    '',
+    'Any transformer that is exported to ONNX can be opened: from a file, a folder in the Hugging Face layout, or the hub.',
+    'A model is cut at its attention, and what it computes cut is compared with what it computes whole; a model whose two',
+    'results differ is refused. So this table is not a list of what is allowed, only of what the tests prove: the test',
+    '`test/engine/modelsTable.test.ts` writes it from small models of each family.',
+    '',
+    '"Proved": the cut model gives the logits of the whole model in ONNX Runtime within 1e-4 of the largest (quantised models:',
+    'in the median, with the same most likely tokens). "Heads": largest difference of any attention probability to those',
+    'that PyTorch gives for the same model.',
+    '',
+    row(['family', 'kind', 'masks and biases recognised', ...forms]),
+    row(['---', '---', '---', ...forms.map(() => '---')]),
+    ...lines,
+    '',
+    ...forms.map(form => `- \`${form}\`: ${FORMS[form]}`),
+    '',
+    '## Where models come from',
+    '',
+    '- `bundled`, or the name of a bundled model.',
+    '- An `.onnx` file, with its tokenizer beside it or one folder up.',
+    '- A folder with `config.json`, a tokenizer, and `model.onnx` or `onnx/*.onnx`. Of several variants the most exact is taken',
+    '  (float32, then float16, then 8 bits, then 4 bits).',
+    '- A hub id: `org/name`, `org/name@revision`, or one variant: `org/name/onnx/model_int8.onnx`. Downloads go on where a broken',
+    '  connection stopped, are checked, and are kept for use without a network. `HF_TOKEN` opens private models, `HF_ENDPOINT`',
+    '  names a mirror, `HF_HUB_OFFLINE=1` asks nothing of the network, `ATTENTION_INSPECTOR_CACHE` is where models are kept.',
+    '',
+    'Tokenizers: `tokenizer.json` of any kind (WordPiece, byte-level BPE, Unigram, WordLevel), or the older `vocab.txt`, or',
+    '`vocab.json` with `merges.txt`.',
+    '',
+  ].join('\n');
+  const { format, resolveConfig } = await import('prettier');
+  return format(text, { ...(await resolveConfig(DOCUMENT)), parser: 'markdown' });
+}
+
+/** A round number above the difference, with room for what machines disagree by. */
+function bound(value: number): string {
+  const steps = ['1e-5', '2e-5', '5e-5', '1e-4', '2e-4', '5e-4', '1e-3'];
+  return steps.find(step => value * 1.5 <= Number(step)) ?? '1';
+}
