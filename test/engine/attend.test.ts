@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { attend } from '../../engine/attend';
+import { largest } from '../../engine/attention/membership';
+import { mechanisms } from '../../engine/attention/registry';
+import { RefusedError, UsageError } from '../../engine/errors';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { createRuntime } from '../../engine/runtime/ort';
+import type { Runtime } from '../../engine/runtime/runtime';
+import { float32, floats, type Tensor } from '../../engine/runtime/tensor';
+import { assertClose } from '../oracle/check';
+import { maskedAttention } from '../oracle/edges';
+import { gaussians, randomInput } from '../oracle/inputs';
+
+describe('attend', function () {
+  this.timeout(60_000);
+  let runtime: Runtime;
+  before(async () => (runtime = await createRuntime('cpu')));
+  after(() => runtime.dispose());
+
+  const q = float32(gaussians(4 * 20 * 8, 1), [4, 20, 8]);
+  const k = float32(gaussians(2 * 20 * 8, 2), [2, 20, 8]);
+  const v = float32(gaussians(2 * 20 * 5, 3), [2, 20, 5]);
+  const call = (
+    mechanism: string,
+    params: Record<string, string> = {},
+    tensors: Record<string, Tensor> = { q, k, v },
+    causal = true,
+  ) => attend(tensors, { mechanism, params, causal, weights: true, runtime, cancellation: neverCancelled });
+
+  it('divides by the square root of the dimension and adds the bias', async () => {
+    const bias = float32(gaussians(20 * 20, 4), [1, 20, 20]);
+    const { output, weights } = await call('local', { window: '7' }, { q, k, v, bias });
+    const input = {
+      ...randomInput({ queries: 20, heads: 4, kvHeads: 2, dim: 8, valueDim: 5, causal: true }),
+      q: floats(q),
+      k: floats(k),
+      v: floats(v),
+    };
+    input.rule.scale.fill(1 / Math.sqrt(8));
+    input.rule.bias = { kind: 'opaque', heads: 1, data: floats(bias) };
+    const oracle = maskedAttention(input, (_h, p, j) => (p - j < 7 ? 1 : 0));
+    assert.deepEqual(output!.dims, [4, 20, 5]);
+    assert.deepEqual(weights!.dims, [4, 20, 20]);
+    assertClose(floats(output!), oracle.output, 'output');
+    assertClose(
+      floats(weights!),
+      oracle.weights.flat().flatMap(row => [...row]),
+      'weights',
+      1e-6,
+    );
+  });
+
+  for (const { info } of mechanisms) {
+    it(`runs ${info.name} with nothing but q, k, v`, async () => {
+      if (['transformer-xl'].includes(info.name)) return;
+      const results = await call(info.name, {}, { q, k: q, v: q }, info.name === 'dense');
+      assert.deepEqual(results['output']!.dims, [4, 20, 8]);
+      assert.ok(floats(results['output']!).every(Number.isFinite));
+    });
+  }
+
+  it('gives integers as int64', async () => {
+    const results = await call('lsh', { bucketSize: '4', rounds: '3' });
+    assert.equal(results['buckets']!.type, 'int64');
+    assert.deepEqual(results['buckets']!.dims, [4, 3, 20]);
+  });
+
+  it('refuses tensors that do not fit, with a sentence', async () => {
+    const refused = (tensors: Record<string, Tensor>, pattern: RegExp) =>
+      assert.rejects(call('dense', {}, tensors), error => {
+        assert.ok(error instanceof RefusedError);
+        assert.match(error.message, pattern);
+        return true;
+      });
+    await refused({ q, k }, /"v" is missing/);
+    await refused({ q, k, v: float32(new Float32Array(2 * 19 * 5), [2, 19, 5]) }, /must agree/);
+    await refused({ q, k, v, bias: float32(new Float32Array(20), [1, 1, 20]) }, /bias is \[1, 1, 20\]/);
+    await refused({ q: { type: 'int32', data: new Int32Array(640), dims: [4, 20, 8] }, k, v }, /float32/);
+    await refused({ q: float32(new Float32Array(3 * 20 * 8), [3, 20, 8]), k, v }, /multiple/);
+  });
+
+  it('explains wrong usage', async () => {
+    const wrong = (mechanism: string, params: Record<string, string>, pattern: RegExp) =>
+      assert.rejects(call(mechanism, params), error => {
+        assert.ok(error instanceof UsageError);
+        assert.match(error.message, pattern);
+        return true;
+      });
+    await wrong('telepathy', {}, /no mechanism "telepathy" \(there are: dense, local/);
+    await wrong('local', { width: '3' }, /no parameter "width" \(it has: window\)/);
+    await wrong('local', { window: 'many' }, /window of local must be a number, not "many"/);
+    await wrong('local', { window: '2.5' }, /whole number/);
+    await wrong('local', { window: '0' }, /at least 1/);
+    await wrong('adaptive-span', { massTarget: '2' }, /at most 1/);
+    await wrong('lsh', { sharedQK: 'perhaps' }, /true or false/);
+  });
+});
+
+describe('the largest values of a row', () => {
+  it('are those of a full sort, lower indices first on ties', () => {
+    for (const [length, size, levels] of [
+      [5000, 70, 1e9],
+      [5000, 70, 20],
+      [3000, 2900, 7],
+      [40, 40, 3],
+      [9, 1, 1],
+    ] as const) {
+      const values = gaussians(length, length + size).map(x => Math.round(x * levels) / levels);
+      const into = new Int32Array(size);
+      largest(values, size, into);
+      const expected = Array.from(values, (x, i) => ({ x, i }))
+        .sort((a, b) => b.x - a.x || a.i - b.i)
+        .slice(0, size)
+        .map(({ i }) => i)
+        .sort((a, b) => a - b);
+      assert.deepEqual([...into], expected, `${size} of ${length}`);
+    }
+  });
+});
