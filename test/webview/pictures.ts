@@ -117,9 +117,9 @@ const SHOTS: Shot[] = [
     view: 'head',
     selection: { ...head, mechanism: { name: 'strided', params: { stride: 7 } } },
     act: async page => {
-      await page.mouse.move(600, 480);
-      for (let i = 0; i < 14; i++) await page.mouse.wheel(0, -200);
-      await page.mouse.move(500, 400);
+      await page.mouse.move(385, 476);
+      for (let i = 0; i < 9; i++) await page.mouse.wheel(0, -200);
+      await page.mouse.move(330, 420);
       await page.waitForTimeout(600);
     },
   },

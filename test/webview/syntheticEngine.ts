@@ -14,7 +14,6 @@ import type {
   EngineParams,
   EngineResult,
   HeadProfile,
-  HeadRef,
   MechanismChoice,
   MechanismInfo,
   MechanismResult,

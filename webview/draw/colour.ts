@@ -61,18 +61,17 @@ function lut(colourAt: (t: number) => Rgb): Lut {
   return table;
 }
 
-/** Share of the map over which it comes out of the background. */
-const FADE = 0.14;
-
 /**
  * Mass: viridis, turned round on light themes, fading out of the background so that nothing looks like nothing.
  * Even in lightness and safe for colour-blind eyes.
  */
 export function sequential(theme: ThemeColours): Lut {
   const map = theme.dark ? (t: number) => 0.12 + 0.88 * t : (t: number) => 0.97 * (1 - t);
+  // Share of the map over which it comes out of the background; the light end of viridis is loud and needs longer.
+  const fade = theme.dark ? 0.18 : 0.32;
   return lut(t => {
     const colour = parseColour(interpolateViridis(map(t)))!;
-    return t >= FADE ? colour : mix(theme.background, colour, t / FADE);
+    return t >= fade ? colour : mix(theme.background, colour, t / fade);
   });
 }
 

@@ -69,7 +69,7 @@ function paint(tile: LoadedTile, frame: MapFrame): HTMLCanvasElement {
     if (hidden(tile, Math.floor(i / columns), i % columns, frame)) colour = frame.background;
     else if (frame.overlay && kept) {
       const grey = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2];
-      const dim = mix(frame.background, mix(colour, [grey, grey, grey], 0.7), 0.55);
+      const dim = mix(frame.background, mix(colour, [grey, grey, grey], 0.75), 0.7);
       colour = mix(colour, dim, 1 - Math.min(1, kept[i]!));
     }
     pixels.data.set([...colour.map(Math.round), 255], i * 4);

@@ -1,6 +1,6 @@
 import type { TokenTable } from '../../engine/protocol';
 import { scaleMass, toCss } from '../draw/colour';
-import { count, tokenLabel } from '../draw/format';
+import { count, percent, tokenLabel } from '../draw/format';
 import type { Theme } from '../draw/theme';
 import type { MassScale } from '../hostProtocol';
 import { LABEL_SCALE, type Camera, type Extent } from './geometry';
@@ -94,7 +94,7 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
   const words = camera.scale >= LABEL_SCALE;
   const colour = (token: number, at: number | null) => toCss(token === at ? theme.foreground : theme.muted);
 
-  const rows = marks(camera.y, map.height, camera.scale, extent.rows, words, FONT + 2);
+  const rows = marks(camera.y, map.height, camera.scale, extent.rows, words, words ? FONT + 2 : 30);
   context.textAlign = 'right';
   for (const token of rows) {
     context.fillStyle = colour(token, crosshair.query);
@@ -113,7 +113,7 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
       context.translate(x, map.y - 5);
       context.rotate(-Math.PI / 2);
       context.textAlign = 'left';
-      context.fillText(tokenLabel(tokens.text[token] ?? '', 10), 0, 0, map.y - 6);
+      context.fillText(tokenLabel(tokens.text[token] ?? '', 9), 0, 0, map.y - 6);
       context.restore();
     } else {
       context.textAlign = 'center';
@@ -123,7 +123,7 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
   context.fillStyle = toCss(theme.muted);
   if (!words) {
     context.textAlign = 'left';
-    context.fillText('key →', map.x, map.y - 22);
+    context.fillText('key →', map.x, map.y - 24);
     context.save();
     context.translate(10, map.y);
     context.rotate(-Math.PI / 2);
@@ -204,6 +204,7 @@ export function peaks(values: Float32Array, from: number, scale: number, pixels:
 function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {
   const { camera, frame, row, column, theme, crosshair } = state;
   const { map, plot } = frame;
+  if (!plot) return;
   const length = plot - 20;
   const bottom = map.y + map.height + 4;
   const right = map.x + map.width + 4;
@@ -233,10 +234,9 @@ function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {
   }
   context.fillStyle = toCss(theme.muted);
   context.textAlign = 'left';
-  const share = (most: number) => `${(most * 100).toPrecision(3)} %`;
   context.fillText(
     rowMost
-      ? `where query ${crosshair.query} looks, up to ${share(rowMost)}`
+      ? `where query ${crosshair.query} looks, up to ${percent(rowMost)}`
       : 'point at a row: where it looks',
     map.x,
     bottom + length + 8,
@@ -246,7 +246,7 @@ function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {
   context.rotate(Math.PI / 2);
   context.fillText(
     columnMost
-      ? `who looks at key ${crosshair.key}, up to ${share(columnMost)}`
+      ? `who looks at key ${crosshair.key}, up to ${percent(columnMost)}`
       : 'point at a column: who looks at it',
     0,
     0,

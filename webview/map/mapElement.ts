@@ -32,7 +32,7 @@ import { drawMinimap } from './minimap';
 import type { MapRenderer } from './renderer';
 import { TileLoader, sourceKey, type LoadedTile } from './tileLoader';
 
-const GUTTER = { left: 96, top: 72, plot: 84 };
+const GUTTER = { left: 92, top: 60, plot: 84 };
 
 type Drag =
   | { kind: 'pan'; x: number; y: number; camera: Camera; moved: boolean }
@@ -114,19 +114,18 @@ export class MapElement extends Component {
   }
 
   private get frame(): Frame {
-    const plot = this.width < 460 ? 0 : GUTTER.plot;
-    const left = this.width < 460 ? 48 : GUTTER.left;
-    return {
-      width: this.width,
-      height: this.height,
-      plot,
-      map: {
-        x: left,
-        y: GUTTER.top,
-        width: Math.max(40, this.width - left - plot - 6),
-        height: Math.max(40, this.height - GUTTER.top - plot - 6),
-      },
+    const narrow = this.width < 460;
+    const plot = narrow ? 0 : GUTTER.plot;
+    const left = narrow ? 48 : GUTTER.left;
+    const room = {
+      width: Math.max(40, this.width - left - plot - 6),
+      height: Math.max(40, this.height - GUTTER.top - plot - 6),
     };
+    // As square as the text is: beside a square map there is room for words.
+    const { rows, columns } = this.extent;
+    const width = Math.min(room.width, Math.max(room.height * 0.75, room.height * (columns / rows)));
+    const height = Math.min(room.height, Math.max(room.width * 0.75, room.width * (rows / columns)));
+    return { width: this.width, height: this.height, plot, map: { x: left, y: GUTTER.top, width, height } };
   }
 
   private get pixelRatio(): number {

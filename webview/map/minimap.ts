@@ -29,5 +29,5 @@ export function drawMinimap(
   const y = (camera.y / extent.rows) * height;
   const w = (map.width / camera.scale / extent.columns) * width;
   const h = (map.height / camera.scale / extent.rows) * height;
-  context.strokeRect(x, y, Math.max(4, Math.min(w, width)), Math.max(4, Math.min(h, height)));
+  context.strokeRect(x, y, Math.max(8, Math.min(w, width)), Math.max(8, Math.min(h, height)));
 }

@@ -53,9 +53,9 @@ void main() {
   if (overlay) {
     float lost = 1.0 - clamp(value.g, 0.0, 1.0);
     float grey = dot(mass, vec3(0.3, 0.59, 0.11));
-    vec3 dim = mix(background, mix(mass, vec3(grey), 0.7), 0.55);
+    vec3 dim = mix(background, mix(mass, vec3(grey), 0.75), 0.7);
     float stripe = step(mod(gl_FragCoord.x + gl_FragCoord.y, hatchStep), hatchStep * 0.25);
-    dim = mix(dim, hatch, stripe * (0.18 + 0.5 * t));
+    dim = mix(dim, hatch, stripe * (0.14 + 0.3 * t));
     mass = mix(mass, dim, lost);
   }
   colour = vec4(mass, 1.0);

@@ -15,6 +15,7 @@ import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import '../map/mapElement';
 import '../ui/legend';
+import '../ui/tokenPanel';
 
 /** One head: its whole map, and what a mechanism would keep of it. */
 @customElement('ai-head')
@@ -57,8 +58,26 @@ export class HeadView extends Component implements Savable {
         background: repeating-linear-gradient(135deg, var(--vscode-foreground) 0 1px, transparent 1px 4px);
         opacity: 0.6;
       }
-      ai-map {
+      .body {
         flex: 1;
+        min-height: 0;
+        display: flex;
+        gap: 20px;
+        container-type: size;
+      }
+      /* The map is as wide as it is high, with its margins; words take the rest. */
+      ai-map {
+        flex: 0 1 calc(100cqh + 36px);
+        min-width: 0;
+      }
+      .body.narrow ai-map {
+        flex-grow: 1;
+      }
+      ai-token {
+        flex: 1 0 250px;
+        max-width: 380px;
+        overflow-y: auto;
+        padding: 20px 4px 0 0;
       }
     `,
   ];
@@ -97,12 +116,15 @@ export class HeadView extends Component implements Savable {
           ${this.massLegend(massScale)}
         </div>
         ${this.map?.failure ? html`<p role="alert">${this.map.failure}</p>` : nothing}
-        <ai-map
-          .head=${{ core: profile.core, head: profile.head }}
-          .mechanism=${this.mechanism}
-          .reduce=${reduce}
-          @colours=${() => this.requestUpdate()}
-        ></ai-map>
+        <div class=${this.width < 820 ? 'body narrow' : 'body'}>
+          <ai-map
+            .head=${{ core: profile.core, head: profile.head }}
+            .mechanism=${this.mechanism}
+            .reduce=${reduce}
+            @colours=${() => this.requestUpdate()}
+          ></ai-map
+          >${this.width >= 820 ? html`<ai-token></ai-token>` : nothing}
+        </div>
       </div>
     `;
   }

@@ -1,4 +1,4 @@
-import { css, html, nothing, type TemplateResult } from 'lit';
+import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { CoreInfo, HeadProfile } from '../../engine/protocol';
 import { csv } from '../draw/format';
@@ -50,6 +50,7 @@ export class Overview extends Component implements Savable {
         display: contents;
       }
       .label {
+        grid-column: 1;
         color: var(--muted);
         align-self: center;
         text-align: right;
@@ -114,6 +115,35 @@ export class Overview extends Component implements Savable {
       }
       .track > div {
         height: 100%;
+      }
+      .strip {
+        align-self: center;
+      }
+      .strip .rail {
+        stroke: var(--muted);
+        stroke-opacity: 0.35;
+      }
+      .strip .middle {
+        stroke: var(--vscode-foreground);
+        stroke-width: 2;
+      }
+      .strip .dot {
+        fill: var(--accent);
+        fill-opacity: 0.75;
+        stroke: var(--vscode-editor-background);
+        cursor: pointer;
+      }
+      .strip .dot.shown {
+        stroke: var(--focus);
+        stroke-width: 2;
+        fill-opacity: 1;
+      }
+      .axis-end {
+        color: var(--muted);
+        display: flex;
+        justify-content: space-between;
+        padding: 0 6px;
+        white-space: nowrap;
       }
       .ranked {
         display: flex;
@@ -224,7 +254,10 @@ export class Overview extends Component implements Savable {
     const running =
       store.analysis.status === 'running' ? cores.find(c => !done.has(c.core))?.core : undefined;
     const columns = Math.max(...cores.map(c => c.heads));
-    const cell = Math.max(24, Math.min(92, Math.floor((this.width - 90) / columns) - 4));
+    const strip = this.width > 700 ? Math.min(300, Math.max(150, this.width * 0.24)) : 0;
+    const layers = Math.max(...BLOCKS.map(b => cores.filter(c => c.kind === b.kind).length));
+    const fitting = Math.min((this.width - 100 - strip) / columns, (window.innerHeight - 210) / layers - 6);
+    const cell = Math.max(26, Math.min(112, Math.floor(fitting) - 4));
     const position = measurePosition(measure, store.heads);
     return html`${BLOCKS.map(({ kind, title }) => {
       const rows = cores.filter(c => c.kind === kind).sort((a, b) => b.layer - a.layer);
@@ -234,7 +267,7 @@ export class Overview extends Component implements Savable {
           class="block"
           role="grid"
           aria-label=${`${title || 'Attention heads'}: rows are layers, the first at the bottom; columns are heads`}
-          .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)`}
+          .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)${strip ? ` ${strip}px` : ''}`}
           @mouseleave=${() => store.previewOf(null)}
         >
           ${rows.map(
@@ -256,14 +289,60 @@ export class Overview extends Component implements Savable {
                         <div class="track"></div>
                       </div>`;
                 })}
+                ${strip ? this.strip(info, done.get(info.core) ?? [], measure, position, strip, cell, columns) : nothing}
               </div>`,
           )}
           <div class="row" role="row">
             <span class="label">head</span>
             ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
+            ${strip ? this.stripAxis(measure) : nothing}
           </div>
         </div>`;
     })}`;
+  }
+
+  /** The heads of one layer on the measure's own axis: how the measure changes with depth is seen at once. */
+  private strip(
+    info: CoreInfo,
+    heads: HeadProfile[],
+    measure: HeadMeasure,
+    position: (value: number | null) => number,
+    width: number,
+    height: number,
+    columns: number,
+  ): TemplateResult {
+    const x = (value: number | null) => 12 + position(value) * (width - 24);
+    const known = heads.filter(h => measure.value(h) !== null);
+    const middle = median(known.map(h => measure.value(h)!));
+    return html`<svg
+      class="strip"
+      width=${width}
+      height=${height}
+      aria-hidden="true"
+      .style=${`grid-column: ${columns + 2}`}
+    >
+      <line class="rail" x1="12" x2=${width - 12} y1=${height / 2} y2=${height / 2}></line>
+      ${
+        middle === null
+          ? nothing
+          : svg`<line class="middle" x1=${x(middle)} x2=${x(middle)} y1=${height / 2 - 10} y2=${height / 2 + 10}></line>`
+      }
+      ${known.map(h => {
+        const shown = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, h);
+        const preview = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, h);
+        return svg`<circle class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
+          @mouseenter=${() => store.previewOf(h)} @click=${() => store.select({ core: h.core, head: h.head })}>
+          <title>${`${headName({ core: info.core, head: h.head })}: ${writeMeasure(measure, measure.value(h))}`}</title></circle>`;
+      })}
+    </svg>`;
+  }
+
+  private stripAxis(measure: HeadMeasure): TemplateResult {
+    const most = Math.max(...store.heads.map(h => measure.value(h) ?? 0), measure.scale === 'log' ? 1 : 0);
+    return html`<span class="axis-end" aria-hidden="true"
+      ><span>0</span><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}, line: median</span
+      ><span>${writeShort(measure, most)}</span></span
+    >`;
   }
 
   private cell(
@@ -415,6 +494,10 @@ export class Overview extends Component implements Savable {
       ),
     );
   }
+}
+
+function median(values: number[]): number | null {
+  return values.length ? values.sort((a, b) => a - b)[values.length >> 1]! : null;
 }
 
 function isHead(core: number | null, head: number | null, id: HeadId): boolean {

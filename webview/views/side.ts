@@ -1,7 +1,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { HeadProfile, Link, Role } from '../../engine/protocol';
-import { exact, percent, signed, tokenLabel } from '../draw/format';
+import type { HeadProfile, Role } from '../../engine/protocol';
+import { exact, percent } from '../draw/format';
 import {
   findMeasure,
   headMeasures,
@@ -14,12 +14,12 @@ import {
 import { headName, rolesInWords, shortName } from '../draw/names';
 import { ROLES, mainRole, roleGlyph } from '../draw/roles';
 import { globalKey } from '../host/keys';
-import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose, textField } from '../ui/controls';
-import { emptyState, requestState, statusLine } from '../ui/states';
+import { emptyState, statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+import { barStyles, bars } from '../ui/tokenPanel';
 import '../plots/distancePlot';
 import '../ui/thumb';
 
@@ -31,6 +31,7 @@ export class Side extends Component {
   static override styles = [
     ...Component.styles,
     stateStyles,
+    barStyles,
     css`
       :host {
         height: 100%;
@@ -116,28 +117,6 @@ export class Side extends Component {
         outline: 1px solid var(--line);
         cursor: pointer;
       }
-      .bars {
-        display: grid;
-        grid-template-columns: max-content minmax(30px, 1fr) max-content;
-        gap: 3px 8px;
-        align-items: center;
-        margin: 2px 0 10px;
-      }
-      .bars .track {
-        height: 7px;
-        background: var(--vscode-editorWidget-background, #8882);
-        outline: 1px solid var(--vscode-contrastBorder, transparent);
-      }
-      .bars .track > div {
-        height: 100%;
-        background: var(--accent);
-      }
-      .bars .name {
-        overflow: hidden;
-        text-overflow: ellipsis;
-        max-width: 130px;
-        white-space: nowrap;
-      }
       ai-distance {
         height: 96px;
         margin-bottom: 10px;
@@ -146,7 +125,6 @@ export class Side extends Component {
   ];
   @state() private scrolled = 0;
   @state() private filter = '';
-  private readonly token = new Remote(this, 'analysis/token', 40);
   private readonly onKey = (event: KeyboardEvent) => {
     if (!event.defaultPrevented && globalKey(event)) event.preventDefault();
   };
@@ -159,15 +137,6 @@ export class Side extends Component {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     window.removeEventListener('keydown', this.onKey);
-  }
-
-  override willUpdate(): void {
-    const { id } = store;
-    const head = store.shownHead;
-    const token = store.previewToken ?? store.selection.token;
-    this.token.want(
-      id && head && token !== null && store.summary ? { id, ...head, token, top: 6, mechanisms: [] } : null,
-    );
   }
 
   // ------------------------------------------------------------ list
@@ -346,7 +315,7 @@ export class Side extends Component {
           ${button('Open', () => store.host.send({ type: 'openView', view: 'head' }), { secondary: true })}
         </div>
       </div>
-      ${this.tokenPlots()} ${this.keptPlots(profile)}
+      <ai-token></ai-token> ${this.keptPlots(profile)}
       <h2>Mass by distance <span class="muted">(tokens, log)</span></h2>
       <ai-distance .profile=${profile} compact></ai-distance>
       <h2>Mass on</h2>
@@ -373,59 +342,4 @@ export class Side extends Component {
     return html`<h2>Mass kept <span class="muted">(local)</span></h2>
       ${bars(kept, 1)}`;
   }
-
-  /** Where the pinned or pointed-at token looks, and who looks at it. */
-  private tokenPlots(): TemplateResult | typeof nothing {
-    const token = store.previewToken ?? store.selection.token;
-    const { tokens } = store;
-    if (token === null || !tokens) return nothing;
-    const found = this.token.value;
-    const links = (list: Link[]) =>
-      bars(
-        list.map(l => ({
-          name: `${tokenLabel(tokens.text[l.token] ?? '', 14)} ${l.token}`,
-          value: l.mass,
-          token: l.token,
-        })),
-        Math.max(...list.map(l => l.mass), 1e-9),
-      );
-    return html`<h2>
-        “${tokenLabel(tokens.text[token] ?? '')}” <span class="muted">token ${token}</span>
-        ${
-          store.selection.token === token
-            ? html`<button class="link" @click=${() => store.select({ token: null })}>Unpin</button>`
-            : nothing
-        }
-      </h2>
-      ${
-        found && this.token.answers?.token === token
-          ? html`<div class="muted">looks at</div>
-              ${links(found.looksAt)}
-              <div class="muted">is looked at by</div>
-              ${links(found.lookedAtBy)}
-              ${found.loss === null ? nothing : html`<p class="muted">loss ${signed(found.loss)} nats</p>`}`
-          : requestState(this.token, 'Looking.')
-      }`;
-  }
-}
-
-function bars(rows: { name: string; value: number; token?: number }[], most: number): TemplateResult {
-  return html`<div class="bars">
-    ${rows.map(
-      row =>
-        html`${
-            row.token === undefined
-              ? html`<span class="name">${row.name}</span>`
-              : html`<button
-                  class="link name"
-                  @mouseenter=${() => store.host.send({ type: 'preview', token: row.token! })}
-                  @click=${() => store.select({ token: row.token! })}
-                >
-                  ${row.name}
-                </button>`
-          }
-          <span class="track"><div .style=${`width: ${Math.min(1, row.value / most) * 100}%`}></div></span>
-          <span class="number" title=${exact(row.value * 100, '%')}>${percent(row.value)}</span>`,
-    )}
-  </div>`;
 }

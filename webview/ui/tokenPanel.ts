@@ -1,0 +1,158 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import type { Link, TokenAttention, TokenTable } from '../../engine/protocol';
+import { exact, nats, percent, signed, tokenLabel } from '../draw/format';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
+import { Component } from './component';
+import { requestState } from './states';
+
+export interface Bar {
+  name: string;
+  /** Share of 1. */
+  value: number;
+  /** Makes the name a link to this token. */
+  token?: number;
+}
+
+/** Named bars with their values. `most` is the value of a full bar. */
+export function bars(rows: Bar[], most: number): TemplateResult {
+  return html`<div class="bars">
+    ${rows.map(
+      row =>
+        html`${
+            row.token === undefined
+              ? html`<span class="name">${row.name}</span>`
+              : html`<button
+                  class="link name"
+                  title=${`${row.name}: click pins it`}
+                  @mouseenter=${() => store.preview(row.token!)}
+                  @mouseleave=${() => store.preview(null)}
+                  @click=${() => store.select({ token: row.token! })}
+                >
+                  ${row.name}
+                </button>`
+          }
+          <span class="track"><div .style=${`width: ${Math.min(1, row.value / most) * 100}%`}></div></span>
+          <span class="number" title=${exact(row.value * 100, '%')}>${percent(row.value)}</span>`,
+    )}
+  </div>`;
+}
+
+export const barStyles = css`
+  .bars {
+    display: grid;
+    grid-template-columns: minmax(0, max-content) minmax(30px, 1fr) max-content;
+    gap: 3px 8px;
+    align-items: center;
+    margin: 2px 0 10px;
+  }
+  .bars .track {
+    height: 7px;
+    background: var(--vscode-editorWidget-background, #8882);
+    outline: 1px solid var(--vscode-contrastBorder, transparent);
+  }
+  .bars .track > div {
+    height: 100%;
+    background: var(--accent);
+  }
+  .bars .name {
+    overflow: hidden;
+    text-overflow: ellipsis;
+    max-width: 130px;
+    white-space: nowrap;
+  }
+`;
+
+/** The token that is pinned (or pointed at while none is): where it looks, who looks at it, what mechanisms keep. */
+@customElement('ai-token')
+export class TokenPanel extends Component {
+  static override styles = [
+    ...Component.styles,
+    barStyles,
+    css`
+      .quiet {
+        margin-top: 4px;
+      }
+    `,
+  ];
+  private readonly answer = new Remote(this, 'analysis/token', 60);
+
+  /** Pinned first: what is pinned stays while the pointer crosses it to get here. */
+  private get token(): number | null {
+    return store.selection.token ?? store.previewToken;
+  }
+
+  override willUpdate(): void {
+    const { id } = store;
+    const head = store.shownHead;
+    const { token } = this;
+    const ready = id && head && token !== null && store.summary;
+    this.answer.want(ready ? { id, ...head, token, top: 7, mechanisms: [] } : null);
+  }
+
+  override render() {
+    const { token } = this;
+    const { tokens } = store;
+    if (token === null || !tokens)
+      return html`<p class="muted">Pin a token to see where it looks and who looks at it.</p>`;
+    return html`<h2>
+        “${tokenLabel(tokens.text[token] ?? '', 18)}” <span class="muted">token ${token}</span>
+        ${
+          store.selection.token === token
+            ? html`<button class="link" data-no-export @click=${() => store.select({ token: null })}>
+                Unpin
+              </button>`
+            : nothing
+        }
+      </h2>
+      ${
+        this.answer.value && this.answer.answers?.token === token
+          ? found(this.answer.value, tokens)
+          : requestState(this.answer, 'Looking.')
+      }`;
+  }
+}
+
+function found(answer: TokenAttention, tokens: TokenTable): TemplateResult {
+  const links = (list: Link[]) =>
+    bars(
+      list.map(l => ({
+        name: `${tokenLabel(tokens.text[l.token] ?? '', 14)} ${l.token}`,
+        value: l.mass,
+        token: l.token,
+      })),
+      Math.max(...list.map(l => l.mass), 1e-9),
+    );
+  return html`<div class="muted">looks at</div>
+    ${links(answer.looksAt)}
+    <div class="muted">is looked at by</div>
+    ${links(answer.lookedAtBy)}
+    ${
+      answer.kept.length
+        ? html`<div class="muted">of where it looks, kept by (local)</div>
+            ${bars(
+              answer.kept.map(k => ({ name: k.mechanism.name, value: k.mass })),
+              1,
+            )}
+            ${answer.kept
+              .filter(k => k.costliestLost)
+              .map(
+                k =>
+                  html`<div class="muted quiet">
+                    ${k.mechanism.name} loses “${tokenLabel(tokens.text[k.costliestLost!.token] ?? '', 14)}”
+                    (${percent(k.costliestLost!.mass)})${
+                      k.deltaLoss === null ? nothing : html`, loss ${signed(k.deltaLoss)} nats (propagated)`
+                    }
+                  </div>`,
+              )}`
+        : nothing
+    }
+    <p class="muted quiet">
+      entropy <span title=${exact(answer.entropy, 'nats')}>${nats(answer.entropy)}</span>${
+        answer.loss === null
+          ? nothing
+          : html`; loss <span title=${exact(answer.loss, 'nats')}>${nats(answer.loss)}</span>`
+      }
+    </p>`;
+}
