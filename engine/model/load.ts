@@ -227,7 +227,7 @@ class LoadedModel implements CutModel {
   /** Cores run by ONNX Runtime itself must give the bits of the uncut model at the same optimisation level. */
   private async proveBits(samples: Ids[], cancellation: Cancellation): Promise<boolean> {
     for (const level of ['basic', 'disabled'] as const) {
-      const expected = await this.uncut(samples, level);
+      const expected = await this.uncutGraph(samples, level);
       const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
       const segments = await this.loadSegments(level, true, cancellation);
       try {
@@ -301,6 +301,24 @@ class LoadedModel implements CutModel {
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu, !cpu);
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
     return SegmentRunner.load(cut, cores, sides, segments, head, loader, cancellation);
+  }
+
+  /** What cores run by ONNX Runtime must equal: the file's own graph, or the one with fused attention written out. */
+  private async uncutGraph(samples: Ids[], level: OptimizationLevel): Promise<Tensor[]> {
+    if (!this.plan.writtenOut) return this.uncut(samples, level);
+    const { graph } = this.plan;
+    const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
+    try {
+      const piece = await loader.load(graph.extract([graph.output], () => false));
+      const outputs: Tensor[] = [];
+      for (const sample of samples) {
+        const feeds = makeFeeds(graph, sample);
+        outputs.push((await piece.run(name => feeds[name]!)).get(graph.output)!);
+      }
+      return outputs;
+    } finally {
+      await loader.release();
+    }
   }
 
   /** The whole model as it is in the file, on the CPU. */

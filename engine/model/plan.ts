@@ -18,6 +18,7 @@ import {
 } from './cutGraph';
 import { idInputs, makeFeeds, type Ids } from './feeds';
 import { contentOf, findCores, type FoundCore } from './findCores';
+import { fusedNodes, writeOutFused } from './fused';
 import { graphOf, type Extract, type Graph } from './graph';
 import { layoutOf, type Layout } from './layout';
 import { PieceLoader, type Piece } from './pieces';
@@ -30,6 +31,8 @@ import { Survey } from './survey';
 export interface Plan {
   /** The graph before cutting, shapes replaced. */
   graph: Graph;
+  /** Fused attention operators were written out, so `graph` is not the file's own bit for bit. */
+  writtenOut: boolean;
   /** The graph with stand-ins for the cores. */
   cut: Graph;
   cores: CutCore[];
@@ -69,6 +72,7 @@ export async function planCut(
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
   const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, contextOf(graph, inputs, config));
+  const writtenOut = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
   await checkpoint(cancellation);
   const found = findCores(graph, inputs);
@@ -88,6 +92,7 @@ export async function planCut(
   const kind = kindOf(places, rules);
   return {
     graph,
+    writtenOut,
     cut,
     cores,
     rules,
@@ -104,6 +109,16 @@ export async function planCut(
       survey.limit,
     ),
   };
+}
+
+async function writeOut(graph: Graph, survey: Survey): Promise<boolean> {
+  const fused = fusedNodes(graph);
+  if (fused.length === 0) return false;
+  const fixed = (name: string) => graph.initializers.get(name)?.dims?.map(Number);
+  const names = [...new Set(fused.flatMap(n => n.inputs))].filter(name => name !== '' && !fixed(name));
+  const [tensors] = await survey.tensors(graph, names, [survey.ids(7, 7, 1)]);
+  writeOutFused(graph, fused, name => fixed(name) ?? tensors!.get(name)!.dims);
+  return true;
 }
 
 // ---------------------------------------------------------------- sizes
