@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type Browser, type Frame, type Page } from 'playwright-core';
+import { chromium, type Browser, type Frame, type Locator, type Page } from 'playwright-core';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../../scripts/lib/project.mjs';
 import {
@@ -71,9 +71,10 @@ export class Workbench {
   async command(title: string): Promise<void> {
     const row = this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first();
     await this.until(`"${title}" in the palette`, async () => {
-      await this.page.keyboard.press('Escape');
+      const input = this.page.locator('.quick-input-widget input').first();
+      if (await input.isVisible()) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('F1');
-      await this.page.locator('.quick-input-widget input').first().fill(`>${title}`, { timeout: 3000 });
+      await input.fill(`>${title}`, { timeout: 3000 });
       await row.click({ timeout: 3000 });
       return true;
     });
@@ -91,6 +92,19 @@ export class Workbench {
         )
           return frame;
       return null;
+    });
+  }
+
+  /** Everything that an element says, with what is inside of its components. */
+  static words(element: Locator): Promise<string> {
+    return element.evaluate(root => {
+      const collect = (node: Node): string => {
+        if (node instanceof HTMLStyleElement) return '';
+        if (node.nodeType === Node.TEXT_NODE) return node.textContent ?? '';
+        const shadow = node instanceof Element ? node.shadowRoot : null;
+        return [...(shadow ?? node).childNodes].map(collect).join('');
+      };
+      return collect(root).replace(/\s+/g, ' ');
     });
   }
 
