@@ -101,10 +101,40 @@ export function canonicalContext(graph: Graph, { context, found, layouts }: CutC
   return `${context}:uncut`;
 }
 
-/** The chain between scores and softmax as a model: what the probe evaluates. */
+export const isHalf = (type: number): boolean =>
+  type === ElementType.float16 || type === ElementType.bfloat16;
+
+/** The float32 input of a chain that stands for its scores. */
+export const scoreName = (found: FoundCore): string => `${found.score}:given`;
+
+/** The chain between scores and softmax as a model from float32 to float32: what the probe evaluates. */
 export function chainOf(graph: Graph, { found }: CutCore): Extract {
-  const stops = new Set([found.score, found.q, ...found.contentSides]);
-  return graph.extract([found.logits], name => stops.has(name));
+  const own = graph.clone();
+  const stops = new Set([scoreName(found), found.q, ...found.contentSides]);
+  own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)));
+  const type = graph.type(found.q);
+  const half = isHalf(type);
+  own.op(
+    half ? 'Cast' : 'Identity',
+    [scoreName(found)],
+    half ? [attribute.int('to', type)] : [],
+    found.score,
+  );
+  const logits = half
+    ? own.op('Cast', [found.logits], [attribute.int('to', ElementType.float32)])
+    : found.logits;
+  own.sort();
+  return own.extract([logits], name => stops.has(name));
+}
+
+/** A mask kept as a square buffer holds up to its size only. */
+export function bufferLimit(graph: Graph, chain: Extract): number | null {
+  const sizes = chain.initializers.flatMap(name => {
+    const dims = graph.initializers.get(name)?.dims?.map(Number) ?? [];
+    const size = dims[dims.length - 1] ?? 0;
+    return dims.length >= 2 && size >= 8 && dims[dims.length - 2] === size ? [size] : [];
+  });
+  return sizes.length > 0 ? Math.min(...sizes) : null;
 }
 
 const COMPARING = new Set([

@@ -423,9 +423,9 @@ export function graphOf(model: ModelProto): Graph {
   );
   const nodes: GraphNode[] = [];
   for (const n of proto.node) {
-    const constant = n.op_type === 'Constant' ? constantTensor(n) : null;
-    if (constant) initializers.set(n.output[0]!, { ...constant, name: n.output[0]! });
-    else nodes.push(graphNode(n));
+    const made = graphNode(n);
+    if ('tensor' in made) initializers.set(n.output[0]!, made.tensor);
+    else nodes.push(made);
   }
   const inputs = proto.input
     .filter(i => !initializers.has(i.name))
@@ -445,7 +445,10 @@ export function graphOf(model: ModelProto): Graph {
   return graph;
 }
 
-function graphNode(n: NodeProto): GraphNode {
+/** A node of the file; a Constant becomes an initialiser. */
+export function graphNode(n: NodeProto): GraphNode | { tensor: Partially<TensorProto> } {
+  const constant = n.op_type === 'Constant' ? constantTensor(n) : null;
+  if (constant) return { tensor: { ...constant, name: n.output[0]! } };
   const bodies = n.attribute.flatMap(a => (a.g ? [a.g] : []));
   return {
     op: n.op_type,

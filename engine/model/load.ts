@@ -4,7 +4,7 @@ import type { CoreInfo, ModelInfo, Verification } from '../protocol';
 import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
-import { referenceCore } from './cutGraph';
+import { isHalf, referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
 import { makeFeeds, type Ids } from './feeds';
 import { firstLine, PieceLoader, type Piece } from './pieces';
@@ -35,7 +35,7 @@ export interface LoadOptions {
  * Own cores may differ from the uncut model by this share of its largest output. Models that amplify rounding (T5: large
  * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
  */
-const TOLERANCE = { cpu: 2e-5, gpu: 2e-4, rounding: 1e-4 };
+const TOLERANCE = { cpu: 2e-5, gpu: 2e-4, rounding: 1e-4, half: 5e-3 };
 /** A quantised model's rounding jumps: there the median and the most likely tokens count. */
 const QUANTISED = { median: 1e-3, argmax: 0.95 };
 /** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
@@ -215,9 +215,16 @@ class LoadedModel implements CutModel {
 
   private close(d: Difference, bitEqual: boolean): boolean {
     const strict = this.runtime.report.device === 'cpu' ? TOLERANCE.cpu : TOLERANCE.gpu;
-    const tolerance = bitEqual ? Math.max(strict, TOLERANCE.rounding) : strict;
+    const rounding = this.half ? TOLERANCE.half : TOLERANCE.rounding;
+    const tolerance = bitEqual ? Math.max(strict, rounding) : strict;
     if (d.largest <= tolerance * d.scale) return true;
     return this.quantised && d.median <= QUANTISED.median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+  }
+
+  /** Models that compute in 16 bits round at every step, in another order when cut. */
+  private get half(): boolean {
+    const { graph, cores } = this.plan;
+    return cores.some(c => isHalf(graph.type(c.found.q)));
   }
 
   private get quantised(): boolean {

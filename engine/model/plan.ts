@@ -6,10 +6,13 @@ import { ElementType } from '../runtime/onnxProto';
 import type { Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
 import {
+  bufferLimit,
   chainOf,
   cutHead,
   originsOf,
+  isHalf,
   replaceCores,
+  scoreName,
   segmentsOf,
   thresholdsOf,
   type CutCore,
@@ -20,6 +23,7 @@ import { idInputs, makeFeeds, type Ids } from './feeds';
 import { contentOf, findCores, type FoundCore } from './findCores';
 import { fusedNodes, writeOutFused } from './fused';
 import { graphOf, type Extract, type Graph } from './graph';
+import { inlineBranches } from './inline';
 import { layoutOf, type Layout } from './layout';
 import { PieceLoader, type Piece } from './pieces';
 import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
@@ -68,6 +72,7 @@ export async function planCut(
   cancellation: Cancellation,
 ): Promise<Plan> {
   const graph = graphOf(skeleton.model);
+  inlineBranches(graph);
   simplify(graph, skeleton.folder);
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
@@ -275,10 +280,14 @@ async function probeAll(
         const chain: Chain = {
           heads: core.heads,
           content,
+          half: isHalf(graph.type(core.found.q)),
           thresholds: thresholdsOf(graph, extract),
           evaluate: surveyedChain(graph, core, piece, survey),
         };
-        rule = await probeRule(chain, `attention ${i}`, survey.limit);
+        const buffer = bufferLimit(graph, extract);
+        const limit = buffer === null ? survey.limit : Math.min(buffer, survey.limit ?? Infinity);
+        const probed = await probeRule(chain, `attention ${i}`, limit);
+        rule = buffer === null ? probed : { ...probed, limit: Math.min(limit!, probed.limit ?? Infinity) };
         known.set(key, rule);
       }
       rules.push(rule);
@@ -317,14 +326,20 @@ export async function evaluateChain(
   const keys = lengths[core.keyInput]!;
   const { found, layouts } = core;
   const results = await piece.run(name => {
-    if (name === found.score) return scoreTensor(core.scoreLead, queries, keys, score);
+    if (name === scoreName(found)) return scoreTensor(core.scoreLead, queries, keys, score);
     if (name === found.q) {
       const dims = layouts.q.raw.map(d => (d === -1 ? queries : d));
-      return { type: 'float32', dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)) };
+      return zeros(graph.type(name), dims);
     }
     return feeds[name] ?? content(name);
   });
-  return floats(results.get(found.logits)!);
+  return floats([...results.values()][0]!);
+}
+
+function zeros(type: number, dims: number[]): Tensor {
+  const count = dims.reduce((a, b) => a * b, 1);
+  if (type === ElementType.float16) return { type: 'float16', dims, data: new Uint16Array(count) };
+  return { type: 'float32', dims, data: new Float32Array(count) };
 }
 
 // ---------------------------------------------------------------- kinds

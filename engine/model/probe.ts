@@ -15,6 +15,8 @@ export interface Chain {
   thresholds: number[];
   /** The chain reads tensors that depend on the text. */
   content: boolean;
+  /** Computed in 16 bits: values are rounded to three digits. */
+  half: boolean;
 }
 
 export interface ProbedRule {
@@ -36,7 +38,7 @@ const FIRST_LENGTH = 24;
 const CHECK_LENGTH = 61;
 /** Largest grid that a probe may build, in elements. */
 const GRID_LIMIT = 2 ** 24;
-const TOLERANCE = 1e-5;
+const TOLERANCE = { float: 1e-5, half: 1e-2 };
 
 /**
  * What the graph does to a score, recognised from the values it gives at small lengths and verified on random scores
@@ -78,7 +80,7 @@ async function recognise(chain: Chain, n: number): Promise<Recognised> {
   if (mask) {
     words.push(mask.causal ? 'causal' : 'full');
     if (mask.window) words.push(`window ${windowWords(mask)}`);
-    const found = biasOf(zero, mask);
+    const found = biasOf(zero, mask, chain.half ? 2e-3 : 1e-5);
     if (found) {
       if (found.bias) words.push(found.bias.kind === 'alibi' ? 'ALiBi' : 'relative bias');
       if (softCap !== null) words.push(`soft cap ${Number(softCap.toPrecision(6))}`);
@@ -117,7 +119,7 @@ async function capOf(chain: Chain, zero: Grid): Promise<number | null> {
 
 /** Powers of two, so that nothing is rounded where scale and score are all there is. */
 async function scaleOf(chain: Chain, zero: Grid, softCap: number | null): Promise<Float32Array> {
-  const probe = softCap === null ? 65536 : 2 ** -10;
+  const probe = softCap === null ? (chain.half ? 4096 : 65536) : 2 ** -10;
   const some = await chain.evaluate(zero.n, probe);
   return Float32Array.from(quietest(zero), at => {
     const gain = some[at]! - zero.data[at]!;
@@ -158,7 +160,11 @@ function maskOf({ heads, n, data }: Grid): MaskRule | null {
 }
 
 /** No bias, ALiBi, or a table by relative position; null = none of these. */
-function biasOf(zero: Grid, mask: MaskRule): { bias: BiasRule | null; needsMore: boolean } | null {
+function biasOf(
+  zero: Grid,
+  mask: MaskRule,
+  tolerance: number,
+): { bias: BiasRule | null; needsMore: boolean } | null {
   const { heads, n, data } = zero;
   const seen = (i: number) => visibleKeys({ queries: n, keys: n, rule: { mask } } as CoreInput, i);
   const slopes = new Float32Array(heads);
@@ -175,7 +181,7 @@ function biasOf(zero: Grid, mask: MaskRule): { bias: BiasRule | null; needsMore:
         const value = data[row + j]!;
         largest = Math.max(largest, Math.abs(value));
         const drift = value - data[row + from]! - slopes[h]! * (j - from);
-        if (Math.abs(drift) > 1e-5 * (1 + Math.abs(value))) linear = false;
+        if (Math.abs(drift) > tolerance * (1 + Math.abs(value))) linear = false;
       }
     }
   }
@@ -233,7 +239,7 @@ async function verified(
   const truth = await chain.evaluate(n, random);
   const bias = rule.opaque ? opaqueBias(chain.heads, await chain.evaluate(n, 0)) : rule.bias;
   const worst = worstDifference(chain.heads, n, random, truth, { ...rule, bias });
-  if (worst <= TOLERANCE) return rule;
+  if (worst <= (chain.half ? TOLERANCE.half : TOLERANCE.float)) return rule;
   if (rule.opaque)
     throw new RefusedError(
       `What ${name} does to its scores is not understood (probabilities differ by ${worst.toExponential(1)}).`,
