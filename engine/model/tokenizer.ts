@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
 import { RefusedError } from '../errors';
 import type { TokenTable } from '../protocol';
+import { narrowByteTokens } from './byteTokens';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
+import { fatalFault } from './tokenizerChecks';
 import { byteLevelJson, wordPieceJson } from './vocabularyFiles';
 
 /** Tokenizer files larger than this are not read (the largest published ones have about 35 MB). */
@@ -40,8 +42,11 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   let native: NativeTokenizer;
   let style: TokenStyle;
   try {
+    const definition: unknown = JSON.parse(json);
+    const fault = fatalFault(definition);
+    if (fault !== null) throw new Error(fault);
     native = NativeTokenizer.fromString(json);
-    style = tokenStyle(JSON.parse(json));
+    style = tokenStyle(definition as Record<string, unknown>);
   } catch (error) {
     throw new RefusedError(`The tokenizer ${path} cannot be read: ${firstLine(error)}.`);
   }
@@ -210,13 +215,18 @@ function ranges(encoding: Encoding, piece: string): Ranges {
   let to = ids.length;
   while (from < to && added[from]) from++;
   while (to > from && added[to - 1]) to--;
+  // Odd tokenizers (say with an end-of-word suffix that they spell out) give ranges beyond the text.
+  const position = (point: number): number =>
+    utf16 ? (utf16[point] ?? piece.length) : Math.min(point, piece.length);
   offsets.forEach((pair, i) => {
     const [first, last] = pair as [number, number];
-    start[i] = utf16 ? utf16[first]! : first;
-    end[i] = utf16 ? utf16[last]! : last;
+    start[i] = position(first);
+    end[i] = Math.max(start[i]!, position(last));
   });
   end.fill(0, 0, from);
   start.fill(0, 0, from);
+  const tokens = encoding.getTokens();
+  narrowByteTokens(tokens, start, end, piece);
   const endingBefore = (position: number): number => {
     let count = 0;
     while (from + count < to && end[from + count]! <= position) count++;
@@ -224,7 +234,7 @@ function ranges(encoding: Encoding, piece: string): Ranges {
   };
   return {
     ids,
-    tokens: encoding.getTokens(),
+    tokens,
     start,
     end,
     from,

@@ -226,6 +226,18 @@ describe('tokenizer', () => {
     assert.equal((await tokenizer.encode('the cat sat on the mat', null)).ids.length, 8);
   });
 
+  it('gives each byte of a run of unknown characters its own character', async () => {
+    const text = 'the 😀é x';
+    for (const definition of [definitions.unigram, definitions.byteFallback]) {
+      const tokens = await (await load(definition)).encode(text, null);
+      const bytes = tokens.text.flatMap((t, i) => (/^<0x/.test(t) ? [[tokens.start[i], tokens.end[i]]] : []));
+      assert.deepEqual(bytes, [...Array(4).fill([4, 6]), ...Array(2).fill([6, 7])]);
+    }
+    // A normaliser that changes the characters: then the run keeps its range.
+    const composed = await (await load(definitions.unigram)).encode('the ﬁé', null);
+    assert.ok(composed.end.at(-2)! === 6);
+  });
+
   it('maps normalised text back to the original characters', async () => {
     const text = 'CAFÉ ﬁne';
     const tokens = await (await load(definitions.wordPiece)).encode(text, null);
