@@ -55,12 +55,13 @@ export async function setUpServer() {
  * @param {Record<string, unknown>} [settings] added to the quiet settings
  */
 export function makeProfile(folder, settings = {}) {
-  mkdirSync(join(folder, 'User'), { recursive: true });
   mkdirSync(join(folder, 'extensions'), { recursive: true });
-  writeFileSync(
-    join(folder, 'User', 'settings.json'),
-    JSON.stringify({ ...QUIET_SETTINGS, ...settings }, null, 2),
-  );
+  const all = JSON.stringify({ ...QUIET_SETTINGS, ...settings }, null, 2);
+  // A server reads settings of scope "machine" and "machine-overridable" from the second file only.
+  for (const place of ['User', 'Machine']) {
+    mkdirSync(join(folder, place), { recursive: true });
+    writeFileSync(join(folder, place, 'settings.json'), all);
+  }
   return folder;
 }
 

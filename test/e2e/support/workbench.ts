@@ -133,6 +133,7 @@ export class Workbench {
       await this.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2, { steps: 3 });
       const hover = this.page.locator('.monaco-hover:not(.hidden) .hover-contents').last();
       await hover.waitFor({ state: 'visible', timeout: 4000 });
+      await hover.filter({ hasNotText: 'Loading...' }).waitFor({ timeout: 10_000 });
       return hover.innerText();
     });
   }
