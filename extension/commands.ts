@@ -95,7 +95,8 @@ function trusted(): boolean {
 /** Analyzes the active text, or its selection; with a view in front, the text that it shows. */
 async function analyze({ store, settings, log }: CommandContext, part: boolean): Promise<void> {
   if (!trusted()) return;
-  const editor = vscode.window.activeTextEditor ?? editorOf(store.shown);
+  const { activeTextEditor, visibleTextEditors } = vscode.window;
+  const editor = activeTextEditor ?? editorOf(store.shown) ?? visibleTextEditors[0];
   const document = editor?.document ?? store.shown?.document;
   if (!document) {
     void vscode.window.showInformationMessage(

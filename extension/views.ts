@@ -26,8 +26,10 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
   /** Opens the panel, or brings it to the front, at a view. */
   openPanel(view?: ViewName): void {
     if (!this.panel) {
-      const column = vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
-      this.adopt(vscode.window.createWebviewPanel(PANEL, vscode.l10n.t('Attention'), column));
+      // Beside the text, which keeps the focus: one goes on working in it.
+      const viewColumn = vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
+      const place = { viewColumn, preserveFocus: true };
+      this.adopt(vscode.window.createWebviewPanel(PANEL, vscode.l10n.t('Attention'), place));
     } else this.panel.tab.reveal(undefined, true);
     if (view) this.panel?.bridge.show(view);
   }
