@@ -1,6 +1,6 @@
 /**
- * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--only NAME,...]` writes a
- * PNG of each view in each theme, wide and narrow, over the synthetic engine.
+ * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--only NAME,...] [--model REF]` writes a
+ * PNG of each view in each theme, wide and narrow, over the synthetic engine, or the real one with `--model bundled`.
  */
 import { build } from 'esbuild';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
@@ -18,6 +18,8 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '700' },
     text: { type: 'string', default: 'test/fixtures/sample.txt' },
     only: { type: 'string', default: '' },
+    /** Model reference for the real engine; without it the synthetic one draws. */
+    model: { type: 'string', default: '' },
   },
 });
 
@@ -145,11 +147,20 @@ const SHOTS: Shot[] = [
   { name: 'keys', act: page => page.keyboard.press('?') },
 ];
 
-async function main(): Promise<void> {
+function synthetic() {
   const limit = Number(values.tokens);
   const text = readFileSync(values.text, 'utf8').repeat(4);
   const engine = new SyntheticEngine({ layers: 6, heads: 8, tokens: splitTokens(text, limit) });
-  const summary = summaryOf(engine, text, limit);
+  return { engine, summary: summaryOf(engine, text, limit), mechanisms: MECHANISMS };
+}
+
+async function real(model: string) {
+  const { analyzed } = await import('./realEngine');
+  return analyzed(readFileSync(values.text, 'utf8'), model);
+}
+
+async function main(): Promise<void> {
+  const { engine, summary, mechanisms } = values.model ? await real(values.model) : synthetic();
   const bundle = await bundleWebview();
   mkdirSync(values.out, { recursive: true });
   const browser = await chromium.launch({
@@ -166,7 +177,7 @@ async function main(): Promise<void> {
       place: shot.place ?? 'panel',
       theme: shot.theme ?? 'dark',
       engine,
-      mechanisms: MECHANISMS,
+      mechanisms,
       analysis: shot.analysis ? shot.analysis(summary) : ready(summary),
       selection: shot.selection ?? {},
       view: { view: shot.view ?? 'overview', options: shot.options ?? {} },

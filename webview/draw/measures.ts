@@ -113,14 +113,35 @@ export function writeExact(measure: HeadMeasure, value: number | null): string {
   return measure.unit === 'share' ? exact(value * 100, '%') : exact(value, measure.unit);
 }
 
-/** 0..1 position of a value between the least and the most of all heads, for bars; linear bars start at 0. */
+export interface MeasureRange {
+  /** 0..1 position of a value; unknown values are at 0. */
+  position(value: number | null): number;
+  /** The value at a position: inverse of `position`. */
+  valueAt(position: number): number;
+}
+
+/** How a measure's values are laid out: linear ones from 0, logarithmic ones from the least, both to the most. */
+export function measureRange(measure: HeadMeasure, heads: HeadProfile[]): MeasureRange | null {
+  const values = heads
+    .map(h => measure.value(h))
+    .filter((v): v is number => v !== null && Number.isFinite(v));
+  if (!values.length) return null;
+  const log = measure.scale === 'log';
+  // log(1 + x): distances may be 0.
+  const to = (v: number) => (log ? Math.log1p(v) : v);
+  const from = (v: number) => (log ? Math.expm1(v) : v);
+  const low = log ? to(Math.min(...values)) : 0;
+  const high = to(Math.max(...values));
+  const width = high > low ? high - low : 1;
+  return {
+    position: v => (v === null ? 0 : Math.max(0, Math.min(1, (to(v) - low) / width))),
+    valueAt: p => from(low + p * (high - low)),
+  };
+}
+
 export function measurePosition(
   measure: HeadMeasure,
   heads: HeadProfile[],
 ): (value: number | null) => number {
-  const values = heads.map(h => measure.value(h)).filter(v => v !== null && Number.isFinite(v)) as number[];
-  const most = Math.max(...values, measure.scale === 'log' ? 1 : 0);
-  if (measure.scale === 'linear')
-    return v => (v === null || most <= 0 ? 0 : Math.max(0, Math.min(1, v / most)));
-  return v => (v === null ? 0 : Math.max(0, Math.min(1, Math.log1p(v) / Math.log1p(most))));
+  return measureRange(measure, heads)?.position ?? (() => 0);
 }

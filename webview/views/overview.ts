@@ -6,6 +6,7 @@ import {
   findMeasure,
   headMeasures,
   measurePosition,
+  measureRange,
   writeExact,
   writeMeasure,
   writeShort,
@@ -89,10 +90,11 @@ export class Overview extends Component implements Savable {
       }
       .waiting.running {
         background: repeating-linear-gradient(
-          45deg,
-          transparent 0 4px,
-          var(--vscode-editorWidget-background, #8882) 4px 8px
+          135deg,
+          transparent 0 5px,
+          var(--vscode-progressBar-background, var(--focus)) 5px 6px
         );
+        opacity: 0.55;
       }
       .corner {
         position: absolute;
@@ -176,6 +178,9 @@ export class Overview extends Component implements Savable {
         gap: 4px;
         white-space: nowrap;
       }
+      .roles .wrap {
+        white-space: normal;
+      }
       .scroll {
         overflow-x: auto;
         padding: 3px;
@@ -232,18 +237,15 @@ export class Overview extends Component implements Savable {
   }
 
   private measureLegend(measure: HeadMeasure): TemplateResult | typeof nothing {
-    const values = store.heads.map(h => measure.value(h)).filter((v): v is number => v !== null);
-    if (!values.length) return nothing;
-    const most = Math.max(...values, measure.scale === 'log' ? 1 : 0);
-    const middle = measure.scale === 'log' ? Math.expm1(Math.log1p(most) / 2) : most / 2;
+    const range = measureRange(measure, store.heads);
+    if (!range) return nothing;
     return html`<ai-legend
       .label=${measure.title}
       .lut=${theme().sequential}
-      .ticks=${[
-        { at: 0, label: '0' },
-        { at: 0.5, label: writeShort(measure, middle) },
-        { at: 1, label: writeMeasure(measure, most) },
-      ]}
+      .ticks=${[0, 0.5, 1].map(at => ({
+        at,
+        label: at < 1 ? writeShort(measure, range.valueAt(at)) : writeMeasure(measure, range.valueAt(at)),
+      }))}
     ></ai-legend>`;
   }
 
@@ -338,10 +340,12 @@ export class Overview extends Component implements Savable {
   }
 
   private stripAxis(measure: HeadMeasure): TemplateResult {
-    const most = Math.max(...store.heads.map(h => measure.value(h) ?? 0), measure.scale === 'log' ? 1 : 0);
+    const range = measureRange(measure, store.heads);
+    if (!range) return html`<span></span>`;
     return html`<span class="axis-end" aria-hidden="true"
-      ><span>0</span><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}, line: median</span
-      ><span>${writeShort(measure, most)}</span></span
+      ><span>${writeShort(measure, range.valueAt(0))}</span
+      ><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}, line: median</span
+      ><span>${writeShort(measure, range.valueAt(1))}</span></span
     >`;
   }
 
