@@ -87,6 +87,7 @@ export class MapElement extends Component {
   private pinnedKey: number | null = null;
   private drawnOf = '';
   private scheduled = false;
+  private said: string | null = null;
   private readonly loader = new TileLoader(
     () => this.requestUpdate(),
     key => this.renderer?.forget(key),
@@ -250,6 +251,12 @@ export class MapElement extends Component {
   }
 
   override updated(): void {
+    // The row under the pointer arrives after the pointer did.
+    const { readout } = this;
+    if (readout !== this.said) {
+      this.said = readout;
+      queueMicrotask(() => this.spoken());
+    }
     if (this.scheduled) return;
     this.scheduled = true;
     requestAnimationFrame(() => {

@@ -245,7 +245,7 @@ export class Side extends Component {
             aria-selected=${selected}
             aria-setsize=${rows.length}
             aria-posinset=${first + i + 1}
-            aria-label=${`${headName(profile)}, ${measure.title} ${writeMeasure(measure, value)}, ${rolesInWords(profile)}`}
+            aria-label=${`${shortName(profile)} ${writeShort(measure, value)}: ${headName(profile)}, ${measure.title} ${writeMeasure(measure, value)}, ${rolesInWords(profile)}`}
             title=${`${rolesInWords(profile)}\n${measure.title}: ${writeExact(measure, value)}`}
             .style=${`top: ${(first + i) * ROW}px`}
             @click=${() => store.select({ core: profile.core, head: profile.head })}
