@@ -249,7 +249,9 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
   const hidden = graph.floats([-Infinity], []);
   if (mask) {
     logits =
-      graph.type(mask) === 9 ? graph.op('Where', [mask, logits, hidden]) : graph.op('Add', [logits, mask]);
+      graph.type(mask) === 9
+        ? graph.op('Where', [mask, logits, hidden])
+        : graph.op('Add', [logits, graph.op('Cast', [mask], [attribute.int('to', 1)])]);
   }
   if (intAttribute(node, 'is_causal', 0) === 1) {
     const ones = graph.op('Add', [graph.op('Mul', [score, graph.floats([0], [])]), graph.floats([1], [])]);

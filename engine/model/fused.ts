@@ -1,4 +1,5 @@
 import { RefusedError } from '../errors';
+import { isHalf } from './cutGraph';
 import { ElementType } from '../runtime/onnxProto';
 import {
   attribute,
@@ -260,6 +261,11 @@ class Writer {
   /** Scores, scale, cap, bias, masks, softmax, weighted sum; gives [batch, tokens, heads * valueDim]. */
   attend({ q, k, v, dim, bias, mask, causal, window, cap }: Parts): string {
     const { graph, node } = this;
+    const type = graph.type(q);
+    const half = isHalf(type);
+    const float = (name: string) =>
+      half && name !== '' ? graph.op('Cast', [name], [attribute.int('to', ElementType.float32)]) : name;
+    [q, k, v, bias] = [q, k, v, bias].map(float) as [string, string, string, string];
     const given = floatAttribute(node, 'scale', 0);
     const scale = findAttribute(node, 'scale') && given !== 0 ? given : 1 / Math.sqrt(dim);
     const kt = graph.op('Transpose', [k], [attribute.ints('perm', [0, 1, 3, 2])]);
@@ -277,7 +283,8 @@ class Writer {
       [graph.op('MatMul', [p, v])],
       [attribute.ints('perm', [0, 2, 1, 3])],
     );
-    return graph.op('Reshape', [context, graph.ints([0, 0, -1])]);
+    const joined = graph.op('Reshape', [context, graph.ints([0, 0, -1])]);
+    return half ? graph.op('Cast', [joined], [attribute.int('to', type)]) : joined;
   }
 
   private masked(scores: string, mask: string): string {

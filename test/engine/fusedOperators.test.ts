@@ -1,41 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
-import { loadModel } from '../../engine/model/load';
-import { referenceAttend } from '../../engine/model/proof';
-import type { CutModel } from '../../engine/model/cutModel';
-import { neverCancelled } from '../../engine/runtime/cancellation';
-import { createRuntime } from '../../engine/runtime/ort';
-import type { Runtime } from '../../engine/runtime/runtime';
-import { floats } from '../../engine/runtime/tensor';
 import { ElementType } from '../../engine/runtime/onnxProto';
-import { ModelWriter } from '../fixtures/onnxModels';
+import type { ModelWriter } from '../fixtures/onnxModels';
+import { assertReproduces, Bench, DIM, HEADS, layered, linear, WIDTH, type Layer } from './cutHarness';
 
 const MS = 'com.microsoft';
-const WIDTH = 64;
-const HEADS = 4;
-const DIM = WIDTH / HEADS;
-
-/** A layer: from hidden states [batch, tokens, WIDTH] to the attention's output of the same shape. */
-type Layer = (m: ModelWriter, x: string, id: string) => string;
-
-/** Two layers around the operator under test, and a vocabulary of 40. */
-function model(layer: Layer, opsets: Record<string, number> = { '': 17, [MS]: 1 }): ModelWriter {
-  const m = new ModelWriter(opsets);
-  m.input('input_ids', 'int64', ['batch', 'sequence']);
-  m.input('attention_mask', 'int64', ['batch', 'sequence']);
-  m.weight('table', [40, WIDTH], 1);
-  let x = m.op('Gather', ['table', 'input_ids']);
-  for (const id of ['a', 'b']) x = m.op('Add', [x, layer(m, x, id)]);
-  m.op('MatMul', [x, m.weight('head', [WIDTH, 40])], {}, 'logits');
-  m.output('logits');
-  return m;
-}
-
-const linear = (m: ModelWriter, x: string, name: string, width: number) =>
-  m.op('MatMul', [x, m.weight(name, [WIDTH, width])]);
 
 interface Case {
   name: string;
@@ -43,7 +12,6 @@ interface Case {
   opsets?: Record<string, number>;
   mask: string;
   kvHeads?: number;
-  /** Fused operators that project inside cannot be run core by core. */
   quantised?: boolean;
 }
 
@@ -245,26 +213,15 @@ function linear16(m: ModelWriter, x: string, id: string): string {
 
 describe('fused attention operators', function () {
   this.timeout(60_000);
-  let runtime: Runtime;
-  let folder: string;
+  let bench: Bench;
   before(async () => {
-    runtime = await createRuntime('cpu');
-    folder = mkdtempSync(join(tmpdir(), 'fused-'));
+    bench = await Bench.open();
   });
-  after(async () => {
-    await runtime.dispose();
-    rmSync(folder, { recursive: true });
-  });
-
-  const load = (m: ModelWriter): Promise<CutModel> => {
-    const onnx = join(folder, 'model.onnx');
-    writeFileSync(onnx, m.encode());
-    return loadModel({ onnx, name: 'test', ref: onnx }, runtime, { cancellation: neverCancelled });
-  };
+  after(() => bench.close());
 
   for (const { name, layer, opsets, mask, kvHeads = HEADS, quantised = false } of cases)
     it(`${name}: equals the operator itself`, async () => {
-      const cut = await load(model(layer, opsets));
+      const cut = await bench.load(layered(layer, opsets));
       assert.equal(cut.info.cores.length, 2);
       for (const core of cut.info.cores) {
         assert.equal(core.mask, mask);
@@ -272,21 +229,7 @@ describe('fused attention operators', function () {
         assert.equal(core.kvHeads, kvHeads);
       }
       assert.equal(cut.info.verified.bitEqual, true);
-      const ids = Int32Array.from({ length: 50 }, (_, i) => (i * i + 3) % 40);
-      const output = await cut.run(ids, async (_, input) => referenceAttend(input), {
-        cancellation: neverCancelled,
-      });
-      const found = await output.read(0, 50);
-      const expected = floats(await cut.runUncut(ids));
-      const scale = expected.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
-      const worst = found.reduce((a, v, i) => Math.max(a, Math.abs(v - expected[i]!)), 0);
-      assert.ok(worst <= (quantised ? 1e-2 : 2e-5) * scale, `${worst} of ${scale}`);
-      // The attention matters: without it the logits are others.
-      const without = await cut.run(ids, async (_, i) => new Float32Array(i.heads * i.queries * i.valueDim), {
-        cancellation: neverCancelled,
-      });
-      const bare = await without.read(0, 50);
-      assert.ok(bare.some((v, i) => Math.abs(v - expected[i]!) > 1e-2 * scale));
+      await assertReproduces(cut, quantised ? 1e-2 : 2e-5);
       await cut.dispose();
     });
 
@@ -295,7 +238,7 @@ describe('fused attention operators', function () {
       const parts = ['q', 'k', 'v'].map(n => linear(m, x, n + id, WIDTH));
       return m.op('DecoderMaskedMultiHeadAttention', parts, { num_heads: HEADS }, undefined, MS);
     };
-    await assert.rejects(load(model(layer)), (error: Error) => {
+    await assert.rejects(bench.load(layered(layer)), (error: Error) => {
       assert.ok(error instanceof RefusedError);
       assert.match(error.message, /one token at a time/);
       return true;

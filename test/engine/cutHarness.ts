@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CutModel } from '../../engine/model/cutModel';
+import { loadModel } from '../../engine/model/load';
+import { referenceAttend } from '../../engine/model/proof';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { createRuntime } from '../../engine/runtime/ort';
+import type { Runtime } from '../../engine/runtime/runtime';
+import { floats } from '../../engine/runtime/tensor';
+import { ModelWriter } from '../fixtures/onnxModels';
+
+export const WIDTH = 64;
+export const HEADS = 4;
+export const DIM = WIDTH / HEADS;
+export const VOCABULARY = 40;
+
+/** A layer: from hidden states [batch, tokens, WIDTH] to the attention's output of the same shape. */
+export type Layer = (m: ModelWriter, x: string, id: string) => string;
+
+/** Two layers around the attention under test, and a vocabulary. */
+export function layered(
+  layer: Layer,
+  opsets: Record<string, number> = { '': 17, 'com.microsoft': 1 },
+): ModelWriter {
+  const m = new ModelWriter(opsets);
+  m.input('input_ids', 'int64', ['batch', 'sequence']);
+  m.input('attention_mask', 'int64', ['batch', 'sequence']);
+  m.weight('table', [VOCABULARY, WIDTH], 1);
+  let x = m.op('Gather', ['table', 'input_ids']);
+  for (const id of ['a', 'b']) x = m.op('Add', [x, layer(m, x, id)]);
+  m.op('MatMul', [x, m.weight('head', [WIDTH, VOCABULARY])], {}, 'logits');
+  m.output('logits');
+  return m;
+}
+
+export const linear = (m: ModelWriter, x: string, name: string, width = WIDTH): string =>
+  m.op('MatMul', [x, m.weight(name, [WIDTH, width])]);
+
+/** Loads written models from a folder of their own. */
+export class Bench {
+  private constructor(
+    readonly runtime: Runtime,
+    private readonly folder: string,
+  ) {}
+
+  static async open(): Promise<Bench> {
+    return new Bench(await createRuntime('cpu'), mkdtempSync(join(tmpdir(), 'cut-')));
+  }
+
+  load(m: ModelWriter, config: Record<string, unknown> = {}): Promise<CutModel> {
+    const onnx = join(this.folder, 'model.onnx');
+    writeFileSync(onnx, m.encode());
+    return loadModel({ onnx, config, name: 'test', ref: onnx }, this.runtime, {
+      cancellation: neverCancelled,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.runtime.dispose();
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+/**
+ * At a length that the proof at load did not use: own cores give the logits of the uncut model, within `tolerance` of the
+ * largest, and the logits are others without attention, so the comparison can fail.
+ */
+export async function assertReproduces(cut: CutModel, tolerance = 2e-5, tokens = 50): Promise<void> {
+  const ids = Int32Array.from({ length: tokens }, (_, i) => (i * i + 3) % VOCABULARY);
+  const expected = floats(await cut.runUncut(ids));
+  const scale = expected.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+  const own = await cut.run(ids, async (_, input) => referenceAttend(input), {
+    cancellation: neverCancelled,
+  });
+  const found = await own.read(0, own.rows);
+  assert.equal(found.length, expected.length);
+  const worst = found.reduce((a, v, i) => Math.max(a, Math.abs(v - expected[i]!)), 0);
+  assert.ok(worst <= tolerance * scale, `${worst} of ${scale}`);
+  const without = await cut.run(ids, async (_, i) => new Float32Array(i.heads * i.queries * i.valueDim), {
+    cancellation: neverCancelled,
+  });
+  const bare = await without.read(0, without.rows);
+  assert.ok(bare.some((v, i) => Math.abs(v - expected[i]!) > 1e-2 * scale));
+}
