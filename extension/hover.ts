@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
-import { hoverText } from './hoverText';
+import { describeHead, hoverText } from './hoverText';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 import { wordAt } from './tokenLocator';
@@ -65,8 +65,9 @@ export class AttentionHover implements vscode.HoverProvider {
       link(vscode.l10n.t('Pin'), 'attentionInspector.pinToken', argument),
       link(vscode.l10n.t('Open map'), 'attentionInspector.openHead', argument),
     ].join(' · ');
-    const { tokens } = analysis.began!;
-    return hoverText(attention, tokens, { core, head }, analysis.textChanged, links, vscode.l10n.t);
+    const { tokens, model } = analysis.began!;
+    const of = describeHead({ core, head }, model.cores, vscode.l10n.t);
+    return hoverText(attention, tokens, of, analysis.textChanged, links, vscode.l10n.t);
   }
 }
 

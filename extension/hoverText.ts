@@ -1,10 +1,12 @@
-import type { Link, TokenAttention, TokenTable } from '../engine/protocol';
+import type { CoreInfo, Link, TokenAttention, TokenTable } from '../engine/protocol';
 import type { Selection } from '../webview/hostProtocol';
 import { describeChoice } from './mechanismSetting';
 import { percent, short, signed } from './numbers';
 
 /** `vscode.l10n.t`, passed in so that this file stays free of VS Code. */
 export type Translate = (message: string, ...args: (string | number)[]) => string;
+
+type HeadChoice = Pick<Selection, 'core' | 'head'>;
 
 /**
  * A token as Markdown code that cannot break out: no markup, no table cell, no line is ended by what it contains.
@@ -27,18 +29,20 @@ export function tokenCode(text: string, inTable = false): string {
   return `\u2068${fence}${pad}${cell}${pad}${fence}\u2069`;
 }
 
-/** "head 5 of core 3", "mean of all heads": what the numbers are of. */
-export function describeHead({ core, head }: Pick<Selection, 'core' | 'head'>, t: Translate): string {
+/** "layer 3, head 5", "mean of all heads": what the numbers are of. Counted from 0, as in the views. */
+export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInfo[], t: Translate): string {
   if (core === null) return t('mean of all heads');
-  if (head === null) return t('mean of the heads of core {0}', core);
-  return t('core {0}, head {1}', core, head);
+  const info = cores.find(one => one.core === core);
+  const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
+  const layer = `${stack}${t('layer {0}', info?.layer ?? core)}`;
+  return head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
 }
 
-/** The hover of one token, as Markdown. `links` is Markdown appended as it is. */
+/** The hover of one token, as Markdown. `of` says of which head; `links` is Markdown appended as it is. */
 export function hoverText(
   attention: TokenAttention,
   tokens: TokenTable,
-  selection: Pick<Selection, 'core' | 'head'>,
+  of: string,
   stale: boolean,
   links: string,
   t: Translate,
@@ -51,7 +55,7 @@ export function hoverText(
   const facts = [t('entropy {0} nats', short(attention.entropy))];
   if (attention.loss !== null) facts.push(t('loss {0} nats', short(attention.loss)));
   const lines = [
-    `**${text(token)}** · ${t('token {0} of {1}', token + 1, tokens.ids.length)} · ${describeHead(selection, t)} · ${facts.join(' · ')}`,
+    `**${text(token)}** · ${t('token {0} of {1}', token + 1, tokens.ids.length)} · ${of} · ${facts.join(' · ')}`,
   ];
   if (stale) lines.push(`*${t('The text has changed since the analysis.')}*`);
   if (attention.looksAt.length)

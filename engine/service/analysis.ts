@@ -34,6 +34,9 @@ export interface CoreTensors {
   output: Float32Array;
 }
 
+/** Outputs of mechanisms kept for hovers and tiles, per analysis. */
+const KEPT_ATTENDED_BYTES = 256 * 2 ** 20;
+
 /** A finished (or still running) analysis: what detail requests are answered from. */
 export class Analysis {
   readonly cores: AnalysedCore[] = [];
@@ -155,7 +158,7 @@ export class Analysis {
     return mechanism.attend(input, choice.params, this.context(cancellation, own));
   }
 
-  /** The same on this analysis' own dense inputs, with the last few kept. */
+  /** The same on this analysis' own dense inputs, with the latest kept. */
   async attendLocally(choice: MechanismChoice, core: number, cancellation: Cancellation): Promise<Attended> {
     const key = `${choiceKey(choice)}|${core}`;
     let attended = this.attended.get(key);
@@ -170,10 +173,13 @@ export class Analysis {
   private remember(key: string, attended: Attended): void {
     this.attended.delete(key);
     this.attended.set(key, attended);
-    const limit = 16;
-    for (const oldest of this.attended.keys()) {
-      if (this.attended.size <= limit) break;
+    // A hover over the mean of all heads goes round every core and mechanism: by bytes, since a count would thrash.
+    let bytes = 0;
+    for (const one of this.attended.values()) bytes += one.output.byteLength;
+    for (const [oldest, { output }] of this.attended) {
+      if (bytes <= KEPT_ATTENDED_BYTES || oldest === key) break;
       this.attended.delete(oldest);
+      bytes -= output.byteLength;
     }
   }
 }

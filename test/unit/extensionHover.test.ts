@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { TokenAttention, TokenTable } from '../../engine/protocol';
+import type { CoreInfo, TokenAttention, TokenTable } from '../../engine/protocol';
 import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/hoverText';
 import { scaled, step, STEPS } from '../../extension/massScale';
 import { percent, short, signed } from '../../extension/numbers';
@@ -62,13 +62,13 @@ describe('extension: text of a hover', () => {
     ],
   };
   const text = (change: Partial<TokenAttention> = {}, stale = false) =>
-    bare(hoverText({ ...attention, ...change }, tokens, { core: 3, head: 5 }, stale, '[Pin](command:x)', t));
+    bare(hoverText({ ...attention, ...change }, tokens, 'layer 3, head 5', stale, '[Pin](command:x)', t));
 
   it('names the token, the head and their numbers', () => {
     const first = text().split('\n')[0]!;
     assert.match(first, /`␣cat`/);
     assert.match(first, /token 2 of 3/);
-    assert.match(first, /core 3, head 5/);
+    assert.match(first, /layer 3, head 5/);
     assert.match(first, /entropy 0\.693 nats/);
     assert.match(first, /loss 3\.21 nats/);
     assert.doesNotMatch(text({ loss: null }), /loss/);
@@ -93,8 +93,15 @@ describe('extension: text of a hover', () => {
   });
 
   it('says of what the mean is', () => {
-    assert.equal(describeHead({ core: null, head: null }, t), 'mean of all heads');
-    assert.equal(describeHead({ core: 2, head: null }, t), 'mean of the heads of core 2');
+    const info = { kvHeads: 2, heads: 2, dim: 8, mask: 'causal', causal: true };
+    const cores: CoreInfo[] = [
+      { ...info, core: 0, layer: 0, kind: 'self' },
+      { ...info, core: 1, layer: 0, kind: 'cross' },
+    ];
+    assert.equal(describeHead({ core: null, head: null }, cores, t), 'mean of all heads');
+    assert.equal(describeHead({ core: 0, head: null }, cores, t), 'mean of the heads of layer 0');
+    assert.equal(describeHead({ core: 0, head: 1 }, cores, t), 'layer 0, head 1');
+    assert.equal(describeHead({ core: 1, head: 1 }, cores, t), 'cross layer 0, head 1');
   });
 });
 
