@@ -1,38 +1,38 @@
 import type { ModelOutput } from '../model/cutModel';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import type { Runtime } from '../runtime/runtime';
+import { float32, floats, int64 } from '../runtime/tensor';
 
 /** Elements of logits read at once: a large vocabulary times the whole text would outgrow the model. */
 const ELEMENTS = 2 ** 23;
 
 /**
  * Loss of predicting token i+1 from the tokens up to i, in nats, [N-1]: log-sum-exp of the logits of row i minus the
- * logit of the token that came.
+ * logit of the token that came, as ONNX Runtime's LogSoftmax gives it (float32).
  */
 export async function tokenLoss(
   output: ModelOutput,
   ids: Int32Array,
-  cancellation: Cancellation,
+  { runtime, cancellation }: { runtime: Runtime; cancellation: Cancellation },
 ): Promise<Float32Array> {
   const { width } = output;
-  const rows = Math.min(output.rows, ids.length) - 1;
-  const loss = new Float32Array(Math.max(0, rows));
+  const rows = Math.max(0, Math.min(output.rows, ids.length) - 1);
+  const loss = new Float32Array(rows);
+  const session = await runtime.graph('token loss', g => {
+    const logits = g.input('logits', 'float32', ['rows', 'width']);
+    const next = g.input('next', 'int64', ['rows', 1]);
+    const logarithms = g.op('LogSoftmax', [logits], { axis: -1 });
+    g.output('loss', g.op('Neg', [g.op('GatherElements', [logarithms, next], { axis: 1 })]));
+  });
   const step = Math.max(1, Math.floor(ELEMENTS / width));
   for (let from = 0; from < rows; from += step) {
     await checkpoint(cancellation);
     const to = Math.min(rows, from + step);
-    const logits = await output.read(from, to);
-    for (let i = from; i < to; i++) {
-      const row = logits.subarray((i - from) * width, (i - from + 1) * width);
-      loss[i] = logSumExp(row) - row[ids[i + 1]!]!;
-    }
+    const results = await session.run({
+      logits: float32(await output.read(from, to), [to - from, width]),
+      next: int64(ids.subarray(from + 1, to + 1), [to - from, 1]),
+    });
+    loss.set(floats(results['loss']!), from);
   }
   return loss;
-}
-
-function logSumExp(row: Float32Array): number {
-  let largest = -Infinity;
-  for (let t = 0; t < row.length; t++) if (row[t]! > largest) largest = row[t]!;
-  let sum = 0;
-  for (let t = 0; t < row.length; t++) sum += Math.exp(row[t]! - largest);
-  return largest + Math.log(sum);
 }

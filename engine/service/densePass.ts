@@ -90,7 +90,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
   await options.onOutput?.(output);
   if (output.kind === 'logits' && predictsNext(model.info)) {
     options.onProgress(1, 'Loss of every token');
-    analysis.loss = await tokenLoss(output, analysis.written.ids, cancellation);
+    analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(cancellation));
   } else {
     analysis.output = output;
   }

@@ -58,7 +58,7 @@ export async function timeAnalysis(onnx: string, tokens: number, repeats: number
         context,
       );
       const began = performance.now();
-      await tokenLoss(output, ids, neverCancelled);
+      await tokenLoss(output, ids, context);
       inLoss = performance.now() - began;
     },
     tokens,
