@@ -53,10 +53,20 @@ export async function loadModel(
   const { cancellation, onProgress = () => undefined } = options;
   onProgress('Reading the model');
   const skeleton = readSkeleton(files.onnx);
-  onProgress('Looking for attention');
-  const plan = await planCut(skeleton, files.config ?? {}, runtime, cancellation);
-  onProgress(`Proving the ${plan.cores.length} attention cores`);
-  return LoadedModel.load(files, skeleton, plan, runtime, options);
+  try {
+    onProgress('Looking for attention');
+    const plan = await planCut(skeleton, files.config ?? {}, runtime, cancellation);
+    onProgress(`Proving the ${plan.cores.length} attention cores`);
+    return await LoadedModel.load(files, skeleton, plan, runtime, options);
+  } catch (error) {
+    throw refusalOf(error);
+  }
+}
+
+/** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */
+function refusalOf(error: unknown): unknown {
+  const isRunError = error instanceof Error && /Non-zero status code|ONNXRuntimeError/.test(error.message);
+  return isRunError ? new RefusedError(`ONNX Runtime cannot run the model: ${firstLine(error)}`) : error;
 }
 
 class LoadedModel implements CutModel {
