@@ -1,16 +1,40 @@
 import { UsageError } from '../errors';
 import type { MechanismInfo } from '../protocol';
 import { adaptiveSpan } from './adaptiveSpan';
+import { bigbird } from './bigbird';
 import { dense } from './denseMechanism';
+import { entmaxAttention } from './entmax';
 import { fixed } from './fixed';
+import { linformer } from './linformer';
 import { local } from './local';
+import { longformer } from './longformer';
 import { lsh } from './lsh';
 import type { Mechanism } from './mechanism';
+import { nystrom } from './nystrom';
+import { performer } from './performer';
 import { routing } from './routing';
+import { shaped } from './shaped';
 import { strided } from './strided';
+import { verticalSlash } from './verticalSlash';
 
 /** Every mechanism, in the order in which they are listed. Adding one = one file and one line here. */
-export const mechanisms: readonly Mechanism[] = [dense, local, strided, fixed, adaptiveSpan, lsh, routing];
+export const mechanisms: readonly Mechanism[] = [
+  dense,
+  local,
+  strided,
+  fixed,
+  longformer,
+  bigbird,
+  adaptiveSpan,
+  lsh,
+  routing,
+  verticalSlash,
+  entmaxAttention,
+  performer,
+  linformer,
+  nystrom,
+  shaped,
+];
 
 export const mechanismInfos: readonly MechanismInfo[] = mechanisms.map(m => m.info);
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { attend } from '../../engine/attend';
 import { largest } from '../../engine/attention/membership';
+import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';
 import { RefusedError, UsageError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
@@ -50,10 +51,10 @@ describe('attend', function () {
     );
   });
 
-  for (const { info } of mechanisms) {
+  for (const { info, refuses } of mechanisms) {
     it(`runs ${info.name} with nothing but q, k, v`, async () => {
-      if (['transformer-xl'].includes(info.name)) return;
-      const results = await call(info.name, {}, { q, k: q, v: q }, info.name === 'dense');
+      const causal = Boolean(refuses?.(randomInput({ queries: 4 }), readParams(info, {})));
+      const results = await call(info.name, {}, { q, k: q, v: q }, causal);
       assert.deepEqual(results['output']!.dims, [4, 20, 8]);
       assert.ok(floats(results['output']!).every(Number.isFinite));
     });

@@ -79,6 +79,7 @@ export function assertRows(
   weights: Float64Array[][] | null,
   what: string,
   tolerance = TOLERANCE,
+  weightTolerance = 1e-6,
 ): void {
   const { heads, queries, keys, valueDim } = input;
   for (let h = 0; h < heads; h++) {
@@ -89,7 +90,7 @@ export function assertRows(
         assert.ok(t === 0 || key > row.keys[t - 1]!, `${what}: keys of row ${i} ascend`);
         full[key] = row.weights[t]!;
       });
-      if (weights) assertClose(full, weights[h]![i]!, `${what}: row ${h}, ${i}`, 1e-6);
+      if (weights) assertClose(full, weights[h]![i]!, `${what}: row ${h}, ${i}`, weightTolerance);
       const output = Float64Array.from({ length: valueDim }, (_, c) =>
         full.reduce((sum, w, j) => sum + w * value(input, h, j, c), 0),
       );

@@ -1,0 +1,84 @@
+import { visibleKeys } from './core';
+import { entmax } from './entmaxRow';
+import { scoreAt } from './lines';
+import type { Mechanism } from './mechanism';
+import { numberOr } from './parameters';
+import { scoreBlock, weighValues } from './scoreBlocks';
+import { offsetTables } from './tiles';
+
+/**
+ * alpha-entmax in the place of softmax: weak keys get exactly nothing. Quadratic as dense attention; what it tells is
+ * how many keys a head needs. A model trained with softmax has scores that were not made for it.
+ */
+export const entmaxAttention: Mechanism = {
+  info: {
+    name: 'entmax',
+    title: 'Entmax',
+    summary: 'A sparse softmax: weak keys get exactly nothing.',
+    paper:
+      'Correia et al., Adaptively Sparse Transformers, 2019, section 3; Peters et al., Sparse Sequence-to-Sequence Models, 2019',
+    parameters: [
+      {
+        name: 'alpha',
+        type: 'number',
+        default: 1.5,
+        minimum: 1,
+        maximum: 4,
+        description: '1 is softmax, 2 sparsemax; 1.5 is solved exactly, other values by bisection.',
+      },
+    ],
+    view: 'map',
+    causalSelection: true,
+  },
+
+  async attend(input, params, context) {
+    const alpha = numberOr(params, 'alpha', 1.5);
+    const { heads, queries, keys, valueDim } = input;
+    const output = new Float32Array(heads * queries * valueDim);
+    const lse = new Float32Array(heads * queries).fill(-Infinity);
+    const pairs = new Float64Array(heads);
+    const tables = offsetTables(input);
+    const step = Math.max(1, Math.min(128, Math.floor(2 ** 20 / keys)));
+    for (let head = 0; head < heads; head++) {
+      for (let from = 0; from < queries; from += step) {
+        const to = Math.min(queries, from + step);
+        const block = await scoreBlock(input, head, from, to, tables(head), context);
+        for (let i = from; i < to; i++) {
+          const at = (i - from) * block.columns;
+          const row = block.scores.subarray(at, at + block.columns);
+          const weights = entmax(row, alpha);
+          let mass = 0;
+          let top = -Infinity;
+          for (const score of row) top = Math.max(top, score);
+          for (let j = 0; j < row.length; j++) {
+            if (weights[j]! === 0) continue;
+            pairs[head]!++;
+            mass += Math.exp(row[j]! - top);
+          }
+          if (mass > 0) lse[head * queries + i] = top + Math.log(mass);
+          row.set(weights);
+        }
+        const rows = await weighValues(input, head, block, context);
+        output.set(rows, (head * queries + from) * valueDim);
+      }
+    }
+    return {
+      output,
+      lse,
+      pairs,
+      row: (head, query) => {
+        const { from, to } = visibleKeys(input, query);
+        const scores = Float64Array.from({ length: to - from }, (_, t) =>
+          scoreAt(input, head, query, from + t),
+        );
+        const weights = entmax(scores, alpha);
+        const kept = Array.from(weights.keys()).filter(t => weights[t]! > 0);
+        return {
+          keys: Int32Array.from(kept, t => from + t),
+          weights: Float64Array.from(kept, t => weights[t]!),
+        };
+      },
+      extra: {},
+    };
+  },
+};

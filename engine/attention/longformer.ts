@@ -1,0 +1,90 @@
+import { attendBand, bandKeys, bandPairs, type Band } from './band';
+import { visibleKeys, type CoreInput } from './core';
+import { attendLists, sequence } from './lists';
+import type { Mechanism } from './mechanism';
+import { numberOr } from './parameters';
+import { range, sparseRow } from './rows';
+import { offsetTables, Outputs } from './tiles';
+import { UsageError } from '../errors';
+import type { MechanismParams } from '../protocol';
+
+/**
+ * A window on both sides, and a few global tokens that see and are seen by all. A model trained dense has no global
+ * projections of its own, so global tokens use the local ones (as Longformer is initialised).
+ */
+export const longformer: Mechanism = {
+  info: {
+    name: 'longformer',
+    title: 'Longformer',
+    summary:
+      'Every token attends to its neighbourhood and to a few global tokens, which attend to everything.',
+    paper: 'Beltagy et al., Longformer: The Long-Document Transformer, 2020, section 3.1',
+    parameters: [
+      {
+        name: 'window',
+        type: 'integer',
+        default: 64,
+        minimum: 0,
+        description: 'Keys on each side of the query.',
+      },
+      {
+        name: 'globals',
+        type: 'string',
+        default: '0',
+        description: 'Indices of the global tokens, separated by commas, plus signs or spaces.',
+      },
+    ],
+    view: 'map',
+    causalSelection: true,
+  },
+
+  async attend(input, params, context) {
+    const window = numberOr(params, 'window', 64);
+    const globals = readGlobals(params, input);
+    const isGlobal = new Set(globals);
+    const band: Band = { before: window, after: window };
+    const shift = input.keys - input.queries;
+    const all = sequence(0, input.queries);
+    const globalQueries = all.filter(i => isGlobal.has(i + shift));
+    const others = all.filter(i => !isGlobal.has(i + shift));
+    const outside = (position: number, key: number) => Math.abs(position - key) > window;
+    const outputs = new Outputs(input);
+    await attendBand(input, () => band, outputs, context);
+    const tables = offsetTables(input);
+    const pairs = new Float64Array(input.heads).fill(bandPairs(input, band));
+    for (let head = 0; head < input.heads; head++) {
+      const add = (queries: Int32Array, keys: Int32Array) =>
+        attendLists(input, head, queries, keys, outside, tables(head), outputs, context);
+      pairs[head]! += await add(others, globals);
+      pairs[head]! += await add(globalQueries, sequence(0, input.keys));
+    }
+    return {
+      output: outputs.output,
+      lse: outputs.lse,
+      pairs,
+      row: (head, query) => {
+        const visible = visibleKeys(input, query);
+        const near = bandKeys(input, band, query);
+        const seesAll = isGlobal.has(query + shift);
+        const keys = function* (): Generator<number> {
+          if (seesAll) return yield* range(visible.from, visible.to);
+          for (const key of globals) if (key < near.from) yield key;
+          yield* range(near.from, near.to);
+          for (const key of globals) if (key >= near.to) yield key;
+        };
+        return sparseRow(input, head, query, keys());
+      },
+      extra: {},
+    };
+  },
+};
+
+/** Ascending, without repetitions. */
+function readGlobals(params: MechanismParams, input: CoreInput): Int32Array {
+  const text = String(params['globals'] ?? '0').trim();
+  const indices = text === '' ? [] : text.split(/[\s,+|]+/).map(Number);
+  if (indices.some(i => !Number.isInteger(i) || i < 0)) {
+    throw new UsageError(`The parameter globals of longformer must be token indices, not "${text}".`);
+  }
+  return Int32Array.from(new Set(indices.filter(i => i < input.keys))).sort();
+}

@@ -1,0 +1,202 @@
+import { kvHead, type CoreInput } from './core';
+import type { AttendContext, Mechanism } from './mechanism';
+import { numberOr } from './parameters';
+import { refusesRule } from './plainCore';
+import { exactPseudoInverse, iterativePseudoInverse, multiply } from './pseudoInverse';
+import { softmax } from './rows';
+import { BATCH_ELEMENTS, Outputs } from './tiles';
+import type { MechanismParams } from '../protocol';
+
+/**
+ * Nystromformer: the map as F A+ B, with landmarks that are means of equal stretches of queries and of keys. Rows need
+ * not be positive, nor add up to 1. The first guess of the iterative inverse is made per head (the authors' code
+ * takes one maximum over all heads, so that heads depend on each other).
+ */
+export const nystrom: Mechanism = {
+  info: {
+    name: 'nystrom',
+    title: 'Nyströmformer',
+    summary: 'Reconstructs the whole map from a few landmark tokens.',
+    paper:
+      'Xiong et al., Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, 2021, section 4',
+    parameters: [
+      {
+        name: 'landmarks',
+        type: 'integer',
+        default: 64,
+        minimum: 1,
+        maximum: 512,
+        description: 'Landmarks; at most one for each token.',
+      },
+      {
+        name: 'pinv',
+        type: 'string',
+        default: 'iterative',
+        choices: ['exact', 'iterative'],
+        description:
+          'The inverse of the landmark map: six iterations as in the paper, or by singular values.',
+      },
+    ],
+    view: 'map',
+    causalSelection: false,
+  },
+
+  refuses: input =>
+    input.rule.mask.causal
+      ? 'Nyströmformer uses landmarks of the whole text and cannot be causal.'
+      : refusesRule('Nyströmformer', input),
+
+  async attend(input, params, context) {
+    const { heads, queries, keys, valueDim } = input;
+    const output = new Float32Array(heads * queries * valueDim);
+    const parts: Landmarks[] = [];
+    for (let head = 0; head < heads; head++) {
+      const part = landmarksOf(input, head, params);
+      parts.push(part);
+      output.set(await attendHead(input, head, part, context), head * queries * valueDim);
+    }
+    const { landmarks } = parts[0]!;
+    return {
+      output,
+      lse: null,
+      pairs: new Float64Array(heads).fill(landmarks * (queries + keys + landmarks)),
+      row: (head, query) => impliedRow(input, head, query, parts[head]!),
+      extra: {},
+    };
+  },
+};
+
+interface Landmarks {
+  landmarks: number;
+  /** [landmarks, dim] */
+  queries: Float32Array;
+  keys: Float32Array;
+  /** [landmarks, landmarks] */
+  inverse: Float64Array;
+}
+
+function landmarksOf(input: CoreInput, head: number, params: MechanismParams): Landmarks {
+  const { dim, queries, keys } = input;
+  const landmarks = Math.min(numberOr(params, 'landmarks', 64), queries, keys);
+  const kv = kvHead(input, head);
+  const q = stretchMeans(input.q.subarray(head * queries * dim, (head + 1) * queries * dim), landmarks, dim);
+  const k = stretchMeans(input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim), landmarks, dim);
+  const map = new Float64Array(landmarks * landmarks);
+  for (let a = 0; a < landmarks; a++) {
+    map.set(mapRow(q, a * dim, k, landmarks, dim, input.rule.scale[head]!), a * landmarks);
+  }
+  const inverse =
+    params['pinv'] === 'exact' ? exactPseudoInverse(map, landmarks) : iterativePseudoInverse(map, landmarks);
+  return { landmarks, queries: q, keys: k, inverse };
+}
+
+/** Means of `count` consecutive stretches, as equal as can be. */
+function stretchMeans(rows: Float32Array, count: number, width: number): Float32Array {
+  const total = rows.length / width;
+  const means = new Float32Array(count * width);
+  for (let a = 0; a < count; a++) {
+    const from = Math.floor((a * total) / count);
+    const to = Math.floor(((a + 1) * total) / count);
+    for (let c = 0; c < width; c++) {
+      let sum = 0;
+      for (let i = from; i < to; i++) sum += rows[i * width + c]!;
+      means[a * width + c] = sum / (to - from);
+    }
+  }
+  return means;
+}
+
+function mapRow(
+  q: Float32Array,
+  at: number,
+  k: Float32Array,
+  keys: number,
+  dim: number,
+  scale: number,
+): Float64Array {
+  return softmax(
+    Array.from({ length: keys }, (_, j) => {
+      let dot = 0;
+      for (let c = 0; c < dim; c++) dot += q[at + c]! * k[j * dim + c]!;
+      return dot * scale;
+    }),
+  );
+}
+
+async function attendHead(
+  input: CoreInput,
+  head: number,
+  part: Landmarks,
+  context: AttendContext,
+): Promise<Float32Array> {
+  const { dim, valueDim, queries, keys, rule } = input;
+  const { landmarks } = part;
+  const kv = kvHead(input, head);
+  const one = { ...input, heads: 1, kvHeads: 1, rule: { ...rule, scale: rule.scale.slice(head, head + 1) } };
+  // B V: the landmark queries over all keys.
+  const summaries = new Outputs({
+    ...one,
+    queries: landmarks,
+    q: part.queries,
+    k: input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim),
+    v: input.v.subarray(kv * keys * valueDim, (kv + 1) * keys * valueDim),
+  });
+  await fullTiles(summaries, landmarks, keys, context);
+  // A+ (B V), then F over it.
+  const mixed = multiply(part.inverse, Float64Array.from(summaries.output), landmarks, landmarks, valueDim);
+  const final = new Outputs({
+    ...one,
+    keys: landmarks,
+    q: input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
+    k: part.keys,
+    v: Float32Array.from(mixed),
+  });
+  await fullTiles(final, queries, landmarks, context);
+  return final.output;
+}
+
+/** All queries against all keys of a one-headed input. */
+async function fullTiles(
+  outputs: Outputs,
+  queries: number,
+  keys: number,
+  context: AttendContext,
+): Promise<void> {
+  const rowsAtOnce = Math.max(1, Math.min(queries, Math.floor(BATCH_ELEMENTS / Math.min(keys, 4096))));
+  for (let from = 0; from < queries; from += rowsAtOnce) {
+    const rows = Math.min(rowsAtOnce, queries - from);
+    for (let left = 0; left < keys; left += 4096) {
+      const columns = Math.min(4096, keys - left);
+      await outputs.add(
+        {
+          head: 0,
+          rows,
+          columns,
+          queries: Int32Array.from({ length: rows }, (_, r) => from + r),
+          keys: Int32Array.from({ length: columns }, (_, c) => left + c),
+          bias: null,
+        },
+        context,
+      );
+    }
+  }
+}
+
+function impliedRow(
+  input: CoreInput,
+  head: number,
+  query: number,
+  { landmarks, queries: q, keys: k, inverse }: Landmarks,
+): { keys: Int32Array; weights: Float64Array } {
+  const { dim, keys, rule } = input;
+  const scale = rule.scale[head]!;
+  const kv = kvHead(input, head);
+  const own = mapRow(input.q, (head * input.queries + query) * dim, k, landmarks, dim, scale);
+  const mixed = multiply(own, inverse, 1, landmarks, landmarks);
+  const all = input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim);
+  const weights = new Float64Array(keys);
+  for (let a = 0; a < landmarks; a++) {
+    mapRow(q, a * dim, all, keys, dim, scale).forEach((weight, j) => (weights[j]! += mixed[a]! * weight));
+  }
+  return { keys: Int32Array.from(weights, (_, j) => j), weights };
+}

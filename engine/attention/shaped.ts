@@ -1,0 +1,86 @@
+import { densePairs, kvHead, visibleKeys, type CoreInput } from './core';
+import { denseCore } from './dense';
+import { denseRow } from './lines';
+import type { Mechanism } from './mechanism';
+import { numberOr } from './parameters';
+
+const one = (name: string, description: string) =>
+  ({ name, type: 'number', default: 1, description }) as const;
+
+/**
+ * Shaped attention: alpha I + beta A - gamma C, where C is A at zero logits (uniform over the visible keys). Weights
+ * may be negative and a row adds up to alpha + beta - gamma. A lens on what a head adds beyond identity and mean.
+ */
+export const shaped: Mechanism = {
+  info: {
+    name: 'shaped',
+    title: 'Shaped',
+    summary: 'The own value, plus the attention, minus the plain mean of what is visible.',
+    paper:
+      'He & Hofmann, Simplifying Transformer Blocks, 2024, section 4.1; Noci et al., The Shaped Transformer, 2023',
+    parameters: [
+      one('alpha', 'Weight of the identity.'),
+      one('beta', 'Weight of the attention.'),
+      one('gamma', 'Weight of the uniform attention that is taken away.'),
+    ],
+    view: 'map',
+    causalSelection: true,
+  },
+
+  async attend(input, params, context) {
+    const [alpha, beta, gamma] = ['alpha', 'beta', 'gamma'].map(name => numberOr(params, name, 1)) as [
+      number,
+      number,
+      number,
+    ];
+    const { heads, queries, keys, valueDim, v } = input;
+    const { output } = await denseCore(input, context);
+    for (let head = 0; head < heads; head++) {
+      const values = v.subarray(kvHead(input, head) * keys * valueDim);
+      const sums = prefixSums(values, keys, valueDim);
+      for (let i = 0; i < queries; i++) {
+        const { from, to } = visibleKeys(input, i);
+        const own = ownKey(input, i);
+        const at = (head * queries + i) * valueDim;
+        for (let c = 0; c < valueDim; c++) {
+          const total = sums[to * valueDim + c]! - sums[from * valueDim + c]!;
+          const mean = to > from ? total / (to - from) : 0;
+          const self = own === null ? 0 : values[own * valueDim + c]!;
+          output[at + c] = alpha * self + beta * output[at + c]! - gamma * mean;
+        }
+      }
+    }
+    return {
+      output,
+      lse: null,
+      pairs: new Float64Array(heads).fill(densePairs(input)),
+      row: (head, query) => {
+        const { from, to } = visibleKeys(input, query);
+        const dense = denseRow(input, head, query);
+        const own = ownKey(input, query);
+        return {
+          keys: Int32Array.from({ length: to - from }, (_, t) => from + t),
+          weights: Float64Array.from(
+            { length: to - from },
+            (_, t) => (from + t === own ? alpha : 0) + beta * dense[from + t]! - gamma / (to - from),
+          ),
+        };
+      },
+      extra: {},
+    };
+  },
+};
+
+/** The key at the query's own position, if there is one that it sees. */
+function ownKey(input: CoreInput, query: number): number | null {
+  const { from, to } = visibleKeys(input, query);
+  const position = query + input.keys - input.queries;
+  return position >= from && position < to ? position : null;
+}
+
+/** [keys + 1, width] sums of the first rows, in float64. */
+function prefixSums(rows: Float32Array, count: number, width: number): Float64Array {
+  const sums = new Float64Array((count + 1) * width);
+  for (let t = 0; t < count * width; t++) sums[width + t] = sums[t]! + rows[t]!;
+  return sums;
+}
