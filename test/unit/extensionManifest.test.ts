@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MANIFEST, withDerivedParts, type Manifest } from '../../scripts/manifest';
+import { readMechanisms } from '../../extension/mechanismSetting';
+import { STEPS } from '../../extension/massScale';
+import { findMechanism } from '../../engine/attention/registry';
+
+interface FullManifest extends Manifest {
+  icon: string;
+  activationEvents: string[];
+  capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
+  contributes: Manifest['contributes'] & {
+    commands: { command: string; title: string; category: string }[];
+    menus: Record<string, { command?: string; submenu?: string }[]>;
+    submenus: { id: string }[];
+    keybindings: { command: string }[];
+    colors: { id: string; defaults: Record<string, string> }[];
+    configuration: {
+      properties: Record<string, { default?: unknown; scope?: string; markdownDescription?: string }>;
+    };
+    viewsContainers: { activitybar: { icon: string }[] };
+    walkthroughs: {
+      steps: { description: string; media: { markdown: string }; completionEvents: string[] }[];
+    }[];
+  };
+}
+
+const manifest = JSON.parse(readFileSync(MANIFEST, 'utf8')) as FullManifest;
+const { contributes } = manifest;
+const root = join(MANIFEST, '..');
+
+describe('extension: manifest', () => {
+  it('has the schema of the mechanisms as their registry has it', () => {
+    assert.deepEqual(manifest, withDerivedParts(manifest), 'run `npm run manifest`');
+  });
+
+  it('computes by default what exists', () => {
+    const setting = contributes.configuration.properties['attentionInspector.mechanisms']!;
+    const { choices, problems } = readMechanisms(setting.default);
+    assert.deepEqual(problems, []);
+    assert.ok(choices.length > 0);
+    for (const { name } of choices) assert.ok(findMechanism(name));
+  });
+
+  it('names only commands that it contributes', () => {
+    const commands = new Set(contributes.commands.map(({ command }) => command));
+    assert.equal(commands.size, contributes.commands.length, 'no command twice');
+    const submenus = new Set(contributes.submenus.map(({ id }) => id));
+    const named = [...Object.values(contributes.menus).flat(), ...contributes.keybindings].flatMap(
+      ({ command }) => (command ? [command] : []),
+    );
+    const steps = contributes.walkthroughs.flatMap(({ steps }) => steps);
+    for (const { description, completionEvents } of steps) {
+      for (const [, command] of description.matchAll(/\(command:([\w.]+)\)/g)) named.push(command!);
+      for (const event of completionEvents) if (event.startsWith('onCommand:')) named.push(event.slice(10));
+    }
+    for (const command of named)
+      assert.ok(commands.has(command) || command.endsWith('.focus'), `${command} is contributed`);
+    for (const entry of Object.values(contributes.menus).flat())
+      if ('submenu' in entry && entry.submenu) assert.ok(submenus.has(entry.submenu));
+    for (const { category } of contributes.commands) assert.equal(category, 'Attention');
+  });
+
+  it('has the files that it names', () => {
+    const files = [
+      manifest.icon,
+      ...contributes.viewsContainers.activitybar.map(({ icon }) => icon),
+      ...contributes.walkthroughs.flatMap(({ steps }) => steps.map(({ media }) => media.markdown)),
+      'media/panel-light.svg',
+      'media/panel-dark.svg',
+    ];
+    for (const file of files) assert.ok(existsSync(join(root, file)), file);
+    const png = readFileSync(join(root, manifest.icon));
+    assert.equal(png.toString('latin1', 1, 4), 'PNG');
+    assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [128, 128]);
+  });
+
+  it('describes every setting, and restricts what loads or runs in an untrusted workspace', () => {
+    const settings = contributes.configuration.properties;
+    for (const [name, { markdownDescription, scope, default: value }] of Object.entries(settings)) {
+      assert.ok(markdownDescription, `${name} is described`);
+      assert.ok(scope, `${name} has a scope`);
+      assert.notEqual(value, undefined, `${name} has a default`);
+    }
+    const restricted = manifest.capabilities.untrustedWorkspaces.restrictedConfigurations;
+    for (const name of restricted) assert.ok(settings[name], `${name} exists`);
+    for (const name of ['model', 'mechanisms', 'reanalyzeOnEdit'])
+      assert.ok(restricted.includes(`attentionInspector.${name}`));
+  });
+
+  it('keeps text readable on the heaviest mass, in every kind of theme', () => {
+    const themes = {
+      dark: ['#1f1f1f', '#cccccc'],
+      light: ['#ffffff', '#3b3b3b'],
+      highContrast: ['#000000', '#ffffff'],
+      highContrastLight: ['#ffffff', '#292929'],
+    };
+    for (const [theme, [background, text]] of Object.entries(themes)) {
+      let before = 0;
+      for (let step = 1; step <= STEPS; step++) {
+        const color = contributes.colors.find(({ id }) => id === `attentionInspector.mass${step}`)!;
+        const painted = over(color.defaults[theme]!, background!);
+        const contrast = ratio(painted, rgb(text!));
+        assert.ok(contrast >= 4.5, `step ${step} in ${theme}: text has ${contrast.toFixed(2)}`);
+        const visible = ratio(painted, rgb(background!));
+        assert.ok(visible > before, `step ${step} in ${theme} stands out more than the one before`);
+        before = visible;
+      }
+    }
+  });
+});
+
+type Rgb = [number, number, number];
+
+function rgb(hex: string): Rgb {
+  return [1, 3, 5].map(at => parseInt(hex.slice(at, at + 2), 16)) as Rgb;
+}
+
+/** A colour with alpha on an opaque one. */
+function over(hex: string, background: string): Rgb {
+  const alpha = parseInt(hex.slice(7, 9) || 'ff', 16) / 255;
+  const below = rgb(background);
+  return rgb(hex).map((value, i) => value * alpha + below[i]! * (1 - alpha)) as Rgb;
+}
+
+/** Contrast ratio after WCAG 2.1. */
+function ratio(a: Rgb, b: Rgb): number {
+  const luminance = (color: Rgb) => {
+    const [r, g, bl] = color.map(value => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    }) as Rgb;
+    return 0.2126 * r + 0.7152 * g + 0.0722 * bl;
+  };
+  const [light, dark] = [luminance(a), luminance(b)].sort((x, y) => y - x) as [number, number];
+  return (light + 0.05) / (dark + 0.05);
+}
