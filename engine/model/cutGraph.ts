@@ -52,9 +52,9 @@ export function replaceCores(graph: Graph, cores: readonly CutCore[], sides: rea
   cut.setNodes(cut.nodes.filter(n => !interior.has(n)));
   cores.forEach((core, i) => {
     const { found, layouts } = core;
-    toFloat(cut, found.q, layouts.q, core.q);
-    unrepeated(cut, found.k, layouts.k, core.kvHeads, core.k);
-    unrepeated(cut, found.v, layouts.v, core.kvHeads, core.v);
+    toFloat(cut, found.q, layouts.q, graph.type(found.q), core.q);
+    unrepeated(cut, found.k, layouts.k, graph.type(found.k), core.kvHeads, core.k);
+    unrepeated(cut, found.v, layouts.v, graph.type(found.v), core.kvHeads, core.v);
     cut.add({
       op: CORE,
       domain: CUT_DOMAIN,
@@ -80,6 +80,7 @@ export function referenceCore(graph: Graph, core: CutCore): Extract {
   const interior = new Set(found.interior);
   const inner = found.interior.map((node): GraphNode => {
     if (node.op === 'Attention') return { ...node, inputs: [raw.q, raw.k, raw.v, ...node.inputs.slice(3)] };
+    // Products of any form take their operands in this order.
     if (node.outputs[0] === found.score) return { ...node, inputs: [raw.q, raw.k] };
     if (node.outputs[0] === found.context) return { ...node, inputs: [node.inputs[0]!, raw.v] };
     return node;
@@ -89,7 +90,7 @@ export function referenceCore(graph: Graph, core: CutCore): Extract {
   fromFloat(own, repeated(own, core.k, layouts.k, core.kvHeads), layouts.k, graph.type(found.k), raw.k);
   fromFloat(own, repeated(own, core.v, layouts.v, core.kvHeads), layouts.v, graph.type(found.v), raw.v);
   const out = `${core.context}:reference`;
-  toFloat(own, found.context, layouts.context, out);
+  toFloat(own, found.context, layouts.context, graph.type(found.context), out);
   own.sort();
   const sides = new Set(found.contentSides);
   return own.extract([out], name => sides.has(name));
@@ -97,7 +98,7 @@ export function referenceCore(graph: Graph, core: CutCore): Extract {
 
 /** Adds the uncut core's output in canonical form; returns its name. */
 export function canonicalContext(graph: Graph, { context, found, layouts }: CutCore): string {
-  toFloat(graph, found.context, layouts.context, `${context}:uncut`);
+  toFloat(graph, found.context, layouts.context, graph.type(found.context), `${context}:uncut`);
   return `${context}:uncut`;
 }
 
@@ -152,6 +153,9 @@ const COMPARING = new Set([
   'Trilu',
 ]);
 
+/** Added to hide a key; no distances. */
+const MASK_VALUES = new Set([1e4, 1e5, 1e6, 65504]);
+
 /** Single whole numbers that the chain's masks may compare distances with. */
 export function thresholdsOf(graph: Graph, chain: Extract): number[] {
   const used = new Set(chain.initializers);
@@ -163,14 +167,15 @@ export function thresholdsOf(graph: Graph, chain: Extract): number[] {
       if (!used.has(name)) continue;
       const values = constantValues(graph.initializers.get(name));
       const value = Math.abs(values?.[0] ?? 0);
-      if (values?.length === 1 && Number.isInteger(value) && value >= 2 && value <= 1e6) found.add(value);
+      const distance = Number.isInteger(value) && value >= 2 && value <= 1e6 && !MASK_VALUES.has(value);
+      if (values?.length === 1 && distance) found.add(value);
     }
   }
   return [...found];
 }
 
-function toFloat(graph: Graph, name: string, layout: Layout, output: string): void {
-  const type = graph.type(name);
+/** `type`: element type of the raw tensor; half-way through rewriting the graph cannot tell. */
+function toFloat(graph: Graph, name: string, layout: Layout, type: number, output: string): void {
   if (type === ElementType.float32) return toCanonical(graph, name, layout, output);
   toCanonical(graph, name, layout, `${output}:${type}`);
   graph.op('Cast', [`${output}:${type}`], [attribute.int('to', ElementType.float32)], output);
@@ -182,9 +187,16 @@ function fromFloat(graph: Graph, name: string, layout: Layout, type: number, out
 }
 
 /** Keys or values with each group's first head only. */
-function unrepeated(graph: Graph, name: string, layout: Layout, kvHeads: number, output: string): void {
-  if (kvHeads === layout.heads) return toFloat(graph, name, layout, output);
-  toFloat(graph, name, layout, `${output}:repeated`);
+function unrepeated(
+  graph: Graph,
+  name: string,
+  layout: Layout,
+  type: number,
+  kvHeads: number,
+  output: string,
+): void {
+  if (kvHeads === layout.heads) return toFloat(graph, name, layout, type, output);
+  toFloat(graph, name, layout, type, `${output}:repeated`);
   const group = layout.heads / kvHeads;
   const firsts = Array.from({ length: kvHeads }, (_, i) => i * group);
   graph.op('Gather', [`${output}:repeated`, graph.ints(firsts)], [attribute.int('axis', 0)], output);

@@ -52,6 +52,16 @@ export function outputTypes(node: Node, typeOf: (name: string) => number): numbe
       return all(typeOf(node.inputs[1]!));
     case 'QuantizeLinear':
       return all(node.inputs[2] ? typeOf(node.inputs[2]) : uint8);
+    case 'OneHot':
+      return all(typeOf(node.inputs[2]!));
+    case 'If':
+    case 'Loop':
+    case 'Scan': {
+      // A Loop's body gives out its condition first.
+      const body = node.attributes.find(a => a.g)?.g;
+      const skip = node.op === 'Loop' ? 1 : 0;
+      return node.outputs.map((_, i) => body?.output?.[i + skip]?.type?.tensor_type?.elem_type || float32);
+    }
     case 'Where':
       return all(typeOf(node.inputs[1]!));
     case 'TopK':

@@ -20,8 +20,8 @@ export interface FoundCore {
   context: string;
   score: string;
   logits: string;
-  /** K is the right operand of a MatMul: features before positions. */
-  keyTransposed: boolean;
+  /** How the axes of Q, K, V and context are ordered. */
+  axes: { q: AxisOrder; k: AxisOrder; v: AxisOrder; context: AxisOrder };
   /** Q, K, V and context of an Attention node may come packed, [1, tokens, heads * dim]. */
   packed: { heads: number; kvHeads: number } | null;
   /** The nodes that the core replaces. */
@@ -29,6 +29,12 @@ export interface FoundCore {
   /** Inputs of the chain that depend on the text itself: terms or masks that no rule of positions can replace. */
   contentSides: string[];
 }
+
+/**
+ * `rows`: heads..., tokens, features. `columns`: heads..., features, tokens (the right operand of QK^T). A list: for each of
+ * heads..., tokens, features the axis that holds it.
+ */
+export type AxisOrder = 'rows' | 'columns' | number[];
 
 const AFTER_SOFTMAX = new Set([
   'Cast',
@@ -64,7 +70,7 @@ const NOT_BEFORE_SOFTMAX = new Set([
 const INDEX_OPS = new Set(['Gather', 'GatherElements', 'GatherND', 'Slice', 'Concat', 'Pad']);
 const MAX_STEPS_AFTER_SOFTMAX = 12;
 
-const isProduct = (n: GraphNode) => n.op === 'MatMul' || n.op === 'FusedMatMul';
+const isProduct = (n: GraphNode) => n.op === 'MatMul' || n.op === 'FusedMatMul' || n.op === 'Einsum';
 
 /** All attention cores, in the graph's order. `ids` are the inputs that carry the text. */
 export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
@@ -139,11 +145,11 @@ function productBefore(
     const { name, indexOps, steps } = queue[at]!;
     const node = graph.producer(name);
     if (!node || NOT_BEFORE_SOFTMAX.has(node.op)) continue;
-    if (isProduct(node) || node.op === 'Einsum') {
+    if (isProduct(node)) {
       if (node.inputs.some(i => constants.has(i))) continue;
       const better =
         !chosen || indexOps < chosen.indexOps || (indexOps === chosen.indexOps && steps < chosen.steps);
-      if (isProduct(node) && node.inputs.every(active) && better) chosen = { node, indexOps, steps };
+      if (node.inputs.length === 2 && node.inputs.every(active) && better) chosen = { node, indexOps, steps };
       continue;
     }
     const cost: [number, number] = [indexOps + (INDEX_OPS.has(node.op) ? 1 : 0), steps + 1];
@@ -179,11 +185,9 @@ function softmaxCore(
     interior.flatMap(n => (n === qk || n === pv.node ? [] : reads(n))).filter(name => !inside.has(name)),
   );
   for (const end of ends) sides.delete(end);
-  const product = floatAttribute(qk, 'alpha', 1) === 1 && intAttribute(qk, 'transA', 0) === 0;
-  if (!product || intAttribute(pv.node, 'transA', 0) !== 0 || intAttribute(pv.node, 'transB', 0) !== 0)
-    throw new RefusedError(
-      `The attention at ${softmax.outputs[0]} uses a fused product that is not supported.`,
-    );
+  const axes = productAxes(qk, pv.node);
+  if (!axes)
+    throw new RefusedError(`The attention at ${softmax.outputs[0]} uses a product that is not supported.`);
   return {
     q: qk.inputs[0]!,
     k: qk.inputs[1]!,
@@ -191,11 +195,75 @@ function softmaxCore(
     context: pv.node.outputs[0]!,
     score,
     logits: softmax.inputs[0]!,
-    keyTransposed: intAttribute(qk, 'transB', 0) === 0,
+    axes,
     packed: null,
     interior,
     contentSides: [...sides].filter(name => content.has(name)),
   };
+}
+
+/** Where the axes of Q, K, V and context lie in these two products; null = products of another kind. */
+function productAxes(qk: GraphNode, pv: GraphNode): FoundCore['axes'] | null {
+  const plain = (n: GraphNode) =>
+    n.op !== 'Einsum' &&
+    floatAttribute(n, 'alpha', 1) === 1 &&
+    ['transA', 'transBatchA', 'transBatchB'].every(name => intAttribute(n, name, 0) === 0);
+  const scores = qk.op === 'Einsum' ? scoreEinsum(equationOf(qk)) : plain(qk) ? productOf(qk) : null;
+  const sums = pv.op === 'Einsum' ? contextEinsum(equationOf(pv)) : plain(pv) ? contextOf(pv) : null;
+  return scores && sums && { ...scores, ...sums };
+}
+
+const productOf = (qk: GraphNode): { q: AxisOrder; k: AxisOrder } => ({
+  q: 'rows',
+  k: intAttribute(qk, 'transB', 0) === 1 ? 'rows' : 'columns',
+});
+
+const contextOf = (pv: GraphNode): { v: AxisOrder; context: AxisOrder } | null =>
+  intAttribute(pv, 'transB', 0) === 1 ? null : { v: 'rows', context: 'rows' };
+
+type Equation = [left: string, right: string, output: string];
+
+function equationOf(node: GraphNode): Equation | null {
+  const text = Buffer.from(findAttribute(node, 'equation')?.s ?? [])
+    .toString()
+    .replaceAll(' ', '');
+  const match = /^([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)$/.exec(text);
+  return match && [match[1]!, match[2]!, match[3]!];
+}
+
+/** ..i d.., ..j d.. -> heads i j */
+function scoreEinsum(equation: Equation | null): { q: AxisOrder; k: AxisOrder } | null {
+  if (!equation) return null;
+  const [left, right, output] = equation;
+  const heads = output.slice(0, -2);
+  const [i, j] = [output.at(-2)!, output.at(-1)!];
+  const d = [...left].filter(c => right.includes(c) && !output.includes(c));
+  if (d.length !== 1 || left.includes(j) || right.includes(i)) return null;
+  return orders({ q: [left, heads + i + d[0]!], k: [right, heads + j + d[0]!] });
+}
+
+/** heads i j, ..j d.. -> ..i d.. */
+function contextEinsum(equation: Equation | null): { v: AxisOrder; context: AxisOrder } | null {
+  if (!equation) return null;
+  const [left, right, output] = equation;
+  const heads = left.slice(0, -2);
+  const [i, j] = [left.at(-2)!, left.at(-1)!];
+  const d = [...right].filter(c => output.includes(c) && !left.includes(c));
+  if (d.length !== 1 || output.includes(j) || right.includes(i)) return null;
+  return orders({ v: [right, heads + j + d[0]!], context: [output, heads + i + d[0]!] });
+}
+
+function orders<K extends string>(
+  terms: Record<K, [term: string, wanted: string]>,
+): Record<K, AxisOrder> | null {
+  const found = {} as Record<K, AxisOrder>;
+  for (const key of Object.keys(terms) as K[]) {
+    const [term, wanted] = terms[key];
+    const axes = [...wanted].map(c => term.indexOf(c));
+    if (axes.includes(-1) || axes.length !== term.length) return null;
+    found[key] = axes;
+  }
+  return found;
 }
 
 /** The nodes on all ways from `qk` to `pv`, both included. */
@@ -266,7 +334,7 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     context: node.outputs[0]!,
     score,
     logits,
-    keyTransposed: false,
+    axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: heads > 0 ? { heads, kvHeads: intAttribute(node, 'kv_num_heads', heads) } : null,
     interior: [node],
     contentSides: mask && content.has(mask) ? [mask] : [],

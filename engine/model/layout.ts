@@ -1,4 +1,5 @@
 import { RefusedError } from '../errors';
+import type { AxisOrder } from './findCores';
 import { attribute, type Graph } from './graph';
 
 /**
@@ -14,13 +15,13 @@ export interface Layout {
   dim: number;
 }
 
-/** From the shapes seen at two lengths. `transposed`: the features come before the tokens. */
+/** From the shapes seen at two lengths. */
 export function layoutOf(
   what: string,
   dims: readonly [readonly number[], readonly number[]],
   lengths: readonly [number, number],
   packedHeads: number,
-  transposed: boolean,
+  order: AxisOrder,
 ): Layout {
   const [a, b] = dims;
   const raw = a.map((d, i) => (d === b[i] ? d : -1));
@@ -35,15 +36,14 @@ export function layoutOf(
     return { raw, split: [-1, packedHeads, dim], perm: [1, 0, 2], heads: packedHeads, dim };
   }
   const n = raw.length;
-  const perm = [...Array(n).keys()];
-  if (transposed) [perm[n - 2], perm[n - 1]] = [n - 1, n - 2];
-  const expected = transposed ? n - 1 : n - 2;
-  if (n < 3 || at !== expected)
+  const perm = typeof order === 'string' ? [...Array(n).keys()] : order;
+  if (order === 'columns') [perm[n - 2], perm[n - 1]] = [n - 1, n - 2];
+  if (n < 3 || at !== perm[n - 2])
     throw new RefusedError(
       `The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,
     );
   const dim = raw[perm[n - 1]!]!;
-  const heads = raw.reduce((product, d, i) => (i < n - 2 ? product * d : product), 1);
+  const heads = perm.slice(0, -2).reduce((product, axis) => product * raw[axis]!, 1);
   return { raw, split: raw, perm, heads, dim };
 }
 

@@ -20,7 +20,7 @@ import {
   type Segments,
 } from './cutGraph';
 import { idInputs, makeFeeds, type Ids } from './feeds';
-import { contentOf, findCores, type FoundCore } from './findCores';
+import { contentOf, findCores, type AxisOrder, type FoundCore } from './findCores';
 import { fusedNodes, writeOutFused } from './fused';
 import { graphOf, type Extract, type Graph } from './graph';
 import { inlineBranches } from './inline';
@@ -190,26 +190,28 @@ async function measureCores(graph: Graph, found: FoundCore[], survey: Survey): P
     Map<string, Tensor>,
     Map<string, Tensor>,
   ];
-  const layout = (what: string, name: string, heads: number, transposed: boolean) => {
+  const layout = (what: string, name: string, heads: number, order: AxisOrder) => {
     const dims = [first.get(name)!.dims, second.get(name)!.dims] as const;
     const growth = dims[0].map((d, i) => dims[1][i]! - d).find(d => d !== 0);
     const isTarget = survey.idInputs.length > 1 && growth === m[1]! - m[0]! && dims[0].includes(m[0]!);
     const lengths = (isTarget ? m : n) as [number, number];
-    return { input: isTarget ? 1 : 0, layout: layoutOf(what, dims, lengths, heads, transposed) };
+    return { input: isTarget ? 1 : 0, layout: layoutOf(what, dims, lengths, heads, order) };
   };
   return found.map((core, i): CutCore => {
     const where = `of attention ${i}`;
-    const q = layout(`queries ${where}`, core.q, core.packed?.heads ?? 0, false);
-    const k = layout(`keys ${where}`, core.k, core.packed?.kvHeads ?? 0, core.keyTransposed);
-    const v = layout(`values ${where}`, core.v, core.packed?.kvHeads ?? 0, false);
-    const context = layout(`outputs ${where}`, core.context, core.packed?.heads ?? 0, false);
+    const q = layout(`queries ${where}`, core.q, core.packed?.heads ?? 0, core.axes.q);
+    const k = layout(`keys ${where}`, core.k, core.packed?.kvHeads ?? 0, core.axes.k);
+    const v = layout(`values ${where}`, core.v, core.packed?.kvHeads ?? 0, core.axes.v);
+    const context = layout(`outputs ${where}`, core.context, core.packed?.heads ?? 0, core.axes.context);
     if (k.layout.heads !== v.layout.heads || q.layout.heads % k.layout.heads !== 0)
       throw new RefusedError(`The keys and values ${where} have different numbers of heads.`);
     const group = groupSize(k.layout, first.get(core.k)!, v.layout, first.get(core.v)!);
     return {
       found: core,
       layouts: { q: q.layout, k: k.layout, v: v.layout, context: context.layout },
-      scoreLead: core.packed ? [1, q.layout.heads] : q.layout.raw.slice(0, -2),
+      scoreLead: core.packed
+        ? [1, q.layout.heads]
+        : q.layout.perm.slice(0, -2).map(axis => q.layout.raw[axis]!),
       heads: q.layout.heads,
       kvHeads: k.layout.heads / group,
       dim: q.layout.dim,
@@ -237,19 +239,27 @@ function groupSize(kLayout: Layout, k: Tensor, vLayout: Layout, v: Tensor): numb
   return 1;
 }
 
-/** A hash of each head's values, in whatever order the head's own axes lie. */
-function headsOf(tensor: Tensor, layout: Layout): string[] {
-  const bytes = tensor.data;
-  const size = bytes.length / layout.heads;
-  const hashes = Array.from({ length: layout.heads }, () => createHash('sha1'));
-  if (layout.split.length !== layout.raw.length || layout.perm[0] !== 0) {
-    // Packed [tokens, heads, dim].
-    for (let at = 0; at < bytes.length; at += layout.dim) {
-      const head = (at / layout.dim) % layout.heads;
-      hashes[head]!.update(viewOf(bytes.subarray(at, at + layout.dim)));
+/** A hash of each head's values, read in the canonical order of axes. */
+function headsOf(tensor: Tensor, { split, perm, heads }: Layout): string[] {
+  const known = split.reduce((product, d) => (d === -1 ? product : product * d), 1);
+  const dims = split.map(d => (d === -1 ? tensor.data.length / known : d));
+  const strides = dims.map((_, i) => dims.slice(i + 1).reduce((a, b) => a * b, 1));
+  const order = perm.map(axis => ({ size: dims[axis]!, stride: strides[axis]! }));
+  const perHead = tensor.data.length / heads;
+  return Array.from({ length: heads }, (_, head) => {
+    const values = tensor.data.slice(0, perHead);
+    for (let i = 0; i < perHead; i++) {
+      let rest = head * perHead + i;
+      let at = 0;
+      for (let axis = order.length - 1; axis >= 0; axis--) {
+        const { size, stride } = order[axis]!;
+        at += (rest % size) * stride;
+        rest = Math.floor(rest / size);
+      }
+      values[i] = tensor.data[at]!;
     }
-  } else hashes.forEach((hash, h) => hash.update(viewOf(bytes.subarray(h * size, (h + 1) * size))));
-  return hashes.map(h => h.digest('hex'));
+    return createHash('sha1').update(viewOf(values)).digest('hex');
+  });
 }
 
 const viewOf = (data: ArrayBufferView) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

@@ -1,0 +1,420 @@
+import assert from 'node:assert/strict';
+import { RefusedError } from '../../engine/errors';
+import { referenceAttend } from '../../engine/model/proof';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { AttributeType, ElementType } from '../../engine/runtime/onnxProto';
+import { floats } from '../../engine/runtime/tensor';
+import { ModelWriter, plainModel } from '../fixtures/onnxModels';
+import { assertReproduces, Bench, DIM, HEADS, layered, linear, WIDTH, type Layer } from './cutHarness';
+
+/** Q, K, V as [batch, heads, tokens, dim] and back, around `core`. */
+function aroundHeads(
+  core: (m: ModelWriter, parts: { q: string; k: string; v: string; x: string }, id: string) => string,
+): Layer {
+  return (m, x, id) => {
+    const [q, k, v] = ['q', 'k', 'v'].map(n => {
+      const split = m.op('Reshape', [linear(m, x, n + id), m.ints(`split${n}${id}`, [0, 0, HEADS, DIM])]);
+      return m.op('Transpose', [split], { perm: [0, 2, 1, 3] });
+    }) as [string, string, string];
+    const context = core(m, { q, k, v, x }, id);
+    const back = m.op('Transpose', [context], { perm: [0, 2, 1, 3] });
+    return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
+  };
+}
+
+const transposed = (m: ModelWriter, k: string) => m.op('Transpose', [k], { perm: [0, 1, 3, 2] });
+const scaled = (m: ModelWriter, scores: string, id: string) =>
+  m.op('Mul', [scores, m.floats(`scale${id}`, [1 / Math.sqrt(DIM)], [])]);
+const softmax = (m: ModelWriter, scores: string) => m.op('Softmax', [scores], { axis: -1 });
+
+/** 0, 1, ..., tokens-1 of [batch, tokens, ...] with `dims`. */
+function positions(m: ModelWriter, x: string, id: string, dims: number[]): string {
+  const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`axis${id}`, [1], [])], { axis: 0 });
+  const range = m.op('Range', [m.ints(`from${id}`, [0], []), count, m.ints(`by${id}`, [1], [])]);
+  return m.op('Reshape', [range, m.ints(`dims${id}`, dims)]);
+}
+
+const dropped = (m: ModelWriter, keep: string, scores: string, id: string) =>
+  m.op('Where', [keep, scores, m.floats(`low${id}`, [-3.4028234663852886e38], [])]);
+
+/** Where on a slice of a square boolean buffer, as GPT-Neo has it. */
+const buffered = aroundHeads((m, { q, k, v, x }, id) => {
+  const size = 80;
+  const lower = Uint8Array.from({ length: size * size }, (_, i) => Number(i % size <= Math.floor(i / size)));
+  m.raw(`buffer${id}`, ElementType.bool, lower, [1, 1, size, size]);
+  const count = m.op('Slice', [m.op('Shape', [x]), m.ints(`s1${id}`, [1]), m.ints(`s2${id}`, [2])]);
+  const zero = m.ints(`s0${id}`, [0]);
+  const rows = m.op('Slice', [`buffer${id}`, zero, count, m.ints(`a2${id}`, [2])]);
+  const mask = m.op('Slice', [rows, zero, count, m.ints(`a3${id}`, [3])]);
+  return m.op('MatMul', [softmax(m, dropped(m, mask, m.op('MatMul', [q, transposed(m, k)]), id)), v]);
+});
+
+/** Every head has a slope of its own; the mask is subtracted before the scores are divided. */
+const maskBeforeScale = aroundHeads((m, { q, k, v, x }, id) => {
+  const row = positions(m, x, `r${id}`, [-1, 1]);
+  const column = positions(m, x, `c${id}`, [1, -1]);
+  const hidden = m.op('Cast', [m.op('Greater', [column, row])], { to: 1 });
+  const mask = m.op('Mul', [hidden, m.floats(`big${id}`, [1e30], [])]);
+  const scores = m.op('Sub', [m.op('MatMul', [q, transposed(m, k)]), mask]);
+  return m.op('MatMul', [softmax(m, m.op('Div', [scores, m.floats(`root${id}`, [4], [])])), v]);
+});
+
+/** A scale of its own for each head (cosine attention). */
+const scalePerHead = aroundHeads((m, { q, k, v }, id) => {
+  const scores = m.op('MatMul', [q, transposed(m, k)]);
+  const each = m.floats(`each${id}`, [0.1, 0.2, 0.3, 0.4], [HEADS, 1, 1]);
+  return m.op('MatMul', [softmax(m, m.op('Mul', [scores, each])), v]);
+});
+
+/** A bias that no rule of positions describes: sin(row * column). */
+const oddBias = aroundHeads((m, { q, k, v, x }, id) => {
+  const at = (dims: number[], n: string) => m.op('Cast', [positions(m, x, n + id, dims)], { to: 1 });
+  const bias = m.op('Sin', [m.op('Mul', [at([-1, 1], 'r'), at([1, -1], 'c')])]);
+  const scores = m.op('Add', [scaled(m, m.op('MatMul', [q, transposed(m, k)]), id), bias]);
+  return m.op('MatMul', [softmax(m, scores), v]);
+});
+
+/** Keys whose token has id 0 are hidden: a mask that depends on the text. */
+const contentMask = aroundHeads((m, { q, k, v }, id) => {
+  const pad = m.op('Equal', ['input_ids', m.ints(`pad${id}`, [3], [])]);
+  const keep = m.op('Unsqueeze', [m.op('Not', [pad]), m.ints(`un${id}`, [1, 2])]);
+  const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+  return m.op('MatMul', [softmax(m, dropped(m, keep, scores, id)), v]);
+});
+
+/** A term of queries times relative positions beside the scores (as in DeBERTa and XLNet). */
+const contentTerm = aroundHeads((m, { q, k, v, x }, id) => {
+  const relative = m.weight(`relative${id}`, [DIM, 64], 0.3);
+  const row = positions(m, x, `r${id}`, [-1, 1]);
+  const column = positions(m, x, `c${id}`, [1, -1]);
+  const distance = m.op('Abs', [m.op('Sub', [row, column])]);
+  const lead = m.ints(`lead${id}`, [1, HEADS]);
+  const shape = m.op('Concat', [lead, m.op('Shape', [distance])], { axis: 0 });
+  const term = m.op('GatherElements', [m.op('MatMul', [q, relative]), m.op('Expand', [distance, shape])], {
+    axis: 3,
+  });
+  const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+  return m.op('MatMul', [softmax(m, m.op('Add', [scores, term])), v]);
+});
+
+/** Grouped queries as a broadcast product of five axes. */
+const broadcastGroups: Layer = (m, x, id) => {
+  const split = (n: string, dims: number[], width: number) =>
+    m.op('Reshape', [linear(m, x, n + id, width), m.ints(`split${n}${id}`, dims)]);
+  const q = m.op('Transpose', [split('q', [0, 0, 2, 2, DIM], WIDTH)], { perm: [0, 2, 3, 1, 4] });
+  const k = m.op('Transpose', [split('k', [0, 0, 2, 1, DIM], WIDTH / 2)], { perm: [0, 2, 3, 4, 1] });
+  const v = m.op('Transpose', [split('v', [0, 0, 2, 1, DIM], WIDTH / 2)], { perm: [0, 2, 3, 1, 4] });
+  const context = m.op('MatMul', [softmax(m, scaled(m, m.op('MatMul', [q, k]), id)), v]);
+  const back = m.op('Transpose', [context], { perm: [0, 3, 1, 2, 4] });
+  return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
+};
+
+/** Einstein sums over [tokens, batch, heads, dim], as XLNet has them. */
+const einsum: Layer = (m, x, id) => {
+  const [q, k, v] = ['q', 'k', 'v'].map(n => {
+    const split = m.op('Reshape', [linear(m, x, n + id), m.ints(`split${n}${id}`, [0, 0, HEADS, DIM])]);
+    return m.op('Transpose', [split], { perm: [1, 0, 2, 3] });
+  }) as [string, string, string];
+  const scores = scaled(m, m.op('Einsum', [q, k], { equation: 'ibnd,jbnd->bnij' }), id);
+  const context = m.op('Einsum', [softmax(m, scores), v], { equation: 'bnij,jbnd->ibnd' });
+  const back = m.op('Transpose', [context], { perm: [1, 0, 2, 3] });
+  return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
+};
+
+/** The whole layer in 16 bits. */
+const half: Layer = (m, x, id) => {
+  const low = m.op('Cast', [x], { to: ElementType.float16 });
+  const parts = ['q', 'k', 'v'].map(n => {
+    const weight = m.op('Cast', [m.weight(n + id, [WIDTH, WIDTH])], { to: ElementType.float16 });
+    const split = m.op('Reshape', [
+      m.op('MatMul', [low, weight]),
+      m.ints(`split${n}${id}`, [0, 0, HEADS, DIM]),
+    ]);
+    return m.op('Transpose', [split], { perm: [0, 2, 1, 3] });
+  }) as [string, string, string];
+  const scale = m.op('Cast', [m.floats(`scale${id}`, [0.25], [])], { to: ElementType.float16 });
+  const row = positions(m, x, `r${id}`, [-1, 1]);
+  const keep = m.op('LessOrEqual', [positions(m, x, `c${id}`, [1, -1]), row]);
+  const lowest = m.op('Cast', [m.floats(`low${id}`, [-65504], [])], { to: ElementType.float16 });
+  const scores = m.op('Mul', [m.op('MatMul', [parts[0], transposed(m, parts[1])]), scale]);
+  const context = m.op('MatMul', [softmax(m, m.op('Where', [keep, scores, lowest])), parts[2]]);
+  const joined = m.op('Reshape', [
+    m.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+    m.ints(`join${id}`, [0, 0, WIDTH]),
+  ]);
+  return m.op('Cast', [joined], { to: 1 });
+};
+
+interface Form {
+  name: string;
+  layer: Layer;
+  mask: string;
+  kvHeads?: number;
+  tolerance?: number;
+  context?: number;
+}
+
+const graphs = "bias computed by the model's graph";
+const forms: Form[] = [
+  { name: 'mask sliced from a buffer, no scale', layer: buffered, mask: 'causal', context: 80 },
+  { name: 'mask subtracted before the division', layer: maskBeforeScale, mask: 'causal' },
+  { name: 'a scale per head', layer: scalePerHead, mask: 'full' },
+  { name: 'a bias of no known rule', layer: oddBias, mask: `full, ${graphs}` },
+  { name: 'a mask that depends on the text', layer: contentMask, mask: `full, ${graphs}` },
+  { name: 'a term of queries and relative positions', layer: contentTerm, mask: `full, ${graphs}` },
+  { name: 'grouped queries by broadcasting', layer: broadcastGroups, mask: 'full', kvHeads: 2 },
+  { name: 'Einstein sums', layer: einsum, mask: 'full' },
+  { name: '16-bit floats', layer: half, mask: 'causal', tolerance: 5e-3 },
+];
+
+describe('forms of attention in a graph', function () {
+  this.timeout(60_000);
+  let bench: Bench;
+  before(async () => {
+    bench = await Bench.open();
+  });
+  after(() => bench.close());
+
+  for (const { name, layer, mask, kvHeads = HEADS, tolerance = 2e-5, context = null } of forms)
+    it(`${name}: cut and proved`, async () => {
+      const cut = await bench.load(layered(layer));
+      assert.deepEqual(
+        cut.info.cores.map(c => [c.mask, c.heads, c.kvHeads, c.dim]),
+        Array(2).fill([mask, HEADS, kvHeads, DIM]),
+      );
+      assert.equal(cut.info.context, context);
+      assert.equal(cut.info.verified.bitEqual, true);
+      await assertReproduces(cut, tolerance);
+      await cut.dispose();
+    });
+
+  it('a decoder with past keys and values: run with empty ones', async () => {
+    const m = layered(
+      aroundHeads((m, { q, k, v, x }, id) => {
+        const past = (n: string) =>
+          m.input(`past_key_values.${id}.${n}`, 'float32', ['batch', HEADS, 'past', DIM]);
+        const keys = m.op('Concat', [past('key'), k], { axis: 2 }, `present.${id}.key`);
+        const values = m.op('Concat', [past('value'), v], { axis: 2 }, `present.${id}.value`);
+        m.output(`present.${id}.key`);
+        m.output(`present.${id}.value`);
+        const row = positions(m, x, `r${id}`, [-1, 1]);
+        const keep = m.op('LessOrEqual', [positions(m, x, `c${id}`, [1, -1]), row]);
+        const scores = scaled(m, m.op('MatMul', [q, transposed(m, keys)]), id);
+        return m.op('MatMul', [softmax(m, dropped(m, keep, scores, id)), values]);
+      }),
+    );
+    const cut = await bench.load(m);
+    assert.deepEqual(
+      cut.info.cores.map(c => c.mask),
+      ['causal', 'causal'],
+    );
+    assert.equal(cut.info.kind, 'decoder');
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
+
+  it('a merged decoder: the branch without cache', async () => {
+    const cut = await bench.load(merged());
+    assert.equal(cut.info.cores.length, 2);
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
+
+  it('an encoder-decoder with a target text of its own', async () => {
+    const cut = await bench.load(encoderDecoder());
+    assert.equal(cut.info.kind, 'encoder-decoder');
+    assert.deepEqual(cut.info.cores.map(c => `${c.kind} ${c.layer} ${c.mask}`).sort(), [
+      'cross 0 full',
+      'decoder 0 causal',
+      'encoder 0 full',
+    ]);
+    const ids = Int32Array.from({ length: 17 }, (_, i) => i);
+    const targetIds = Int32Array.from({ length: 9 }, (_, i) => 30 - i);
+    const shapes: Record<string, number[]> = {};
+    const output = await cut.run(
+      ids,
+      async (info, input) => {
+        shapes[info.kind] = [input.queries, input.keys];
+        return referenceAttend(input);
+      },
+      { cancellation: neverCancelled, targetIds },
+    );
+    assert.deepEqual(shapes, { encoder: [17, 17], decoder: [9, 9], cross: [9, 17] });
+    assert.equal(output.rows, 9);
+    await cut.dispose();
+  });
+
+  it('a base model: hidden states, no vocabulary', async () => {
+    const m = layered(scalePerHead);
+    const last = m.nodes.find(n => n.output![0] === 'logits')!;
+    last.op_type = 'Mul';
+    last.output = ['last_hidden_state'];
+    m.outputs[0]!.name = 'last_hidden_state';
+    last.input = [last.input![0]!, m.floats('gain', new Float32Array(WIDTH).fill(2))];
+    const cut = await bench.load(m);
+    assert.equal(cut.info.languageModelHead, false);
+    const output = await cut.run(new Int32Array(5), async (_, i) => referenceAttend(i), {
+      cancellation: neverCancelled,
+    });
+    assert.deepEqual([output.kind, output.rows, output.width], ['hidden', 5, WIDTH]);
+    await cut.dispose();
+  });
+
+  const refused = (m: ModelWriter, message: RegExp) =>
+    assert.rejects(bench.load(m), (error: Error) => {
+      assert.ok(error instanceof RefusedError, error.stack);
+      assert.match(error.message, message);
+      return true;
+    });
+
+  it('refuses a model without attention', () => refused(plainModel(), /No attention was found/));
+
+  it('refuses inputs that it cannot fill', () => {
+    const m = layered(scalePerHead);
+    m.input('pixel_values', 'float32', ['batch', 3, 8, 8]);
+    m.op('Identity', ['pixel_values'], {}, 'other');
+    m.output('other');
+    return refused(m, /input pixel_values/);
+  });
+
+  it('refuses a fixed number of tokens', () => {
+    const m = new ModelWriter();
+    m.input('input_ids', 'int64', [1, 16]);
+    m.weight('table', [40, WIDTH]);
+    m.op('Gather', ['table', 'input_ids'], {}, 'logits');
+    m.output('logits');
+    return refused(m, /exactly 16 tokens/);
+  });
+
+  it('refuses probabilities that are used elsewhere', () => {
+    const layer = aroundHeads((m, { q, k, v }) => {
+      const p = softmax(m, m.op('MatMul', [q, transposed(m, k)]));
+      return m.op('Add', [m.op('MatMul', [p, v]), m.op('ReduceMax', [p], { keepdims: 1, axes: [3] })]);
+    });
+    return refused(layered(layer), /used elsewhere/);
+  });
+
+  it('refuses what ONNX Runtime does not load', () => {
+    const m = layered(scalePerHead);
+    m.nodes.find(n => n.op_type === 'Softmax')!.op_type = 'Softmaxx';
+    return refused(m, /ONNX Runtime|No attention/);
+  });
+
+  it('a model with a loop beside its attention', async () => {
+    const layer = aroundHeads((m, { q, k, v }, id) => {
+      const looped = doubled(m, v, id);
+      return m.op('MatMul', [softmax(m, scaled(m, m.op('MatMul', [q, transposed(m, k)]), id)), looped]);
+    });
+    const cut = await bench.load(layered(layer));
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
+
+  it('gives the logits of the uncut model to any number of tokens', async () => {
+    const cut = await bench.load(layered(maskBeforeScale));
+    for (const tokens of [1, 2, 9, 130]) {
+      const ids = Int32Array.from({ length: tokens }, (_, i) => (7 * i) % 40);
+      const expected = floats(await cut.runUncut(ids));
+      const output = await cut.run(ids, async (_, i) => referenceAttend(i), { cancellation: neverCancelled });
+      const found = await output.read(0, tokens);
+      assert.ok(found.every((v, i) => Math.abs(v - expected[i]!) < 1e-4));
+    }
+    await cut.dispose();
+  });
+});
+
+/** x + x by a Loop of one turn whose body reads x from the graph around it. */
+function doubled(m: ModelWriter, x: string, id: string): string {
+  const value = (name: string, type: number) => ({
+    name,
+    type: { tensor_type: { elem_type: type, ...(type === 1 ? {} : { shape: { dim: [] } }) } },
+  });
+  const body = {
+    name: `body${id}`,
+    input: [value(`turn${id}`, 7), value(`go${id}`, 9), value(`sum${id}`, 1)],
+    output: [value(`on${id}`, 9), value(`next${id}`, 1)],
+    node: [
+      { op_type: 'Identity', input: [`go${id}`], output: [`on${id}`] },
+      { op_type: 'Add', input: [`sum${id}`, x], output: [`next${id}`] },
+    ],
+  };
+  m.nodes.push({
+    op_type: 'Loop',
+    input: [m.ints(`turns${id}`, [1], []), '', x],
+    output: [`doubled${id}`],
+    attribute: [{ name: 'body', type: AttributeType.graph, g: body as never }],
+  });
+  return `doubled${id}`;
+}
+
+/** The layers inside both branches of an If on `use_cache_branch`; the cached one is another function. */
+function merged(): ModelWriter {
+  const inner = layered(maskBeforeScale);
+  const outer = new ModelWriter();
+  outer.input('input_ids', 'int64', ['batch', 'sequence']);
+  outer.input('attention_mask', 'int64', ['batch', 'sequence']);
+  outer.input('use_cache_branch', 'bool', [1]);
+  outer.initializers.push(...inner.initializers);
+  const output = [{ name: 'logits', type: { tensor_type: { elem_type: 1 } } }];
+  const rename = (suffix: string) => {
+    const made = new Set(inner.nodes.flatMap(n => n.output!));
+    const name = (n: string) => (made.has(n) ? n + suffix : n);
+    return inner.nodes.map(n => ({ ...n, input: n.input!.map(name), output: n.output!.map(name) }));
+  };
+  const branch = (suffix: string, extra: object[] = []) => ({
+    name: `branch${suffix}`,
+    node: [...rename(suffix), ...extra],
+    output: [{ ...output[0], name: extra.length > 0 ? 'negative' : `logits${suffix}` }],
+  });
+  const negated = { op_type: 'Neg', input: ['logits_then'], output: ['negative'] };
+  outer.nodes.push({
+    op_type: 'If',
+    input: ['use_cache_branch'],
+    output: ['logits'],
+    attribute: [
+      { name: 'then_branch', type: AttributeType.graph, g: branch('_then', [negated]) as never },
+      { name: 'else_branch', type: AttributeType.graph, g: branch('_else') as never },
+    ],
+  });
+  outer.output('logits');
+  return outer;
+}
+
+/** One encoder layer, one decoder layer with self- and cross-attention, and the head. */
+function encoderDecoder(): ModelWriter {
+  const m = new ModelWriter();
+  m.input('input_ids', 'int64', ['batch', 'sequence']);
+  m.input('attention_mask', 'int64', ['batch', 'sequence']);
+  m.input('decoder_input_ids', 'int64', ['batch', 'target']);
+  m.weight('table', [40, WIDTH], 1);
+  const attention = (id: string, from: string, to: string, causal: boolean) => {
+    const heads = (x: string, n: string) =>
+      m.op(
+        'Transpose',
+        [m.op('Reshape', [linear(m, x, n + id), m.ints(`split${n}${id}`, [0, 0, HEADS, DIM])])],
+        {
+          perm: [0, 2, 1, 3],
+        },
+      );
+    let scores = scaled(m, m.op('MatMul', [heads(from, 'q'), transposed(m, heads(to, 'k'))]), id);
+    if (causal) {
+      const keep = m.op('LessOrEqual', [
+        positions(m, from, `c${id}`, [1, -1]),
+        positions(m, from, `r${id}`, [-1, 1]),
+      ]);
+      scores = dropped(m, keep, scores, id);
+    }
+    const context = m.op('Transpose', [m.op('MatMul', [softmax(m, scores), heads(to, 'v')])], {
+      perm: [0, 2, 1, 3],
+    });
+    return m.op('Add', [from, m.op('Reshape', [context, m.ints(`join${id}`, [0, 0, WIDTH])])]);
+  };
+  const text = m.op('Gather', ['table', 'input_ids']);
+  const memory = attention('e', text, text, false);
+  const target = m.op('Gather', ['table', 'decoder_input_ids']);
+  const decoded = attention('d', target, target, true);
+  const crossed = attention('x', decoded, memory, false);
+  m.op('MatMul', [crossed, m.weight('head', [WIDTH, 40])], {}, 'logits');
+  m.output('logits');
+  return m;
+}
