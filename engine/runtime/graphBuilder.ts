@@ -26,6 +26,8 @@ export class GraphBuilder {
   private readonly nodes: Partially<NodeProto>[] = [];
   private readonly inputs: Partially<ValueInfoProto>[] = [];
   private readonly outputs: Partially<ValueInfoProto>[] = [];
+  /** Values made by a node that leave the graph under another name. */
+  private readonly renamed = new Map<string, string>();
   private readonly initializers: Partially<TensorProto>[] = [];
   private readonly constants = new Map<string, Value>();
   private readonly domains = new Map<string, number>([['', 18]]);
@@ -102,19 +104,28 @@ export class GraphBuilder {
     type: ElementName = 'float32',
     dims: readonly (number | string)[] | null = null,
   ): void {
-    this.nodes.push({ op_type: 'Identity', input: [value], output: [name] });
+    const made = this.nodes.some(node => node.output!.includes(value));
+    // An Identity would copy; it is only needed for inputs, constants and values that leave twice.
+    if (made && !this.renamed.has(value)) this.renamed.set(value, name);
+    else this.nodes.push({ op_type: 'Identity', input: [value], output: [name] });
     this.outputs.push(valueInfo(name, type, dims));
   }
 
   /** The finished model, serialised. */
   encode(): Uint8Array {
+    const rename = (value: string) => this.renamed.get(value) ?? value;
+    const nodes = this.nodes.map(node => ({
+      ...node,
+      input: node.input!.map(rename),
+      output: node.output!.map(rename),
+    }));
     return encodeModel({
       ir_version: 8,
       producer_name: 'attention-inspector',
       opset_import: [...this.domains].map(([domain, version]) => ({ domain, version })),
       graph: {
         name: 'g',
-        node: this.nodes,
+        node: nodes,
         input: this.inputs,
         output: this.outputs,
         initializer: this.initializers,

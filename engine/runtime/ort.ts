@@ -49,10 +49,17 @@ class OrtSession implements Session {
     return this.session.outputNames;
   }
 
-  async run(feeds: Record<string, Tensor>, outputs?: readonly string[]): Promise<Record<string, Tensor>> {
+  async run(
+    feeds: Record<string, Tensor>,
+    outputs: readonly string[] = this.session.outputNames,
+    into: Record<string, Tensor> = {},
+  ): Promise<Record<string, Tensor>> {
     const inputs = Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, toOrt(t)]));
-    const results = await this.session.run(inputs, outputs ?? this.session.outputNames);
-    return Object.fromEntries(Object.entries(results).map(([name, t]) => [name, fromOrt(name, t)]));
+    const wanted = Object.fromEntries(outputs.map(name => [name, into[name] ? toOrt(into[name]) : null]));
+    const results = await this.session.run(inputs, wanted);
+    return Object.fromEntries(
+      Object.entries(results).map(([name, t]) => [name, into[name] ?? fromOrt(name, t)]),
+    );
   }
 
   async release(): Promise<void> {

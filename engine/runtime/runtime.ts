@@ -18,7 +18,15 @@ export interface SessionOptions {
 export interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
-  run(feeds: Record<string, Tensor>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  /**
+   * `outputs`: the results wanted, all when absent. `into`: tensors of the caller that receive results of the same name,
+   * type and shape in place of new ones; worth it for large results of repeated runs.
+   */
+  run(
+    feeds: Record<string, Tensor>,
+    outputs?: readonly string[],
+    into?: Record<string, Tensor>,
+  ): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }
 
