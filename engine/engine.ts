@@ -338,7 +338,7 @@ function notesOn(
   if (target?.source === 'generated') notes.push('The target text was written greedily by the model itself.');
   if (target?.source === 'text') {
     notes.push(
-      'The text itself stands in for the target text: none was given, and the tokenizer marks no start and end token.',
+      'The text itself stands in for the target text: the model has one input for both, or none was given and the tokenizer marks no start and end token.',
     );
   }
   return notes;

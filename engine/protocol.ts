@@ -251,8 +251,8 @@ export interface TargetText {
   text: string;
   tokens: TokenTable;
   /**
-   * `generated`: greedily by the model itself. `text`: the analysed text stands in, since the tokenizer marks no start and
-   * end token with which a generation could begin and stop.
+   * `generated`: greedily by the model itself. `text`: the analysed text stands in, since the model feeds both sides from
+   * one input, or the tokenizer marks no start and end token with which a generation could begin and stop.
    */
   source: 'given' | 'generated' | 'text';
 }

@@ -40,7 +40,9 @@ export class TensorsFile {
     onOutput: (output: ModelOutput) => this.putOutput(output),
   };
 
-  async finish(loss: Float32Array | null): Promise<void> {
+  /** `target`: ids that the decoder of an encoder-decoder read, as `target_tokens`. */
+  async finish(loss: Float32Array | null, target: Int32Array | null): Promise<void> {
+    if (target) await this.put('target_tokens', int64(target, [target.length]));
     if (loss) await this.put('loss', { type: 'float32', data: loss, dims: [loss.length] });
     await this.writer.finish();
   }

@@ -44,7 +44,7 @@ export async function analyzeCommand(
     const params = { id: 'cli', model, text, target, device, maxTokens, mechanisms, propagate };
     const summary = await engine.analyze(params, cancellation, tensors?.hooks ?? { forget: true });
     progress.clear();
-    await tensors?.finish(summary.loss?.perToken ?? null);
+    await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
     if (options.json !== undefined) {
       await writeWhole(options.json, `${JSON.stringify(analysisJson(summary), null, 2)}\n`);
     }

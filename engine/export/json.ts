@@ -22,6 +22,10 @@ export function analysisJson(summary: AnalysisSummary) {
     device: summary.device.device,
     tokens: tokens.ids.length,
     textTokens: { total: tokens.total, estimated: tokens.estimated ?? false },
+    target: summary.target && {
+      tokens: summary.target.tokens.ids.length,
+      source: summary.target.source,
+    },
     verified: {
       maxAbsDiff: model.verified.maxAbsDiff,
       maxRelDiff: model.verified.maxRelDiff,

@@ -26,6 +26,8 @@ export interface RunOptions {
 /** A model cut at its attention cores, proved against the uncut model. */
 export interface CutModel {
   readonly info: ModelInfo;
+  /** True when the decoder has ids of its own; some exports of encoder-decoders feed both sides from one input. */
+  readonly takesTarget: boolean;
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 
 /** Names that exporters give to the whole model, then its parts, each best first. */
-const STEMS = ['model', 'decoder_model_merged', 'decoder_model', 'encoder_model'];
+const STEMS = ['model', 'decoder_model', 'decoder_model_merged', 'encoder_model'];
 /** Variants, the most exact first: the analysis should show the model, not its rounding. */
 const VARIANTS = ['', '_fp16', '_quantized', '_int8', '_uint8', '_q8', '_q4', '_q4f16', '_bnb4'];
 

@@ -21,6 +21,8 @@ export async function targetText(
 ): Promise<TargetText | null> {
   const { model, tokenizer, config } = loaded;
   if (model.info.kind !== 'encoder-decoder') return null;
+  const itself: TargetText = { text: sourceText, tokens: source, source: 'text' };
+  if (!model.takesTarget) return itself;
   const special = (name: string) => {
     const id = config[name];
     return typeof id === 'number' && tokenizer.isSpecial(id) ? id : null;
@@ -35,7 +37,7 @@ export async function targetText(
     };
   }
   const end = special('eos_token_id');
-  if (start === null || end === null) return { text: sourceText, tokens: source, source: 'text' };
+  if (start === null || end === null) return itself;
 
   const ids = [start];
   const longest = Math.min(LONGEST_GENERATION, limit);

@@ -1,6 +1,7 @@
 import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +12,8 @@ import { floats, type Tensor } from '../../engine/runtime/tensor';
 import { resolveModel } from '../../engine/model/source';
 import { HubServer } from '../fixtures/hubServer';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
+
+const FIXTURES = join(__dirname, '../../../shared/fixtures/models');
 
 describe('command line', function () {
   this.timeout(120_000);
@@ -331,6 +334,31 @@ describe('command line', function () {
       const full = await run('analyze', 'text.txt', '--device', 'cpu', '--json', '/dev/full');
       assertFails(full, 1, /^Cannot write \/dev\/full: the disk is full\./);
     });
+  });
+
+  it('analyses an encoder-decoder that feeds both sides from one input', async function () {
+    const bart = join(FIXTURES, 'bart-sdpa-dynamo');
+    if (!existsSync(bart)) {
+      console.log('      SKIPPED: no ../shared/fixtures/models beside the repository');
+      return this.skip();
+    }
+    await put('source.txt', 't5 t6 t7 t8 t9');
+    await put('target.txt', 't10 t11 t12');
+    const result = await run(
+      ...['analyze', 'source.txt', '--target', 'target.txt', '--model', bart, '--device', 'cpu'],
+      ...['--json', 'pair.json', '--tensors', 'pair.safetensors', '--weights'],
+    );
+    assert.equal(result.code, 0, result.stderr);
+    const summary = JSON.parse(await readFile(at('pair.json'), 'utf8')) as AnalysisJson;
+    const ajv = new Ajv({ allowUnionTypes: true });
+    assert.ok(ajv.validate(schema, summary), ajv.errorsText());
+    assert.deepEqual(summary.target, { tokens: 5, source: 'text' });
+    assert.ok(summary.notes.some(note => /^The text itself stands in for the target text/.test(note)));
+    const file = await openSafetensors(at('pair.safetensors'));
+    assert.deepEqual((await file.read('target_tokens')).data, BigInt64Array.of(5n, 6n, 7n, 8n, 9n));
+    assert.deepEqual(file.entries.get('logits')!.dims, [5, 512]);
+    assert.deepEqual(file.entries.get('loss')!.dims, [4]);
+    await file.close();
   });
 
   it('ends quietly when its reader leaves', async () => {
