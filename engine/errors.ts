@@ -15,3 +15,15 @@ export class CancelledError extends Error {
     super('Cancelled.');
   }
 }
+
+/**
+ * Somebody else's error message (ONNX Runtime's, the file system's) as a clause of one of our sentences: its first line
+ * without source locations, failed conditions, control characters and the final stop.
+ */
+export function oneClause(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  const line = message.split(/[\r\n]/)[0]!.replace(/^.*\.(cc|h|cpp):\d+ .*?(was false\. |\) ?: ?)/, '');
+  // eslint-disable-next-line no-control-regex -- that is what is to be removed
+  const clean = line.replace(/[\u0000-\u001f\u007f\ufffd]/g, '?').trim();
+  return (clean.length > 300 ? `${clean.slice(0, 300)}...` : clean).replace(/[.\s]+$/, '');
+}

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../errors';
+import { oneClause, RefusedError } from '../errors';
 import type { OptimizationLevel, Runtime, Session } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';
 import type { Extract } from './graph';
@@ -8,7 +8,8 @@ import type { Extract } from './graph';
 export interface Piece {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  run(feeds: (name: string) => Tensor): Promise<Map<string, Tensor>>;
+  /** Throws RefusedError when `feeds` knows no tensor of a name that the piece reads. */
+  run(feeds: (name: string) => Tensor | undefined): Promise<Map<string, Tensor>>;
 }
 
 const FALLBACK: Record<OptimizationLevel, OptimizationLevel[]> = {
@@ -44,7 +45,13 @@ export class PieceLoader {
       run: async feeds => {
         const given: Record<string, Tensor> = {};
         // ONNX Runtime may have dropped inputs that nothing reads.
-        session.inputNames.forEach(port => (given[port] = feeds(inputOf(piece, port))));
+        for (const port of session.inputNames) {
+          const name = inputOf(piece, port);
+          const tensor = feeds(name);
+          if (!tensor)
+            throw new RefusedError(`The model reads ${JSON.stringify(name)}, which nothing gives.`);
+          given[port] = tensor;
+        }
         const results = await session.run(given);
         return new Map(piece.outputs.map((name, i) => [name, results[`o${i}`]!]));
       },
@@ -65,7 +72,7 @@ export class PieceLoader {
         reason = error;
       }
     }
-    throw new RefusedError(`ONNX Runtime does not load the model: ${firstLine(reason)}`);
+    throw new RefusedError(`ONNX Runtime does not load the model: ${oneClause(reason)}.`);
   }
 
   get size(): number {
@@ -81,9 +88,4 @@ export class PieceLoader {
 function inputOf(piece: Extract, port: string): string {
   const index = /^i(\d+)$/.exec(port);
   return index && Number(index[1]) < piece.inputs.length ? piece.inputs[Number(index[1])]! : port;
-}
-
-export function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.split('\n')[0]!.slice(0, 300);
 }

@@ -1,10 +1,10 @@
-import { RefusedError } from '../errors';
+import { oneClause, RefusedError } from '../errors';
 import type { Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
 import { canonicalContext, type CutCore } from './cutGraph';
 import { makeFeeds, sampleIds, type Ids } from './feeds';
 import type { Graph } from './graph';
-import { firstLine, PieceLoader } from './pieces';
+import { PieceLoader } from './pieces';
 import { isShapeOf, type AffineShape } from './simplify';
 
 /** Runs parts of the uncut graph on sample texts, to see shapes and values. */
@@ -38,12 +38,12 @@ export class Survey {
       const results: Map<string, Tensor>[] = [];
       for (const sample of samples) {
         const feeds = makeFeeds(graph, sample);
-        results.push(await piece.run(name => feeds[name]!));
+        results.push(await piece.run(name => feeds[name]));
       }
       return results;
     } catch (error) {
       if (error instanceof RefusedError) throw error;
-      throw new RefusedError(`ONNX Runtime cannot run the model: ${firstLine(error)}`);
+      throw new RefusedError(`ONNX Runtime cannot run the model: ${oneClause(error)}.`);
     } finally {
       await loader.release();
     }

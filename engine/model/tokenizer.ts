@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
-import { RefusedError } from '../errors';
+import { oneClause, RefusedError } from '../errors';
 import type { TokenTable } from '../protocol';
 import { narrowByteTokens } from './byteTokens';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
@@ -48,7 +48,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     native = NativeTokenizer.fromString(json);
     style = tokenStyle(definition as Record<string, unknown>);
   } catch (error) {
-    throw new RefusedError(`The tokenizer ${path} cannot be read: ${firstLine(error)}.`);
+    throw new RefusedError(`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
   // Files often carry the truncation and padding of the training run.
   native.disableTruncation();
@@ -97,7 +97,7 @@ async function readBounded(path: string): Promise<string | null> {
     throw new RefusedError(`${path} is too large for a tokenizer (${Math.round(info.size / 2 ** 20)} MiB).`);
   }
   return readFile(path, 'utf8').catch(error => {
-    throw new RefusedError(`Cannot read ${path}: ${firstLine(error)}.`);
+    throw new RefusedError(`Cannot read ${path}: ${oneClause(error)}.`);
   });
 }
 
@@ -169,7 +169,7 @@ async function encode(
     size = Math.min(Math.max(size, WHOLE_TEXT), PIECE_LIMIT, text.length);
     const piece = size === text.length ? text : text.slice(0, pieceEnd(text, size));
     const encoding = await native.encode(piece).catch(error => {
-      throw new RefusedError(`The tokenizer failed on this text: ${firstLine(error)}.`);
+      throw new RefusedError(`The tokenizer failed on this text: ${oneClause(error)}.`);
     });
     const found = ranges(encoding, piece);
     const isLast = piece.length === text.length || size === PIECE_LIMIT;
@@ -273,9 +273,4 @@ function table(
     total: specials + Math.round(((to - from) * textLength) / pieceLength),
     ...(estimated && { estimated }),
   };
-}
-
-function firstLine(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.split('\n')[0]!.replace(/[.\s]+$/, '');
 }

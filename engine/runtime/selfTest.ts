@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { DeviceName } from '../protocol';
+import { oneClause } from '../errors';
 import { GraphBuilder } from './graphBuilder';
 import { float32, type Tensor } from './tensor';
 
@@ -47,12 +48,6 @@ export function testInChild(device: DeviceName, patience: number): Promise<strin
     });
     child.send({ ort: require.resolve('onnxruntime-node'), device, model: testGraph(), feeds: testFeeds() });
   });
-}
-
-/** What an ONNX Runtime message says: its first line, without source location, failed condition and final stop. */
-function oneClause(message: string): string {
-  const line = message.split('\n')[0]!.trim();
-  return line.replace(/^.*\.(cc|h|cpp):\d+ .* was false\. /, '').replace(/\.$/, '');
 }
 
 const ROWS = 32;
