@@ -441,6 +441,14 @@ export function graphOf(model: ModelProto): Graph {
   const output = OUTPUT_NAMES.find(name => outputs.includes(name)) ?? outputs[0]!;
   const opsets = model.opset_import.map(o => ({ domain: o.domain, version: Number(o.version) }));
   const graph = new Graph(nodes, initializers, inputs, output, opsets, Number(model.ir_version));
+  const made = new Set([
+    ...inputs.map(i => i.name),
+    ...initializers.keys(),
+    ...nodes.flatMap(n => n.outputs),
+  ]);
+  const missing = [output, ...nodes.flatMap(reads)].find(name => !made.has(name));
+  if (missing !== undefined)
+    throw new RefusedError(`The ONNX graph is damaged: nothing makes its tensor ${JSON.stringify(missing)}.`);
   graph.sort();
   return graph;
 }
