@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
 import type { AnalysisSummary } from '../../engine/protocol';
 import type { AnalysisState, ViewName } from '../../webview/hostProtocol';
+import { violations } from '../e2e/support/accessibility';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens } from './syntheticEngine';
 import type { ThemeName } from './themes';
@@ -18,6 +19,8 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '700' },
     text: { type: 'string', default: 'test/fixtures/sample.txt' },
     only: { type: 'string', default: '' },
+    /** Also report what axe-core finds. */
+    axe: { type: 'boolean', default: false },
     /** Model reference for the real engine; without it the synthetic one draws. */
     model: { type: 'string', default: '' },
   },
@@ -184,6 +187,8 @@ async function main(): Promise<void> {
     });
     await page.waitForTimeout(900);
     await shot.act?.(page);
+    if (values.axe)
+      for (const line of await violations(page.mainFrame())) console.error(`${shot.name}: ${line}`);
     await page.screenshot({ path: `${values.out}/${shot.name}.png` });
     await page.close();
     console.log(shot.name);

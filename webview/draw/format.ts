@@ -50,7 +50,7 @@ export function exact(value: number, unit = ''): string {
 export function tokenLabel(text: string, length = 24): string {
   const visible = text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/ /g, '\u00a0');
   const trimmed = visible.replace(/^\u00a0+(?=\S)/, '');
-  const shown = trimmed === '' ? '␣' : trimmed;
+  const shown = /^\u00a0*$/.test(trimmed) ? '␣' : trimmed;
   const characters = [...shown];
   return characters.length > length ? `${characters.slice(0, length - 1).join('')}…` : shown;
 }

@@ -1,14 +1,15 @@
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
-import type {
-  AnalysisProgress,
-  AnalysisSummary,
-  CoreResult,
-  HeadProfile,
-  MechanismChoice,
-  MechanismInfo,
-  MechanismResult,
-  ModelInfo,
-  TokenTable,
+import {
+  sidesOf,
+  type AnalysisProgress,
+  type AnalysisSummary,
+  type CoreResult,
+  type HeadProfile,
+  type MechanismChoice,
+  type MechanismInfo,
+  type MechanismResult,
+  type ModelInfo,
+  type TokenTable,
 } from '../../engine/protocol';
 import {
   NO_SELECTION,
@@ -26,6 +27,9 @@ export interface HeadId {
   core: number;
   head: number;
 }
+
+/** The analysed text, or the decoder's own. */
+export type Side = 'text' | 'target';
 
 type OptionValue = string | number | boolean | null;
 
@@ -87,6 +91,17 @@ export class Store extends EventTarget {
   get tokens(): TokenTable | null {
     if (this.analysis.status === 'ready') return this.analysis.summary.tokens;
     return this.analysis.status === 'running' ? (this.analysis.began?.tokens ?? null) : null;
+  }
+
+  /** The tokens of one text: the analysed one, or what the decoder of an encoder-decoder reads. */
+  tokensOf(side: Side): TokenTable | null {
+    return side === 'text' ? this.tokens : (this.summary?.target?.tokens ?? null);
+  }
+
+  /** Which text the queries and the keys of a core come from. */
+  sides(core: number | null): { queries: Side; keys: Side } {
+    const info = this.model?.cores.find(c => c.core === core);
+    return info ? sidesOf(info.kind) : { queries: 'text', keys: 'text' };
   }
 
   /** Finished cores, in execution order. */
@@ -263,10 +278,11 @@ export function sameMechanism(a: MechanismChoice, b: MechanismChoice): boolean {
   );
 }
 
-/** How clearly a head has a role; heads that merely look around do not count. */
+/** How clearly a head has a role, for choosing what to show first: looking nearby or everywhere is no discovery. */
 function roleStrength(head: HeadProfile): number {
   const best = head.roles[0];
-  return !best || best.role === 'broad' || best.role === 'self' ? 0 : best.score;
+  if (!best) return 0;
+  return ['broad', 'self', 'local'].includes(best.role) ? best.score / 4 : best.score;
 }
 
 // ---------------------------------------------------------------- the instance, and Lit's way to it

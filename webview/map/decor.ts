@@ -3,6 +3,7 @@ import { scaleMass, toCss } from '../draw/colour';
 import { count, percent, tokenLabel } from '../draw/format';
 import type { Theme } from '../draw/theme';
 import type { MassScale } from '../hostProtocol';
+import { marks, peaks } from './axis';
 import { LABEL_SCALE, type Camera, type Extent } from './geometry';
 
 /** Where things stand in the component, in CSS pixels. */
@@ -25,7 +26,8 @@ export interface DecorState {
   frame: Frame;
   camera: Camera;
   extent: Extent;
-  tokens: TokenTable;
+  queryTokens: TokenTable;
+  keyTokens: TokenTable;
   crosshair: Crosshair;
   /** The crosshair row's mass over keys, the column's over queries. */
   row: Float32Array | null;
@@ -89,7 +91,7 @@ function drawDiagonal(context: CanvasRenderingContext2D, state: DecorState): voi
 }
 
 function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
-  const { camera, extent, frame, tokens, crosshair, theme } = state;
+  const { camera, extent, frame, queryTokens, keyTokens, crosshair, theme } = state;
   const { map } = frame;
   const words = camera.scale >= LABEL_SCALE;
   const colour = (token: number, at: number | null) => toCss(token === at ? theme.foreground : theme.muted);
@@ -100,7 +102,7 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
     context.fillStyle = colour(token, crosshair.query);
     const y = map.y + (token + 0.5 - camera.y) * camera.scale;
     if (y < map.y || y > map.y + map.height) continue;
-    const text = words ? tokenLabel(tokens.text[token] ?? '', 13) : count(token);
+    const text = words ? tokenLabel(queryTokens.text[token] ?? '', 13) : count(token);
     context.fillText(text, map.x - 6, y, map.x - 8);
   }
   const columns = marks(camera.x, map.width, camera.scale, extent.columns, words, words ? FONT + 2 : 48);
@@ -113,7 +115,7 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
       context.translate(x, map.y - 5);
       context.rotate(-Math.PI / 2);
       context.textAlign = 'left';
-      context.fillText(tokenLabel(tokens.text[token] ?? '', 9), 0, 0, map.y - 6);
+      context.fillText(tokenLabel(keyTokens.text[token] ?? '', 9), 0, 0, map.y - 6);
       context.restore();
     } else {
       context.textAlign = 'center';
@@ -131,29 +133,6 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
     context.fillText('← query', 0, 0);
     context.restore();
   }
-}
-
-/** Token positions to mark on an axis: every one when they are words, else round numbers with room between. */
-export function marks(
-  from: number,
-  pixels: number,
-  scale: number,
-  total: number,
-  words: boolean,
-  room: number,
-): number[] {
-  let step = 1;
-  if (!words) {
-    const least = room / scale;
-    const power = 10 ** Math.floor(Math.log10(Math.max(1, least)));
-    step = [1, 2, 5, 10].map(s => s * power).find(s => s >= least)!;
-    step = Math.max(1, step);
-  }
-  const first = Math.ceil(Math.max(0, from - 0.5) / step) * step;
-  const last = Math.min(total - 1, Math.floor(from + pixels / scale));
-  const result: number[] = [];
-  for (let token = first; token <= last; token += step) result.push(token);
-  return result;
 }
 
 function drawCrosshair(context: CanvasRenderingContext2D, state: DecorState): void {
@@ -186,19 +165,6 @@ function line(context: CanvasRenderingContext2D, x0: number, y0: number, x1: num
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);
   context.stroke();
-}
-
-/** Largest value of each pixel (or of each token where tokens are wider), so that single peaks stay visible. */
-export function peaks(values: Float32Array, from: number, scale: number, pixels: number): Float32Array {
-  const result = new Float32Array(Math.max(0, Math.ceil(pixels)));
-  for (let px = 0; px < result.length; px++) {
-    const first = Math.max(0, Math.floor(from + px / scale));
-    const last = Math.min(values.length - 1, Math.max(first, Math.ceil(from + (px + 1) / scale) - 1));
-    let most = 0;
-    for (let i = first; i <= last; i++) most = Math.max(most, values[i]!);
-    result[px] = most;
-  }
-  return result;
 }
 
 function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {

@@ -1,7 +1,7 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
-import { TILE_SIZE, type MechanismChoice } from '../../engine/protocol';
+import { TILE_SIZE, type MechanismChoice, type TokenTable } from '../../engine/protocol';
 import { niceCeiling } from '../draw/colour';
 import { csv, percent, tokenLabel } from '../draw/format';
 import { headName } from '../draw/names';
@@ -85,6 +85,8 @@ export class MapElement extends Component {
   private renderer: MapRenderer | null = null;
   private drag: Drag | null = null;
   private pinnedKey: number | null = null;
+  private pinnedQuery: number | null = null;
+  private movedQuery: number | null = null;
   private drawnOf = '';
   private scheduled = false;
   private said: string | null = null;
@@ -106,8 +108,19 @@ export class MapElement extends Component {
   // ------------------------------------------------------------ geometry
 
   private get extent(): Extent {
-    const n = store.tokens?.ids.length ?? 1;
-    return { rows: n, columns: n };
+    return { rows: this.queryTokens?.ids.length ?? 1, columns: this.keyTokens?.ids.length ?? 1 };
+  }
+
+  private get sides() {
+    return store.sides(this.head?.core ?? null);
+  }
+
+  private get queryTokens(): TokenTable | null {
+    return store.tokensOf(this.sides.queries);
+  }
+
+  private get keyTokens(): TokenTable | null {
+    return store.tokensOf(this.sides.keys);
   }
 
   private get causal(): boolean {
@@ -193,9 +206,12 @@ export class MapElement extends Component {
   }
 
   private get crosshair(): { query: number | null; key: number | null; pinned: boolean } {
-    const { token } = store.selection;
+    // Only tokens of the analysed text are selected for everyone; those of a decoder's own text are pinned here alone.
+    const shared = this.sides.queries === 'text';
+    const token = shared ? store.selection.token : this.pinnedQuery;
+    const preview = shared ? store.previewToken : this.movedQuery;
     if (this.hover) return { ...this.hover, pinned: token === this.hover.query };
-    if (store.previewToken !== null) return { query: store.previewToken, key: null, pinned: false };
+    if (preview !== null && preview < this.extent.rows) return { query: preview, key: null, pinned: false };
     return { query: token, key: token === null ? null : this.pinnedKey, pinned: token !== null };
   }
 
@@ -267,8 +283,9 @@ export class MapElement extends Component {
 
   private draw(): void {
     const { mapCanvas, overCanvas, camera, head, frame, extent, causal, pixelRatio } = this;
-    const { tokens } = store;
-    if (!mapCanvas || !overCanvas || !camera || !head || !tokens || !this.isConnected) return;
+    const { queryTokens, keyTokens } = this;
+    if (!mapCanvas || !overCanvas || !camera || !head || !queryTokens || !keyTokens || !this.isConnected)
+      return;
     this.renderer ??=
       (this.generation === 0 ? createGlRenderer(mapCanvas) : null) ?? createCanvasRenderer(mapCanvas);
     const look = theme();
@@ -298,7 +315,8 @@ export class MapElement extends Component {
       frame,
       camera,
       extent,
-      tokens,
+      queryTokens,
+      keyTokens,
       crosshair: this.crosshair,
       row: this.row.value,
       column: this.column.value,
@@ -345,15 +363,16 @@ export class MapElement extends Component {
   /** What is under the crosshair, exactly, in words; null when nothing is. */
   get readout(): string | null {
     const { query, key } = this.crosshair;
-    const { tokens } = store;
-    if (query === null || !tokens) return null;
-    const name = (token: number) => `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
-    if (key === null) return `query ${name(query)}`;
+    const { queryTokens, keyTokens } = this;
+    if (query === null || !queryTokens || !keyTokens) return null;
+    const name = (token: number, tokens = keyTokens) =>
+      `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
+    if (key === null) return `query ${name(query, queryTokens)}`;
     if (this.causal && key > query)
-      return `key ${name(key)} comes after query ${name(query)}: hidden by the causal mask`;
+      return `key ${name(key)} comes after query ${name(query, queryTokens)}: hidden by the causal mask`;
     const mass = this.row.value && this.row.answers?.token === query ? this.row.value[key] : undefined;
     const value = mass === undefined ? '' : `: ${percent(mass)} of its attention`;
-    return `query ${name(query)} → key ${name(key)}${value}${this.keptText(query, key)}`;
+    return `query ${name(query, queryTokens)} → key ${name(key)}${value}${this.keptText(query, key)}`;
   }
 
   private keptText(query: number, key: number): string {
@@ -376,7 +395,7 @@ export class MapElement extends Component {
 
   /** The canvas in words, for screen readers: the heaviest keys of the row under the crosshair. */
   private twin() {
-    const { tokens } = store;
+    const { queryTokens, keyTokens: tokens } = this;
     const { query } = this.crosshair;
     const values = this.row.value;
     const known = tokens && query !== null && values && this.row.answers?.token === query;
@@ -386,7 +405,7 @@ export class MapElement extends Component {
         known
           ? html`<table>
               <caption>
-                Heaviest keys of query ${query}, ${tokenLabel(tokens.text[query] ?? '')}
+                Heaviest keys of query ${query}, ${tokenLabel(queryTokens?.text[query] ?? '')}
               </caption>
               <tr>
                 <th>key</th>
@@ -452,7 +471,7 @@ export class MapElement extends Component {
     const pair = inside ? pairAt(this.camera, px, py, this.extent) : null;
     if (pair?.query === this.hover?.query && pair?.key === this.hover?.key) return;
     this.hover = pair;
-    store.preview(pair?.query ?? null);
+    if (this.sides.queries === 'text') store.preview(pair?.query ?? null);
     this.spoken();
   };
 
@@ -471,9 +490,15 @@ export class MapElement extends Component {
       const pair = pairAt(camera, Math.max(0, Math.min(px, map.width - 1)), py, this.extent);
       if (!pair) return;
       this.pinnedKey = px >= 0 && px < map.width ? pair.key : null;
-      store.select({ ...(this.head ?? {}), token: pair.query });
+      this.pin(pair.query);
     }
   };
+
+  private pin(query: number): void {
+    this.pinnedQuery = query;
+    if (this.sides.queries === 'text') store.select({ ...(this.head ?? {}), token: query });
+    else this.requestUpdate();
+  }
 
   private brushed(side: 'row' | 'column', from: number, to: number, camera: Camera): void {
     const { query, key } = this.crosshair;
@@ -498,7 +523,10 @@ export class MapElement extends Component {
   private readonly onDouble = (event: MouseEvent) => {
     const { px, py } = this.point(event);
     const pair = this.camera && pairAt(this.camera, px, py, this.extent);
-    if (pair) store.host.send({ type: 'reveal', tokens: [pair.query, pair.key] });
+    if (!pair) return;
+    const { queries, keys } = this.sides;
+    const tokens = [...(queries === 'text' ? [pair.query] : []), ...(keys === 'text' ? [pair.key] : [])];
+    if (tokens.length) store.host.send({ type: 'reveal', tokens });
   };
 
   private readonly onWheel = (event: WheelEvent) => {
@@ -531,8 +559,7 @@ export class MapElement extends Component {
     else if (event.key === '-') this.zoom(1 / 1.5);
     else if (event.key === '0') this.camera = fit(this.extent, this.frame.map);
     else if (event.key === '[' || event.key === ']') this.moveQuery(event.key === ']' ? 1 : -1);
-    else if (event.key === 'Enter' && this.crosshair.query !== null)
-      store.select({ token: this.crosshair.query });
+    else if (event.key === 'Enter' && this.crosshair.query !== null) this.pin(this.crosshair.query);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -542,7 +569,8 @@ export class MapElement extends Component {
     const from = this.crosshair.query ?? (step > 0 ? -1 : this.extent.rows);
     const query = Math.max(0, Math.min(this.extent.rows - 1, from + step));
     this.hover = null;
-    store.preview(query);
+    this.movedQuery = query;
+    if (this.sides.queries === 'text') store.preview(query);
     this.camera = revealRow(this.camera!, query, this.extent, this.frame.map);
     this.spoken();
   }
@@ -554,8 +582,8 @@ export class MapElement extends Component {
 
   /** The cells in sight at the level that is drawn. */
   toCsv(): string | null {
-    const { tokens } = store;
-    if (!tokens || !this.camera) return null;
+    const { queryTokens, keyTokens } = this;
+    if (!queryTokens || !keyTokens || !this.camera) return null;
     const placed = this.placed(this.camera);
     const level = Math.min(...placed.map(p => p.tile.level));
     const side = 2 ** level;
@@ -570,8 +598,8 @@ export class MapElement extends Component {
         rows.push([
           query,
           key,
-          tokens.text[query] ?? '',
-          tokens.text[key] ?? '',
+          queryTokens.text[query] ?? '',
+          keyTokens.text[key] ?? '',
           value,
           ...(kept ? [kept[i]!] : []),
         ]);

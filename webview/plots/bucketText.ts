@@ -59,6 +59,8 @@ export class BucketText extends LitElement {
   /** The bucket that is looked at; the others are dimmed. */
   @property({ attribute: false }) focusBucket: number | null = null;
   @property({ attribute: false }) token: number | null = null;
+  /** False for a decoder's own text, whose tokens are not in the document and cannot be pinned. */
+  @property({ type: Boolean }) pinnable = true;
   @state() private visible = new Set<number>();
   private observer: IntersectionObserver | null = null;
 
@@ -173,12 +175,14 @@ export class BucketText extends LitElement {
     return chip ? Number(chip.dataset.token) : null;
   }
 
-  private readonly onOver = (event: Event) => store.preview(this.tokenOf(event));
+  private readonly onOver = (event: Event) => {
+    if (this.pinnable) store.preview(this.tokenOf(event));
+  };
 
   private readonly onClick = (event: Event) => {
     const token = this.tokenOf(event);
     if (token === null) return;
-    store.select({ token });
+    if (this.pinnable) store.select({ token });
     this.dispatchEvent(new CustomEvent('bucket', { detail: this.buckets[token] ?? -1 }));
   };
 }

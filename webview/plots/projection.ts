@@ -44,14 +44,16 @@ export class Projection extends Component {
     `,
   ];
   @property({ attribute: false }) buckets: Buckets | null = null;
-  @property({ attribute: false }) tokens: TokenTable | null = null;
+  @property({ attribute: false }) queryTokens: TokenTable | null = null;
+  @property({ attribute: false }) keyTokens: TokenTable | null = null;
   @property({ type: Number }) round = 0;
   @property({ attribute: false }) focusBucket: number | null = null;
   @query('canvas') private canvas!: HTMLCanvasElement | null;
   @state() private pointed: (Point & { x: number; y: number }) | null = null;
 
   override render() {
-    const { pointed, tokens } = this;
+    const { pointed } = this;
+    const tokens = pointed?.kind === 'key' ? this.keyTokens : this.queryTokens;
     return html`<canvas
         role="img"
         aria-label="Queries and keys in two dimensions, coloured by bucket"

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../engine/protocol';
+import { parseNumber, words } from '../draw/parameters';
 import { choose, textField, toggle } from './controls';
 
 type Value = MechanismParams[string];
@@ -51,20 +52,4 @@ function field(
     },
     { placeholder, size: 5 },
   );
-}
-
-/** The number, or null while what is typed is not (yet) a permitted one. */
-export function parseNumber(
-  text: string,
-  p: Pick<ParameterInfo, 'type' | 'minimum' | 'maximum'>,
-): number | null {
-  const number = Number(text);
-  if (!Number.isFinite(number) || (p.type === 'integer' && !Number.isInteger(number))) return null;
-  if (number < (p.minimum ?? -Infinity) || number > (p.maximum ?? Infinity)) return null;
-  return number;
-}
-
-/** "attendAcrossBuckets" as "attend across buckets". */
-function words(name: string): string {
-  return name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 }

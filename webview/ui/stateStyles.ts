@@ -34,7 +34,8 @@ export const stateStyles = css`
     border-left: 3px solid var(--vscode-editorWarning-foreground, var(--accent2));
     padding-left: 8px;
   }
+  /* Greyed, and still legible. */
   .is-stale {
-    opacity: 0.55;
+    filter: grayscale(1);
   }
 `;

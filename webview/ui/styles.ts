@@ -66,7 +66,7 @@ export const shared = css`
     --input-min-width: 9em;
   }
   .slider input {
-    accent-color: var(--vscode-button-background, var(--focus));
+    accent-color: var(--vscode-contrastActiveBorder, var(--vscode-button-background, var(--focus)));
     width: 140px;
   }
   .slider output {

@@ -1,11 +1,14 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { Link, TokenAttention, TokenTable } from '../../engine/protocol';
+import type { Link, TokenAttention } from '../../engine/protocol';
 import { exact, nats, percent, signed, tokenLabel } from '../draw/format';
 import { Remote } from '../host/remote';
-import { store } from '../host/store';
+import { store, type Side } from '../host/store';
 import { Component } from './component';
 import { requestState } from './states';
+
+/** A lost key below this mass is not worth a line. */
+const WORTH_SAYING = 0.001;
 
 export interface Bar {
   name: string;
@@ -108,26 +111,28 @@ export class TokenPanel extends Component {
       </h2>
       ${
         this.answer.value && this.answer.answers?.token === token
-          ? found(this.answer.value, tokens)
+          ? found(this.answer.value)
           : requestState(this.answer, 'Looking.')
       }`;
   }
 }
 
-function found(answer: TokenAttention, tokens: TokenTable): TemplateResult {
-  const links = (list: Link[]) =>
+function found(answer: TokenAttention): TemplateResult {
+  const name = (side: Side, token: number) => tokenLabel(store.tokensOf(side)?.text[token] ?? '', 14);
+  const links = (list: Link[], side: Side) =>
     bars(
       list.map(l => ({
-        name: `${tokenLabel(tokens.text[l.token] ?? '', 14)} ${l.token}`,
+        name: `${name(side, l.token)} ${l.token}`,
         value: l.mass,
-        token: l.token,
+        // Tokens of a decoder's own text cannot be pinned: they are not in the document.
+        token: side === 'text' ? l.token : undefined,
       })),
       Math.max(...list.map(l => l.mass), 1e-9),
     );
   return html`<div class="muted">looks at</div>
-    ${links(answer.looksAt)}
+    ${links(answer.looksAt, answer.looksAtSide)}
     <div class="muted">is looked at by</div>
-    ${links(answer.lookedAtBy)}
+    ${links(answer.lookedAtBy, answer.lookedAtBySide)}
     ${
       answer.kept.length
         ? html`<div class="muted">of where it looks, kept by (local)</div>
@@ -136,11 +141,11 @@ function found(answer: TokenAttention, tokens: TokenTable): TemplateResult {
               1,
             )}
             ${answer.kept
-              .filter(k => k.costliestLost)
+              .filter(k => k.costliestLost && k.costliestLost.mass >= WORTH_SAYING)
               .map(
                 k =>
                   html`<div class="muted quiet">
-                    ${k.mechanism.name} loses “${tokenLabel(tokens.text[k.costliestLost!.token] ?? '', 14)}”
+                    ${k.mechanism.name} loses “${name(answer.looksAtSide, k.costliestLost!.token)}”
                     (${percent(k.costliestLost!.mass)})${
                       k.deltaLoss === null ? nothing : html`, loss ${signed(k.deltaLoss)} nats (propagated)`
                     }

@@ -7,7 +7,7 @@ import { count, csv, exact, number, percent, tokenLabel, tokens as inTokens } fr
 import { headName } from '../draw/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
-import { store } from '../host/store';
+import { store, type Side } from '../host/store';
 import { Component } from '../ui/component';
 import { choose, segmented } from '../ui/controls';
 import { parameterForm } from '../ui/parameterForm';
@@ -212,7 +212,8 @@ export class BucketsView extends Component implements Savable {
   }
 
   private figureOf(profile: HeadProfile, choice: MechanismChoice, found: Buckets): TemplateResult {
-    const { tokens } = store;
+    const sides = store.sides(profile.core);
+    const tokens = store.tokensOf(this.side === 'key' ? sides.keys : sides.queries);
     const round = this.roundOf(found);
     const painted = (this.side === 'key' ? found.keyBucket : found.queryBucket)[round ?? 0]!;
     const onBucket = (event: CustomEvent<number>) => {
@@ -225,6 +226,7 @@ export class BucketsView extends Component implements Savable {
       ${this.buckets.error ? requestState(this.buckets, '') : nothing}
       <ai-bucket-text
         .tokens=${tokens}
+        .pinnable=${(this.side === 'key' ? sides.keys : sides.queries) === 'text'}
         .buckets=${painted}
         .agreement=${round === null ? this.agreementOf(found) : null}
         .focusBucket=${this.focusBucket}
@@ -248,13 +250,14 @@ export class BucketsView extends Component implements Savable {
           </div>
           <ai-projection
             .buckets=${found}
-            .tokens=${tokens}
+            .queryTokens=${store.tokensOf(sides.queries)}
+            .keyTokens=${store.tokensOf(sides.keys)}
             .round=${round ?? 0}
             .focusBucket=${this.focusBucket}
           ></ai-projection>
         </section>
       </div>
-      ${this.missed(found)}
+      ${this.missed(found, sides)}
     </div>`;
   }
 
@@ -340,9 +343,19 @@ export class BucketsView extends Component implements Savable {
       </div>`;
   }
 
-  private missed(found: Buckets): TemplateResult {
-    const { tokens } = store;
-    const name = (token: number) => `“${tokenLabel(tokens?.text[token] ?? '', 18)}”`;
+  private missed(found: Buckets, sides: { queries: Side; keys: Side }): TemplateResult {
+    const link = (token: number, side: Side) => {
+      const name = `“${tokenLabel(store.tokensOf(side)?.text[token] ?? '', 18)}”`;
+      const shown =
+        side === 'text'
+          ? html`<button class="link" @click=${() => store.select({ token })}>${name}</button>`
+          : name;
+      return html`${shown} <span class="muted">${token}</span>`;
+    };
+    const shown = (pair: { query: number; key: number }) => [
+      ...(sides.queries === 'text' ? [pair.query] : []),
+      ...(sides.keys === 'text' ? [pair.key] : []),
+    ];
     return html`<section class="missed" aria-label="Heaviest missed pairs">
       <h2>Heaviest pairs that no round caught</h2>
       ${
@@ -358,24 +371,14 @@ export class BucketsView extends Component implements Savable {
               ${found.missed.slice(0, 12).map(
                 pair =>
                   html`<tr>
-                    <td>
-                      <button class="link" @click=${() => store.select({ token: pair.query })}>
-                        ${name(pair.query)}
-                      </button>
-                      <span class="muted">${pair.query}</span>
-                    </td>
-                    <td>
-                      <button class="link" @click=${() => store.select({ token: pair.key })}>
-                        ${name(pair.key)}
-                      </button>
-                      <span class="muted">${pair.key}</span>
-                    </td>
+                    <td>${link(pair.query, sides.queries)}</td>
+                    <td>${link(pair.key, sides.keys)}</td>
                     <td class="number">${count(Math.abs(pair.query - pair.key))}</td>
                     <td class="number" title=${exact(pair.mass * 100, '%')}>${percent(pair.mass)}</td>
                     <td data-no-export>
                       <button
                         class="link"
-                        @click=${() => store.host.send({ type: 'reveal', tokens: [pair.query, pair.key] })}
+                        @click=${() => store.host.send({ type: 'reveal', tokens: shown(pair) })}
                       >
                         Show in the text
                       </button>
@@ -400,7 +403,8 @@ export class BucketsView extends Component implements Savable {
 
   toCsv(): string | null {
     const found = this.buckets.value;
-    const { tokens } = store;
+    const core = store.shownHead?.core ?? null;
+    const tokens = store.tokensOf(this.side === 'key' ? store.sides(core).keys : store.sides(core).queries);
     if (!found || !tokens) return null;
     const rounds = [...Array(found.rounds).keys()];
     return csv(

@@ -139,6 +139,25 @@ export class Side extends Component {
     window.removeEventListener('keydown', this.onKey);
   }
 
+  /** A head chosen elsewhere comes into sight. */
+  override updated(): void {
+    const { shownHead } = store;
+    const key = shownHead ? `${shownHead.core}.${shownHead.head}` : '';
+    if (key === this.revealed) return;
+    this.revealed = key;
+    const row = this.rows.findIndex(h => h.core === shownHead?.core && h.head === shownHead.head);
+    if (row >= 0) this.reveal(row);
+  }
+  private revealed = '';
+
+  private reveal(row: number): void {
+    const list = this.renderRoot.querySelector<HTMLElement>('.list');
+    if (!list) return;
+    if (row * ROW < list.scrollTop) list.scrollTop = row * ROW;
+    if ((row + 1) * ROW > list.scrollTop + list.clientHeight)
+      list.scrollTop = (row + 1) * ROW - list.clientHeight;
+  }
+
   // ------------------------------------------------------------ list
 
   private get measure(): HeadMeasure {
@@ -284,10 +303,7 @@ export class Side extends Component {
     const next = Math.max(0, Math.min(rows.length - 1, at + step));
     const { core, head } = rows[next]!;
     store.select({ core, head });
-    const list = this.renderRoot.querySelector<HTMLElement>('.list')!;
-    if (next * ROW < list.scrollTop) list.scrollTop = next * ROW;
-    if ((next + 1) * ROW > list.scrollTop + list.clientHeight)
-      list.scrollTop = (next + 1) * ROW - list.clientHeight;
+    this.reveal(next);
   }
 
   // ------------------------------------------------------------ the selected head

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { TILE_SIZE } from '../../engine/protocol';
+import { marks, peaks } from '../../webview/map/axis';
+import {
+  MAX_SCALE,
+  clampCamera,
+  fit,
+  levelFor,
+  pairAt,
+  revealRow,
+  showColumns,
+  tileTokens,
+  tilesInSight,
+  topLevel,
+  zoomAt,
+} from '../../webview/map/geometry';
+
+const size = { width: 600, height: 400 };
+const square = (n: number) => ({ rows: n, columns: n });
+
+describe('webview: the map', () => {
+  it('fits the whole text, and clamps to its edges', () => {
+    const camera = fit(square(1000), size);
+    assert.equal(camera.scale, 0.4);
+    const outside = clampCamera({ x: 5000, y: -50, scale: 4 }, square(1000), size);
+    assert.equal(outside.x, 1000 - 600 / 4);
+    assert.equal(outside.y, 0);
+    assert.equal(clampCamera({ x: 0, y: 0, scale: 1e9 }, square(1000), size).scale, MAX_SCALE);
+  });
+
+  it('keeps the token under the pointer while zooming', () => {
+    let camera = clampCamera({ x: 300, y: 500, scale: 2 }, square(2000), size);
+    const before = pairAt(camera, 250, 130, square(2000));
+    for (const factor of [1.7, 2.2, 0.6]) camera = zoomAt(camera, factor, 250, 130, square(2000), size);
+    assert.deepEqual(pairAt(camera, 250, 130, square(2000)), before);
+  });
+
+  it('asks for cells of at least one device pixel, and not twice that', () => {
+    for (const scale of [0.01, 0.1, 0.25, 0.3, 0.5, 0.9, 1, 7]) {
+      for (const ratio of [1, 2]) {
+        const cell = 2 ** levelFor({ x: 0, y: 0, scale }, ratio) * scale * ratio;
+        assert.ok(cell >= 1 - 1e-9, `${scale} ${cell}`);
+        assert.ok(cell < 2 || scale * ratio >= 1, `${scale} ${cell}`);
+      }
+    }
+  });
+
+  it('has one tile at the top', () => {
+    assert.equal(topLevel(square(TILE_SIZE)), 0);
+    assert.equal(topLevel(square(TILE_SIZE + 1)), 1);
+    assert.ok(tileTokens(topLevel(square(100_000))) >= 100_000);
+  });
+
+  it('lists every tile in sight once, the middle first, without the hidden half of a causal map', () => {
+    const extent = square(1024);
+    const camera = { x: 0, y: 0, scale: 400 / 1024 };
+    const all = tilesInSight(camera, 0, extent, { width: 400, height: 400 }, false);
+    assert.equal(all.length, 64);
+    assert.equal(new Set(all.map(t => `${t.row}.${t.column}`)).size, 64);
+    assert.ok([3, 4].includes(all[0]!.row) && [3, 4].includes(all[0]!.column));
+    const causal = tilesInSight(camera, 0, extent, { width: 400, height: 400 }, true);
+    assert.equal(causal.length, 36);
+    assert.ok(causal.every(t => t.column <= t.row));
+  });
+
+  it('asks only for what is in sight', () => {
+    const tiles = tilesInSight({ x: 1000, y: 2000, scale: 4 }, 0, square(4096), size, false);
+    assert.ok(tiles.length > 0);
+    for (const { row, column } of tiles) {
+      assert.ok(column * TILE_SIZE < 1150 && (column + 1) * TILE_SIZE > 1000);
+      assert.ok(row * TILE_SIZE < 2100 && (row + 1) * TILE_SIZE > 2000);
+    }
+  });
+
+  it('shows a brushed range over the whole width, and a row that moved out of sight', () => {
+    const camera = showColumns(100, 200, 400, square(1000), size);
+    assert.equal(camera.scale, 6);
+    assert.equal(camera.x, 100);
+    const moved = revealRow(camera, 900, square(1000), size);
+    assert.ok(moved.y <= 900 && moved.y + size.height / moved.scale >= 901);
+    assert.equal(revealRow(moved, 890, square(1000), size).y, moved.y, 'no move without need');
+  });
+
+  it('finds the pair under a point, none beside the map', () => {
+    const camera = { x: 10, y: 20, scale: 10 };
+    assert.deepEqual(pairAt(camera, 15, 5, square(100)), { query: 20, key: 11 });
+    assert.equal(pairAt(camera, -200, 5, square(100)), null);
+    assert.equal(pairAt(camera, 950, 5, square(100)), null);
+  });
+
+  it('marks round numbers with room between, or every token', () => {
+    const far = marks(0, 600, 0.6, 1000, false, 48);
+    assert.deepEqual(far, [0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    assert.deepEqual(marks(7.2, 60, 20, 1000, true, 13), [7, 8, 9, 10]);
+    assert.ok(marks(990, 600, 10, 1000, true, 13).every(t => t < 1000));
+  });
+
+  it('keeps single peaks when many tokens share a pixel', () => {
+    const values = new Float32Array(1000);
+    values[777] = 0.9;
+    assert.ok(Math.abs(Math.max(...peaks(values, 0, 0.1, 100)) - 0.9) < 1e-6);
+    assert.deepEqual([...peaks(Float32Array.of(1, 2), 0, 2, 4)], [1, 1, 2, 2]);
+  });
+});
