@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import type { TokenAttention } from '../engine/protocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
 import { describeHead, hoverText } from './hoverText';
@@ -36,12 +37,12 @@ export class AttentionHover implements vscode.HoverProvider {
     const tokens = word ? analysis.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end)) : [];
     if (!word || tokens.length === 0) return undefined;
     try {
-      const parts = await Promise.all(
-        tokens.slice(0, MAXIMUM_TOKENS).map(one => this.describe(analysis, one, token)),
+      const shown = await Promise.all(
+        tokens.slice(0, MAXIMUM_TOKENS).map(one => this.ask(analysis, one, token)),
       );
-      const more = tokens.length - parts.length;
+      const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const markdown = new vscode.MarkdownString(parts.join('\n\n---\n\n') + rest);
+      const markdown = new vscode.MarkdownString(this.describe(analysis, shown) + rest);
       markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
       return new vscode.Hover(markdown, word);
     } catch {
@@ -49,25 +50,26 @@ export class AttentionHover implements vscode.HoverProvider {
     }
   }
 
-  private async describe(
-    analysis: Analysis,
-    token: number,
-    cancel: vscode.CancellationToken,
-  ): Promise<string> {
+  private ask(analysis: Analysis, token: number, cancel: vscode.CancellationToken): Promise<TokenAttention> {
     const { core, head } = this.selection.current;
-    const attention = await this.store.request(
-      'analysis/token',
-      { id: analysis.id, core, head, token, top: TOP, mechanisms: [] },
-      cancel,
-    );
-    const argument = [analysis.uri, token];
-    const links = [
-      link(vscode.l10n.t('Pin'), 'attentionInspector.pinToken', argument),
-      link(vscode.l10n.t('Open map'), 'attentionInspector.openHead', argument),
-    ].join(' · ');
+    const question = { id: analysis.id, core, head, token, top: TOP, mechanisms: [] };
+    return this.store.request('analysis/token', question, cancel);
+  }
+
+  private describe(analysis: Analysis, word: readonly TokenAttention[]): string {
     const { tokens, model } = analysis.began!;
-    const of = describeHead({ core, head }, model.cores, vscode.l10n.t);
-    return hoverText(attention, tokens, of, analysis.textChanged, links, vscode.l10n.t);
+    const { t } = vscode.l10n;
+    return hoverText(word, {
+      tokens,
+      of: describeHead(this.selection.current, model.cores, t),
+      stale: analysis.textChanged,
+      links: token =>
+        [
+          link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
+          link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
+        ].join(' · '),
+      t,
+    });
   }
 }
 

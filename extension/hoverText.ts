@@ -38,56 +38,92 @@ export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInf
   return head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
 }
 
-/** The hover of one token, as Markdown. `of` says of which head; `links` is Markdown appended as it is. */
-export function hoverText(
-  attention: TokenAttention,
-  tokens: TokenTable,
-  of: string,
-  stale: boolean,
-  links: string,
-  t: Translate,
-): string {
-  const { token } = attention;
-  const text = (index: number, inTable = false) => tokenCode(tokens.text[index] ?? '', inTable);
-  const link = ({ token: other, mass }: Link, inTable = false) =>
-    `${text(other, inTable)} ${percent(mass)}${distance(other - token, t)}`;
+export interface HoverOptions {
+  tokens: TokenTable;
+  /** Of which head the numbers are, in words. */
+  of: string;
+  stale: boolean;
+  /** Links for one token, Markdown. */
+  links(token: number): string;
+  t: Translate;
+}
 
-  const facts = [t('entropy {0} nats', short(attention.entropy))];
-  if (attention.loss !== null) facts.push(t('loss {0} nats', short(attention.loss)));
-  const lines = [
-    `**${text(token)}** · ${t('token {0} of {1}', token + 1, tokens.ids.length)} · ${of} · ${facts.join(' · ')}`,
+/** The hover of a word, as Markdown: its tokens one after another, then what each mechanism keeps of them. */
+export function hoverText(word: readonly TokenAttention[], options: HoverOptions): string {
+  const { stale, of, t } = options;
+  const parts = word.map(attention => tokenText(attention, options));
+  if (stale) parts.unshift(`*${t('The text has changed since the analysis.')}*`);
+  parts.unshift(of);
+  if (word.some(({ kept }) => kept.length > 0)) parts.push(keptTable(word, options));
+  return parts.join('\n\n');
+}
+
+/** Up to three lines: the token and its numbers, where it looks, who looks at it. */
+function tokenText(attention: TokenAttention, { tokens, links, t }: HoverOptions): string {
+  const { token, entropy, loss, looksAt, lookedAtBy } = attention;
+  const facts = [
+    `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} of {1}', token + 1, tokens.ids.length)}`,
+    t('entropy {0} nats', short(entropy)),
   ];
-  if (stale) lines.push(`*${t('The text has changed since the analysis.')}*`);
-  if (attention.looksAt.length)
-    lines.push(`${t('Looks at')}: ${attention.looksAt.map(one => link(one)).join(', ')}`);
-  if (attention.lookedAtBy.length)
-    lines.push(`${t('Looked at by')}: ${attention.lookedAtBy.map(one => link(one)).join(', ')}`);
-  if (attention.kept.length) {
-    const withLoss = attention.kept.some(({ deltaLoss }) => deltaLoss !== null);
+  if (loss !== null) facts.push(t('loss {0} nats', short(loss)));
+  const list = (found: readonly Link[]) => found.map(one => linkText(one, token, tokens, t)).join(', ');
+  const lines = [`${facts.join(' · ')} · ${links(token)}`];
+  if (looksAt.length) lines.push(`${t('Looks at')}: ${list(looksAt)}`);
+  if (lookedAtBy.length) lines.push(`${t('Looked at by')}: ${list(lookedAtBy)}`);
+  return lines.join('  \n');
+}
+
+/** Rows: mechanisms. One token has a column for each number, several have a column each. */
+function keptTable(word: readonly TokenAttention[], { tokens, t }: HoverOptions): string {
+  const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
+  const names = choices.map(choice =>
+    choices.filter(({ name }) => name === choice.name).length > 1 ? describeChoice(choice) : choice.name,
+  );
+  const lost = ({ kept, token }: TokenAttention, m: number) => {
+    const link = kept[m]?.costliestLost;
+    return link ? linkText(link, token, tokens, t, true) : t('none');
+  };
+  const [only] = word;
+  if (word.length === 1 && only) {
+    const withLoss = only.kept.some(({ deltaLoss }) => deltaLoss !== null);
     const head = [t('mechanism'), t('mass kept (local)'), t('costliest lost key')];
     if (withLoss) head.push(t('loss change (propagated)'));
-    const rows = attention.kept.map(({ mechanism, mass, costliestLost, deltaLoss }) => {
-      const cells = [
-        plain(describeChoice(mechanism)),
-        percent(mass),
-        costliestLost ? link(costliestLost, true) : t('none'),
-      ];
+    const rows = only.kept.map(({ mass, deltaLoss }, m) => {
+      const cells = [plain(names[m]!), percent(mass), lost(only, m)];
       if (withLoss) cells.push(deltaLoss === null ? '' : t('{0} nats', signed(deltaLoss)));
-      return row(cells);
+      return cells;
     });
-    lines.push([row(head), row(head.map(() => '---')), ...rows].join('\n'));
+    return table(head, rows);
   }
-  if (links) lines.push(links);
-  return lines.join('\n\n');
+  const head = [
+    t('mass kept (local), costliest lost key'),
+    ...word.map(({ token }) => tokenCode(tokens.text[token] ?? '', true)),
+  ];
+  const rows = names.map((name, m) => [
+    plain(name),
+    ...word.map(one => `${percent(one.kept[m]?.mass ?? NaN)}, ${lost(one, m)}`),
+  ]);
+  return table(head, rows);
+}
+
+/** "`cat` 34.1 % (5 back)": another token, its mass and its distance. */
+function linkText(
+  { token: other, mass }: Link,
+  token: number,
+  tokens: TokenTable,
+  t: Translate,
+  inTable = false,
+) {
+  return `${tokenCode(tokens.text[other] ?? '', inTable)} ${percent(mass)}${distance(other - token, t)}`;
+}
+
+function table(head: string[], rows: string[][]): string {
+  return [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 function distance(offset: number, t: Translate): string {
   if (offset === 0) return ` (${t('itself')})`;
   return ` (${offset < 0 ? t('{0} back', -offset) : t('{0} ahead', offset)})`;
-}
-
-function row(cells: string[]): string {
-  return `| ${cells.join(' | ')} |`;
 }
 
 /** Text outside of code: Markdown's own characters escaped. */

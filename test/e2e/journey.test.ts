@@ -136,7 +136,7 @@ describe('a text in VS Code', function () {
   it('tells in the hover what the selected head attends to, as the engine computes it', async () => {
     const text = await workbench.hover('Eleanor');
     await workbench.picture('hover-dark');
-    assert.match(text, /core 1, head 3/);
+    assert.match(text, /layer 1, head 3/);
     const [, number, total] = /token (\d+) of (\d+)/.exec(text)!;
     const query = Number(number) - 1;
     assert.ok(Number(total) > 1000);

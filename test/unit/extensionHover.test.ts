@@ -61,16 +61,13 @@ describe('extension: text of a hover', () => {
       },
     ],
   };
+  const options = { tokens, of: 'layer 3, head 5', stale: false, links: () => '[Pin](command:x)', t };
   const text = (change: Partial<TokenAttention> = {}, stale = false) =>
-    bare(hoverText({ ...attention, ...change }, tokens, 'layer 3, head 5', stale, '[Pin](command:x)', t));
+    bare(hoverText([{ ...attention, ...change }], { ...options, stale }));
 
   it('names the token, the head and their numbers', () => {
-    const first = text().split('\n')[0]!;
-    assert.match(first, /`␣cat`/);
-    assert.match(first, /token 2 of 3/);
-    assert.match(first, /layer 3, head 5/);
-    assert.match(first, /entropy 0\.693 nats/);
-    assert.match(first, /loss 3\.21 nats/);
+    assert.match(text(), /^layer 3, head 5\n/);
+    assert.match(text(), /`␣cat`\*\* token 2 of 3 · entropy 0\.693 nats · loss 3\.21 nats · \[Pin\]/);
     assert.doesNotMatch(text({ loss: null }), /loss/);
   });
 
@@ -80,16 +77,29 @@ describe('extension: text of a hover', () => {
   });
 
   it('has a row for each mechanism, with the costliest lost key', () => {
-    assert.match(text(), /\| local \\\(window 1\\\) \| 25 % \| `The` 75 % \(1 back\) \|/);
+    assert.match(text(), /\| local \| 25 % \| `The` 75 % \(1 back\) \|/);
     const kept = attention.kept.map(one => ({ ...one, deltaLoss: 0.021, costliestLost: null }));
     assert.match(text({ kept }), /\| 25 % \| none \| \+0\.021 nats \|/);
     assert.match(text({ kept }), /loss change \(propagated\)/);
   });
 
-  it('says that the text has changed, and ends with the links', () => {
+  it('has a column for each token of a word of several', () => {
+    const word = [attention, { ...attention, token: 2 }];
+    const shown = bare(hoverText(word, options));
+    assert.match(shown, /\| `␣cat` \| `␣sat` \|\n\| --- \| --- \| --- \|/);
+    assert.match(shown, /\| local \| 25 %, `The` 75 % \(1 back\) \| 25 %, `The` 75 % \(2 back\) \|/);
+    assert.equal([...shown.matchAll(/\[Pin\]/g)].length, 2);
+  });
+
+  it('tells two settings of one mechanism apart', () => {
+    const [one] = attention.kept;
+    const kept = [one!, { ...one!, mechanism: { name: 'local', params: { window: 8 } } }];
+    assert.match(text({ kept }), /\| local \\\(window 8\\\) \|/);
+  });
+
+  it('says that the text has changed', () => {
     assert.doesNotMatch(text(), /has changed/);
     assert.match(text({}, true), /The text has changed/);
-    assert.ok(text().endsWith('[Pin](command:x)'));
   });
 
   it('says of what the mean is', () => {
