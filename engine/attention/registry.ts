@@ -2,6 +2,7 @@ import { UsageError } from '../errors';
 import type { MechanismInfo } from '../protocol';
 import { adaptiveSpan } from './adaptiveSpan';
 import { bigbird } from './bigbird';
+import { compressive } from './compressive';
 import { dense } from './denseMechanism';
 import { entmaxAttention } from './entmax';
 import { fixed } from './fixed';
@@ -15,6 +16,7 @@ import { performer } from './performer';
 import { routing } from './routing';
 import { shaped } from './shaped';
 import { strided } from './strided';
+import { transformerXl } from './transformerXl';
 import { verticalSlash } from './verticalSlash';
 
 /** Every mechanism, in the order in which they are listed. Adding one = one file and one line here. */
@@ -29,6 +31,8 @@ export const mechanisms: readonly Mechanism[] = [
   lsh,
   routing,
   verticalSlash,
+  transformerXl,
+  compressive,
   entmaxAttention,
   performer,
   linformer,
