@@ -279,14 +279,16 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
 
 function inputSize(graph: Graph, node: GraphNode, weight: string): number | null {
   if (node.op === 'MatMulNBits') return intAttribute(node, 'K', 0) || null;
-  let dims = graph.initializers.get(weight)?.dims?.map(Number);
   let transposed = node.op === 'Gemm' && intAttribute(node, 'transB', 0) === 1;
-  if (!dims) {
-    const made = graph.producer(weight);
-    if (made?.op !== 'Transpose') return null;
-    dims = graph.initializers.get(made.inputs[0]!)?.dims?.map(Number);
-    transposed = !transposed;
+  let name = weight;
+  // Weights may be dequantised, cast or transposed on their way.
+  while (!graph.initializers.has(name)) {
+    const made = graph.producer(name);
+    if (!made || !['Transpose', 'DequantizeLinear', 'Cast', 'Identity'].includes(made.op)) return null;
+    if (made.op === 'Transpose') transposed = !transposed;
+    name = made.inputs[0]!;
   }
+  const dims = graph.initializers.get(name)!.dims?.map(Number);
   if (!dims || dims.length !== 2) return null;
   return dims[transposed ? 1 : 0]!;
 }

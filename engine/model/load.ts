@@ -341,7 +341,10 @@ class LoadedModel implements CutModel {
   /** The whole model as it is in the file, on the CPU. */
   private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
     const { graph } = this.plan;
-    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true, prepack: false };
+    // Weights of a few bits are multiplied by another algorithm when they are prepacked: compare like with like.
+    const prepack =
+      optimization === 'all' && graph.nodes.some(n => /^MatMulNBits$|^DequantizeLinear$/.test(n.op));
+    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true, prepack };
     await checkpoint(neverCancelled);
     const session = await this.runtime.load(this.skeleton.bytes, options).catch(error => {
       throw new RefusedError(`ONNX Runtime does not load the model: ${oneClause(error)}.`);

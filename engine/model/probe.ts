@@ -37,7 +37,7 @@ const MASKED = -9999;
 const FIRST_LENGTH = 24;
 const CHECK_LENGTH = 61;
 /** Largest grid that a probe may build, in elements. */
-const GRID_LIMIT = 2 ** 24;
+const GRID_LIMIT = 2 ** 25;
 const TOLERANCE = { float: 1e-5, half: 1e-2 };
 
 /**

@@ -87,6 +87,8 @@ function sessionOptions(device: DeviceName, options: SessionOptions): InferenceS
       session: {
         // Many sessions take turns: the threads of one must not spin while the next one runs.
         intra_op: { allow_spinning: '0' },
+        // Weights of 8 bits and less are multiplied in float32, not with activations rounded to 8 bits.
+        qdq_matmulnbits_accuracy_level: '1',
         ...(options.prepack === false ? { disable_prepacking: '1' } : {}),
         ...(options.externalDataFolder === undefined
           ? {}

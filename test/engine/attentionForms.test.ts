@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { RefusedError } from '../../engine/errors';
 import { referenceAttend } from '../../engine/model/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
@@ -145,6 +146,42 @@ const half: Layer = (m, x, id) => {
   return m.op('Cast', [joined], { to: 1 });
 };
 
+/** Projections with 4-bit weights, and with 8-bit weights that are dequantised first. */
+const fewBits: Layer = (m, x, id) => {
+  const block = 32;
+  const nbits = (n: string) => {
+    const packed = Uint8Array.from(
+      { length: (WIDTH * WIDTH) / 2 },
+      (_, i) => (i * 7919 + n.charCodeAt(0) * 31 + id.charCodeAt(0)) % 256,
+    );
+    const blocks = WIDTH / block;
+    const inputs = [
+      x,
+      m.raw(`w${n}${id}`, ElementType.uint8, packed, [WIDTH, blocks, block / 2]),
+      m.weight(`s${n}${id}`, [WIDTH * blocks], 0.05),
+    ];
+    return m.op(
+      'MatMulNBits',
+      inputs,
+      { K: WIDTH, N: WIDTH, bits: 4, block_size: block },
+      undefined,
+      'com.microsoft',
+    );
+  };
+  const eight = () => {
+    const bytes = Uint8Array.from({ length: WIDTH * WIDTH }, (_, i) => (i * 31 + id.charCodeAt(0)) % 256);
+    m.raw(`w8${id}`, ElementType.int8, bytes, [WIDTH, WIDTH]);
+    return m.op('MatMul', [x, m.op('DequantizeLinear', [`w8${id}`, m.floats(`s8${id}`, [0.004], [])])]);
+  };
+  const [q, k, v] = [nbits('q'), nbits('k'), eight()].map((y, i) => {
+    const split = m.op('Reshape', [y, m.ints(`split${i}${id}`, [0, 0, HEADS, DIM])]);
+    return m.op('Transpose', [split], { perm: [0, 2, 1, 3] });
+  }) as [string, string, string];
+  const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+  const back = m.op('Transpose', [m.op('MatMul', [softmax(m, scores), v])], { perm: [0, 2, 1, 3] });
+  return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
+};
+
 interface Form {
   name: string;
   layer: Layer;
@@ -164,6 +201,7 @@ const forms: Form[] = [
   { name: 'a term of queries and relative positions', layer: contentTerm, mask: `full, ${graphs}` },
   { name: 'grouped queries by broadcasting', layer: broadcastGroups, mask: 'full', kvHeads: 2 },
   { name: 'Einstein sums', layer: einsum, mask: 'full' },
+  { name: '4-bit and 8-bit weights', layer: fewBits, mask: 'full' },
   { name: '16-bit floats', layer: half, mask: 'causal', tolerance: 5e-3 },
 ];
 
@@ -306,6 +344,44 @@ describe('forms of attention in a graph', function () {
       return m.op('MatMul', [softmax(m, scaled(m, m.op('MatMul', [q, transposed(m, k)]), id)), looped]);
     });
     const cut = await bench.load(layered(layer));
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
+
+  it('a model of more than 2 GB with its weights in a file beside it', async () => {
+    const m = layered(maskBeforeScale);
+    const rows = 9_000_000;
+    // A sparse file: zeros, except where the model looks.
+    const weights = bench.path('large.bin');
+    const handle = openSync(weights, 'w');
+    ftruncateSync(handle, rows * WIDTH * 4);
+    for (let row = 0; row < 40; row++)
+      writeSync(
+        handle,
+        Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(row * i)),
+        0,
+        WIDTH * 4,
+        row * WIDTH * 4,
+      );
+    closeSync(handle);
+    const entries = { location: 'large.bin', offset: '0', length: String(rows * WIDTH * 4) };
+    m.initializers.push({
+      name: 'large',
+      dims: [rows, WIDTH],
+      data_type: ElementType.float32,
+      data_location: 1,
+      external_data: Object.entries(entries).map(([key, value]) => ({ key, value })),
+    });
+    const first = m.nodes.find(n => n.op_type === 'Add')!;
+    const wide = m.op('Gather', ['large', 'input_ids']);
+    m.op('Add', [first.input![0]!, wide], {}, 'sum');
+    first.input = ['sum', first.input![1]!];
+    m.nodes.unshift(...m.nodes.splice(-2));
+    m.nodes.unshift(m.nodes.splice(2, 1)[0]!);
+    const before = process.memoryUsage().rss;
+    const cut = await bench.load(m);
+    assert.ok(cut.info.parameters > 576_000_000);
+    assert.ok(process.memoryUsage().rss - before < 300 * 2 ** 20, 'the weights were copied');
     await assertReproduces(cut);
     await cut.dispose();
   });

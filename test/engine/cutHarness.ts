@@ -57,6 +57,10 @@ export class Bench {
     });
   }
 
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
   async close(): Promise<void> {
     await this.runtime.dispose();
     rmSync(this.folder, { recursive: true });
