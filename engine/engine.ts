@@ -120,6 +120,9 @@ export class Engine {
     },
   };
 
+  /** The names of all requests. */
+  readonly methods = Object.keys(this.handlers) as readonly EngineMethod[];
+
   /**
    * Tokenizes the text, runs the model with dense cores and all measures, compares the mechanisms and, when asked,
    * runs the text on with each of them. A second start with the same id cancels the first.

@@ -8,7 +8,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import { Engine, UnknownAnalysisError } from './engine';
 import { CancelledError, RefusedError, UsageError } from './errors';
-import { ErrorCode, type EngineMethod, type EngineNotifications, type EngineParams } from './protocol';
+import { ErrorCode, type EngineNotifications, type EngineParams } from './protocol';
 
 /**
  * The engine as a child process of the extension: JSON-RPC over Node's IPC channel (fork with
@@ -20,25 +20,7 @@ const engine = new Engine((name, params) => {
   void connection.sendNotification(new NotificationType<EngineNotifications[typeof name]>(name), params);
 });
 
-const METHODS: readonly EngineMethod[] = [
-  'initialize',
-  'models/list',
-  'models/variants',
-  'models/load',
-  'analysis/start',
-  'analysis/mechanism',
-  'analysis/tile',
-  'analysis/row',
-  'analysis/token',
-  'analysis/spans',
-  'analysis/outsideSpan',
-  'analysis/buckets',
-  'analysis/bucketMap',
-  'analysis/dispose',
-  'shutdown',
-];
-
-for (const method of METHODS) {
+for (const method of engine.methods) {
   connection.onRequest(
     new RequestType<EngineParams<typeof method>, unknown, void>(method),
     async (params, token) => {
