@@ -1,7 +1,7 @@
 /** Where models come from: a reference given by the user becomes the files of one model. */
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve, sep } from 'node:path';
 import { RefusedError } from '../errors';
 import type { HubModel } from '../protocol';
 import { neverCancelled } from '../runtime/cancellation';
@@ -116,6 +116,11 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
 function bundledFolder(): string {
   const beside = join(__dirname, '../bundled');
   return existsSync(beside) ? beside : join(__dirname, '../engine/bundled');
+}
+
+/** True for folders of bundled models, whose files need no suspicion. */
+export function isBundled(folder: string): boolean {
+  return resolve(folder).startsWith(bundledFolder() + sep);
 }
 
 /** Names of the bundled models. */

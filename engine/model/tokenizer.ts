@@ -5,8 +5,9 @@ import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
 import { oneClause, RefusedError } from '../errors';
 import type { TokenTable } from '../protocol';
 import { narrowByteTokens } from './byteTokens';
+import { isBundled } from './source';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
-import { fatalFault } from './tokenizerChecks';
+import { tryTokenizer } from './tokenizerTrial';
 import { byteLevelJson, wordPieceJson } from './vocabularyFiles';
 
 /** Tokenizer files larger than this are not read (the largest published ones have about 35 MB). */
@@ -42,12 +43,12 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   let native: NativeTokenizer;
   let style: TokenStyle;
   try {
-    const definition: unknown = JSON.parse(json);
-    const fault = fatalFault(definition);
-    if (fault !== null) throw new Error(fault);
+    const definition = JSON.parse(json) as Record<string, unknown>;
+    if (!isBundled(folder)) await tryTokenizer(path, json);
     native = NativeTokenizer.fromString(json);
-    style = tokenStyle(definition as Record<string, unknown>);
+    style = tokenStyle(definition);
   } catch (error) {
+    if (error instanceof RefusedError) throw error;
     throw new RefusedError(`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
   // Files often carry the truncation and padding of the training run.

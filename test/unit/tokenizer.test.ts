@@ -302,6 +302,19 @@ describe('tokenizer', () => {
     );
   });
 
+  it('refuses definitions that end the process of the library', async () => {
+    const template = structuredClone(definitions.unigram);
+    Object.assign(template.post_processor, { special_tokens: {} });
+    const prefix = structuredClone(definitions.byteFallback);
+    Object.assign(prefix.model, { continuing_subword_prefix: '######' });
+    for (const fatal of [template, prefix]) {
+      await assert.rejects(
+        load(fatal),
+        /^RefusedError: The tokenizer .* its definition breaks the tokenizers library\.$/,
+      );
+    }
+  });
+
   it('refuses broken and missing tokenizers with one sentence', async () => {
     const empty = await mkdtemp(join(folder, 'empty-'));
     await assert.rejects(
