@@ -34,6 +34,8 @@ export interface BlockFold {
   key: string;
   build(graph: GraphBuilder, values: BlockValues): void;
   feeds(block: Block): Record<string, Tensor>;
+  /** Buffers for large results, used again from run to run. */
+  into?(block: Block, group: number): Record<string, Tensor>;
   take(run: BlockRun): void;
 }
 
@@ -67,10 +69,11 @@ export async function denseCore(
       const head = kv * group;
       const additive = shared ?? additiveOf(input, block, head, group);
       const session = await blockGraph(input, additive, context, fold ?? plain);
-      const results = await session.run({
-        ...coreFeeds(input, block, head, group, additive, stored),
-        ...feeds,
-      });
+      const results = await session.run(
+        { ...coreFeeds(input, block, head, group, additive, stored), ...feeds },
+        undefined,
+        fold?.into?.(block, group),
+      );
       const run: BlockRun = {
         block,
         head,
@@ -132,7 +135,10 @@ function blockRows(input: CoreInput, { runtime }: DenseContext): number {
   const elements = runtime.report.device === 'cpu' ? 2 ** 19 : 2 ** 23;
   const group = input.heads / input.kvHeads;
   const rows = elements / (group * Math.max(1, input.keys));
-  return Math.max(16, Math.min(256, 2 ** Math.round(Math.log2(rows))));
+  return Math.max(
+    16,
+    Math.min(runtime.report.device === 'cpu' ? 128 : 1024, 2 ** Math.round(Math.log2(rows))),
+  );
 }
 
 /** K and V with room for keys before the first and after the last. */

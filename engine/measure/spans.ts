@@ -73,6 +73,10 @@ export class Spans implements Measure {
     };
   }
 
+  large({ rows }: Block, group: number): Record<string, readonly number[]> {
+    return { spanEntries: [group, rows, 2 * SHARES, CHUNK] };
+  }
+
   take(run: BlockRun): void {
     const { block, results } = run;
     const rings = floats(results['spanRing']!);

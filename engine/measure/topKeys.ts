@@ -39,6 +39,10 @@ export class TopKeys implements Measure {
     return { topChunkCount: int64([Math.min(TOP_KEYS, before + after)], [1]) };
   }
 
+  large({ rows, before, after }: Block, group: number): Record<string, readonly number[]> {
+    return { topEntries: [group, rows, Math.min(TOP_KEYS, before + after), CHUNK] };
+  }
+
   take(run: BlockRun): void {
     const { block } = run;
     const count = Math.min(TOP_KEYS, block.before + block.after);
