@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { analyze, api, closeAll, hoverAt, openText, run, until, withSettings } from '../support/session';
+import {
+  analyze,
+  api,
+  closeAll,
+  hoverAt,
+  openText,
+  run,
+  until,
+  withSettings,
+  saysOf,
+} from '../support/session';
 
 const SENTENCE = 'The cat sat on the mat. The cat sat on the mat again.\n';
 /** More than the bundled model reads: the longest run it can do. */
@@ -49,7 +59,7 @@ describe('analysis of a document', () => {
     if (state.status !== 'ready') return;
     assert.equal(state.document.selectionStart, start);
     assert.equal(state.document.length, end - start);
-    assert.match((await hoverAt(document, start + 3))!.text, /green/);
+    await saysOf(document, start + 3, 'green');
     assert.equal(await hoverAt(document, 5), undefined, 'outside of the selection nothing is known');
     assert.equal(await hoverAt(document, end + 3), undefined);
   });
@@ -96,7 +106,7 @@ describe('analysis of a document', () => {
     await again;
     const state = inspector.getState(editor.document.uri);
     assert.equal(state.status === 'ready' && state.id, id);
-    assert.match((await hoverAt(editor.document, 5))!.text, /cat/, 'the engine still answers for it');
+    await saysOf(editor.document, 5, 'cat');
   });
 
   it('is cancelled and forgotten when its document is closed', async () => {
@@ -156,7 +166,7 @@ describe('large texts', () => {
     const editor = await openText('word '.repeat(40_000));
     const { summary } = await analyze(editor);
     assert.ok(summary.tokens.total >= summary.tokens.ids.length);
-    assert.match((await hoverAt(editor.document, 6))!.text, /word/);
+    await saysOf(editor.document, 6, 'word');
     assert.equal(
       await hoverAt(editor.document, 199_990),
       undefined,

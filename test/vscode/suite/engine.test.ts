@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { analyze, api, closeAll, hoverAt, openText, run, until } from '../support/session';
+import { analyze, api, closeAll, openText, run, until, saysOf } from '../support/session';
 
 const SENTENCE = 'The cat sat on the mat. The cat sat on the mat again.\n';
 
@@ -20,7 +20,7 @@ describe('the engine process', () => {
       const state = inspector.getState(editor.document.uri);
       return state.status === 'ready' && state.id !== id;
     });
-    assert.match((await hoverAt(editor.document, 4))!.text, /cat/);
+    await saysOf(editor.document, 4, 'cat');
   });
 
   it('says what happened to a run in which it was killed, and runs again', async () => {
@@ -49,6 +49,6 @@ describe('the engine process', () => {
     assert.ok(inspector.engineProcessId());
     assert.notEqual(inspector.engineProcessId(), before);
     await inspector.whenIdle();
-    assert.match((await hoverAt(editor.document, 4))!.text, /cat/);
+    await saysOf(editor.document, 4, 'cat');
   });
 });

@@ -79,6 +79,14 @@ export async function hoverAt(
   return undefined;
 }
 
+/** The hover at an offset stands on this word and tells where it looks: the engine answers for it. */
+export async function saysOf(document: vscode.TextDocument, offset: number, word: string): Promise<void> {
+  const hover = await hoverAt(document, offset);
+  assert.ok(hover, `a hover on ${word}`);
+  assert.equal(document.getText(hover.range), word);
+  assert.match(hover.text, /Looks at: /);
+}
+
 /** Changes settings for the time of one test. */
 export async function withSettings(
   settings: Record<string, unknown>,
