@@ -56,14 +56,20 @@ export function chanceOf(input: CoreInput, separator: Uint8Array, punctuation: U
   return Object.fromEntries(Object.entries(sums).map(([role, sum]) => [role, sum / sees]));
 }
 
-/** The roles a head earns, best first. `scores`: mass by role; absent = the role does not apply here. */
+const NEIGHBOURS: readonly Role[] = ['self', 'previous', 'next'];
+
+/**
+ * The roles a head earns, best first. `scores`: mass by role; absent = the role does not apply here.
+ * A head of one neighbour is always local too: then the neighbour says more, and "local" is left out.
+ */
 export function rolesOf(scores: Chance, chance: Chance): RoleScore[] {
-  return Object.entries(scores)
+  const earned = Object.entries(scores)
     .map(([role, score]) => ({ role: role as Role, score }))
     .filter(
       ({ role, score }) => score >= ROLE_THRESHOLDS[role] && score >= TIMES_CHANCE * (chance[role] ?? 0),
-    )
-    .sort((a, b) => b.score - a.score);
+    );
+  const oneNeighbour = earned.some(({ role }) => NEIGHBOURS.includes(role));
+  return earned.filter(({ role }) => role !== 'local' || !oneNeighbour).sort((a, b) => b.score - a.score);
 }
 
 /** Scores of the roles that are plain targets. */

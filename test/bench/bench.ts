@@ -35,7 +35,7 @@ async function benchAnalysis(lengths: readonly number[], turns: number): Promise
   try {
     await inChild({ run: 'write', onnx, tokens: 0 });
     console.log(
-      '\nAnalysis (dense cores, all measures, loss) against the plain uncut forward, 12 layers x 12 heads x 64:',
+      '\nAnalysis (dense cores, all measures, loss) against the plain uncut forward, 12 layers x 12 heads x 64, vocabulary 8192:',
     );
     for (const tokens of lengths) {
       const best = { plain: worst, analysis: worst };

@@ -9,7 +9,8 @@ export interface Gpt2Shape {
   context: number;
 }
 
-export const GPT2_SMALL: Gpt2Shape = { layers: 12, heads: 12, headDim: 64, vocabulary: 50257, context: 4096 };
+/** Layers of GPT-2 small; a small vocabulary, so that layers and not the output embedding are compared. */
+export const GPT2_SMALL: Gpt2Shape = { layers: 12, heads: 12, headDim: 64, vocabulary: 8192, context: 4096 };
 
 /**
  * A GPT-2 with random weights, written as PyTorch exports it: fused QKV projection, scale after QK, a lower-triangular
