@@ -2,7 +2,9 @@ import { UsageError } from '../errors';
 import type { MechanismInfo } from '../protocol';
 import { adaptiveSpan } from './adaptiveSpan';
 import { bigbird } from './bigbird';
+import { bp } from './bp';
 import { compressive } from './compressive';
+import { continuous } from './continuous';
 import { dense } from './denseMechanism';
 import { entmaxAttention } from './entmax';
 import { fixed } from './fixed';
@@ -15,6 +17,7 @@ import { nystrom } from './nystrom';
 import { performer } from './performer';
 import { routing } from './routing';
 import { shaped } from './shaped';
+import { sparsefinder } from './sparsefinder';
 import { strided } from './strided';
 import { transformerXl } from './transformerXl';
 import { verticalSlash } from './verticalSlash';
@@ -30,13 +33,16 @@ export const mechanisms: readonly Mechanism[] = [
   adaptiveSpan,
   lsh,
   routing,
+  sparsefinder,
   verticalSlash,
   transformerXl,
   compressive,
+  bp,
   entmaxAttention,
   performer,
   linformer,
   nystrom,
+  continuous,
   shaped,
 ];
 

@@ -1,0 +1,105 @@
+/** Gaussian bumps over 0..1 and the ridge fit of a signal in them (infinity-former, section 3.1), in float64. */
+export interface Basis {
+  /** Mean of each bump. */
+  centre: Float64Array;
+  /** Standard deviation of each bump. */
+  width: Float64Array;
+}
+
+const WIDTHS = [0.01, 0.05];
+
+/** `count` bumps (even): centres evenly from 0 to 1, each in two widths. */
+export function gaussianBasis(count: number): Basis {
+  const half = count / 2;
+  return {
+    centre: Float64Array.from({ length: count }, (_, j) => (half === 1 ? 0 : (j % half) / (half - 1))),
+    width: Float64Array.from({ length: count }, (_, j) => WIDTHS[Math.floor(j / half)]!),
+  };
+}
+
+export interface RidgeFit {
+  /** G^T X: coefficients [bumps, width] of a signal X [length, width]. */
+  coefficients(signal: Float32Array, width: number): Float64Array;
+  /** G r: what each of the `length` samples contributes to a weighted sum of coefficients. */
+  weights(reads: Float64Array): Float64Array;
+}
+
+/**
+ * G = F^T (F F^T + ridge I)^-1 for samples at (t + 1/2) / length, t = 0 .. length-1. As in the authors' code the
+ * samples go on for half a length on either side, where the signal is 0.
+ */
+export function ridgeFit({ centre, width }: Basis, length: number, ridge: number): RidgeFit {
+  const bumps = centre.length;
+  const pad = Math.floor(length / 2);
+  const inside = new Float64Array(length * bumps);
+  const gram = new Float64Array(bumps * bumps);
+  const values = new Float64Array(bumps);
+  for (let t = -pad; t < length + pad; t++) {
+    const position = (t + 0.5) / length;
+    for (let j = 0; j < bumps; j++) {
+      const z = (position - centre[j]!) / width[j]!;
+      values[j] = Math.exp(-0.5 * z * z) / (width[j]! * Math.sqrt(2 * Math.PI));
+    }
+    for (let i = 0; i < bumps; i++) {
+      if (values[i]! < 1e-30) continue;
+      for (let j = 0; j <= i; j++) gram[i * bumps + j]! += values[i]! * values[j]!;
+    }
+    if (t >= 0 && t < length) inside.set(values, t * bumps);
+  }
+  for (let i = 0; i < bumps; i++) gram[i * bumps + i]! += ridge;
+  const lower = cholesky(gram, bumps);
+  return {
+    coefficients(signal, columns) {
+      const projected = new Float64Array(bumps * columns);
+      for (let t = 0; t < length; t++) {
+        for (let j = 0; j < bumps; j++) {
+          const factor = inside[t * bumps + j]!;
+          if (factor < 1e-30) continue;
+          for (let c = 0; c < columns; c++) {
+            projected[j * columns + c]! += factor * signal[t * columns + c]!;
+          }
+        }
+      }
+      solve(lower, projected, bumps, columns);
+      return projected;
+    },
+    weights(reads) {
+      const solved = reads.slice();
+      solve(lower, solved, bumps, 1);
+      return Float64Array.from({ length }, (_, t) => {
+        let sum = 0;
+        for (let j = 0; j < bumps; j++) sum += inside[t * bumps + j]! * solved[j]!;
+        return sum;
+      });
+    },
+  };
+}
+
+/** Lower factor of a symmetric positive definite matrix, of which the lower half is read. */
+function cholesky(matrix: Float64Array, n: number): Float64Array {
+  const lower = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j <= i; j++) {
+      let sum = matrix[i * n + j]!;
+      for (let x = 0; x < j; x++) sum -= lower[i * n + x]! * lower[j * n + x]!;
+      lower[i * n + j] = i === j ? Math.sqrt(sum) : sum / lower[j * n + j]!;
+    }
+  }
+  return lower;
+}
+
+/** Replaces B [n, columns] by (L L^T)^-1 B. */
+function solve(lower: Float64Array, b: Float64Array, n: number, columns: number): void {
+  for (let c = 0; c < columns; c++) {
+    for (let i = 0; i < n; i++) {
+      let sum = b[i * columns + c]!;
+      for (let x = 0; x < i; x++) sum -= lower[i * n + x]! * b[x * columns + c]!;
+      b[i * columns + c] = sum / lower[i * n + i]!;
+    }
+    for (let i = n - 1; i >= 0; i--) {
+      let sum = b[i * columns + c]!;
+      for (let x = i + 1; x < n; x++) sum -= lower[x * n + i]! * b[x * columns + c]!;
+      b[i * columns + c] = sum / lower[i * n + i]!;
+    }
+  }
+}
