@@ -2,15 +2,16 @@
  * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--only NAME,...] [--model REF]` writes a
  * PNG of each view in each theme, wide and narrow, over the synthetic engine, or the real one with `--model bundled`.
  */
-import { build } from 'esbuild';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
 import type { AnalysisSummary } from '../../engine/protocol';
 import type { AnalysisState, ViewName } from '../../webview/hostProtocol';
 import { violations } from '../e2e/support/accessibility';
+import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
+import { bundleWebview } from './bundle';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
-import { MECHANISMS, SyntheticEngine, splitTokens } from './syntheticEngine';
+import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from './syntheticEngine';
 import type { ThemeName } from './themes';
 
 const { values } = parseArgs({
@@ -25,44 +26,6 @@ const { values } = parseArgs({
     model: { type: 'string', default: '' },
   },
 });
-
-export async function bundleWebview(): Promise<{ script: string; style: string }> {
-  const { outputFiles } = await build({
-    entryPoints: { webview: 'webview/main.ts' },
-    bundle: true,
-    write: false,
-    outdir: 'out',
-    format: 'iife',
-    target: 'chrome120',
-  });
-  const text = (end: string) => outputFiles.find(f => f.path.endsWith(end))?.text ?? '';
-  return { script: text('.js'), style: text('.css') };
-}
-
-export const CHROMIUM =
-  process.env.CHROMIUM ??
-  ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'].find(path => existsSync(path));
-
-export function summaryOf(engine: SyntheticEngine, text: string, limit: number): AnalysisSummary {
-  const model = engine.model();
-  return {
-    id: 'a',
-    model,
-    device: { device: 'cpu', requested: 'auto', notes: [] },
-    tokens: splitTokens(text, limit),
-    target: null,
-    cores: model.cores.map(c => engine.core(c.core)),
-    loss: null,
-    mechanisms: [
-      engine.mechanism({ name: 'local', params: { window: 64 } }),
-      engine.mechanism({ name: 'lsh', params: { bucketSize: 64, rounds: 4 } }),
-      engine.mechanism({ name: 'routing', params: { clusters: 12 } }),
-    ],
-    timings: {},
-    peakRssMiB: 0,
-    notes: [],
-  };
-}
 
 interface Shot {
   name: string;
@@ -167,8 +130,8 @@ async function main(): Promise<void> {
   const bundle = await bundleWebview();
   mkdirSync(values.out, { recursive: true });
   const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--disable-gpu', '--enable-unsafe-swiftshader'],
+    executablePath: await findChromium(),
+    args: CHROMIUM_ARGUMENTS,
   });
   const only = values.only.split(',').filter(Boolean);
   for (const shot of SHOTS.filter(s => !only.length || only.some(o => s.name.startsWith(o)))) {

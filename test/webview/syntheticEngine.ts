@@ -556,3 +556,25 @@ export const MECHANISMS: MechanismInfo[] = (
     description: parameter,
   })),
 }));
+
+/** What an analysis by this engine would have said. */
+export function summaryOf(engine: SyntheticEngine, text: string, limit: number): AnalysisSummary {
+  const model = engine.model();
+  return {
+    id: 'a',
+    model,
+    device: { device: 'cpu', requested: 'auto', notes: [] },
+    tokens: splitTokens(text, limit),
+    target: null,
+    cores: model.cores.map(c => engine.core(c.core)),
+    loss: null,
+    mechanisms: [
+      engine.mechanism({ name: 'local', params: { window: 64 } }),
+      engine.mechanism({ name: 'lsh', params: { bucketSize: 64, rounds: 4 } }),
+      engine.mechanism({ name: 'routing', params: { clusters: 12 } }),
+    ],
+    timings: {},
+    peakRssMiB: 0,
+    notes: [],
+  };
+}

@@ -1,0 +1,330 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
+import { ROOT } from '../../scripts/lib/project.mjs';
+import type { AnalysisSummary } from '../../engine/protocol';
+import type { SaveFileParams } from '../../webview/hostProtocol';
+import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
+import { bundleWebview } from '../webview/bundle';
+import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
+import { violations } from './support/accessibility';
+
+const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
+const TOKENS = 400;
+
+/** The views in a browser without VS Code: keys, states, losses of WebGL2, saving. */
+describe('the views alone', function () {
+  this.timeout(60_000);
+
+  let browser: Browser;
+  let page: Page;
+  let bundle: { script: string; style: string };
+  let engine: SyntheticEngine;
+  let summary: AnalysisSummary;
+  let errors: string[];
+
+  before(async () => {
+    bundle = await bundleWebview();
+    browser = await chromium.launch({ executablePath: await findChromium(), args: CHROMIUM_ARGUMENTS });
+    engine = new SyntheticEngine({ layers: 4, heads: 6, tokens: splitTokens(TEXT, TOKENS) });
+    summary = summaryOf(engine, TEXT, TOKENS);
+  });
+
+  after(() => browser?.close());
+
+  afterEach(async () => {
+    await page?.close();
+    assert.deepEqual(errors, [], 'no error in the page');
+  });
+
+  const open = async (options: Partial<HostOptions> = {}): Promise<FakeHost> => {
+    page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+    errors = [];
+    page.on('pageerror', error => errors.push(error.message));
+    return FakeHost.open(page, bundle, {
+      place: 'panel',
+      theme: 'dark',
+      engine,
+      mechanisms: MECHANISMS,
+      analysis: ready(summary),
+      ...options,
+    });
+  };
+  const at = (view: 'overview' | 'head' | 'spans' | 'buckets') => ({ view, options: {} });
+
+  it('moves through heads and layers with the arrow keys, and forgets with Escape', async () => {
+    const host = await open({ selection: { core: 1, head: 2, token: 7 } });
+    await page.locator('[data-head="1.2"][aria-selected="true"]').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.locator('[data-head="1.3"][aria-selected="true"]').waitFor();
+    await page.keyboard.press('ArrowUp');
+    await page.locator('[data-head="2.3"][aria-selected="true"]:focus').waitFor();
+    await page.keyboard.press('Escape');
+    await until(() => host.selection.token === null && host.selection.head === 3);
+    await page.keyboard.press('Escape');
+    await until(() => host.selection.head === null);
+  });
+
+  it('opens a head with Enter and shows the keys with a question mark', async () => {
+    await open();
+    await page.locator('[data-head="0.0"]').click();
+    await page.locator('[data-head="0.0"]').press('Enter');
+    await page.locator('ai-map').waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  it('ranks the heads by the measure, and puts them back', async () => {
+    await open();
+    await page.getByText('Sort by it').click();
+    const order = await page
+      .locator('ai-overview [data-head]')
+      .evaluateAll(cells => cells.map(cell => (cell as HTMLElement).dataset['head']));
+    const expected = summary.cores
+      .flatMap(core => core.heads)
+      .sort((a, b) => b.meanDistance - a.meanDistance)
+      .map(head => `${head.core}.${head.head}`);
+    assert.deepEqual(order, expected);
+    await page.getByText('Back to the grid').click();
+    await page.locator('ai-overview [role="rowheader"]').first().waitFor();
+  });
+
+  it('reads a pair of the map exactly, pins its query, reveals both tokens', async () => {
+    const host = await open({ view: at('head'), selection: { core: 1, head: 1 } });
+    const box = (await page.locator('ai-map canvas.over').boundingBox())!;
+    await page.waitForTimeout(400);
+    await page.mouse.move(box.x + 150, box.y + box.height * 0.6);
+    const status = page.locator('ai-head [role="status"]').first();
+    const words = await until(
+      async () => /of its attention/.test(await status.innerText()) && status.innerText(),
+    );
+    const [, query, key, mass] = /\((\d+)\) → key .*\((\d+)\): ([\d.]+)/.exec(words as string)!;
+    const expected = engine.row(1, 1, Number(query))[Number(key)]! * 100;
+    assert.ok(
+      Math.abs(Number(mass) - expected) <= expected * 0.006,
+      `${mass} % shown, ${expected} % expected`,
+    );
+    await page.mouse.click(box.x + 150, box.y + box.height * 0.6);
+    await until(() => host.selection.token === Number(query));
+    await page.mouse.dblclick(box.x + 150, box.y + box.height * 0.6);
+    await until(() => host.received.some(m => m.type === 'reveal' && m.tokens.join() === `${query},${key}`));
+  });
+
+  it('zooms and moves the map by keyboard', async () => {
+    const host = await open({ view: at('head'), selection: { core: 1, head: 1 } });
+    await page.locator('ai-map canvas.over').focus();
+    assert.equal(await page.locator('ai-map canvas.mini').count(), 0);
+    for (let i = 0; i < 5; i++) await page.keyboard.press('+');
+    await page.locator('ai-map canvas.mini').waitFor();
+    await page.keyboard.press('Shift+ArrowDown');
+    await page.keyboard.press('0');
+    await page.locator('ai-map canvas.mini').waitFor({ state: 'detached' });
+    await page.keyboard.press(']');
+    await page.keyboard.press(']');
+    await page.keyboard.press('Enter');
+    await until(() => host.selection.token === 1);
+  });
+
+  it('draws the same map when WebGL2 is lost', async () => {
+    await open({ view: at('head'), selection: { core: 1, head: 1 } });
+    await page.waitForTimeout(600);
+    const drawing = () =>
+      page
+        .locator('ai-map')
+        .evaluate(map => (map as unknown as { drawing: { renderer: string } }).drawing.renderer);
+    const pixels = () =>
+      page.locator('ai-map').evaluate(map => {
+        const canvas = map.shadowRoot!.querySelector<HTMLCanvasElement>('canvas.map')!;
+        const copy = document.createElement('canvas');
+        copy.width = copy.height = 60;
+        const context = copy.getContext('2d')!;
+        context.drawImage(canvas, 0, 0, 60, 60);
+        return [...context.getImageData(0, 0, 60, 60).data];
+      });
+    assert.equal(await drawing(), 'webgl2');
+    const before = await pixels();
+    assert.ok(new Set(before).size > 20, 'there is a picture');
+    await page
+      .locator('ai-map canvas.map')
+      .evaluate(canvas =>
+        (canvas as HTMLCanvasElement).getContext('webgl2')!.getExtension('WEBGL_lose_context')!.loseContext(),
+      );
+    await until(async () => (await drawing()) === 'canvas2d');
+    await page.waitForTimeout(300);
+    const after = await pixels();
+    const difference = before.reduce((sum, value, i) => sum + Math.abs(value - after[i]!), 0) / before.length;
+    assert.ok(difference < 1.5, `mean difference ${difference} of 255`);
+  });
+
+  it('says what a mechanism keeps, and recolours when the theme changes', async () => {
+    const host = await open({
+      view: at('head'),
+      selection: { core: 1, head: 1, mechanism: { name: 'strided', params: {} } },
+    });
+    await page.locator('ai-head .kept strong').first().waitFor();
+    const colour = () =>
+      page.locator('ai-map').evaluate(map => {
+        const canvas = map.shadowRoot!.querySelector<HTMLCanvasElement>('canvas.map')!;
+        const copy = document.createElement('canvas');
+        copy.width = copy.height = 1;
+        const context = copy.getContext('2d')!;
+        context.drawImage(canvas, canvas.width - 2, 0, 1, 1, 0, 0, 1, 1);
+        return [...context.getImageData(0, 0, 1, 1).data].slice(0, 3).join();
+      });
+    await until(async () => (await colour()) === '31,31,31');
+    await host.setTheme('light');
+    await until(async () => (await colour()) === '255,255,255');
+  });
+
+  it('refits the spans as the slider moves, with a request for where it rests', async () => {
+    const host = await open({ view: at('spans'), selection: { core: 1, head: 1 } });
+    const fits = () => host.received.filter(m => m.type === 'request' && m.method === 'analysis/spans');
+    await until(() => fits().length === 1);
+    await page.locator('ai-spans input[type="range"]').first().focus();
+    for (let i = 0; i < 8; i++) await page.keyboard.press('ArrowRight');
+    await until(() => fits().length >= 2);
+    await page.waitForTimeout(300);
+    const last = fits().at(-1) as unknown as { params: { massTarget: number } };
+    assert.ok(last.params.massTarget > 0.95);
+    await page.getByText('a budget').click();
+    await until(() => 'budget' in (fits().at(-1) as unknown as { params: object }).params);
+  });
+
+  it('dims the other buckets when one is chosen', async () => {
+    await open({ view: at('buckets'), selection: { core: 1, head: 1 } });
+    await page.locator('ai-bucket-sizes .bar').first().click();
+    await page.getByText(/^Only bucket|Only bucket \d+/).waitFor();
+    assert.ok((await page.locator('ai-bucket-text .chip.dim').count()) > 0);
+    await page.getByText('Show all').click();
+    await until(async () => (await page.locator('ai-bucket-text .chip.dim').count()) === 0);
+  });
+
+  it('paints only the part of a long text that is in sight', async () => {
+    const long = TEXT.repeat(6);
+    const tokens = splitTokens(long, 6000);
+    const big = new SyntheticEngine({ layers: 1, heads: 1, tokens });
+    const quick = { ...summary, tokens, cores: summary.cores.slice(0, 1) };
+    await open({
+      engine: {
+        request: (method, params) =>
+          method === 'analysis/bucketMap'
+            ? Promise.reject(new Error('not needed here'))
+            : big.request(method, params),
+      },
+      analysis: ready(quick),
+      view: at('buckets'),
+      selection: { core: 0, head: 0 },
+    });
+    await page.locator('ai-bucket-text .chip').first().waitFor();
+    const chips = await page.locator('ai-bucket-text .chip').count();
+    assert.ok(chips > 0 && chips <= 1600, `${chips} chips for 6000 tokens`);
+  });
+
+  it('saves what is seen as SVG and PNG, and the data as CSV', async () => {
+    const host = await open({ selection: { core: 1, head: 1 } });
+    const saved = (kind: string) =>
+      host.received
+        .filter(m => m.type === 'request' && m.method === 'host/saveFile')
+        .map(m => (m as unknown as { params: SaveFileParams }).params)
+        .find(p => p.kind === kind);
+    await page.locator('ai-overview ai-thumb').first().waitFor();
+    await page.waitForTimeout(300);
+    for (const kind of ['svg', 'png', 'csv']) {
+      await page.getByRole('button', { name: `as ${kind.toUpperCase()}` }).click();
+      await until(() => saved(kind));
+    }
+    const svg = saved('svg')!;
+    assert.equal(svg.name, 'sample-overview.svg');
+    assert.equal((String(svg.data).match(/<image /g) ?? []).length, 24, 'a thumbnail for each head');
+    assert.ok(String(svg.data).includes('>layer</text>'), 'the names of the layers');
+    const bytes = Object.values(saved('png')!.data as unknown as Record<string, number>);
+    assert.deepEqual(bytes.slice(0, 4), [0x89, 0x50, 0x4e, 0x47]);
+    const lines = String(saved('csv')!.data).trim().split('\r\n');
+    assert.equal(lines.length, 1 + 24);
+    assert.match(lines[0]!, /entropy \[nats\]/);
+  });
+
+  it('says in one sentence what went wrong with a request, and tries again', async () => {
+    let fails = true;
+    await open({
+      view: at('spans'),
+      selection: { core: 1, head: 1 },
+      beforeAnswer: method => {
+        if (fails && method === 'analysis/spans') throw new Error('The memory limit is reached.');
+      },
+    });
+    await page.getByText('The memory limit is reached.').waitFor();
+    fails = false;
+    await page.getByText('Try again').click();
+    await page.getByText(/With spans of their own/).waitFor();
+  });
+
+  it('follows a run: waiting cells fill as cores finish', async () => {
+    const host = await open({
+      analysis: {
+        status: 'running',
+        id: 'a',
+        document: { uri: '', name: 'sample.txt', length: 1, selectionStart: null },
+        progress: null,
+        began: { ...summary, target: null },
+        cores: [],
+        mechanisms: [],
+      } as HostOptions['analysis'],
+    });
+    await page.locator('ai-overview [role="gridcell"]').first().waitFor();
+    assert.equal(await page.locator('ai-overview [data-head]').count(), 0);
+    await host.send({ type: 'core', id: 'a', result: summary.cores[0]! });
+    await page.locator('ai-overview [data-head="0.5"]').waitFor();
+    await host.send({ type: 'core', id: 'another', result: summary.cores[1]! });
+    await host.send({
+      type: 'progress',
+      progress: { id: 'a', phase: 'dense', fraction: 0.25, message: 'Attention of layer 1' },
+    });
+    await page.getByText('Attention of layer 1').waitFor();
+    assert.equal(
+      await page.locator('ai-overview [data-head]').count(),
+      6,
+      'another analysis is not mixed in',
+    );
+    await page.getByText('Cancel').click();
+    await until(() => host.received.some(m => m.type === 'run' && m.command === 'cancel'));
+  });
+
+  it('filters and walks the list of the side panel', async () => {
+    const host = await open({ place: 'side', selection: { core: 0, head: 0 } });
+    await page.setViewportSize({ width: 300, height: 800 });
+    await page.getByText('24 of 24 heads').waitFor();
+    await page.locator('ai-side vscode-text-field').locator('input').fill('L2');
+    await page.getByText('6 of 24 heads').waitFor();
+    await page.locator('ai-side .list').focus();
+    await page.keyboard.press('Home');
+    await until(() => host.selection.core === 2);
+    await page.keyboard.press('Enter');
+    await until(() => host.received.some(m => m.type === 'openView' && m.view === 'head'));
+  });
+
+  for (const view of ['overview', 'head', 'spans', 'buckets'] as const)
+    it(`has no accessibility violation in any theme: ${view}`, async () => {
+      const host = await open({ view: at(view), selection: { core: 1, head: 1, token: 20 } });
+      await page.waitForTimeout(700);
+      for (const theme of ['dark', 'light', 'high-contrast'] as const) {
+        await host.setTheme(theme);
+        await page.waitForTimeout(150);
+        assert.deepEqual(await violations(page.mainFrame()), [], theme);
+      }
+    });
+});
+
+async function until<T>(found: () => T | Promise<T>): Promise<T> {
+  const end = Date.now() + 8000;
+  for (;;) {
+    const value = await found();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`never true: ${String(found)}`);
+    await new Promise(resolve => setTimeout(resolve, 40));
+  }
+}
