@@ -8,7 +8,7 @@ import { narrowByteTokens } from './byteTokens';
 import { isBundled } from './source';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
 import { tryTokenizer } from './tokenizerTrial';
-import { byteLevelJson, wordPieceJson } from './vocabularyFiles';
+import { byteLevelJson, vocabularyKind, wordPieceJson } from './vocabularyFiles';
 
 /** Tokenizer files larger than this are not read (the largest published ones have about 35 MB). */
 const FILE_LIMIT = 128 * 2 ** 20;
@@ -79,10 +79,13 @@ async function tokenizerJson(folder: string): Promise<{ path: string; json: stri
   if (whole !== null) return { path: join(folder, 'tokenizer.json'), json: whole };
 
   const config = parseObject(await read('tokenizer_config.json'));
+  const kind = vocabularyKind(config);
   const words = await read('vocab.txt');
-  if (words !== null) return { path: join(folder, 'vocab.txt'), json: wordPieceJson(words, config) };
+  if (words !== null && kind !== 'byte-level') {
+    return { path: join(folder, 'vocab.txt'), json: wordPieceJson(words, config) };
+  }
   const [vocab, merges] = [await read('vocab.json'), await read('merges.txt')];
-  if (vocab !== null && merges !== null) {
+  if (vocab !== null && merges !== null && kind !== 'wordpiece') {
     return { path: join(folder, 'vocab.json'), json: byteLevelJson(parseObject(vocab), merges, config) };
   }
   throw new RefusedError(

@@ -3,7 +3,28 @@
  * that the tokenizers library reads.
  */
 
+import { RefusedError } from '../errors';
+
 type Config = Record<string, unknown>;
+
+const WORDPIECE =
+  /^(Bert|DistilBert|Electra|MobileBert|ConvBert|LayoutLM|SqueezeBert|MPNet)Tokenizer(Fast)?$/;
+const BYTE_LEVEL = /^(GPT2|Roberta|Bart|Longformer|LED)Tokenizer(Fast)?$/;
+
+/**
+ * Which kind the configuration's `tokenizer_class` asks for; null when it names none. Other classes split texts in ways of
+ * their own, so that guessing would give wrong ids.
+ * @throws RefusedError for a class that the vocabulary files do not describe.
+ */
+export function vocabularyKind(config: Config): 'wordpiece' | 'byte-level' | null {
+  const name = config.tokenizer_class;
+  if (typeof name !== 'string' || name === 'PreTrainedTokenizerFast') return null;
+  if (WORDPIECE.test(name)) return 'wordpiece';
+  if (BYTE_LEVEL.test(name)) return 'byte-level';
+  throw new RefusedError(
+    `The vocabulary files of a ${name} do not say how it splits texts: its tokenizer.json is needed.`,
+  );
+}
 
 /** BERT's `vocab.txt`: one token per line, the line number is its id. */
 export function wordPieceJson(vocabulary: string, config: Config): string {

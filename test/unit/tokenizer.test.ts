@@ -270,6 +270,17 @@ describe('tokenizer', () => {
     }
   });
 
+  it('refuses vocabulary files of tokenizers that split in ways of their own', async () => {
+    const other = await mkdtemp(join(folder, 'qwen-'));
+    await writeFile(join(other, 'vocab.json'), '{"a": 0}');
+    await writeFile(join(other, 'merges.txt'), '#version: 0.2\n');
+    await writeFile(join(other, 'tokenizer_config.json'), '{"tokenizer_class": "Qwen2Tokenizer"}');
+    await assert.rejects(
+      loadTokenizer(other),
+      /^RefusedError: The vocabulary files of a Qwen2Tokenizer .* tokenizer\.json is needed\.$/,
+    );
+  });
+
   it("encodes the fixtures' texts to the expected ids", async function () {
     if (!existsSync(FIXTURES)) {
       console.log('      SKIPPED: no ../shared/fixtures/models beside the repository');
