@@ -112,7 +112,7 @@ export const scoreName = (found: FoundCore): string => `${found.score}:given`;
 export function chainOf(graph: Graph, { found }: CutCore): Extract {
   const own = graph.clone();
   const stops = new Set([scoreName(found), found.q, ...found.contentSides]);
-  own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)));
+  own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)).map(n => unrounded(own, n)));
   const type = graph.type(found.q);
   const half = isHalf(type);
   own.op(
@@ -126,6 +126,13 @@ export function chainOf(graph: Graph, { found }: CutCore): Extract {
     : found.logits;
   own.sort();
   return own.extract([logits], name => stops.has(name));
+}
+
+/** Statically quantised models round scores to 8 bits and back: no part of the rule. */
+function unrounded(graph: Graph, node: GraphNode): GraphNode {
+  const quantised = node.op === 'DequantizeLinear' ? graph.producer(node.inputs[0]!) : undefined;
+  if (quantised?.op !== 'QuantizeLinear') return node;
+  return { ...node, op: 'Identity', inputs: [quantised.inputs[0]!], attributes: [] };
 }
 
 /** A mask kept as a square buffer holds up to its size only. */

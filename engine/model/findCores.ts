@@ -47,6 +47,8 @@ const AFTER_SOFTMAX = new Set([
   'Squeeze',
   'Unsqueeze',
   'Transpose',
+  'QuantizeLinear',
+  'DequantizeLinear',
 ]);
 const NOT_BEFORE_SOFTMAX = new Set([
   'LayerNormalization',

@@ -37,7 +37,7 @@ export interface LoadOptions {
  */
 const TOLERANCE = { cpu: 2e-5, gpu: 1e-3, rounding: 1e-4, half: 5e-3 };
 /** A quantised model's rounding jumps: there the median and the most likely tokens count. */
-const QUANTISED = { median: 1e-3, argmax: 0.95 };
+const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
 /** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
 const OPAQUE_LIMIT = 2 ** 30;
 
@@ -218,7 +218,7 @@ class LoadedModel implements CutModel {
         maxAbsDiff: Math.max(...differences.map(d => d.largest)),
         maxRelDiff: Math.max(...relative),
         bitEqual,
-        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${this.quantised ? ' (quantised: median difference and most likely token)' : ''}`,
+        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${this.notes()}`,
       },
     };
   }
@@ -228,7 +228,19 @@ class LoadedModel implements CutModel {
     const rounding = this.half ? TOLERANCE.half : TOLERANCE.rounding;
     const tolerance = bitEqual ? Math.max(strict, rounding) : strict;
     if (d.largest <= tolerance * d.scale) return true;
-    return this.quantised && d.median <= QUANTISED.median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+    const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
+    return this.quantised && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+  }
+
+  private notes(): string {
+    if (this.roundsAttention)
+      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
+    return this.quantised ? ' (quantised: median difference and most likely token)' : '';
+  }
+
+  /** Statically quantised models round scores and probabilities. */
+  private get roundsAttention(): boolean {
+    return this.plan.cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
   /** Models that compute in 16 bits round at every step, in another order when cut. */

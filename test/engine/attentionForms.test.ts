@@ -182,6 +182,19 @@ const fewBits: Layer = (m, x, id) => {
   return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
 };
 
+/** Everything rounded to 8 bits and back, as static quantisation leaves it. */
+const rounded = aroundHeads((m, { q, k, v }, id) => {
+  const around = (x: string, n: string, scale: number, zero: number) => {
+    const s = m.floats(`s${n}${id}`, [scale], []);
+    const z = m.raw(`z${n}${id}`, ElementType.uint8, Uint8Array.of(zero), []);
+    return m.op('DequantizeLinear', [m.op('QuantizeLinear', [x, s, z]), s, z]);
+  };
+  const product = m.op('MatMul', [around(q, 'q', 0.05, 128), around(transposed(m, k), 'k', 0.05, 128)]);
+  const scores = scaled(m, around(product, 'qk', 0.5, 128), id);
+  const p = around(softmax(m, scores), 'p', 1 / 255, 0);
+  return around(m.op('MatMul', [p, around(v, 'v', 0.05, 128)]), 'c', 0.05, 128);
+});
+
 interface Form {
   name: string;
   layer: Layer;
@@ -202,6 +215,7 @@ const forms: Form[] = [
   { name: 'grouped queries by broadcasting', layer: broadcastGroups, mask: 'full', kvHeads: 2 },
   { name: 'Einstein sums', layer: einsum, mask: 'full' },
   { name: '4-bit and 8-bit weights', layer: fewBits, mask: 'full' },
+  { name: 'rounded to 8 bits throughout', layer: rounded, mask: 'full', tolerance: 0.15 },
   { name: '16-bit floats', layer: half, mask: 'causal', tolerance: 5e-3 },
 ];
 
