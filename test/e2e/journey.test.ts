@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { ROOT } from '../../scripts/lib/project.mjs';
 import { violations } from './support/accessibility';
-import { DenseWeights } from './support/denseWeights';
+import { EngineNumbers } from './support/engineNumbers';
 import { Workbench, type Theme } from './support/workbench';
 
 const SAMPLE = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
@@ -19,7 +19,7 @@ describe('a text in VS Code', function () {
 
   let workbench: Workbench;
   let panel: Frame;
-  let weights: DenseWeights;
+  let engine: EngineNumbers;
   let scratch: string;
   const timings: Record<string, number> = {};
 
@@ -38,12 +38,12 @@ describe('a text in VS Code', function () {
     scratch = mkdtempSync(join(tmpdir(), 'attention-inspector-weights-'));
     const text = join(scratch, 'sample.txt');
     writeFileSync(text, SAMPLE);
-    weights = await DenseWeights.of(text, join(scratch, 'dense.safetensors'));
+    engine = await EngineNumbers.of(text, join(scratch, 'dense.safetensors'));
     await workbench.openFile('sample.txt');
   });
 
   after(async () => {
-    weights?.close();
+    engine?.close();
     if (scratch) rmSync(scratch, { recursive: true, force: true });
     await workbench?.close();
     writeFileSync(join(ROOT, 'test-artifacts', 'timings.json'), JSON.stringify(timings, null, 2));
@@ -105,7 +105,7 @@ describe('a text in VS Code', function () {
       const now = await readout();
       return now.query !== before.query && now.key !== before.key && now.mass !== null && now;
     });
-    const row = weights.row(1, 3, after.query);
+    const row = engine.row(1, 3, after.query);
     assertShown(after.mass!, row[after.key]!);
   });
 
@@ -129,8 +129,20 @@ describe('a text in VS Code', function () {
 
   it('shows the buckets of LSH and the clusters of routing', async () => {
     await tab('Buckets');
-    await workbench.until('the buckets', async () => /bucket|cluster/i.test(await words('ai-buckets')));
-    await workbench.page.waitForTimeout(1500);
+    for (const [mechanism, title] of [
+      ['lsh', 'LSH (Reformer)'],
+      ['routing', 'Routing'],
+    ] as const) {
+      await panel.locator('ai-buckets vscode-dropdown').first().click();
+      await panel.locator('ai-buckets vscode-option', { hasText: title }).first().click();
+      const kept = await workbench.until(`what ${mechanism} keeps`, async () => {
+        const found = new RegExp(`${mechanism} keeps ([\\d.]+)\\s*% of the mass`).exec(
+          await words('ai-buckets'),
+        );
+        return found && Number(found[1]) / 100;
+      });
+      assertShown(kept, engine.recall(mechanism, 1, 3));
+    }
   });
 
   it('tells in the hover what the selected head attends to, as the engine computes it', async () => {
@@ -145,7 +157,7 @@ describe('a text in VS Code', function () {
       key: query - Number(back ?? 0),
       mass: Number(mass) / 100,
     }));
-    const row = weights.row(1, 3, query);
+    const row = engine.row(1, 3, query);
     const heaviest = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, shown.length);
     assert.ok(shown.length >= 3, links);
     assert.deepEqual(
@@ -211,17 +223,17 @@ describe('a text in VS Code', function () {
   });
 
   it('recovers when the engine process is killed', async () => {
-    const [engine, ...others] = workbench.engineProcesses();
-    assert.ok(engine);
+    const [first, ...others] = workbench.engineProcesses();
+    assert.ok(first);
     assert.deepEqual(others, []);
-    process.kill(engine, 'SIGKILL');
+    process.kill(first, 'SIGKILL');
     const killed = Date.now();
     await workbench.page.locator('.notification-list-item', { hasText: 'started again' }).first().waitFor();
     await workbench.picture('engine-killed');
     const next = await workbench.until('a new engine', async () =>
-      workbench.engineProcesses().find(pid => pid !== engine),
+      workbench.engineProcesses().find(pid => pid !== first),
     );
-    assert.notEqual(next, engine);
+    assert.notEqual(next, first);
     await ready();
     timings['killed engine to results'] = Date.now() - killed;
     await tab('Overview');
