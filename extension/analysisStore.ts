@@ -111,19 +111,14 @@ export class AnalysisStore extends Owner {
     params: ViewParams<M>,
     token?: vscode.CancellationToken,
   ): Promise<ViewResult<M>> {
+    // Not worth a start of the engine, which has never heard of it either.
+    const analysis = this.byId(params.id);
+    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
     try {
-      const result = (await this.client.request(method, params, token)) as ViewResult<M>;
-      if (method === 'analysis/mechanism') {
-        const analysis = this.byId(params.id);
-        const mechanism = result as ViewResult<'analysis/mechanism'>;
-        analysis?.addMechanism(mechanism);
-        if (analysis) this.update(analysis, { type: 'mechanism', id: analysis.id, result: mechanism });
-      }
-      return result;
+      return (await this.client.request(method, params, token)) as ViewResult<M>;
     } catch (error) {
-      const analysis = this.byId(params.id);
       const lost = error instanceof EngineError && error.code === ErrorCode.unknownAnalysis;
-      if (lost && analysis?.ready) void this.again(analysis);
+      if (lost && analysis.ready) void this.again(analysis);
       throw error;
     }
   }

@@ -6,6 +6,7 @@ import { ContextKeys } from './contextKeys';
 import { EditorMarks } from './editorMarks';
 import { EngineClient, type Death } from './engineClient';
 import { AttentionHover } from './hover';
+import { SelectionKeeper } from './selectionKeeper';
 import { SelectionModel } from './selectionModel';
 import { Settings } from './settings';
 import { StatusBar } from './statusBar';
@@ -30,6 +31,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const store = own(new AnalysisStore(client, settings));
   const selection = own(new SelectionModel());
   const views = own(new Views({ extensionUri, memory, log, client, store, selection, settings }));
+  own(new SelectionKeeper(store, selection));
   own(new EditorMarks(store, selection, settings));
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
@@ -37,14 +39,6 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(vscode.languages.registerHoverProvider('*', hover));
   own(registerCommands({ client, store, selection, settings, views, memory, log }));
 
-  // What is pinned belongs to one text.
-  let shown = store.shown?.uri;
-  own(
-    store.onChange(analysis => {
-      if (analysis?.uri !== shown) selection.select({ token: null });
-      shown = analysis?.uri;
-    }),
-  );
   own(
     client.onDeath(death => {
       tellDeath(death);

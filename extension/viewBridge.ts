@@ -5,6 +5,7 @@ import {
   type HostCommand,
   type HostMessage,
   type Place,
+  type Response,
   type SaveFileParams,
   type ViewEngineMethod,
   type ViewMessage,
@@ -51,6 +52,8 @@ export class ViewBridge extends Owner {
   /** Nothing is sent before the page has said that it listens. */
   private listening = false;
   private wanted: ViewName | null = null;
+  /** A hidden page is thrown away and loaded anew; replies for the earlier one must not reach it. */
+  private page = 0;
   private readonly requests = new Map<number, vscode.CancellationTokenSource>();
 
   constructor(
@@ -135,6 +138,9 @@ export class ViewBridge extends Owner {
     const { selection, settings, memory, log } = this.host;
     switch (message.type) {
       case 'ready':
+        this.page++;
+        for (const request of this.requests.values()) request.cancel();
+        this.requests.clear();
         this.listening = true;
         this.sendState();
         if (this.wanted) this.send({ type: 'show', view: this.wanted });
@@ -168,19 +174,21 @@ export class ViewBridge extends Owner {
   private async answer(message: Extract<ViewMessage, { type: 'request' }>): Promise<void> {
     const { id, method, params } = message;
     const cancellation = new vscode.CancellationTokenSource();
+    const { page } = this;
+    const reply = (response: Response) => page === this.page && this.send(response);
     this.requests.set(id, cancellation);
     try {
       const result =
         method === 'host/saveFile'
           ? await saveFile(params)
           : await this.askEngine(method, params, cancellation.token);
-      this.send({ type: 'response', id, ok: true, result });
+      reply({ type: 'response', id, ok: true, result });
     } catch (error) {
       const code = error instanceof EngineError ? error.code : null;
       const text = error instanceof Error ? error.message : String(error);
-      this.send({ type: 'response', id, ok: false, error: { code, message: text } });
+      reply({ type: 'response', id, ok: false, error: { code, message: text } });
     } finally {
-      this.requests.delete(id);
+      if (page === this.page) this.requests.delete(id);
       cancellation.dispose();
     }
   }

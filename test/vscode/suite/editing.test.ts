@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { analyze, api, closeAll, hoverAt, openText, until, withSettings, saysOf } from '../support/session';
+import {
+  analyze,
+  api,
+  closeAll,
+  hoverAt,
+  openText,
+  run,
+  until,
+  withSettings,
+  saysOf,
+} from '../support/session';
 
 const TEXT = 'The first words stay.\nThe middle words change.\nThe last words stay too.\n';
 
@@ -59,6 +69,25 @@ describe('an edited document', () => {
       const zebra = editor.document.getText().indexOf('zebra');
       assert.ok(await hoverAt(editor.document, zebra));
     });
+  });
+
+  it('keeps the pin on its word when it is analyzed again', async () => {
+    const inspector = await api();
+    const editor = await openText(TEXT);
+    await analyze(editor);
+    const { document } = editor;
+    const at = document.positionAt(TEXT.indexOf('last'));
+    editor.selection = new vscode.Selection(at, at);
+    await run('pinToken');
+    const before = inspector.getSelection().token!;
+    await editor.edit(edit => edit.insert(new vscode.Position(0, 0), 'Some more words in front. '));
+    const { summary } = await analyze(editor);
+    const after = inspector.getSelection().token;
+    assert.ok(after !== null && after > before);
+    assert.equal(document.getText().indexOf('last') < summary.tokens.end[after]!, true);
+    assert.equal(document.getText().indexOf('last') >= summary.tokens.start[after]!, true);
+    await analyze(await openText('Another text.'));
+    assert.equal(inspector.getSelection().token, null, 'a pin belongs to one text');
   });
 
   it('is left alone if it is not', async () => {
