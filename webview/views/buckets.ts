@@ -154,12 +154,13 @@ export class BucketsView extends Component implements Savable {
     const { choice } = this;
     if (!profile || !choice)
       return html`<div class="state"><p>No mechanism with buckets is known to this engine.</p></div>`;
-    const found = this.buckets.value;
+    // The last answer stays until the next one is there: it is named by what it answers, not by what is chosen now.
+    const { value: found, answers } = this.buckets;
     return html`
       ${this.toolbar(choice, found)}
       ${
         found
-          ? this.figureOf(profile, choice, found)
+          ? this.figureOf((answers && store.profile(answers)) ?? profile, answers?.mechanism ?? choice, found)
           : html`<div class="state">
               ${requestState(this.buckets, `Putting the tokens into buckets with ${choice.name}.`)}
             </div>`
