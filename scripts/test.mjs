@@ -32,7 +32,7 @@ const steps = {
   format: { ...npm('format:check'), minutes: 3 },
   build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
   unit: { ...mocha('unit', 20_000), minutes: 5 },
-  engine: { ...mocha('engine', 120_000), minutes: 10 },
+  engine: { ...mocha('engine', 120_000), minutes: 15 },
   vscode: { command: process.execPath, args: ['test/vscode/run.mjs'], minutes: 5, suite: 'vscode/suite' },
   e2e: { ...mocha('e2e', 180_000), minutes: 10 },
 };

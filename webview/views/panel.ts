@@ -68,7 +68,8 @@ export class Panel extends Component {
       }
       .about {
         color: var(--muted);
-        margin-left: auto;
+        flex: 1 1 12ch;
+        text-align: right;
         overflow: hidden;
         text-overflow: ellipsis;
         white-space: nowrap;
