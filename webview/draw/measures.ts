@@ -1,4 +1,5 @@
 import type { HeadProfile, MechanismResult } from '../../engine/protocol';
+import { mechanismNames } from './mechanismNames';
 import { exact, nats, number, percent, tokens } from './format';
 
 /** One number per head, with its name, unit and way of being written. */
@@ -67,15 +68,15 @@ const OF_THE_HEAD: HeadMeasure[] = [
   target('punctuation', 'punctuation'),
 ];
 
-function ofMechanism(result: MechanismResult, what: 'recall' | 'outputError'): HeadMeasure {
+function ofMechanism(result: MechanismResult, name: string, what: 'recall' | 'outputError'): HeadMeasure {
   const heads = new Map(result.heads.map(h => [`${h.core}.${h.head}`, h[what]]));
   return {
-    id: `${what}-${result.name}`,
-    title: `${what === 'recall' ? 'recall' : 'output error'} under ${result.name} (local)`,
+    id: `${what}-${name}`,
+    title: `${what === 'recall' ? 'recall' : 'output error'} under ${name} (local)`,
     summary:
       what === 'recall'
-        ? `Share of the dense mass that ${result.name} keeps, with the same queries, keys and values.`
-        : `Relative error of the head's output under ${result.name}, with the same queries, keys and values.`,
+        ? `Share of the dense mass that ${name} keeps, with the same queries, keys and values.`
+        : `Relative error of the head's output under ${name}, with the same queries, keys and values.`,
     unit: 'share',
     scale: 'linear',
     value: head => heads.get(`${head.core}.${head.head}`) ?? null,
@@ -85,11 +86,9 @@ function ofMechanism(result: MechanismResult, what: 'recall' | 'outputError'): H
 /** All measures that can be shown now. */
 export function headMeasures(mechanisms: MechanismResult[]): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
-  return [
-    ...OF_THE_HEAD,
-    ...local.filter(m => m.recall !== null).map(m => ofMechanism(m, 'recall')),
-    ...local.map(m => ofMechanism(m, 'outputError')),
-  ];
+  const names = mechanismNames(local);
+  const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
+  return [...OF_THE_HEAD, ...of('recall').filter((_, i) => local[i]!.recall !== null), ...of('outputError')];
 }
 
 export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {

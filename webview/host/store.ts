@@ -58,6 +58,7 @@ export class Store extends EventTarget {
   previewToken: number | null = null;
   /** The head under the pointer in this view. */
   previewHead: HeadId | null = null;
+  private previewedAt = 0;
   readonly host: HostLink;
 
   constructor(api: HostApi) {
@@ -163,6 +164,7 @@ export class Store extends EventTarget {
   preview(token: number | null): void {
     if (token === this.previewToken) return;
     this.previewToken = token;
+    this.previewedAt = Date.now();
     this.host.send({ type: 'preview', token });
     this.changed();
   }
@@ -240,6 +242,8 @@ export class Store extends EventTarget {
         this.selection = message.selection;
         break;
       case 'preview':
+        // While the pointer moves here, what comes back is where it was.
+        if (Date.now() - this.previewedAt < 400) return;
         this.previewToken = message.token;
         break;
       case 'settings':

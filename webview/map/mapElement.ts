@@ -367,7 +367,8 @@ export class MapElement extends Component {
     if (query === null || !queryTokens || !keyTokens) return null;
     const name = (token: number, tokens = keyTokens) =>
       `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
-    if (key === null) return `query ${name(query, queryTokens)}`;
+    if (key === null)
+      return `${this.crosshair.pinned ? 'pinned query' : 'query'} ${name(query, queryTokens)}`;
     if (this.causal && key > query)
       return `key ${name(key)} comes after query ${name(query, queryTokens)}: hidden by the causal mask`;
     const mass = this.row.value && this.row.answers?.token === query ? this.row.value[key] : undefined;

@@ -93,11 +93,16 @@ export class TileLoader {
   }
 
   private pump(): void {
-    while (this.loading.size < this.parallel) {
+    while (this.loading.size < this.parallel && !this.firstUnderWay()) {
       const next = this.queue.shift();
       if (!next || !this.source) return;
       void this.load(this.source, next);
     }
+  }
+
+  /** The first tile of a source, the whole map, goes alone: it is what stands in for all the others. */
+  private firstUnderWay(): boolean {
+    return this.loading.size > 0 && ![...this.loaded.keys()].some(key => key.startsWith(this.prefix));
   }
 
   private async load(source: TileSource, address: TileAddress): Promise<void> {

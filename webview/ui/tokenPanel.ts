@@ -2,6 +2,7 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { Link, TokenAttention } from '../../engine/protocol';
 import { exact, nats, percent, signed, tokenLabel } from '../draw/format';
+import { mechanismNames } from '../draw/mechanismNames';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
 import { Component } from './component';
@@ -118,6 +119,8 @@ export class TokenPanel extends Component {
 }
 
 function found(answer: TokenAttention): TemplateResult {
+  const names = mechanismNames(answer.kept.map(k => k.mechanism));
+  const kept = answer.kept.map((k, i) => ({ ...k, title: names[i]! }));
   const name = (side: Side, token: number) => tokenLabel(store.tokensOf(side)?.text[token] ?? '', 14);
   const links = (list: Link[], side: Side) =>
     bars(
@@ -137,15 +140,15 @@ function found(answer: TokenAttention): TemplateResult {
       answer.kept.length
         ? html`<div class="muted">of where it looks, kept by (local)</div>
             ${bars(
-              answer.kept.map(k => ({ name: k.mechanism.name, value: k.mass })),
+              kept.map(k => ({ name: k.title, value: k.mass })),
               1,
             )}
-            ${answer.kept
+            ${kept
               .filter(k => k.costliestLost && k.costliestLost.mass >= WORTH_SAYING)
               .map(
                 k =>
                   html`<div class="muted quiet">
-                    ${k.mechanism.name} loses “${name(answer.looksAtSide, k.costliestLost!.token)}”
+                    ${k.title} loses “${name(answer.looksAtSide, k.costliestLost!.token)}”
                     (${percent(k.costliestLost!.mass)})${
                       k.deltaLoss === null ? nothing : html`, loss ${signed(k.deltaLoss)} nats (propagated)`
                     }

@@ -11,6 +11,7 @@ import {
   writeShort,
   type HeadMeasure,
 } from '../draw/measures';
+import { mechanismNames } from '../draw/mechanismNames';
 import { headName, rolesInWords, shortName } from '../draw/names';
 import { ROLES, mainRole, roleGlyph } from '../draw/roles';
 import { globalKey } from '../host/keys';
@@ -347,10 +348,11 @@ export class Side extends Component {
 
   /** What each computed mechanism would keep of this head. */
   private keptPlots(profile: HeadProfile): TemplateResult | typeof nothing {
-    const kept = store.mechanisms
-      .filter(m => m.scope === 'local')
-      .map(m => ({
-        name: m.name,
+    const local = store.mechanisms.filter(m => m.scope === 'local');
+    const names = mechanismNames(local);
+    const kept = local
+      .map((m, i) => ({
+        name: names[i]!,
         value: m.heads.find(h => h.core === profile.core && h.head === profile.head)?.recall ?? null,
       }))
       .filter((m): m is { name: string; value: number } => m.value !== null);

@@ -35,7 +35,9 @@ export class Spans extends Component implements Savable {
       section {
         min-width: 0;
       }
-      ai-span-columns,
+      ai-span-columns {
+        height: 380px;
+      }
       ai-distance {
         height: 300px;
       }
