@@ -8,6 +8,7 @@ import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from '.
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli/commands';
 import { ENGINE_VERSION } from './engine';
 import { RefusedError, UsageError } from './errors';
+import { outputError } from './export/outputFile';
 
 const cancellation = { isCancelled: false };
 
@@ -109,8 +110,12 @@ process.on('SIGINT', () => {
   if (cancellation.isCancelled) process.exit(1);
   cancellation.isCancelled = true;
 });
-// Somebody closed the other end (`| head`): nothing more to say.
-process.stdout.on('error', () => process.exit(0));
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Somebody closed the other end (`| head`): nothing more to say.
+  if (error.code === 'EPIPE') process.exit(0);
+  tell(outputError('to standard output', error).message);
+  process.exit(1);
+});
 
 void build()
   .parseAsync()
@@ -121,5 +126,5 @@ void build()
   .then(code => {
     // Native threads must not keep the process, but what was printed must be out.
     process.exitCode = code;
-    process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+    setImmediate(() => process.stdout.write('', () => process.stderr.write('', () => process.exit(code))));
   });

@@ -361,6 +361,15 @@ describe('command line', function () {
     await file.close();
   });
 
+  it('says when standard output cannot be written', async function () {
+    if (process.platform !== 'linux') return this.skip();
+    const shell = spawn('sh', ['-c', `"$0" "$1" models > /dev/full`, process.execPath, cli], { cwd: folder });
+    let stderr = '';
+    shell.stderr.on('data', chunk => (stderr += chunk));
+    assert.equal(await new Promise(resolve => shell.on('exit', resolve)), 1);
+    assert.equal(stderr, 'Cannot write to standard output: the disk is full.\n');
+  });
+
   it('ends quietly when its reader leaves', async () => {
     await put('short.txt', 'The cat sat on the mat.');
     const shell = spawn(
