@@ -5,7 +5,7 @@ import { profileCore } from '../../engine/measure/profile';
 import { loadModel } from '../../engine/model/load';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
-import { GPT2_SMALL, randomIds } from './gpt2Model';
+import { GPT2_SMALL, randomIds } from './models';
 
 /** What a child process of the bench reports. */
 export interface Timing {

@@ -3,11 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seconds, timeAnalysis, timePlain, type Timing } from './analysis';
-import { GPT2_SMALL, gpt2Model } from './gpt2Model';
+import { benchCut } from './cut';
+import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|mechanisms] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|cut|mechanisms] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
@@ -24,8 +25,10 @@ async function main(): Promise<void> {
   console.log(
     `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} threads, Node ${process.version}`,
   );
-  if (only !== 'mechanisms') await benchAnalysis(lengths ?? (quick ? [256, 512] : [1024, 4096]), turns);
-  if (only !== 'analysis')
+  const wanted = (part: string) => only === part || !process.argv.includes('--only');
+  if (wanted('analysis')) await benchAnalysis(lengths ?? (quick ? [256, 512] : [1024, 4096]), turns);
+  if (wanted('cut')) await benchCuts(lengths ?? (quick ? [128] : [512]), quick ? 3 : 9);
+  if (wanted('mechanisms'))
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns);
 }
 
@@ -59,6 +62,20 @@ async function benchAnalysis(lengths: readonly number[], turns: number): Promise
   }
 }
 
+async function benchCuts(lengths: readonly number[], turns: number): Promise<void> {
+  console.log('\nCutting alone (dense cores, no measures) against the uncut model:');
+  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
+  try {
+    for (const shape of [BERT_BASE, GPT2_SMALL, LLAMA_SMALL] satisfies ModelShape[]) {
+      const onnx = join(folder, `${shape.family}.onnx`);
+      writeFileSync(onnx, benchModel(shape));
+      for (const tokens of lengths) console.log(await benchCut(onnx, shape, tokens, turns));
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
 
 function inChild(job: Job): Promise<Timing> {
@@ -75,7 +92,7 @@ function inChild(job: Job): Promise<Timing> {
 
 async function asChild({ run, onnx, tokens }: Job): Promise<void> {
   let timing = worst;
-  if (run === 'write') writeFileSync(onnx, gpt2Model(GPT2_SMALL));
+  if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
   else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, 1);
   process.send!(timing, () => process.exit(0));
 }
