@@ -157,7 +157,7 @@ describe('bad input', function () {
       assert.equal(summary.tokens.ids.length, 64);
       assert.equal(summary.tokens.estimated, true);
       assert.ok(
-        summary.notes.some(note => /^Only the first 64 tokens were analyzed/.test(note)),
+        summary.notes.some(note => /^Only the first 64 tokens of the text were analyzed/.test(note)),
         summary.notes.join(),
       );
     });
