@@ -1,8 +1,8 @@
 /**
  * Reformer's sorted ring (section 2): the tokens of all rounds, sorted by (round, bucket, position), cut into chunks
  * that each see themselves and the chunk before. Queries and keys may hash apart: a chunk is then a run of at most
- * `size` sorted queries whose places among the sorted keys span at most `size` keys; it sees those keys and the
- * `size` before. With queries and keys hashed alike that is exactly Reformer's rule.
+ * `size` sorted queries whose places among the sorted keys span at most `size` keys; it sees those keys, the ones up to
+ * the next chunk as far as its size goes, and the `size` before. With queries and keys hashed alike that is exactly Reformer's rule.
  */
 export interface Ring {
   rounds: number;
@@ -47,9 +47,10 @@ export function buildRing(
   const chunkOf = new Int32Array(rounds * queries);
   const chunks: Chunk[] = [];
   let chunk: { from: number; to: number; low: number; high: number } | null = null;
-  const close = () => {
+  const close = (nextLow: number) => {
     if (!chunk) return;
-    const { from, to, low, high } = chunk;
+    const { from, to, low } = chunk;
+    const high = Math.max(chunk.high, Math.min(low + size, nextLow));
     const r = (entry: number, tokens: number) => Math.floor(entry / tokens);
     const wraps = low === 0 && total > size;
     const first = Math.max(0, low - size);
@@ -81,7 +82,7 @@ export function buildRing(
     const low = cursor;
     const high = cursor < limit && before(cursor, true) ? cursor + 1 : cursor;
     if (chunk && (entry - chunk.from >= size || Math.max(high, low) - chunk.low > size)) {
-      close();
+      close(low);
       chunk = null;
     }
     chunk ??= { from: entry, to: entry, low, high: low };
@@ -89,7 +90,7 @@ export function buildRing(
     chunk.high = Math.max(chunk.high, high);
     chunkOf[round * queries + token] = chunks.length;
   }
-  close();
+  close(total);
   return { rounds, queryOrder, keyOrder, keyPlace, chunkOf, chunks };
 }
 

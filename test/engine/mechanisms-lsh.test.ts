@@ -119,6 +119,18 @@ describe('lsh', function () {
     }
   });
 
+  it('one chunk over everything is dense attention in one round too: no key lies behind the last query', async () => {
+    for (const [queries, keys] of [
+      [7, 7],
+      [5, 9],
+      [28, 31],
+    ] as const) {
+      const input = randomInput({ queries, keys });
+      const { output } = await run(lsh, input, { bucketSize: 512, rounds: 1 }, runtime);
+      assertClose(output, (await run(dense, input, {}, runtime)).output, 'output');
+    }
+  });
+
   it('makes padded rotations where none are given, the same for the same seed', async () => {
     const input = randomInput({ queries: 300, causal: true, heads: 1 });
     const params = { bucketSize: 2, rounds: 2, seed: 3 };

@@ -80,7 +80,9 @@ export function lshHead(
       let to = from + 1;
       while (to < ringQ.length && to - from < m && high[to]! - low[from]! <= m) to++;
       const first = low[from]!;
-      const end = Math.max(...high.slice(from, to));
+      // Keys up to the next chunk's first belong to this one, as far as its size goes: each key has a chunk.
+      const next = to < ringQ.length ? low[to]! : ringK.length;
+      const end = Math.max(...high.slice(from, to), Math.min(first + m, next));
       const own = ringK.slice(Math.max(0, first - m), end);
       if (first === 0 && ringK.length > m) own.push(...ringK.slice(m * (chunksOfKeys - 1)));
       for (let e = from; e < to; e++) seen.push(own);
