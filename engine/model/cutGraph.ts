@@ -1,14 +1,7 @@
 import { ElementType } from '../runtime/onnxProto';
 import type { FoundCore } from './findCores';
-import {
-  attribute,
-  constantValues,
-  intAttribute,
-  reads,
-  type Extract,
-  type Graph,
-  type GraphNode,
-} from './graph';
+import type { Extract, Graph } from './graph';
+import { attribute, constantValues, type GraphNode } from './node';
 import { fromCanonical, toCanonical, type Layout } from './layout';
 
 /** A found core with its layouts and the canonical tensors at the cut. */
@@ -31,19 +24,8 @@ export interface CutCore {
   context: string;
 }
 
-/** Operators that stand for what is run outside the segments. */
-const CUT_DOMAIN = 'cut';
-const CORE = 'AttentionCore';
-const HEAD = 'HeadRows';
-
-/** The head of the model in a piece of its own, to be run on blocks of rows. */
-export interface HeadCut {
-  /** [rows, hidden], made by the last segment. */
-  hidden: string;
-  /** The head's own input. */
-  rows: string;
-  hiddenSize: number;
-}
+/** Domain of the operators that stand for what is run outside the segments. */
+export const CUT_DOMAIN = 'cut';
 
 /** Replaces every core by a stand-in between canonical tensors. `sides`: content tensors that each core needs. */
 export function replaceCores(graph: Graph, cores: readonly CutCore[], sides: readonly string[][]): Graph {
@@ -56,7 +38,7 @@ export function replaceCores(graph: Graph, cores: readonly CutCore[], sides: rea
     unrepeated(cut, found.k, layouts.k, graph.type(found.k), core.kvHeads, core.k);
     unrepeated(cut, found.v, layouts.v, graph.type(found.v), core.kvHeads, core.v);
     cut.add({
-      op: CORE,
+      op: 'AttentionCore',
       domain: CUT_DOMAIN,
       inputs: [core.q, core.k, core.v, ...sides[i]!],
       outputs: [core.context],
@@ -214,187 +196,4 @@ function repeated(graph: Graph, name: string, layout: Layout, kvHeads: number): 
   const group = layout.heads / kvHeads;
   const index = Array.from({ length: layout.heads }, (_, i) => Math.floor(i / group));
   return graph.op('Gather', [name, graph.ints(index)], [attribute.int('axis', 0)]);
-}
-
-// ---------------------------------------------------------------- the head
-
-const ROWWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Tanh', 'Cast', 'Identity']);
-
-/**
- * Cuts before the last projection (weights times hidden rows, then at most elementwise steps with constants), so that
- * logits can be computed for blocks of rows. Null when the end of the graph is of another form.
- */
-export function cutHead(graph: Graph): HeadCut | null {
-  const constants = graph.constants();
-  const after: GraphNode[] = [];
-  let name = graph.output;
-  for (let steps = 0; steps < 12; steps++) {
-    const node = graph.producer(name);
-    if (!node || (name !== graph.output && graph.consumers(name).length !== 1)) return null;
-    const weight = projection(node, constants);
-    if (weight) return splitAt(graph, node, weight, after);
-    const [first, second] = node.inputs;
-    const reshape =
-      node.op === 'Reshape' || node.op === 'Flatten' || node.op === 'Squeeze' || node.op === 'Unsqueeze';
-    if (reshape) name = first!;
-    else if (ROWWISE.has(node.op) && (!second || constants.has(second))) name = first!;
-    else if (ROWWISE.has(node.op) && second && constants.has(first!)) name = second;
-    else return null;
-    after.push(node);
-  }
-  return null;
-}
-
-function projection(node: GraphNode, constants: Set<string>): string | null {
-  if (node.op === 'MatMul' && constants.has(node.inputs[1]!)) return node.inputs[1]!;
-  if (node.op === 'Gemm' && constants.has(node.inputs[1]!) && intAttribute(node, 'transA', 0) === 0)
-    return node.inputs[1]!;
-  if (node.op === 'MatMulNBits') return node.inputs[1]!;
-  return null;
-}
-
-function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode[]): HeadCut | null {
-  const hiddenSize = inputSize(graph, node, weight);
-  if (hiddenSize === null || graph.type(node.inputs[0]!) !== ElementType.float32) return null;
-  const hidden = 'cut:head:hidden';
-  const rows = 'cut:head:rows';
-  // The shapes around the projection only move the batch axis; rows come as [rows, hidden].
-  const skipped = new Set(after.filter(n => ['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'].includes(n.op)));
-  const bypass = new Map([...skipped].map(n => [n.outputs[0]!, n.inputs[0]!]));
-  const resolve = (name: string): string => (bypass.has(name) ? resolve(bypass.get(name)!) : name);
-  if (skipped.has(graph.producer(graph.output)!)) graph.output = resolve(graph.output);
-  graph.op('Reshape', [node.inputs[0]!, graph.ints([-1, hiddenSize])], [], hidden);
-  graph.add({
-    op: HEAD,
-    domain: CUT_DOMAIN,
-    inputs: [hidden],
-    outputs: [rows],
-    attributes: [],
-    captures: [],
-  });
-  const moved = { ...node, inputs: [rows, ...node.inputs.slice(1)] };
-  graph.setNodes(
-    graph.nodes
-      .filter(n => !skipped.has(n))
-      .map(n => {
-        if (n === node) return moved;
-        return after.includes(n) ? { ...n, inputs: n.inputs.map(resolve) } : n;
-      }),
-  );
-  return { hidden, rows, hiddenSize };
-}
-
-function inputSize(graph: Graph, node: GraphNode, weight: string): number | null {
-  if (node.op === 'MatMulNBits') return intAttribute(node, 'K', 0) || null;
-  let transposed = node.op === 'Gemm' && intAttribute(node, 'transB', 0) === 1;
-  let name = weight;
-  // Weights may be dequantised, cast or transposed on their way.
-  while (!graph.initializers.has(name)) {
-    const made = graph.producer(name);
-    if (!made || !['Transpose', 'DequantizeLinear', 'Cast', 'Identity'].includes(made.op)) return null;
-    if (made.op === 'Transpose') transposed = !transposed;
-    name = made.inputs[0]!;
-  }
-  const dims = graph.initializers.get(name)!.dims?.map(Number);
-  if (!dims || dims.length !== 2) return null;
-  return dims[transposed ? 1 : 0]!;
-}
-
-// ---------------------------------------------------------------- segments
-
-export interface Segments {
-  /** One piece per level; null where nothing is to be done. */
-  pieces: (Extract | null)[];
-  /** For each core of the list: the level after which it can run; null = the output does not depend on it. */
-  coreLevels: (number | null)[];
-}
-
-/** Cuts the rewritten graph into pieces: piece L is everything that needs L cores (or the head) in a row before it. */
-export function segmentsOf(graph: Graph, cores: readonly CutCore[]): Segments {
-  const level = levelsOf(graph);
-  const free = freeTensors(graph);
-  const standIns = liveStandIns(graph);
-  const madeOutside = new Set(standIns.flatMap(n => n.outputs));
-  const last = level(graph.output);
-  const wanted: Set<string>[] = Array.from({ length: last + 1 }, () => new Set());
-  const want = (name: string) => {
-    if (!graph.isInput(name) && !madeOutside.has(name)) wanted[level(name)]!.add(name);
-  };
-  want(graph.output);
-  for (const node of standIns) node.inputs.forEach(want);
-  const pieces: (Extract | null)[] = [];
-  for (let at = last; at >= 0; at--) {
-    if (wanted[at]!.size === 0) {
-      pieces[at] = null;
-      continue;
-    }
-    const piece = graph.extract(
-      [...wanted[at]!],
-      name => madeOutside.has(name) || (level(name) < at && !free.has(name)),
-    );
-    piece.inputs.forEach(want);
-    pieces[at] = piece;
-  }
-  const live = new Map(standIns.map(n => [n.outputs[0]!, n]));
-  const coreLevels = cores.map(core => {
-    const node = live.get(core.context);
-    return node ? Math.max(...node.inputs.map(level)) : null;
-  });
-  return { pieces, coreLevels };
-}
-
-function levelsOf(graph: Graph): (name: string) => number {
-  const levels = new Map<string, number>();
-  for (const node of graph.nodes) {
-    let at = 0;
-    for (const input of reads(node)) at = Math.max(at, levels.get(input) ?? 0);
-    if (node.domain === CUT_DOMAIN) at++;
-    for (const o of node.outputs) levels.set(o, at);
-  }
-  return name => levels.get(name) ?? 0;
-}
-
-/** Constants, and whole-number arithmetic on lengths: cheaper to repeat in each segment than to pass on. */
-function freeTensors(graph: Graph): Set<string> {
-  const constants = graph.constants();
-  const free = new Set(constants);
-  const cheap = new Set<number>([ElementType.int64, ElementType.int32, ElementType.bool]);
-  for (const node of graph.nodes) {
-    if (node.domain === CUT_DOMAIN) continue;
-    const ofInput = node.op === 'Shape' && graph.isInput(node.inputs[0]!);
-    if (!ofInput && !reads(node).every(i => free.has(i))) continue;
-    for (const o of node.outputs) if (constants.has(o) || cheap.has(graph.type(o))) free.add(o);
-  }
-  return free;
-}
-
-function liveStandIns(graph: Graph): GraphNode[] {
-  const live = new Set<GraphNode>();
-  const stack = [graph.output];
-  while (stack.length > 0) {
-    const node = graph.producer(stack.pop()!);
-    if (!node || live.has(node)) continue;
-    live.add(node);
-    stack.push(...reads(node));
-  }
-  return graph.nodes.filter(n => n.domain === CUT_DOMAIN && live.has(n));
-}
-
-/** The cores that each core's queries and keys come from; tells cross-attention and the stacks apart. */
-export function originsOf(
-  graph: Graph,
-  cores: readonly CutCore[],
-): { query: Set<number>; key: Set<number> }[] {
-  const index = new Map(cores.map((c, i) => [c.context, i]));
-  const memo = new Map<string, Set<number>>();
-  for (const node of graph.nodes) {
-    const set = new Set<number>();
-    for (const input of reads(node)) for (const c of memo.get(input) ?? []) set.add(c);
-    for (const o of node.outputs) {
-      const core = index.get(o);
-      memo.set(o, core === undefined ? set : new Set([...set, core]));
-    }
-  }
-  const of = (name: string) => memo.get(name) ?? new Set<number>();
-  return cores.map(c => ({ query: of(c.q), key: of(c.k) }));
 }

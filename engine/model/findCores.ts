@@ -1,13 +1,6 @@
 import { RefusedError } from '../errors';
-import {
-  attribute,
-  findAttribute,
-  floatAttribute,
-  intAttribute,
-  reads,
-  type Graph,
-  type GraphNode,
-} from './graph';
+import type { Graph } from './graph';
+import { attribute, findAttribute, floatAttribute, intAttribute, reads, type GraphNode } from './node';
 
 /**
  * An attention core as it stands in the graph: from Q, K, V to the context, all tensor names.

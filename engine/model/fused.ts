@@ -1,15 +1,15 @@
 import { RefusedError } from '../errors';
 import { isHalf } from './cutGraph';
 import { ElementType } from '../runtime/onnxProto';
+import type { Graph } from './graph';
 import {
   attribute,
   findAttribute,
   floatAttribute,
   intAttribute,
   intsAttribute,
-  type Graph,
   type GraphNode,
-} from './graph';
+} from './node';
 
 /**
  * Writes ONNX Runtime's fused attention operators (domain com.microsoft) out as products and a softmax, so that their

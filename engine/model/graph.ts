@@ -1,28 +1,15 @@
 import { RefusedError } from '../errors';
 import {
-  AttributeType,
   ElementType,
   encodeModel,
   type AttributeProto,
-  type GraphProto,
-  type ModelProto,
   type NodeProto,
   type Partially,
   type TensorProto,
   type ValueInfoProto,
 } from '../runtime/onnxProto';
 import { outputTypes } from './elementTypes';
-
-export interface GraphNode {
-  op: string;
-  domain: string;
-  /** '' = left out. */
-  inputs: string[];
-  outputs: string[];
-  attributes: Partially<AttributeProto>[];
-  /** Tensors of this graph that the bodies of If, Loop and Scan read. */
-  captures: string[];
-}
+import { normalDomain, reads, type GraphNode } from './node';
 
 export interface GraphInput {
   name: string;
@@ -336,177 +323,5 @@ export class Graph {
       },
     });
     return { bytes, inputs, outputs, initializers: used, nodes };
-  }
-}
-
-/** What a node reads, captures of its bodies included. */
-export function reads(node: GraphNode): string[] {
-  const names = node.inputs.filter(name => name !== '');
-  return node.captures.length === 0 ? names : [...names, ...node.captures];
-}
-
-export function normalDomain(domain: string): string {
-  return domain === 'ai.onnx' ? '' : domain;
-}
-
-export const attribute = {
-  int: (name: string, value: number): Partially<AttributeProto> => ({
-    name,
-    type: AttributeType.int,
-    i: value,
-  }),
-  ints: (name: string, values: readonly number[]): Partially<AttributeProto> => ({
-    name,
-    type: AttributeType.ints,
-    ints: [...values],
-  }),
-  float: (name: string, value: number): Partially<AttributeProto> => ({
-    name,
-    type: AttributeType.float,
-    f: value,
-  }),
-};
-
-export function findAttribute(node: GraphNode, name: string): Partially<AttributeProto> | undefined {
-  return node.attributes.find(a => a.name === name);
-}
-
-export function intAttribute(node: GraphNode, name: string, fallback: number): number {
-  const found = findAttribute(node, name);
-  return found ? Number(found.i ?? 0) : fallback;
-}
-
-export function intsAttribute(node: GraphNode, name: string): number[] | null {
-  return findAttribute(node, name)?.ints?.map(Number) ?? null;
-}
-
-export function floatAttribute(node: GraphNode, name: string, fallback: number): number {
-  return findAttribute(node, name)?.f ?? fallback;
-}
-
-/** The numbers of a small constant tensor, or null when it is not at hand. */
-export function constantValues(tensor: Partially<TensorProto> | undefined): number[] | null {
-  if (!tensor || tensor.data_location === 1) return null;
-  if (tensor.int64_data?.length) return tensor.int64_data.map(Number);
-  if (tensor.float_data?.length) return [...tensor.float_data];
-  if (tensor.int32_data?.length) return [...tensor.int32_data];
-  const raw = tensor.raw_data;
-  if (!raw) return null;
-  const bytes = new Uint8Array(raw); // a copy: the original may lie at an odd offset
-  switch (tensor.data_type) {
-    case ElementType.float32:
-      return [...new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)];
-    case ElementType.int64:
-      return [...new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8)].map(Number);
-    case ElementType.int32:
-      return [...new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)];
-    case ElementType.bool:
-      return [...bytes];
-    default:
-      return null;
-  }
-}
-
-// ---------------------------------------------------------------- from the file
-
-const OUTPUT_NAMES = ['logits', 'prediction_logits', 'last_hidden_state', 'hidden_states'];
-
-/** The graph of a decoded model, Constant nodes turned into initialisers, with the one output that matters. */
-export function graphOf(model: ModelProto): Graph {
-  if (model.functions.length > 0)
-    throw new RefusedError(
-      'The model keeps parts of its graph in ONNX functions; export it with functions inlined.',
-    );
-  const proto = model.graph!;
-  const initializers = new Map<string, Partially<TensorProto>>(
-    proto.initializer.map(t => [t.name, t] as const),
-  );
-  const nodes: GraphNode[] = [];
-  for (const n of proto.node) {
-    const made = graphNode(n);
-    if ('tensor' in made) initializers.set(n.output[0]!, made.tensor);
-    else nodes.push(made);
-  }
-  const inputs = proto.input
-    .filter(i => !initializers.has(i.name))
-    .map(i => ({
-      name: i.name,
-      type: i.type?.tensor_type?.elem_type ?? ElementType.float32,
-      dims:
-        i.type?.tensor_type?.shape?.dim.map(d =>
-          d.dim_param ? d.dim_param : d.dim_value === undefined ? '?' : Number(d.dim_value),
-        ) ?? null,
-    }));
-  const outputs = proto.output.map(o => o.name);
-  const output = OUTPUT_NAMES.find(name => outputs.includes(name)) ?? outputs[0]!;
-  const opsets = model.opset_import.map(o => ({ domain: o.domain, version: Number(o.version) }));
-  const graph = new Graph(nodes, initializers, inputs, output, opsets, Number(model.ir_version));
-  const made = new Set([
-    ...inputs.map(i => i.name),
-    ...initializers.keys(),
-    ...nodes.flatMap(n => n.outputs),
-  ]);
-  const missing = [output, ...nodes.flatMap(reads)].find(name => !made.has(name));
-  if (missing !== undefined)
-    throw new RefusedError(`The ONNX graph is damaged: nothing makes its tensor ${JSON.stringify(missing)}.`);
-  graph.sort();
-  return graph;
-}
-
-/** A node of the file; a Constant becomes an initialiser. */
-export function graphNode(n: NodeProto): GraphNode | { tensor: Partially<TensorProto> } {
-  const constant = n.op_type === 'Constant' ? constantTensor(n) : null;
-  if (constant) return { tensor: { ...constant, name: n.output[0]! } };
-  const bodies = n.attribute.flatMap(a => (a.g ? [a.g] : []));
-  return {
-    op: n.op_type,
-    domain: normalDomain(n.domain),
-    inputs: [...n.input],
-    outputs: [...n.output],
-    attributes: n.attribute,
-    captures: [...new Set(bodies.flatMap(captures))],
-  };
-}
-
-/** Names that a body reads from the graph around it. */
-function captures(body: GraphProto): string[] {
-  const own = new Set([...body.input.map(i => i.name), ...body.initializer.map(t => t.name)]);
-  for (const n of body.node) for (const o of n.output) own.add(o);
-  const wanted = [
-    ...body.node.flatMap(n => [...n.input, ...n.attribute.flatMap(a => (a.g ? captures(a.g) : []))]),
-    ...body.output.map(o => o.name),
-  ];
-  return wanted.filter(name => name !== '' && !own.has(name));
-}
-
-function constantTensor(node: NodeProto): Partially<TensorProto> | null {
-  const [a] = node.attribute;
-  if (!a) return null;
-  const bytes = (view: ArrayBufferView) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  switch (a.name) {
-    case 'value':
-      return a.t;
-    case 'value_float':
-      return { data_type: ElementType.float32, dims: [], raw_data: bytes(Float32Array.of(a.f)) };
-    case 'value_floats':
-      return {
-        data_type: ElementType.float32,
-        dims: [a.floats.length],
-        raw_data: bytes(Float32Array.from(a.floats)),
-      };
-    case 'value_int':
-      return {
-        data_type: ElementType.int64,
-        dims: [],
-        raw_data: bytes(BigInt64Array.of(BigInt(Number(a.i)))),
-      };
-    case 'value_ints':
-      return {
-        data_type: ElementType.int64,
-        dims: [a.ints.length],
-        raw_data: bytes(BigInt64Array.from(a.ints.map(v => BigInt(Number(v))))),
-      };
-    default:
-      return null;
   }
 }

@@ -1,4 +1,6 @@
-import { graphNode, constantValues, type Graph, type GraphNode } from './graph';
+import type { Graph } from './graph';
+import { graphNode } from './readGraph';
+import { constantValues, type GraphNode } from './node';
 
 /**
  * Replaces If nodes whose branch is known by that branch: constant conditions, and merged decoders, which the

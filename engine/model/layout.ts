@@ -1,6 +1,7 @@
 import { RefusedError } from '../errors';
 import type { AxisOrder } from './findCores';
-import { attribute, type Graph } from './graph';
+import type { Graph } from './graph';
+import { attribute } from './node';
 
 /**
  * How a tensor of a core lies in the graph, and the way to the canonical [heads, tokens, dim] and back.

@@ -4,8 +4,9 @@ import type { CoreInfo, ModelInfo, Verification } from '../protocol';
 import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
-import { isHalf, referenceCore } from './cutGraph';
+import { referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
+import { coreInfos, describeModel } from './describe';
 import { makeFeeds, type Ids } from './feeds';
 import { PieceLoader, type Piece } from './pieces';
 import { evaluateChain, planCut, type Plan } from './plan';
@@ -13,6 +14,7 @@ import { opaqueBias } from './probe';
 import { compare, referenceAttend, type Difference } from './proof';
 import { SegmentRunner, type CoreFeeds } from './segmentRunner';
 import { readSkeleton, type Skeleton } from './skeleton';
+import { Tolerance } from './tolerance';
 
 export interface ModelFiles {
   /** The .onnx file. */
@@ -31,13 +33,6 @@ export interface LoadOptions {
   attend?: Attend;
 }
 
-/**
- * Own cores may differ from the uncut model by this share of its largest output. Models that amplify rounding (T5: large
- * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
- */
-const TOLERANCE = { cpu: 2e-5, gpu: 1e-3, rounding: 1e-4, half: 5e-3 };
-/** A quantised model's rounding jumps: there the median and the most likely tokens count. */
-const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
 /** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
 const OPAQUE_LIMIT = 2 ** 30;
 
@@ -73,13 +68,15 @@ class LoadedModel implements CutModel {
   info!: ModelInfo;
   private runner!: SegmentRunner;
   private chains: (Piece | null)[] = [];
-  private chainLoader: PieceLoader;
+  private readonly chainLoader: PieceLoader;
+  private readonly coreInfos: CoreInfo[];
 
   private constructor(
     private readonly skeleton: Skeleton,
     private readonly plan: Plan,
     private readonly runtime: Runtime,
   ) {
+    this.coreInfos = coreInfos(plan);
     this.chainLoader = new PieceLoader(runtime, skeleton.folder, 'basic', true);
   }
 
@@ -94,7 +91,7 @@ class LoadedModel implements CutModel {
     try {
       for (const chain of plan.chains) model.chains.push(chain && (await model.chainLoader.load(chain)));
       const proof = await model.prove(options);
-      model.info = model.describe(files, proof.width, proof.verified);
+      model.info = describeModel(files, plan, proof.width, proof.verified);
       return model;
     } catch (error) {
       await model.dispose();
@@ -131,7 +128,7 @@ class LoadedModel implements CutModel {
 
   private async attendCore(index: number, ids: Ids, feeds: CoreFeeds, attend: Attend): Promise<Float32Array> {
     const input = await this.coreInput(index, ids, feeds);
-    const context = await attend(this.coreInfos()[index]!, input);
+    const context = await attend(this.coreInfos[index]!, input);
     const size = input.heads * input.queries * input.valueDim;
     if (context.length !== size)
       throw new Error(`core ${index}: expected ${size} values, found ${context.length}`);
@@ -166,20 +163,6 @@ class LoadedModel implements CutModel {
     return { ...input, rule: { ...input.rule, bias: opaqueBias(core.heads, logits) } };
   }
 
-  private coreInfos(): CoreInfo[] {
-    const { cores, rules, places } = this.plan;
-    return cores.map((core, i) => ({
-      core: i,
-      kind: places[i]!.kind,
-      layer: places[i]!.layer,
-      heads: core.heads,
-      kvHeads: core.kvHeads,
-      dim: core.dim,
-      mask: rules[i]!.description,
-      causal: rules[i]!.mask.causal,
-    }));
-  }
-
   // -------------------------------------------------------------- proof
 
   /** Two lengths that the model takes, the longer one beyond small windows. */
@@ -202,6 +185,7 @@ class LoadedModel implements CutModel {
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     this.runner = await this.loadSegments('all', false, cancellation);
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
+    const tolerance = new Tolerance(this.plan, this.runtime.report.device !== 'cpu');
     const differences: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
       const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, sample, feeds, own);
@@ -209,7 +193,7 @@ class LoadedModel implements CutModel {
       const found = await output.read(0, output.rows);
       const difference = compare(found, floats(expected[i]!), width);
       differences.push(difference);
-      if (!this.close(difference, bitEqual)) await this.refuse(sample, own, difference, cancellation);
+      if (!tolerance.accepts(difference, bitEqual)) await this.refuse(sample, own, difference, cancellation);
     }
     const relative = differences.map(d => d.largest / (d.scale || 1));
     return {
@@ -218,39 +202,9 @@ class LoadedModel implements CutModel {
         maxAbsDiff: Math.max(...differences.map(d => d.largest)),
         maxRelDiff: Math.max(...relative),
         bitEqual,
-        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${this.notes()}`,
+        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note}`,
       },
     };
-  }
-
-  private close(d: Difference, bitEqual: boolean): boolean {
-    const strict = this.runtime.report.device === 'cpu' ? TOLERANCE.cpu : TOLERANCE.gpu;
-    const rounding = this.half ? TOLERANCE.half : TOLERANCE.rounding;
-    const tolerance = bitEqual ? Math.max(strict, rounding) : strict;
-    if (d.largest <= tolerance * d.scale) return true;
-    const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
-    return this.quantised && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
-  }
-
-  private notes(): string {
-    if (this.roundsAttention)
-      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
-    return this.quantised ? ' (quantised: median difference and most likely token)' : '';
-  }
-
-  /** Statically quantised models round scores and probabilities. */
-  private get roundsAttention(): boolean {
-    return this.plan.cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
-  }
-
-  /** Models that compute in 16 bits round at every step, in another order when cut. */
-  private get half(): boolean {
-    const { graph, cores } = this.plan;
-    return cores.some(c => isHalf(graph.type(c.found.q)));
-  }
-
-  private get quantised(): boolean {
-    return this.plan.graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
   }
 
   /** Cores run by ONNX Runtime itself must give the bits of the uncut model at the same optimisation level. */
@@ -373,42 +327,4 @@ class LoadedModel implements CutModel {
       await session.release();
     }
   }
-
-  // -------------------------------------------------------------- description
-
-  private describe(files: ModelFiles, width: number, verified: Verification): ModelInfo {
-    const { plan } = this;
-    const cores = this.coreInfos();
-    const config = files.config ?? {};
-    const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
-    // Exports pad vocabularies; a hidden state is never that wide.
-    const languageModelHead = /logits/.test(plan.graph.output)
-      ? width >= Math.min(named, plan.vocabulary)
-      : width === named || width === plan.vocabulary;
-    return {
-      name: files.name,
-      ref: files.ref,
-      kind: plan.kind,
-      layers: Math.max(...['self', 'encoder', 'decoder'].map(k => cores.filter(c => c.kind === k).length)),
-      heads: Math.max(...cores.map(c => c.heads)),
-      causal: cores.every(c => c.causal),
-      parameters: parametersOf(plan),
-      context: plan.context,
-      vocabulary: languageModelHead ? width : named,
-      languageModelHead,
-      cores,
-      verified,
-    };
-  }
-}
-
-/** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
-function parametersOf({ graph }: Plan): number {
-  let count = 0;
-  const used = new Set(graph.nodes.flatMap(n => n.inputs));
-  for (const [name, tensor] of graph.initializers) {
-    if (!used.has(name) || tensor.data_type === 7) continue;
-    count += (tensor.dims ?? []).reduce<number>((product, d) => product * Number(d), 1);
-  }
-  return count;
 }

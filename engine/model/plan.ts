@@ -8,27 +8,26 @@ import { floats, type Tensor } from '../runtime/tensor';
 import {
   bufferLimit,
   chainOf,
-  cutHead,
-  originsOf,
   isHalf,
   replaceCores,
   scoreName,
-  segmentsOf,
   thresholdsOf,
   type CutCore,
-  type HeadCut,
-  type Segments,
 } from './cutGraph';
+import { cutHead, type HeadCut } from './head';
+import { originsOf, segmentsOf, type Segments } from './segments';
 import { idInputs, makeFeeds, type Ids } from './feeds';
-import { contentOf, findCores, type AxisOrder, type FoundCore } from './findCores';
+import { findCores } from './findCores';
 import { fusedNodes, writeOutFused } from './fused';
-import { graphOf, type Extract, type Graph } from './graph';
+import type { Extract, Graph } from './graph';
+import { graphOf } from './readGraph';
 import { inlineBranches } from './inline';
-import { layoutOf, type Layout } from './layout';
+import { measureCores } from './measureCores';
 import { PieceLoader, type Piece } from './pieces';
 import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
 import { replaceShapes, simplify } from './simplify';
 import type { Skeleton } from './skeleton';
+import { contextOf, vocabularyOf } from './sizes';
 import { Survey } from './survey';
 
 /** Everything that is known of a model before its segments are loaded. */
@@ -54,15 +53,6 @@ export interface Plan {
   /** Longest text, or null. */
   context: number | null;
 }
-
-const CONTEXT_KEYS = [
-  'n_positions',
-  'max_position_embeddings',
-  'n_ctx',
-  'max_sequence_length',
-  'max_seq_len',
-  'seq_length',
-];
 
 /** Reads, understands and cuts the graph; runs it only on short sample texts. */
 export async function planCut(
@@ -125,144 +115,6 @@ async function writeOut(graph: Graph, survey: Survey): Promise<boolean> {
   writeOutFused(graph, fused, name => fixed(name) ?? tensors!.get(name)!.dims);
   return true;
 }
-
-// ---------------------------------------------------------------- sizes
-
-/** Rows of the tables that are indexed by the text itself, or by positions. */
-function tableRows(graph: Graph, inputs: readonly string[], byContent: boolean): number[] {
-  const content = contentOf(graph, inputs);
-  return graph.nodes.flatMap(node => {
-    if (node.op !== 'Gather') return [];
-    const dims = tableDims(graph, node.inputs[0]!);
-    return dims?.length === 2 && content.has(node.inputs[1]!) === byContent ? [dims[0]!] : [];
-  });
-}
-
-/** Shape of a float table, directly or behind its dequantisation. */
-function tableDims(graph: Graph, name: string): number[] | undefined {
-  const tensor = graph.initializers.get(name);
-  if (tensor) return tensor.data_type === ElementType.int64 ? undefined : tensor.dims?.map(Number);
-  const made = graph.producer(name);
-  return made && ['DequantizeLinear', 'Cast'].includes(made.op)
-    ? tableDims(graph, made.inputs[0]!)
-    : undefined;
-}
-
-function vocabularyOf(graph: Graph, inputs: readonly string[], config: Record<string, unknown>): number {
-  const rows = tableRows(graph, inputs, true).filter(n => n > 2);
-  if (rows.length > 0) return Math.min(...rows);
-  return typeof config['vocab_size'] === 'number' ? config['vocab_size'] : 16;
-}
-
-function contextOf(graph: Graph, inputs: readonly string[], config: Record<string, unknown>): number | null {
-  const tables = tableRows(graph, inputs, false).filter(n => n >= 8);
-  const named = CONTEXT_KEYS.map(key => config[key]).find(v => typeof v === 'number' && v > 0) as
-    number | undefined;
-  // RoBERTa and its kin start counting after the padding index.
-  const offset = /roberta|camembert|longformer|xlm/.test(String(config['model_type']))
-    ? Number(config['pad_token_id'] ?? 1) + 1
-    : 0;
-  if (named !== undefined) return named - offset;
-  return tables.length > 0 && !relativeOnly(graph, config) ? Math.min(...tables) : null;
-}
-
-/** T5 looks relative distances up in a table of 32 rows, which limits nothing. */
-function relativeOnly(_graph: Graph, config: Record<string, unknown>): boolean {
-  return /t5/.test(String(config['model_type']));
-}
-
-// ---------------------------------------------------------------- layouts
-
-async function measureCores(graph: Graph, found: FoundCore[], survey: Survey): Promise<CutCore[]> {
-  const small = survey.limit !== null && survey.limit < 13;
-  const [n, m]: [number[], number[]] = small
-    ? [
-        [4, 6],
-        [3, 5],
-      ]
-    : [
-        [9, 13],
-        [6, 11],
-      ];
-  const names = [...new Set(found.flatMap(c => [c.q, c.k, c.v, c.context]))];
-  const samples = [0, 1].map(i => survey.ids(n[i]!, m[i]!, 7 + i));
-  const [first, second] = (await survey.tensors(graph, names, samples)) as [
-    Map<string, Tensor>,
-    Map<string, Tensor>,
-  ];
-  const layout = (what: string, name: string, heads: number, order: AxisOrder) => {
-    const dims = [first.get(name)!.dims, second.get(name)!.dims] as const;
-    const growth = dims[0].map((d, i) => dims[1][i]! - d).find(d => d !== 0);
-    const isTarget = survey.idInputs.length > 1 && growth === m[1]! - m[0]! && dims[0].includes(m[0]!);
-    const lengths = (isTarget ? m : n) as [number, number];
-    return { input: isTarget ? 1 : 0, layout: layoutOf(what, dims, lengths, heads, order) };
-  };
-  return found.map((core, i): CutCore => {
-    const where = `of attention ${i}`;
-    const q = layout(`queries ${where}`, core.q, core.packed?.heads ?? 0, core.axes.q);
-    const k = layout(`keys ${where}`, core.k, core.packed?.kvHeads ?? 0, core.axes.k);
-    const v = layout(`values ${where}`, core.v, core.packed?.kvHeads ?? 0, core.axes.v);
-    const context = layout(`outputs ${where}`, core.context, core.packed?.heads ?? 0, core.axes.context);
-    if (k.layout.heads !== v.layout.heads || q.layout.heads % k.layout.heads !== 0)
-      throw new RefusedError(`The keys and values ${where} have different numbers of heads.`);
-    const group = groupSize(k.layout, first.get(core.k)!, v.layout, first.get(core.v)!);
-    return {
-      found: core,
-      layouts: { q: q.layout, k: k.layout, v: v.layout, context: context.layout },
-      scoreLead: core.packed
-        ? [1, q.layout.heads]
-        : q.layout.perm.slice(0, -2).map(axis => q.layout.raw[axis]!),
-      heads: q.layout.heads,
-      kvHeads: k.layout.heads / group,
-      dim: q.layout.dim,
-      valueDim: v.layout.dim,
-      queryInput: q.input,
-      keyInput: k.input,
-      q: `core${i}.q`,
-      k: `core${i}.k`,
-      v: `core${i}.v`,
-      context: `core${i}.context`,
-    };
-  });
-}
-
-/** Keys and values that were repeated for grouped queries: the largest group of neighbours that are equal bit for bit. */
-function groupSize(kLayout: Layout, k: Tensor, vLayout: Layout, v: Tensor): number {
-  const heads = kLayout.heads;
-  const kHeads = headsOf(k, kLayout);
-  const vHeads = headsOf(v, vLayout);
-  for (let group = heads; group > 1; group--) {
-    if (heads % group !== 0) continue;
-    const repeated = (list: string[]) => list.every((h, i) => h === list[i - (i % group)]);
-    if (repeated(kHeads) && repeated(vHeads)) return group;
-  }
-  return 1;
-}
-
-/** A hash of each head's values, read in the canonical order of axes. */
-function headsOf(tensor: Tensor, { split, perm, heads }: Layout): string[] {
-  const known = split.reduce((product, d) => (d === -1 ? product : product * d), 1);
-  const dims = split.map(d => (d === -1 ? tensor.data.length / known : d));
-  const strides = dims.map((_, i) => dims.slice(i + 1).reduce((a, b) => a * b, 1));
-  const order = perm.map(axis => ({ size: dims[axis]!, stride: strides[axis]! }));
-  const perHead = tensor.data.length / heads;
-  return Array.from({ length: heads }, (_, head) => {
-    const values = tensor.data.slice(0, perHead);
-    for (let i = 0; i < perHead; i++) {
-      let rest = head * perHead + i;
-      let at = 0;
-      for (let axis = order.length - 1; axis >= 0; axis--) {
-        const { size, stride } = order[axis]!;
-        at += (rest % size) * stride;
-        rest = Math.floor(rest / size);
-      }
-      values[i] = tensor.data[at]!;
-    }
-    return createHash('sha1').update(viewOf(values)).digest('hex');
-  });
-}
-
-const viewOf = (data: ArrayBufferView) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 // ---------------------------------------------------------------- rules
 

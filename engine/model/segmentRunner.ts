@@ -1,7 +1,9 @@
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import type { ModelOutput } from './cutModel';
-import type { CutCore, HeadCut, Segments } from './cutGraph';
+import type { CutCore } from './cutGraph';
+import type { HeadCut } from './head';
+import type { Segments } from './segments';
 import { makeFeeds, type Ids } from './feeds';
 import type { Graph } from './graph';
 import type { Piece, PieceLoader } from './pieces';

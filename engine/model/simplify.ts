@@ -7,7 +7,8 @@ import {
   type TensorProto,
 } from '../runtime/onnxProto';
 import { equalWeights } from './weights';
-import { attribute, reads, type Graph, type GraphNode } from './graph';
+import type { Graph } from './graph';
+import { attribute, reads, type GraphNode } from './node';
 
 /** Equal initialisers become one, Identity nodes vanish, equal nodes become one. No value changes. */
 export function simplify(graph: Graph, folder: string): void {

@@ -1,0 +1,57 @@
+import type { CoreInfo, ModelInfo, Verification } from '../protocol';
+import type { ModelFiles } from './load';
+import type { Plan } from './plan';
+
+export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
+  return cores.map((core, i) => ({
+    core: i,
+    kind: places[i]!.kind,
+    layer: places[i]!.layer,
+    heads: core.heads,
+    kvHeads: core.kvHeads,
+    dim: core.dim,
+    mask: rules[i]!.description,
+    causal: rules[i]!.mask.causal,
+  }));
+}
+
+/** `width`: columns of the model's output. */
+export function describeModel(
+  files: ModelFiles,
+  plan: Plan,
+  width: number,
+  verified: Verification,
+): ModelInfo {
+  const cores = coreInfos(plan);
+  const config = files.config ?? {};
+  const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
+  // Exports pad vocabularies; a hidden state is never that wide.
+  const languageModelHead = /logits/.test(plan.graph.output)
+    ? width >= Math.min(named, plan.vocabulary)
+    : width === named || width === plan.vocabulary;
+  return {
+    name: files.name,
+    ref: files.ref,
+    kind: plan.kind,
+    layers: Math.max(...['self', 'encoder', 'decoder'].map(k => cores.filter(c => c.kind === k).length)),
+    heads: Math.max(...cores.map(c => c.heads)),
+    causal: cores.every(c => c.causal),
+    parameters: parametersOf(plan),
+    context: plan.context,
+    vocabulary: languageModelHead ? width : named,
+    languageModelHead,
+    cores,
+    verified,
+  };
+}
+
+/** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
+function parametersOf({ graph }: Plan): number {
+  let count = 0;
+  const used = new Set(graph.nodes.flatMap(n => n.inputs));
+  for (const [name, tensor] of graph.initializers) {
+    if (!used.has(name) || tensor.data_type === 7) continue;
+    count += (tensor.dims ?? []).reduce<number>((product, d) => product * Number(d), 1);
+  }
+  return count;
+}

@@ -1,0 +1,95 @@
+import { ElementType } from '../runtime/onnxProto';
+import { CUT_DOMAIN } from './cutGraph';
+import type { Graph } from './graph';
+import { intAttribute, type GraphNode } from './node';
+
+/** The head of the model in a piece of its own, to be run on blocks of rows. */
+export interface HeadCut {
+  /** [rows, hidden], made by the last segment. */
+  hidden: string;
+  /** The head's own input. */
+  rows: string;
+  hiddenSize: number;
+}
+
+const ROWWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Tanh', 'Cast', 'Identity']);
+
+/**
+ * Cuts before the last projection (weights times hidden rows, then at most elementwise steps with constants), so that
+ * logits can be computed for blocks of rows. Null when the end of the graph is of another form.
+ */
+export function cutHead(graph: Graph): HeadCut | null {
+  const constants = graph.constants();
+  const after: GraphNode[] = [];
+  let name = graph.output;
+  for (let steps = 0; steps < 12; steps++) {
+    const node = graph.producer(name);
+    if (!node || (name !== graph.output && graph.consumers(name).length !== 1)) return null;
+    const weight = projection(node, constants);
+    if (weight) return splitAt(graph, node, weight, after);
+    const [first, second] = node.inputs;
+    const reshape =
+      node.op === 'Reshape' || node.op === 'Flatten' || node.op === 'Squeeze' || node.op === 'Unsqueeze';
+    if (reshape) name = first!;
+    else if (ROWWISE.has(node.op) && (!second || constants.has(second))) name = first!;
+    else if (ROWWISE.has(node.op) && second && constants.has(first!)) name = second;
+    else return null;
+    after.push(node);
+  }
+  return null;
+}
+
+function projection(node: GraphNode, constants: Set<string>): string | null {
+  if (node.op === 'MatMul' && constants.has(node.inputs[1]!)) return node.inputs[1]!;
+  if (node.op === 'Gemm' && constants.has(node.inputs[1]!) && intAttribute(node, 'transA', 0) === 0)
+    return node.inputs[1]!;
+  if (node.op === 'MatMulNBits') return node.inputs[1]!;
+  return null;
+}
+
+function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode[]): HeadCut | null {
+  const hiddenSize = inputSize(graph, node, weight);
+  if (hiddenSize === null || graph.type(node.inputs[0]!) !== ElementType.float32) return null;
+  const hidden = 'cut:head:hidden';
+  const rows = 'cut:head:rows';
+  // The shapes around the projection only move the batch axis; rows come as [rows, hidden].
+  const skipped = new Set(after.filter(n => ['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze'].includes(n.op)));
+  const bypass = new Map([...skipped].map(n => [n.outputs[0]!, n.inputs[0]!]));
+  const resolve = (name: string): string => (bypass.has(name) ? resolve(bypass.get(name)!) : name);
+  if (skipped.has(graph.producer(graph.output)!)) graph.output = resolve(graph.output);
+  graph.op('Reshape', [node.inputs[0]!, graph.ints([-1, hiddenSize])], [], hidden);
+  graph.add({
+    op: 'HeadRows',
+    domain: CUT_DOMAIN,
+    inputs: [hidden],
+    outputs: [rows],
+    attributes: [],
+    captures: [],
+  });
+  const moved = { ...node, inputs: [rows, ...node.inputs.slice(1)] };
+  graph.setNodes(
+    graph.nodes
+      .filter(n => !skipped.has(n))
+      .map(n => {
+        if (n === node) return moved;
+        return after.includes(n) ? { ...n, inputs: n.inputs.map(resolve) } : n;
+      }),
+  );
+  return { hidden, rows, hiddenSize };
+}
+
+function inputSize(graph: Graph, node: GraphNode, weight: string): number | null {
+  if (node.op === 'MatMulNBits') return intAttribute(node, 'K', 0) || null;
+  let transposed = node.op === 'Gemm' && intAttribute(node, 'transB', 0) === 1;
+  let name = weight;
+  // Weights may be dequantised, cast or transposed on their way.
+  while (!graph.initializers.has(name)) {
+    const made = graph.producer(name);
+    if (!made || !['Transpose', 'DequantizeLinear', 'Cast', 'Identity'].includes(made.op)) return null;
+    if (made.op === 'Transpose') transposed = !transposed;
+    name = made.inputs[0]!;
+  }
+  const dims = graph.initializers.get(name)!.dims?.map(Number);
+  if (!dims || dims.length !== 2) return null;
+  return dims[transposed ? 1 : 0]!;
+}

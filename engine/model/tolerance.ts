@@ -1,0 +1,44 @@
+import { isHalf } from './cutGraph';
+import type { Plan } from './plan';
+import type { Difference } from './proof';
+
+/**
+ * Own cores may differ from the uncut model by this share of its largest output. Models that amplify rounding (T5: large
+ * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
+ */
+const FLOAT = { cpu: 2e-5, gpu: 1e-3, rounding: 1e-4, half: 5e-3 };
+/** A quantised model's rounding jumps: there the median and the most likely tokens count. */
+const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
+
+/** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
+export class Tolerance {
+  private readonly float: number;
+  private readonly rounding: number;
+  private readonly quantised: boolean;
+  /** Statically quantised models round scores and probabilities. */
+  private readonly roundsAttention: boolean;
+
+  constructor({ graph, cores }: Plan, gpu: boolean) {
+    // Models that compute in 16 bits round at every step, in another order when cut.
+    const half = cores.some(c => isHalf(graph.type(c.found.q)));
+    this.float = gpu ? FLOAT.gpu : FLOAT.cpu;
+    this.rounding = half ? FLOAT.half : FLOAT.rounding;
+    this.quantised = graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
+    this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
+  }
+
+  /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
+  accepts(d: Difference, bitEqual: boolean): boolean {
+    const largest = bitEqual ? Math.max(this.float, this.rounding) : this.float;
+    if (d.largest <= largest * d.scale) return true;
+    const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
+    return this.quantised && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+  }
+
+  /** What the proof of this model must say beside the numbers; '' = nothing. */
+  get note(): string {
+    if (this.roundsAttention)
+      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
+    return this.quantised ? ' (quantised: median difference and most likely token)' : '';
+  }
+}
