@@ -49,14 +49,16 @@ export const entmaxAttention: Mechanism = {
           const weights = entmax(row, alpha);
           let mass = 0;
           let top = -Infinity;
-          for (const score of row) top = Math.max(top, score);
+          for (let j = 0; j < row.length; j++) if (row[j]! > top) top = row[j]!;
           for (let j = 0; j < row.length; j++) {
-            if (weights[j]! === 0) continue;
-            pairs[head]!++;
-            mass += Math.exp(row[j]! - top);
+            const weight = weights[j]!;
+            if (weight > 0) {
+              pairs[head]!++;
+              mass += Math.exp(row[j]! - top);
+            }
+            row[j] = weight;
           }
           if (mass > 0) lse[head * queries + i] = top + Math.log(mass);
-          row.set(weights);
         }
         const rows = await weighValues(input, head, block, context);
         output.set(rows, (head * queries + from) * valueDim);

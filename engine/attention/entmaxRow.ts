@@ -3,10 +3,10 @@
  * p = [(alpha-1) z - tau]+ ^ (1/(alpha-1)). alpha = 1 is softmax, 2 sparsemax. 1.5 is solved exactly by sorting,
  * other values by bisection. Scores of -Infinity get 0; a row without any score is all 0.
  */
-export function entmax(scores: ArrayLike<number>, alpha: number): Float64Array {
+export function entmax(scores: Float32Array | Float64Array, alpha: number): Float64Array {
   const weights = new Float64Array(scores.length);
   let top = -Infinity;
-  for (let t = 0; t < scores.length; t++) top = Math.max(top, scores[t]!);
+  for (let t = 0; t < scores.length; t++) if (scores[t]! > top) top = scores[t]!;
   if (top === -Infinity) return weights;
   if (alpha === 1) {
     let sum = 0;
@@ -15,16 +15,25 @@ export function entmax(scores: ArrayLike<number>, alpha: number): Float64Array {
     return weights;
   }
   // Only scores within 1 / (alpha - 1) of the largest can be in the support.
-  const indices: number[] = [];
+  const limit = top - 1 / (alpha - 1);
+  let count = 0;
+  for (let t = 0; t < scores.length; t++) if (scores[t]! > limit) count++;
+  const z = new Float64Array(count);
+  const indices = new Int32Array(count);
+  count = 0;
   for (let t = 0; t < scores.length; t++) {
-    if ((alpha - 1) * (scores[t]! - top) > -1) indices.push(t);
+    if (!(scores[t]! > limit)) continue;
+    z[count] = (alpha - 1) * (scores[t]! - top);
+    indices[count++] = t;
   }
-  const z = Float64Array.from(indices, t => (alpha - 1) * (scores[t]! - top));
   const tau = alpha === 1.5 ? exactThreshold(z) : bisect(z, alpha);
   const power = 1 / (alpha - 1);
   let sum = 0;
-  indices.forEach((t, i) => (sum += weights[t] = Math.max(0, z[i]! - tau) ** power));
-  for (const t of indices) weights[t]! /= sum;
+  for (let t = 0; t < count; t++) {
+    const above = Math.max(0, z[t]! - tau);
+    sum += weights[indices[t]!] = power === 2 ? above * above : above ** power;
+  }
+  for (let t = 0; t < count; t++) weights[indices[t]!]! /= sum;
   return weights;
 }
 

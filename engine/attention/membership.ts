@@ -3,7 +3,7 @@ import { checkpoint } from '../runtime/cancellation';
 import { float32, floats } from '../runtime/tensor';
 
 /** Elements of one run's similarities. */
-const RANK_ELEMENTS = 2 ** 21;
+const RANK_ELEMENTS = 2 ** 23;
 
 /**
  * The `window` rows nearest to each centroid by the dot product of the unit-length row, the lower index on ties.
@@ -57,14 +57,14 @@ export function largest(
 ): void {
   let candidates = atLeast(values, guessThreshold(values, size), scratch);
   if (candidates.length < size) candidates = atLeast(values, -Infinity, scratch);
-  const sorted = new Float32Array(candidates.length);
-  for (let t = 0; t < sorted.length; t++) sorted[t] = values[candidates[t]!]!;
-  sorted.sort();
-  const threshold = sorted[sorted.length - size]!;
-  let ties = 0;
-  for (let t = sorted.length - size; t < sorted.length && sorted[t] === threshold; t++) ties++;
+  const picked = new Float32Array(candidates.length);
+  for (let t = 0; t < picked.length; t++) picked[t] = values[candidates[t]!]!;
+  const threshold = selectLargest(picked, size);
+  let ties = size;
+  for (let t = 0; t < picked.length; t++) if (picked[t]! > threshold) ties--;
   let found = 0;
-  for (const i of candidates) {
+  for (let t = 0; t < candidates.length; t++) {
+    const i = candidates[t]!;
     const value = values[i]!;
     if (value < threshold || (value === threshold && ties-- <= 0)) continue;
     into[found++] = i;
@@ -77,8 +77,31 @@ function guessThreshold(values: Float32Array, size: number): number {
   if (stride < 2 || values.length < 4 * size) return -Infinity;
   const sample = new Float32Array(Math.ceil(values.length / stride));
   for (let t = 0; t < sample.length; t++) sample[t] = values[t * stride]!;
-  sample.sort();
-  return sample[Math.max(0, sample.length - Math.ceil((1.5 * size) / stride) - 8)]!;
+  return selectLargest(sample, Math.min(sample.length, Math.ceil((1.5 * size) / stride) + 9));
+}
+
+/** The k-th largest value (k from 1), by quickselect; reorders the values. */
+function selectLargest(values: Float32Array, k: number): number {
+  let low = 0;
+  let high = values.length - 1;
+  const target = k - 1;
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!;
+    let i = low;
+    let j = high;
+    while (i <= j) {
+      while (values[i]! > pivot) i++;
+      while (values[j]! < pivot) j--;
+      if (i > j) break;
+      const swap = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = swap;
+    }
+    if (target <= j) high = j;
+    else if (target >= i) low = i;
+    else break;
+  }
+  return values[target]!;
 }
 
 /** Ascending indices of the values that reach the threshold. */

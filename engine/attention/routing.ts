@@ -230,7 +230,8 @@ async function attendHead(
     }
   }
   ofQueries.counts.forEach((held, query) => {
-    for (let d = 0; d < valueDim; d++) output[query * valueDim + d]! /= held + EPSILON;
+    const factor = 1 / (held + EPSILON);
+    for (let d = query * valueDim; d < (query + 1) * valueDim; d++) output[d]! *= factor;
   });
   return Math.round(pairs);
 }
@@ -245,29 +246,42 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
   const masked = MASKED;
   const shift = input.keys - input.queries;
   const plain = modelBias === null && mask.window === null;
+  // Columns of the tile whose keys are in several clusters; only they can be paired more than once.
+  let repeated: number[] = [];
+  let seen = 0;
   let pairs = 0;
   for (let r = 0; r < queries.length; r++) {
     const query = queries[r]!;
     const position = query + shift;
     const at = r * columns;
     const keysAt = Math.floor(r / rows) * columns;
-    let visible = columns;
-    if (mask.causal) while (visible > 0 && keys[keysAt + visible - 1]! > position) visible--;
-    bias.fill(masked, at + visible, at + columns);
-    if (!plain) for (let c = 0; c < visible; c++) bias[at + c] = table[keys[keysAt + c]! - position + base]!;
+    if (r % rows === 0) {
+      repeated = [];
+      for (let c = 0; c < columns; c++) if (ofKeys.counts[keys[keysAt + c]!]! > 1) repeated.push(c);
+      seen = 0;
+    }
+    // Queries and keys ascend within a tile, and so does the number of keys before the query.
+    if (mask.causal) while (seen < columns && keys[keysAt + seen]! <= position) seen++;
+    else seen = columns;
+    bias.fill(masked, at + seen, at + columns);
+    if (plain) pairs += seen;
+    else {
+      for (let c = 0; c < seen; c++) {
+        const value = table[keys[keysAt + c]! - position + base]!;
+        bias[at + c] = value;
+        if (value !== masked) pairs++;
+      }
+    }
     if (shared) {
-      for (let c = 0; c < visible; c++) if (keys[keysAt + c] === query) bias[at + c]! += SELF_AS_LAST_RESORT;
+      for (let c = 0; c < seen; c++) if (keys[keysAt + c] === query) bias[at + c]! += SELF_AS_LAST_RESORT;
     }
-    const several = ofQueries.counts[query]! > 1;
-    if (plain && !several) {
-      pairs += visible;
-      continue;
-    }
-    for (let c = 0; c < visible; c++) {
+    if (ofQueries.counts[query]! <= 1) continue;
+    for (const c of repeated) {
+      if (c >= seen) break;
       if (bias[at + c] === masked) continue;
-      const key = keys[keysAt + c]!;
-      if (several && ofKeys.counts[key]! > 1) share[at + c] = 1 / ofQueries.together(query, ofKeys, key);
-      pairs += share[at + c]!;
+      const together = ofQueries.together(query, ofKeys, keys[keysAt + c]!);
+      share[at + c] = 1 / together;
+      pairs -= 1 - 1 / together;
     }
   }
   return pairs;
