@@ -123,5 +123,9 @@ function fromOrt(name: string, value: OrtTensor): Tensor {
     throw new Error(`result "${name}" has the type ${value.type}, which is not supported`);
   // The same bytes under the engine's own array type (newer Node versions hand out Float16Array).
   const view = value.data as Float32Array;
-  return { type, data: new TypedArray(view.buffer, view.byteOffset, view.length), dims: value.dims } as Tensor;
+  return {
+    type,
+    data: new TypedArray(view.buffer, view.byteOffset, view.length),
+    dims: value.dims,
+  } as Tensor;
 }

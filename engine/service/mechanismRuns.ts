@@ -68,7 +68,9 @@ export async function propagate(
     },
     { cancellation, onSegment: onProgress },
   );
-  const loss = analysis.loss ? await tokenLoss(output, analysis.written.ids, analysis.context(cancellation)) : null;
+  const loss = analysis.loss
+    ? await tokenLoss(output, analysis.written.ids, analysis.context(cancellation))
+    : null;
   const deltaLossPerToken = loss?.map((value, t) => value - analysis.loss![t]!);
   const deltaOutputPerToken = analysis.output
     ? await outputChange(analysis.output, output, cancellation)
