@@ -52,10 +52,14 @@ export const continuous: Mechanism = {
     const { heads, queries, keys, valueDim, kvHeads } = input;
     const basis = gaussianBasis(numberOr(params, 'basis', 64));
     const fit = ridgeFit(basis, keys, numberOr(params, 'ridge', 1));
-    const coefficients = Array.from({ length: kvHeads }, (_, kv) => ({
-      k: Float32Array.from(fit.coefficients(input.k.subarray(kv * keys * input.dim), input.dim)),
-      v: Float32Array.from(fit.coefficients(input.v.subarray(kv * keys * valueDim), valueDim)),
-    }));
+    const coefficients: { k: Float32Array; v: Float32Array }[] = [];
+    for (let kv = 0; kv < kvHeads; kv++) {
+      await checkpoint(context.cancellation);
+      coefficients.push({
+        k: Float32Array.from(fit.coefficients(input.k.subarray(kv * keys * input.dim), input.dim)),
+        v: Float32Array.from(fit.coefficients(input.v.subarray(kv * keys * valueDim), valueDim)),
+      });
+    }
     const output = new Float32Array(heads * queries * valueDim);
     const mu = new Float32Array(heads * queries);
     const sigma = new Float32Array(heads * queries);

@@ -72,3 +72,90 @@ export async function attendLists(
 export function sequence(from: number, to: number): Int32Array {
   return Int32Array.from({ length: Math.max(0, to - from) }, (_, t) => from + t);
 }
+
+/** A group of queries and keys that see each other; both ascending. */
+export interface Group {
+  queries: Int32Array;
+  keys: Int32Array;
+}
+
+/** Like `attendLists`, for many short groups: neighbours in the list run as one batch, padded to the largest of them. */
+export async function attendGroups(
+  input: CoreInput,
+  head: number,
+  groups: readonly Group[],
+  keep: (position: number, key: number) => boolean,
+  offsets: OffsetTable,
+  outputs: Outputs,
+  context: AttendContext,
+): Promise<number> {
+  let pairs = 0;
+  for (let from = 0; from < groups.length;) {
+    const { to, rows, columns } = batchOf(groups, from);
+    const batch = groups.slice(from, to);
+    from = to;
+    if (batch.length === 1) {
+      const { queries, keys } = batch[0]!;
+      pairs += await attendLists(input, head, queries, keys, keep, offsets, outputs, context);
+      continue;
+    }
+    const tiles: Tiles = {
+      head,
+      rows,
+      columns,
+      queries: new Int32Array(batch.length * rows).fill(-1),
+      keys: new Int32Array(batch.length * columns).fill(-1),
+      bias: new Float32Array(batch.length * rows * columns).fill(MASKED),
+    };
+    let here = 0;
+    batch.forEach((group, t) => {
+      tiles.queries.set(group.queries, t * rows);
+      tiles.keys.set(group.keys, t * columns);
+      here += fillGroup(input, group, keep, offsets, tiles.bias!, t * rows * columns, columns);
+    });
+    if (here === 0) continue;
+    pairs += here;
+    addOpaque(input, tiles);
+    outputs.merge(tiles, await runTiles(input, tiles, context));
+  }
+  return pairs;
+}
+
+/** The groups from `from` on that fit one batch, and the size of its tiles. */
+function batchOf(groups: readonly Group[], from: number): { to: number; rows: number; columns: number } {
+  let to = from + 1;
+  let rows = groups[from]!.queries.length;
+  let columns = groups[from]!.keys.length;
+  for (; to < groups.length; to++) {
+    const wider = Math.max(rows, groups[to]!.queries.length);
+    const longer = Math.max(columns, groups[to]!.keys.length);
+    if ((to + 1 - from) * wider * longer > BATCH_ELEMENTS) break;
+    rows = wider;
+    columns = longer;
+  }
+  return { to, rows, columns };
+}
+
+function fillGroup(
+  input: CoreInput,
+  { queries, keys }: Group,
+  keep: (position: number, key: number) => boolean,
+  { table, base }: OffsetTable,
+  bias: Float32Array,
+  first: number,
+  columns: number,
+): number {
+  const masked = MASKED;
+  const shift = input.keys - input.queries;
+  let pairs = 0;
+  for (let r = 0; r < queries.length; r++) {
+    const position = queries[r]! + shift;
+    for (let c = 0; c < keys.length; c++) {
+      const value = table[keys[c]! - position + base]!;
+      if (value === masked || !keep(position, keys[c]!)) continue;
+      bias[first + r * columns + c] = value;
+      pairs++;
+    }
+  }
+  return pairs;
+}

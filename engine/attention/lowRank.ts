@@ -13,7 +13,7 @@ export function singularProjections(
   const h = gram(keys, dim);
   // Q K^T v = s u with u = Q a, v = K b gives a = H b / s and b = G a / s: a is an eigenvector of H G.
   let a = start(dim, rank);
-  for (let step = 0; step < 200; step++) {
+  for (let step = 0; step < 100; step++) {
     a = apply(h, apply(g, a, dim, rank), dim, rank);
     orthonormalise(a, g, dim, rank);
   }

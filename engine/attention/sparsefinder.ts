@@ -1,6 +1,6 @@
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
 import { kvHead, visibleKeys, type CoreInput } from './core';
-import { attendLists, sequence } from './lists';
+import { attendGroups, attendLists, sequence } from './lists';
 import { singularProjections } from './lowRank';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
@@ -330,9 +330,10 @@ async function attendPredicted(
       !isNear(position, key) && !before.some(other => other.queries[position - shift] === other.keys[key]);
     const queries = membersOf(grouping.queries, grouping.count);
     const keys = membersOf(grouping.keys, grouping.count);
-    for (let b = 0; b < grouping.count; b++) {
-      pairs += await attendLists(input, head, queries[b]!, keys[b]!, keep, offsets, outputs, context);
-    }
+    const groups = queries
+      .map((list, b) => ({ queries: list, keys: keys[b]! }))
+      .filter(group => group.queries.length > 0 && group.keys.length > 0);
+    pairs += await attendGroups(input, head, groups, keep, offsets, outputs, context);
   }
   return pairs;
 }
