@@ -17,11 +17,10 @@ type Job = { run: 'plain' | 'analysis' | 'write'; onnx: string; tokens: number }
 
 async function main(): Promise<void> {
   const quick = process.argv.includes('--quick');
-  const lengths = process.argv.includes('--tokens')
-    ? process.argv[process.argv.indexOf('--tokens') + 1]!.split(',').map(Number)
-    : null;
+  const lengths = option('--tokens')?.split(',').map(Number) ?? null;
+  const only = option('--only');
+  const names = option('--mechanisms')?.split(',') ?? null;
   const turns = quick ? 1 : 2;
-  const only = process.argv[process.argv.indexOf('--only') + 1];
   console.log(
     `${cpus()[0]?.model ?? 'unknown processor'}, ${availableParallelism()} threads, Node ${process.version}`,
   );
@@ -29,7 +28,12 @@ async function main(): Promise<void> {
   if (wanted('analysis')) await benchAnalysis(lengths ?? (quick ? [256, 512] : [1024, 4096]), turns);
   if (wanted('cut')) await benchCuts(lengths ?? (quick ? [128] : [512]), quick ? 3 : 9);
   if (wanted('mechanisms'))
-    await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns);
+    await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
+}
+
+function option(name: string): string | null {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? null : (process.argv[at + 1] ?? null);
 }
 
 async function benchAnalysis(lengths: readonly number[], turns: number): Promise<void> {
@@ -93,7 +97,7 @@ function inChild(job: Job): Promise<Timing> {
 async function asChild({ run, onnx, tokens }: Job): Promise<void> {
   let timing = worst;
   if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
-  else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, 1);
+  else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
   process.send!(timing, () => process.exit(0));
 }
 

@@ -19,18 +19,38 @@ const given: Record<string, (heads: number) => Record<string, Tensor>> = {
 };
 const HEADS = 2;
 
-/** Prints milliseconds per causal head of 64, how much faster than dense, and the exponent of growth. */
-export async function benchMechanisms(lengths: readonly number[], repeats: number): Promise<void> {
+/** Milliseconds per head at each length: by the clock, and of CPU time over all threads. */
+interface Times {
+  clock: number[];
+  cpu: number[];
+}
+
+/**
+ * Prints milliseconds per causal head of 64, how much faster than dense, and the exponent of growth.
+ * `only`: names of mechanisms; null = all of the registry.
+ */
+export async function benchMechanisms(
+  lengths: readonly number[],
+  repeats: number,
+  only: readonly string[] | null,
+): Promise<void> {
   const runtime = await createRuntime('cpu');
   const context = { runtime, cancellation: neverCancelled };
   const inputs = lengths.map(queries => randomCore(queries, { heads: HEADS, queries, dim: 64 }));
-  console.log(`\nMechanisms, ms per head (one layer, causal, 64 dim; local 256, span 1024, lsh 1 round):`);
-  console.log(`${''.padEnd(15)}${lengths.map(n => `${n}`.padStart(20)).join('')}${'exponent'.padStart(10)}`);
-  const dense = await timesOf(inputs, repeats, input => denseOutput(input, context));
-  report('dense', lengths, dense, dense);
+  const rows = new Map<string, Times>();
+  rows.set('dense', await timesOf(inputs, repeats, input => denseOutput(input, context)));
   for (const mechanism of mechanisms) {
-    if (mechanism.info.name === 'dense') continue;
-    report(mechanism.info.name, lengths, await timeMechanism(mechanism, inputs, repeats, runtime), dense);
+    const { name } = mechanism.info;
+    if (name === 'dense' || (only && !only.includes(name))) continue;
+    rows.set(name, await timeMechanism(mechanism, inputs, repeats, runtime));
+  }
+  for (const kind of ['clock', 'cpu'] as const) {
+    const unit = kind === 'clock' ? 'ms by the clock' : 'CPU ms of all threads';
+    console.log(`\nMechanisms, ${unit} per head (causal, 64 dim; local 256, span 1024, lsh 1 round):`);
+    console.log(
+      `${''.padEnd(15)}${lengths.map(n => `${n}`.padStart(18)).join('')}${'exponent'.padStart(10)}`,
+    );
+    for (const [name, times] of rows) report(name, lengths, times[kind], rows.get('dense')![kind]);
   }
   await runtime.dispose();
 }
@@ -40,7 +60,7 @@ async function timeMechanism(
   inputs: readonly CoreInput[],
   repeats: number,
   runtime: Runtime,
-): Promise<number[]> {
+): Promise<Times> {
   const { name } = mechanism.info;
   const params = readParams(mechanism.info, settings[name] ?? {});
   const own = new Map<CoreInput, Record<string, Tensor>>();
@@ -54,27 +74,33 @@ async function timeMechanism(
   );
 }
 
-/** Milliseconds per head, best of the repeats. */
+/** Best of the repeats, after a first run that builds the graphs. */
 async function timesOf(
   inputs: readonly CoreInput[],
   repeats: number,
   run: (input: CoreInput) => Promise<unknown>,
-): Promise<number[]> {
-  const times: number[] = [];
+): Promise<Times> {
+  const times: Times = { clock: [], cpu: [] };
   for (const input of inputs) {
-    let best = Infinity;
-    for (let r = 0; r <= repeats; r++) {
+    let clock = Infinity;
+    let cpu = Infinity;
+    await run(input);
+    for (let r = 0; r < repeats; r++) {
       const began = performance.now();
+      const before = process.cpuUsage();
       await run(input);
-      if (r > 0) best = Math.min(best, performance.now() - began); // the first run builds the graphs
+      clock = Math.min(clock, performance.now() - began);
+      const used = process.cpuUsage(before);
+      cpu = Math.min(cpu, (used.user + used.system) / 1000);
     }
-    times.push(best / HEADS);
+    times.clock.push(clock / HEADS);
+    times.cpu.push(cpu / HEADS);
   }
   return times;
 }
 
 function report(name: string, lengths: readonly number[], times: number[], dense: number[]): void {
-  const cells = times.map((time, t) => `${time.toFixed(1)} (${(dense[t]! / time).toFixed(1)}x)`.padStart(20));
+  const cells = times.map((time, t) => `${time.toFixed(1)} (${(dense[t]! / time).toFixed(1)}x)`.padStart(18));
   console.log(`${name.padEnd(15)}${cells.join('')}${exponent(lengths, times).toFixed(2).padStart(10)}`);
 }
 
