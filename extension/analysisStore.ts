@@ -46,6 +46,7 @@ export class AnalysisStore extends Owner {
     super();
     this.listenToEngine();
     this.register(vscode.workspace.onDidChangeTextDocument(event => this.edited(event)));
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => this.changed.fire(this.current)));
     this.register(vscode.workspace.onDidCloseTextDocument(document => this.closed(document)));
     this.register(
       vscode.window.onDidChangeActiveTextEditor(editor => {
@@ -61,7 +62,12 @@ export class AnalysisStore extends Owner {
   }
 
   get state(): AnalysisState {
-    return this.current?.state ?? { status: 'none' };
+    if (this.current) return this.current.state;
+    if (vscode.workspace.isTrusted) return { status: 'none' };
+    const message = vscode.l10n.t(
+      'Models are loaded only in a trusted workspace: run "Workspaces: Manage Workspace Trust" to analyze texts.',
+    );
+    return { status: 'error', document: null, message, actions: [] };
   }
 
   of(document: vscode.TextDocument): Analysis | undefined {

@@ -2,14 +2,15 @@ import * as vscode from 'vscode';
 import type { TokenAttention } from '../engine/protocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
-import { describeHead, hoverText } from './hoverText';
+import { describeHead, hoverText, type HeadChoice } from './hoverText';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 import { wordAt } from './tokenLocator';
 
 /** A word of more tokens than this shows its first ones. */
 const MAXIMUM_TOKENS = 4;
-const TOP = 5;
+/** Links that are listed: of a word of one token, and of each of several, so that the hover stays in sight. */
+const TOP = { one: 5, several: 3 };
 
 /** What the hover's links may run. */
 const LINKED_COMMANDS = [
@@ -29,7 +30,7 @@ export class AttentionHover implements vscode.HoverProvider {
   async provideHover(
     document: vscode.TextDocument,
     position: vscode.Position,
-    token: vscode.CancellationToken,
+    cancel: vscode.CancellationToken,
   ): Promise<vscode.Hover | undefined> {
     const analysis = this.store.of(document);
     if (!this.settings.hover || !analysis?.began) return undefined;
@@ -37,40 +38,39 @@ export class AttentionHover implements vscode.HoverProvider {
     const tokens = word ? analysis.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end)) : [];
     if (!word || tokens.length === 0) return undefined;
     try {
+      const { core, head } = this.selection.current;
+      const top = tokens.length === 1 ? TOP.one : TOP.several;
+      const question = { id: analysis.id, core, head, top, mechanisms: [] };
       const shown = await Promise.all(
-        tokens.slice(0, MAXIMUM_TOKENS).map(one => this.ask(analysis, one, token)),
+        tokens
+          .slice(0, MAXIMUM_TOKENS)
+          .map(one => this.store.request('analysis/token', { ...question, token: one }, cancel)),
       );
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const markdown = new vscode.MarkdownString(this.describe(analysis, shown) + rest);
+      const markdown = new vscode.MarkdownString(describe(analysis, shown, { core, head }) + rest);
       markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
       return new vscode.Hover(markdown, word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
     }
   }
+}
 
-  private ask(analysis: Analysis, token: number, cancel: vscode.CancellationToken): Promise<TokenAttention> {
-    const { core, head } = this.selection.current;
-    const question = { id: analysis.id, core, head, token, top: TOP, mechanisms: [] };
-    return this.store.request('analysis/token', question, cancel);
-  }
-
-  private describe(analysis: Analysis, word: readonly TokenAttention[]): string {
-    const { tokens, model } = analysis.began!;
-    const { t } = vscode.l10n;
-    return hoverText(word, {
-      tokens,
-      of: describeHead(this.selection.current, model.cores, t),
-      stale: analysis.textChanged,
-      links: token =>
-        [
-          link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
-          link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
-        ].join(' · '),
-      t,
-    });
-  }
+function describe(analysis: Analysis, word: readonly TokenAttention[], choice: HeadChoice): string {
+  const { tokens, model } = analysis.began!;
+  const { t } = vscode.l10n;
+  return hoverText(word, {
+    tokens,
+    of: describeHead(choice, model.cores, t),
+    stale: analysis.textChanged,
+    links: token =>
+      [
+        link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
+        link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
+      ].join(' · '),
+    t,
+  });
 }
 
 /** The word under a position, by our own rule: the editor's word pattern is slow on very long lines. */

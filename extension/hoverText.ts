@@ -6,7 +6,7 @@ import { percent, short, signed } from './numbers';
 /** `vscode.l10n.t`, passed in so that this file stays free of VS Code. */
 export type Translate = (message: string, ...args: (string | number)[]) => string;
 
-type HeadChoice = Pick<Selection, 'core' | 'head'>;
+export type HeadChoice = Pick<Selection, 'core' | 'head'>;
 
 /**
  * A token as Markdown code that cannot break out: no markup, no table cell, no line is ended by what it contains.
