@@ -22,7 +22,7 @@ export class CancelledError extends Error {
  */
 export function oneClause(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  const line = message.split(/[\r\n]/)[0]!.replace(/^.*\.(cc|h|cpp):\d+ .*?(was false\. |\) ?: ?)/, '');
+  const line = message.split(/[\r\n]/)[0]!.replace(/^.*\.(cc|h|cpp):\d+ .*?(was false\. |\) ?:(?!:) ?)/, '');
   // eslint-disable-next-line no-control-regex -- that is what is to be removed
   const clean = line.replace(/[\u0000-\u001f\u007f\ufffd]/g, '?').trim();
   return (clean.length > 300 ? `${clean.slice(0, 300)}...` : clean).replace(/[.\s]+$/, '');
