@@ -11,7 +11,7 @@ export class ContextKeys extends Owner {
     super();
     const update = () => {
       const editor = vscode.window.activeTextEditor;
-      this.set('state', store.state.status);
+      this.set('state', store.shown?.state.status ?? 'none');
       this.set('analyzedEditor', !!editor && !!store.of(editor.document)?.began);
       this.set('pinned', selection.current.token !== null);
     };

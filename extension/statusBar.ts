@@ -54,6 +54,13 @@ export class StatusBar extends Owner {
   private content(): Content {
     const { t } = vscode.l10n;
     const { state } = this.store;
+    if (!vscode.workspace.isTrusted) {
+      return {
+        text: `$(workspace-untrusted) ${t('Attention')}`,
+        tooltip: t('Models are loaded only in a trusted workspace. Click to manage its trust.'),
+        command: 'workbench.trust.manage',
+      };
+    }
     if (this.client.state === 'failed') {
       return {
         text: `$(error) ${t('Attention: engine stopped')}`,
