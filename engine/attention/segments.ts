@@ -20,13 +20,18 @@ export const segmentParameter: ParameterInfo = {
   name: 'segment',
   type: 'integer',
   default: null,
-  defaultRule: `all queries when the keys begin before them, ${SEGMENT} when the text is one sequence`,
+  defaultRule: `all queries when keys come before them or relative scores are given, else ${SEGMENT}`,
   minimum: 1,
   description: 'Queries processed at once; the state of the memory changes from segment to segment.',
 };
 
-export function segmentsOf(input: CoreInput, params: MechanismParams): Segment[] {
-  const otherwise = input.keys > input.queries ? input.queries : SEGMENT;
+/** `whole`: the queries are one segment unless the parameter says otherwise. */
+export function segmentsOf(
+  input: CoreInput,
+  params: MechanismParams,
+  whole = input.keys > input.queries,
+): Segment[] {
+  const otherwise = whole ? input.queries : SEGMENT;
   const length = numberOr(params, 'segment', otherwise);
   const segments: Segment[] = [];
   for (let from = 0; from < input.queries; from += length) {

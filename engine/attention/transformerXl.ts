@@ -51,8 +51,8 @@ export const transformerXl: Mechanism = {
 
   async attend(input, params, context) {
     const memory = numberOr(params, 'memory', defaultMemory(input));
-    const segments = segmentsOf(input, params);
     const relative = readRelative(input, context);
+    const segments = segmentsOf(input, params, relative !== null || input.keys > input.queries);
     const core = relative ? { ...input, q: relative.contentQueries } : input;
     const outputs = new Outputs(core);
     const tables = offsetTables(core);
