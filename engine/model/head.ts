@@ -1,7 +1,7 @@
 import { ElementType } from '../runtime/onnxProto';
 import { CUT_DOMAIN } from './cutGraph';
 import type { Graph } from './graph';
-import { intAttribute, type GraphNode } from './node';
+import { attribute, intAttribute, intsAttribute, type GraphNode } from './node';
 
 /** The head of the model in a piece of its own, to be run on blocks of rows. */
 export interface HeadCut {
@@ -10,6 +10,8 @@ export interface HeadCut {
   /** The head's own input. */
   rows: string;
   hiddenSize: number;
+  /** The head's weights are the embedding table: left where they lie, so that they are resident once. */
+  tied: boolean;
 }
 
 const ROWWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Tanh', 'Cast', 'Identity']);
@@ -66,7 +68,7 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
     attributes: [],
     captures: [],
   });
-  const moved = { ...node, inputs: [rows, ...node.inputs.slice(1)] };
+  const moved = onTransposed(graph, { ...node, inputs: [rows, ...node.inputs.slice(1)] });
   graph.setNodes(
     graph.nodes
       .filter(n => !skipped.has(n))
@@ -75,7 +77,21 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
         return after.includes(n) ? { ...n, inputs: n.inputs.map(resolve) } : n;
       }),
   );
-  return { hidden, rows, hiddenSize };
+  const tied = moved.op !== 'MatMulNBits' && graph.consumers(moved.inputs[1]!).length > 1;
+  return { hidden, rows, hiddenSize, tied };
+}
+
+/** A product with a transposed table (tied embeddings) reads the table as it lies, instead of keeping a second, turned one. */
+function onTransposed(graph: Graph, node: GraphNode): GraphNode {
+  const made = node.op === 'MatMul' ? graph.producer(node.inputs[1]!) : undefined;
+  const turned = made?.op === 'Transpose' && (intsAttribute(made, 'perm') ?? [1, 0]).join() === '1,0';
+  if (!turned || graph.initializers.get(made.inputs[0]!)?.dims?.length !== 2) return node;
+  return {
+    ...node,
+    op: 'Gemm',
+    inputs: [node.inputs[0]!, made.inputs[0]!],
+    attributes: [attribute.int('transB', 1)],
+  };
 }
 
 function inputSize(graph: Graph, node: GraphNode, weight: string): number | null {

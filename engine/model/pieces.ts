@@ -34,10 +34,10 @@ export class PieceLoader {
     private readonly prepack = false,
   ) {}
 
-  async load(piece: Extract): Promise<Piece> {
+  async load(piece: Extract, prepack = this.prepack): Promise<Piece> {
     const key = createHash('sha1').update(piece.bytes).digest('hex');
     let pending = this.sessions.get(key);
-    if (!pending) this.sessions.set(key, (pending = this.create(piece.bytes)));
+    if (!pending) this.sessions.set(key, (pending = this.create(piece.bytes, prepack)));
     const session = await pending;
     return {
       inputs: piece.inputs,
@@ -58,7 +58,7 @@ export class PieceLoader {
     };
   }
 
-  private async create(bytes: Uint8Array): Promise<Session> {
+  private async create(bytes: Uint8Array, prepack: boolean): Promise<Session> {
     let reason: unknown;
     for (const optimization of FALLBACK[this.level]) {
       try {
@@ -66,7 +66,7 @@ export class PieceLoader {
           optimization,
           externalDataFolder: this.folder,
           cpu: this.cpu,
-          prepack: this.prepack,
+          prepack,
         });
       } catch (error) {
         reason = error;

@@ -42,9 +42,10 @@ export class SegmentRunner {
   ): Promise<SegmentRunner> {
     const pieces: (Piece | null)[] = [];
     try {
-      for (const piece of segments.pieces) {
+      for (const [level, piece] of segments.pieces.entries()) {
         await checkpoint(cancellation);
-        pieces.push(piece && (await loader.load(piece)));
+        const tied = head?.tied && level === segments.pieces.length - 1;
+        pieces.push(piece && (await loader.load(piece, tied ? false : undefined)));
       }
     } catch (error) {
       await loader.release();

@@ -400,6 +400,18 @@ describe('forms of attention in a graph', function () {
     await cut.dispose();
   });
 
+  it('logits from the embedding table itself', async () => {
+    const m = layered(maskBeforeScale);
+    const last = m.nodes.pop()!;
+    const turned = m.op('Transpose', ['table'], { perm: [1, 0] });
+    m.nodes.push({ ...last, input: [last.input![0]!, turned] });
+    const cut = await bench.load(m);
+    assert.equal(cut.info.verified.bitEqual, true);
+    assert.equal(cut.info.languageModelHead, true);
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
+
   it('gives the logits of the uncut model to any number of tokens', async () => {
     const cut = await bench.load(layered(maskBeforeScale));
     for (const tokens of [1, 2, 9, 130]) {
