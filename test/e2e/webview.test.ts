@@ -129,6 +129,36 @@ describe('the views alone', function () {
     await until(() => host.selection.token === 1);
   });
 
+  it('stands where it stood when the head is opened again, and keeps its answers', async () => {
+    const host = await open({ view: at('head'), selection: { core: 1, head: 1, token: 9 } });
+    await page.locator('ai-map canvas.over').focus();
+    for (let i = 0; i < 5; i++) await page.keyboard.press('+');
+    await page.locator('ai-map canvas.mini').waitFor();
+    await until(() => host.received.some(m => m.type === 'viewState' && m.view.options['head']?.['camera']));
+    const asked = () =>
+      host.received.filter(m => m.type === 'request' && m.method === 'analysis/token').length;
+    const before = asked();
+    assert.ok(before > 0);
+    await page.getByRole('tab', { name: 'Overview' }).click();
+    await page.locator('ai-map').waitFor({ state: 'detached' });
+    await page.getByRole('tab', { name: 'Head' }).click();
+    await page.locator('ai-map canvas.mini').waitFor();
+    await page.locator('ai-token .bars').first().waitFor();
+    assert.equal(asked(), before);
+  });
+
+  it('brings the pinned token into sight among the buckets', async () => {
+    const token = 380;
+    await open({ view: at('buckets'), selection: { core: 1, head: 1, token } });
+    const inSight = () =>
+      page.locator('ai-bucket-text').evaluate((text, i) => {
+        const chip = text.shadowRoot!.querySelector(`[data-token="${i}"]`)?.getClientRects()[0];
+        const box = text.getBoundingClientRect();
+        return !!chip && chip.top >= box.top && chip.bottom <= box.bottom;
+      }, token);
+    await until(inSight);
+  });
+
   it('draws the same map when WebGL2 is lost', async () => {
     await open({ view: at('head'), selection: { core: 1, head: 1 } });
     await page.waitForTimeout(600);

@@ -2,6 +2,19 @@ import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { ViewMethod, ViewParams, ViewResult } from '../hostProtocol';
 import { store } from './store';
 
+/** Answers kept per method, so that a view that is opened again has its picture at once. */
+const KEPT = 12;
+/** By method, then by parameters; ids of analyses are never used again, so nothing in here goes out of date. */
+const kept = new Map<ViewMethod, Map<string, unknown>>();
+
+function keep(method: ViewMethod, key: string, value: unknown): void {
+  const answers = kept.get(method) ?? new Map<string, unknown>();
+  kept.set(method, answers);
+  answers.delete(key);
+  answers.set(key, value);
+  if (answers.size > KEPT) answers.delete(answers.keys().next().value!);
+}
+
 /**
  * One answer of the engine that a component shows. Call `want` with the parameters of the moment (in `willUpdate`):
  * a change aborts the request under way and asks anew, and the last answer stays until the next is there.
@@ -37,8 +50,12 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
     this.abort?.abort();
     this.abort = null;
     this.error = null;
-    this.loading = params !== null;
-    if (!params) {
+    const known = kept.get(this.method)?.get(key) as ViewResult<M> | undefined;
+    this.loading = params !== null && known === undefined;
+    if (known !== undefined) {
+      this.value = known;
+      this.answers = params;
+    } else if (!params) {
       this.value = null;
       this.answers = null;
     } else if (this.delay && this.value) {
@@ -63,6 +80,7 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
       if (abort.signal.aborted) return;
       this.value = value;
       this.answers = params;
+      keep(this.method, JSON.stringify(params), value);
     } catch (error) {
       if (abort.signal.aborted) return;
       this.error = (error as Error).message;

@@ -99,6 +99,7 @@ export class MapElement extends Component {
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    clearTimeout(this.remembering);
     this.renderer?.dispose();
     this.renderer = null;
     this.loader.setSource(null);
@@ -171,10 +172,12 @@ export class MapElement extends Component {
     this.loader.setSource(source);
     if (this.width && this.height) {
       // A new text starts with the whole map; another head or mechanism keeps the place for comparison.
-      if (!this.camera || this.drawnOf !== id) this.camera = fit(this.extent, this.frame.map);
+      if (!this.camera || this.drawnOf !== id)
+        this.camera = this.remembered() ?? fit(this.extent, this.frame.map);
       this.camera = clampCamera(this.camera, this.extent, this.frame.map);
       this.drawnOf = id;
       this.loader.want(this.wanted(this.camera));
+      this.remember();
     }
     const { query, key } = this.crosshair;
     this.row.want(query === null ? null : { id, ...head, token: query, direction: 'from' });
@@ -185,6 +188,32 @@ export class MapElement extends Component {
       queueMicrotask(() => this.dispatchEvent(new Event('colours')));
     }
   }
+
+  /** Where the map stood when this view was last open, if that was on a text of the same length. */
+  private remembered(): Camera | null {
+    const [columns, rows, x, y, scale] = store.option('head', 'camera', '').split(' ').map(Number);
+    const same = columns === this.extent.columns && rows === this.extent.rows;
+    return same && scale ? { x: x!, y: y!, scale } : null;
+  }
+
+  private remember(): void {
+    clearTimeout(this.remembering);
+    this.remembering = setTimeout(() => {
+      const { camera, extent } = this;
+      if (!camera) return;
+      const whole = camera.scale <= fitScale(extent, this.frame.map) * 1.001;
+      const place = [
+        extent.columns,
+        extent.rows,
+        camera.x.toFixed(2),
+        camera.y.toFixed(2),
+        camera.scale.toFixed(4),
+      ];
+      const next = whole ? '' : place.join(' ');
+      if (next !== store.option('head', 'camera', '')) store.setOption('head', 'camera', next);
+    }, 400);
+  }
+  private remembering: ReturnType<typeof setTimeout> | undefined;
 
   /** The whole map first, once; then what is in sight. */
   private wanted(camera: Camera) {

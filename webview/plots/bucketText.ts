@@ -62,6 +62,8 @@ export class BucketText extends LitElement {
   /** False for a decoder's own text, whose tokens are not in the document and cannot be pinned. */
   @property({ type: Boolean }) pinnable = true;
   @state() private visible = new Set<number>();
+  /** The token that is to be scrolled into sight, until it is there. */
+  private sought: number | null = null;
   private observer: IntersectionObserver | null = null;
 
   constructor() {
@@ -158,16 +160,19 @@ export class BucketText extends LitElement {
       for (const block of this.renderRoot.querySelectorAll('.block')) this.observer.observe(block);
     }
     if (changed.has('token') && this.token !== null && this.token === store.selection.token)
-      this.scrollTo_(this.token);
+      this.sought = this.token;
+    if (this.sought !== null) this.bring(this.sought);
   }
 
-  private scrollTo_(token: number): void {
-    const block = this.renderRoot.querySelector<HTMLElement>(`[data-block="${Math.floor(token / BLOCK)}"]`);
+  /** Scrolls a token into sight: first its block, which is then painted, then the token itself. */
+  private bring(token: number): void {
     const chip = this.renderRoot.querySelector<HTMLElement>(`[data-token="${token}"]`);
-    const target = (chip ?? block)?.getBoundingClientRect();
+    const block = this.renderRoot.querySelector<HTMLElement>(`[data-block="${Math.floor(token / BLOCK)}"]`);
+    const target = (chip ?? block)?.getClientRects()[0];
     const mine = this.getBoundingClientRect();
     if (target && (target.top < mine.top || target.bottom > mine.bottom))
-      this.scrollTop += target.top - mine.top - 40;
+      this.scrollTop += target.top - mine.top - 60;
+    if (chip) this.sought = null;
   }
 
   private tokenOf(event: Event): number | null {

@@ -1,5 +1,6 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
+import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../engine/protocol';
 import { csv } from '../draw/format';
 import {
@@ -12,7 +13,7 @@ import {
   writeShort,
   type HeadMeasure,
 } from '../draw/measures';
-import { headName, rolesInWords, shortName } from '../draw/names';
+import { coreInfo, headName, rolesInWords, shortName } from '../draw/names';
 import { ROLES, mainRole, roleGlyph } from '../draw/roles';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
@@ -313,30 +314,36 @@ export class Overview extends Component implements Savable {
     height: number,
     columns: number,
   ): TemplateResult {
-    const x = (value: number | null) => 12 + position(value) * (width - 24);
-    const known = heads.filter(h => measure.value(h) !== null);
-    const middle = median(known.map(h => measure.value(h)!));
-    return html`<svg
-      class="strip"
-      width=${width}
-      height=${height}
-      aria-hidden="true"
-      .style=${`grid-column: ${columns + 2}`}
-    >
-      <line class="rail" x1="12" x2=${width - 12} y1=${height / 2} y2=${height / 2}></line>
-      ${
-        middle === null
-          ? nothing
-          : svg`<line class="middle" x1=${x(middle)} x2=${x(middle)} y1=${height / 2 - 10} y2=${height / 2 + 10}></line>`
-      }
-      ${known.map(h => {
-        const shown = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, h);
-        const preview = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, h);
-        return svg`<circle class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
-          @mouseenter=${() => store.previewOf(h)} @click=${() => store.select({ core: h.core, head: h.head })}>
-          <title>${`${headName({ core: info.core, head: h.head })}: ${writeMeasure(measure, measure.value(h))}`}</title></circle>`;
-      })}
-    </svg>`;
+    const inLayer = (head: HeadId | null) => (head?.core === info.core ? head.head : null);
+    const marked = [inLayer(store.shownHead), inLayer(store.previewHead)];
+    const values = heads.map(h => measure.value(h)).join();
+    const range = heads[0] ? position(measure.value(heads[0])) : 0;
+    return html`${guard([measure.id, values, range, width, height, ...marked], () => {
+      const x = (value: number | null) => 12 + position(value) * (width - 24);
+      const known = heads.filter(h => measure.value(h) !== null);
+      const middle = median(known.map(h => measure.value(h)!));
+      return html`<svg
+        class="strip"
+        width=${width}
+        height=${height}
+        aria-hidden="true"
+        .style=${`grid-column: ${columns + 2}`}
+      >
+        <line class="rail" x1="12" x2=${width - 12} y1=${height / 2} y2=${height / 2}></line>
+        ${
+          middle === null
+            ? nothing
+            : svg`<line class="middle" x1=${x(middle)} x2=${x(middle)} y1=${height / 2 - 10} y2=${height / 2 + 10}></line>`
+        }
+        ${known.map(h => {
+          const shown = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, h);
+          const preview = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, h);
+          return svg`<circle class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
+            @mouseenter=${() => store.previewOf(h)} @click=${() => store.select({ core: h.core, head: h.head })}>
+            <title>${`${headName({ core: info.core, head: h.head })}: ${writeMeasure(measure, measure.value(h))}`}</title></circle>`;
+        })}
+      </svg>`;
+    })}`;
   }
 
   private stripAxis(measure: HeadMeasure): TemplateResult {
@@ -358,36 +365,45 @@ export class Overview extends Component implements Savable {
     const id: HeadId = { core: profile.core, head: profile.head };
     const value = measure.value(profile);
     const at = position(value);
-    const role = mainRole(profile);
     const selected = isHead(store.selection.core, store.selection.head, id);
+    const previewed = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, id);
     const focusable =
       selected || (store.selection.head === null && isHead(store.cores[0]?.info.core ?? null, 0, id));
-    const colour = toCss(lutColour(theme().sequential, 0.25 + 0.75 * at));
-    const causal = store.model?.cores.find(c => c.core === id.core)?.causal;
-    return html`<div
-      class="cell ${isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, id) ? 'preview' : ''}"
-      role="gridcell"
-      tabindex=${focusable ? 0 : -1}
-      aria-selected=${selected}
-      aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${rolesInWords(profile)}`}
-      title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${rolesInWords(profile)}`}
-      data-head=${`${id.core}.${id.head}`}
-      @mouseenter=${() => store.previewOf(id)}
-      @click=${() => store.select(id)}
-      @dblclick=${() => store.show('head')}
-      @keydown=${(event: KeyboardEvent) => this.cellKey(event, id)}
-    >
-      <ai-thumb .thumbnail=${profile.thumbnail}></ai-thumb>
-      ${
-        size >= 30
-          ? html`<div class="corner ${causal ? '' : 'backed'}">
-              ${role ? roleGlyph(role, size >= 56 ? 14 : 10) : nothing}
-              ${size >= 56 ? html`<span>${writeShort(measure, value)}</span>` : nothing}
-            </div>`
-          : nothing
-      }
-      <div class="track"><div .style=${`width: ${at * 100}%; background: ${colour}`}></div></div>
-    </div>`;
+    const colours = theme().sequential;
+    // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
+    return html`${guard(
+      [profile, measure.id, value, at, size, selected, previewed, focusable, colours],
+      () => {
+        const role = mainRole(profile);
+        const colour = toCss(lutColour(colours, 0.25 + 0.75 * at));
+        const causal = coreInfo(id.core)?.causal;
+        const roles = rolesInWords(profile);
+        return html`<div
+          class="cell ${previewed ? 'preview' : ''}"
+          role="gridcell"
+          tabindex=${focusable ? 0 : -1}
+          aria-selected=${selected}
+          aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${roles}`}
+          title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${roles}`}
+          data-head=${`${id.core}.${id.head}`}
+          @mouseenter=${() => store.previewOf(id)}
+          @click=${() => store.select(id)}
+          @dblclick=${() => store.show('head')}
+          @keydown=${(event: KeyboardEvent) => this.cellKey(event, id)}
+        >
+          <ai-thumb .thumbnail=${profile.thumbnail}></ai-thumb>
+          ${
+            size >= 30
+              ? html`<div class="corner ${causal ? '' : 'backed'}">
+                  ${role ? roleGlyph(role, size >= 56 ? 14 : 10) : nothing}
+                  ${size >= 56 ? html`<span>${writeShort(measure, value)}</span>` : nothing}
+                </div>`
+              : nothing
+          }
+          <div class="track"><div .style=${`width: ${at * 100}%; background: ${colour}`}></div></div>
+        </div>`;
+      },
+    )}`;
   }
 
   private cellKey(event: KeyboardEvent, id: HeadId): void {

@@ -41,9 +41,8 @@ export class Panel extends Component {
       }
       header {
         display: flex;
-        flex-wrap: wrap;
         align-items: center;
-        gap: 0 20px;
+        gap: 0 16px;
         padding: 0 12px;
         border-bottom: 1px solid var(--line);
       }
