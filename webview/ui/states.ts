@@ -42,7 +42,9 @@ export function emptyState(view: ViewName | 'side'): TemplateResult | null {
   }
   if (analysis.status === 'error') {
     return html`<div class="state" role="alert">
-      <p><strong>The analysis did not finish.</strong> ${analysis.message}</p>
+      <p>
+        ${analysis.document ? html`<strong>The analysis did not finish.</strong>` : null} ${analysis.message}
+      </p>
       <div class="buttons">
         ${analysis.actions.map((command, i) =>
           button(COMMAND_LABELS[command], () => run(command), { secondary: i > 0 }),
