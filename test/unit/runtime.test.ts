@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { decodeModel } from '../../engine/runtime/onnxProto';
+import { GraphBuilder } from '../../engine/runtime/graphBuilder';
+import { refuseUnlessFits } from '../../engine/runtime/memory';
+import { SessionCache } from '../../engine/runtime/sessionCache';
+
+describe('memory budget', () => {
+  it('refuses in one sentence what is beyond the limit, before it is allocated', () => {
+    assert.throws(() => refuseUnlessFits(101 * 2 ** 20, 100, 'An analysis of 9 tokens'), {
+      name: 'RefusedError',
+      message: 'An analysis of 9 tokens needs about 101 MiB of memory; the limit is 100 MiB.',
+    });
+    refuseUnlessFits(100 * 2 ** 20, 100, 'An analysis of 9 tokens');
+  });
+
+  it('refuses what the machine does not have, whatever the limit', () => {
+    assert.throws(() => refuseUnlessFits(2 ** 60, Infinity, 'That'), /MiB are free/);
+  });
+});
+
+describe('session cache', () => {
+  const session = (released: string[], name: string) => ({
+    name,
+    release: async () => {
+      released.push(name);
+    },
+  });
+
+  it('makes each once and releases the least recently used', async () => {
+    const released: string[] = [];
+    const made: string[] = [];
+    const cache = new SessionCache<ReturnType<typeof session>>(2);
+    const get = (name: string) =>
+      cache.get(name, async () => {
+        made.push(name);
+        return session(released, name);
+      });
+    for (const name of ['a', 'b', 'a', 'c', 'a', 'b']) assert.equal((await get(name)).name, name);
+    assert.deepEqual(made, ['a', 'b', 'c', 'b']);
+    assert.deepEqual(released, ['b', 'c']);
+    await cache.clear();
+    assert.deepEqual(released.sort(), ['a', 'b', 'b', 'c']);
+  });
+
+  it('forgets a failed make', async () => {
+    const cache = new SessionCache<ReturnType<typeof session>>(2);
+    await assert.rejects(
+      cache.get('a', async () => Promise.reject(new Error('no'))),
+      /no/,
+    );
+    assert.equal((await cache.get('a', async () => session([], 'a'))).name, 'a');
+  });
+});
+
+describe('graph builder', () => {
+  it('names outputs after their values, and copies only inputs and values that leave twice', () => {
+    const g = new GraphBuilder();
+    const a = g.input('a', 'float32', [2]);
+    const sum = g.op('Add', [a, a]);
+    g.output('sum', sum);
+    g.output('twice', sum);
+    g.output('same', a);
+    g.output('square', g.op('Mul', [sum, sum]));
+    const nodes = decodeModel(g.encode()).graph!.node.map(n => [n.op_type, n.input, n.output]);
+    assert.deepEqual(nodes, [
+      ['Add', ['a', 'a'], ['sum']],
+      ['Identity', ['sum'], ['twice']],
+      ['Identity', ['a'], ['same']],
+      ['Mul', ['sum', 'sum'], ['square']],
+    ]);
+  });
+});
