@@ -331,7 +331,16 @@ export class SyntheticEngine {
         const row = this.row(core ?? 0, head ?? 0, token);
         const best = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, top);
         const links = best.map(t => ({ token: t, mass: row[t]! }));
-        return { token, entropy: 1, looksAt: links, lookedAtBy: links, loss: null, kept: [] };
+        return {
+          token,
+          entropy: 1,
+          looksAt: links,
+          looksAtSide: 'text',
+          lookedAtBy: links,
+          lookedAtBySide: 'text',
+          loss: null,
+          kept: [],
+        };
       }
       case 'analysis/mechanism':
         return this.mechanism((p as EngineParams<'analysis/mechanism'>).mechanism);

@@ -237,7 +237,9 @@ export class MapElement extends Component {
   private get crosshair(): { query: number | null; key: number | null; pinned: boolean } {
     // Only tokens of the analysed text are selected for everyone; those of a decoder's own text are pinned here alone.
     const shared = this.sides.queries === 'text';
-    const token = shared ? store.selection.token : this.pinnedQuery;
+    const pinned = shared ? store.selection.token : this.pinnedQuery;
+    // A token that was pinned on a longer text is not of this one.
+    const token = pinned !== null && pinned < this.extent.rows ? pinned : null;
     const preview = shared ? store.previewToken : this.movedQuery;
     if (this.hover) return { ...this.hover, pinned: token === this.hover.query };
     if (preview !== null && preview < this.extent.rows) return { query: preview, key: null, pinned: false };

@@ -84,7 +84,8 @@ export class TokenPanel extends Component {
 
   /** Pinned first: what is pinned stays while the pointer crosses it to get here. */
   private get token(): number | null {
-    return store.selection.token ?? store.previewToken;
+    const token = store.selection.token ?? store.previewToken;
+    return token !== null && token < (store.tokens?.ids.length ?? 0) ? token : null;
   }
 
   override willUpdate(): void {

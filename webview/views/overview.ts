@@ -45,8 +45,8 @@ export class Overview extends Component implements Savable {
         gap: 4px;
         width: max-content;
       }
-      .block + .block {
-        margin-top: 20px;
+      .block + h2 {
+        margin-top: 16px;
       }
       .row {
         display: contents;
