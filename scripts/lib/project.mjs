@@ -34,12 +34,16 @@ export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, qu
       timedOut = true;
       end();
     }, minutes * 60_000);
-    process.once('SIGINT', end);
+    const interrupt = () => {
+      end();
+      process.exit(130);
+    };
+    process.once('SIGINT', interrupt);
     child.on('error', reject);
     child.on('close', code => {
       if (code !== 0) process.stderr.write(Buffer.concat(output));
       clearTimeout(timer);
-      process.off('SIGINT', end);
+      process.off('SIGINT', interrupt);
       resolve({ code: code ?? 1, timedOut });
     });
   });
