@@ -3,7 +3,6 @@ import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
 import { TILE_SIZE, type MechanismChoice, type TokenTable } from '../../engine/protocol';
 import { niceCeiling } from '../draw/colour';
-import { csv, percent, tokenLabel } from '../draw/format';
 import { headName } from '../draw/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -31,6 +30,7 @@ import { createGlRenderer } from './glRenderer';
 import { drawMinimap } from './minimap';
 import type { MapRenderer } from './renderer';
 import { TileLoader, sourceKey, type LoadedTile } from './tileLoader';
+import { readout, tilesCsv, twin, type MapWords } from './words';
 
 const GUTTER = { left: 92, top: 60, plot: 84 };
 
@@ -293,7 +293,7 @@ export class MapElement extends Component {
             ></canvas>`
           : nothing
       }
-      ${this.twin()}
+      ${twin(this.words)}
     `;
   }
 
@@ -391,71 +391,23 @@ export class MapElement extends Component {
 
   // ------------------------------------------------------------ words
 
+  private get words(): MapWords {
+    const { crosshair, row } = this;
+    const known = row.value !== null && row.answers?.token === crosshair.query;
+    return {
+      queryTokens: this.queryTokens,
+      keyTokens: this.keyTokens,
+      crosshair,
+      causal: this.causal,
+      row: known ? row.value : null,
+      mechanism: this.mechanism?.name ?? null,
+      findTile: address => this.loader.find(address),
+    };
+  }
+
   /** What is under the crosshair, exactly, in words; null when nothing is. */
   get readout(): string | null {
-    const { query, key } = this.crosshair;
-    const { queryTokens, keyTokens } = this;
-    if (query === null || !queryTokens || !keyTokens) return null;
-    const name = (token: number, tokens = keyTokens) =>
-      `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
-    if (key === null)
-      return `${this.crosshair.pinned ? 'pinned query' : 'query'} ${name(query, queryTokens)}`;
-    if (this.causal && key > query)
-      return `key ${name(key)} comes after query ${name(query, queryTokens)}: hidden by the causal mask`;
-    const mass = this.row.value && this.row.answers?.token === query ? this.row.value[key] : undefined;
-    const value = mass === undefined ? '' : `: ${percent(mass)} of its attention`;
-    return `query ${name(query, queryTokens)} → key ${name(key)}${value}${this.keptText(query, key)}`;
-  }
-
-  private keptText(query: number, key: number): string {
-    if (!this.mechanism) return '';
-    const level = 0;
-    const tile = this.loader.find({
-      level,
-      row: Math.floor(query / TILE_SIZE),
-      column: Math.floor(key / TILE_SIZE),
-    });
-    const kept = tile?.tile.kept?.[(query % TILE_SIZE) * tile.tile.columns + (key % TILE_SIZE)];
-    if (kept === undefined) return '';
-    const { name } = this.mechanism;
-    return kept >= 0.999
-      ? `, kept by ${name}`
-      : kept <= 0.001
-        ? `, dropped by ${name}`
-        : `, ${percent(kept)} kept by ${name}`;
-  }
-
-  /** The canvas in words, for screen readers: the heaviest keys of the row under the crosshair. */
-  private twin() {
-    const { queryTokens, keyTokens: tokens } = this;
-    const { query } = this.crosshair;
-    const values = this.row.value;
-    const known = tokens && query !== null && values && this.row.answers?.token === query;
-    const top = known ? [...values.keys()].sort((a, b) => values[b]! - values[a]!).slice(0, 10) : [];
-    return html`<div class="hidden" id="twin">
-      ${
-        known
-          ? html`<table>
-              <caption>
-                Heaviest keys of query ${query}, ${tokenLabel(queryTokens?.text[query] ?? '')}
-              </caption>
-              <tr>
-                <th>key</th>
-                <th>token</th>
-                <th>mass</th>
-              </tr>
-              ${top.map(
-                key =>
-                  html`<tr>
-                    <td>${key}</td>
-                    <td>${tokenLabel(tokens.text[key] ?? '')}</td>
-                    <td>${percent(values[key]!)}</td>
-                  </tr>`,
-              )}
-            </table>`
-          : 'Choose a query with the square brackets to hear where it looks.'
-      }
-    </div>`;
+    return readout(this.words);
   }
 
   get failure(): string | null {
@@ -614,38 +566,14 @@ export class MapElement extends Component {
 
   /** The cells in sight at the level that is drawn. */
   toCsv(): string | null {
-    const { queryTokens, keyTokens } = this;
-    if (!queryTokens || !keyTokens || !this.camera) return null;
-    const placed = this.placed(this.camera);
-    const level = Math.min(...placed.map(p => p.tile.level));
-    const side = 2 ** level;
-    const rows: (string | number)[][] = [];
-    for (const { tile } of placed) {
-      if (tile.level !== level) continue;
-      const { columns, mass, kept } = tile.tile;
-      mass.forEach((value, i) => {
-        if (value === 0) return;
-        const query = (tile.row * TILE_SIZE + Math.floor(i / columns)) * side;
-        const key = (tile.column * TILE_SIZE + (i % columns)) * side;
-        rows.push([
-          query,
-          key,
-          queryTokens.text[query] ?? '',
-          keyTokens.text[key] ?? '',
-          value,
-          ...(kept ? [kept[i]!] : []),
-        ]);
-      });
-    }
-    const cell = side === 1 ? '' : ` (first of ${side})`;
-    const header = [
-      `query${cell}`,
-      `key${cell}`,
-      'query token',
-      'key token',
-      side === 1 ? 'mass' : `${this.reduce} mass`,
-    ];
-    return csv(this.mechanism ? [...header, 'kept share'] : header, rows);
+    return (
+      this.camera &&
+      tilesCsv(
+        this.words,
+        this.placed(this.camera).map(p => p.tile),
+        this.reduce,
+      )
+    );
   }
 
   /** For tests: which renderer draws, and whether words are on the axes. */

@@ -1,4 +1,4 @@
-import { css, html, nothing, type TemplateResult } from 'lit';
+import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../engine/protocol';
 import { agreement, coverage, imbalance } from '../draw/buckets';
@@ -19,87 +19,12 @@ import '../plots/bucketSizes';
 import '../plots/bucketText';
 import '../plots/projection';
 import '../ui/legend';
+import { bucketsStyles } from './bucketsStyles';
 
 /** Which tokens LSH or routing puts together, and what attention that misses. */
 @customElement('ai-buckets')
 export class BucketsView extends Component implements Savable {
-  static override styles = [
-    ...Component.styles,
-    stateStyles,
-    css`
-      .lead {
-        min-height: 1.5em;
-        margin: 2px 0 8px;
-      }
-      .lead strong {
-        font-size: 1.15em;
-      }
-      ai-bucket-text {
-        height: 190px;
-        margin-bottom: 14px;
-      }
-      .three {
-        display: grid;
-        grid-template-columns: minmax(0, 0.9fr) minmax(0, 1fr) minmax(0, 1fr);
-        gap: 14px 28px;
-      }
-      .three.narrow {
-        grid-template-columns: minmax(0, 1fr);
-      }
-      section {
-        min-width: 0;
-      }
-      ai-bucket-sizes {
-        height: 170px;
-      }
-      .heading {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 2px 12px;
-        align-items: baseline;
-        min-height: 40px;
-        align-content: flex-start;
-      }
-      .against {
-        display: grid;
-        grid-template-columns: max-content 1fr max-content;
-        gap: 3px 8px;
-        align-items: center;
-        margin: 12px 0;
-      }
-      .against .track {
-        height: 8px;
-        background: var(--vscode-editorWidget-background, #8882);
-        outline: 1px solid var(--vscode-contrastBorder, transparent);
-      }
-      .against .track > div {
-        height: 100%;
-        background: var(--accent);
-      }
-      .against .chance > div {
-        background: var(--muted);
-      }
-      .missed {
-        margin-top: 16px;
-      }
-      .missed table {
-        width: 100%;
-        max-width: 760px;
-      }
-      .shapes {
-        display: inline-flex;
-        gap: 10px;
-        font-size: 11px;
-        color: var(--muted);
-      }
-      .legends {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 4px 24px;
-        margin-top: 6px;
-      }
-    `,
-  ];
+  static override styles = [...Component.styles, stateStyles, bucketsStyles];
   @state() private focusBucket: number | null = null;
   private readonly buckets = new Remote(this, 'analysis/buckets', 250);
   private readonly map = new Remote(this, 'analysis/bucketMap', 250);

@@ -1,0 +1,101 @@
+import { html, type TemplateResult } from 'lit';
+import { TILE_SIZE, type TokenTable } from '../../engine/protocol';
+import { csv, percent, tokenLabel } from '../draw/format';
+import type { Crosshair } from './decor';
+import type { TileAddress } from './geometry';
+import type { LoadedTile } from './tileLoader';
+
+/** What the map knows, for saying it in words. */
+export interface MapWords {
+  queryTokens: TokenTable | null;
+  keyTokens: TokenTable | null;
+  crosshair: Crosshair;
+  causal: boolean;
+  /** Mass of the crosshair's query over all keys, once it is known. */
+  row: Float32Array | null;
+  /** Name of the mechanism that is laid over the map. */
+  mechanism: string | null;
+  findTile(address: TileAddress): LoadedTile | null;
+}
+
+/** What is under the crosshair, exactly; null when nothing is. */
+export function readout(words: MapWords): string | null {
+  const { queryTokens, keyTokens, crosshair } = words;
+  const { query, key } = crosshair;
+  if (query === null || !queryTokens || !keyTokens) return null;
+  const name = (token: number, tokens: TokenTable) => `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
+  const queryName = name(query, queryTokens);
+  if (key === null) return `${crosshair.pinned ? 'pinned query' : 'query'} ${queryName}`;
+  const keyName = name(key, keyTokens);
+  if (words.causal && key > query)
+    return `key ${keyName} comes after query ${queryName}: hidden by the causal mask`;
+  const mass = words.row?.[key];
+  const value = mass === undefined ? '' : `: ${percent(mass)} of its attention`;
+  return `query ${queryName} → key ${keyName}${value}${keptText(words, query, key)}`;
+}
+
+function keptText({ mechanism, findTile }: MapWords, query: number, key: number): string {
+  if (!mechanism) return '';
+  const row = Math.floor(query / TILE_SIZE);
+  const column = Math.floor(key / TILE_SIZE);
+  const tile = findTile({ level: 0, row, column })?.tile;
+  const kept = tile?.kept?.[(query % TILE_SIZE) * tile.columns + (key % TILE_SIZE)];
+  if (kept === undefined) return '';
+  if (kept >= 0.999) return `, kept by ${mechanism}`;
+  return kept <= 0.001 ? `, dropped by ${mechanism}` : `, ${percent(kept)} kept by ${mechanism}`;
+}
+
+/** The canvas for screen readers: the heaviest keys of the row under the crosshair. */
+export function twin({ queryTokens, keyTokens, crosshair, row }: MapWords): TemplateResult {
+  const { query } = crosshair;
+  if (!row || query === null || !queryTokens || !keyTokens) {
+    return html`<div class="hidden" id="twin">
+      Choose a query with the square brackets to hear where it looks.
+    </div>`;
+  }
+  const top = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, 10);
+  return html`<div class="hidden" id="twin">
+    <table>
+      <caption>
+        Heaviest keys of query ${query}, ${tokenLabel(queryTokens.text[query] ?? '')}
+      </caption>
+      <tr>
+        <th>key</th>
+        <th>token</th>
+        <th>mass</th>
+      </tr>
+      ${top.map(
+        key =>
+          html`<tr>
+            <td>${key}</td>
+            <td>${tokenLabel(keyTokens.text[key] ?? '')}</td>
+            <td>${percent(row[key]!)}</td>
+          </tr>`,
+      )}
+    </table>
+  </div>`;
+}
+
+/** The cells of the finest of these tiles that hold any mass. */
+export function tilesCsv(words: MapWords, tiles: LoadedTile[], reduce: 'max' | 'mean'): string | null {
+  const { queryTokens, keyTokens } = words;
+  if (!queryTokens || !keyTokens || !tiles.length) return null;
+  const level = Math.min(...tiles.map(t => t.level));
+  const side = 2 ** level;
+  const rows: (string | number)[][] = [];
+  for (const tile of tiles) {
+    if (tile.level !== level) continue;
+    const { columns, mass, kept } = tile.tile;
+    mass.forEach((value, i) => {
+      if (value === 0) return;
+      const query = (tile.row * TILE_SIZE + Math.floor(i / columns)) * side;
+      const key = (tile.column * TILE_SIZE + (i % columns)) * side;
+      const names = [queryTokens.text[query] ?? '', keyTokens.text[key] ?? ''];
+      rows.push([query, key, ...names, value, ...(kept ? [kept[i]!] : [])]);
+    });
+  }
+  const cell = side === 1 ? '' : ` (first of ${side})`;
+  const value = side === 1 ? 'mass' : `${reduce} mass`;
+  const header = [`query${cell}`, `key${cell}`, 'query token', 'key token', value];
+  return csv(words.mechanism ? [...header, 'kept share'] : header, rows);
+}

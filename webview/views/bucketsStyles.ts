@@ -1,0 +1,75 @@
+import { css } from 'lit';
+
+export const bucketsStyles = css`
+  .lead {
+    min-height: 1.5em;
+    margin: 2px 0 8px;
+  }
+  .lead strong {
+    font-size: 1.15em;
+  }
+  ai-bucket-text {
+    height: 190px;
+    margin-bottom: 14px;
+  }
+  .three {
+    display: grid;
+    grid-template-columns: minmax(0, 0.9fr) minmax(0, 1fr) minmax(0, 1fr);
+    gap: 14px 28px;
+  }
+  .three.narrow {
+    grid-template-columns: minmax(0, 1fr);
+  }
+  section {
+    min-width: 0;
+  }
+  ai-bucket-sizes {
+    height: 170px;
+  }
+  .heading {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 2px 12px;
+    align-items: baseline;
+    min-height: 40px;
+    align-content: flex-start;
+  }
+  .against {
+    display: grid;
+    grid-template-columns: max-content 1fr max-content;
+    gap: 3px 8px;
+    align-items: center;
+    margin: 12px 0;
+  }
+  .against .track {
+    height: 8px;
+    background: var(--vscode-editorWidget-background, #8882);
+    outline: 1px solid var(--vscode-contrastBorder, transparent);
+  }
+  .against .track > div {
+    height: 100%;
+    background: var(--accent);
+  }
+  .against .chance > div {
+    background: var(--muted);
+  }
+  .missed {
+    margin-top: 16px;
+  }
+  .missed table {
+    width: 100%;
+    max-width: 760px;
+  }
+  .shapes {
+    display: inline-flex;
+    gap: 10px;
+    font-size: 11px;
+    color: var(--muted);
+  }
+  .legends {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px 24px;
+    margin-top: 6px;
+  }
+`;
