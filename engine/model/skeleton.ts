@@ -114,14 +114,16 @@ class Scanner {
   private tensor(from: number, to: number): Uint8Array {
     if (to - from <= INLINE_BYTES) return this.copy(from, to);
     const parts: Uint8Array[] = [];
+    // After all other fields: some writers say "in this file" explicitly, and the last word counts.
+    const references: Uint8Array[] = [];
     for (let at = from; at < to;) {
       const field = this.field(at, to);
       const large = field.number === TENSOR.raw && field.end - field.start > INLINE_BYTES;
-      if (large) parts.push(reference(this.location, field.start, field.end - field.start));
+      if (large) references.push(reference(this.location, field.start, field.end - field.start));
       else parts.push(this.copy(at, field.end));
       at = field.end;
     }
-    return Buffer.concat(parts);
+    return Buffer.concat([...parts, ...references]);
   }
 
   /** Number, wire type and payload range of the field at `at`. */
@@ -298,6 +300,9 @@ function externalLength(
   sizes: Map<string, number>,
   expected: number,
 ): number {
+  const keys = tensor.external_data.map(e => e.key);
+  if (new Set(keys).size < keys.length)
+    throw new RefusedError(`${name} is refused: the tensor ${tensor.name} says twice where its weights lie.`);
   const entry = (key: string) => tensor.external_data.find(e => e.key === key)?.value;
   const location = entry('location') ?? '';
   if (!sizes.has(location)) sizes.set(location, externalSize(folder, location, name));

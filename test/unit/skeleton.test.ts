@@ -51,6 +51,18 @@ describe('skeleton of an .onnx file', () => {
     );
   });
 
+  it('points to weights that the file says explicitly to be its own', () => {
+    const model = plainModel(64);
+    // What PyTorch and ONNX Runtime's quantiser write; it lies after the data and must not win over the reference.
+    for (const tensor of model.initializers) tensor.data_location = 0;
+    const bytes = model.encode();
+    assert.ok(bytes.length > plainModel(64).encode().length, 'the field is written');
+    for (const tensor of readSkeleton(write('m.onnx', bytes)).model.graph!.initializer) {
+      assert.equal(tensor.data_location, 1);
+      assert.equal(tensor.raw_data.length, 0);
+    }
+  });
+
   it('keeps the references of models with their own weight file', () => {
     write('weights.bin', new Uint8Array(2 * 32 * 64 * 4));
     const skeleton = readSkeleton(write('m.onnx', external('weights.bin')));
@@ -115,6 +127,19 @@ describe('skeleton of an .onnx file', () => {
     write('weights.bin', new Uint8Array(100));
     refused(write('m.onnx', external('weights.bin')), /cut short/);
     refused(write('m.onnx', external('weights.bin', { offset: '-5', length: '8192' })), /cut short/);
+  });
+
+  it('refuses weights that lie at two places', () => {
+    writeFileSync(join(root, 'secret.bin'), new Uint8Array(1 << 16));
+    write('weights.bin', new Uint8Array(1 << 16));
+    const twice = decodeModel(external('weights.bin'));
+    for (const tensor of twice.graph!.initializer)
+      tensor.external_data.push({ key: 'location', value: '../secret.bin' });
+    refused(write('m.onnx', encodeModel(twice)), /says twice where its weights lie/);
+    const both = decodeModel(external('weights.bin'));
+    const [tensor] = both.graph!.initializer;
+    tensor!.raw_data = new Uint8Array(32 * 64 * 4);
+    refused(write('n.onnx', encodeModel(both)), /says twice where its weights lie/);
   });
 
   it('refuses tensors whose bytes do not fit their dimensions', () => {
