@@ -29,49 +29,75 @@ const escape = (text: string) => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(
 const round = (x: number) => Math.round(x * 100) / 100;
 const visible = (colour: string) => colour !== 'transparent' && !/,\s*0\)$|\/\s*0\)$/.test(colour);
 
+/** Space around the picture, in pixels. */
+const MARGIN = 12;
+
+interface Walk {
+  parts: string[];
+  /** Corner of the picture on the page. */
+  x: number;
+  y: number;
+  clips: number;
+}
+
 export function pageToSvg(root: HTMLElement): Picture {
   const frame = root.getBoundingClientRect();
-  const parts: string[] = [];
   const background = getComputedStyle(document.body).backgroundColor;
-  walk(root, parts, frame);
-  const width = Math.ceil(frame.width);
-  const height = Math.ceil(frame.height);
+  const state: Walk = { parts: [], x: frame.x - MARGIN, y: frame.y - MARGIN, clips: 0 };
+  walk(root, state, null);
+  const width = Math.ceil(frame.width) + 2 * MARGIN;
+  const height = Math.ceil(frame.height) + 2 * MARGIN;
   return {
     width,
     height,
     svg: [
       `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
       `<rect width="100%" height="100%" fill="${visible(background) ? background : '#fff'}"/>`,
-      ...parts,
+      ...state.parts,
       '</svg>',
     ].join('\n'),
   };
 }
 
-function walk(element: Element, parts: string[], frame: DOMRect): void {
+function placeOf(box: DOMRect, { x, y }: Walk): string {
+  return `x="${round(box.x - x)}" y="${round(box.y - y)}" width="${round(box.width)}" height="${round(box.height)}"`;
+}
+
+/** @param clip what scrolling containers leave in sight, in page coordinates */
+function walk(element: Element, state: Walk, clip: DOMRect | null): void {
   if (element.hasAttribute('data-no-export') || element.classList.contains('hidden')) return;
   const style = getComputedStyle(element);
   if (style.display === 'none' || style.visibility === 'hidden') return;
   const box = element.getBoundingClientRect();
-  const place = `x="${round(box.x - frame.x)}" y="${round(box.y - frame.y)}" width="${round(box.width)}" height="${round(box.height)}"`;
+  if (clip && box.height > 0 && (box.bottom < clip.top || box.top > clip.bottom)) return;
+  const { parts } = state;
   const faded = style.opacity !== '1';
   if (faded) parts.push(`<g opacity="${style.opacity}">`);
   if (element instanceof HTMLCanvasElement) {
     const rendering = style.imageRendering === 'pixelated' ? ' style="image-rendering:pixelated"' : '';
     if (element.width && element.height) {
       parts.push(
-        `<image ${place} preserveAspectRatio="none"${rendering} xlink:href="${element.toDataURL('image/png')}"/>`,
+        `<image ${placeOf(box, state)} preserveAspectRatio="none"${rendering} xlink:href="${element.toDataURL('image/png')}"/>`,
       );
     }
   } else if (element instanceof SVGSVGElement) {
-    parts.push(inlineSvg(element, place));
+    parts.push(inlineSvg(element, placeOf(box, state)));
   } else {
-    parts.push(...boxes(style, place));
+    // An inline element has a box on each of its lines.
+    for (const line of style.display === 'inline' ? element.getClientRects() : [box]) {
+      parts.push(...boxes(style, placeOf(line, state)));
+    }
+    const clips = style.overflowY !== 'visible';
+    if (clips) {
+      const id = `clip${++state.clips}`;
+      parts.push(`<clipPath id="${id}"><rect ${placeOf(box, state)}/></clipPath><g clip-path="url(#${id})">`);
+    }
     const children = element.shadowRoot ? element.shadowRoot.childNodes : element.childNodes;
     for (const child of nodesOf(element, children)) {
-      if (child instanceof Text) parts.push(...lines(child, style, frame));
-      else if (child instanceof Element) walk(child, parts, frame);
+      if (child instanceof Text) parts.push(...lines(child, style, state));
+      else if (child instanceof Element) walk(child, state, clips ? box : clip);
     }
+    if (clips) parts.push('</g>');
   }
   if (faded) parts.push('</g>');
 }
@@ -93,37 +119,43 @@ function boxes(style: CSSStyleDeclaration, place: string): string[] {
   ];
 }
 
-/** One <text> per visual line of a text node. */
-function lines(node: Text, style: CSSStyleDeclaration, frame: DOMRect): string[] {
+/** One <text> per visual line of a text node, as wide as it is on the page. */
+function lines(node: Text, style: CSSStyleDeclaration, state: Walk): string[] {
   const text = node.data;
   if (!text.trim()) return [];
   const range = document.createRange();
   const parts: string[] = [];
-  let start = 0;
-  let last: DOMRect | null = null;
-  const flush = (end: number) => {
-    const words = text.slice(start, end).replace(/\s+/g, ' ').trim();
-    if (last && words) {
-      range.setStart(node, start);
-      range.setEnd(node, end);
-      const box = [...range.getClientRects()].find(r => r.width > 0) ?? last;
-      const size = parseFloat(style.fontSize);
-      const baseline = box.y - frame.y + box.height / 2 + size * 0.35;
-      parts.push(
-        `<text x="${round(box.x - frame.x)}" y="${round(baseline)}" fill="${style.color}" font-family="${escape(style.fontFamily)}" font-size="${size}" font-weight="${style.fontWeight}" textLength="${round(box.width)}" lengthAdjust="spacingAndGlyphs">${escape(words)}</text>`,
-      );
-    }
-    start = end;
+  // First and last character with ink of the line at hand.
+  let first = -1;
+  let last = -1;
+  let top = 0;
+  const flush = () => {
+    if (first < 0) return;
+    range.setStart(node, first);
+    range.setEnd(node, last + 1);
+    const box = range.getBoundingClientRect();
+    const size = parseFloat(style.fontSize);
+    const baseline = box.y - state.y + box.height / 2 + size * 0.35;
+    const words = text.slice(first, last + 1).replace(/\s+/g, ' ');
+    parts.push(
+      `<text x="${round(box.x - state.x)}" y="${round(baseline)}" fill="${style.color}" font-family="${escape(style.fontFamily)}" font-size="${size}" font-weight="${style.fontWeight}" textLength="${round(box.width)}" lengthAdjust="spacingAndGlyphs">${escape(words)}</text>`,
+    );
+    first = -1;
   };
   for (let i = 0; i < text.length; i++) {
+    if (/\s/.test(text[i]!)) continue;
     range.setStart(node, i);
     range.setEnd(node, i + 1);
     const box = range.getClientRects()[0];
-    if (!box || box.width === 0) continue;
-    if (last && Math.abs(box.y - last.y) > box.height / 2) flush(i);
-    last = box;
+    if (!box) continue;
+    if (first >= 0 && Math.abs(box.y - top) > box.height / 2) flush();
+    if (first < 0) {
+      first = i;
+      top = box.y;
+    }
+    last = i;
   }
-  flush(text.length);
+  flush();
   return parts;
 }
 
