@@ -1,4 +1,4 @@
-import { visibleKeys, type CoreInput } from './core';
+import { FAR_BIAS, visibleKeys, type CoreInput } from './core';
 
 /**
  * Geometry of the dense core: blocks of query rows, each against the stretch of keys that any of its rows may see.
@@ -79,6 +79,8 @@ export interface Additive {
   planes: number;
   /** [planes, rows]: keys each row sees, rows last query first. */
   visible: Int32Array;
+  /** [planes, rows]: what was taken from a row of an opaque bias far from 0; belongs to the log-sum-exps. */
+  shift: Float64Array | null;
 }
 
 /** Mask and bias of a block for heads `head` .. `head + count - 1`. */
@@ -88,8 +90,11 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
   const planes = perHead ? count : 1;
   const { rows, columns, firstKey } = block;
   const visible = new Int32Array(planes * rows);
-  if (bias === null && seesAll(input, block)) return { data: null, planes, visible: visible.fill(columns) };
+  if (bias === null && seesAll(input, block)) {
+    return { data: null, planes, visible: visible.fill(columns), shift: null };
+  }
   const data = new Float32Array(planes * rows * columns).fill(HIDDEN);
+  const shift = bias?.kind === 'opaque' ? new Float64Array(planes * rows) : null;
   for (let plane = 0; plane < planes; plane++) {
     const byOffset =
       bias === null || bias.kind === 'opaque' ? null : biasByOffset(input, block, head + plane);
@@ -103,11 +108,15 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
       let seen = to - from;
       if (bias === null || seen === 0) row.fill(0);
       else if (byOffset) row.set(byOffset.subarray(first + r, last + r));
-      else seen = copyOpaque(input, head + plane, query, from, row);
+      else {
+        const copied = copyOpaque(input, head + plane, query, from, row);
+        seen = copied.seen;
+        shift![plane * rows + r] = copied.shift;
+      }
       visible[plane * rows + r] = seen;
     }
   }
-  return { data, planes, visible };
+  return { data, planes, visible, shift };
 }
 
 /** True when every row sees every column and no column is padding. */
@@ -135,18 +144,28 @@ function biasByOffset(input: CoreInput, block: Block, head: number): Float32Arra
   return values;
 }
 
-/** Copies one row of an opaque bias; returns how many keys it leaves visible. */
-function copyOpaque(input: CoreInput, head: number, query: number, key: number, row: Float32Array): number {
-  const { bias, queries, keys } = { bias: input.rule.bias, queries: input.queries, keys: input.keys };
+/**
+ * Copies one row of an opaque bias, shifted where it is far from 0; returns how many keys it leaves visible. Only
+ * -Infinity hides a key: a row whose keys all carry a large negative number is a softmax over them.
+ */
+function copyOpaque(
+  { rule: { bias }, queries, keys }: CoreInput,
+  head: number,
+  query: number,
+  key: number,
+  row: Float32Array,
+): { seen: number; shift: number } {
   if (bias?.kind !== 'opaque') throw new Error('not an opaque bias');
   const at = ((bias.heads === 1 ? 0 : head) * queries + query) * keys + key;
+  let largest = -Infinity;
+  for (let t = 0; t < row.length; t++) largest = Math.max(largest, bias.data[at + t]!);
+  const shift = Math.abs(largest) > FAR_BIAS && largest > -Infinity ? largest : 0;
   let seen = 0;
   for (let t = 0; t < row.length; t++) {
     const value = bias.data[at + t]!;
-    if (value > HIDDEN) {
-      row[t] = value;
-      seen++;
-    }
+    if (value === -Infinity) continue;
+    row[t] = Math.max(HIDDEN, value - shift);
+    seen++;
   }
-  return seen;
+  return { seen, shift };
 }

@@ -52,6 +52,12 @@ export interface CoreInput {
   rule: ScoreRule;
 }
 
+/** A row of an opaque bias whose largest value is further than this from 0 is shifted: float32 scores keep their digits. */
+export const FAR_BIAS = 100;
+
+/** Beside a bias this far from 0 a score is lost even in float64 sums: what is left is the softmax of the bias. */
+export const LOST_SCORES = 1e18;
+
 export function kvHead(input: CoreInput, head: number): number {
   return Math.floor((head * input.kvHeads) / input.heads);
 }

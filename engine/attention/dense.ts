@@ -1,5 +1,5 @@
 import { additiveOf, padding, planBlock, planBlocks, type Additive, type Block } from './blocks';
-import type { CoreInput } from './core';
+import { LOST_SCORES, type CoreInput } from './core';
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
@@ -23,7 +23,7 @@ export interface BlockRun {
   head: number;
   group: number;
   additive: Additive;
-  /** [group, rows] log-sum-exp, -Infinity for rows that see nothing; rows last query first. */
+  /** [group, rows] log-sum-exp of `scores`, -Infinity for rows that see nothing; rows last query first. */
   lse: Float32Array;
   results: Record<string, Tensor>;
 }
@@ -177,7 +177,7 @@ function coreFeeds(
   const kv = Math.floor((head * input.kvHeads) / input.heads);
   const first = kv * stored.keys + stored.front + block.firstKey;
   return {
-    q: float32(scaledQueries(input, block, head, group), [group, rows, dim]),
+    q: float32(scaledQueries(input, block, head, group, additive), [group, rows, dim]),
     k: float32(stored.k.subarray(first * dim, (first + columns) * dim), [columns, dim]),
     v: float32(stored.v.subarray(first * valueDim, (first + columns) * valueDim), [columns, valueDim]),
     ...(additive.data ? { additive: float32(additive.data, [additive.planes, rows, columns]) } : {}),
@@ -187,15 +187,23 @@ function coreFeeds(
 }
 
 /** Queries of a block times their scale, last query first, [group, rows, dim]. */
-function scaledQueries(input: CoreInput, block: Block, head: number, group: number): Float32Array {
+function scaledQueries(
+  input: CoreInput,
+  block: Block,
+  head: number,
+  group: number,
+  { shift, planes }: Additive,
+): Float32Array {
   const { dim, queries, q, rule } = input;
   const scaled = new Float32Array(group * block.rows * dim);
   let to = 0;
   for (let h = head; h < head + group; h++) {
     const scale = rule.scale[h]!;
-    for (let i = block.from + block.rows - 1; i >= block.from; i--) {
-      const at = (h * queries + i) * dim;
-      for (let c = 0; c < dim; c++) scaled[to++] = q[at + c]! * scale;
+    for (let r = 0; r < block.rows; r++) {
+      const at = (h * queries + block.from + block.rows - 1 - r) * dim;
+      const bias = shift?.[(planes === 1 ? 0 : h - head) * block.rows + r] ?? 0;
+      const factor = Math.abs(bias) < LOST_SCORES ? scale : 0;
+      for (let c = 0; c < dim; c++) scaled[to++] = q[at + c]! * factor;
     }
   }
   return scaled;
@@ -263,7 +271,7 @@ function logSumExp(
 
 /** Copies a block's rows to their place, first query first. */
 function place(
-  { block, head, group, lse: blockLse }: BlockRun,
+  { block, head, group, additive: { shift, planes }, lse: blockLse }: BlockRun,
   rows: Float32Array,
   input: CoreInput,
   output: Float32Array,
@@ -275,7 +283,7 @@ function place(
       const from = g * block.rows + r;
       const to = (head + g) * queries + block.from + block.rows - 1 - r;
       output.set(rows.subarray(from * valueDim, (from + 1) * valueDim), to * valueDim);
-      lse[to] = blockLse[from]!;
+      lse[to] = blockLse[from]! + (shift?.[planes === 1 ? r : from] ?? 0);
     }
   }
 }

@@ -58,7 +58,7 @@ export const entmaxAttention: Mechanism = {
             }
             row[j] = weight;
           }
-          if (mass > 0) lse[head * queries + i] = top + Math.log(mass);
+          if (mass > 0) lse[head * queries + i] = top + Math.log(mass) + (block.shift?.[i - from] ?? 0);
         }
         const rows = await weighValues(input, head, block, context);
         output.set(rows, (head * queries + from) * valueDim);

@@ -15,14 +15,14 @@ export function entmax(scores: Float32Array | Float64Array, alpha: number): Floa
     return weights;
   }
   // Only scores within 1 / (alpha - 1) of the largest can be in the support.
-  const limit = top - 1 / (alpha - 1);
+  const limit = -1 / (alpha - 1);
   let count = 0;
-  for (let t = 0; t < scores.length; t++) if (scores[t]! > limit) count++;
+  for (let t = 0; t < scores.length; t++) if (scores[t]! - top > limit) count++;
   const z = new Float64Array(count);
   const indices = new Int32Array(count);
   count = 0;
   for (let t = 0; t < scores.length; t++) {
-    if (!(scores[t]! > limit)) continue;
+    if (!(scores[t]! - top > limit)) continue;
     z[count] = (alpha - 1) * (scores[t]! - top);
     indices[count++] = t;
   }

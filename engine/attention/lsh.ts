@@ -235,7 +235,7 @@ async function attendHead(
     if (!reweigh) continue;
     tiles.queries.forEach((query, t) => {
       const at = head * input.queries + query;
-      if (query >= 0) distinct[at] = logAdd(distinct[at]!, result.distinctLse[t]!);
+      if (query >= 0) distinct[at] = logAdd(distinct[at]!, result.distinctLse[t]! + (tiles.shift?.[t] ?? 0));
     });
   }
   if (options.allowDuplicates && !reweigh) {
@@ -391,10 +391,9 @@ function rowOf(input: CoreInput, hashed: HashedHead, query: number): SparseRow {
   const kept = [...counts.keys()]
     .sort((a, b) => a - b)
     .filter(key => scoreAt(input, head, query, key) > -Infinity);
-  const scores = kept.map(
-    key => scoreAt(input, head, query, key) + (options.allowDuplicates ? Math.log(counts.get(key)!) : 0),
-  );
-  return { keys: Int32Array.from(kept), weights: softmax(scores) };
+  const scores = kept.map(key => scoreAt(input, head, query, key));
+  const logs = kept.map(key => (options.allowDuplicates ? Math.log(counts.get(key)!) : 0));
+  return { keys: Int32Array.from(kept), weights: softmax(scores, logs) };
 }
 
 /** [heads, rounds, tokens] */

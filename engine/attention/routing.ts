@@ -223,7 +223,7 @@ async function attendHead(
       const { output: added, distinctLse } = result;
       for (let t = 0; t < tiles.queries.length; t++) {
         const query = tiles.queries[t]!;
-        lse[query] = logAdd(lse[query]!, distinctLse[t]!);
+        lse[query] = logAdd(lse[query]!, distinctLse[t]! + (tiles.shift?.[t] ?? 0));
         const to = query * valueDim;
         for (let d = 0; d < valueDim; d++) output[to + d]! += added[t * valueDim + d]!;
       }

@@ -15,23 +15,25 @@ export function sparseRow(
 ): SparseRow {
   const keys: number[] = [];
   const scores: number[] = [];
-  const mask: number[] = [];
+  const logs: number[] = [];
   for (const key of candidates) {
     const log = logMask ? logMask(key) : 0;
-    const score = scoreAt(input, head, query, key) + log;
-    if (score === -Infinity) continue;
+    const score = scoreAt(input, head, query, key);
+    if (score + log === -Infinity) continue;
     keys.push(key);
     scores.push(score);
-    mask.push(Math.exp(log));
+    logs.push(log);
   }
-  const row = { keys: Int32Array.from(keys), weights: softmax(scores) };
-  return logMask ? { ...row, mask: Float64Array.from(mask) } : row;
+  const row = { keys: Int32Array.from(keys), weights: softmax(scores, logs) };
+  return logMask ? { ...row, mask: Float64Array.from(logs, Math.exp) } : row;
 }
 
-export function softmax(scores: readonly number[]): Float64Array {
+/** `logs`: added to the scores once these are near 0, as they would be lost beside large ones. */
+export function softmax(scores: readonly number[], logs?: readonly number[]): Float64Array {
   const weights = Float64Array.from(scores);
   let largest = -Infinity;
   for (const score of weights) largest = Math.max(largest, score);
+  if (logs && largest > -Infinity) return softmax(scores.map((score, t) => score - largest + logs[t]!));
   let sum = 0;
   for (let t = 0; t < weights.length; t++) sum += weights[t] = Math.exp(weights[t]! - largest);
   for (let t = 0; t < weights.length; t++) weights[t]! /= sum;

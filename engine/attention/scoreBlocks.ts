@@ -1,6 +1,6 @@
 import { kvHead, visibleKeys, type CoreInput } from './core';
 import type { AttendContext } from './mechanism';
-import { addOpaque, MASKED, type OffsetTable, type Tiles } from './tiles';
+import { addOpaque, MASKED, withoutLost, type OffsetTable, type Tiles } from './tiles';
 import { checkpoint } from '../runtime/cancellation';
 import { float32, floats } from '../runtime/tensor';
 
@@ -10,6 +10,8 @@ export interface ScoreBlock {
   columns: number;
   /** [rows, columns], -Infinity where the key is hidden. */
   scores: Float32Array;
+  /** [rows]: what was taken from each row's scores (see Tiles). */
+  shift?: Float64Array;
 }
 
 /** Scores (scaled, capped, biased, masked) of queries from .. to-1; for mechanisms that replace the softmax itself. */
@@ -55,7 +57,7 @@ export async function scoreBlock(
     g.output('scores', g.op('Add', [scores, g.input('bias', 'float32', ['a', 'b'])]));
   });
   const results = await session.run({
-    q: float32(q, [rows, dim]),
+    q: float32(withoutLost(q, dim, tiles.shift), [rows, dim]),
     k: float32(k, [columns, dim]),
     bias: float32(tiles.bias!, [rows, columns]),
     scale: float32(Float32Array.of(rule.scale[head]!), [1]),
@@ -64,7 +66,7 @@ export async function scoreBlock(
   const scores = floats(results['scores']!);
   const hidden = MASKED / 2;
   for (let t = 0; t < scores.length; t++) if (scores[t]! < hidden) scores[t] = -Infinity;
-  return { firstKey, columns, scores };
+  return { firstKey, columns, scores, ...(tiles.shift ? { shift: tiles.shift } : {}) };
 }
 
 /** Weights (in the block's `scores`) times the values, [rows, valueDim]. */

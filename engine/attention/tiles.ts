@@ -1,5 +1,5 @@
 import type { AttendContext } from './mechanism';
-import { kvHead, type CoreInput } from './core';
+import { FAR_BIAS, kvHead, LOST_SCORES, type CoreInput } from './core';
 import { checkpoint } from '../runtime/cancellation';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import type { Session } from '../runtime/runtime';
@@ -34,12 +34,14 @@ export interface Tiles {
    * mechanisms that count a pair more than once, so that the mass of distinct pairs can still be told.
    */
   share?: Float32Array;
+  /** [count, rows]: what `addOpaque` took from each row's bias to keep it near 0; belongs to the log-sum-exps. */
+  shift?: Float64Array;
 }
 
 export interface TileResult {
   /** [count, rows, valueDim] */
   output: Float32Array;
-  /** [count, rows], -Infinity where nothing is visible. */
+  /** [count, rows], -Infinity where nothing is visible; without the tiles' `shift`. */
   lse: Float32Array;
   /** [count, rows]: log-sum-exp of the shares; equal to `lse` without them. */
   distinctLse: Float32Array;
@@ -58,7 +60,11 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     tiles.share !== undefined,
   );
   const scratch = scratchOf(context);
-  const q = gatherRows(input.q, head * input.queries, dim, tiles.queries, scratch, 'q');
+  const q = withoutLost(
+    gatherRows(input.q, head * input.queries, dim, tiles.queries, scratch, 'q'),
+    dim,
+    tiles.shift,
+  );
   const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys, scratch, 'k');
   const v = gatherRows(input.v, kv * input.keys, valueDim, tiles.keys, scratch, 'v');
   const results = await session.run({
@@ -163,6 +169,18 @@ function gatherRows(
   return out ?? new Float32Array(0);
 }
 
+/** Rows of queries, 0 where the row's bias is so far from 0 that it leaves nothing of the scores. */
+export function withoutLost(q: Float32Array, dim: number, shift: Float64Array | undefined): Float32Array {
+  if (!shift?.some(isLost)) return q;
+  const left = q.slice();
+  shift.forEach((value, r) => {
+    if (isLost(value)) left.fill(0, r * dim, (r + 1) * dim);
+  });
+  return left;
+}
+
+const isLost = (shift: number) => Math.abs(shift) >= LOST_SCORES;
+
 /** log(exp(a) + exp(b)); -Infinity is nothing. */
 export function logAdd(a: number, b: number): number {
   if (a === -Infinity) return b;
@@ -176,6 +194,8 @@ export class Outputs {
   readonly output: Float32Array;
   /** [heads, queries] */
   readonly lse: Float32Array;
+  /** Rows whose tiles were shifted: their log-sum-exp as shift + rest, exact where their sum is too large to be. */
+  private readonly shifted = new Map<number, { shift: number; rest: number }>();
 
   constructor(private readonly input: CoreInput) {
     this.output = new Float32Array(input.heads * input.queries * input.valueDim);
@@ -185,24 +205,37 @@ export class Outputs {
   /** Adds tiles whose pairs are disjoint from those added before (or made so by a bias of -log of the count). */
   merge(tiles: Tiles, result: TileResult): void {
     const { valueDim } = this.input;
-    const { output, lse } = this;
+    const { output } = this;
     const { output: from, lse: added } = result;
     const { queries } = tiles;
     const first = tiles.head * this.input.queries;
     for (let t = 0; t < queries.length; t++) {
       if (queries[t]! < 0 || added[t] === -Infinity) continue;
       const row = first + queries[t]!;
-      const known = lse[row]!;
       const to = row * valueDim;
       const at = t * valueDim;
-      if (known === -Infinity) {
-        for (let c = 0; c < valueDim; c++) output[to + c] = from[at + c]!;
-      } else {
-        const share = 1 / (1 + Math.exp(known - added[t]!));
-        for (let c = 0; c < valueDim; c++) output[to + c]! += (from[at + c]! - output[to + c]!) * share;
-      }
-      lse[row] = logAdd(known, added[t]!);
+      const share = this.addMass(row, added[t]!, tiles.shift?.[t] ?? 0);
+      if (share === 1) for (let c = 0; c < valueDim; c++) output[to + c] = from[at + c]!;
+      else for (let c = 0; c < valueDim; c++) output[to + c]! += (from[at + c]! - output[to + c]!) * share;
     }
+  }
+
+  /** Adds exp(shift + rest) to the mass of a row; returns its share of the mass that the row then has. */
+  private addMass(row: number, rest: number, shift: number): number {
+    const { lse, shifted } = this;
+    if (shift === 0 && shifted.size === 0) {
+      const before = lse[row]!;
+      lse[row] = logAdd(before, rest);
+      return before === -Infinity ? 1 : 1 / (1 + Math.exp(before - rest));
+    }
+    const known = shifted.get(row) ?? { shift: 0, rest: lse[row]! };
+    const ahead = known.shift - shift + (known.rest - rest);
+    const more = Math.log1p(Math.exp(-Math.abs(ahead)));
+    const sum = ahead > 0 ? { ...known, rest: known.rest + more } : { shift, rest: rest + more };
+    if (sum.shift !== 0) shifted.set(row, sum);
+    else if (known.shift !== 0) shifted.delete(row);
+    lse[row] = sum.shift + sum.rest;
+    return 1 / (1 + Math.exp(ahead));
   }
 
   async add(tiles: Tiles, context: AttendContext): Promise<void> {
@@ -251,7 +284,10 @@ export function offsetTables(input: CoreInput): (head: number) => OffsetTable {
   };
 }
 
-/** Adds the model's own quadratic bias to the tiles' (unshared or absent) bias. */
+/**
+ * Adds the model's own quadratic bias to the tiles' (unshared or absent) bias. Only -Infinity hides a key: a row whose
+ * keys all carry a large negative number stays a softmax over them (`shift`).
+ */
 export function addOpaque(input: CoreInput, tiles: Tiles): void {
   const { bias } = input.rule;
   if (bias?.kind !== 'opaque') return;
@@ -262,10 +298,19 @@ export function addOpaque(input: CoreInput, tiles: Tiles): void {
     if (query < 0) return;
     const keysAt = Math.floor(r / rows) * columns;
     const from = (plane + query) * input.keys;
+    const at = r * columns;
+    let largest = -Infinity;
     for (let c = 0; c < columns; c++) {
       const key = tiles.keys[keysAt + c]!;
-      const t = r * columns + c;
-      if (key >= 0) added[t] = Math.max(MASKED, added[t]! + bias.data[from + key]!);
+      if (key < 0 || added[at + c]! < NOTHING) continue;
+      largest = Math.max(largest, bias.data[from + key]!);
+    }
+    const shift = Math.abs(largest) > FAR_BIAS && largest > -Infinity ? largest : 0;
+    if (shift !== 0) (tiles.shift ??= new Float64Array(tiles.queries.length))[r] = shift;
+    for (let c = 0; c < columns; c++) {
+      const key = tiles.keys[keysAt + c]!;
+      if (key < 0 || added[at + c]! < NOTHING) continue;
+      added[at + c] = Math.max(MASKED, added[at + c]! + (bias.data[from + key]! - shift));
     }
   });
 }

@@ -60,6 +60,60 @@ describe('attend', function () {
     });
   }
 
+  // Only -Infinity hides a key: a row, or what a mechanism keeps of it, is a softmax whatever number its keys all carry.
+  for (const far of [-5000, -1e9, -Math.fround(3.4028234e38), 1e9]) {
+    it(`is a softmax over keys that all carry ${far}`, async () => {
+      const data = gaussians(20 * 20, 4);
+      const near = data.slice();
+      data.fill(far, 3 * 20, 4 * 20);
+      data.fill(far, 15 * 20, 15 * 20 + 15);
+      data.fill(-Infinity, 15 * 20 + 15, 16 * 20);
+      near.fill(0, 3 * 20, 4 * 20);
+      near.fill(0, 15 * 20, 15 * 20 + 15);
+      near.fill(-Infinity, 15 * 20 + 15, 16 * 20);
+      // Query 8: everything near carries the number, keys further away do not.
+      data.fill(far, 8 * 20 + 3, 8 * 20 + 9);
+      const twin = { q, k, v, bias: float32(near, [1, 20, 20]) };
+      const rowsOf = (tensor: Tensor, query: number) =>
+        [0, 1, 2, 3].flatMap(h => {
+          const width = tensor.dims[2]!;
+          return [...floats(tensor).subarray((h * 20 + query) * width, (h * 20 + query + 1) * width)];
+        });
+      for (const [mechanism, params] of [
+        ['dense', {}],
+        ['local', { window: '12' }],
+        ['strided', { stride: '4' }],
+        ['fixed', { block: '6' }],
+        ['lsh', { bucketSize: '4', rounds: '3' }],
+        ['longformer', { window: '6' }],
+        ['routing', { clusters: '3' }],
+        ['entmax', { alpha: '1.5' }],
+      ] as const) {
+        const bias = float32(data, [1, 20, 20]);
+        const { output, weights } = await call(mechanism, params, { q, k, v, bias });
+        const expected = await call(mechanism, params, twin);
+        // Beside the largest of them nothing is left of the scores: then the weights, float64 sums, tell.
+        for (const query of Math.abs(far) > 1e30 ? [] : [3, 15]) {
+          assertClose(rowsOf(output!, query), rowsOf(expected['output']!, query), `${mechanism}: ${query}`);
+        }
+        if (mechanism !== 'routing') assertWeighs(output!, weights!, mechanism);
+      }
+      const band = float32(data, [1, 20, 20]);
+      const { output, weights } = await call('local', { window: '4' }, { q, k, v, bias: band });
+      assertWeighs(output!, weights!, 'a window whose keys all carry it');
+    });
+  }
+
+  /** The output is the weights times the values. */
+  function assertWeighs(output: Tensor, weights: Tensor, what: string): void {
+    const expected = new Float64Array(4 * 20 * 5);
+    floats(weights).forEach((w, t) => {
+      const at = (Math.floor(t / 800) * 20 + (t % 20)) * 5;
+      for (let c = 0; c < 5; c++) expected[Math.floor(t / 20) * 5 + c]! += w * floats(v)[at + c]!;
+    });
+    assertClose(floats(output), expected, what);
+  }
+
   it('gives integers as int64', async () => {
     const results = await call('lsh', { bucketSize: '4', rounds: '3' });
     assert.equal(results['buckets']!.type, 'int64');

@@ -99,7 +99,7 @@ describe('mechanisms that approximate the whole map', function () {
         const landmarks = Math.min(5, input.queries, input.keys);
         const oracle = (h: number) =>
           nystromMap(input, h, landmarks, pinv === 'exact' ? inverse : newtonInverse);
-        await check(nystrom, input, { landmarks: 5, pinv }, {}, oracle, 1e-3);
+        await check(nystrom, input, { landmarks: 5, pinv }, {}, oracle, pinv === 'exact' ? 2e-5 : 1e-3);
       });
     }
   }
