@@ -58,6 +58,8 @@ export class Store extends EventTarget {
   previewToken: number | null = null;
   /** The head under the pointer in this view. */
   previewHead: HeadId | null = null;
+  /** One sentence on what was just done, or why it was not; goes with the next change of view. */
+  notice: string | null = null;
   private previewedAt = 0;
   readonly host: HostLink;
 
@@ -175,8 +177,14 @@ export class Store extends EventTarget {
     this.changed();
   }
 
+  say(notice: string | null): void {
+    this.notice = notice;
+    this.changed();
+  }
+
   show(view: ViewName): void {
     if (view === this.viewState.view) return;
+    this.notice = null;
     this.viewState = { ...this.viewState, view };
     this.keepViewState();
   }

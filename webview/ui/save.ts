@@ -18,8 +18,10 @@ async function save(view: Savable, kind: Kind): Promise<void> {
   try {
     const name = `${documentName()}-${view.saveName}.${kind}`;
     const data = await dataOf(view, kind);
-    if (data !== null) await store.host.request('host/saveFile', { name, kind, data });
+    const path = data === null ? null : await store.host.request('host/saveFile', { name, kind, data });
+    store.say(path && `Saved as ${path}.`);
   } catch (error) {
+    store.say(`The ${kind.toUpperCase()} was not saved: ${(error as Error).message}`);
     store.host.send({ type: 'log', level: 'error', message: `Saving ${kind}: ${(error as Error).message}` });
   }
 }

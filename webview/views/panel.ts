@@ -144,7 +144,7 @@ export class Panel extends Component {
           ?
         </button>
       </header>
-      <div class="status-area">${statusLine()}</div>
+      <div class="status-area">${statusLine()}${this.notice()}</div>
       ${this.notes()}
       <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.view}`}>${tab.content()}</main>
       ${this.showKeys ? this.keys() : nothing}
@@ -161,6 +161,17 @@ export class Panel extends Component {
     if (began) parts.push(began.device.device);
     const text = parts.join(' · ');
     return html`<span title=${text}>${text}</span>`;
+  }
+
+  private notice(): TemplateResult {
+    const { notice } = store;
+    return html`<div role="status">
+      ${
+        notice
+          ? html`${notice} <button class="link" @click=${() => store.say(null)}>Dismiss</button>`
+          : nothing
+      }
+    </div>`;
   }
 
   private notes(): TemplateResult | typeof nothing {
