@@ -57,7 +57,7 @@ function build(): Command {
     .argument('<in>', 'a safetensors file')
     .requiredOption('--mechanism <name>', `one of ${mechanisms}`)
     .option('--param <key=value...>', 'parameters of the mechanism')
-    .option('--causal', 'queries see no later keys', false)
+    .option('--causal', 'queries see no later keys (transformer-xl and compressive: always)', false)
     .option('--weights', 'also write the attention weights', false)
     .option(...device)
     .requiredOption('--output <out>', 'the safetensors file to write')

@@ -66,9 +66,19 @@ export const compressive: Mechanism = {
     causalSelection: true,
   },
 
-  refuses: input =>
-    refusesSegments('The Compressive Transformer', input) ??
-    refusesRule('The Compressive Transformer', input),
+  causalOnly: true,
+
+  refuses(input, params) {
+    // A bias by pair is for tokens: it has no value for a pooled slot.
+    const pairs = input.rule.bias?.kind === 'opaque' && !hasSlots(input, params);
+    return (
+      refusesSegments('The Compressive Transformer', input) ??
+      refusesRule(
+        'The Compressive Transformer',
+        pairs ? { ...input, rule: { ...input.rule, bias: null } } : input,
+      )
+    );
+  },
 
   async attend(input, params, context) {
     const options = readOptions(input, params, context);
@@ -124,14 +134,22 @@ interface Options {
   conv: Float32Array | null;
 }
 
+function memoryOf(input: CoreInput, params: MechanismParams): number {
+  const otherwise = input.keys > input.queries ? Math.ceil(defaultMemory(input) / 2) : SEGMENT;
+  return numberOr(params, 'memory', otherwise);
+}
+
+/** Whether any token gets old enough to be compressed. */
+function hasSlots(input: CoreInput, params: MechanismParams): boolean {
+  const last = segmentsOf(input, params).at(-1)!;
+  const old = last.start - memoryOf(input, params);
+  return old >= numberOr(params, 'rate', 4) && numberOr(params, 'compressed', 128) > 0;
+}
+
 function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendContext): Options {
   const rate = numberOr(params, 'rate', 4);
   const options: Options = {
-    memory: numberOr(
-      params,
-      'memory',
-      input.keys > input.queries ? Math.ceil(defaultMemory(input) / 2) : SEGMENT,
-    ),
+    memory: memoryOf(input, params),
     compressed: numberOr(params, 'compressed', 128),
     rate,
     pool: String(params['pool'] ?? 'mean'),

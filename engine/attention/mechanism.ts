@@ -44,6 +44,8 @@ export interface Attended {
  */
 export interface Mechanism {
   readonly info: MechanismInfo;
+  /** Has no meaning without a causal mask: runs causal where the caller may choose. */
+  readonly causalOnly?: true;
   /** Says in one sentence why this input cannot be served, or null. */
   refuses?(input: CoreInput, params: MechanismParams): string | null;
   /** Makes the mechanism's own tensors from the text where the caller gave none: fitted spans, centroids, seeded rotations. */

@@ -30,8 +30,8 @@ function readValue(mechanism: string, parameter: ParameterInfo, value: unknown):
   const text = String(value).trim();
   switch (parameter.type) {
     case 'boolean':
-      if (text === 'true' || text === '1') return true;
-      if (text === 'false' || text === '0') return false;
+      if (['true', '1'].includes(text.toLowerCase())) return true;
+      if (['false', '0'].includes(text.toLowerCase())) return false;
       throw wrong('true or false');
     case 'string':
       if (parameter.choices && !parameter.choices.includes(text)) {

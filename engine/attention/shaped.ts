@@ -1,4 +1,4 @@
-import { densePairs, kvHead, visibleKeys, type CoreInput } from './core';
+import { biasAt, densePairs, kvHead, visibleKeys, type CoreInput } from './core';
 import { denseCore } from './dense';
 import { denseRow } from './lines';
 import type { Mechanism } from './mechanism';
@@ -8,7 +8,7 @@ const one = (name: string, description: string) =>
   ({ name, type: 'number', default: 1, description }) as const;
 
 /**
- * Shaped attention: alpha I + beta A - gamma C, where C is A at zero logits (uniform over the visible keys). Weights
+ * Shaped attention: alpha I + beta A - gamma C, where C is A at zero logits (uniform over the visible keys; what a bias hides with -Infinity is not visible). Weights
  * may be negative and a row adds up to alpha + beta - gamma. A lens on what a head adds beyond identity and mean.
  */
 export const shaped: Mechanism = {
@@ -41,10 +41,13 @@ export const shaped: Mechanism = {
       for (let i = 0; i < queries; i++) {
         const { from, to } = visibleKeys(input, i);
         const own = ownKey(input, i);
+        const hidden = hiddenKeys(input, head, i);
+        const count = to - from - hidden.length;
         const at = (head * queries + i) * valueDim;
         for (let c = 0; c < valueDim; c++) {
-          const total = sums[to * valueDim + c]! - sums[from * valueDim + c]!;
-          const mean = to > from ? total / (to - from) : 0;
+          let total = sums[to * valueDim + c]! - sums[from * valueDim + c]!;
+          for (const key of hidden) total -= values[key * valueDim + c]!;
+          const mean = count > 0 ? total / count : 0;
           const self = own === null ? 0 : values[own * valueDim + c]!;
           output[at + c] = alpha * self + beta * output[at + c]! - gamma * mean;
         }
@@ -58,11 +61,16 @@ export const shaped: Mechanism = {
         const { from, to } = visibleKeys(input, query);
         const dense = denseRow(input, head, query);
         const own = ownKey(input, query);
+        const hidden = new Set(hiddenKeys(input, head, query));
+        const uniform = 1 / (to - from - hidden.size);
         return {
           keys: Int32Array.from({ length: to - from }, (_, t) => from + t),
           weights: Float64Array.from(
             { length: to - from },
-            (_, t) => (from + t === own ? alpha : 0) + beta * dense[from + t]! - gamma / (to - from),
+            (_, t) =>
+              (from + t === own ? alpha : 0) +
+              beta * dense[from + t]! -
+              (hidden.has(from + t) ? 0 : gamma * uniform),
           ),
         };
       },
@@ -76,6 +84,17 @@ function ownKey(input: CoreInput, query: number): number | null {
   const { from, to } = visibleKeys(input, query);
   const position = query + input.keys - input.queries;
   return position >= from && position < to ? position : null;
+}
+
+/** Keys that the mask shows and a bias of -Infinity hides: they are not part of the mean. */
+function hiddenKeys(input: CoreInput, head: number, query: number): number[] {
+  if (input.rule.bias?.kind !== 'opaque') return [];
+  const { from, to } = visibleKeys(input, query);
+  const keys: number[] = [];
+  for (let key = from; key < to; key++) {
+    if (biasAt(input, head, query, key) === -Infinity) keys.push(key);
+  }
+  return keys;
 }
 
 /** [keys + 1, width] sums of the first rows, in float64. */

@@ -13,7 +13,7 @@ import {
   segmentsOf,
   type Segment,
 } from './segments';
-import { MASKED, offsetTables, Outputs } from './tiles';
+import { addOpaque, MASKED, offsetTables, Outputs } from './tiles';
 import { RefusedError } from '../errors';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 
@@ -46,6 +46,8 @@ export const transformerXl: Mechanism = {
     view: 'map',
     causalSelection: true,
   },
+
+  causalOnly: true,
 
   refuses: input => refusesSegments('Transformer-XL', input),
 
@@ -116,7 +118,9 @@ interface Relative {
 function readRelative(input: CoreInput, { own }: AttendContext): Relative | null {
   const { heads, queries, keys, dim } = input;
   if (!own['r']) return null;
-  const reason = refusesRule('Transformer-XL with its own relative scores', input);
+  // A bias by pair is added to the paper's scores; the model's own by distance would compete with theirs.
+  const added = input.rule.bias?.kind === 'opaque' ? { ...input.rule, bias: null } : input.rule;
+  const reason = refusesRule('Transformer-XL with its own relative scores', { ...input, rule: added });
   if (reason) throw new RefusedError(reason);
   const read = (name: string, dims: number[]) => {
     const tensor = own[name];
@@ -125,14 +129,14 @@ function readRelative(input: CoreInput, { own }: AttendContext): Relative | null
     }
     return tensor.data;
   };
-  const added = (name: string) => {
+  const plus = (name: string) => {
     const bias = read(name, [heads, dim]);
     return input.q.map((x, t) => x + bias[Math.floor(t / (queries * dim)) * dim + (t % dim)]!);
   };
   return {
     r: read('r', [heads, keys, dim]),
-    contentQueries: added('u'),
-    positionQueries: added('v_bias'),
+    contentQueries: plus('u'),
+    positionQueries: plus('v_bias'),
   };
 }
 
@@ -170,7 +174,9 @@ async function relativeTiles(
       bias[row * columns + c] = terms[row * distances + position - keys[c]!]!;
     }
   }
-  return { head, rows, columns, queries: sequence(from, to), keys, bias };
+  const tiles = { head, rows, columns, queries: sequence(from, to), keys, bias };
+  addOpaque(input, tiles);
+  return tiles;
 }
 
 function relativeRow(

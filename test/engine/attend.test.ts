@@ -114,6 +114,79 @@ describe('attend', function () {
     assertClose(floats(output), expected, what);
   }
 
+  it('reads float64 and float16, in the tensors of a mechanism as well', async () => {
+    const [quarters, halves] = [float32(floats(q).map(quarter), q.dims), new Uint16Array(floats(q).length)];
+    floats(quarters).forEach((x, t) => (halves[t] = halfBits(x)));
+    const wide = (t: Tensor): Tensor => ({
+      type: 'float64',
+      data: Float64Array.from(floats(t)),
+      dims: t.dims,
+    });
+    const rotations = float32(gaussians(8 * 3 * 2, 9), [8, 3, 2]);
+    const expected = await call('lsh', { bucketSize: '4' }, { q: quarters, k, v, rotations });
+    const half: Tensor = { type: 'float16', data: halves, dims: q.dims };
+    const tensors = { q: half, k: wide(k), v: wide(v), rotations: wide(rotations) };
+    const { output } = await call('lsh', { bucketSize: '4' }, tensors);
+    assert.deepEqual(floats(output!), floats(expected['output']!));
+    const fit = {
+      q,
+      k,
+      v,
+      span: { type: 'int64', data: BigInt64Array.of(1n, 2n, 3n, 4n), dims: [4] },
+    } as const;
+    await call('adaptive-span', {}, fit);
+    const centroids = float32(gaussians(4 * 3 * 8, 5), [4, 3, 8]);
+    await call('routing', {}, { q, k, v, centroids: wide(centroids) });
+  });
+
+  it('needs no k where keys are tied to the queries', async () => {
+    for (const mechanism of ['lsh', 'routing']) {
+      const expected = await call(mechanism, { sharedQK: 'True' });
+      const { output } = await call(mechanism, { sharedQK: 'TRUE' }, { q, v });
+      assert.deepEqual(floats(output!), floats(expected['output']!));
+    }
+  });
+
+  it('runs mechanisms that are causal by definition without being told', async () => {
+    for (const mechanism of ['transformer-xl', 'compressive']) {
+      const expected = await call(mechanism);
+      const { output } = await call(mechanism, {}, { q, k, v }, false);
+      assert.deepEqual(floats(output!), floats(expected['output']!));
+    }
+  });
+
+  it('adds a bias to the scores of transformer-xl and compressive', async () => {
+    const bias = float32(gaussians(20 * 20, 4), [1, 20, 20]);
+    const dense = await call('dense', {}, { q, k, v, bias });
+    const zeros = (dims: number[]) => float32(new Float32Array(dims.reduce((a, b) => a * b)), dims);
+    const relative = { r: zeros([4, 20, 8]), u: zeros([4, 8]), v_bias: zeros([4, 8]) };
+    for (const [mechanism, own] of [
+      ['transformer-xl', {}],
+      ['transformer-xl', relative],
+      ['compressive', {}],
+    ] as const) {
+      const { output, weights } = await call(mechanism, { memory: '20' }, { q, k, v, bias, ...own });
+      assertClose(floats(output!), floats(dense['output']!), mechanism);
+      assertClose(floats(weights!), floats(dense['weights']!), mechanism, 1e-6);
+    }
+    const pooled = call('compressive', { memory: '2', segment: '5' }, { q, k, v, bias });
+    await assert.rejects(pooled, /no place for a bias/);
+  });
+
+  it('shaped takes the mean of what is visible, not of what a bias hides', async () => {
+    const bias = gaussians(20 * 20, 4).map((x, t) => (t % 3 === 1 ? -Infinity : x));
+    const { output, weights } = await call(
+      'shaped',
+      { alpha: '0', beta: '0', gamma: '1' },
+      { q, k, v, bias: float32(bias, [1, 20, 20]) },
+      false,
+    );
+    const row = floats(weights!).subarray(0, 20);
+    const seen = bias.subarray(0, 20).filter(x => x > -Infinity).length;
+    row.forEach((w, j) => assert.ok(Math.abs(w + (bias[j]! > -Infinity ? 1 / seen : 0)) < 1e-6));
+    assertWeighs(output!, weights!, 'shaped');
+  });
+
   it('gives integers as int64', async () => {
     const results = await call('lsh', { bucketSize: '4', rounds: '3' });
     assert.equal(results['buckets']!.type, 'int64');
@@ -132,6 +205,13 @@ describe('attend', function () {
     await refused({ q, k, v, bias: float32(new Float32Array(20), [1, 1, 20]) }, /bias is \[1, 1, 20\]/);
     await refused({ q: { type: 'int32', data: new Int32Array(640), dims: [4, 20, 8] }, k, v }, /float32/);
     await refused({ q: float32(new Float32Array(3 * 20 * 8), [3, 20, 8]), k, v }, /multiple/);
+    const holding = (t: Tensor, x: number) => float32(Float32Array.from(floats(t)).fill(x, 7, 8), t.dims);
+    await refused({ q: holding(q, NaN), k, v }, /"q" holds NaN/);
+    await refused({ q, k: holding(k, Infinity), v }, /"k" holds Infinity/);
+    await refused({ q, k, v: holding(v, NaN) }, /"v" holds NaN/);
+    const rotations = float32(gaussians(8 * 3 * 2, 9), [8, 3, 2]);
+    await assert.rejects(call('lsh', { rounds: '2' }, { q, k, v, rotations }), /rounds is 2, .* 3 rounds/);
+    await call('lsh', { rounds: '3' }, { q, k, v, rotations });
   });
 
   it('explains wrong usage', async () => {
@@ -150,6 +230,16 @@ describe('attend', function () {
     await wrong('lsh', { sharedQK: 'perhaps' }, /true or false/);
   });
 });
+
+/** Multiples of 1/4 below 8 are exact in float16. */
+const quarter = (x: number) => Math.round(x * 4) / 4;
+
+function halfBits(x: number): number {
+  if (x === 0) return 0;
+  const exponent = Math.floor(Math.log2(Math.abs(x)));
+  const fraction = (Math.abs(x) / 2 ** exponent - 1) * 1024;
+  return (x < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | fraction;
+}
 
 describe('the largest values of a row', () => {
   it('are those of a full sort, lower indices first on ties', () => {

@@ -1,0 +1,106 @@
+import type { CoreInput } from './attention/core';
+import { RefusedError } from './errors';
+import { float32, type Tensor } from './runtime/tensor';
+
+/** The core that `q`, `k`, `v` and `bias` describe. @throws RefusedError */
+export function coreInput(tensors: Readonly<Record<string, Tensor>>, causal: boolean): CoreInput {
+  const [heads, queries, dim] = dimsOf(tensors, 'q');
+  const [kvHeads, keys, keyDim] = dimsOf(tensors, 'k');
+  const [valueHeads, values, valueDim] = dimsOf(tensors, 'v');
+  if (keyDim !== dim) throw new RefusedError(`q has ${dim} dimensions per head, k has ${keyDim}.`);
+  if (valueHeads !== kvHeads || values !== keys) {
+    throw new RefusedError(`k is ${kvHeads} x ${keys}, v is ${valueHeads} x ${values}; they must agree.`);
+  }
+  if (heads % kvHeads !== 0) {
+    throw new RefusedError(`The ${heads} heads of q are not a multiple of the ${kvHeads} heads of k.`);
+  }
+  if (causal && queries > keys) {
+    throw new RefusedError(`There are more queries (${queries}) than keys (${keys}) under a causal mask.`);
+  }
+  const bias = tensors['bias'];
+  if (bias && !(bias.dims.length === 3 && [1, heads].includes(bias.dims[0]!))) {
+    throw new RefusedError(`bias must be [${heads} or 1, ${queries}, ${keys}].`);
+  }
+  if (bias && (bias.dims[1] !== queries || bias.dims[2] !== keys)) {
+    throw new RefusedError(
+      `bias is [${bias.dims.join(', ')}], it must be [${heads} or 1, ${queries}, ${keys}].`,
+    );
+  }
+  return {
+    heads,
+    kvHeads,
+    queries,
+    keys,
+    dim,
+    valueDim,
+    q: floatData(tensors['q']!, 'q'),
+    k: floatData(tensors['k']!, 'k'),
+    v: floatData(tensors['v']!, 'v'),
+    rule: {
+      scale: new Float32Array(heads).fill(1 / Math.sqrt(dim)),
+      softCap: null,
+      mask: { causal, window: null },
+      bias: bias ? { kind: 'opaque', heads: bias.dims[0]!, data: floatData(bias, 'bias') } : null,
+    },
+  };
+}
+
+function dimsOf(tensors: Readonly<Record<string, Tensor>>, name: string): [number, number, number] {
+  const tensor = tensors[name];
+  if (!tensor) throw new RefusedError(`The tensor "${name}" is missing.`);
+  const [a, b, c] = tensor.dims;
+  if (tensor.dims.length !== 3 || !a || !b || !c) {
+    throw new RefusedError(
+      `"${name}" must have three dimensions above 0, it is [${tensor.dims.join(', ')}].`,
+    );
+  }
+  return [a, b, c];
+}
+
+function floatData(tensor: Tensor, name: string): Float32Array {
+  const data = asFloats(tensor);
+  if (!data) throw new RefusedError(`"${name}" must be float32, float64 or float16, it is ${tensor.type}.`);
+  const hides = name === 'bias';
+  for (const x of data) {
+    if (Number.isFinite(x) || (hides && x === -Infinity)) continue;
+    throw new RefusedError(`"${name}" holds ${Number.isNaN(x) ? 'NaN' : x}, which no score can be made of.`);
+  }
+  return data;
+}
+
+/** With keys tied to the queries `k` is ignored: zeros stand for it, as many as there are values. */
+export function withoutKeys(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const [, , dim] = dimsOf(tensors, 'q');
+  const [heads, keys] = dimsOf(tensors, 'v');
+  return { ...tensors, k: float32(new Float32Array(heads * keys * dim), [heads, keys, dim]) };
+}
+
+/** Tensors that hold indices; all others hold numbers. */
+const INDICES = new Set(['random_blocks']);
+
+/** The mechanism's own tensors, numbers as float32. */
+export function ownTensors(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const own: Record<string, Tensor> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (['q', 'k', 'v', 'bias'].includes(name)) continue;
+    const integers = tensor.type === 'int64' || tensor.type === 'int32';
+    const data = integers ? Float32Array.from(tensor.data, Number) : asFloats(tensor);
+    own[name] = INDICES.has(name) || !data ? tensor : float32(data, tensor.dims);
+  }
+  return own;
+}
+
+function asFloats(tensor: Tensor): Float32Array | null {
+  if (tensor.type === 'float32') return tensor.data;
+  if (tensor.type === 'float64') return Float32Array.from(tensor.data);
+  return tensor.type === 'float16' ? Float32Array.from(tensor.data, halfToNumber) : null;
+}
+
+/** IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}
