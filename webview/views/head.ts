@@ -6,10 +6,11 @@ import { exact, nats, percent, tokens as inTokens } from '../draw/format';
 import { headName, rolesInWords } from '../draw/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
-import { store } from '../host/store';
+import { sameMechanism, store } from '../host/store';
 import type { MapElement } from '../map/mapElement';
 import { Component } from '../ui/component';
 import { choose, segmented } from '../ui/controls';
+import { parameterForm } from '../ui/parameterForm';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
@@ -82,7 +83,7 @@ export class HeadView extends Component implements Savable {
     `,
   ];
   @query('ai-map') private map!: MapElement | null;
-  private readonly wantedMechanism = new Remote(this, 'analysis/mechanism');
+  private readonly wantedMechanism = new Remote(this, 'analysis/mechanism', 400);
 
   private get mechanism(): MechanismChoice | null {
     return store.selection.mechanism;
@@ -131,6 +132,7 @@ export class HeadView extends Component implements Savable {
 
   private toolbar(reduce: string): TemplateResult {
     const { mechanism } = this;
+    const info = mechanism && store.mechanismInfos.find(m => m.name === mechanism.name);
     return html`<div class="toolbar">
       ${segmented(
         'A pixel shows the',
@@ -162,6 +164,7 @@ export class HeadView extends Component implements Savable {
         ],
         name => store.select({ mechanism: name ? store.choiceOf(name) : null }),
       )}
+      ${info && mechanism ? parameterForm(info, mechanism.params, params => store.select({ mechanism: { name: info.name, params } })) : nothing}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
   }
@@ -180,7 +183,10 @@ export class HeadView extends Component implements Savable {
   private keptLine(profile: HeadProfile): TemplateResult | typeof nothing {
     const { mechanism } = this;
     if (!mechanism) return nothing;
-    const result = store.mechanismResult(mechanism) ?? this.wantedMechanism.value;
+    // While the answer for new parameters is on its way, that for the old ones says nothing of them.
+    const { value, answers } = this.wantedMechanism;
+    const asked = value && answers && sameMechanism(answers.mechanism, mechanism) ? value : null;
+    const result = store.mechanismResult(mechanism) ?? asked;
     const mine = result?.heads.find(h => h.core === profile.core && h.head === profile.head);
     if (!mine)
       return html`<div class="line">
