@@ -44,8 +44,10 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       if (ref === undefined) return;
       await settings.setModel(ref);
       const shown = store.shown;
-      if (shown)
-        await store.analyze(shown.document, (shown.isSelection && shown.currentRange()) || undefined);
+      if (!shown) return;
+      await store.analyze(shown.document, (shown.isSelection && shown.currentRange()) || undefined);
+      const state = store.of(shown.document)?.state;
+      if (state?.status === 'error') tellError(state.message);
     },
     clear: () => {
       selection.clear();

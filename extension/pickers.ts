@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { HubModel } from '../engine/protocol';
 import type { AnalysisStore } from './analysisStore';
 import type { EngineClient } from './engineClient';
+import { pickHubModel } from './hubPicker';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 
@@ -9,7 +10,7 @@ const RECENT = 'recentModels';
 
 interface ModelItem extends vscode.QuickPickItem {
   ref?: string;
-  browse?: 'file' | 'folder';
+  browse?: 'file' | 'folder' | 'hub';
 }
 
 const SOURCES: Record<HubModel['source'], () => string> = {
@@ -34,6 +35,7 @@ export async function pickModel(
     { label: '', kind: vscode.QuickPickItemKind.Separator },
     { label: `$(file) ${vscode.l10n.t('Browse for an .onnx file…')}`, browse: 'file' },
     { label: `$(folder) ${vscode.l10n.t('Browse for a model folder…')}`, browse: 'folder' },
+    { label: `$(cloud-download) ${vscode.l10n.t('Model from the Hugging Face hub…')}`, browse: 'hub' },
   ];
   pick.items = browse;
   pick.show();
@@ -60,7 +62,7 @@ export async function pickModel(
     pick.onDidHide(() => resolve(undefined));
   });
   pick.dispose();
-  const ref = chosen?.browse ? await browseFor(chosen.browse) : chosen?.ref;
+  const ref = chosen?.browse ? await browseFor(chosen.browse, client) : chosen?.ref;
   if (ref) {
     const recent = memory.get<string[]>(RECENT, []).filter(other => other !== ref);
     await memory.update(RECENT, ref === 'bundled' ? recent : [ref, ...recent].slice(0, 8));
@@ -80,7 +82,8 @@ function modelItems(models: readonly HubModel[], current: string): ModelItem[] {
   return items;
 }
 
-async function browseFor(what: 'file' | 'folder'): Promise<string | undefined> {
+async function browseFor(what: 'file' | 'folder' | 'hub', client: EngineClient): Promise<string | undefined> {
+  if (what === 'hub') return pickHubModel(client);
   const found = await vscode.window.showOpenDialog({
     canSelectFiles: what === 'file',
     canSelectFolders: what === 'folder',

@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs';
 import * as os from 'node:os';
-import * as path from 'node:path';
 import * as vscode from 'vscode';
 import type { DeviceChoice, MechanismChoice } from '../engine/protocol';
 import type { HostSettings, MassScale } from '../webview/hostProtocol';
 import { readMechanisms } from './mechanismSetting';
+import { absoluteRef } from './modelRef';
 
 export const SECTION = 'attentionInspector';
 
@@ -16,11 +17,8 @@ export class Settings {
   /** Model reference as the engine takes it; relative paths are made absolute from the first workspace folder. */
   get model(): string {
     const ref = this.get('model', 'bundled').trim() || 'bundled';
-    if (ref.startsWith('~/')) return path.join(os.homedir(), ref.slice(2));
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-    const relative = ref.startsWith('.') || ref.endsWith('.onnx');
-    if (relative && !path.isAbsolute(ref) && folder?.scheme === 'file') return path.join(folder.fsPath, ref);
-    return ref;
+    return absoluteRef(ref, folder?.scheme === 'file' ? folder.fsPath : null, os.homedir(), existsSync);
   }
 
   get device(): DeviceChoice {

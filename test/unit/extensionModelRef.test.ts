@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { parseHubRef } from '../../engine/model/hub';
+import { absoluteRef, hubId, precisionOf } from '../../extension/modelRef';
+
+describe('extension: model references', () => {
+  it('takes a hub id as typed or as pasted, and nothing else', () => {
+    assert.equal(hubId(' org/na.me-1 '), 'org/na.me-1');
+    assert.equal(hubId('org/name@v1.0'), 'org/name@v1.0');
+    assert.equal(hubId('https://huggingface.co/org/name/'), 'org/name');
+    const wrong = [
+      '',
+      'name',
+      '/org/name',
+      'org/',
+      'org/../x',
+      '../x/y',
+      'a b/c',
+      'org/name/x',
+      'org/model.onnx',
+    ];
+    for (const typed of wrong) assert.equal(hubId(typed), null, typed);
+  });
+
+  it('takes only ids that the engine takes', () => {
+    for (const typed of ['org/name', 'a/b@main', 'https://huggingface.co/o.r-g/n_1'])
+      assert.ok(parseHubRef(hubId(typed)!), typed);
+  });
+
+  it('tells the precision by the name of the file', () => {
+    assert.equal(precisionOf('onnx/model.onnx'), null);
+    assert.equal(precisionOf('onnx/model_fp16.onnx'), 'float16');
+    assert.equal(precisionOf('onnx/decoder_model_merged_quantized.onnx'), '8-bit');
+    assert.equal(precisionOf('model_q4f16.onnx'), '4-bit weights, float16');
+    assert.equal(precisionOf('model_q4.onnx'), '4-bit weights');
+  });
+
+  it('keeps a file of a hub model apart from a file of the workspace', () => {
+    const ref = (given: string, found: string[] = [], folder: string | null = '/ws') =>
+      absoluteRef(given, folder, '/home/me', path => found.includes(path));
+    const file = 'org/name/onnx/model_int8.onnx';
+    assert.equal(ref(file), file);
+    assert.ok(parseHubRef(file));
+    assert.equal(ref(file, [join('/ws', file)]), join('/ws', file));
+    assert.equal(ref('org/name@v1/model.onnx'), 'org/name@v1/model.onnx');
+    assert.equal(ref('models/a.onnx'), join('/ws', 'models/a.onnx'));
+    assert.equal(ref('./org/name/a.onnx'), join('/ws', 'org/name/a.onnx'));
+    assert.equal(ref('~/models'), join('/home/me', 'models'));
+    assert.equal(ref('a.onnx', [], null), 'a.onnx');
+    for (const same of ['bundled', 'org/name', '/abs/a.onnx']) assert.equal(ref(same), same);
+  });
+});
