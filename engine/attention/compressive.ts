@@ -315,7 +315,7 @@ function effectiveRow(
     scores.push(dot * rule.scale[head]!);
   }
   for (let key = from; key < to; key++) scores.push(scoreAt(input, head, query, key));
-  const softmaxed = softmax(scores);
+  const softmaxed = scores.some(score => score > -Infinity) ? softmax(scores) : scores.map(() => 0);
   const keys: number[] = [];
   const weights: number[] = [];
   slots.tokens.forEach((token, s) => {

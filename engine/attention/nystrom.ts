@@ -87,11 +87,18 @@ function landmarksOf(input: CoreInput, head: number, params: MechanismParams): L
   const k = stretchMeans(input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim), landmarks, dim);
   const map = new Float64Array(landmarks * landmarks);
   for (let a = 0; a < landmarks; a++) {
-    map.set(mapRow(q, a * dim, k, landmarks, dim, input.rule.scale[head]!), a * landmarks);
+    map.set(mapRow(q, a * dim, k, landmarks, dim, scaleOf(input, head)), a * landmarks);
   }
   const exact = params['pinv'] === 'exact';
   const inverse = exact ? exactPseudoInverse(map, landmarks) : iterativePseudoInverse(map, landmarks);
   return { landmarks, queries: q, keys: k, inverse, exact };
+}
+
+/** 1 / sqrt(dim) with all its digits where float32 cut them off: a pseudo-inverse can make much of the last ones. */
+function scaleOf({ rule, dim }: CoreInput, head: number): number {
+  const scale = rule.scale[head]!;
+  const usual = 1 / Math.sqrt(dim);
+  return Math.fround(usual) === scale ? usual : scale;
 }
 
 /** Means of `count` consecutive stretches, as equal as can be. */
@@ -166,8 +173,8 @@ async function attendExactly(
   { landmarks, queries: q, keys: k, inverse }: Landmarks,
   { cancellation }: AttendContext,
 ): Promise<Float64Array> {
-  const { dim, valueDim, queries, keys, rule } = input;
-  const scale = rule.scale[head]!;
+  const { dim, valueDim, queries, keys } = input;
+  const scale = scaleOf(input, head);
   const kv = kvHead(input, head);
   const allKeys = input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim);
   const values = Float64Array.from(input.v.subarray(kv * keys * valueDim, (kv + 1) * keys * valueDim));
@@ -220,8 +227,8 @@ function impliedRow(
   query: number,
   { landmarks, queries: q, keys: k, inverse }: Landmarks,
 ): { keys: Int32Array; weights: Float64Array } {
-  const { dim, keys, rule } = input;
-  const scale = rule.scale[head]!;
+  const { dim, keys } = input;
+  const scale = scaleOf(input, head);
   const kv = kvHead(input, head);
   const own = mapRow(input.q, (head * input.queries + query) * dim, k, landmarks, dim, scale);
   const mixed = multiply(own, inverse, 1, landmarks, landmarks);

@@ -28,6 +28,14 @@ export function sparseRow(
   return logMask ? { ...row, mask: Float64Array.from(logs, Math.exp) } : row;
 }
 
+/** The softmax of scores of which some may be -Infinity: those keys are left out. */
+export function visibleRow(keys: Int32Array, scores: readonly number[]): SparseRow {
+  return {
+    keys: keys.filter((_, t) => scores[t]! > -Infinity),
+    weights: softmax(scores.filter(score => score > -Infinity)),
+  };
+}
+
 /** `logs`: added to the scores once these are near 0, as they would be lost beside large ones. */
 export function softmax(scores: readonly number[], logs?: readonly number[]): Float64Array {
   const weights = Float64Array.from(scores);

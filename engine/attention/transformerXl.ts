@@ -4,7 +4,7 @@ import { attendLists, sequence } from './lists';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
 import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
-import { range, softmax, sparseRow } from './rows';
+import { range, sparseRow, visibleRow } from './rows';
 import {
   defaultMemory,
   recentKeys,
@@ -196,5 +196,5 @@ function relativeRow(
     for (let c = 0; c < dim; c++) dot += positionQueries[(head * queries + query) * dim + c]! * r[at + c]!;
     return scoreAt(content, head, query, from + t) + dot * rule.scale[head]!;
   });
-  return { keys: sequence(from, to), weights: softmax(scores) };
+  return visibleRow(sequence(from, to), scores);
 }
