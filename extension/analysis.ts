@@ -1,15 +1,17 @@
 import * as vscode from 'vscode';
-import type { AnalysisSummary, CoreResult, EngineNotifications, MechanismResult } from '../engine/protocol';
+import type {
+  AnalysisSummary,
+  CoreResult,
+  EngineNotifications,
+  MechanismResult,
+  TokenTable,
+} from '../engine/protocol';
 import type { AnalysisState, Began, DocumentInfo } from '../webview/hostProtocol';
-import { EditedText } from './editedText';
+import { AnalysedText } from './analysedText';
 import { sameChoice } from './mechanismSetting';
-import { tokensIn } from './tokenLocator';
 
 export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;
 export type RunningState = Extract<AnalysisState, { status: 'running' }>;
-
-/** Texts up to this length are kept to see that an undo has brought the analysed text back. */
-const KEPT_TEXT = 1 << 20;
 
 /**
  * One run of the engine over one text of one document: its state, and where its tokens are in the document now.
@@ -17,21 +19,14 @@ const KEPT_TEXT = 1 << 20;
  */
 export class Analysis {
   readonly cancellation = new vscode.CancellationTokenSource();
-  private readonly edited: EditedText;
-  private readonly keptText: string | null;
   private now: AnalysisState;
 
   constructor(
     readonly id: string,
-    readonly document: vscode.TextDocument,
-    /** The analysed part, as UTF-16 offsets of the document at the start. */
-    readonly start: number,
-    readonly end: number,
-    text: string,
-    readonly isSelection: boolean,
+    readonly source: AnalysedText,
+    /** The document that is the target text of an encoder-decoder, if one was given. */
+    readonly target: AnalysedText | null,
   ) {
-    this.edited = new EditedText(documentLength(document));
-    this.keptText = text.length <= KEPT_TEXT ? text : null;
     this.now = {
       status: 'running',
       id,
@@ -41,6 +36,10 @@ export class Analysis {
       cores: [],
       mechanisms: [],
     };
+  }
+
+  get document(): vscode.TextDocument {
+    return this.source.document;
   }
 
   get uri(): string {
@@ -74,8 +73,8 @@ export class Analysis {
     return {
       uri: this.uri,
       name: vscode.workspace.asRelativePath(this.document.uri),
-      length: this.end - this.start,
-      selectionStart: this.isSelection ? this.start : null,
+      length: this.source.end - this.source.start,
+      selectionStart: this.isSelection ? this.source.start : null,
     };
   }
 
@@ -112,7 +111,7 @@ export class Analysis {
       id: this.id,
       document: this.documentInfo,
       summary,
-      stale: this.edited.changed,
+      stale: this.textChanged,
     };
   }
 
@@ -120,64 +119,42 @@ export class Analysis {
     this.now = { status: 'error', document: this.documentInfo, message, actions };
   }
 
-  // -------------------------------------------------------------- the document it belongs to
+  // -------------------------------------------------------------- the documents it belongs to
+
+  get isSelection(): boolean {
+    return this.source.isSelection;
+  }
 
   get textChanged(): boolean {
-    return this.edited.changed;
+    return this.source.changed || !!this.target?.changed;
   }
 
-  /** Notes an edit of the document; true when the answer to "is it stale?" has changed. */
+  /** Notes an edit of one of its documents; true when the answer to "is it stale?" has changed. */
   edit(event: vscode.TextDocumentChangeEvent): boolean {
-    const before = this.edited.changed;
-    this.edited.edit(event.contentChanges);
-    if (this.edited.changed && this.isBack()) this.edited.restore();
-    if (this.ready) this.ready.stale = this.edited.changed;
-    return before !== this.edited.changed;
-  }
-
-  /** Undo has brought back the text that was analysed. */
-  private isBack(): boolean {
-    if (this.keptText === null || this.isSelection || this.edited.currentLength !== this.end) return false;
-    return this.document.getText() === this.keptText;
+    const before = this.textChanged;
+    for (const text of [this.source, this.target]) if (text?.document === event.document) text.edit(event);
+    if (this.ready) this.ready.stale = this.textChanged;
+    return before !== this.textChanged;
   }
 
   /** The analysed part as it is now, or null when the edits do not tell. */
   currentRange(): vscode.Range | null {
-    if (!this.isSelection) return wholeRange(this.document);
-    const start = this.edited.toDocument(this.start, this.start);
-    const end = this.edited.toDocument(this.end, this.end);
-    return start && end ? this.rangeOf(start.start, end.end) : null;
+    return this.source.currentRange();
   }
 
   /** Tokens of a range of the document, ascending; none where the text was edited. */
   tokensAt(start: number, end: number): number[] {
-    const from = this.edited.toAnalysed(start);
-    const to = end > start ? this.edited.toAnalysed(end - 1) : from;
-    if (!this.began || from === null || to === null) return [];
-    const last = end > start ? to + 1 : to;
-    if (from < this.start || from >= this.end) return [];
-    return tokensIn(this.began.tokens, from - this.start, last - this.start);
+    return this.began ? this.source.tokensAt(this.began.tokens, start, end) : [];
   }
 
   /** Where a token is in the document now; null for special tokens and where the text was edited. */
   rangeOfToken(token: number): vscode.Range | null {
-    const tokens = this.began?.tokens;
-    const start = tokens?.start[token];
-    const end = tokens?.end[token];
-    if (start === undefined || end === undefined || end <= start) return null;
-    const range = this.edited.toDocument(this.start + start, this.start + end);
-    return range && this.rangeOf(range.start, range.end);
+    return this.began && this.source.rangeOfToken(this.began.tokens, token);
   }
 
-  private rangeOf(start: number, end: number): vscode.Range {
-    return new vscode.Range(this.document.positionAt(start), this.document.positionAt(end));
+  /** Tokens of the target text, where the decoder read the document that was given. */
+  get targetTokens(): TokenTable | null {
+    const target = this.ready?.summary.target;
+    return this.target && target?.source === 'given' ? target.tokens : null;
   }
-}
-
-export function documentLength(document: vscode.TextDocument): number {
-  return document.offsetAt(document.lineAt(document.lineCount - 1).range.end);
-}
-
-export function wholeRange(document: vscode.TextDocument): vscode.Range {
-  return new vscode.Range(new vscode.Position(0, 0), document.lineAt(document.lineCount - 1).range.end);
 }

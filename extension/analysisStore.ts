@@ -7,10 +7,12 @@ import type {
   ViewParams,
   ViewResult,
 } from '../webview/hostProtocol';
-import { Analysis, documentLength, wholeRange } from './analysis';
+import { AnalysedText, documentLength, wholeRange } from './analysedText';
+import { Analysis } from './analysis';
 import { Owner } from './disposable';
 import { EngineDiedError, EngineError, type EngineClient } from './engineClient';
 import type { Settings } from './settings';
+import type { TargetTexts } from './targetTexts';
 
 /**
  * The engine gets at most this much of a document. No model reads as much; a bound keeps a 50 MB file from
@@ -42,6 +44,7 @@ export class AnalysisStore extends Owner {
   constructor(
     private readonly client: EngineClient,
     private readonly settings: Settings,
+    private readonly targets: TargetTexts,
   ) {
     super();
     this.listenToEngine();
@@ -72,6 +75,12 @@ export class AnalysisStore extends Owner {
 
   of(document: vscode.TextDocument): Analysis | undefined {
     return this.byUri(document.uri);
+  }
+
+  /** The analysis in which a document is the target text, the shown one first. */
+  ofTarget(document: vscode.TextDocument): Analysis | undefined {
+    const all = [...(this.current ? [this.current] : []), ...this.analyses.values()];
+    return all.find(analysis => analysis.targetTokens && analysis.target?.document === document);
   }
 
   byUri(uri: vscode.Uri): Analysis | undefined {
@@ -157,7 +166,8 @@ export class AnalysisStore extends Owner {
     const start = document.offsetAt(range.start);
     const end = Math.min(document.offsetAt(range.end), start + MAXIMUM_TEXT);
     const text = document.getText(new vscode.Range(range.start, document.positionAt(end)));
-    const analysis = new Analysis(`${uri}#${++this.runs}`, document, start, end, text, part !== undefined);
+    const source = new AnalysedText(document, start, end, text, part !== undefined);
+    const analysis = new Analysis(`${uri}#${++this.runs}`, source, targetOf(this.targets.of(document)));
     this.analyses.set(uri, analysis);
     // A re-analysis in the background takes no view away from another text.
     if (!quiet || !this.current || this.current === previous) this.show(analysis);
@@ -183,7 +193,7 @@ export class AnalysisStore extends Owner {
           }),
         ];
         try {
-          await this.askEngine(analysis, previous, text);
+          await this.askEngine(analysis, previous);
         } finally {
           for (const listener of listeners) listener.dispose();
         }
@@ -191,7 +201,7 @@ export class AnalysisStore extends Owner {
     );
   }
 
-  private async askEngine(analysis: Analysis, previous: Analysis | undefined, text: string): Promise<void> {
+  private async askEngine(analysis: Analysis, previous: Analysis | undefined): Promise<void> {
     const { settings } = this;
     try {
       const summary = await this.client.request(
@@ -199,7 +209,8 @@ export class AnalysisStore extends Owner {
         {
           id: analysis.id,
           model: settings.model,
-          text,
+          text: analysis.source.text,
+          target: analysis.target?.text ?? null,
           device: settings.device,
           maxTokens: settings.maxTokens,
           mechanisms: settings.mechanisms.choices,
@@ -209,11 +220,17 @@ export class AnalysisStore extends Owner {
       );
       if (!this.isCurrent(analysis)) return this.release(analysis);
       const documentEnd = documentLength(analysis.document);
-      if (!analysis.isSelection && analysis.end < documentEnd && !analysis.textChanged) {
+      if (!analysis.isSelection && analysis.source.end < documentEnd && !analysis.textChanged) {
         summary.notes.push(
-          vscode.l10n.t('Only the first {0} characters of {1} were analyzed.', analysis.end, documentEnd),
+          vscode.l10n.t(
+            'Only the first {0} characters of {1} were analyzed.',
+            analysis.source.end,
+            documentEnd,
+          ),
         );
       }
+      const lost = this.targets.noteOnLost(analysis.document);
+      if (lost && summary.target) summary.notes.push(lost);
       analysis.finish(summary);
     } catch (error) {
       if (!this.isCurrent(analysis)) return this.release(analysis);
@@ -289,8 +306,13 @@ export class AnalysisStore extends Owner {
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {
-    const analysis = this.of(event.document);
-    if (!analysis || event.contentChanges.length === 0) return;
+    if (event.contentChanges.length === 0) return;
+    for (const analysis of [...this.analyses.values()])
+      if (analysis.document === event.document || analysis.target?.document === event.document)
+        this.editedOne(analysis, event);
+  }
+
+  private editedOne(analysis: Analysis, event: vscode.TextDocumentChangeEvent): void {
     const changed = analysis.edit(event);
     if (changed && analysis.ready)
       this.update(analysis, { type: 'stale', id: analysis.id, stale: analysis.textChanged });
@@ -299,7 +321,7 @@ export class AnalysisStore extends Owner {
     if (!analysis.textChanged) return;
     const pause = setTimeout(() => {
       this.pauses.delete(analysis.uri);
-      const latest = this.of(event.document);
+      const latest = this.of(analysis.document);
       if (latest) void this.again(latest);
     }, this.settings.reanalyzeDelay);
     this.pauses.set(analysis.uri, pause);
@@ -341,4 +363,12 @@ export class AnalysisStore extends Owner {
   private update(analysis: Analysis, message: AnalysisUpdate): void {
     if (this.current === analysis) this.updated.fire(message);
   }
+}
+
+/** A document as target text: as much of it as of an analysed one. */
+function targetOf(document: vscode.TextDocument | null): AnalysedText | null {
+  if (!document) return null;
+  const end = Math.min(documentLength(document), MAXIMUM_TEXT);
+  const text = document.getText(new vscode.Range(new vscode.Position(0, 0), document.positionAt(end)));
+  return new AnalysedText(document, 0, end, text, false);
 }

@@ -6,11 +6,13 @@ import { wordAround } from './hover';
 import { pickHead, pickModel } from './pickers';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
+import type { TargetTexts } from './targetTexts';
 import type { Views } from './views';
 
 export interface CommandContext {
   client: EngineClient;
   store: AnalysisStore;
+  targets: TargetTexts;
   selection: SelectionModel;
   settings: Settings;
   views: Views;
@@ -20,7 +22,7 @@ export interface CommandContext {
 
 /** Registers every command. Each is a few lines that call others; what they take part in lives elsewhere. */
 export function registerCommands(context: CommandContext): vscode.Disposable {
-  const { client, store, selection, settings, views, memory, log } = context;
+  const { client, store, targets, selection, settings, views, memory, log } = context;
   const commands: { [name: string]: (...args: never[]) => unknown } = {
     analyze: () => analyzeInView(context, false),
     analyzeSelection: () => analyzeInView(context, true),
@@ -48,6 +50,11 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       await store.analyze(shown.document, (shown.isSelection && shown.currentRange()) || undefined);
       const state = store.of(shown.document)?.state;
       if (state?.status === 'error') tellError(state.message);
+    },
+    setTarget: () => {
+      const document = vscode.window.activeTextEditor?.document ?? store.shown?.document;
+      if (document) return targets.pick(document);
+      return vscode.window.showInformationMessage(vscode.l10n.t('Open the text to analyze first.'));
     },
     clear: () => {
       selection.clear();

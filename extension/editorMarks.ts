@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { Link } from '../engine/protocol';
+import { sidesOf, type Link } from '../engine/protocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
 import { Owner } from './disposable';
@@ -72,7 +72,7 @@ export class EditorMarks extends Owner {
     const asking = (this.asking = new vscode.CancellationTokenSource());
     let links: readonly Link[] = [];
     try {
-      links = await this.linksOf(analysis.id, core, head, token, asking.token);
+      links = await this.linksOf(analysis, core, head, token, asking.token);
     } catch {
       // Cancelled, or that core is not computed yet: the pinned token alone is marked.
     }
@@ -88,12 +88,17 @@ export class EditorMarks extends Owner {
 
   /** Where a token looks: one head's whole row, or the heaviest keys of the mean over heads. */
   private async linksOf(
-    id: string,
+    analysis: Analysis,
     core: number | null,
     head: number | null,
     token: number,
     cancel: vscode.CancellationToken,
   ): Promise<readonly Link[]> {
+    const { id } = analysis;
+    const info = analysis.began?.model.cores.find(one => one.core === core);
+    const { queries, keys } = sidesOf(info?.kind ?? 'self');
+    // A decoder's queries and keys are of another text than the one that is painted.
+    if (queries !== 'text' || keys !== 'text') return [];
     if (core === null || head === null) {
       const question = { id, core, head, token, top: LINKS, mechanisms: [] };
       return (await this.store.request('analysis/token', question, cancel)).looksAt;

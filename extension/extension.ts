@@ -10,6 +10,7 @@ import { SelectionKeeper } from './selectionKeeper';
 import { SelectionModel } from './selectionModel';
 import { Settings } from './settings';
 import { StatusBar } from './statusBar';
+import { TargetTexts } from './targetTexts';
 import { Views } from './views';
 
 /** Wires the parts together; each part owns what it does. */
@@ -28,7 +29,8 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       log,
     }),
   );
-  const store = own(new AnalysisStore(client, settings));
+  const targets = own(new TargetTexts());
+  const store = own(new AnalysisStore(client, settings, targets));
   const selection = own(new SelectionModel());
   const views = own(new Views({ extensionUri, memory, log, client, store, selection, settings }));
   own(new SelectionKeeper(store, selection));
@@ -37,7 +39,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
   own(vscode.languages.registerHoverProvider('*', hover));
-  own(registerCommands({ client, store, selection, settings, views, memory, log }));
+  own(registerCommands({ client, store, targets, selection, settings, views, memory, log }));
 
   own(
     client.onDeath(death => {

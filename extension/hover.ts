@@ -19,6 +19,12 @@ const LINKED_COMMANDS = [
   'attentionInspector.analyze',
 ];
 
+interface Hovered {
+  analysis: Analysis;
+  side: 'text' | 'target';
+  tokensAt(start: number, end: number): number[];
+}
+
 /** Hover on a word of an analysed document: its tokens, where they look, who looks at them, what is kept. */
 export class AttentionHover implements vscode.HoverProvider {
   constructor(
@@ -32,15 +38,16 @@ export class AttentionHover implements vscode.HoverProvider {
     position: vscode.Position,
     cancel: vscode.CancellationToken,
   ): Promise<vscode.Hover | undefined> {
-    const analysis = this.store.of(document);
-    if (!this.settings.hover || !analysis?.began) return undefined;
-    const word = wordAround(document, position);
-    const tokens = word ? analysis.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end)) : [];
-    if (!word || tokens.length === 0) return undefined;
+    const hovered = this.settings.hover ? this.hovered(document) : null;
+    const word = hovered && wordAround(document, position);
+    if (!hovered || !word) return undefined;
+    const { analysis, side } = hovered;
+    const tokens = hovered.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end));
+    if (tokens.length === 0) return undefined;
     try {
       const { core, head } = this.selection.current;
       const top = tokens.length === 1 ? TOP.one : TOP.several;
-      const question = { id: analysis.id, core, head, top, mechanisms: [] };
+      const question = { id: analysis.id, core, head, side, top, mechanisms: [] };
       const shown = await Promise.all(
         tokens
           .slice(0, MAXIMUM_TOKENS)
@@ -48,27 +55,53 @@ export class AttentionHover implements vscode.HoverProvider {
       );
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const markdown = new vscode.MarkdownString(describe(analysis, shown, { core, head }) + rest);
+      const markdown = new vscode.MarkdownString(describe(analysis, side, shown, { core, head }) + rest);
       markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
       return new vscode.Hover(markdown, word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
     }
   }
+
+  /** A document may be an analysed text and the target text of another: what the views show decides. */
+  private hovered(document: vscode.TextDocument): Hovered | null {
+    const own = this.store.of(document);
+    const target = this.store.ofTarget(document);
+    const tokens = target?.targetTokens;
+    if (target && tokens && (!own || target === this.store.shown))
+      return {
+        analysis: target,
+        side: 'target',
+        tokensAt: (start, end) => target.target!.tokensAt(tokens, start, end),
+      };
+    if (!own?.began) return null;
+    return { analysis: own, side: 'text', tokensAt: (start, end) => own.tokensAt(start, end) };
+  }
 }
 
-function describe(analysis: Analysis, word: readonly TokenAttention[], choice: HeadChoice): string {
-  const { tokens, model } = analysis.began!;
+function describe(
+  analysis: Analysis,
+  side: 'text' | 'target',
+  word: readonly TokenAttention[],
+  choice: HeadChoice,
+): string {
+  const { tokens: source, model } = analysis.began!;
+  const target = analysis.ready?.summary.target?.tokens ?? null;
   const { t } = vscode.l10n;
   return hoverText(word, {
-    tokens,
+    tokens: side === 'target' && target ? target : source,
+    side,
+    other: side === 'target' ? source : target,
     of: describeHead(choice, model.cores, t),
     stale: analysis.textChanged,
+    // A token of the target text cannot be pinned: what is pinned is of the analysed text.
     links: token =>
-      [
-        link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
-        link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
-      ].join(' · '),
+      side === 'target'
+        ? link(t('Open map'), 'attentionInspector.openHead', [])
+        : [
+            link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
+            link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
+          ].join(' · '),
     t,
   });
 }

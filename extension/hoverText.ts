@@ -38,8 +38,14 @@ export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInf
   return head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
 }
 
+type Side = TokenAttention['looksAtSide'];
+
 export interface HoverOptions {
+  /** Of the text that is hovered. */
   tokens: TokenTable;
+  /** Which text of an encoder-decoder is hovered, and the tokens of its other text. */
+  side?: Side;
+  other?: TokenTable | null;
   /** Of which head the numbers are, in words. */
   of: string;
   stale: boolean;
@@ -54,34 +60,49 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
   const parts = word.map(attention => tokenText(attention, options));
   if (stale) parts.unshift(`*${t('The text has changed since the analysis.')}*`);
   parts.unshift(of);
-  if (word.some(({ kept }) => kept.length > 0)) parts.push(keptTable(word, options));
+  if (word.every(({ looksAt, lookedAtBy }) => looksAt.length + lookedAtBy.length === 0))
+    parts.push(t('This text is not what is attended here: choose a head of its own side.'));
+  // A token that is no query here has no row of which something could be kept.
+  if (word.some(({ kept, looksAt }) => kept.length > 0 && looksAt.length > 0))
+    parts.push(keptTable(word, options));
   return parts.join('\n\n');
 }
 
 /** Up to three lines: the token and its numbers, where it looks, who looks at it. */
-function tokenText(attention: TokenAttention, { tokens, links, t }: HoverOptions): string {
-  const { token, entropy, loss, looksAt, lookedAtBy } = attention;
+function tokenText(attention: TokenAttention, options: HoverOptions): string {
+  const { tokens, links, t } = options;
+  const { token, entropy, loss, looksAt, lookedAtBy, looksAtSide, lookedAtBySide } = attention;
   const facts = [
     `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} of {1}', token + 1, tokens.ids.length)}`,
-    t('entropy {0} nats', short(entropy)),
   ];
+  if (looksAt.length) facts.push(t('entropy {0} nats', short(entropy)));
   if (loss !== null) facts.push(t('loss {0} nats', short(loss)));
-  const list = (found: readonly Link[]) => found.map(one => linkText(one, token, tokens, t)).join(', ');
+  const list = (found: readonly Link[], of: Side) =>
+    found.map(one => linkText(one, of, token, options)).join(', ');
   const lines = [`${facts.join(' · ')} · ${links(token)}`];
-  if (looksAt.length) lines.push(`${t('Looks at')}: ${list(looksAt)}`);
-  if (lookedAtBy.length) lines.push(`${t('Looked at by')}: ${list(lookedAtBy)}`);
+  if (looksAt.length)
+    lines.push(`${t('Looks at')}${where(looksAtSide, options)}: ${list(looksAt, looksAtSide)}`);
+  if (lookedAtBy.length)
+    lines.push(`${t('Looked at by')}${where(lookedAtBySide, options)}: ${list(lookedAtBy, lookedAtBySide)}`);
   return lines.join('  \n');
 }
 
+/** Said of links into the other text only. */
+function where(of: Side, { side = 'text', t }: HoverOptions): string {
+  if (of === side) return '';
+  return ` (${of === 'target' ? t('in the target text') : t('in the source text')})`;
+}
+
 /** Rows: mechanisms. One token has a column for each number, several have a column each. */
-function keptTable(word: readonly TokenAttention[], { tokens, t }: HoverOptions): string {
+function keptTable(word: readonly TokenAttention[], options: HoverOptions): string {
+  const { tokens, t } = options;
   const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
   const names = choices.map(choice =>
     choices.filter(({ name }) => name === choice.name).length > 1 ? describeChoice(choice) : choice.name,
   );
-  const lost = ({ kept, token }: TokenAttention, m: number) => {
+  const lost = ({ kept, token, looksAtSide }: TokenAttention, m: number) => {
     const link = kept[m]?.costliestLost;
-    return link ? linkText(link, token, tokens, t, true) : t('none');
+    return link ? linkText(link, looksAtSide, token, options, true) : t('none');
   };
   const [only] = word;
   if (word.length === 1 && only) {
@@ -106,15 +127,16 @@ function keptTable(word: readonly TokenAttention[], { tokens, t }: HoverOptions)
   return table(head, rows);
 }
 
-/** "`cat` 34.1 % (5 back)": another token, its mass and its distance. */
+/** "`cat` 34.1 % (5 back)": another token, its mass and, within one text, its distance. */
 function linkText(
-  { token: other, mass }: Link,
+  { token: linked, mass }: Link,
+  of: Side,
   token: number,
-  tokens: TokenTable,
-  t: Translate,
+  { tokens, side = 'text', other, t }: HoverOptions,
   inTable = false,
 ) {
-  return `${tokenCode(tokens.text[other] ?? '', inTable)} ${percent(mass)}${distance(other - token, t)}`;
+  const text = (of === side ? tokens : other)?.text[linked] ?? '';
+  return `${tokenCode(text, inTable)} ${percent(mass)}${of === side ? distance(linked - token, t) : ''}`;
 }
 
 function table(head: string[], rows: string[][]): string {

@@ -102,6 +102,21 @@ describe('extension: text of a hover', () => {
     assert.match(text({}, true), /The text has changed/);
   });
 
+  it('says of which text the linked tokens are', () => {
+    const other: TokenTable = { ...tokens, text: ['Die', ' Katze', ' saß'] };
+    const shown = (change: Partial<TokenAttention>, side: 'text' | 'target') =>
+      bare(hoverText([{ ...attention, ...change }], { ...options, side, other }));
+    const query = shown({ looksAtSide: 'text', lookedAtBy: [], lookedAtBySide: 'target' }, 'target');
+    assert.match(query, /`␣cat`\*\* token 2 of 3 · entropy/);
+    assert.match(query, /Looks at \(in the source text\): `Die` 75 %, `␣Katze` 25 %\n/);
+    assert.match(query, /\| local \| 25 % \| `Die` 75 % \|/);
+    assert.doesNotMatch(query, /Looked at by|back|itself/);
+    const key = shown({ looksAt: [], looksAtSide: 'text', lookedAtBySide: 'target' }, 'text');
+    assert.match(key, /Looked at by \(in the target text\): `␣saß` 50 %$/);
+    assert.doesNotMatch(key, /entropy|Looks at|mechanism/);
+    assert.match(shown({ looksAt: [], lookedAtBy: [] }, 'text'), /choose a head of its own side/);
+  });
+
   it('says of what the mean is', () => {
     const info = { kvHeads: 2, heads: 2, dim: 8, mask: 'causal', causal: true };
     const cores: CoreInfo[] = [
