@@ -1,6 +1,6 @@
 """Trains the bundled model for a given time, in stages (README.md); some windows repeat a passage so that induction heads form.
 
-usage: train.py --data DATA --out RUN [--stage base|induction|long] [--init RUN.pt|model.onnx] [--minutes 76]
+usage: train.py --data DATA --out RUN [--stage base|induction|long|mixed] [--init RUN.pt|model.onnx] [--minutes 76]
 """
 import argparse, json, os, time
 import numpy as np, torch
@@ -10,7 +10,7 @@ from model import LanguageModel
 
 ap = argparse.ArgumentParser()
 ap.add_argument('--data', required=True); ap.add_argument('--out', required=True); ap.add_argument('--init')
-ap.add_argument('--stage', choices=['base', 'induction', 'long'], default='base')
+ap.add_argument('--stage', choices=['base', 'induction', 'long', 'mixed'], default='base')
 for name, default in dict(layers=6, width=160, heads=8, lr=2e-3, minutes=76.0, seed=1, vocab=4096, code=0.25, threads=0).items():
     ap.add_argument('--' + name, type=type(default), default=default)
 a = ap.parse_args()
@@ -21,13 +21,15 @@ device = 'cuda' if torch.cuda.is_available() else 'cpu'
 books, code, val = (np.load(f'{a.data}/{n}.npy') for n in ('books', 'code', 'val'))
 val_bytes = int(open(a.data + '/val.bytes').read())
 
-# (until this share of the time, context, windows per step, share with a repeated passage, share of repeated random tokens)
+# (until this share of the time, context, windows per step, share with a repeated passage, share of repeated random tokens);
+# in the last stage the shares of the time are probabilities, drawn at each step
 STAGES = dict(
     base=[(0.55, 256, 16, 0.15, 0.0), (0.9, 512, 8, 0.15, 0.0), (1.0, 1024, 4, 0.15, 0.0)],
     induction=[(1.0, 256, 16, 0.2, 0.3)],
-    long=[(0.5, 512, 8, 0.2, 0.15), (0.8, 1024, 4, 0.15, 0.1), (1.0, 2048, 2, 0.15, 0.07)],
+    long=[(0.85, 512, 8, 0.2, 0.15), (1.0, 1024, 4, 0.15, 0.1)],
+    mixed=[(0.6, 512, 8, 0.2, 0.12), (0.85, 1024, 4, 0.2, 0.12), (1.0, 2048, 2, 0.2, 0.12)],
 )
-DECAY_FROM = dict(base=0.7, induction=1.0, long=0.45)
+DECAY_FROM = dict(base=0.7, induction=1.0, long=1.0, mixed=0.0)
 
 
 def window(context, repeat, random):
@@ -101,8 +103,9 @@ def report():
 while (done := (time.time() - began) / 60 / a.minutes) < 1:
     start = DECAY_FROM[a.stage]
     for g in optimizer.param_groups:
-        g['lr'] = a.lr * min(1, (step + 1) / 100) * (1 if done < start else max(0.02, (1 - done) / (1 - start)))
-    _, context, size, repeat, random = next(s for s in STAGES[a.stage] if done < s[0])
+        g['lr'] = a.lr * min(1, (step + 1) / 100) * (1 if done <= start else max(0.02, (1 - done) / (1 - start)))
+    place = rng.random() if a.stage == 'mixed' else done
+    _, context, size, repeat, random = next(s for s in STAGES[a.stage] if place < s[0])
     w = torch.from_numpy(np.stack([window(context, repeat, random) for _ in range(size)])).to(device)
     loss = F.cross_entropy(model(w[:, :-1]).flatten(0, 1), w[:, 1:].flatten())
     optimizer.zero_grad(); loss.backward()
