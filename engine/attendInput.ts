@@ -1,6 +1,6 @@
 import type { CoreInput } from './attention/core';
 import { RefusedError } from './errors';
-import { float32, type Tensor } from './runtime/tensor';
+import { asFloats, float32, type Tensor } from './runtime/tensor';
 
 /** The core that `q`, `k`, `v` and `bias` describe. @throws RefusedError */
 export function coreInput(tensors: Readonly<Record<string, Tensor>>, causal: boolean): CoreInput {
@@ -88,19 +88,4 @@ export function ownTensors(tensors: Readonly<Record<string, Tensor>>): Record<st
     own[name] = INDICES.has(name) || !data ? tensor : float32(data, tensor.dims);
   }
   return own;
-}
-
-function asFloats(tensor: Tensor): Float32Array | null {
-  if (tensor.type === 'float32') return tensor.data;
-  if (tensor.type === 'float64') return Float32Array.from(tensor.data);
-  return tensor.type === 'float16' ? Float32Array.from(tensor.data, halfToNumber) : null;
-}
-
-/** IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits. */
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
 }

@@ -1,4 +1,5 @@
 import { ElementType } from '../runtime/onnxProto';
+import { isHalf } from './elementTypes';
 import type { FoundCore } from './findCores';
 import type { Extract, Graph } from './graph';
 import { attribute, constantValues, type GraphNode } from './node';
@@ -84,9 +85,6 @@ export function canonicalContext(graph: Graph, { context, found, layouts }: CutC
   return `${context}:uncut`;
 }
 
-export const isHalf = (type: number): boolean =>
-  type === ElementType.float16 || type === ElementType.bfloat16;
-
 /** The float32 input of a chain that stands for its scores. */
 export const scoreName = (found: FoundCore): string => `${found.score}:given`;
 
@@ -95,7 +93,7 @@ export function chainOf(graph: Graph, { found }: CutCore): Extract {
   const own = graph.clone();
   const stops = new Set([scoreName(found), found.q, ...found.contentSides]);
   own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)).map(n => unrounded(own, n)));
-  const type = graph.type(found.q);
+  const type = graph.type(found.score);
   const half = isHalf(type);
   own.op(
     half ? 'Cast' : 'Identity',

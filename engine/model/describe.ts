@@ -26,7 +26,7 @@ export function describeModel(
   const config = files.config ?? {};
   const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
   // Exports pad vocabularies; a hidden state is never that wide.
-  const languageModelHead = /logits/.test(plan.graph.output)
+  const languageModelHead = /logits/.test(plan.output)
     ? width >= Math.min(named, plan.vocabulary)
     : width === named || width === plan.vocabulary;
   return {

@@ -30,6 +30,9 @@ const fixed: Record<string, number> = {
   IsInf: bool,
 };
 
+export const isHalf = (type: number): boolean =>
+  type === ElementType.float16 || type === ElementType.bfloat16;
+
 /** Element types of a node's outputs: most operators keep the type of their first input, these do not. */
 export function outputTypes(node: Node, typeOf: (name: string) => number): number[] {
   const first = () => (node.inputs[0] ? typeOf(node.inputs[0]) : float32);
@@ -68,6 +71,10 @@ export function outputTypes(node: Node, typeOf: (name: string) => number): numbe
       return [first(), int64];
     case 'EmbedLayerNormalization':
       return [typeOf(node.inputs[2]!), int32, typeOf(node.inputs[2]!)];
+    case 'QEmbedLayerNormalization':
+      return [float32, int32];
+    case 'GatherBlockQuantized':
+      return all(typeOf(node.inputs[2]!));
     case 'DynamicQuantizeMatMul':
     case 'MatMulIntegerToFloat':
       return all(float32);

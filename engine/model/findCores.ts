@@ -286,7 +286,7 @@ function between(graph: Graph, qk: GraphNode, pv: GraphNode): GraphNode[] {
 
 // ---------------------------------------------------------------- ai.onnx Attention
 
-/** One Attention node (opset 23 and later) is a core; its chain is written out beside it, to be probed like any other. */
+/** One Attention node (opset 23 and later) is a core; its chain is written out beside it in float32, to be probed like any other. */
 function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): FoundCore {
   const [q, k, v, mask, pastKey, pastValue] = node.inputs;
   if (

@@ -1,5 +1,5 @@
 import { RefusedError } from '../errors';
-import { isHalf } from './cutGraph';
+import { isHalf } from './elementTypes';
 import { ElementType } from '../runtime/onnxProto';
 import type { Graph } from './graph';
 import {

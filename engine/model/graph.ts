@@ -41,6 +41,8 @@ export class Graph {
     readonly initializers: Map<string, Partially<TensorProto>>,
     readonly inputs: GraphInput[],
     public output: string,
+    /** As the file declares it. */
+    readonly outputType: number,
     private readonly opsets: { domain: string; version: number }[],
     private readonly irVersion: number,
   ) {}
@@ -52,6 +54,7 @@ export class Graph {
       new Map(this.initializers),
       this.inputs,
       this.output,
+      this.outputType,
       this.opsets,
       this.irVersion,
     );

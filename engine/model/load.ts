@@ -3,7 +3,7 @@ import { oneClause, RefusedError } from '../errors';
 import type { CoreInfo, ModelInfo, Verification } from '../protocol';
 import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
-import { floats, type Tensor } from '../runtime/tensor';
+import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
 import { coreInfos, describeModel } from './describe';
@@ -306,7 +306,7 @@ class LoadedModel implements CutModel {
 
   /** The whole model as it is in the file, on the CPU. */
   private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
-    const { graph } = this.plan;
+    const { graph, output } = this.plan;
     // Weights of a few bits are multiplied by another algorithm when they are prepacked: compare like with like.
     const prepack =
       optimization === 'all' && graph.nodes.some(n => /^MatMulNBits$|^DequantizeLinear$/.test(n.op));
@@ -320,7 +320,8 @@ class LoadedModel implements CutModel {
       for (const sample of samples) {
         const feeds = makeFeeds(graph, sample);
         const given = Object.fromEntries(session.inputNames.map(name => [name, feeds[name]!]));
-        outputs.push((await session.run(given, [graph.output]))[graph.output]!);
+        const result = (await session.run(given, [output]))[output]!;
+        outputs.push(float32(asFloats(result) ?? floats(result), result.dims));
       }
       return outputs;
     } finally {

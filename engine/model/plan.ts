@@ -5,24 +5,19 @@ import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { ElementType } from '../runtime/onnxProto';
 import type { Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
-import {
-  bufferLimit,
-  chainOf,
-  isHalf,
-  replaceCores,
-  scoreName,
-  thresholdsOf,
-  type CutCore,
-} from './cutGraph';
+import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCore } from './cutGraph';
+import { isHalf } from './elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
 import { idInputs, makeFeeds, type Ids } from './feeds';
 import { findCores } from './findCores';
 import { fusedNodes, writeOutFused } from './fused';
+import { fusedProducts, writeOutProducts } from './fusedProducts';
 import type { Extract, Graph } from './graph';
 import { graphOf } from './readGraph';
 import { inlineBranches } from './inline';
 import { measureCores } from './measureCores';
+import { attribute } from './node';
 import { PieceLoader, type Piece } from './pieces';
 import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
 import { replaceShapes, simplify } from './simplify';
@@ -34,7 +29,9 @@ import { Survey } from './survey';
 export interface Plan {
   /** The graph before cutting, shapes replaced. */
   graph: Graph;
-  /** Fused attention operators were written out, so `graph` is not the file's own bit for bit. */
+  /** The output's name in the file. */
+  output: string;
+  /** Fused operators were written out, so `graph` is not the file's own bit for bit. */
   writtenOut: boolean;
   /** The graph with stand-ins for the cores. */
   cut: Graph;
@@ -64,6 +61,8 @@ export async function planCut(
   const graph = graphOf(skeleton.model);
   inlineBranches(graph);
   simplify(graph, skeleton.folder);
+  const output = graph.output;
+  if (isHalf(graph.outputType)) toFloatOutput(graph);
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
   const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, contextOf(graph, inputs, config));
@@ -87,6 +86,7 @@ export async function planCut(
   const kind = kindOf(places, rules);
   return {
     graph,
+    output,
     writtenOut,
     cut,
     cores,
@@ -108,12 +108,22 @@ export async function planCut(
 
 async function writeOut(graph: Graph, survey: Survey): Promise<boolean> {
   const fused = fusedNodes(graph);
-  if (fused.length === 0) return false;
+  const products = fusedProducts(graph);
+  if (fused.length + products.length === 0) return false;
   const fixed = (name: string) => graph.initializers.get(name)?.dims?.map(Number);
-  const names = [...new Set(fused.flatMap(n => n.inputs))].filter(name => name !== '' && !fixed(name));
+  const inputs = [...fused, ...products].flatMap(n => n.inputs);
+  const names = [...new Set(inputs)].filter(name => name !== '' && !fixed(name));
   const [tensors] = await survey.tensors(graph, names, [survey.ids(7, 7, 1)]);
-  writeOutFused(graph, fused, name => fixed(name) ?? tensors!.get(name)!.dims);
+  const dims = (name: string) => fixed(name) ?? tensors!.get(name)!.dims;
+  writeOutFused(graph, fused, dims);
+  writeOutProducts(graph, products, dims);
   return true;
+}
+
+/** Logits of 16 bits are given out in 32. */
+function toFloatOutput(graph: Graph): void {
+  const to = attribute.int('to', ElementType.float32);
+  graph.output = graph.op('Cast', [graph.output], [to], `${graph.output}:float32`);
 }
 
 // ---------------------------------------------------------------- rules
@@ -142,7 +152,7 @@ async function probeAll(
         const chain: Chain = {
           heads: core.heads,
           content,
-          half: isHalf(graph.type(core.found.q)),
+          half: isHalf(graph.type(core.found.score)),
           thresholds: thresholdsOf(graph, extract),
           evaluate: surveyedChain(graph, core, piece, survey),
         };

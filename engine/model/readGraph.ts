@@ -41,7 +41,16 @@ export function graphOf(model: ModelProto): Graph {
   const outputs = proto.output.map(o => o.name);
   const output = OUTPUT_NAMES.find(name => outputs.includes(name)) ?? outputs[0]!;
   const opsets = model.opset_import.map(o => ({ domain: o.domain, version: Number(o.version) }));
-  const graph = new Graph(nodes, initializers, inputs, output, opsets, Number(model.ir_version));
+  const outputType = proto.output.find(o => o.name === output)?.type?.tensor_type?.elem_type;
+  const graph = new Graph(
+    nodes,
+    initializers,
+    inputs,
+    output,
+    outputType ?? ElementType.float32,
+    opsets,
+    Number(model.ir_version),
+  );
   const made = new Set([
     ...inputs.map(i => i.name),
     ...initializers.keys(),

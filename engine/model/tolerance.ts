@@ -1,4 +1,4 @@
-import { isHalf } from './cutGraph';
+import { isHalf } from './elementTypes';
 import type { Plan } from './plan';
 import type { Difference } from './proof';
 
@@ -13,23 +13,22 @@ const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
 /** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
 export class Tolerance {
   private readonly float: number;
-  private readonly rounding: number;
+  private readonly half: boolean;
   private readonly quantised: boolean;
   /** Statically quantised models round scores and probabilities. */
   private readonly roundsAttention: boolean;
 
   constructor({ graph, cores }: Plan, gpu: boolean) {
-    // Models that compute in 16 bits round at every step, in another order when cut.
-    const half = cores.some(c => isHalf(graph.type(c.found.q)));
-    this.float = gpu ? FLOAT.gpu : FLOAT.cpu;
-    this.rounding = half ? FLOAT.half : FLOAT.rounding;
+    // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
+    this.half = cores.some(c => isHalf(graph.type(c.found.q)));
+    this.float = this.half ? FLOAT.half : gpu ? FLOAT.gpu : FLOAT.cpu;
     this.quantised = graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
     this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
   /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
   accepts(d: Difference, bitEqual: boolean): boolean {
-    const largest = bitEqual ? Math.max(this.float, this.rounding) : this.float;
+    const largest = bitEqual ? Math.max(this.float, FLOAT.rounding) : this.float;
     if (d.largest <= largest * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
     return this.quantised && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
@@ -39,6 +38,7 @@ export class Tolerance {
   get note(): string {
     if (this.roundsAttention)
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
+    if (this.half && !this.quantised) return ` (16 bits: up to ${FLOAT.half} of the largest output)`;
     return this.quantised ? ' (quantised: median difference and most likely token)' : '';
   }
 }

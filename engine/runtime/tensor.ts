@@ -27,6 +27,22 @@ export function floats(tensor: Tensor): Float32Array {
   return tensor.data;
 }
 
+/** The data of a float tensor of any width as float32; null = of another type. */
+export function asFloats(tensor: Tensor): Float32Array | null {
+  if (tensor.type === 'float32') return tensor.data;
+  if (tensor.type === 'float64') return Float32Array.from(tensor.data);
+  return tensor.type === 'float16' ? Float32Array.from(tensor.data, halfToNumber) : null;
+}
+
+/** IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+}
+
 /** An int64 tensor as pairs of 32-bit words, the low one first: reading indices as BigInts is slow. */
 export function lowWords(tensor: Tensor): Int32Array {
   if (tensor.type !== 'int64') throw new Error(`expected int64, found ${tensor.type}`);

@@ -122,6 +122,35 @@ const einsum: Layer = (m, x, id) => {
   return m.op('Reshape', [back, m.ints(`join${id}`, [0, 0, WIDTH])]);
 };
 
+const fusedProduct = (
+  m: ModelWriter,
+  a: string,
+  b: string,
+  attributes: Record<string, number | { float: number }>,
+) => m.op('FusedMatMul', [a, b], attributes, undefined, 'com.microsoft');
+
+/** The scale and the transposed keys inside the product, as ONNX Runtime saves optimised models. */
+const fusedScale = aroundHeads((m, { q, k, v }) => {
+  const scores = fusedProduct(m, q, k, { alpha: { float: 0.25 }, transB: 1 });
+  return fusedProduct(m, softmax(m, scores), v, {});
+});
+
+/** Queries, keys and values as [tokens, heads, dim], turned inside the products. */
+const fusedHeads: Layer = (m, x, id) => {
+  const [q, k, v] = ['q', 'k', 'v'].map(n =>
+    m.op('Reshape', [linear(m, x, n + id), m.ints(`split${n}${id}`, [-1, HEADS, DIM])]),
+  ) as [string, string, string];
+  const scores = fusedProduct(m, q, k, {
+    alpha: { float: 0.25 },
+    transBatchA: 1,
+    transBatchB: 1,
+    transB: 1,
+  });
+  const context = fusedProduct(m, softmax(m, scores), v, { transBatchB: 1 });
+  const back = m.op('Transpose', [context], { perm: [1, 0, 2] });
+  return m.op('Reshape', [back, m.ints(`join${id}`, [1, -1, WIDTH])]);
+};
+
 /** The whole layer in 16 bits. */
 const half: Layer = (m, x, id) => {
   const low = m.op('Cast', [x], { to: ElementType.float16 });
@@ -213,6 +242,8 @@ const forms: Form[] = [
   { name: 'a mask that depends on the text', layer: contentMask, mask: `full, ${graphs}` },
   { name: 'a term of queries and relative positions', layer: contentTerm, mask: `full, ${graphs}` },
   { name: 'grouped queries by broadcasting', layer: broadcastGroups, mask: 'full', kvHeads: 2 },
+  { name: 'products with a factor and turned keys', layer: fusedScale, mask: 'full' },
+  { name: 'products with turned heads', layer: fusedHeads, mask: 'full' },
   { name: 'Einstein sums', layer: einsum, mask: 'full' },
   { name: '4-bit and 8-bit weights', layer: fewBits, mask: 'full' },
   { name: 'rounded to 8 bits throughout', layer: rounded, mask: 'full', tolerance: 0.15 },
@@ -409,6 +440,19 @@ describe('forms of attention in a graph', function () {
     assert.equal(cut.info.verified.bitEqual, true);
     assert.equal(cut.info.languageModelHead, true);
     await assertReproduces(cut);
+    await cut.dispose();
+  });
+
+  it('logits of 16 bits', async () => {
+    const m = layered(half);
+    m.nodes.at(-1)!.output = ['logits32'];
+    m.op('Cast', ['logits32'], { to: ElementType.float16 }, 'logits');
+    m.outputs.length = 0;
+    m.output('logits', 'float16');
+    const cut = await bench.load(m);
+    assert.equal(cut.info.languageModelHead, true);
+    assert.match(cut.info.verified.reference, /16 bits/);
+    await assertReproduces(cut, 5e-3);
     await cut.dispose();
   });
 

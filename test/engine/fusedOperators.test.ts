@@ -233,6 +233,26 @@ describe('fused attention operators', function () {
       await cut.dispose();
     });
 
+  it('standard Attention in 16 bits: equals the operator within 16 bits', async () => {
+    const whole = standard({ is_causal: 1, softcap: { float: 3 } }, true, 2);
+    const layer: Layer = (m, x, id) => {
+      const y = whole(m, x, id);
+      const node = m.nodes.at(-1)!;
+      const to = (name: string, type: number) => m.op('Cast', [name], { to: type });
+      m.nodes.pop();
+      node.input = node.input!.map(name => to(name, ElementType.float16));
+      m.nodes.push(node);
+      return to(y, ElementType.float32);
+    };
+    const cut = await bench.load(layered(layer, OP23));
+    assert.deepEqual(
+      cut.info.cores.map(c => c.mask),
+      ['causal, soft cap 3', 'causal, soft cap 3'],
+    );
+    await assertReproduces(cut, 5e-3);
+    await cut.dispose();
+  });
+
   it('refuses operators that decode step by step', async () => {
     const layer: Layer = (m, x, id) => {
       const parts = ['q', 'k', 'v'].map(n => linear(m, x, n + id, WIDTH));
