@@ -24,8 +24,7 @@ export class Analysis {
   constructor(
     readonly id: string,
     readonly source: AnalysedText,
-    /** The document that is the target text of an encoder-decoder, if one was given. */
-    readonly target: AnalysedText | null,
+    private givenTarget: AnalysedText | null,
   ) {
     this.now = {
       status: 'running',
@@ -36,6 +35,11 @@ export class Analysis {
       cores: [],
       mechanisms: [],
     };
+  }
+
+  /** The document given as the target text of an encoder-decoder; null where the model has not read it. */
+  get target(): AnalysedText | null {
+    return this.givenTarget;
   }
 
   get document(): vscode.TextDocument {
@@ -106,6 +110,7 @@ export class Analysis {
   }
 
   finish(summary: AnalysisSummary): void {
+    if (summary.target?.source !== 'given') this.givenTarget = null;
     this.now = {
       status: 'ready',
       id: this.id,
@@ -152,9 +157,8 @@ export class Analysis {
     return this.began && this.source.rangeOfToken(this.began.tokens, token);
   }
 
-  /** Tokens of the target text, where the decoder read the document that was given. */
+  /** Tokens of the document that is its target text. */
   get targetTokens(): TokenTable | null {
-    const target = this.ready?.summary.target;
-    return this.target && target?.source === 'given' ? target.tokens : null;
+    return (this.target && this.ready?.summary.target?.tokens) ?? null;
   }
 }

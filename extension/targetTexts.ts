@@ -40,7 +40,7 @@ export class TargetTexts extends Owner {
     const name = this.lost.get(document.uri.toString());
     this.lost.delete(document.uri.toString());
     if (name === undefined) return null;
-    return vscode.l10n.t('The target text {0} was closed: the model wrote its own.', name);
+    return vscode.l10n.t('The target text {0} was closed: the analysis is without it.', name);
   }
 
   /** Lets the user choose among the open documents, or none. Takes effect at the next analysis of `document`. */
