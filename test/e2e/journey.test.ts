@@ -191,6 +191,14 @@ describe('a text in VS Code', function () {
       assert.deepEqual(await violations(panel), []);
     });
 
+  it('goes back to the whole dense map', async () => {
+    await tab('Head');
+    await panel.locator('ai-head vscode-dropdown').first().click();
+    await panel.locator('ai-head vscode-option', { hasText: 'none (dense)' }).first().click();
+    await panel.locator('ai-map canvas.over').press('0');
+    await panel.locator('ai-map canvas.mini').waitFor({ state: 'detached' });
+  });
+
   for (const theme of ['light', 'high-contrast', 'dark'] as Theme[])
     it(`is drawn in ${theme}: pictures in test-artifacts/`, async () => {
       await workbench.theme(theme);
