@@ -7,7 +7,7 @@ import type { Difference } from './proof';
  * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
  */
 const FLOAT = { cpu: 2e-5, gpu: 1e-3, rounding: 1e-4, half: 5e-3 };
-/** A quantised model's rounding jumps: there the median and the most likely tokens count. */
+/** A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens count. */
 const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
 
 /** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
@@ -31,14 +31,17 @@ export class Tolerance {
     const largest = bitEqual ? Math.max(this.float, FLOAT.rounding) : this.float;
     if (d.largest <= largest * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
-    return this.quantised && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax;
+    return (
+      (this.quantised || this.half) && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax
+    );
   }
 
   /** What the proof of this model must say beside the numbers; '' = nothing. */
   get note(): string {
     if (this.roundsAttention)
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
-    if (this.half && !this.quantised) return ` (16 bits: up to ${FLOAT.half} of the largest output)`;
+    if (this.half && !this.quantised)
+      return ' (16 bits: up to 0.5% of the largest output, or median difference and most likely token)';
     return this.quantised ? ' (quantised: median difference and most likely token)' : '';
   }
 }
