@@ -1,5 +1,5 @@
 import type { Buckets } from '../../engine/protocol';
-import { bucketColour, toCss, type ThemeColours } from './colour';
+import { bucketColour, toCss, type Rgb, type ThemeColours } from './colour';
 
 /**
  * How far the rounds agree on a token's company: for every two rounds the overlap of the token's buckets
@@ -52,7 +52,9 @@ export function bucketBackground(bucket: number, theme: ThemeColours): string {
   const base = toCss(fill);
   if (!pattern) return base;
   const angle = [0, 45, 135, 90][pattern]!;
-  return `repeating-linear-gradient(${angle}deg, ${toCss(text, 0.28)} 0 2px, transparent 2px 6px), ${base}`;
+  // Stripes away from the text's colour: they must not make it harder to read.
+  const stripe: Rgb = text[0] === 0 ? [255, 255, 255] : [0, 0, 0];
+  return `repeating-linear-gradient(${angle}deg, ${toCss(stripe, 0.35)} 0 2px, transparent 2px 6px), ${base}`;
 }
 
 /** Size of the buckets if all tokens were spread evenly over them. */

@@ -45,7 +45,10 @@ export class BucketText extends LitElement {
     }
     sub {
       font-size: 8px;
+      line-height: 1;
       padding-left: 1px;
+      /* Within the chip: hanging below it, the number would stand on another colour. */
+      vertical-align: baseline;
     }
     :host(:focus-visible) {
       outline: 1px solid var(--vscode-focusBorder);
