@@ -240,8 +240,8 @@ export class BucketsView extends Component implements Savable {
       <p>
         ${
           found.uncovered || none
-            ? html`<strong>${count(Math.max(found.uncovered, none))}</strong> of ${inTokens(n)} see no key at
-                all: their output is 0.`
+            ? html`<strong>${count(Math.max(found.uncovered, none))}</strong> of ${count(n)} tokens see no key
+                at all: their output is 0.`
             : 'Every token sees at least one key.'
         }
         ${several ? html`<strong>${count(several)}</strong> are in more than one bucket: their outputs are averaged.` : nothing}
@@ -254,7 +254,7 @@ export class BucketsView extends Component implements Savable {
     const ticks = [0, 1].map(at => ({ at, label: percent(massAt(at, largest, store.settings.massScale)) }));
     return html`<div class="heading">
         <h2>The map sorted by bucket</h2>
-        <span class="muted">boxes: same bucket; orange: what hashing missed</span>
+        <span class="muted">boxes: same bucket; orange: what they miss</span>
       </div>
       ${map ? nothing : requestState(this.map, 'Sorting the map.')}
       <ai-bucket-map
