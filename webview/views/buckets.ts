@@ -3,7 +3,7 @@ import { customElement, state } from 'lit/decorators.js';
 import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../engine/protocol';
 import { agreement, coverage, imbalance } from '../draw/buckets';
 import { massAt, niceCeiling } from '../draw/colour';
-import { count, csv, exact, number, percent, tokenLabel, tokens as inTokens } from '../draw/format';
+import { count, csv, exact, number, percent, tokenLabel } from '../draw/format';
 import { headName } from '../draw/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
