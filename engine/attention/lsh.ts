@@ -6,7 +6,7 @@ import { flag, numberOr } from './parameters';
 import { seededGaussians } from './random';
 import { buildRing, chunkEntries, type Ring } from './ring';
 import { softmax } from './rows';
-import { SELF_AS_LAST_RESORT, tieKeys } from './tied';
+import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from './tied';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -82,11 +82,7 @@ export const lsh: Mechanism = {
     causalSelection: false,
   },
 
-  refuses(input, params) {
-    return flag(params, 'sharedQK') && input.queries !== input.keys
-      ? 'Shared queries and keys need as many queries as keys.'
-      : null;
-  },
+  refuses: refusesTie,
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['rotations']) return {};

@@ -5,7 +5,7 @@ import type { AttendContext, Mechanism, SparseRow } from './mechanism';
 import { Memberships, nearestMembers } from './membership';
 import { flag, numberOr, rootOf } from './parameters';
 import { softmax } from './rows';
-import { SELF_AS_LAST_RESORT, tieKeys } from './tied';
+import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from './tied';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -61,11 +61,7 @@ export const routing: Mechanism = {
     causalSelection: false,
   },
 
-  refuses(input, params) {
-    return flag(params, 'sharedQK') && input.queries !== input.keys
-      ? 'Shared queries and keys need as many queries as keys.'
-      : null;
-  },
+  refuses: refusesTie,
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['centroids']) return {};

@@ -1,4 +1,6 @@
 import { kvHead, type CoreInput } from './core';
+import { flag } from './parameters';
+import type { MechanismParams } from '../protocol';
 
 /** Rows at unit length (zeros stay zeros), [rows, width]. */
 export function unitRows(data: Float32Array, width: number): Float32Array {
@@ -32,3 +34,10 @@ export function tieKeys(input: CoreInput): CoreInput {
 
 /** Added to a token's score with itself when keys are tied: used only if it sees nothing else. */
 export const SELF_AS_LAST_RESORT = -5e4;
+
+/** Why this input cannot be tied though `sharedQK` asks for it, or null. */
+export function refusesTie(input: CoreInput, params: MechanismParams): string | null {
+  return flag(params, 'sharedQK') && input.queries !== input.keys
+    ? 'Shared queries and keys need as many queries as keys.'
+    : null;
+}

@@ -1,9 +1,10 @@
 import type { Analysis, CoreTensors } from './analysis';
 import { HeaviestPairs } from './heaviestPairs';
-import { jointProjection, unitRows } from './projection';
+import { jointProjection } from './projection';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/dense';
 import type { Attended } from '../attention/mechanism';
+import { unitRows } from '../attention/tied';
 import { RefusedError } from '../errors';
 import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';

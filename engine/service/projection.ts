@@ -38,18 +38,6 @@ export function jointProjection(
   };
 }
 
-/** Rows scaled to length 1; zero rows stay. */
-export function unitRows(rows: Float32Array, dim: number): Float32Array {
-  const unit = new Float32Array(rows.length);
-  for (let at = 0; at < rows.length; at += dim) {
-    let squares = 0;
-    for (let c = 0; c < dim; c++) squares += rows[at + c]! ** 2;
-    const norm = Math.sqrt(squares) || 1;
-    for (let c = 0; c < dim; c++) unit[at + c] = rows[at + c]! / norm;
-  }
-  return unit;
-}
-
 function covarianceOf(clouds: Float32Array[], mean: Float64Array, dim: number, rows: number): Float64Array {
   const covariance = new Float64Array(dim * dim);
   const centred = new Float64Array(dim);

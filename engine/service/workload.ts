@@ -6,11 +6,6 @@ export function coreFlops(info: CoreInfo, tokens: number): number {
   return 4 * info.heads * info.dim * pairs;
 }
 
-/** Bytes of Q, K, V and output of all cores at this length. */
-export function tensorBytes(cores: readonly CoreInfo[], tokens: number): number {
-  return cores.reduce((sum, info) => sum + 4 * tokens * info.dim * 2 * (info.heads + info.kvHeads), 0);
-}
-
 /** A rough upper bound of what a dense pass needs at once, beside the weights: activations, one block of scores, results. */
 export function workingBytes(model: ModelInfo, tokens: number): number {
   const widest = Math.max(...model.cores.map(core => core.heads * core.dim));

@@ -55,10 +55,6 @@ export function tokenLabel(text: string, length = 24): string {
   return characters.length > length ? `${characters.slice(0, length - 1).join('')}…` : shown;
 }
 
-export function headLabel(layer: number, head: number): string {
-  return `layer ${layer}, head ${head}`;
-}
-
 /** CSV after RFC 4180. */
 export function csv(header: string[], rows: (string | number | null | undefined)[][]): string {
   const cell = (value: string | number | null | undefined) => {
