@@ -20,6 +20,7 @@ import type {
 } from './protocol';
 import { Analysis } from './service/analysis';
 import { bucketMap, buckets } from './service/buckets';
+import { assign } from './service/changedRun';
 import { densePass } from './service/densePass';
 import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
@@ -93,6 +94,14 @@ export class Engine {
             : await propagate(analysis, local, cancellation, share => report(share, title));
         this.notify('analysis/mechanismDone', { id, result });
         return result;
+      }),
+    'analysis/assign': ({ id, heads }, cancellation) =>
+      this.inTurn(() => {
+        const report = this.progressOf(id, 'propagate');
+        const completedHeads = heads.map(head => ({ ...head, choice: complete(head.choice) }));
+        return assign(this.analysis(id), completedHeads, cancellation, share =>
+          report(share, 'The text runs on with a mechanism for each head'),
+        );
       }),
     'analysis/tile': (params, cancellation) =>
       this.tiles.tile(this.analysis(params.id), completed(params), cancellation),

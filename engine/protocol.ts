@@ -446,6 +446,128 @@ export interface BucketMap {
   columnStarts: Float32Array;
 }
 
+// ---------------------------------------------------------------- changed runs: assignments, plans, interventions
+
+/** What changes when the model runs on with changed attention (propagated). */
+export interface RunEffect {
+  /** `loss`: nats per predicted token; `output`: 1 - cosine of the output rows, for models that predict no next token. */
+  measure: 'loss' | 'output';
+  /** Mean change over tokens. */
+  delta: number;
+  /** [N-1] of the loss, [N] of the output; of the target text where there is one. */
+  perToken: Float32Array;
+}
+
+/** The mechanism of one head. Heads that are not named stay dense. */
+export interface HeadAssignment {
+  core: number;
+  head: number;
+  choice: MechanismChoice;
+}
+
+export interface AssignParams {
+  id: string;
+  heads: HeadAssignment[];
+}
+
+/** The model run on with a mechanism of its own in each head. */
+export interface AssignResult {
+  effect: RunEffect;
+  /** Of every assigned head, local. */
+  heads: HeadComparison[];
+  /** Over all heads of the model, dense ones included. */
+  pairs: number;
+  densePairs: number;
+}
+
+export interface PlanParams {
+  id: string;
+  /** Share of the dense query-key pairs that all heads together may spend, 0..1. */
+  budget: number;
+  /** Names of the mechanisms to choose from; empty = all that keep a set of pairs and work on this model. */
+  mechanisms: string[];
+  /** How often the model may be run to correct the choice and to compare it. */
+  maxRuns: number;
+}
+
+/** One head under one setting: a point of its sparsity-recall picture. Local. */
+export interface PlanCandidate extends HeadComparison {
+  choice: MechanismChoice;
+  /** No other candidate of this head has at most its pairs and a smaller output error. */
+  onFront: boolean;
+}
+
+export interface PlannedHead extends HeadComparison {
+  choice: MechanismChoice;
+  /** Propagated change per squared output error, as measured or estimated; what the choice weighs errors with. */
+  sensitivity: number;
+}
+
+export interface Plan {
+  budget: number;
+  /** Spent. */
+  pairs: number;
+  densePairs: number;
+  heads: PlannedHead[];
+  effect: RunEffect;
+  /** The best setting of each mechanism in every head within the budget, least change first. */
+  uniform: { choice: MechanismChoice; share: number; effect: RunEffect }[];
+  /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
+  random: { runs: number; mean: number; least: number; most: number };
+  /** False when the best uniform choice or a random assignment lost less; `notes` says so. */
+  wins: boolean;
+  /** Change against budget, from few pairs to many; `measured` false = predicted from local errors. */
+  curve: { share: number; delta: number; measured: boolean }[];
+  /** Every run that was made on the way. */
+  tried: { what: string; delta: number; kept: boolean }[];
+  candidates: PlanCandidate[];
+  notes: string[];
+}
+
+/** Something taken away from the attention of the model. `core` and `head` null = all. */
+export type Intervention =
+  /** The head's output is zero. */
+  | { kind: 'head'; core: number; head: number }
+  /** Queries do not see the keys `from` .. `to`-1 (text or target tokens, as the core's keys are); `queries` null = all. */
+  | {
+      kind: 'span';
+      core: number | null;
+      head: number | null;
+      from: number;
+      to: number;
+      queries: { from: number; to: number } | null;
+    }
+  /** One query does not see one key. */
+  | { kind: 'edge'; core: number | null; head: number | null; query: number; key: number }
+  /** These heads attend by a mechanism. */
+  | { kind: 'mechanism'; core: number | null; head: number | null; choice: MechanismChoice };
+
+export interface InterveneParams {
+  id: string;
+  /** All at once; empty = the dense model. */
+  interventions: Intervention[];
+}
+
+export interface InterventionResult {
+  interventions: Intervention[];
+  effect: RunEffect;
+  notes: string[];
+}
+
+/** The tokens that a changed run hurts most, each with the heaviest key that its heads lost. */
+export interface WorstTokensParams {
+  id: string;
+  heads: HeadAssignment[];
+  /** Tokens to explain: positions of the queries that predict (token i predicts i+1). */
+  queries: number[];
+}
+
+export interface LostKey {
+  query: number;
+  /** null when no head lost any key of this query. */
+  lost: { core: number; head: number; key: number; mass: number; distance: number } | null;
+}
+
 export interface HubModel {
   ref: string;
   label: string;
@@ -474,6 +596,7 @@ export interface EngineRequests {
   'models/load': { params: { ref: string; device: DeviceChoice }; result: ModelInfo };
   'analysis/start': { params: AnalyzeParams; result: AnalysisSummary };
   'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };
+  'analysis/assign': { params: AssignParams; result: AssignResult };
   'analysis/tile': { params: TileParams; result: Tile };
   'analysis/row': { params: RowParams; result: Float32Array };
   'analysis/token': { params: TokenParams; result: TokenAttention };

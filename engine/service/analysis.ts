@@ -2,6 +2,7 @@ import type { AttendContext, Attended, Mechanism } from '../attention/mechanism'
 import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/dense';
 import { findMechanism } from '../attention/registry';
+import { someHeads } from '../attention/subset';
 import { RefusedError } from '../errors';
 import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cutModel';
 import {
@@ -15,7 +16,7 @@ import {
 } from '../protocol';
 import { neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
-import type { Tensor } from '../runtime/tensor';
+import { float32, type Tensor } from '../runtime/tensor';
 
 /** What stays of one core after the dense pass. */
 export interface AnalysedCore {
@@ -156,6 +157,37 @@ export class Analysis {
     refuseUnfit(mechanism, input, choice);
     const own = await this.ownTensors(choice, core, input, cancellation);
     return mechanism.attend(input, choice.params, this.context(cancellation, own));
+  }
+
+  /**
+   * One head under a mechanism, given its core's inputs: output [1, queries, valueDim]. Own tensors are fitted to this
+   * head's dense Q and K alone, so that they do not depend on what its neighbours do.
+   */
+  async attendHead(
+    choice: MechanismChoice,
+    core: number,
+    head: number,
+    input: CoreInput,
+    cancellation: Cancellation,
+  ): Promise<Attended> {
+    const mechanism = findMechanism(choice.name);
+    const alone = someHeads(input, [head]);
+    refuseUnfit(mechanism, alone, choice);
+    const key = `${choiceKey(choice)}|${core}|${head}`;
+    let own = this.own.get(key);
+    if (!own) {
+      const dense = someHeads((await this.tensors(core)).input, [head]);
+      const given = { mass_by_distance: this.massByDistance(core, head) };
+      own = (await mechanism.prepare?.(dense, choice.params, this.context(cancellation, given))) ?? {};
+      this.own.set(key, own);
+    }
+    return mechanism.attend(alone, choice.params, this.context(cancellation, own));
+  }
+
+  private massByDistance(core: number, head: number): Tensor {
+    const { byDistance, result } = this.head(core, head);
+    const distances = byDistance.length / result.info.heads;
+    return float32(byDistance.slice(head * distances, (head + 1) * distances), [1, distances]);
   }
 
   /** The same on this analysis' own dense inputs, with the latest kept. */

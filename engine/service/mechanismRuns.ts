@@ -2,8 +2,7 @@ import { choiceKey, type Analysis } from './analysis';
 import type { LocalRun } from './densePass';
 import { findMechanism } from '../attention/registry';
 import { compareCore, summarizeComparison } from '../measure/comparison';
-import { tokenLoss } from '../measure/loss';
-import { outputChange } from '../measure/outputChange';
+import { effectOf } from './changedRun';
 import type { MechanismChoice, MechanismResult } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
@@ -68,23 +67,18 @@ export async function propagate(
     },
     { cancellation, onSegment: onProgress },
   );
-  const loss = analysis.loss
-    ? await tokenLoss(output, analysis.written.ids, analysis.context(cancellation))
-    : null;
-  const deltaLossPerToken = loss?.map((value, t) => value - analysis.loss![t]!);
-  const deltaOutputPerToken = analysis.output
-    ? await outputChange(analysis.output, output, cancellation)
-    : undefined;
+  const effect = await effectOf(analysis, output, cancellation);
+  const { delta, perToken } = effect;
   const result: MechanismResult = {
     ...local,
     scope: 'propagated',
-    deltaLoss: deltaLossPerToken && deltaLossPerToken.length > 0 ? mean(deltaLossPerToken) : null,
-    ...(deltaLossPerToken ? { deltaLossPerToken } : {}),
-    ...(deltaOutputPerToken ? { deltaOutput: mean(deltaOutputPerToken), deltaOutputPerToken } : {}),
+    ...(effect.measure === 'loss'
+      ? { deltaLoss: perToken.length > 0 ? delta : null, deltaLossPerToken: perToken }
+      : { deltaOutput: delta, deltaOutputPerToken: perToken }),
     milliseconds: performance.now() - began,
     notes: [
       ...local.notes,
-      ...(loss
+      ...(effect.measure === 'loss'
         ? []
         : ['The model predicts no next token: instead of the loss, the turn of its output is measured.']),
     ],

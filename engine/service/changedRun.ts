@@ -1,0 +1,153 @@
+import type { Analysis } from './analysis';
+import { choiceKey } from './analysis';
+import { densePairs, type CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/dense';
+import type { Attended } from '../attention/mechanism';
+import { someHeads } from '../attention/subset';
+import { compareCore } from '../measure/comparison';
+import { tokenLoss } from '../measure/loss';
+import { outputChange } from '../measure/outputChange';
+import type { Attend, ModelOutput } from '../model/cutModel';
+import type { AssignResult, CoreInfo, HeadAssignment, HeadComparison, RunEffect } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** Runs the analysed text on with other cores and measures what changes, in the loss where there is one. */
+export async function changedRun(
+  analysis: Analysis,
+  attend: Attend,
+  cancellation: Cancellation,
+  onProgress?: (fraction: number) => void,
+): Promise<RunEffect> {
+  return effectOf(
+    analysis,
+    await analysis.run(attend, { cancellation, onSegment: onProgress }),
+    cancellation,
+  );
+}
+
+/** What a changed output differs by from the dense model's. */
+export async function effectOf(
+  analysis: Analysis,
+  output: ModelOutput,
+  cancellation: Cancellation,
+): Promise<RunEffect> {
+  if (analysis.loss) {
+    const dense = analysis.loss;
+    const loss = await tokenLoss(output, analysis.written.ids, analysis.context(cancellation));
+    const perToken = loss.map((value, t) => value - dense[t]!);
+    return { measure: 'loss', delta: mean(perToken), perToken };
+  }
+  const perToken = await outputChange(analysis.output!, output, cancellation);
+  return { measure: 'output', delta: mean(perToken), perToken };
+}
+
+/** The mechanisms of one core's heads by `choiceKey`; null = dense. */
+export type CoreAssignment = (HeadAssignment['choice'] | null)[];
+
+/** One entry per head of every core; a later assignment of the same head replaces the earlier one. */
+export function byCore(cores: readonly CoreInfo[], heads: readonly HeadAssignment[]): CoreAssignment[] {
+  const result = cores.map(info => new Array<CoreAssignment[number]>(info.heads).fill(null));
+  for (const { core, head, choice } of heads) {
+    if (result[core] && head in result[core]) result[core][head] = choice.name === 'dense' ? null : choice;
+  }
+  return result;
+}
+
+/** The model run on with a mechanism of its own in each head. */
+export async function assignedRun(
+  analysis: Analysis,
+  heads: readonly HeadAssignment[],
+  cancellation: Cancellation,
+  onProgress?: (fraction: number) => void,
+): Promise<RunEffect> {
+  const assigned = byCore(analysis.model.info.cores, heads);
+  return changedRun(
+    analysis,
+    async (info, input) => {
+      await checkpoint(cancellation);
+      return assignedOutput(analysis, info.core, input, assigned[info.core]!, cancellation);
+    },
+    cancellation,
+    onProgress,
+  );
+}
+
+/** Output of one core [heads, queries, valueDim] with a mechanism of its own in each head. */
+export async function assignedOutput(
+  analysis: Analysis,
+  core: number,
+  input: CoreInput,
+  assigned: CoreAssignment,
+  cancellation: Cancellation,
+): Promise<Float32Array> {
+  const output = new Float32Array(input.heads * input.queries * input.valueDim);
+  const size = input.queries * input.valueDim;
+  const dense = assigned.flatMap((choice, head) => (choice ? [] : [head]));
+  if (dense.length === assigned.length) return denseOutput(input, analysis.context(cancellation));
+  if (dense.length > 0) {
+    const found = await denseOutput(someHeads(input, dense), analysis.context(cancellation));
+    dense.forEach((head, at) => output.set(found.subarray(at * size, (at + 1) * size), head * size));
+  }
+  for (const [head, choice] of assigned.entries()) {
+    if (!choice) continue;
+    const attended = await analysis.attendHead(choice, core, head, input, cancellation);
+    output.set(attended.output, head * size);
+  }
+  return output;
+}
+
+/** Local comparison of one head under a mechanism, same Q, K, V as the dense model. */
+export async function compareHead(
+  analysis: Analysis,
+  { core, head, choice }: HeadAssignment,
+  cancellation: Cancellation,
+): Promise<{ comparison: HeadComparison; attended: Attended }> {
+  const { input, output } = await analysis.tensors(core);
+  const { result, lse } = analysis.head(core, head);
+  const size = input.queries * input.valueDim;
+  const attended = await analysis.attendHead(choice, core, head, input, cancellation);
+  const dense = {
+    output: output.subarray(head * size, (head + 1) * size),
+    lse: lse.subarray(head * input.queries, (head + 1) * input.queries),
+  };
+  const [comparison] = compareCore(result.info, someHeads(input, [head]), dense, attended);
+  return { comparison: { ...comparison!, head }, attended };
+}
+
+/** `analysis/assign`: effect of the run, local comparisons of the assigned heads, pairs over the whole model. */
+export async function assign(
+  analysis: Analysis,
+  heads: readonly HeadAssignment[],
+  cancellation: Cancellation,
+  onProgress?: (fraction: number) => void,
+): Promise<AssignResult> {
+  const comparisons: HeadComparison[] = [];
+  for (const head of heads) {
+    await checkpoint(cancellation);
+    comparisons.push((await compareHead(analysis, head, cancellation)).comparison);
+  }
+  const effect = await assignedRun(analysis, heads, cancellation, onProgress);
+  const dense = await allPairs(analysis);
+  const saved = comparisons.reduce((sum, { pairs, densePairs: all }) => sum + all - pairs, 0);
+  return { effect, heads: comparisons, pairs: dense - saved, densePairs: dense };
+}
+
+/** Dense pairs of all heads of the model on this text. */
+export async function allPairs(analysis: Analysis): Promise<number> {
+  let pairs = 0;
+  for (const { result } of analysis.cores) {
+    const { input } = await analysis.tensors(result.info.core);
+    pairs += input.heads * densePairs(input);
+  }
+  return pairs;
+}
+
+export function assignmentKey(heads: readonly HeadAssignment[]): string {
+  return heads.map(({ core, head, choice }) => `${core}.${head}=${choiceKey(choice)}`).join('|');
+}
+
+function mean(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return values.length === 0 ? 0 : sum / values.length;
+}
