@@ -4,9 +4,10 @@ import type {
   CoreResult,
   EngineNotifications,
   MechanismResult,
+  Plan,
   TokenTable,
 } from '../engine/protocol';
-import type { AnalysisState, Began, DocumentInfo } from '../webview/hostProtocol';
+import type { AnalysisState, Began, DocumentInfo, Planning } from '../webview/hostProtocol';
 import { AnalysedText } from './analysedText';
 import { sameChoice } from './mechanismSetting';
 
@@ -117,7 +118,17 @@ export class Analysis {
       document: this.documentInfo,
       summary,
       stale: this.textChanged,
+      plan: null,
+      planning: null,
     };
+  }
+
+  setPlan(plan: Plan | null): void {
+    if (this.ready) this.ready.plan = plan;
+  }
+
+  setPlanning(planning: Planning | null): void {
+    if (this.ready) this.ready.planning = planning;
   }
 
   fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {

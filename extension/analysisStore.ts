@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { ErrorCode } from '../engine/protocol';
+import { ErrorCode, type Plan } from '../engine/protocol';
 import type {
   AnalysisState,
   HostMessage,
@@ -23,7 +23,7 @@ const MAXIMUM_TEXT = 4 << 20;
 /** The small messages that follow a `state`. */
 export type AnalysisUpdate = Extract<
   HostMessage,
-  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' }
+  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' }
 >;
 
 /** Owns the analyses, one for each document at most, and says which one the views show. */
@@ -303,6 +303,14 @@ export class AnalysisStore extends Owner {
         if (analysis) this.update(analysis, { type: 'mechanism', id, result });
       }),
     );
+    this.register(this.client.on('analysis/planDone', ({ id, plan }) => this.planFound(id, plan)));
+  }
+
+  private planFound(id: string, plan: Plan): void {
+    const analysis = this.byId(id);
+    if (!analysis?.ready) return;
+    analysis.setPlan(plan);
+    this.update(analysis, { type: 'plan', id, plan });
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {

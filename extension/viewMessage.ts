@@ -24,9 +24,25 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   run: { command: isString },
   openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost') },
   setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },
+  findPlan: {
+    budget: isShare,
+    mechanisms: value => Array.isArray(value) && value.every(isString),
+  },
+  cancelPlan: {},
+  changePlan: { change: isAssignment },
   viewState: { view: isObject },
   log: { level: oneOf('info', 'warn', 'error'), message: isString },
 };
+
+function isShare(value: unknown): boolean {
+  return typeof value === 'number' && value > 0 && value <= 1;
+}
+
+function isAssignment(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { core, head, choice } = value as Record<string, unknown>;
+  return isNumber(core) && isNumber(head) && isObject(choice) && isSelection({ mechanism: choice });
+}
 
 function isSelection(value: unknown): boolean {
   if (!isObject(value)) return false;

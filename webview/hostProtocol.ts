@@ -12,10 +12,12 @@ import type {
   DeviceReport,
   EngineParams,
   EngineResult,
+  HeadAssignment,
   MechanismChoice,
   MechanismInfo,
   MechanismResult,
   ModelInfo,
+  Plan,
   TokenTable,
 } from '../engine/protocol';
 
@@ -55,6 +57,15 @@ export interface Began {
   tokens: TokenTable;
 }
 
+/** A plan that is being made or changed; `error` = it was not, and why. */
+export interface Planning {
+  budget: number;
+  /** 0..1 */
+  fraction: number;
+  message: string;
+  error: string | null;
+}
+
 export type AnalysisState =
   | { status: 'none' }
   | {
@@ -74,6 +85,10 @@ export type AnalysisState =
       summary: AnalysisSummary;
       /** The text has changed since: show greyed, with a button to analyze again. */
       stale: boolean;
+      /** The latest plan for this text, changes by hand included; null while there is none. */
+      plan: Plan | null;
+      /** What goes on with the plan, or how it failed. */
+      planning: Planning | null;
     }
   | {
       status: 'error';
@@ -132,6 +147,9 @@ export type HostMessage =
   /** A mechanism finished during the run, or was asked for later: same name, params and scope replace the earlier one. */
   | { type: 'mechanism'; id: string; result: MechanismResult }
   | { type: 'stale'; id: string; stale: boolean }
+  /** A plan was found, changed by hand or given up. */
+  | { type: 'plan'; id: string; plan: Plan | null }
+  | { type: 'planning'; id: string; planning: Planning | null }
   | { type: 'selection'; selection: Selection }
   /** The token under the pointer in the editor or in another view; null = none. */
   | { type: 'preview'; token: number | null }
@@ -212,6 +230,11 @@ export type ViewMessage =
   /** Open the wide panel at this view. */
   | { type: 'openView'; view: ViewName }
   | { type: 'setMassScale'; massScale: MassScale }
+  /** Search a plan for the shown analysis; comes back as `planning` and `plan` messages. */
+  | { type: 'findPlan'; budget: number; mechanisms: string[] }
+  | { type: 'cancelPlan' }
+  /** Give one head of the plan another mechanism by hand, and measure the plan anew. */
+  | { type: 'changePlan'; change: HeadAssignment }
   | { type: 'viewState'; view: ViewState }
   /** For the extension's log: an error caught in the webview. */
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string };

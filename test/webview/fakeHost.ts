@@ -37,6 +37,8 @@ export function ready(summary: AnalysisSummary, stale = false): AnalysisState {
     document: { uri: 'file:///sample.txt', name: 'sample.txt', length: 1, selectionStart: null },
     summary,
     stale,
+    plan: null,
+    planning: null,
   };
 }
 

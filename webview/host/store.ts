@@ -9,6 +9,7 @@ import {
   type MechanismInfo,
   type MechanismResult,
   type ModelInfo,
+  type Plan,
   type TokenTable,
 } from '../../engine/protocol';
 import {
@@ -17,6 +18,7 @@ import {
   type HostMessage,
   type HostSettings,
   type Place,
+  type Planning,
   type Selection,
   type ViewName,
   type ViewState,
@@ -80,6 +82,15 @@ export class Store extends EventTarget {
 
   get stale(): boolean {
     return this.analysis.status === 'ready' && this.analysis.stale;
+  }
+
+  /** The latest plan for this text, or null. */
+  get plan(): Plan | null {
+    return this.analysis.status === 'ready' ? this.analysis.plan : null;
+  }
+
+  get planning(): Planning | null {
+    return this.analysis.status === 'ready' ? this.analysis.planning : null;
   }
 
   get progress(): AnalysisProgress | null {
@@ -245,6 +256,14 @@ export class Store extends EventTarget {
       case 'stale':
         if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
         this.analysis = { ...this.analysis, stale: message.stale };
+        break;
+      case 'plan':
+        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, plan: message.plan };
+        break;
+      case 'planning':
+        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, planning: message.planning };
         break;
       case 'selection':
         this.selection = message.selection;
