@@ -3,6 +3,7 @@ import { ErrorCode, type Plan } from '../engine/protocol';
 import type {
   AnalysisState,
   HostMessage,
+  Planning,
   ViewEngineMethod,
   ViewParams,
   ViewResult,
@@ -136,6 +137,18 @@ export class AnalysisStore extends Owner {
       if (lost && analysis.ready) void this.again(analysis);
       throw error;
     }
+  }
+
+  setPlan(analysis: Analysis, plan: Plan | null): void {
+    if (!analysis.ready) return;
+    analysis.setPlan(plan);
+    this.update(analysis, { type: 'plan', id: analysis.id, plan });
+  }
+
+  setPlanning(analysis: Analysis, planning: Planning | null): void {
+    if (!analysis.ready) return;
+    analysis.setPlanning(planning);
+    this.update(analysis, { type: 'planning', id: analysis.id, planning });
   }
 
   /** The engine has died: runs have failed by themselves; finished analyses are lost there, the shown one comes back. */
@@ -303,14 +316,12 @@ export class AnalysisStore extends Owner {
         if (analysis) this.update(analysis, { type: 'mechanism', id, result });
       }),
     );
-    this.register(this.client.on('analysis/planDone', ({ id, plan }) => this.planFound(id, plan)));
-  }
-
-  private planFound(id: string, plan: Plan): void {
-    const analysis = this.byId(id);
-    if (!analysis?.ready) return;
-    analysis.setPlan(plan);
-    this.update(analysis, { type: 'plan', id, plan });
+    this.register(
+      this.client.on('analysis/planDone', ({ id, plan }) => {
+        const analysis = this.byId(id);
+        if (analysis) this.setPlan(analysis, plan);
+      }),
+    );
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {

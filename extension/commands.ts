@@ -4,6 +4,8 @@ import type { AnalysisStore } from './analysisStore';
 import type { EngineClient } from './engineClient';
 import { wordAround } from './hover';
 import { pickHead, pickModel } from './pickers';
+import { findPlan } from './planCommands';
+import type { Planner } from './planner';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 import type { TargetTexts } from './targetTexts';
@@ -12,6 +14,7 @@ import type { Views } from './views';
 export interface CommandContext {
   client: EngineClient;
   store: AnalysisStore;
+  planner: Planner;
   targets: TargetTexts;
   selection: SelectionModel;
   settings: Settings;
@@ -27,6 +30,9 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     analyze: () => analyzeInView(context, false),
     analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
+    findPlan: () => {
+      if (trusted()) return findPlan(context);
+    },
     openPanel: () => views.openPanel(),
     showSpans: () => openAnalysed(context, () => views.openPanel('spans')),
     showBuckets: () => openAnalysed(context, () => views.openPanel('buckets')),

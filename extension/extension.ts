@@ -6,6 +6,7 @@ import { ContextKeys } from './contextKeys';
 import { EditorMarks } from './editorMarks';
 import { EngineClient, type Death } from './engineClient';
 import { AttentionHover } from './hover';
+import { Planner } from './planner';
 import { SelectionKeeper } from './selectionKeeper';
 import { SelectionModel } from './selectionModel';
 import { Settings } from './settings';
@@ -32,14 +33,15 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const targets = own(new TargetTexts());
   const store = own(new AnalysisStore(client, settings, targets));
   const selection = own(new SelectionModel());
-  const views = own(new Views({ extensionUri, memory, log, client, store, selection, settings }));
+  const planner = own(new Planner(client, store));
+  const views = own(new Views({ extensionUri, memory, log, client, store, planner, selection, settings }));
   own(new SelectionKeeper(store, selection));
   own(new EditorMarks(store, selection, settings));
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
   own(vscode.languages.registerHoverProvider('*', hover));
-  own(registerCommands({ client, store, targets, selection, settings, views, memory, log }));
+  own(registerCommands({ client, store, planner, targets, selection, settings, views, memory, log }));
 
   own(
     client.onDeath(death => {

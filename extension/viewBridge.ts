@@ -13,6 +13,7 @@ import {
   type ViewParams,
 } from '../webview/hostProtocol';
 import type { AnalysisStore } from './analysisStore';
+import type { Planner } from './planner';
 import { Owner } from './disposable';
 import { EngineError, type EngineClient, type Log } from './engineClient';
 import type { SelectionModel } from './selectionModel';
@@ -27,6 +28,7 @@ export interface ViewHost {
   log: Log;
   client: EngineClient;
   store: AnalysisStore;
+  planner: Planner;
   selection: SelectionModel;
   settings: Settings;
   openView(view: ViewName): void;
@@ -135,7 +137,7 @@ export class ViewBridge extends Owner {
   }
 
   private async handle(message: ViewMessage): Promise<unknown> {
-    const { selection, settings, memory, log } = this.host;
+    const { selection, settings, memory, planner, log } = this.host;
     switch (message.type) {
       case 'ready':
         this.page++;
@@ -164,6 +166,12 @@ export class ViewBridge extends Owner {
         return this.host.openView(message.view);
       case 'setMassScale':
         return settings.setMassScale(message.massScale);
+      case 'findPlan':
+        return planner.find(message.budget, message.mechanisms);
+      case 'cancelPlan':
+        return planner.cancel();
+      case 'changePlan':
+        return planner.change(message.change);
       case 'viewState':
         return memory.update(this.memoryKey, message.view);
       case 'log':

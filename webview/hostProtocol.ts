@@ -187,6 +187,7 @@ export type HostCommand = (typeof HOST_COMMANDS)[number];
 /** Engine requests that a view may make; the extension passes them on, nothing else. */
 export const ENGINE_METHODS = [
   'analysis/mechanism',
+  'analysis/compare',
   'analysis/tile',
   'analysis/row',
   'analysis/token',

@@ -1,0 +1,46 @@
+import type { AssignResult, HeadAssignment, Plan } from '../engine/protocol';
+import { describeChoice } from './mechanismSetting';
+
+/** The heads of a plan, one of them with another mechanism. */
+export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {
+  const same = ({ core, head }: { core: number; head: number }) =>
+    core === change.core && head === change.head;
+  const heads = plan.heads.map(({ core, head, choice }) => ({ core, head, choice }));
+  return heads.some(same) ? heads.map(one => (same(one) ? change : one)) : [...heads, change];
+}
+
+/** A plan after a change by hand, with what the model's run with it has measured. */
+export function changedPlan(
+  plan: Plan,
+  change: HeadAssignment,
+  heads: HeadAssignment[],
+  found: AssignResult,
+): Plan {
+  const key = ({ core, head }: { core: number; head: number }) => `${core}.${head}`;
+  const before = new Map(plan.heads.map(one => [key(one), one]));
+  const choices = new Map(heads.map(one => [key(one), one.choice]));
+  const best = Math.min(
+    ...plan.uniform.map(({ effect }) => effect.delta),
+    plan.random.runs > 0 ? plan.random.least : Infinity,
+  );
+  return {
+    ...plan,
+    pairs: found.pairs,
+    densePairs: found.densePairs,
+    effect: found.effect,
+    wins: found.effect.delta < best,
+    heads: found.heads.map(comparison => ({
+      ...comparison,
+      choice: choices.get(key(comparison))!,
+      sensitivity: before.get(key(comparison))?.sensitivity ?? 0,
+    })),
+    tried: [
+      ...plan.tried,
+      {
+        what: `by hand: core ${change.core}, head ${change.head}: ${describeChoice(change.choice)}`,
+        delta: found.effect.delta,
+        kept: true,
+      },
+    ],
+  };
+}
