@@ -21,6 +21,7 @@ import type {
 import { Analysis } from './service/analysis';
 import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
+import { compareMeasures } from './service/compareMeasures';
 import { densePass } from './service/densePass';
 import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
@@ -94,6 +95,13 @@ export class Engine {
             : await propagate(analysis, local, cancellation, share => report(share, title));
         this.notify('analysis/mechanismDone', { id, result });
         return result;
+      }),
+    'analysis/compare': ({ id, mechanisms }, cancellation) =>
+      this.inTurn(() => {
+        const report = this.progressOf(id, 'mechanism');
+        return compareMeasures(this.analysis(id), mechanisms.map(complete), cancellation, share =>
+          report(share, 'Mechanisms in more detail'),
+        );
       }),
     'analysis/assign': ({ id, heads }, cancellation) =>
       this.inTurn(() => {

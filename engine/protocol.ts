@@ -121,7 +121,44 @@ export interface HeadComparison {
   uncovered: number;
   /** Fitted or given span in tokens, where the mechanism has one. */
   span?: number;
+  /** Only after `analysis/compare`. */
+  measures?: HeadMeasures;
 }
+
+/** 95 % of the values that a mean takes when blocks of neighbouring queries are drawn anew (bootstrap). */
+export interface Interval {
+  low: number;
+  high: number;
+}
+
+/** One head under one mechanism in more detail. Local; means over the sampled queries. */
+export interface HeadMeasures {
+  /** 1 - pairs / densePairs. */
+  sparsity: number;
+  /** Over all queries; null where there is no recall. */
+  recallInterval: Interval | null;
+  outputErrorInterval: Interval;
+  /** Queries whose rows the values below come from, evenly spaced, and queries there are. */
+  sampled: number;
+  queries: number;
+  /** Share of the pairs of the 1.5-entmax graph of the dense scores that is kept; null where the mechanism keeps no set of pairs. */
+  entmaxRecall: number | null;
+  /** The same of the smallest set of keys that holds 95 % of each query's mass. */
+  topPRecall: number | null;
+  /** Pairs per query of the two graphs. */
+  entmaxPairs: number;
+  topPPairs: number;
+  /** KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where weights are negative. */
+  kl: number | null;
+  /** Queries of the sample with a negative weight (low-rank maps). */
+  negative: number;
+}
+
+/** Means of `HeadMeasures` over all heads that have them. */
+export type MechanismMeasures = Pick<
+  HeadMeasures,
+  'recallInterval' | 'outputErrorInterval' | 'sampled' | 'queries' | 'entmaxRecall' | 'topPRecall' | 'kl'
+>;
 
 export interface MechanismResult {
   name: string;
@@ -143,6 +180,8 @@ export interface MechanismResult {
   densePairs: number;
   milliseconds: number;
   heads: HeadComparison[];
+  /** Only after `analysis/compare`. */
+  measures?: MechanismMeasures;
   /** Labels the user must see, e.g. "selection looks at the whole text". */
   notes: string[];
 }
@@ -282,7 +321,7 @@ export interface AnalysisSummary {
 
 export interface AnalysisProgress {
   id: string;
-  phase: 'model' | 'tokens' | 'dense' | 'mechanism' | 'propagate';
+  phase: 'model' | 'tokens' | 'dense' | 'mechanism' | 'propagate' | 'plan';
   /** 0..1 over the whole analysis. */
   fraction: number;
   message: string;
@@ -368,6 +407,12 @@ export interface MechanismParamsRequest {
   id: string;
   mechanism: MechanismChoice;
   scope: 'local' | 'propagated';
+}
+
+export interface CompareParams {
+  id: string;
+  /** Empty = all that were computed so far. */
+  mechanisms: MechanismChoice[];
 }
 
 export interface SpanFitParams {
@@ -456,6 +501,8 @@ export interface RunEffect {
   delta: number;
   /** [N-1] of the loss, [N] of the output; of the target text where there is one. */
   perToken: Float32Array;
+  /** In plans, with a loss: mean KL divergence of the next-token distribution from the dense model's, nats. */
+  divergence?: number;
 }
 
 /** The mechanism of one head. Heads that are not named stay dense. */
@@ -519,7 +566,7 @@ export interface Plan {
   /** Change against budget, from few pairs to many; `measured` false = predicted from local errors. */
   curve: { share: number; delta: number; measured: boolean }[];
   /** Every run that was made on the way. */
-  tried: { what: string; delta: number; kept: boolean }[];
+  tried: { what: string; delta: number; divergence?: number; kept: boolean }[];
   candidates: PlanCandidate[];
   notes: string[];
 }
@@ -596,7 +643,11 @@ export interface EngineRequests {
   'models/load': { params: { ref: string; device: DeviceChoice }; result: ModelInfo };
   'analysis/start': { params: AnalyzeParams; result: AnalysisSummary };
   'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };
+  /** Fills in `measures` of the results and of their heads. */
+  'analysis/compare': { params: CompareParams; result: MechanismResult[] };
   'analysis/assign': { params: AssignParams; result: AssignResult };
+  /** A mechanism per head for a budget; needs a finished analysis. */
+  'analysis/plan': { params: PlanParams; result: Plan };
   'analysis/tile': { params: TileParams; result: Tile };
   'analysis/row': { params: RowParams; result: Float32Array };
   'analysis/token': { params: TokenParams; result: TokenAttention };

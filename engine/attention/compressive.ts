@@ -115,6 +115,7 @@ export const compressive: Mechanism = {
       output: outputs.output,
       // Mass is kept on the keys that are there as they are; pooled slots are not pairs of the dense map.
       lse: kept,
+      reweighted: true,
       pairs,
       row: (head, query) => {
         const s = segments.findIndex(segment => query < segment.to);

@@ -67,6 +67,7 @@ export const entmaxAttention: Mechanism = {
     return {
       output,
       lse,
+      ...(alpha === 1 ? {} : { reweighted: true }),
       pairs,
       row: (head, query) => {
         const { from, to } = visibleKeys(input, query);

@@ -23,20 +23,30 @@ function visibleScore(input: CoreInput, head: number, query: number, key: number
   return rule.bias ? score + biasAt(input, head, query, key) : score;
 }
 
-/** Probabilities of one query over all keys, [keys]; all 0 when the mask leaves it nothing. */
-export function denseRow(input: CoreInput, head: number, query: number): Float32Array {
-  const row = new Float32Array(input.keys);
+/** One query's scores of the keys from `from` on that it may see, less the largest of them, and their log-sum-exp. */
+export function denseScores(
+  input: CoreInput,
+  head: number,
+  query: number,
+): { from: number; scores: Float64Array; lse: number } {
   const { from, to } = visibleKeys(input, query);
   const scores = new Float64Array(to - from);
   let largest = -Infinity;
-  for (let j = from; j < to; j++) {
-    scores[j - from] = visibleScore(input, head, query, j);
-    largest = Math.max(largest, scores[j - from]!);
+  for (let t = 0; t < scores.length; t++) {
+    scores[t] = visibleScore(input, head, query, from + t);
+    largest = Math.max(largest, scores[t]!);
   }
-  if (largest === -Infinity) return row;
+  if (largest === -Infinity) return { from, scores, lse: -Infinity };
   let sum = 0;
-  for (let t = 0; t < scores.length; t++) sum += scores[t] = Math.exp(scores[t]! - largest);
-  for (let t = 0; t < scores.length; t++) row[from + t] = scores[t]! / sum;
+  for (let t = 0; t < scores.length; t++) sum += Math.exp((scores[t]! -= largest));
+  return { from, scores, lse: Math.log(sum) };
+}
+
+/** Probabilities of one query over all keys, [keys]; all 0 when the mask leaves it nothing. */
+export function denseRow(input: CoreInput, head: number, query: number): Float32Array {
+  const row = new Float32Array(input.keys);
+  const { from, scores, lse } = denseScores(input, head, query);
+  if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = Math.exp(score - lse)));
   return row;
 }
 

@@ -107,6 +107,7 @@ export const lsh: Mechanism = {
       output: outputs.output,
       // Tied keys have scores of their own: the mass they keep is not the model's.
       lse: shared ? null : options.allowDuplicates ? distinct : outputs.lse,
+      ...(options.allowDuplicates ? { reweighted: true } : {}),
       pairs,
       row: (head, query) => rowOf(core, rings[head]!, query),
       extra: {

@@ -30,6 +30,11 @@ export interface Attended {
    * null when the mechanism keeps no set of pairs (kernel and low-rank approximations).
    */
   lse: Float32Array | null;
+  /**
+   * True where the weights of the kept pairs are not their dense probabilities (times the soft mask) renormalised:
+   * pairs counted twice, means over clusters, another function than softmax, pooled keys beside them.
+   */
+  reweighted?: true;
   /** [heads]: distinct pairs kept after masking. */
   pairs: Float64Array;
   /** The effective attention of one query, computed on demand in float64; costs the query's pairs only. */

@@ -105,6 +105,7 @@ export const routing: Mechanism = {
       output,
       // Tied keys have scores of their own: the mass they keep is not the model's.
       lse: shared ? null : lse,
+      reweighted: true,
       pairs,
       row: (head, query) => rowOf(core, routed[head]!, query),
       extra: {

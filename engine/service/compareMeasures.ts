@@ -1,0 +1,230 @@
+import { choiceKey, type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
+import { runLocally } from './mechanismRuns';
+import { denseScores } from '../attention/lines';
+import type { Attended } from '../attention/mechanism';
+import { findMechanism } from '../attention/registry';
+import { blockSums, interval95, meanResampled, resampledRatios } from '../measure/bootstrap';
+import { breaksIdentity, divergence } from '../measure/divergence';
+import { EdgeRecall, entmaxKeys, topPKeys } from '../measure/goldGraphs';
+import type { HeadComparison, HeadMeasures, MechanismChoice, MechanismResult } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** Rows of one head that are looked at in full, evenly spaced: bounds the time, and nothing N x N is kept. */
+export const SAMPLED_ROWS = 128;
+
+/** `analysis/compare`: the results with `measures` filled in, of mechanisms that were not run yet too. */
+export async function compareMeasures(
+  analysis: Analysis,
+  choices: readonly MechanismChoice[],
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<MechanismResult[]> {
+  const known = [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
+  const runs: Run[] = [];
+  for (const choice of choices.length > 0 ? choices : known) {
+    const result =
+      analysis.results.get(choiceKey(choice)) ??
+      (await runLocally(analysis, choice, cancellation, () => undefined));
+    runs.push({ choice, result, heads: new Map(), recalls: [], errors: [], broken: [] });
+  }
+  for (const [done, core] of analysis.cores.entries()) {
+    onProgress(done / analysis.cores.length);
+    await measureCore(analysis, core, runs, cancellation);
+  }
+  return runs.map(run => {
+    const result = withMeasures(run);
+    analysis.results.set(choiceKey(run.choice), result);
+    return result;
+  });
+}
+
+interface Run {
+  choice: MechanismChoice;
+  result: MechanismResult;
+  heads: Map<HeadComparison, HeadMeasures>;
+  /** Per head: resampled means, draw by draw. */
+  recalls: Float64Array[];
+  errors: Float64Array[];
+  /** Heads whose divergence and mass contradict each other. */
+  broken: string[];
+}
+
+async function measureCore(
+  analysis: Analysis,
+  core: AnalysedCore,
+  runs: Run[],
+  cancellation: Cancellation,
+): Promise<void> {
+  const { info } = core.result;
+  const tensors = await analysis.tensors(info.core);
+  const those: { run: Run; heads: HeadComparison[]; attended: Attended }[] = [];
+  for (const run of runs) {
+    const heads = run.result.heads.filter(head => head.core === info.core);
+    if (heads.length === 0) continue; // The mechanism cannot be had in this core.
+    const attended = await analysis.attendLocally(run.choice, info.core, cancellation);
+    those.push({ run, heads, attended });
+  }
+  if (those.length === 0) return;
+  for (let head = 0; head < info.heads; head++) {
+    await checkpoint(cancellation);
+    const tallies = those.map(({ attended }) => new Tally(attended, head, core.lse, tensors));
+    const graphs = await measureRows(tensors, head, tallies, cancellation);
+    those.forEach(({ run, heads, attended }, m) => {
+      const comparison = heads.find(one => one.head === head)!;
+      const { recall, error } = resample(core, tensors, attended, head);
+      if (recall) run.recalls.push(recall);
+      run.errors.push(error);
+      const tally = tallies[m]!;
+      if (tally.broken > 0) run.broken.push(`core ${info.core} head ${head} (${tally.broken} queries)`);
+      run.heads.set(comparison, {
+        sparsity: comparison.densePairs === 0 ? 0 : 1 - comparison.pairs / comparison.densePairs,
+        recallInterval: recall && interval95(recall),
+        outputErrorInterval: interval95(error),
+        queries: tensors.input.queries,
+        ...graphs,
+        ...tally.measures(),
+      });
+    });
+  }
+}
+
+/** What the sampled rows of one head say of one mechanism. */
+class Tally {
+  private readonly entmax = new EdgeRecall();
+  private readonly topP = new EdgeRecall();
+  private kl = 0;
+  private rows = 0;
+  private negative = 0;
+  broken = 0;
+
+  constructor(
+    private readonly attended: Attended,
+    private readonly head: number,
+    private readonly denseLse: Float32Array,
+    private readonly tensors: CoreTensors,
+  ) {}
+
+  /** `logDense(key)`: log of the dense probability in this row. */
+  add(
+    query: number,
+    entmaxGraph: Int32Array,
+    topPGraph: Int32Array,
+    logDense: (key: number) => number,
+  ): void {
+    const { attended, head } = this;
+    const row = attended.row(head, query);
+    if (attended.lse) {
+      this.entmax.add(entmaxGraph, row);
+      this.topP.add(topPGraph, row);
+    }
+    const found = divergence(row, logDense);
+    if (!found) return;
+    if (found.kl === null) this.negative++;
+    else {
+      this.kl += found.kl;
+      this.rows++;
+    }
+    if (!attended.lse || attended.reweighted) return;
+    const at = head * this.tensors.input.queries + query;
+    if (breaksIdentity(found, attended.lse[at]! - this.denseLse[at]!)) this.broken++;
+  }
+
+  measures(): Pick<HeadMeasures, 'entmaxRecall' | 'topPRecall' | 'kl' | 'negative'> {
+    return {
+      entmaxRecall: this.entmax.recall,
+      topPRecall: this.topP.recall,
+      kl: this.negative > 0 || this.rows === 0 ? null : this.kl / this.rows,
+      negative: this.negative,
+    };
+  }
+}
+
+async function measureRows(
+  { input }: CoreTensors,
+  head: number,
+  tallies: readonly Tally[],
+  cancellation: Cancellation,
+): Promise<Pick<HeadMeasures, 'sampled' | 'entmaxPairs' | 'topPPairs'>> {
+  const sample = evenlySpaced(input.queries, SAMPLED_ROWS);
+  let entmaxPairs = 0;
+  let topPPairs = 0;
+  for (const [t, query] of sample.entries()) {
+    if (t % 16 === 0) await checkpoint(cancellation);
+    const { from, scores, lse } = denseScores(input, head, query);
+    if (lse === -Infinity) continue;
+    const shifted = (keys: Int32Array) => keys.map(key => key + from);
+    const entmaxGraph = shifted(entmaxKeys(scores));
+    const topPGraph = shifted(topPKeys(scores.map(score => Math.exp(score - lse))));
+    entmaxPairs += entmaxGraph.length;
+    topPPairs += topPGraph.length;
+    const logDense = (key: number) => (scores[key - from] ?? -Infinity) - lse;
+    for (const tally of tallies) tally.add(query, entmaxGraph, topPGraph, logDense);
+  }
+  const sampled = sample.length;
+  return { sampled, entmaxPairs: entmaxPairs / sampled, topPPairs: topPPairs / sampled };
+}
+
+/** All of 0 .. count-1 up to the limit, else the middles of as many equal stretches. */
+export function evenlySpaced(count: number, limit: number): number[] {
+  const length = Math.min(count, limit);
+  return Array.from({ length }, (_, t) => Math.floor(((t + 0.5) * count) / length));
+}
+
+/** Recall and output error of one head under resampled blocks of queries. */
+function resample(
+  { lse: denseLse }: AnalysedCore,
+  { input, output }: CoreTensors,
+  { lse, output: found }: Attended,
+  head: number,
+): { recall: Float64Array | null; error: Float64Array } {
+  const { queries, valueDim } = input;
+  const first = head * queries;
+  const sums = (value: (query: number) => number) => blockSums(queries, value);
+  const squares = (value: (t: number) => number) =>
+    sums(query => {
+      let sum = 0;
+      for (let t = (first + query) * valueDim; t < (first + query + 1) * valueDim; t++) sum += value(t) ** 2;
+      return sum;
+    });
+  const sees = (query: number) => denseLse[first + query]! > -Infinity;
+  const kept = (query: number) => Math.min(1, Math.exp(lse![first + query]! - denseLse[first + query]!));
+  return {
+    recall: lse
+      ? resampledRatios(
+          sums(query => (sees(query) ? kept(query) : 0)),
+          sums(query => Number(sees(query))),
+        )
+      : null,
+    error: resampledRatios(
+      squares(t => found[t]! - output[t]!),
+      squares(t => output[t]!),
+    ).map(Math.sqrt),
+  };
+}
+
+function withMeasures({ choice, result, heads, recalls, errors, broken }: Run): MechanismResult {
+  const measured = result.heads.map(head => ({ ...head, measures: heads.get(head)! }));
+  const values = (name: 'entmaxRecall' | 'topPRecall' | 'kl') => {
+    const found = measured.flatMap(({ measures }) => measures[name] ?? []);
+    return found.length === 0 ? null : found.reduce((a, b) => a + b, 0) / found.length;
+  };
+  const first = measured[0]?.measures;
+  if (!first) return result;
+  const { title } = findMechanism(choice.name).info;
+  const complaint = `${title}: divergence and kept mass contradict each other in ${broken.join(', ')}.`;
+  return {
+    ...result,
+    heads: measured,
+    measures: {
+      recallInterval: recalls.length === 0 ? null : interval95(meanResampled(recalls)),
+      outputErrorInterval: interval95(meanResampled(errors)),
+      sampled: first.sampled,
+      queries: first.queries,
+      entmaxRecall: values('entmaxRecall'),
+      topPRecall: values('topPRecall'),
+      kl: values('kl'),
+    },
+    notes:
+      broken.length > 0 && !result.notes.includes(complaint) ? [...result.notes, complaint] : result.notes,
+  };
+}
