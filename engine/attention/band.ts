@@ -1,3 +1,4 @@
+import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from './core';
 import type { AttendContext } from './mechanism';
 import {
@@ -51,7 +52,7 @@ async function attendHead(
   const firstKey = (from: number) => from + shift - band.before;
   const isInner = (from: number) =>
     firstKey(from) >= 0 && from + block <= queries && from + block - 1 + shift + band.after < keys;
-  const opaque = input.rule.bias?.kind === 'opaque';
+  const opaque = dependsOnPair(input.rule);
   const columns = block + width - 1;
   const perBatch = Math.max(1, Math.floor(BATCH_ELEMENTS / (block * columns)));
   const sharedBias = opaque ? null : bandBias(profile, block, columns, 0);

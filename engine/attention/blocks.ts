@@ -1,4 +1,5 @@
-import { FAR_BIAS, visibleKeys, type CoreInput } from './core';
+import { openStretches, type Stretch } from './blocked';
+import { FAR_BIAS, visibleKeys, type CoreInput, type ScoreRule } from './core';
 
 /**
  * Geometry of the dense core: blocks of query rows, each against the stretch of keys that any of its rows may see.
@@ -86,8 +87,7 @@ export interface Additive {
 /** Mask and bias of a block for heads `head` .. `head + count - 1`. */
 export function additiveOf(input: CoreInput, block: Block, head: number, count: number): Additive {
   const { bias } = input.rule;
-  const perHead = bias !== null && !(bias.kind === 'opaque' && bias.heads === 1);
-  const planes = perHead ? count : 1;
+  const planes = differsByHead(input.rule) ? count : 1;
   const { rows, columns, firstKey } = block;
   const visible = new Int32Array(planes * rows);
   if (bias === null && seesAll(input, block)) {
@@ -100,16 +100,19 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
       bias === null || bias.kind === 'opaque' ? null : biasByOffset(input, block, head + plane);
     for (let r = 0; r < rows; r++) {
       const query = block.from + rows - 1 - r;
-      const { from, to } = visibleKeys(input, query);
       const at = (plane * rows + r) * columns;
-      const first = from - firstKey;
-      const last = to - firstKey;
-      const row = data.subarray(at + first, at + last);
-      let seen = to - from;
-      if (bias === null || seen === 0) row.fill(0);
-      else if (byOffset) row.set(byOffset.subarray(first + r, last + r));
-      else {
-        const copied = copyOpaque(input, head + plane, query, from, row);
+      const row = data.subarray(at, at + columns);
+      const open = openStretches(input, head + plane, query);
+      let seen = 0;
+      for (const { from, to } of open) {
+        const first = from - firstKey;
+        const last = to - firstKey;
+        if (bias === null) row.fill(0, first, last);
+        else if (byOffset) row.set(byOffset.subarray(first + r, last + r), first);
+        seen += to - from;
+      }
+      if (bias?.kind === 'opaque') {
+        const copied = copyOpaque(input, head + plane, query, open, firstKey, row);
         seen = copied.seen;
         shift![plane * rows + r] = copied.shift;
       }
@@ -119,8 +122,15 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
   return { data, planes, visible, shift };
 }
 
+/** Whether mask and bias of a block are not the same for all heads. */
+export function differsByHead({ bias, blocked }: ScoreRule): boolean {
+  if (blocked?.some(({ head }) => head !== null)) return true;
+  return bias !== null && !(bias.kind === 'opaque' && bias.heads === 1);
+}
+
 /** True when every row sees every column and no column is padding. */
 function seesAll(input: CoreInput, { from, rows, firstKey, columns }: Block): boolean {
+  if (input.rule.blocked) return false;
   for (let i = from; i < from + rows; i++) {
     const visible = visibleKeys(input, i);
     if (visible.from !== firstKey || visible.to !== firstKey + columns) return false;
@@ -152,20 +162,25 @@ function copyOpaque(
   { rule: { bias }, queries, keys }: CoreInput,
   head: number,
   query: number,
-  key: number,
+  open: readonly Stretch[],
+  firstKey: number,
   row: Float32Array,
 ): { seen: number; shift: number } {
   if (bias?.kind !== 'opaque') throw new Error('not an opaque bias');
-  const at = ((bias.heads === 1 ? 0 : head) * queries + query) * keys + key;
+  const at = ((bias.heads === 1 ? 0 : head) * queries + query) * keys;
   let largest = -Infinity;
-  for (let t = 0; t < row.length; t++) largest = Math.max(largest, bias.data[at + t]!);
+  for (const { from, to } of open) {
+    for (let key = from; key < to; key++) largest = Math.max(largest, bias.data[at + key]!);
+  }
   const shift = Math.abs(largest) > FAR_BIAS && largest > -Infinity ? largest : 0;
   let seen = 0;
-  for (let t = 0; t < row.length; t++) {
-    const value = bias.data[at + t]!;
-    if (value === -Infinity) continue;
-    row[t] = Math.max(HIDDEN, value - shift);
-    seen++;
+  for (const { from, to } of open) {
+    for (let key = from; key < to; key++) {
+      const value = bias.data[at + key]!;
+      if (value === -Infinity) continue;
+      row[key - firstKey] = Math.max(HIDDEN, value - shift);
+      seen++;
+    }
   }
   return { seen, shift };
 }

@@ -26,6 +26,13 @@ export type BiasRule =
   /** Computed by the model's own graph, quadratic: [heads or 1, queries, keys]. May hold -Infinity. */
   | { kind: 'opaque'; heads: number; data: Float32Array };
 
+/** Keys `keys` are hidden from the queries `queries` (null = all) of a head (null = of all heads); see blocked.ts. */
+export interface BlockedPairs {
+  head: number | null;
+  queries: { from: number; to: number } | null;
+  keys: { from: number; to: number };
+}
+
 export interface ScoreRule {
   /** [heads], multiplies the dot product. */
   scale: Float32Array;
@@ -33,6 +40,8 @@ export interface ScoreRule {
   softCap: number | null;
   mask: MaskRule;
   bias: BiasRule | null;
+  /** What an intervention takes away. No model has it by itself. */
+  blocked?: readonly BlockedPairs[];
 }
 
 /** One text (batch of one). Key/value head of head h: floor(h * kvHeads / heads). */

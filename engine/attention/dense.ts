@@ -1,4 +1,12 @@
-import { additiveOf, padding, planBlock, planBlocks, type Additive, type Block } from './blocks';
+import {
+  additiveOf,
+  differsByHead,
+  padding,
+  planBlock,
+  planBlocks,
+  type Additive,
+  type Block,
+} from './blocks';
 import { LOST_SCORES, type CoreInput } from './core';
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
@@ -63,7 +71,8 @@ export async function denseCore(
   const stored = fold ? padKeys(input, rows) : { k: input.k, v: input.v, front: 0, keys: input.keys };
   for (const block of planBlocks(input, rows, fold !== undefined)) {
     const feeds = fold?.feeds(block) ?? {};
-    const shared = input.rule.bias === null ? additiveOf(input, block, 0, 1) : null;
+    const shared =
+      input.rule.bias === null && !differsByHead(input.rule) ? additiveOf(input, block, 0, 1) : null;
     for (let kv = 0; kv < kvHeads; kv++) {
       await checkpoint(context.cancellation);
       const head = kv * group;

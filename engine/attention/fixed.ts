@@ -1,7 +1,9 @@
+import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from './core';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr, rootOf } from './parameters';
 import { sparseRow } from './rows';
+import { geometric, pairsOfShare } from './shares';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -49,6 +51,20 @@ export const fixed: Mechanism = {
   refuses(input, params) {
     const { block, summary } = sizes(input, params);
     return summary > block ? `The summary (${summary}) is longer than the block (${block}).` : null;
+  },
+
+  settings(input, share) {
+    const limit = pairsOfShare(input, share);
+    const step = Math.max(1, Math.floor(input.queries / 256));
+    return [1, 4, 16].flatMap(summary => {
+      const pairs = (block: number) => {
+        let sampled = 0;
+        for (let i = 0; i < input.queries; i += step) sampled += countKeys(input, block, summary, i);
+        return sampled * step;
+      };
+      const blocks = geometric(input.keys).filter(block => block > summary && pairs(block) <= limit);
+      return blocks.slice(-1).map(block => ({ block, summary }));
+    });
   },
 
   async attend(input, params, context) {
@@ -147,7 +163,7 @@ async function attendOwnBlocks(
       start >= 0 && start + at >= shift && start + Math.max(columns, at + rows) <= keys;
     for (let t = 0; t < starts.length;) {
       let end = t + 1;
-      if (whole(starts[t]!) && input.rule.bias?.kind !== 'opaque') {
+      if (whole(starts[t]!) && !dependsOnPair(input.rule)) {
         while (end < starts.length && end - t < perBatch && whole(starts[end]!)) end++;
       }
       const batch = starts.slice(t, end);
@@ -202,7 +218,7 @@ async function attendSummaries(
   const { keys, queries, rule } = input;
   const { causal, window } = rule.mask;
   const shift = keys - queries;
-  const opaque = rule.bias?.kind === 'opaque';
+  const opaque = dependsOnPair(rule);
   const core = opaque ? input : columnsOnly(input, columns);
   const step = block >= ROWS ? block : Math.floor(ROWS / block) * block;
   for (let start = Math.floor(shift / block) * block; start < keys; start += step) {
@@ -212,7 +228,7 @@ async function attendSummaries(
     if (seen === 0) continue;
     const rowsAtOnce = Math.max(1, Math.min(end - start, Math.floor((2 * BATCH_ELEMENTS) / seen)));
     // Rows of one block see all columns of the blocks before it: then there is nothing to mask.
-    const all = causal && step === block && rule.bias === null && window === null;
+    const all = causal && step === block && rule.bias === null && window === null && !opaque;
     for (let from = Math.max(start, shift); from < end; from += rowsAtOnce) {
       const rows = Math.min(rowsAtOnce, end - from);
       const tiles: Tiles = {

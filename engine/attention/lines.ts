@@ -1,3 +1,4 @@
+import { isBlocked, openStretches } from './blocked';
 import { biasAt, kvHead, visibleKeys, type CoreInput } from './core';
 
 /**
@@ -8,7 +9,7 @@ import { biasAt, kvHead, visibleKeys, type CoreInput } from './core';
 /** Score of one pair before the softmax; -Infinity where the mask hides the key. */
 export function scoreAt(input: CoreInput, head: number, query: number, key: number): number {
   const { from, to } = visibleKeys(input, query);
-  if (key < from || key >= to) return -Infinity;
+  if (key < from || key >= to || isBlocked(input, head, query, key)) return -Infinity;
   return visibleScore(input, head, query, key);
 }
 
@@ -30,11 +31,13 @@ export function denseScores(
   query: number,
 ): { from: number; scores: Float64Array; lse: number } {
   const { from, to } = visibleKeys(input, query);
-  const scores = new Float64Array(to - from);
+  const scores = new Float64Array(to - from).fill(-Infinity);
   let largest = -Infinity;
-  for (let t = 0; t < scores.length; t++) {
-    scores[t] = visibleScore(input, head, query, from + t);
-    largest = Math.max(largest, scores[t]!);
+  for (const open of openStretches(input, head, query)) {
+    for (let key = open.from; key < open.to; key++) {
+      scores[key - from] = visibleScore(input, head, query, key);
+      largest = Math.max(largest, scores[key - from]!);
+    }
   }
   if (largest === -Infinity) return { from, scores, lse: -Infinity };
   let sum = 0;

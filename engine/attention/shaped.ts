@@ -1,3 +1,4 @@
+import { dependsOnPair, isBlocked } from './blocked';
 import { biasAt, densePairs, kvHead, visibleKeys, type CoreInput } from './core';
 import { denseCore } from './dense';
 import { denseRow } from './lines';
@@ -40,7 +41,7 @@ export const shaped: Mechanism = {
       const sums = prefixSums(values, keys, valueDim);
       for (let i = 0; i < queries; i++) {
         const { from, to } = visibleKeys(input, i);
-        const own = ownKey(input, i);
+        const own = ownKey(input, head, i);
         const hidden = hiddenKeys(input, head, i);
         const count = to - from - hidden.length;
         const at = (head * queries + i) * valueDim;
@@ -60,7 +61,7 @@ export const shaped: Mechanism = {
       row: (head, query) => {
         const { from, to } = visibleKeys(input, query);
         const dense = denseRow(input, head, query);
-        const own = ownKey(input, query);
+        const own = ownKey(input, head, query);
         const hidden = new Set(hiddenKeys(input, head, query));
         const uniform = 1 / (to - from - hidden.size);
         return {
@@ -80,19 +81,19 @@ export const shaped: Mechanism = {
 };
 
 /** The key at the query's own position, if there is one that it sees. */
-function ownKey(input: CoreInput, query: number): number | null {
+function ownKey(input: CoreInput, head: number, query: number): number | null {
   const { from, to } = visibleKeys(input, query);
   const position = query + input.keys - input.queries;
-  return position >= from && position < to ? position : null;
+  return position >= from && position < to && !isBlocked(input, head, query, position) ? position : null;
 }
 
-/** Keys that the mask shows and a bias of -Infinity hides: they are not part of the mean. */
+/** Keys that the mask shows and a bias of -Infinity or an intervention hides: they are not part of the mean. */
 function hiddenKeys(input: CoreInput, head: number, query: number): number[] {
-  if (input.rule.bias?.kind !== 'opaque') return [];
+  if (!dependsOnPair(input.rule)) return [];
   const { from, to } = visibleKeys(input, query);
   const keys: number[] = [];
   for (let key = from; key < to; key++) {
-    if (biasAt(input, head, query, key) === -Infinity) keys.push(key);
+    if (biasAt(input, head, query, key) === -Infinity || isBlocked(input, head, query, key)) keys.push(key);
   }
   return keys;
 }

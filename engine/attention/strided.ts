@@ -1,8 +1,10 @@
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
+import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from './core';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr, rootOf } from './parameters';
 import { sparseRow } from './rows';
+import { geometric, pairsOfShare } from './shares';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -36,6 +38,16 @@ export const strided: Mechanism = {
     ],
     view: 'map',
     causalSelection: true,
+  },
+
+  settings(input, share) {
+    const limit = pairsOfShare(input, share);
+    const pairs = (stride: number) =>
+      bandPairs(input, { before: stride, after: stride }) + classPairs(input, stride);
+    // Short strides spend on the far keys, long ones on the near; between them is the cheapest.
+    const within = geometric(input.keys).filter(stride => pairs(stride) <= limit);
+    const ends = new Set([within[0], within[within.length - 1]]);
+    return [...ends].flatMap(stride => (stride === undefined ? [] : [{ stride }]));
   },
 
   async attend(input, params, context) {
@@ -142,7 +154,7 @@ async function attendGroup(
         keys: members(residues, stride, 0, columns, 0),
         bias,
       };
-      if (input.rule.bias?.kind === 'opaque') {
+      if (dependsOnPair(input.rule)) {
         tiles.bias = repeat(bias, residues.length);
         addOpaque(input, tiles);
       }

@@ -1,3 +1,4 @@
+import { blockedOf } from './blocked';
 import type { BiasRule, CoreInput } from './core';
 import { kvHead } from './core';
 
@@ -19,6 +20,7 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
       ...rule,
       scale: planes(rule.scale, heads, 1),
       bias: rule.bias && someBias(rule.bias, heads, queries * keys),
+      blocked: rule.blocked && blockedOf(rule.blocked, heads),
     },
   };
 }

@@ -1,3 +1,4 @@
+import { openStretches } from './blocked';
 import type { AttendContext } from './mechanism';
 import { FAR_BIAS, kvHead, LOST_SCORES, type CoreInput } from './core';
 import { checkpoint } from '../runtime/cancellation';
@@ -285,11 +286,13 @@ export function offsetTables(input: CoreInput): (head: number) => OffsetTable {
 }
 
 /**
- * Adds the model's own quadratic bias to the tiles' (unshared or absent) bias. Only -Infinity hides a key: a row whose
+ * Adds what depends on the pair itself to the tiles' (unshared or absent) bias: blocked pairs, and the model's own
+ * quadratic bias. Only -Infinity hides a key: a row whose
  * keys all carry a large negative number stays a softmax over them (`shift`).
  */
 export function addOpaque(input: CoreInput, tiles: Tiles): void {
-  const { bias } = input.rule;
+  const { bias, blocked } = input.rule;
+  if (blocked) addBlocked(input, tiles);
   if (bias?.kind !== 'opaque') return;
   const { rows, columns } = tiles;
   const added = (tiles.bias ??= new Float32Array(tiles.queries.length * columns));
@@ -311,6 +314,20 @@ export function addOpaque(input: CoreInput, tiles: Tiles): void {
       const key = tiles.keys[keysAt + c]!;
       if (key < 0 || added[at + c]! < NOTHING) continue;
       added[at + c] = Math.max(MASKED, added[at + c]! + (bias.data[from + key]! - shift));
+    }
+  });
+}
+
+function addBlocked(input: CoreInput, tiles: Tiles): void {
+  const { rows, columns, head } = tiles;
+  const added = (tiles.bias ??= new Float32Array(tiles.queries.length * columns));
+  tiles.queries.forEach((query, r) => {
+    if (query < 0) return;
+    const open = openStretches(input, head, query);
+    const keysAt = Math.floor(r / rows) * columns;
+    for (let c = 0; c < columns; c++) {
+      const key = tiles.keys[keysAt + c]!;
+      if (!open.some(({ from, to }) => key >= from && key < to)) added[r * columns + c] = MASKED;
     }
   });
 }
