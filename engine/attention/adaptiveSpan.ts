@@ -1,15 +1,20 @@
 import { attendBand, bandKeys, type Band } from './band';
 import type { CoreInput } from './core';
+import { bandSize, pairCost, visiblePairs } from './cost';
 import { denseRows } from './dense';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { range, sparseRow } from './rows';
+import { largestWithin, pairsOfShare } from './shares';
 import { fitSpan, reach, softMask, spanPairs } from './softSpan';
 import { RefusedError } from '../errors';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import { Outputs } from './tiles';
 
 const RAMP = 32;
+
+/** Of settings for a budget: the pairs under a long soft edge count in full. */
+const SHORT_RAMP = 8;
 
 /**
  * Adaptive span: each head keeps the distances within its own span, with a soft edge that multiplies the
@@ -47,13 +52,31 @@ export const adaptiveSpan: Mechanism = {
         description:
           'Share of the dense pairs that the heads of a core may spend together; replaces massTarget.',
       },
+      {
+        name: 'span',
+        type: 'number',
+        default: null,
+        defaultRule: 'fitted to each head',
+        minimum: 0,
+        description: 'One span for every head, in tokens, where none are given; replaces the fit.',
+      },
     ],
     view: 'spans',
     causalSelection: true,
   },
 
+  settings(input, share) {
+    const { queries, keys, rule } = input;
+    const pairs = (span: number) => spanPairs(rule.mask, queries, keys, span, SHORT_RAMP);
+    const span = largestWithin(pairsOfShare(input, share), 0, keys, pairs);
+    return span === null ? [] : [{ span, ramp: SHORT_RAMP }];
+  },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['span']) return {};
+    const span = params['span'];
+    if (span !== undefined)
+      return { span: float32(new Float32Array(input.heads).fill(Number(span)), [input.heads]) };
     const ramp = numberOr(params, 'ramp', RAMP);
     const mass = await massByDistance(input, context);
     const budget = params['budget'];
@@ -62,6 +85,21 @@ export const adaptiveSpan: Mechanism = {
         ? fitSpans(mass, input.heads, ramp, numberOr(params, 'massTarget', 0.95))
         : fitSpansToBudget(input, mass, ramp, Number(budget));
     return { span: float32(spans, [input.heads]) };
+  },
+
+  cost(tokens, params, shape) {
+    const ramp = numberOr(params, 'ramp', RAMP);
+    const pairsOf = (span: number) => {
+      const limit = reach(span, ramp);
+      return bandSize(tokens, limit, shape.causal ? 0 : limit);
+    };
+    const spans = Array.from(shape.spans ?? []);
+    if (spans.length > 0) {
+      const sum = spans.reduce((total, span) => total + pairsOf(span), 0);
+      return pairCost(sum / spans.length, shape);
+    }
+    const share = params['budget'] === undefined ? 1 : Number(params['budget']);
+    return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'most');
   },
 
   async attend(input, params, context) {

@@ -1,9 +1,11 @@
 import { visibleKeys, type CoreInput } from './core';
+import { pairCost } from './cost';
 import { attendLists, sequence } from './lists';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { seededUniform } from './random';
 import { sparseRow } from './rows';
+import { largestWithin, pairsOfShare } from './shares';
 import { offsetTables, Outputs } from './tiles';
 import { RefusedError } from '../errors';
 import type { MechanismParams } from '../protocol';
@@ -48,9 +50,47 @@ export const bigbird: Mechanism = {
     causalSelection: true,
   },
 
+  settings(input, share) {
+    const limit = pairsOfShare(input, share);
+    return [16, 64].flatMap(block => {
+      if (4 * block > input.keys) return [];
+      const pairs = (randomBlocks: number) => {
+        const params = { block, randomBlocks, globalBlocks: 2 };
+        const own = { random_blocks: drawBlocks({ ...input, heads: 1 }, params) };
+        return countPairs(input, readLayout({ ...input, heads: 1 }, params, { own }));
+      };
+      const randomBlocks = largestWithin(limit, 0, Math.floor(input.keys / block), pairs);
+      return randomBlocks === null ? [] : [{ block, randomBlocks, globalBlocks: 2 }];
+    });
+  },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['random_blocks']) return {};
     return { random_blocks: drawBlocks(input, params) };
+  },
+
+  cost(tokens, params, shape) {
+    const block = numberOr(params, 'block', 32);
+    const blocks = Math.ceil(tokens / block);
+    const globals = globalBlocks(numberOr(params, 'globalBlocks', 2), blocks);
+    const size = (b: number) => Math.min(block, tokens - b * block);
+    let pairs = 0;
+    let partial = false;
+    for (let b = 0; b < blocks; b++) {
+      const rows = size(b);
+      const seen = keyBlocks({ block, blocks, globals, random: () => [] }, 0, b);
+      let keys = 0;
+      for (const x of seen) if (!shape.causal || x < b) keys += size(x);
+      if (!globals.has(b) && b > 0 && b < blocks - 1) {
+        const free = freeBlocks(b, shape.causal ? b - 1 : blocks, globals);
+        const drawn = Math.min(numberOr(params, 'randomBlocks', 2), free.length);
+        const even = free.reduce((sum, x) => sum + size(x), 0) / Math.max(1, free.length);
+        partial ||= even !== block && drawn > 0 && drawn < free.length;
+        keys += drawn * even;
+      }
+      pairs += rows * keys + (shape.causal ? (rows * (rows + 1)) / 2 : 0);
+    }
+    return pairCost(pairs, shape, partial ? 'expected' : 'exact');
   },
 
   async attend(input, params, context) {
@@ -105,7 +145,7 @@ interface Layout {
   random: (head: number, block: number) => number[];
 }
 
-function readLayout(input: CoreInput, params: MechanismParams, context: AttendContext): Layout {
+function readLayout(input: CoreInput, params: MechanismParams, context: Pick<AttendContext, 'own'>): Layout {
   const block = numberOr(params, 'block', 32);
   const blocks = Math.ceil(input.keys / block);
   const given = context.own['random_blocks'];
@@ -149,6 +189,24 @@ function keyBlocks({ blocks, globals, random }: Layout, head: number, b: number)
   return [...all].filter(x => x >= 0 && x < blocks).sort((x, y) => x - y);
 }
 
+/** Pairs of the first head. */
+function countPairs(input: CoreInput, layout: Layout): number {
+  const { block, blocks } = layout;
+  let pairs = 0;
+  for (let b = 0; b < blocks; b++) {
+    const list = keyBlocks(layout, 0, b);
+    for (let position = b * block; position < Math.min(input.keys, (b + 1) * block); position++) {
+      const query = position - (input.keys - input.queries);
+      if (query < 0) continue;
+      const { from, to } = visibleKeys(input, query);
+      for (const x of list) {
+        pairs += Math.max(0, Math.min(to, input.keys, (x + 1) * block) - Math.max(from, x * block));
+      }
+    }
+  }
+  return pairs;
+}
+
 function blockKeys(input: CoreInput, { block }: Layout, list: number[], b: number): Int32Array {
   const keys: number[] = [];
   for (const x of list) {
@@ -170,12 +228,16 @@ function drawBlocks(input: CoreInput, params: MechanismParams): Tensor {
   for (let at = 0; at < drawn.length; at += count) {
     const b = 1 + (Math.floor(at / count) % rows);
     const end = input.rule.mask.causal ? b - 1 : blocks;
-    const free = Array.from({ length: Math.max(0, end) }, (_, x) => x).filter(
-      x => Math.abs(x - b) > 1 && !globals.has(x),
-    );
+    const free = freeBlocks(b, end, globals);
     for (let t = 0; t < count && free.length > 0; t++) {
       drawn[at + t] = free.splice(Math.floor(uniform() * free.length), 1)[0]!;
     }
   }
   return int64(drawn, [input.heads, rows, count]);
+}
+
+/** Blocks before `end` that a block of queries may draw: outside its window, and not global. */
+function freeBlocks(b: number, end: number, globals: ReadonlySet<number>): number[] {
+  const all = Array.from({ length: Math.max(0, end) }, (_, x) => x);
+  return all.filter(x => Math.abs(x - b) > 1 && !globals.has(x));
 }

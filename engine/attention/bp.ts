@@ -1,4 +1,5 @@
 import { kvHead, type CoreInput } from './core';
+import { pairCost } from './cost';
 import { sequence } from './lists';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
 import { numberOr } from './parameters';
@@ -37,6 +38,19 @@ export const bp: Mechanism = {
   refuses(input) {
     if (input.queries > input.keys) return 'The BP-Transformer needs a key for every query.';
     return refusesRule('The BP-Transformer', input);
+  },
+
+  cost(tokens, params, shape) {
+    const tree = buildTree(tokens);
+    const k = numberOr(params, 'k', 16);
+    let pairs = 0;
+    for (let position = 0; position < tokens; position++) {
+      for (const run of readNodes(tree, position, k, shape.causal)) pairs += run.to - run.from;
+    }
+    // The means of keys and values of all spans.
+    const nodes = tree.start.length - tokens;
+    const width = shape.dim + shape.valueDim;
+    return pairCost(pairs, shape, 'exact', { flops: 3 * nodes * width, floats: nodes * width });
   },
 
   async attend(input, params, context) {

@@ -1,4 +1,5 @@
 import { kvHead, type CoreInput } from './core';
+import { pairCost } from './cost';
 import { denseRows } from './dense';
 import { scoreAt } from './lines';
 import { attendLists, sequence } from './lists';
@@ -10,6 +11,7 @@ import { softmax } from './rows';
 import {
   defaultMemory,
   recentKeys,
+  recentPairs,
   refusesSegments,
   SEGMENT,
   segmentParameter,
@@ -78,6 +80,19 @@ export const compressive: Mechanism = {
         pairs ? { ...input, rule: { ...input.rule, bias: null } } : input,
       )
     );
+  },
+
+  cost(tokens, params, shape) {
+    const segment = numberOr(params, 'segment', SEGMENT);
+    const memory = numberOr(params, 'memory', SEGMENT);
+    const rate = numberOr(params, 'rate', 4);
+    let slots = 0;
+    for (let start = 0; start < tokens; start += segment) {
+      const old = Math.floor(Math.max(0, start - memory) / rate);
+      const rows = Math.min(segment, tokens - start);
+      slots += rows * Math.min(old, numberOr(params, 'compressed', 128));
+    }
+    return pairCost(recentPairs(tokens, segment, memory) + slots, shape);
   },
 
   async attend(input, params, context) {

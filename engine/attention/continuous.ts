@@ -1,4 +1,5 @@
 import { densePairs, kvHead, type CoreInput } from './core';
+import { visiblePairs } from './cost';
 import { gaussianBasis, ridgeFit, type Basis } from './gaussianBasis';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
@@ -46,6 +47,19 @@ export const continuous: Mechanism = {
     return input.rule.mask.causal
       ? 'Continuous attention is fitted to the whole text and cannot be causal.'
       : refusesRule('Continuous attention', input);
+  },
+
+  /** The ridge fit of keys and values to the bumps, then each query against the bumps. */
+  cost(tokens, params, { dim, valueDim, causal }) {
+    const bumps = numberOr(params, 'basis', 64);
+    const width = dim + valueDim;
+    const fit = 2 * bumps * bumps * tokens + (2 / 3) * bumps ** 3 + 2 * tokens * bumps * width;
+    return {
+      pairs: Math.min(visiblePairs(tokens, causal), tokens * bumps),
+      count: 'exact',
+      flops: fit + 2 * tokens * bumps * width,
+      bytes: 4 * bumps * (2 * tokens + width),
+    };
   },
 
   async attend(input, params, context) {

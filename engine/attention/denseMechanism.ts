@@ -1,4 +1,5 @@
 import { densePairs, visibleKeys } from './core';
+import { pairCost, visiblePairs } from './cost';
 import { denseCore } from './dense';
 import type { Mechanism } from './mechanism';
 import { range, sparseRow } from './rows';
@@ -14,6 +15,8 @@ export const dense: Mechanism = {
     view: 'map',
     causalSelection: true,
   },
+
+  cost: (tokens, _params, shape) => pairCost(visiblePairs(tokens, shape.causal), shape),
 
   async attend(input, _params, context) {
     const { output, lse } = await denseCore(input, context);

@@ -1,4 +1,5 @@
 import { visibleKeys } from './core';
+import { pairCost, visiblePairs } from './cost';
 import { entmax } from './entmaxRow';
 import { scoreAt } from './lines';
 import type { Mechanism } from './mechanism';
@@ -29,6 +30,12 @@ export const entmaxAttention: Mechanism = {
     ],
     view: 'map',
     causalSelection: true,
+  },
+
+  /** All scores are computed, and each row's sorted; how many pairs keep any weight, the text decides. */
+  cost(tokens, _params, shape) {
+    const pairs = visiblePairs(tokens, shape.causal);
+    return pairCost(pairs, shape, 'most', { flops: pairs * Math.log2(Math.max(2, tokens)) });
   },
 
   async attend(input, params, context) {

@@ -1,5 +1,6 @@
 import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from './core';
+import { pairCost } from './cost';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr, rootOf } from './parameters';
 import { sparseRow } from './rows';
@@ -65,6 +66,20 @@ export const fixed: Mechanism = {
       const blocks = geometric(input.keys).filter(block => block > summary && pairs(block) <= limit);
       return blocks.slice(-1).map(block => ({ block, summary }));
     });
+  },
+
+  cost(tokens, params, shape) {
+    const block = numberOr(params, 'block', rootOf(tokens));
+    const summary = numberOr(params, 'summary', Math.min(4, block));
+    const columns = summaryColumns(tokens, block, summary).length;
+    let pairs = 0;
+    for (let start = 0; start < tokens; start += block) {
+      const rows = Math.min(block, tokens - start);
+      const before = (start / block) * summary;
+      const after = columns - columnsBefore(start + rows, block, summary);
+      pairs += shape.causal ? (rows * (rows + 1)) / 2 + rows * before : rows * (rows + before + after);
+    }
+    return pairCost(pairs, shape);
   },
 
   async attend(input, params, context) {

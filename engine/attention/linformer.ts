@@ -1,4 +1,5 @@
 import { kvHead, type CoreInput } from './core';
+import { pairCost } from './cost';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
@@ -56,6 +57,15 @@ export const linformer: Mechanism = {
       return float32(data, [keys, rank]);
     };
     return { projection_k: make(0), projection_v: make(1) };
+  },
+
+  cost(tokens, params, shape) {
+    const rank = Math.min(tokens, numberOr(params, 'rank', 256));
+    const width = shape.dim + shape.valueDim;
+    return pairCost(tokens * rank, shape, 'exact', {
+      flops: 2 * tokens * rank * width,
+      floats: rank * width,
+    });
   },
 
   async attend(input, _params, context) {

@@ -1,7 +1,9 @@
+import { bandSize, pairCost } from './cost';
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
 import type { Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { range, sparseRow } from './rows';
+import { largestWithin, pairsOfShare } from './shares';
 import { Outputs } from './tiles';
 
 /** A fixed window of `window` keys: i-window+1 .. i when causal, |i-j| < window otherwise. */
@@ -24,6 +26,17 @@ export const local: Mechanism = {
     ],
     view: 'map',
     causalSelection: true,
+  },
+
+  settings(input, share) {
+    const pairs = (window: number) => bandPairs(input, { before: window - 1, after: window - 1 });
+    const window = largestWithin(pairsOfShare(input, share), 1, input.keys, pairs);
+    return window === null ? [] : [{ window }];
+  },
+
+  cost(tokens, params, shape) {
+    const reach = numberOr(params, 'window', 128) - 1;
+    return pairCost(bandSize(tokens, reach, shape.causal ? 0 : reach), shape);
   },
 
   async attend(input, params, context) {

@@ -1,9 +1,11 @@
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
 import { visibleKeys, type CoreInput } from './core';
+import { bandSize, pairCost } from './cost';
 import { attendLists, sequence } from './lists';
 import type { Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { range, sparseRow } from './rows';
+import { largestWithin, pairsOfShare } from './shares';
 import { offsetTables, Outputs } from './tiles';
 import { UsageError } from '../errors';
 import type { MechanismParams } from '../protocol';
@@ -38,9 +40,36 @@ export const longformer: Mechanism = {
     causalSelection: true,
   },
 
+  settings(input, share) {
+    const limit = pairsOfShare(input, share);
+    // The first tokens, as attention sinks (Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2024).
+    return [1, 4, 16].flatMap(count => {
+      const window = largestWithin(limit, 0, input.keys - 1, size => countPairs(input, size, count));
+      const globals = Array.from(sequence(0, Math.min(count, input.keys))).join();
+      return window === null ? [] : [{ window, globals }];
+    });
+  },
+
+  cost(tokens, params, shape) {
+    const window = numberOr(params, 'window', 64);
+    const globals = readGlobals(params, tokens);
+    const far = (distance: number) => Math.max(0, distance - window);
+    let pairs = bandSize(tokens, window, shape.causal ? 0 : window);
+    for (const g of globals) {
+      const later = far(tokens - 1 - g);
+      const earlier = far(g);
+      // Its own row, and its column without the rows of the other global tokens.
+      pairs += shape.causal ? earlier + later : 2 * (earlier + later);
+      for (const other of globals) {
+        if (Math.abs(other - g) > window && (!shape.causal || other > g)) pairs--;
+      }
+    }
+    return pairCost(pairs, shape);
+  },
+
   async attend(input, params, context) {
     const window = numberOr(params, 'window', 64);
-    const globals = readGlobals(params, input);
+    const globals = readGlobals(params, input.keys);
     const isGlobal = new Set(globals);
     const band: Band = { before: window, after: window };
     const shift = input.keys - input.queries;
@@ -79,12 +108,24 @@ export const longformer: Mechanism = {
   },
 };
 
+/** Pairs of one head with its first `count` tokens global. */
+function countPairs(input: CoreInput, window: number, count: number): number {
+  let pairs = 0;
+  for (let i = 0; i < input.queries; i++) {
+    const visible = visibleKeys(input, i);
+    const near = bandKeys(input, { before: window, after: window }, i);
+    if (i + input.keys - input.queries < count) pairs += visible.to - visible.from;
+    else pairs += near.to - near.from + Math.max(0, Math.min(count, near.from) - visible.from);
+  }
+  return pairs;
+}
+
 /** Ascending, without repetitions. */
-function readGlobals(params: MechanismParams, input: CoreInput): Int32Array {
+function readGlobals(params: MechanismParams, keys: number): Int32Array {
   const text = String(params['globals'] ?? '0').trim();
   const indices = text === '' ? [] : text.split(/[\s,+|]+/).map(Number);
   if (indices.some(i => !Number.isInteger(i) || i < 0)) {
     throw new UsageError(`The parameter globals of longformer must be token indices, not "${text}".`);
   }
-  return Int32Array.from(new Set(indices.filter(i => i < input.keys))).sort();
+  return Int32Array.from(new Set(indices.filter(i => i < keys))).sort();
 }

@@ -1,4 +1,5 @@
 import { kvHead, visibleKeys, type CoreInput } from './core';
+import { caught, pairCost, visiblePairs } from './cost';
 import { hashRows, padNorms, rotationDims } from './hash';
 import { scoreAt } from './lines';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
@@ -84,9 +85,36 @@ export const lsh: Mechanism = {
 
   refuses: refusesTie,
 
+  settings(input, share) {
+    // A query sees its chunk and the one before, in every round, as far as the mask lets it.
+    return [1, 2, 4].flatMap(rounds => {
+      const bucketSize = Math.floor((share * input.keys) / (2 * rounds));
+      return bucketSize < 4 ? [] : [{ bucketSize, rounds }];
+    });
+  },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['rotations']) return {};
     return seededRotations(input, params);
+  },
+
+  /**
+   * Every query sees its chunk and the one before, as when queries and keys hash alike; where they hash apart, chunks
+   * meet fewer keys. Hashing costs one product per rotation, token and round.
+   */
+  cost(tokens, params, shape) {
+    const { bucketSize, attendAcrossBuckets } = readOptions(params);
+    const rounds = numberOr(params, 'rounds', 2);
+    const { coarse, fine } = bucketPlan(tokens, bucketSize);
+    const buckets = fine === null ? 2 * coarse : 4 * coarse * fine;
+    const share = attendAcrossBuckets ? Math.min(1, (2 * bucketSize) / tokens) : 1 / buckets;
+    const shared = flag(params, 'sharedQK');
+    const hashed = (shared ? 1 : 2) * tokens;
+    const width = shape.dim + (shared ? 0 : 2);
+    return pairCost(caught(share, rounds) * visiblePairs(tokens, shape.causal), shape, 'expected', {
+      flops: 2 * hashed * width * rounds * (coarse + (fine ?? 0)),
+      floats: hashed * rounds,
+    });
   },
 
   async attend(input, params, context) {
@@ -136,15 +164,21 @@ function seededRotations(input: CoreInput, params: MechanismParams): Record<stri
   const rounds = numberOr(params, 'rounds', 2);
   const seed = numberOr(params, 'seed', 1);
   const width = flag(params, 'sharedQK') ? input.dim : input.dim + 2;
-  const buckets = Math.max(2, 2 * Math.round(input.keys / numberOr(params, 'bucketSize', 64) / 2));
+  const { coarse, fine } = bucketPlan(input.keys, numberOr(params, 'bucketSize', 64));
   const rotation = (half: number, salt: number) =>
     float32(seededGaussians(width * rounds * half, seed * 2 + salt), [width, rounds, half]);
-  if (buckets <= DIRECT_BUCKETS) return { rotations: rotation(buckets / 2, 0) };
-  const coarse = Math.max(1, Math.round(Math.sqrt(buckets) / 2));
   return {
     rotations: rotation(coarse, 0),
-    rotations_fine: rotation(Math.max(1, Math.round(buckets / coarse / 4)), 1),
+    ...(fine === null ? {} : { rotations_fine: rotation(fine, 1) }),
   };
+}
+
+/** Rotations of each hash, half as many as its buckets; `fine` null = one hash does. */
+function bucketPlan(keys: number, bucketSize: number): { coarse: number; fine: number | null } {
+  const buckets = Math.max(2, 2 * Math.round(keys / bucketSize / 2));
+  if (buckets <= DIRECT_BUCKETS) return { coarse: buckets / 2, fine: null };
+  const coarse = Math.max(1, Math.round(Math.sqrt(buckets) / 2));
+  return { coarse, fine: Math.max(1, Math.round(buckets / coarse / 4)) };
 }
 
 interface HashedHead {

@@ -3,6 +3,7 @@ import type { Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';
 import type { CoreInput } from './core';
+import type { Cost, CostShape } from './cost';
 
 /** What a mechanism may use beside its inputs. */
 export interface AttendContext {
@@ -59,6 +60,13 @@ export interface Mechanism {
     params: MechanismParams,
     context: AttendContext,
   ): Promise<Record<string, Tensor>>;
+  /**
+   * Settings that spend about this share (0..1) of each head's dense pairs, for plans; may be none. Absent = the mechanism
+   * keeps no set of pairs, or its pairs are not for the caller to choose.
+   */
+  settings?(input: CoreInput, share: number): MechanismParams[];
+  /** What one head costs by formula on a text of `tokens` tokens; its pairs are those that `Attended.pairs` counts. */
+  cost?(tokens: number, params: MechanismParams, shape: CostShape): Cost;
   /** Sub-quadratic where the paper is: scores in ONNX Runtime graphs, index work in typed arrays. */
   attend(input: CoreInput, params: MechanismParams, context: AttendContext): Promise<Attended>;
 }

@@ -47,6 +47,18 @@ export const nystrom: Mechanism = {
       ? 'Nyströmformer uses landmarks of the whole text and cannot be causal.'
       : refusesRule('Nyströmformer', input),
 
+  /** Three maps with the landmarks on a side, and six steps of four products for the inverse of the small one. */
+  cost(tokens, params, { dim, valueDim }) {
+    const m = Math.min(numberOr(params, 'landmarks', 64), tokens);
+    const maps = m * (2 * tokens + m);
+    return {
+      pairs: maps,
+      count: 'exact',
+      flops: 2 * maps * dim + 6 * 4 * 2 * m ** 3 + 2 * m * valueDim * (2 * tokens + m),
+      bytes: 4 * (maps + m * valueDim),
+    };
+  },
+
   async attend(input, params, context) {
     const { heads, queries, keys, valueDim } = input;
     const output = new Float32Array(heads * queries * valueDim);

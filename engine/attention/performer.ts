@@ -1,4 +1,5 @@
 import { densePairs, kvHead, visibleKeys, type CoreInput } from './core';
+import { visiblePairs } from './cost';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
 import { refusesRule } from './plainCore';
 import { seededGaussians } from './random';
@@ -50,9 +51,20 @@ export const performer: Mechanism = {
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['projection']) return {};
     const { dim } = input;
-    const features = Number(params['features'] ?? Math.max(1, Math.floor(dim * Math.log(dim))));
+    const features = Number(params['features'] ?? defaultFeatures(dim));
     const rows = orthogonalFeatures(features, dim, Number(params['seed'] ?? 1));
     return { projection: float32(rows, [features, dim]) };
+  },
+
+  /** The implied map is dense, and never made: features of queries and keys, and their products with the values. */
+  cost(tokens, params, { dim, valueDim, causal }) {
+    const features = Number(params['features'] ?? defaultFeatures(dim));
+    return {
+      pairs: visiblePairs(tokens, causal),
+      count: 'exact',
+      flops: 4 * tokens * features * dim + 4 * tokens * features * (valueDim + 1),
+      bytes: 4 * features * (2 * tokens + valueDim + 1),
+    };
   },
 
   async attend(input, _params, context) {
@@ -87,6 +99,8 @@ function givenProjection(input: CoreInput, { own }: AttendContext): Projection {
   }
   return tensor;
 }
+
+const defaultFeatures = (dim: number) => Math.max(1, Math.floor(dim * Math.log(dim)));
 
 /** Blocks of `dim` orthonormal rows, each row as long as a Gaussian vector (section 2.4). */
 function orthogonalFeatures(features: number, dim: number, seed: number): Float32Array {

@@ -1,4 +1,5 @@
 import { kvHead, visibleKeys, type CoreInput } from './core';
+import { caught, pairCost, visiblePairs } from './cost';
 import { sphericalKMeans } from './kmeans';
 import { scoreAt } from './lines';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
@@ -63,6 +64,12 @@ export const routing: Mechanism = {
 
   refuses: refusesTie,
 
+  settings(input, share) {
+    // As many clusters as windows: together they hold window * keys of the pairs.
+    const window = Math.floor(share * input.keys);
+    return window < 4 ? [] : [{ window, clusters: Math.ceil(input.keys / window) }];
+  },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['centroids']) return {};
     const clusters = numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
@@ -77,6 +84,18 @@ export const routing: Mechanism = {
       centroids.set(found, head * clusters * input.dim);
     }
     return { centroids: float32(centroids, [input.heads, clusters, input.dim]) };
+  },
+
+  /** Every cluster pairs its queries with its keys; ranking all tokens for all centroids comes on top. */
+  cost(tokens, params, shape) {
+    const window = Math.min(tokens, numberOr(params, 'window', rootOf(tokens)));
+    const clusters = numberOr(params, 'clusters', Math.ceil(tokens / window));
+    const share = caught((window / tokens) ** 2, clusters);
+    const ranked = (flag(params, 'sharedQK') ? 1 : 2) * tokens;
+    return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'expected', {
+      flops: 2 * ranked * clusters * shape.dim,
+      floats: ranked * clusters,
+    });
   },
 
   async attend(input, params, context) {

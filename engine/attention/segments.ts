@@ -63,3 +63,13 @@ export function refusesSegments(title: string, input: CoreInput): string | null 
   if (!input.rule.mask.causal) return `${title} is defined for causal attention only.`;
   return input.queries > input.keys ? `${title} needs a key for every query.` : null;
 }
+
+/** Pairs that a text of one sequence has in its segments and their memories. */
+export function recentPairs(tokens: number, segment: number, memory: number): number {
+  let pairs = 0;
+  for (let start = 0; start < tokens; start += segment) {
+    const rows = Math.min(segment, tokens - start);
+    pairs += (rows * (rows + 1)) / 2 + rows * Math.min(start, memory);
+  }
+  return pairs;
+}

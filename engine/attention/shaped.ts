@@ -1,5 +1,6 @@
 import { dependsOnPair, isBlocked } from './blocked';
 import { biasAt, densePairs, kvHead, visibleKeys, type CoreInput } from './core';
+import { pairCost, visiblePairs } from './cost';
 import { denseCore } from './dense';
 import { denseRow } from './lines';
 import type { Mechanism } from './mechanism';
@@ -27,6 +28,9 @@ export const shaped: Mechanism = {
     view: 'map',
     causalSelection: true,
   },
+
+  cost: (tokens, _params, shape) =>
+    pairCost(visiblePairs(tokens, shape.causal), shape, 'exact', { flops: 5 * tokens * shape.valueDim }),
 
   async attend(input, params, context) {
     const [alpha, beta, gamma] = ['alpha', 'beta', 'gamma'].map(name => numberOr(params, name, 1)) as [

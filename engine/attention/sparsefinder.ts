@@ -1,5 +1,6 @@
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
 import { kvHead, visibleKeys, type CoreInput } from './core';
+import { bandSize, caught, pairCost, visiblePairs } from './cost';
 import { attendGroups, attendLists, sequence } from './lists';
 import { singularProjections } from './lowRank';
 import type { AttendContext, Mechanism } from './mechanism';
@@ -76,6 +77,15 @@ export const sparsefinder: Mechanism = {
     causalSelection: false,
   },
 
+  settings(input, share) {
+    const bucketSize = Math.floor((share * input.keys) / 4);
+    const clusters = Math.round(1 / share);
+    const settings: MechanismParams[] = [];
+    if (bucketSize >= 2) settings.push({ rule: 'quantize', bucketSize, rank: 4 });
+    if (clusters <= input.keys / 4) settings.push({ rule: 'cluster', clusters, rank: 4 });
+    return settings;
+  },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['wq'] && context.own['wk']) return {};
     const { heads, dim, queries, keys } = input;
@@ -96,6 +106,25 @@ export const sparsefinder: Mechanism = {
     }
     const dims = [heads, dim, rank];
     return { wq: float32(wq, dims), wk: float32(wk, dims) };
+  },
+
+  cost(tokens, params, shape) {
+    const window = numberOr(params, 'window', 3);
+    const near =
+      window === 0
+        ? 0
+        : bandSize(tokens, Math.floor((window - 1) / 2), shape.causal ? 0 : Math.floor(window / 2));
+    const all = visiblePairs(tokens, shape.causal);
+    const rank = Math.min(shape.dim, numberOr(params, 'rank', 4));
+    const own = { flops: 4 * tokens * shape.dim * rank, floats: 2 * tokens * rank };
+    if (params['rule'] === 'distance') {
+      // Every pair's distance is computed.
+      return pairCost(all, shape, 'most', { ...own, flops: own.flops + 3 * all * rank });
+    }
+    const size = Math.min(tokens, numberOr(params, 'bucketSize', 16));
+    const clusters = numberOr(params, 'clusters', 16);
+    const share = params['rule'] === 'cluster' ? 1 / clusters : caught(size / tokens, rank);
+    return pairCost(near + share * (all - near), shape, 'expected', own);
   },
 
   async attend(input, params, context) {

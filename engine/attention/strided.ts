@@ -1,6 +1,7 @@
 import { attendBand, bandKeys, bandPairs, type Band } from './band';
 import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from './core';
+import { bandSize, pairCost } from './cost';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr, rootOf } from './parameters';
 import { sparseRow } from './rows';
@@ -48,6 +49,14 @@ export const strided: Mechanism = {
     const within = geometric(input.keys).filter(stride => pairs(stride) <= limit);
     const ends = new Set([within[0], within[within.length - 1]]);
     return [...ends].flatMap(stride => (stride === undefined ? [] : [{ stride }]));
+  },
+
+  cost(tokens, params, shape) {
+    const stride = numberOr(params, 'stride', rootOf(tokens));
+    let far = 0;
+    for (let distance = 2 * stride; distance < tokens; distance += stride) far += tokens - distance;
+    const near = bandSize(tokens, stride, shape.causal ? 0 : stride);
+    return pairCost(near + (shape.causal ? far : 2 * far), shape);
   },
 
   async attend(input, params, context) {

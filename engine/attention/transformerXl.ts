@@ -1,4 +1,5 @@
 import type { CoreInput } from './core';
+import { pairCost } from './cost';
 import { scoreAt } from './lines';
 import { attendLists, sequence } from './lists';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
@@ -8,7 +9,9 @@ import { range, sparseRow, visibleRow } from './rows';
 import {
   defaultMemory,
   recentKeys,
+  recentPairs,
   refusesSegments,
+  SEGMENT,
   segmentParameter,
   segmentsOf,
   type Segment,
@@ -50,6 +53,12 @@ export const transformerXl: Mechanism = {
   causalOnly: true,
 
   refuses: input => refusesSegments('Transformer-XL', input),
+
+  cost(tokens, params, shape) {
+    const segment = numberOr(params, 'segment', SEGMENT);
+    const memory = numberOr(params, 'memory', SEGMENT);
+    return pairCost(recentPairs(tokens, segment, memory), shape);
+  },
 
   async attend(input, params, context) {
     const memory = numberOr(params, 'memory', defaultMemory(input));

@@ -1,10 +1,12 @@
 import { visibleKeys, type CoreInput } from './core';
+import { pairCost } from './cost';
 import { denseRows } from './dense';
 import { attendLists, sequence } from './lists';
 import type { AttendContext, Mechanism } from './mechanism';
 import { largest } from './membership';
 import { numberOr } from './parameters';
 import { sparseRow } from './rows';
+import { pairsOfShare } from './shares';
 import { offsetTables, Outputs } from './tiles';
 import { int32 } from '../runtime/tensor';
 
@@ -53,6 +55,37 @@ export const verticalSlash: Mechanism = {
 
   refuses: input =>
     input.rule.mask.causal ? null : 'The vertical-slash pattern is defined for causal attention only.',
+
+  settings(input, share) {
+    const lines = Math.floor(pairsOfShare(input, share) / input.queries);
+    return [0.1, 0.5].flatMap(part => {
+      const vertical = Math.max(1, Math.round(part * lines));
+      return vertical >= lines ? [] : [{ vertical, slash: lines - vertical }];
+    });
+  },
+
+  /** Lines beyond the forced ones are taken to lie anywhere; the votes of the last queries come on top. */
+  cost(tokens, params, shape) {
+    const vertical = Math.min(tokens, numberOr(params, 'vertical', 64));
+    const slash = Math.min(tokens, numberOr(params, 'slash', 128));
+    const columns = Math.min(vertical, FORCED_COLUMNS);
+    const diagonals = Math.min(slash, FORCED_DIAGONALS);
+    const chance = (lines: number, forced: number) =>
+      lines > forced ? (lines - forced) / (tokens - forced) : 0;
+    const free = (1 - chance(vertical, columns)) * (1 - chance(slash, diagonals));
+    let pairs = 0;
+    for (let distance = 0; distance < tokens; distance++) {
+      const all = tokens - distance;
+      const sure = distance < diagonals ? all : Math.min(columns, all);
+      pairs += sure + (all - sure) * (1 - free);
+    }
+    const exact = vertical === columns && slash === diagonals;
+    const last = Math.min(tokens, numberOr(params, 'last', 64));
+    return pairCost(pairs, shape, exact ? 'exact' : 'expected', {
+      flops: 2 * last * tokens * shape.dim,
+      floats: last * tokens,
+    });
+  },
 
   async attend(input, params, context) {
     const shift = input.keys - input.queries;

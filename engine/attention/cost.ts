@@ -1,0 +1,62 @@
+/**
+ * What a mechanism costs by formula, for one head over one text (as many queries as keys). Each mechanism has its own
+ * formula (`Mechanism.cost`); what they share is here. A multiplication and an addition are two operations.
+ */
+export interface CostShape {
+  dim: number;
+  valueDim: number;
+  causal: boolean;
+  /** Spans fitted to a text, where a mechanism has one per head: the formula is their mean. */
+  spans?: ArrayLike<number>;
+}
+
+/**
+ * Pairs as `Attended.pairs` counts them. `exact`: the very number. `expected`: of a text without structure, where the
+ * choice depends on the text. `most`: no more than that, where the text alone decides how many are kept.
+ */
+export type CountKind = 'exact' | 'expected' | 'most';
+
+export interface Cost {
+  pairs: number;
+  count: CountKind;
+  /** Floating-point operations: scores and weighted sum of the pairs, and what the mechanism needs to choose them. */
+  flops: number;
+  /** float32 memory of everything held at once: the weights of all kept pairs, and the mechanism's own. */
+  bytes: number;
+}
+
+/** The cost of a set of pairs: a score and a weighted value for each, and its weight in memory. */
+export function pairCost(
+  pairs: number,
+  { dim, valueDim }: CostShape,
+  count: CountKind = 'exact',
+  own: { flops?: number; floats?: number } = {},
+): Cost {
+  return {
+    pairs,
+    count,
+    flops: 2 * pairs * (dim + valueDim) + (own.flops ?? 0),
+    bytes: 4 * (pairs + (own.floats ?? 0)),
+  };
+}
+
+/** Pairs that dense attention has. */
+export function visiblePairs(tokens: number, causal: boolean): number {
+  return causal ? (tokens * (tokens + 1)) / 2 : tokens * tokens;
+}
+
+/** Pairs at offsets -before .. after from the diagonal. */
+export function bandSize(tokens: number, before: number, after: number): number {
+  return tokens + side(tokens, before) + side(tokens, after);
+}
+
+/** Pairs at distances 1 .. reach on one side. */
+function side(tokens: number, reach: number): number {
+  const r = Math.max(0, Math.min(reach, tokens - 1));
+  return r * tokens - (r * (r + 1)) / 2;
+}
+
+/** Of pairs that are each kept with a chance of `share` by every one of `times` independent draws, the share kept at all. */
+export function caught(share: number, times: number): number {
+  return 1 - (1 - Math.min(1, share)) ** times;
+}
