@@ -3,6 +3,7 @@ import { findMechanism, mechanismInfos } from './attention/registry';
 import { CancelledError, RefusedError } from './errors';
 import type { CoreInput } from './attention/core';
 import type { ModelOutput } from './model/cutModel';
+import { reportHtml } from './export/reportHtml';
 import { listHubVariants, listModels } from './model/source';
 import { checkTokensFit } from './model/tokenizer';
 import { refuseUnlessFits } from './runtime/memory';
@@ -14,6 +15,7 @@ import type {
   EngineNotifications,
   EngineParams,
   EngineResult,
+  Intervention,
   MechanismChoice,
   TargetText,
   TokenTable,
@@ -23,8 +25,12 @@ import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
 import { compareMeasures } from './service/compareMeasures';
 import { densePass } from './service/densePass';
+import { intervene } from './service/interventions';
+import { lostKeys } from './service/lostKeys';
 import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
+import { gatherReport } from './service/report';
+import { makePlan } from './service/plan';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import { targetText } from './service/target';
 import { TileCache } from './service/tiles';
@@ -111,6 +117,29 @@ export class Engine {
           report(share, 'The text runs on with a mechanism for each head'),
         );
       }),
+    'analysis/intervene': ({ id, interventions }, cancellation) =>
+      this.inTurn(() => {
+        const report = this.progressOf(id, 'propagate');
+        return intervene(this.analysis(id), interventions.map(completeIntervention), cancellation, share =>
+          report(share, 'The text runs on without what was taken away'),
+        );
+      }),
+    'analysis/worst': (params, cancellation) =>
+      lostKeys(
+        this.analysis(params.id),
+        {
+          ...params,
+          heads: params.heads.map(head => ({ ...head, choice: complete(head.choice) })),
+          interventions: params.interventions?.map(completeIntervention),
+        },
+        cancellation,
+      ),
+    'analysis/plan': ({ id, ...options }, cancellation) =>
+      this.inTurn(async () => {
+        const plan = await makePlan([this.analysis(id)], options, cancellation, this.progressOf(id, 'plan'));
+        this.notify('analysis/planDone', { id, plan });
+        return plan;
+      }),
     'analysis/tile': (params, cancellation) =>
       this.tiles.tile(this.analysis(params.id), completed(params), cancellation),
     'analysis/row': params => lineOf(this.analysis(params.id), params),
@@ -127,6 +156,19 @@ export class Engine {
       buckets(this.analysis(params.id), completed(params), cancellation),
     'analysis/bucketMap': (params, cancellation) =>
       bucketMap(this.analysis(params.id), completed(params), cancellation),
+    'analysis/report': ({ id, document, summary }, cancellation) =>
+      this.inTurn(async () => {
+        const report = this.progressOf(id, 'mechanism');
+        const data = await gatherReport(
+          this.analysis(id),
+          summary,
+          document,
+          ENGINE_VERSION,
+          cancellation,
+          share => report(share, 'Writing the report'),
+        );
+        return { html: await reportHtml(data) };
+      }),
     'analysis/dispose': async ({ id }) => {
       this.forget(id);
       return null;
@@ -313,6 +355,10 @@ export class UnknownAnalysisError extends Error {
 /** Checks the parameters against the mechanism's schema and fills in the defaults. */
 function complete(choice: MechanismChoice): MechanismChoice {
   return { name: choice.name, params: readParams(findMechanism(choice.name).info, choice.params) };
+}
+
+function completeIntervention(one: Intervention): Intervention {
+  return one.kind === 'mechanism' ? { ...one, choice: complete(one.choice) } : one;
 }
 
 function completed<P extends { mechanism?: MechanismChoice }>(params: P): P {

@@ -571,7 +571,12 @@ export interface Plan {
   notes: string[];
 }
 
-/** Something taken away from the attention of the model. `core` and `head` null = all. */
+export type Side = 'text' | 'target';
+
+/**
+ * Something taken away from the attention of the model. `core` and `head` null = all. Tokens in all cores are tokens of
+ * `side` (default: the analysed text), and the cores are those whose keys, and queries where some are named, are of it.
+ */
 export type Intervention =
   /** The head's output is zero. */
   | { kind: 'head'; core: number; head: number }
@@ -583,9 +588,10 @@ export type Intervention =
       from: number;
       to: number;
       queries: { from: number; to: number } | null;
+      side?: Side;
     }
   /** One query does not see one key. */
-  | { kind: 'edge'; core: number | null; head: number | null; query: number; key: number }
+  | { kind: 'edge'; core: number | null; head: number | null; query: number; key: number; side?: Side }
   /** These heads attend by a mechanism. */
   | { kind: 'mechanism'; core: number | null; head: number | null; choice: MechanismChoice };
 
@@ -605,6 +611,8 @@ export interface InterventionResult {
 export interface WorstTokensParams {
   id: string;
   heads: HeadAssignment[];
+  /** On top of `heads`; a mechanism in all heads is one intervention. */
+  interventions?: Intervention[];
   /** Tokens to explain: positions of the queries that predict (token i predicts i+1). */
   queries: number[];
 }
@@ -612,8 +620,35 @@ export interface WorstTokensParams {
 export interface LostKey {
   query: number;
   /** null when no head lost any key of this query. */
-  lost: { core: number; head: number; key: number; mass: number; distance: number } | null;
+  lost: {
+    core: number;
+    head: number;
+    /** Of the text that the core's keys are of. */
+    key: number;
+    /** Dense mass, local. */
+    mass: number;
+    /** null where query and key are of different texts. */
+    distance: number | null;
+  } | null;
 }
+
+/** `analysis/report`: the views with this analysis inside, as one HTML file that opens without a network. */
+export interface ReportParams {
+  id: string;
+  /** Name of the document, for the title. */
+  document: string;
+  /** As the analysis gave it, with the mechanisms computed since. */
+  summary: AnalysisSummary;
+}
+
+export type {
+  MassCodes,
+  ReportAnswer,
+  ReportBuckets,
+  ReportCore,
+  ReportData,
+  ReportHead,
+} from './export/reportData';
 
 export interface HubModel {
   ref: string;
@@ -646,6 +681,8 @@ export interface EngineRequests {
   /** Fills in `measures` of the results and of their heads. */
   'analysis/compare': { params: CompareParams; result: MechanismResult[] };
   'analysis/assign': { params: AssignParams; result: AssignResult };
+  'analysis/intervene': { params: InterveneParams; result: InterventionResult };
+  'analysis/worst': { params: WorstTokensParams; result: LostKey[] };
   /** A mechanism per head for a budget; needs a finished analysis. */
   'analysis/plan': { params: PlanParams; result: Plan };
   'analysis/tile': { params: TileParams; result: Tile };
@@ -655,6 +692,7 @@ export interface EngineRequests {
   'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
   'analysis/buckets': { params: BucketParams; result: Buckets };
   'analysis/bucketMap': { params: BucketMapParams; result: BucketMap };
+  'analysis/report': { params: ReportParams; result: { html: string } };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };
 }

@@ -1,0 +1,219 @@
+import type { Analysis } from './analysis';
+import { assignedOutput, changedRun, type CoreAssignment } from './changedRun';
+import { openStretches } from '../attention/blocked';
+import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/dense';
+import { findMechanism } from '../attention/registry';
+import { RefusedError } from '../errors';
+import {
+  sidesOf,
+  type CoreInfo,
+  type Intervention,
+  type InterventionResult,
+  type MechanismChoice,
+} from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** What one core does differently under a set of interventions. */
+export interface CoreChange {
+  /** Heads whose output is zero. */
+  silenced: Set<number>;
+  assigned: CoreAssignment;
+  /** The mechanism that all heads were given at once: fitted to the core as a whole, as in an analysis. */
+  whole: MechanismChoice | null;
+  blocked: BlockedPairs[];
+}
+
+/** Runs the analysed text on with everything taken away at once, and measures what that changes (propagated). */
+export async function intervene(
+  analysis: Analysis,
+  interventions: readonly Intervention[],
+  cancellation: Cancellation,
+  onProgress?: (fraction: number) => void,
+): Promise<InterventionResult> {
+  const changes = changesOf(analysis, interventions);
+  const first = changes.findIndex(change => change !== null);
+  const left = new LeftWithoutKeys();
+  const effect = await changedRun(
+    analysis,
+    async (info, input) => {
+      await checkpoint(cancellation);
+      const change = changes[info.core];
+      if (change) return changedOutput(analysis, info, input, change, left, cancellation);
+      // Up to the first change everything is as it was, to the last bit.
+      const known = first < 0 || info.core < first ? analysis.core(info.core).tensors : null;
+      return known?.output ?? denseOutput(input, analysis.context(cancellation));
+    },
+    cancellation,
+    onProgress,
+  );
+  const notes = [...left.notes(), ...mechanismNotes(interventions)];
+  if (effect.measure === 'output') {
+    notes.push('The model predicts no next token: instead of the loss, the turn of its output is measured.');
+  }
+  return { interventions: [...interventions], effect, notes };
+}
+
+async function changedOutput(
+  analysis: Analysis,
+  { core }: CoreInfo,
+  input: CoreInput,
+  change: CoreChange,
+  left: LeftWithoutKeys,
+  cancellation: Cancellation,
+): Promise<Float32Array> {
+  const size = input.queries * input.valueDim;
+  if (change.silenced.size === input.heads) return new Float32Array(input.heads * size);
+  const changed = blockedInput(input, change);
+  left.count(changed, change.silenced);
+  let output: Float32Array;
+  if (change.whole) {
+    const { input: dense } = await analysis.tensors(core);
+    await analysis.ownTensors(change.whole, core, dense, cancellation);
+    output = (await analysis.attend(change.whole, core, changed, cancellation)).output;
+  } else {
+    output = await assignedOutput(analysis, core, changed, change.assigned, cancellation);
+  }
+  for (const head of change.silenced) output.fill(0, head * size, (head + 1) * size);
+  return output;
+}
+
+/** The core with the change's keys taken away. */
+export function blockedInput(input: CoreInput, { blocked }: CoreChange): CoreInput {
+  return blocked.length > 0 ? { ...input, rule: { ...input.rule, blocked } } : input;
+}
+
+/**
+ * What a set of interventions means for each core, null = nothing; a later mechanism of the same head replaces the earlier.
+ * @throws RefusedError naming what is not there.
+ */
+export function changesOf(analysis: Analysis, interventions: readonly Intervention[]): (CoreChange | null)[] {
+  const changes = analysis.model.info.cores.map((): CoreChange | null => null);
+  for (const one of interventions) {
+    const cores = coresOf(analysis, one);
+    if (cores.length === 0) throw new RefusedError('No attention of this model has keys of that text.');
+    for (const info of cores) {
+      const change = (changes[info.core] ??= {
+        silenced: new Set(),
+        assigned: new Array<CoreAssignment[number]>(info.heads).fill(null),
+        whole: null,
+        blocked: [],
+      });
+      apply(change, one);
+    }
+  }
+  return changes;
+}
+
+function apply(change: CoreChange, one: Intervention): void {
+  switch (one.kind) {
+    case 'head':
+      change.silenced.add(one.head);
+      return;
+    case 'mechanism': {
+      const choice = one.choice.name === 'dense' ? null : one.choice;
+      change.whole = one.head === null ? choice : null;
+      if (one.head === null) change.assigned.fill(choice);
+      else change.assigned[one.head] = choice;
+      return;
+    }
+    case 'span':
+      change.blocked.push({
+        head: one.head,
+        queries: one.queries,
+        keys: { from: one.from, to: one.to },
+      });
+      return;
+    case 'edge':
+      change.blocked.push({
+        head: one.head,
+        queries: { from: one.query, to: one.query + 1 },
+        keys: { from: one.key, to: one.key + 1 },
+      });
+  }
+}
+
+/** The cores that an intervention is about, once its tokens and heads are known to be there. */
+function coresOf(analysis: Analysis, one: Intervention): CoreInfo[] {
+  const { cores } = analysis.model.info;
+  if (one.core !== null) {
+    const info = cores[one.core];
+    if (!info) throw new RefusedError(`The model has no attention core ${one.core}.`);
+    checkHead(info, one.head);
+    checkTokens(analysis, info, one);
+    return [info];
+  }
+  const found = cores.filter(info => isMeant(info, one));
+  for (const info of found) {
+    checkHead(info, one.head);
+    checkTokens(analysis, info, one);
+  }
+  return found;
+}
+
+/** Whether a core belongs to an intervention in "all" cores: one on tokens is about the cores whose keys they are. */
+function isMeant({ kind }: CoreInfo, one: Intervention): boolean {
+  if (one.kind !== 'span' && one.kind !== 'edge') return true;
+  const { side = 'text' } = one;
+  const { queries, keys } = sidesOf(kind);
+  const namesQueries = one.kind === 'edge' || one.queries !== null;
+  return keys === side && (!namesQueries || queries === side);
+}
+
+function checkHead({ core, heads }: CoreInfo, head: number | null): void {
+  if (head !== null && !(Number.isInteger(head) && head >= 0 && head < heads)) {
+    throw new RefusedError(`Core ${core} has no head ${head}.`);
+  }
+}
+
+function checkTokens(analysis: Analysis, { kind }: CoreInfo, one: Intervention): void {
+  if (one.kind !== 'span' && one.kind !== 'edge') return;
+  const { queries, keys } = analysis.sides(kind);
+  const check = (from: number, to: number, count: number) => {
+    if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= count) return;
+    const tokens = to === from + 1 ? `token ${from}` : `span of tokens ${from} to ${to - 1}`;
+    throw new RefusedError(`There is no ${tokens}: the text has ${count} tokens, counted from 0.`);
+  };
+  if (one.kind === 'edge') {
+    check(one.query, one.query + 1, queries.ids.length);
+    check(one.key, one.key + 1, keys.ids.length);
+  } else {
+    check(one.from, one.to, keys.ids.length);
+    if (one.queries) check(one.queries.from, one.queries.to, queries.ids.length);
+  }
+}
+
+function mechanismNotes(interventions: readonly Intervention[]): string[] {
+  const names = new Set(interventions.flatMap(one => (one.kind === 'mechanism' ? [one.choice.name] : [])));
+  return [...names]
+    .map(name => findMechanism(name).info)
+    .filter(info => !info.causalSelection)
+    .map(info => `${info.title} chooses its pairs by looking at the whole text.`);
+}
+
+/** Counts the queries that keep no key, whose context is then 0. */
+class LeftWithoutKeys {
+  private rows = 0;
+
+  count(input: CoreInput, silenced: ReadonlySet<number>): void {
+    const { blocked } = input.rule;
+    if (!blocked) return;
+    for (let query = 0; query < input.queries; query++) {
+      const { from, to } = visibleKeys(input, query);
+      if (
+        from === to ||
+        !blocked.some(({ queries }) => !queries || (query >= queries.from && query < queries.to))
+      )
+        continue;
+      for (let head = 0; head < input.heads; head++) {
+        if (!silenced.has(head) && openStretches(input, head, query).length === 0) this.rows++;
+      }
+    }
+  }
+
+  notes(): string[] {
+    if (this.rows === 0) return [];
+    const what = this.rows === 1 ? 'One row of attention is' : `${this.rows} rows of attention are`;
+    return [`${what} left without any key; the head's output is zero there.`];
+  }
+}

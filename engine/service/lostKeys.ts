@@ -1,0 +1,88 @@
+import type { Analysis } from './analysis';
+import { blockedInput, changesOf, type CoreChange } from './interventions';
+import { isBlocked } from '../attention/blocked';
+import type { CoreInput } from '../attention/core';
+import { denseRow } from '../attention/lines';
+import type { Attended } from '../attention/mechanism';
+import { RefusedError } from '../errors';
+import { sidesOf, type CoreInfo, type Intervention, type LostKey, type WorstTokensParams } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+/** Below this mass a key is not lost but was never looked at. */
+const WORTH_SAYING = 1e-4;
+
+/**
+ * For each of the queries the heaviest key that any head loses under the change: mass of the dense map (local: the dense
+ * model's Q and K). Heads whose queries are of the other text of an encoder-decoder are not asked.
+ */
+export async function lostKeys(
+  analysis: Analysis,
+  { heads, interventions = [], queries }: WorstTokensParams,
+  cancellation: Cancellation,
+): Promise<LostKey[]> {
+  const count = analysis.written.ids.length;
+  const missing = queries.find(query => !(Number.isInteger(query) && query >= 0 && query < count));
+  if (missing !== undefined) throw new RefusedError(`There is no token ${missing}.`);
+  const assigned = heads.map((head): Intervention => ({ kind: 'mechanism', ...head }));
+  const changes = changesOf(analysis, [...assigned, ...interventions]);
+  const worst = queries.map((query): LostKey => ({ query, lost: null }));
+  const written = analysis.target ? 'target' : 'text';
+  for (const info of analysis.model.info.cores) {
+    const change = changes[info.core];
+    if (!change || sidesOf(info.kind).queries !== written) continue;
+    const { input } = await analysis.tensors(info.core);
+    for (let head = 0; head < info.heads; head++) {
+      await checkpoint(cancellation);
+      const lost = await lossesOf(analysis, info, input, change, head, cancellation);
+      if (lost) for (const one of worst) keepHeavier(one, info, head, denseRow(input, head, one.query), lost);
+    }
+  }
+  return worst;
+}
+
+/** Share of a key's dense mass that a query of the head loses. */
+type Losses = (query: number) => (key: number) => number;
+
+/** null where the head loses no key: it is dense, or keeps no set of pairs. */
+async function lossesOf(
+  analysis: Analysis,
+  { core }: CoreInfo,
+  input: CoreInput,
+  change: CoreChange,
+  head: number,
+  cancellation: Cancellation,
+): Promise<Losses | null> {
+  if (change.silenced.has(head)) return () => () => 1;
+  const blocked = blockedInput(input, change);
+  const choice = change.assigned[head];
+  if (!choice) {
+    return change.blocked.length === 0
+      ? null
+      : query => key => (isBlocked(blocked, head, query, key) ? 1 : 0);
+  }
+  let attended: Attended;
+  let at = head;
+  if (change.whole && blocked === input) attended = await analysis.attendLocally(choice, core, cancellation);
+  else if (change.whole) attended = await analysis.attend(choice, core, blocked, cancellation);
+  else [attended, at] = [await analysis.attendHead(choice, core, head, blocked, cancellation), 0];
+  if (!attended.lse) return null;
+  return query => {
+    const { keys, mask } = attended.row(at, query);
+    const kept = new Map<number, number>();
+    keys.forEach((key, t) => kept.set(key, mask?.[t] ?? 1));
+    return key => 1 - (kept.get(key) ?? 0);
+  };
+}
+
+function keepHeavier(one: LostKey, info: CoreInfo, head: number, dense: Float32Array, losses: Losses): void {
+  const { queries, keys } = sidesOf(info.kind);
+  const loss = losses(one.query);
+  for (let key = 0; key < dense.length; key++) {
+    const heaviest = one.lost?.mass ?? WORTH_SAYING;
+    if (dense[key]! <= heaviest) continue;
+    const mass = dense[key]! * loss(key);
+    if (mass <= heaviest) continue;
+    const distance = queries === keys ? Math.abs(one.query - key) : null;
+    one.lost = { core: info.core, head, key, mass, distance };
+  }
+}
