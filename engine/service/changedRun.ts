@@ -53,22 +53,31 @@ export function byCore(cores: readonly CoreInfo[], heads: readonly HeadAssignmen
   return result;
 }
 
-/** The model run on with a mechanism of its own in each head. */
+/** What changes when the model runs on with a mechanism of its own in each head. */
 export async function assignedRun(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
   cancellation: Cancellation,
   onProgress?: (fraction: number) => void,
 ): Promise<RunEffect> {
+  const output = await assignedModel(analysis, heads, cancellation, onProgress);
+  return effectOf(analysis, output, cancellation);
+}
+
+/** The output of the model run on with a mechanism of its own in each head. */
+export function assignedModel(
+  analysis: Analysis,
+  heads: readonly HeadAssignment[],
+  cancellation: Cancellation,
+  onProgress?: (fraction: number) => void,
+): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
-  return changedRun(
-    analysis,
+  return analysis.run(
     async (info, input) => {
       await checkpoint(cancellation);
       return assignedOutput(analysis, info.core, input, assigned[info.core]!, cancellation);
     },
-    cancellation,
-    onProgress,
+    { cancellation, onSegment: onProgress },
   );
 }
 

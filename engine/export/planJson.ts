@@ -1,0 +1,162 @@
+/** A plan as JSON, for scripts and for the other exports: `plan --json`. Described by `plan.schema.json`. */
+import type { CoreInfo, HeadComparison, MechanismParams, ModelInfo, Plan, RunEffect } from '../protocol';
+
+/** Name and version of the format: the number grows when a reader of the older one would break. */
+export const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
+
+/** One text that the plan was fitted to or tested on. */
+export interface PlanText {
+  name: string;
+  /** `fitted`: the plan was chosen on it; `held-out`: another text; `longer`: the fitted text and what follows it. */
+  role: 'fitted' | 'held-out' | 'longer';
+  tokens: number;
+  /** Share of the dense pairs that the plan spends there (windows are in tokens: a smaller share of a longer text). */
+  share: number;
+  /** Change of the loss (nats per token), or 1 - cosine of the output. */
+  delta: number;
+  /** The best uniform choices of the fitted texts, on this text. */
+  uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
+  random: { runs: number; mean: number; least: number; most: number };
+  /** The plan lost less than every uniform choice and every random assignment. */
+  wins: boolean;
+}
+
+/** How far the fits on each text alone agree about one head. */
+export interface HeadStability {
+  core: number;
+  head: number;
+  /** Share of the texts that chose the plan's mechanism, with a 95 % bootstrap interval over texts. */
+  agreement: number;
+  low: number;
+  high: number;
+  /** What each text alone chose, in the order of `texts`. */
+  choices: { mechanism: string; params: MechanismParams; share: number }[];
+}
+
+export interface PlanFileHead {
+  core: number;
+  kind: CoreInfo['kind'];
+  layer: number;
+  head: number;
+  mechanism: string;
+  params: MechanismParams;
+  /** Local, over the fitted texts. */
+  recall: number | null;
+  recallP5: number | null;
+  outputError: number;
+  pairs: number;
+  densePairs: number;
+  uncovered: number;
+  sensitivity: number;
+}
+
+export interface PlanFile {
+  schema: typeof PLAN_SCHEMA;
+  model: {
+    name: string;
+    ref: string;
+    kind: ModelInfo['kind'];
+    layers: number;
+    heads: number;
+    causal: boolean;
+    parameters: number;
+    context: number | null;
+    cores: {
+      core: number;
+      kind: CoreInfo['kind'];
+      layer: number;
+      heads: number;
+      causal: boolean;
+      mask: string;
+    }[];
+  };
+  device: string;
+  budget: number;
+  /** Tokens of the longest fitted text. */
+  tokens: number;
+  /** Spent over the fitted texts. */
+  pairs: number;
+  densePairs: number;
+  measure: RunEffect['measure'];
+  delta: number;
+  wins: boolean;
+  heads: PlanFileHead[];
+  uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
+  random: Plan['random'];
+  curve: Plan['curve'];
+  /** Fitted texts first. Empty when the plan comes from the editor. */
+  texts: PlanText[];
+  stability: HeadStability[];
+  tried: Plan['tried'];
+  notes: string[];
+}
+
+/** `texts` and `stability` are known where the plan was tested on more than the text it was fitted to. */
+export function planFile(
+  plan: Plan,
+  model: ModelInfo,
+  device: string,
+  tokens: number,
+  tested: { texts: PlanText[]; stability: HeadStability[]; notes: string[] } = {
+    texts: [],
+    stability: [],
+    notes: [],
+  },
+): PlanFile {
+  const info = (core: number) => model.cores.find(one => one.core === core)!;
+  return {
+    schema: PLAN_SCHEMA,
+    model: {
+      name: model.name,
+      ref: model.ref,
+      kind: model.kind,
+      layers: model.layers,
+      heads: model.heads,
+      causal: model.causal,
+      parameters: model.parameters,
+      context: model.context,
+      cores: model.cores.map(({ core, kind, layer, heads, causal, mask }) => ({
+        core,
+        kind,
+        layer,
+        heads,
+        causal,
+        mask,
+      })),
+    },
+    device,
+    budget: plan.budget,
+    tokens,
+    pairs: plan.pairs,
+    densePairs: plan.densePairs,
+    measure: plan.effect.measure,
+    delta: plan.effect.delta,
+    wins: plan.wins,
+    heads: plan.heads.map(head => ({
+      core: head.core,
+      kind: info(head.core).kind,
+      layer: info(head.core).layer,
+      head: head.head,
+      mechanism: head.choice.name,
+      params: head.choice.params,
+      ...local(head),
+      sensitivity: head.sensitivity,
+    })),
+    uniform: plan.uniform.map(({ choice, share, effect }) => ({
+      mechanism: choice.name,
+      params: choice.params,
+      share,
+      delta: effect.delta,
+    })),
+    random: plan.random,
+    curve: plan.curve,
+    texts: tested.texts,
+    stability: tested.stability,
+    tried: plan.tried,
+    notes: [...plan.notes, ...tested.notes],
+  };
+}
+
+function local({ recall, recallP5, outputError, pairs, densePairs, uncovered }: HeadComparison) {
+  return { recall, recallP5, outputError, pairs, densePairs, uncovered };
+}

@@ -1,0 +1,139 @@
+import { choiceKey, type Analysis } from './analysis';
+import { compareHead } from './changedRun';
+import type { Mechanism } from '../attention/mechanism';
+import { readParams } from '../attention/parameters';
+import { findMechanism, mechanisms } from '../attention/registry';
+import { someHeads } from '../attention/subset';
+import { RefusedError } from '../errors';
+import { paretoFront } from '../measure/allocation';
+import type { HeadComparison, MechanismChoice, PlanCandidate } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+
+export interface HeadId {
+  core: number;
+  head: number;
+}
+
+/** Every head of the model, in execution order. */
+export function headsOf(analysis: Analysis): HeadId[] {
+  return analysis.cores.flatMap(({ result }) =>
+    result.heads.map(({ head }) => ({ core: result.info.core, head })),
+  );
+}
+
+/** The settings of each head that were compared with its dense map, over all fitted texts. Local. */
+export class Candidates {
+  /** By head, as in `headsOf`; the first is dense. */
+  readonly lists: PlanCandidate[][];
+  readonly heads: HeadId[];
+  private readonly known: Set<string>[];
+
+  private constructor(
+    readonly texts: readonly Analysis[],
+    readonly mechanisms: readonly Mechanism[],
+    private readonly cancellation: Cancellation,
+  ) {
+    this.heads = headsOf(texts[0]!);
+    this.lists = this.heads.map(() => []);
+    this.known = this.heads.map(() => new Set());
+  }
+
+  /**
+   * @param names mechanisms to choose from; empty = all that keep a set of pairs. Dense is always among them.
+   * @throws UsageError for an unknown name, RefusedError for one that no budget can be given to.
+   */
+  static async start(
+    texts: readonly Analysis[],
+    names: readonly string[],
+    cancellation: Cancellation,
+  ): Promise<Candidates> {
+    const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
+    for (const { info, settings } of chosen) {
+      if (settings || names.length === 0 || info.name === DENSE.name) continue;
+      throw new RefusedError(
+        `${info.title} keeps no set of pairs that a budget could choose: plans cannot use it.`,
+      );
+    }
+    const found = new Candidates(
+      texts,
+      chosen.filter(mechanism => mechanism.settings),
+      cancellation,
+    );
+    for (const at of found.heads.keys()) await found.add(at, DENSE);
+    return found;
+  }
+
+  /** Adds the settings of a mechanism that spend about this share in this head; returns those it has. */
+  async addShare(at: number, mechanism: Mechanism, share: number): Promise<PlanCandidate[]> {
+    const found: PlanCandidate[] = [];
+    for (const choice of await this.settings(at, mechanism, share)) {
+      const candidate = await this.add(at, choice);
+      if (candidate) found.push(candidate);
+    }
+    return found;
+  }
+
+  /** Settings in words of the mechanism's own parameters, for the longest text. */
+  async settings(at: number, mechanism: Mechanism, share: number): Promise<MechanismChoice[]> {
+    const { core, head } = this.heads[at]!;
+    const { input } = await this.texts[0]!.tensors(core);
+    const alone = someHeads(input, [head]);
+    return (mechanism.settings?.(alone, share) ?? [])
+      .map(params => ({ name: mechanism.info.name, params: readParams(mechanism.info, params) }))
+      .filter(({ params }) => !mechanism.refuses?.(alone, params));
+  }
+
+  /** Compares one head under one setting with its dense map; null when that gives no number. Each is done once. */
+  async add(at: number, choice: MechanismChoice): Promise<PlanCandidate | null> {
+    const key = choiceKey(choice);
+    const list = this.lists[at]!;
+    if (this.known[at]!.has(key)) return list.find(known => choiceKey(known.choice) === key) ?? null;
+    this.known[at]!.add(key);
+    await checkpoint(this.cancellation);
+    const comparisons: HeadComparison[] = [];
+    for (const text of this.texts) {
+      const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.cancellation);
+      comparisons.push(comparison);
+    }
+    const comparison = together(comparisons);
+    if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
+    const candidate = { ...comparison, choice, onFront: false };
+    list.push(candidate);
+    return candidate;
+  }
+
+  /** All candidates with their places on the fronts. */
+  all(): PlanCandidate[] {
+    return this.lists.flatMap(list => {
+      const front = new Set(paretoFront(list.map(costOf)));
+      return list.map((candidate, at) => ({ ...candidate, onFront: front.has(at) }));
+    });
+  }
+}
+
+export const DENSE: MechanismChoice = { name: 'dense', params: {} };
+
+/** The squared error is what changes of the output grow with. */
+export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {
+  return { pairs, cost: outputError ** 2 };
+}
+
+/** One head over several texts: pairs summed, errors as root of the mean square. */
+function together(comparisons: readonly HeadComparison[]): HeadComparison {
+  const [first] = comparisons;
+  if (comparisons.length === 1) return first!;
+  const mean = (value: (one: HeadComparison) => number | null) =>
+    comparisons.reduce((sum, one) => sum + (value(one) ?? NaN), 0) / comparisons.length;
+  const sum = (value: (one: HeadComparison) => number) =>
+    comparisons.reduce((total, one) => total + value(one), 0);
+  const known = comparisons.every(({ recall }) => recall !== null);
+  return {
+    ...first!,
+    recall: known ? mean(one => one.recall) : null,
+    recallP5: known ? mean(one => one.recallP5) : null,
+    outputError: Math.sqrt(mean(one => one.outputError ** 2)),
+    pairs: sum(one => one.pairs),
+    densePairs: sum(one => one.densePairs),
+    uncovered: sum(one => one.uncovered),
+  };
+}
