@@ -7,6 +7,9 @@
  * Units: distances and spans in tokens, entropy and loss in nats, mass and recall as shares of 1,
  * text positions in UTF-16 code units of the analysed text, times in milliseconds.
  */
+import type { CostProgress, CostRequests } from './costProtocol';
+
+export * from './costProtocol';
 
 // ---------------------------------------------------------------- models and devices
 
@@ -148,7 +151,7 @@ export interface HeadMeasures {
   /** Pairs per query of the two graphs. */
   entmaxPairs: number;
   topPPairs: number;
-  /** KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where weights are negative. */
+  /** KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where it is not finite or weights are negative. */
   kl: number | null;
   /** Queries of the sample with a negative weight (low-rank maps). */
   negative: number;
@@ -670,7 +673,7 @@ export interface InitializeResult {
 }
 
 /** Every request: its parameters and its reply. */
-export interface EngineRequests {
+export interface EngineRequests extends CostRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */
@@ -700,6 +703,7 @@ export interface EngineRequests {
 /** Everything the engine says unasked. */
 export interface EngineNotifications {
   'analysis/progress': AnalysisProgress;
+  'cost/progress': CostProgress;
   /** Sent once, before the first core: what the summary will say of model, device and tokens. */
   'analysis/began': {
     id: string;
