@@ -24,6 +24,7 @@ import { Analysis } from './service/analysis';
 import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
 import { compareMeasures } from './service/compareMeasures';
+import { costFormulas, forwardTimes, measureCosts } from './service/cost';
 import { densePass } from './service/densePass';
 import { intervene } from './service/interventions';
 import { lostKeys } from './service/lostKeys';
@@ -156,19 +157,36 @@ export class Engine {
       buckets(this.analysis(params.id), completed(params), cancellation),
     'analysis/bucketMap': (params, cancellation) =>
       bucketMap(this.analysis(params.id), completed(params), cancellation),
-    'analysis/report': ({ id, document, summary }, cancellation) =>
+    'analysis/report': ({ id, ...what }, cancellation) =>
       this.inTurn(async () => {
         const report = this.progressOf(id, 'mechanism');
-        const data = await gatherReport(
-          this.analysis(id),
-          summary,
-          document,
-          ENGINE_VERSION,
-          cancellation,
-          share => report(share, 'Writing the report'),
+        const data = await gatherReport(this.analysis(id), what, ENGINE_VERSION, cancellation, share =>
+          report(share, 'Writing the report'),
         );
         return { html: await reportHtml(data) };
       }),
+    'cost/formulas': params =>
+      costFormulas(this.analysis(params.id), { ...params, mechanisms: params.mechanisms.map(complete) }),
+    'cost/measure': (params, cancellation) =>
+      this.inTurn(() => {
+        const mechanisms = params.mechanisms.map(complete);
+        return measureCosts(
+          this.analysis(params.id),
+          { ...params, mechanisms },
+          {
+            cancellation,
+            memoryLimitMiB: this.memoryLimitMiB,
+            onPoint: (fraction, message, point) =>
+              this.notify('cost/progress', { id: params.id, fraction, message, point }),
+          },
+        );
+      }),
+    'cost/forward': ({ id, runs }, cancellation) =>
+      this.inTurn(() =>
+        forwardTimes(this.analysis(id), runs, cancellation, fraction =>
+          this.notify('cost/progress', { id, fraction, message: 'The model runs', point: null }),
+        ),
+      ),
     'analysis/dispose': async ({ id }) => {
       this.forget(id);
       return null;

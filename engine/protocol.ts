@@ -642,6 +642,7 @@ export interface ReportParams {
   document: string;
   /** As the analysis gave it, with the mechanisms computed since. */
   summary: AnalysisSummary;
+  plan: Plan | null;
 }
 
 export type {

@@ -3,6 +3,7 @@ import { AnalysisStore } from './analysisStore';
 import type { AttentionInspectorApi } from './api';
 import { registerCommands } from './commands';
 import { ContextKeys } from './contextKeys';
+import { CostMemory } from './costMemory';
 import { EditorMarks } from './editorMarks';
 import { EngineClient, type Death } from './engineClient';
 import { AttentionHover } from './hover';
@@ -21,6 +22,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     return part;
   };
   const { extensionUri, workspaceState: memory } = context;
+  const costs = new CostMemory(context.globalState);
   const log = own(vscode.window.createOutputChannel('Attention Inspector', { log: true }));
   const settings = new Settings();
   const client = own(
@@ -34,7 +36,9 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const store = own(new AnalysisStore(client, settings, targets));
   const selection = own(new SelectionModel());
   const planner = own(new Planner(client, store));
-  const views = own(new Views({ extensionUri, memory, log, client, store, planner, selection, settings }));
+  const views = own(
+    new Views({ extensionUri, memory, costs, log, client, store, planner, selection, settings }),
+  );
   own(new SelectionKeeper(store, selection));
   own(new EditorMarks(store, selection, settings));
   own(new StatusBar(store, client, settings));

@@ -8,12 +8,15 @@ import {
   type Response,
   type SaveFileParams,
   type ViewEngineMethod,
+  type ViewMethod,
   type ViewMessage,
   type ViewName,
   type ViewParams,
+  type ViewResult,
 } from '../webview/hostProtocol';
 import type { AnalysisStore } from './analysisStore';
 import type { Planner } from './planner';
+import type { CostMemory } from './costMemory';
 import { Owner } from './disposable';
 import { EngineError, type EngineClient, type Log } from './engineClient';
 import type { SelectionModel } from './selectionModel';
@@ -25,6 +28,7 @@ import { isViewMessage } from './viewMessage';
 export interface ViewHost {
   extensionUri: vscode.Uri;
   memory: vscode.Memento;
+  costs: CostMemory;
   log: Log;
   client: EngineClient;
   store: AnalysisStore;
@@ -72,6 +76,7 @@ export class ViewBridge extends Owner {
     this.register(store.onChange(() => this.sendState()));
     this.register(store.onUpdate(update => this.send(update)));
     this.register(selection.onChange(current => this.send({ type: 'selection', selection: current })));
+    this.register(host.client.on('cost/progress', progress => this.send({ type: 'cost', progress })));
     this.register(selection.onPreview(token => this.send({ type: 'preview', token })));
     this.register(host.client.onState(state => state === 'running' && this.sendState()));
     this.register(vscode.window.onDidChangeActiveColorTheme(() => this.sendSettings()));
@@ -186,10 +191,7 @@ export class ViewBridge extends Owner {
     const reply = (response: Response) => page === this.page && this.send(response);
     this.requests.set(id, cancellation);
     try {
-      const result =
-        method === 'host/saveFile'
-          ? await saveFile(params)
-          : await this.askEngine(method, params, cancellation.token);
+      const result = await this.result(method, params as never, cancellation.token);
       reply({ type: 'response', id, ok: true, result });
     } catch (error) {
       const code = error instanceof EngineError ? error.code : null;
@@ -198,6 +200,29 @@ export class ViewBridge extends Owner {
     } finally {
       if (page === this.page) this.requests.delete(id);
       cancellation.dispose();
+    }
+  }
+
+  private async result<M extends ViewMethod>(
+    method: M,
+    params: ViewParams<M>,
+    token: vscode.CancellationToken,
+  ): Promise<unknown> {
+    const { costs } = this.host;
+    switch (method) {
+      case 'host/saveFile':
+        return saveFile(params as ViewParams<'host/saveFile'>);
+      case 'host/costs': {
+        const { device, shape } = params as ViewParams<'host/costs'>;
+        return costs.recall(device, shape);
+      }
+      case 'cost/measure': {
+        const measured = await this.askEngine(method, params as ViewParams<'cost/measure'>, token);
+        await costs.keep(measured as ViewResult<'cost/measure'>);
+        return measured;
+      }
+      default:
+        return this.askEngine(method as ViewEngineMethod, params as ViewParams<ViewEngineMethod>, token);
     }
   }
 

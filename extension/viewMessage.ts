@@ -22,7 +22,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   preview: { token: orNull(isNumber) },
   reveal: { tokens: value => Array.isArray(value) && value.every(isNumber) },
   run: { command: isString },
-  openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost') },
+  openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost', 'lenses') },
   setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },
   findPlan: {
     budget: isShare,

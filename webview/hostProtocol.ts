@@ -9,9 +9,13 @@ import type {
   AnalysisProgress,
   AnalysisSummary,
   CoreResult,
+  CostMeasurement,
+  CostProgress,
+  DeviceName,
   DeviceReport,
   EngineParams,
   EngineResult,
+  HeadShape,
   HeadAssignment,
   MechanismChoice,
   MechanismInfo,
@@ -99,6 +103,17 @@ export type AnalysisState =
       actions: HostCommand[];
     };
 
+/** Set when there is no engine behind the views, only what an HTML report holds. */
+export interface ReportInfo {
+  /** Day it was made, as 2026-01-31, and the version that made it. */
+  made: string;
+  version: string;
+  /** The finest level of its maps: cells of 2^level tokens. */
+  level: number;
+  /** Heaviest links kept of each query. */
+  links: number;
+}
+
 export type MassScale = 'linear' | 'sqrt' | 'log';
 
 export interface HostSettings {
@@ -116,7 +131,7 @@ export interface HostSettings {
 
 // ---------------------------------------------------------------- views
 
-export type ViewName = 'overview' | 'head' | 'spans' | 'buckets' | 'compare' | 'text' | 'cost';
+export type ViewName = 'overview' | 'head' | 'spans' | 'buckets' | 'compare' | 'text' | 'cost' | 'lenses';
 
 /** Kept across reloads by the extension; `options` belongs to the views, plain JSON only. */
 export interface ViewState {
@@ -140,6 +155,8 @@ export type HostMessage =
       /** All mechanisms that the engine knows; empty until it has started once. */
       mechanisms: MechanismInfo[];
       view: ViewState | null;
+      /** Only in a report. */
+      report?: ReportInfo;
     }
   | { type: 'progress'; progress: AnalysisProgress }
   | { type: 'began'; id: string; began: Began }
@@ -150,6 +167,8 @@ export type HostMessage =
   /** A plan was found, changed by hand or given up. */
   | { type: 'plan'; id: string; plan: Plan | null }
   | { type: 'planning'; id: string; planning: Planning | null }
+  /** A measurement of costs goes on. */
+  | { type: 'cost'; progress: CostProgress }
   | { type: 'selection'; selection: Selection }
   /** The token under the pointer in the editor or in another view; null = none. */
   | { type: 'preview'; token: number | null }
@@ -195,6 +214,9 @@ export const ENGINE_METHODS = [
   'analysis/outsideSpan',
   'analysis/buckets',
   'analysis/bucketMap',
+  'cost/formulas',
+  'cost/measure',
+  'cost/forward',
 ] as const;
 export type ViewEngineMethod = (typeof ENGINE_METHODS)[number];
 
@@ -212,6 +234,8 @@ export type ViewRequests = {
 } & {
   /** Save dialog; replies with the chosen path, or null when the user thought better of it. */
   'host/saveFile': { params: SaveFileParams; result: string | null };
+  /** What was measured on this machine earlier for heads of this shape, or null. */
+  'host/costs': { params: { device: DeviceName; shape: HeadShape }; result: CostMeasurement | null };
 };
 export type ViewMethod = keyof ViewRequests;
 export type ViewParams<M extends ViewMethod> = ViewRequests[M]['params'];

@@ -1,3 +1,5 @@
+import type { CountKind } from '../protocol';
+
 /**
  * What a mechanism costs by formula, for one head over one text (as many queries as keys). Each mechanism has its own
  * formula (`Mechanism.cost`); what they share is here. A multiplication and an addition are two operations.
@@ -10,14 +12,10 @@ export interface CostShape {
   spans?: ArrayLike<number>;
 }
 
-/**
- * Pairs as `Attended.pairs` counts them. `exact`: the very number. `expected`: of a text without structure, where the
- * choice depends on the text. `most`: no more than that, where the text alone decides how many are kept.
- */
-export type CountKind = 'exact' | 'expected' | 'most';
-
 export interface Cost {
+  /** As `Attended.pairs` counts them. */
   pairs: number;
+  /** Where the text decides what is kept, the number is what a text without structure would have, or the most. */
   count: CountKind;
   /** Floating-point operations: scores and weighted sum of the pairs, and what the mechanism needs to choose them. */
   flops: number;

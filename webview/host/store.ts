@@ -4,6 +4,7 @@ import {
   type AnalysisProgress,
   type AnalysisSummary,
   type CoreResult,
+  type CostProgress,
   type HeadProfile,
   type MechanismChoice,
   type MechanismInfo,
@@ -18,12 +19,16 @@ import {
   type HostMessage,
   type HostSettings,
   type Place,
+  type ReportInfo,
   type Planning,
   type Selection,
   type ViewName,
   type ViewState,
 } from '../hostProtocol';
 import { HostLink, type HostApi } from './link';
+import { sameMechanism } from './mechanisms';
+
+export { sameMechanism };
 
 export interface HeadId {
   core: number;
@@ -62,6 +67,10 @@ export class Store extends EventTarget {
   previewHead: HeadId | null = null;
   /** One sentence on what was just done, or why it was not; goes with the next change of view. */
   notice: string | null = null;
+  /** A measurement of costs that goes on. */
+  cost: CostProgress | null = null;
+  /** In an HTML report: what it holds. The views offer nothing that would need an engine. */
+  report: ReportInfo | null = null;
   private previewedAt = 0;
   readonly host: HostLink;
 
@@ -235,6 +244,7 @@ export class Store extends EventTarget {
         this.selection = message.selection;
         this.settings = message.settings;
         this.mechanismInfos = message.mechanisms;
+        this.report = message.report ?? null;
         if (message.view) this.viewState = message.view;
         break;
       case 'progress':
@@ -264,6 +274,9 @@ export class Store extends EventTarget {
       case 'planning':
         if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
         this.analysis = { ...this.analysis, planning: message.planning };
+        break;
+      case 'cost':
+        this.cost = message.progress;
         break;
       case 'selection':
         this.selection = message.selection;
@@ -297,16 +310,6 @@ export class Store extends EventTarget {
       this.analysis = { ...this.analysis, summary: { ...summary, mechanisms: replace(summary.mechanisms) } };
     }
   }
-}
-
-/** Same name, and every parameter given on both sides agrees (the engine fills in defaults). */
-export function sameMechanism(a: MechanismChoice, b: MechanismChoice): boolean {
-  return (
-    a.name === b.name &&
-    Object.entries(a.params).every(
-      ([name, value]) => b.params[name] === undefined || b.params[name] === value,
-    )
-  );
 }
 
 /** How clearly a head has a role, for choosing what to show first: looking nearby or everywhere is no discovery. */

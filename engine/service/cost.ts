@@ -1,0 +1,296 @@
+import { availableParallelism, cpus } from 'node:os';
+import type { Cost } from '../attention/cost';
+import { densePairs, type CoreInput } from '../attention/core';
+import { denseCore, denseOutput } from '../attention/dense';
+import { findMechanism } from '../attention/registry';
+import { seededGaussians } from '../attention/random';
+import type {
+  CostCurve,
+  CostFormulaParams,
+  CostFormulas,
+  CostMeasureParams,
+  CostMeasurement,
+  CostPoint,
+  ForwardTimes,
+  HeadShape,
+  MechanismChoice,
+} from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { float32, type Tensor } from '../runtime/tensor';
+import type { Analysis } from './analysis';
+import { fitSpansOf } from './spans';
+
+const DENSE: MechanismChoice = { name: 'dense', params: {} };
+/** Rows of logits read at once, as an analysis does. */
+const LOGIT_ROWS = 256;
+
+/** `cost/formulas`: what each mechanism costs at each length by its own formula, for one head of a core. */
+export async function costFormulas(analysis: Analysis, params: CostFormulaParams): Promise<CostFormulas> {
+  const shape = await headShape(analysis, params.core);
+  const curve = (choice: MechanismChoice): CostCurve => {
+    const mechanism = findMechanism(choice.name);
+    const of = { ...shape, ...spansOf(analysis, choice) };
+    const costs = params.lengths.map(
+      (tokens): Cost => mechanism.cost?.(tokens, choice.params, of) ?? NO_FORMULA,
+    );
+    return {
+      choice,
+      count: costs.some(c => c.count === 'most') ? 'most' : worst(costs),
+      pairs: costs.map(c => c.pairs),
+      flops: costs.map(c => c.flops),
+      bytes: costs.map(c => c.bytes),
+      refused: mechanism.refuses?.(randomHead(shape, 2), choice.params) ?? null,
+    };
+  };
+  return {
+    shape,
+    lengths: params.lengths,
+    dense: curve(DENSE),
+    curves: params.mechanisms.filter(({ name }) => name !== 'dense').map(curve),
+    check: bertBase(),
+  };
+}
+
+const NO_FORMULA: Cost = { pairs: NaN, count: 'most', flops: NaN, bytes: NaN };
+
+function worst(costs: readonly Cost[]): CostCurve['count'] {
+  return costs.some(c => c.count === 'expected') ? 'expected' : 'exact';
+}
+
+/** The table that the memory of dense attention is known by: BERT-base, float32, one text, 12 heads of 64 in 12 layers. */
+function bertBase(): CostFormulas['check'] {
+  const { cost } = findMechanism('dense');
+  const layer = (tokens: number) => 12 * cost!(tokens, {}, { dim: 64, valueDim: 64, causal: false }).bytes;
+  const all = (tokens: number, published: string) => ({
+    model: 'BERT-base',
+    what: 'all 12 layers',
+    tokens,
+    bytes: 12 * layer(tokens),
+    published,
+  });
+  return [
+    { model: 'BERT-base', what: 'one layer', tokens: 512, bytes: layer(512), published: '12 MB (MiB)' },
+    all(512, '151 MB'),
+    all(1024, '604 MB'),
+    all(2048, '2.4 GB'),
+  ];
+}
+
+async function headShape(analysis: Analysis, core: number): Promise<HeadShape> {
+  const { input } = await analysis.tensors(core);
+  const heads = analysis.model.info.cores.reduce((sum, info) => sum + info.heads, 0);
+  return { dim: input.dim, valueDim: input.valueDim, causal: input.rule.mask.causal, heads };
+}
+
+/** Adaptive span costs what the spans cost that the model's heads need on this text. */
+function spansOf(analysis: Analysis, choice: MechanismChoice): { spans?: number[] } {
+  if (choice.name !== 'adaptive-span') return {};
+  const { ramp, massTarget, budget } = choice.params;
+  const fit = fitSpansOf(analysis, {
+    id: analysis.id,
+    ramp: Number(ramp ?? 32),
+    ...(budget === undefined ? { massTarget: Number(massTarget ?? 0.95) } : { budget: Number(budget) }),
+  });
+  return { spans: fit.heads.map(head => head.span) };
+}
+
+// ---------------------------------------------------------------- measuring
+
+export interface MeasureHooks {
+  cancellation: Cancellation;
+  memoryLimitMiB: number;
+  onPoint(fraction: number, message: string, point: CostPoint | null): void;
+}
+
+/**
+ * `cost/measure`: one head of random tensors through every mechanism at every length, shortest first. What would take
+ * longer than allowed, or more memory, is left out, and said.
+ */
+export async function measureCosts(
+  analysis: Analysis,
+  params: CostMeasureParams,
+  { cancellation, memoryLimitMiB, onPoint }: MeasureHooks,
+): Promise<CostMeasurement> {
+  const shape = await headShape(analysis, params.core);
+  const choices = [DENSE, ...params.mechanisms.filter(({ name }) => name !== 'dense')];
+  const lengths = [...new Set(params.lengths)].sort((a, b) => a - b);
+  const points: CostPoint[] = [];
+  const notes: string[] = [];
+  const stopped = new Set<MechanismChoice>();
+  let done = 0;
+  for (const tokens of lengths) {
+    const input = randomHead(shape, tokens);
+    for (const choice of choices) {
+      await checkpoint(cancellation);
+      const { info, refuses } = findMechanism(choice.name);
+      const fraction = done++ / (lengths.length * choices.length);
+      if (stopped.has(choice)) continue;
+      const earlier = points.filter(p => p.choice === choice);
+      const reason =
+        refuses?.(input, choice.params) ??
+        tooSlow(earlier, tokens, params.secondsPerPoint) ??
+        tooLarge(shape, tokens, memoryLimitMiB);
+      if (reason) {
+        stopped.add(choice);
+        notes.push(`${info.title}${earlier.length > 0 ? ` from ${tokens} tokens` : ''}: ${reason}`);
+        continue;
+      }
+      onPoint(fraction, `${info.title}, ${tokens} tokens`, null);
+      const run = await runner(analysis, choice, input, cancellation);
+      const point = await measurePoint(choice, tokens, run, params);
+      points.push(point);
+      onPoint(fraction, `${info.title}, ${tokens} tokens`, point);
+    }
+  }
+  return {
+    shape,
+    device: analysis.runtime.report.device,
+    machine: `${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${availableParallelism()} threads`,
+    date: new Date().toISOString(),
+    points,
+    notes,
+  };
+}
+
+/** Time grows at most with the square of the length. */
+function tooSlow(earlier: readonly CostPoint[], tokens: number, seconds: number): string | null {
+  const last = earlier.at(-1);
+  if (!last) return null;
+  const expected = (last.milliseconds.median / 1000) * (tokens / last.tokens) ** 2;
+  return expected > seconds ? `would take up to ${Math.ceil(expected)} s.` : null;
+}
+
+/** Tensors of one head, and what the mechanisms gather and hold on the way. */
+function tooLarge({ dim, valueDim }: HeadShape, tokens: number, limitMiB: number): string | null {
+  const needed = Math.ceil((4 * tokens * (dim + valueDim) * 12 + 64 * 2 ** 20) / 2 ** 20);
+  return needed > limitMiB ? `needs about ${needed} MiB, the limit is ${limitMiB} MiB.` : null;
+}
+
+async function runner(
+  analysis: Analysis,
+  choice: MechanismChoice,
+  input: CoreInput,
+  cancellation: Cancellation,
+): Promise<() => Promise<number>> {
+  if (choice.name === 'dense') {
+    return async () => {
+      await denseCore(input, analysis.context(cancellation));
+      return densePairs(input);
+    };
+  }
+  const mechanism = findMechanism(choice.name);
+  const { spans } = spansOf(analysis, choice);
+  const given: Record<string, Tensor> = spans ? { span: float32(Float32Array.of(mean(spans)), [1]) } : {};
+  // What is made from the text once (centroids, rotations, projections) is not part of the time.
+  const made = await mechanism.prepare?.(input, choice.params, analysis.context(cancellation, given));
+  return async () => {
+    const context = analysis.context(cancellation, { ...made, ...given });
+    return (await mechanism.attend(input, choice.params, context)).pairs[0]!;
+  };
+}
+
+async function measurePoint(
+  choice: MechanismChoice,
+  tokens: number,
+  run: () => Promise<number>,
+  { repetitions, secondsPerPoint }: CostMeasureParams,
+): Promise<CostPoint> {
+  const began = performance.now();
+  // The first run builds graphs and is not counted.
+  const pairs = await run();
+  const times: number[] = [];
+  for (let r = 0; r < Math.max(1, repetitions); r++) {
+    const start = performance.now();
+    await run();
+    times.push(performance.now() - start);
+    if (performance.now() - began > secondsPerPoint * 1000) break;
+  }
+  const milliseconds = {
+    median: median(times),
+    least: Math.min(...times),
+    most: Math.max(...times),
+    runs: times.length,
+  };
+  return { choice, tokens, milliseconds, pairs };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Normally distributed queries, keys and values of one head: scores of variance 1, as attention starts out. */
+function randomHead({ dim, valueDim, causal }: HeadShape, tokens: number): CoreInput {
+  return {
+    heads: 1,
+    kvHeads: 1,
+    queries: tokens,
+    keys: tokens,
+    dim,
+    valueDim,
+    q: seededGaussians(tokens * dim, 1),
+    k: seededGaussians(tokens * dim, 2),
+    v: seededGaussians(tokens * valueDim, 3),
+    rule: {
+      scale: Float32Array.of(1 / Math.sqrt(dim)),
+      softCap: null,
+      mask: { causal, window: null },
+      bias: null,
+    },
+  };
+}
+
+// ---------------------------------------------------------------- the whole forward
+
+/** `cost/forward`: how the time of the dense model divides between its cores and what lies between them. */
+export async function forwardTimes(
+  analysis: Analysis,
+  runs: number,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<ForwardTimes> {
+  const context = analysis.context(cancellation);
+  const all: { attention: number[]; rest: number[]; output: number }[] = [];
+  for (let r = 0; r < runs; r++) {
+    const attention: number[] = [];
+    const rest: number[] = [];
+    let last = performance.now();
+    const lap = () => {
+      const now = performance.now();
+      const passed = now - last;
+      last = now;
+      return passed;
+    };
+    const output = await analysis.run(
+      async (info, input) => {
+        rest[info.core] = lap();
+        const result = await denseOutput(input, context);
+        attention[info.core] = lap();
+        return result;
+      },
+      { cancellation, onSegment: fraction => onProgress((r + fraction) / runs) },
+    );
+    for (let from = 0; from < output.rows; from += LOGIT_ROWS) {
+      await checkpoint(cancellation);
+      await output.read(from, Math.min(output.rows, from + LOGIT_ROWS));
+    }
+    all.push({ attention, rest, output: lap() });
+  }
+  const middle = (pick: (run: (typeof all)[number]) => number) => median(all.map(pick));
+  return {
+    tokens: analysis.tokens.ids.length,
+    device: analysis.runtime.report.device,
+    cores: analysis.model.info.cores.map(({ core }) => ({
+      core,
+      attention: middle(run => run.attention[core] ?? 0),
+      rest: middle(run => run.rest[core] ?? 0),
+    })),
+    output: middle(run => run.output),
+    runs,
+  };
+}
