@@ -15,12 +15,19 @@ export function entmaxKeys(scores: Float64Array): Int32Array {
 
 /** Indices of the fewest values that add up to TOP_P of all, the lower index first on ties. */
 export function topPKeys(probabilities: Float64Array): Int32Array {
-  const order = Int32Array.from(probabilities.keys()).filter(t => probabilities[t]! > 0);
-  order.sort((a, b) => probabilities[b]! - probabilities[a]! || a - b);
+  const sorted = probabilities.slice().sort().reverse();
   let mass = 0;
   let count = 0;
-  while (count < order.length && mass < TOP_P) mass += probabilities[order[count++]!]!;
-  return order.subarray(0, count);
+  while (count < sorted.length && sorted[count]! > 0 && mass < TOP_P) mass += sorted[count++]!;
+  // The values above the last one taken, and as many of those equal to it as are left to take.
+  const last = sorted[count - 1]!;
+  let ties = count - sorted.findIndex(value => value <= last);
+  const keys = new Int32Array(count);
+  let found = 0;
+  for (let t = 0; found < count; t++) {
+    if (probabilities[t]! > last || (probabilities[t] === last && ties-- > 0)) keys[found++] = t;
+  }
+  return keys;
 }
 
 /** Counts the pairs of a graph and those of them that a mechanism keeps. */

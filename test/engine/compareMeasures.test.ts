@@ -192,8 +192,12 @@ describe('comparison measures', function () {
   });
 
   it('graphs of single rows', () => {
-    assert.deepEqual([...topPKeys(Float64Array.of(0.1, 0.2, 0, 0.5, 0.2))], [3, 1, 4, 0]);
+    assert.deepEqual([...topPKeys(Float64Array.of(0.1, 0.2, 0, 0.5, 0.2))], [0, 1, 3, 4]);
     assert.deepEqual([...topPKeys(Float64Array.of(0.01, TOP_P, 0.04))], [1]);
+    assert.deepEqual([...topPKeys(new Float64Array(4).fill(0.25))], [0, 1, 2, 3]);
+    assert.deepEqual([...topPKeys(Float64Array.of(0.04, 0.6, 0.04, 0.04, 0.25, 0.03))], [0, 1, 2, 3, 4]);
+    assert.deepEqual([...topPKeys(new Float64Array(40).fill(1 / 40))], [...Array(38).keys()]);
+    assert.deepEqual([...topPKeys(new Float64Array(0))], []);
     assert.deepEqual([...entmaxKeys(Float64Array.of(0, -Infinity, -0.5, -30))], [0, 2]);
     const edges = new EdgeRecall();
     assert.equal(edges.recall, null);
