@@ -5,6 +5,7 @@ import { referenceAttend } from '../../engine/model/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { AttributeType, ElementType } from '../../engine/runtime/onnxProto';
 import { floats } from '../../engine/runtime/tensor';
+import { encoderDecoder } from '../fixtures/encoderDecoder';
 import { ModelWriter, plainModel } from '../fixtures/onnxModels';
 import { assertReproduces, Bench, DIM, HEADS, layered, linear, WIDTH, type Layer } from './cutHarness';
 
@@ -524,43 +525,4 @@ function merged(): ModelWriter {
   });
   outer.output('logits');
   return outer;
-}
-
-/** One encoder layer, one decoder layer with self- and cross-attention, and the head. */
-function encoderDecoder(): ModelWriter {
-  const m = new ModelWriter();
-  m.input('input_ids', 'int64', ['batch', 'sequence']);
-  m.input('attention_mask', 'int64', ['batch', 'sequence']);
-  m.input('decoder_input_ids', 'int64', ['batch', 'target']);
-  m.weight('table', [40, WIDTH], 1);
-  const attention = (id: string, from: string, to: string, causal: boolean) => {
-    const heads = (x: string, n: string) =>
-      m.op(
-        'Transpose',
-        [m.op('Reshape', [linear(m, x, n + id), m.ints(`split${n}${id}`, [0, 0, HEADS, DIM])])],
-        {
-          perm: [0, 2, 1, 3],
-        },
-      );
-    let scores = scaled(m, m.op('MatMul', [heads(from, 'q'), transposed(m, heads(to, 'k'))]), id);
-    if (causal) {
-      const keep = m.op('LessOrEqual', [
-        positions(m, from, `c${id}`, [1, -1]),
-        positions(m, from, `r${id}`, [-1, 1]),
-      ]);
-      scores = dropped(m, keep, scores, id);
-    }
-    const context = m.op('Transpose', [m.op('MatMul', [softmax(m, scores), heads(to, 'v')])], {
-      perm: [0, 2, 1, 3],
-    });
-    return m.op('Add', [from, m.op('Reshape', [context, m.ints(`join${id}`, [0, 0, WIDTH])])]);
-  };
-  const text = m.op('Gather', ['table', 'input_ids']);
-  const memory = attention('e', text, text, false);
-  const target = m.op('Gather', ['table', 'decoder_input_ids']);
-  const decoded = attention('d', target, target, true);
-  const crossed = attention('x', decoded, memory, false);
-  m.op('MatMul', [crossed, m.weight('head', [WIDTH, 40])], {}, 'logits');
-  m.output('logits');
-  return m;
 }
