@@ -5,9 +5,11 @@
 import { Command, CommanderError } from 'commander';
 import { mechanismInfos } from './attention/registry';
 import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from './cli/arguments';
+import { parseWithout, WITHOUT_SYNTAX } from './cli/interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli/commands';
 import { ENGINE_VERSION } from './engine';
 import { RefusedError, UsageError } from './errors';
+import type { Intervention } from './protocol';
 import { outputError } from './export/outputFile';
 
 const cancellation = { isCancelled: false };
@@ -43,12 +45,24 @@ function build(): Command {
     )
     .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
     .option('--propagate', 'also run the text on with each mechanism in every layer', false)
+    .option('--compare', 'measure the mechanisms in more detail: edge recall, divergence, intervals', false)
+    .option(
+      '--without <what>',
+      `take attention away and run the text on, again for more: each alone and all at once; ${WITHOUT_SYNTAX.join(', ')}; tokens from 0, ranges 5-9 with both ends, target:5-9 of the target text`,
+      (value: string, earlier: Intervention[]) => [...earlier, parseWithout(value)],
+      [],
+    )
     .option('--json <out>', 'write the results as JSON')
+    .option('--csv <out>', 'write the measures of every head as CSV')
+    .option('--html <out>', 'write an interactive report: one HTML file that opens without a network')
     .option('--tensors <out>', 'write tokens, logits and loss as safetensors')
     .option('--weights', 'with --tensors: also the dense attention of every head', false)
     .action((file: string, { maxTokens, ...options }) => {
       if (options.weights && options.tensors === undefined) {
         throw new UsageError('--weights goes with --tensors, which says where to write them.');
+      }
+      if (options.compare && options.mechanisms.length === 0) {
+        throw new UsageError('--compare goes with --mechanisms, which says what to compare.');
       }
       return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, cancellation);
     });

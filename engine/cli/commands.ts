@@ -1,7 +1,9 @@
 /** What each command does, once its arguments are read. */
+import { basename } from 'node:path';
 import { attend } from '../attend';
 import { Engine, type Notify } from '../engine';
 import { RefusedError } from '../errors';
+import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
 import { checkOutputPath, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
@@ -21,7 +23,10 @@ export interface AnalyzeOptions {
   maxTokens: number | null;
   mechanisms: MechanismChoice[];
   propagate: boolean;
+  compare: boolean;
   json?: string;
+  csv?: string;
+  html?: string;
   tensors?: string;
   weights: boolean;
 }
@@ -31,7 +36,8 @@ export async function analyzeCommand(
   options: AnalyzeOptions,
   cancellation: Cancellation,
 ): Promise<void> {
-  for (const path of [options.json, options.tensors]) if (path !== undefined) await checkOutputPath(path);
+  const { json, csv, html } = options;
+  for (const path of [json, csv, html, options.tensors]) if (path !== undefined) await checkOutputPath(path);
   const text = await readText(file);
   const target = options.target === undefined ? null : await readText(options.target);
   const weights = options.weights ? await createRuntime('cpu') : null;
@@ -41,13 +47,24 @@ export async function analyzeCommand(
   const engine = await startEngine(options.device, progress);
   try {
     const { model, device, maxTokens, mechanisms, propagate } = options;
-    const params = { id: 'cli', model, text, target, device, maxTokens, mechanisms, propagate };
-    const summary = await engine.analyze(params, cancellation, tensors?.hooks ?? { forget: true });
-    progress.clear();
-    await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
-    if (options.json !== undefined) {
-      await writeWhole(options.json, `${JSON.stringify(analysisJson(summary), null, 2)}\n`);
+    const id = 'cli';
+    const params = { id, model, text, target, device, maxTokens, mechanisms, propagate };
+    // The report and the comparison ask for details of every head afterwards.
+    const forget = html === undefined && !options.compare;
+    const summary = await engine.analyze(params, cancellation, { ...tensors?.hooks, forget });
+    if (options.compare) {
+      summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, cancellation);
     }
+    await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
+    if (json !== undefined) await writeWhole(json, `${JSON.stringify(analysisJson(summary), null, 2)}\n`);
+    if (csv !== undefined) await writeWhole(csv, headsCsv(summary));
+    if (html !== undefined) {
+      const document = file === '-' ? 'standard input' : basename(file);
+      const request = { id, document, summary, plan: null };
+      const report = await engine.request('analysis/report', request, cancellation);
+      await writeWhole(html, report.html);
+    }
+    progress.clear();
     print(formatAnalysis(summary));
   } catch (error) {
     await tensors?.abort();

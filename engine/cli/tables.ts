@@ -79,6 +79,27 @@ function formatMechanisms(summary: AnalysisSummary): string {
       ? [{ title: 'loss change (propagated)', align: 'right', cell: row => signed(row.deltaLoss) }]
       : [{ title: 'output turned (propagated)', align: 'right', cell: row => signed(row.deltaOutput) }]
     : [];
+  const of = (
+    title: string,
+    value: (row: Row) => number | null | undefined,
+    shown: (value: number) => string,
+  ) => ({
+    title,
+    align: 'right' as const,
+    cell: (row: Row) => {
+      const found = value(row);
+      return typeof found === 'number' ? shown(found) : '-';
+    },
+  });
+  const measured: Column<Row>[] = [
+    of('of the entmax graph', row => row.measures?.entmaxRecall, percent),
+    of('of the top 95 %', row => row.measures?.topPRecall, percent),
+    of(
+      'KL (nats)',
+      row => row.measures?.kl,
+      kl => kl.toFixed(3),
+    ),
+  ];
   const columns: Column<Row>[] = [
     { title: 'mechanism', cell: row => row.name },
     {
@@ -96,6 +117,7 @@ function formatMechanisms(summary: AnalysisSummary): string {
     },
     { title: 'output error (local)', align: 'right', cell: row => row.outputError.toFixed(3) },
     ...effect,
+    ...(summary.mechanisms.some(row => row.measures) ? measured : []),
     { title: 'time', align: 'right', cell: row => `${(row.milliseconds / 1000).toFixed(2)} s` },
   ];
   return formatTable(columns, summary.mechanisms);

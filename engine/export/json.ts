@@ -1,5 +1,5 @@
 /** An analysis as JSON, for scripts: `analyze --json`. Described by `analysis.schema.json`. */
-import type { AnalysisSummary, HeadProfile, MechanismResult } from '../protocol';
+import type { AnalysisSummary, HeadComparison, HeadProfile, MechanismResult } from '../protocol';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
@@ -79,17 +79,23 @@ function mechanismJson(result: MechanismResult) {
     pairs: result.pairs,
     densePairs: result.densePairs,
     milliseconds: result.milliseconds,
-    heads: result.heads.map(head => ({
-      core: head.core,
-      head: head.head,
-      recall: head.recall,
-      recallP5: head.recallP5,
-      outputError: head.outputError,
-      pairs: head.pairs,
-      densePairs: head.densePairs,
-      uncovered: head.uncovered,
-      ...(head.span === undefined ? {} : { span: head.span }),
-    })),
+    heads: result.heads.map(comparisonJson),
+    ...(result.measures ? { measures: result.measures } : {}),
     notes: result.notes,
+  };
+}
+
+function comparisonJson(head: HeadComparison) {
+  return {
+    core: head.core,
+    head: head.head,
+    recall: head.recall,
+    recallP5: head.recallP5,
+    outputError: head.outputError,
+    pairs: head.pairs,
+    densePairs: head.densePairs,
+    uncovered: head.uncovered,
+    ...(head.span === undefined ? {} : { span: head.span }),
+    ...(head.measures ? { measures: head.measures } : {}),
   };
 }

@@ -191,6 +191,7 @@ describe('command line', function () {
           '--mechanisms',
           'local:window=8,strided',
           '--propagate',
+          '--compare',
         ],
         ...['--json', 'a.json', '--tensors', 'a.safetensors', '--weights'],
       );
@@ -229,8 +230,10 @@ describe('command line', function () {
         ],
       );
       assert.deepEqual(summary.mechanisms[0]!.params, { window: 8 });
-      for (const { deltaLoss, heads } of summary.mechanisms) {
+      for (const { deltaLoss, heads, measures } of summary.mechanisms) {
         assert.ok(Number.isFinite(deltaLoss));
+        assert.ok(measures!.entmaxRecall! > 0 && measures!.kl! >= 0);
+        for (const head of heads) assert.ok(head.measures!.sampled > 0);
         assert.equal(heads.length, summary.model.layers * summary.model.heads);
       }
     });
