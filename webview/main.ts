@@ -1,5 +1,6 @@
 /** Entry of the webview bundle: one element, the large panel or the narrow side panel by where it stands. */
 import './main.css';
+import './report/install';
 import { LitElement, html } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import { StoreController, store } from './host/store';

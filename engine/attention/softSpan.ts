@@ -1,3 +1,4 @@
+import type { SpanFit } from '../protocol';
 import type { MaskRule } from './core';
 
 /**
@@ -52,4 +53,60 @@ export function spanPairs(mask: MaskRule, queries: number, keys: number, span: n
     pairs += Math.max(0, to - from);
   }
   return pairs;
+}
+
+/** What spans are fitted to. */
+export interface SpanCore {
+  queries: number;
+  keys: number;
+  mask: MaskRule;
+  /** [heads, distances] mean mass at each distance. */
+  byDistance: Float32Array;
+  heads: { readonly length: number };
+}
+
+/**
+ * A span for every head from its mass by distance alone, so that a slider can refit at once: to a share of the mass, or to a
+ * budget of pairs (then one mass target for all heads, the largest that the budget pays for).
+ */
+export function fitSpans(
+  cores: readonly SpanCore[],
+  { massTarget, budget = 1, ramp }: { massTarget?: number; budget?: number; ramp: number },
+): SpanFit {
+  if (massTarget !== undefined) return fitTo(cores, massTarget, ramp);
+  const dense = cores.reduce((sum, core) => sum + core.heads.length * pairsOf(core, Infinity, ramp), 0);
+  let low = 0;
+  let high = 1;
+  for (let step = 0; step < 24; step++) {
+    const target = (low + high) / 2;
+    const pairs = fitTo(cores, target, ramp).heads.reduce((sum, head) => sum + head.pairs, 0);
+    if (pairs <= budget * dense) low = target;
+    else high = target;
+  }
+  return fitTo(cores, low, ramp);
+}
+
+function fitTo(cores: readonly SpanCore[], target: number, ramp: number): SpanFit {
+  const heads: SpanFit['heads'] = [];
+  for (const [c, core] of cores.entries()) {
+    const densePairs = pairsOf(core, Infinity, ramp);
+    const size = core.byDistance.length / core.heads.length;
+    for (let head = 0; head < core.heads.length; head++) {
+      const mass = core.byDistance.subarray(head * size, (head + 1) * size);
+      const span = fitSpan(mass, target, ramp);
+      heads.push({
+        core: c,
+        head,
+        span,
+        recall: keptMass(mass, span, ramp),
+        pairs: pairsOf(core, span, ramp),
+        densePairs,
+      });
+    }
+  }
+  return { ramp, heads };
+}
+
+function pairsOf({ mask, queries, keys }: SpanCore, span: number, ramp: number): number {
+  return spanPairs(mask, queries, keys, span, ramp);
 }

@@ -1,9 +1,9 @@
-import type { Analysis, CoreTensors } from './analysis';
+import type { Analysis } from './analysis';
 import { HeaviestPairs } from './heaviestPairs';
 import { jointProjection } from './projection';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/dense';
-import type { Attended } from '../attention/mechanism';
+import type { Attended, SparseRow } from '../attention/mechanism';
 import { unitRows } from '../attention/tied';
 import { RefusedError } from '../errors';
 import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../protocol';
@@ -24,53 +24,82 @@ interface Assignment {
   centers: Float32Array;
 }
 
+/** One head under a mechanism with buckets. */
+export interface BucketedHead {
+  input: CoreInput;
+  head: number;
+  attended: Attended;
+  assignment: Assignment;
+}
+
 export async function buckets(
   analysis: Analysis,
   params: BucketParams,
   cancellation: Cancellation,
 ): Promise<Buckets> {
-  const { tensors, attended, assignment } = await assign(analysis, params, cancellation);
-  const { input } = tensors;
-  const missed = new HeaviestPairs(24);
-  let recall = 0;
-  let chance = 0;
-  let rows = 0;
-  await eachDenseRow(analysis, input, params.head, cancellation, (query, row) => {
-    const { from, to } = visibleKeys(input, query);
+  const bucketed = await bucketedHead(analysis, params, cancellation);
+  const { input, head, attended } = bucketed;
+  const tally = new BucketTally(bucketed);
+  await eachDenseRow(analysis, input, head, cancellation, (query, row) =>
+    tally.add(query, row, attended.row(head, query)),
+  );
+  return tally.result();
+}
+
+/** What buckets keep and miss, from the head's dense rows. */
+export class BucketTally {
+  private readonly missed = new HeaviestPairs(24);
+  private recall = 0;
+  private chance = 0;
+  private rows = 0;
+  private uncovered = 0;
+  private readonly lost: Float32Array;
+
+  constructor(private readonly of: BucketedHead) {
+    this.lost = new Float32Array(of.input.keys);
+  }
+
+  /** @param row dense mass of the query over all keys @param kept the mechanism's row */
+  add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
+    if (keys.length === 0) this.uncovered++;
+    const { from, to } = visibleKeys(this.of.input, query);
     if (to <= from) return;
-    rows++;
-    const { keys, mask } = attended.row(params.head, query);
+    this.rows++;
+    const { lost } = this;
+    lost.set(row);
     let kept = 0;
     for (let t = 0; t < keys.length; t++) {
       const share = mask?.[t] ?? 1;
-      kept += row[keys[t]!]! * share;
-      row[keys[t]!]! *= 1 - share;
+      kept += lost[keys[t]!]! * share;
+      lost[keys[t]!]! *= 1 - share;
     }
-    recall += Math.min(1, kept);
-    chance += keys.length / (to - from);
-    for (let j = from; j < to; j++) missed.offer(query, j, row[j]!);
-  });
-  const { sizes, count, rounds, queryBucket, keyBucket, multiplicity } = assignment;
-  let uncovered = 0;
-  for (let i = 0; i < input.queries; i++) if (attended.row(params.head, i).keys.length === 0) uncovered++;
-  return {
-    rounds,
-    count,
-    queryBucket,
-    keyBucket,
-    sizes,
-    multiplicity,
-    uncovered,
-    recall: recall / Math.max(1, rows),
-    chanceRecall: chance / Math.max(1, rows),
-    missed: missed.list(),
-    projection: jointProjection(
-      unitRows(headRows(input.q, params.head, input.queries, input.dim), input.dim),
-      unitRows(headRows(input.k, kvHead(input, params.head), input.keys, input.dim), input.dim),
-      unitRows(assignment.centers, input.dim),
-      input.dim,
-    ),
-  };
+    this.recall += Math.min(1, kept);
+    this.chance += keys.length / (to - from);
+    for (let j = from; j < to; j++) this.missed.offer(query, j, lost[j]!);
+  }
+
+  result(): Buckets {
+    const { input, head, assignment } = this.of;
+    const { sizes, count, rounds, queryBucket, keyBucket, multiplicity } = assignment;
+    return {
+      rounds,
+      count,
+      queryBucket,
+      keyBucket,
+      sizes,
+      multiplicity,
+      uncovered: this.uncovered,
+      recall: this.recall / Math.max(1, this.rows),
+      chanceRecall: this.chance / Math.max(1, this.rows),
+      missed: this.missed.list(),
+      projection: jointProjection(
+        unitRows(headRows(input.q, head, input.queries, input.dim), input.dim),
+        unitRows(headRows(input.k, kvHead(input, head), input.keys, input.dim), input.dim),
+        unitRows(assignment.centers, input.dim),
+        input.dim,
+      ),
+    };
+  }
 }
 
 /** The head's map with rows and columns sorted by bucket, reduced to at most size x size cells (mean mass). */
@@ -79,59 +108,89 @@ export async function bucketMap(
   params: BucketMapParams,
   cancellation: Cancellation,
 ): Promise<BucketMap> {
-  const { tensors, attended, assignment } = await assign(analysis, params, cancellation);
-  const { input } = tensors;
-  const round = Math.max(0, Math.min(assignment.rounds - 1, params.round));
-  const queryRank = rankByBucket(assignment.queryBucket[round]!, assignment.count);
-  const keyRank = rankByBucket(assignment.keyBucket[round]!, assignment.count);
-  const rows = Math.min(params.size, input.queries);
-  const columns = Math.min(params.size, input.keys);
-  const mass = new Float32Array(rows * columns);
-  const kept = new Float32Array(rows * columns);
-  const area = new Float32Array(rows * columns);
-  const columnOf = keyRank.rank.map(rank => Math.floor((rank * columns) / input.keys));
-  await eachDenseRow(analysis, input, params.head, cancellation, (query, row) => {
-    const r = Math.floor((queryRank.rank[query]! * rows) / input.queries) * columns;
+  const bucketed = await bucketedHead(analysis, params, cancellation);
+  const { input, head, attended } = bucketed;
+  const sums = new BucketMapSums(bucketed, params.round, params.size);
+  await eachDenseRow(analysis, input, head, cancellation, (query, row) =>
+    sums.add(query, row, attended.row(head, query)),
+  );
+  return sums.result();
+}
+
+export class BucketMapSums {
+  private readonly rows: number;
+  private readonly columns: number;
+  private readonly queryRank: Ranks;
+  private readonly keyRank: Ranks;
+  private readonly columnOf: Int32Array;
+  private readonly mass: Float32Array;
+  private readonly kept: Float32Array;
+  private readonly area: Float32Array;
+
+  constructor(
+    private readonly of: BucketedHead,
+    wantedRound: number,
+    size: number,
+  ) {
+    const { input, assignment } = of;
+    const round = Math.max(0, Math.min(assignment.rounds - 1, wantedRound));
+    this.queryRank = rankByBucket(assignment.queryBucket[round]!, assignment.count);
+    this.keyRank = rankByBucket(assignment.keyBucket[round]!, assignment.count);
+    this.rows = Math.min(size, input.queries);
+    this.columns = Math.min(size, input.keys);
+    this.columnOf = this.keyRank.rank.map(rank => Math.floor((rank * this.columns) / input.keys));
+    this.mass = new Float32Array(this.rows * this.columns);
+    this.kept = new Float32Array(this.rows * this.columns);
+    this.area = new Float32Array(this.rows * this.columns);
+  }
+
+  add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
+    const { rows, columns, columnOf, mass, kept, area } = this;
+    const r = Math.floor((this.queryRank.rank[query]! * rows) / this.of.input.queries) * columns;
     for (let j = 0; j < row.length; j++) {
       mass[r + columnOf[j]!]! += row[j]!;
       area[r + columnOf[j]!]!++;
     }
-    const { keys, mask } = attended.row(params.head, query);
-    for (let t = 0; t < keys.length; t++) kept[r + columnOf[keys[t]!]!]! += row[keys[t]!]! * (mask?.[t] ?? 1);
-  });
-  for (let c = 0; c < mass.length; c++) {
-    kept[c] = mass[c]! > 0 ? Math.min(1, kept[c]! / mass[c]!) : 0;
-    mass[c]! /= Math.max(1, area[c]!);
+    for (let t = 0; t < keys.length; t++) {
+      kept[r + columnOf[keys[t]!]!]! += row[keys[t]!]! * (mask?.[t] ?? 1);
+    }
   }
-  const inCells = (starts: Int32Array, cells: number, items: number) =>
-    Float32Array.from(starts, start => (start * cells) / items);
-  return {
-    rows,
-    columns,
-    mass,
-    kept,
-    rowStarts: inCells(queryRank.starts, rows, input.queries),
-    columnStarts: inCells(keyRank.starts, columns, input.keys),
-  };
+
+  result(): BucketMap {
+    const { rows, columns, mass, kept, area } = this;
+    for (let c = 0; c < mass.length; c++) {
+      kept[c] = mass[c]! > 0 ? Math.min(1, kept[c]! / mass[c]!) : 0;
+      mass[c]! /= Math.max(1, area[c]!);
+    }
+    const inCells = (starts: Int32Array, cells: number, items: number) =>
+      Float32Array.from(starts, start => (start * cells) / items);
+    return {
+      rows,
+      columns,
+      mass,
+      kept,
+      rowStarts: inCells(this.queryRank.starts, rows, this.of.input.queries),
+      columnStarts: inCells(this.keyRank.starts, columns, this.of.input.keys),
+    };
+  }
 }
 
-async function assign(
+/** @throws RefusedError for a mechanism without buckets */
+export async function bucketedHead(
   analysis: Analysis,
-  params: BucketParams,
+  { core, head, mechanism }: BucketParams,
   cancellation: Cancellation,
-): Promise<{ tensors: CoreTensors; attended: Attended; assignment: Assignment }> {
-  analysis.head(params.core, params.head);
-  const tensors = await analysis.tensors(params.core);
-  const attended = await analysis.attendLocally(params.mechanism, params.core, cancellation);
-  const own = await analysis.ownTensors(params.mechanism, params.core, tensors.input, cancellation);
+): Promise<BucketedHead> {
+  analysis.head(core, head);
+  const { input } = await analysis.tensors(core);
+  const attended = await analysis.attendLocally(mechanism, core, cancellation);
+  const own = await analysis.ownTensors(mechanism, core, input, cancellation);
   const { extra } = attended;
-  if (extra['buckets']) {
-    return { tensors, attended, assignment: hashed(extra, tensors.input, params.head) };
-  }
+  if (extra['buckets']) return { input, head, attended, assignment: hashed(extra, input, head) };
   if (extra['query_members'] && extra['key_members']) {
-    return { tensors, attended, assignment: clustered(extra, own, tensors.input, params.head) };
+    return { input, head, attended, assignment: clustered(extra, own, input, head) };
   }
-  throw new RefusedError(`The mechanism ${params.mechanism.name} has no buckets.`);
+  throw new RefusedError(`The mechanism ${mechanism.name} has no buckets.`);
 }
 
 /** LSH: one bucket per token and round. Queries and keys may hash apart (`key_buckets`). */
@@ -224,8 +283,13 @@ function histogram(ids: Int32Array, count: number): Int32Array {
   return sizes;
 }
 
+interface Ranks {
+  rank: Int32Array;
+  starts: Int32Array;
+}
+
 /** Position of each token when sorted by (bucket, position), tokens without a bucket last; and where buckets start. */
-function rankByBucket(ids: Int32Array, count: number): { rank: Int32Array; starts: Int32Array } {
+function rankByBucket(ids: Int32Array, count: number): Ranks {
   const starts = new Int32Array(count + 2);
   const slot = (id: number) => (id < 0 ? count : id);
   for (const id of ids) starts[slot(id) + 1]!++;

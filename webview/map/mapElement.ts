@@ -215,10 +215,15 @@ export class MapElement extends Component {
   }
   private remembering: ReturnType<typeof setTimeout> | undefined;
 
+  /** As fine as the screen shows it, or as a report holds it. */
+  private levelOf(camera: Camera): number {
+    return Math.max(levelFor(camera, this.pixelRatio), store.report?.level ?? 0);
+  }
+
   /** The whole map first, once; then what is in sight. */
   private wanted(camera: Camera) {
     const { map } = this.frame;
-    const level = levelFor(camera, this.pixelRatio);
+    const level = this.levelOf(camera);
     const top = topLevel(this.extent);
     const fine = tilesInSight(camera, Math.min(level, top), this.extent, map, this.causal);
     return level >= top ? fine : [{ level: top, row: 0, column: 0 }, ...fine];
@@ -229,7 +234,7 @@ export class MapElement extends Component {
     const tiles = this.loader.tiles();
     if (!tiles.length) return this.largest;
     const finest = Math.min(...tiles.map(t => t.level));
-    const level = this.camera ? Math.max(finest, levelFor(this.camera, this.pixelRatio)) : finest;
+    const level = this.camera ? Math.max(finest, this.levelOf(this.camera)) : finest;
     const counted = this.reduce === 'max' ? tiles : tiles.filter(t => t.level <= level);
     return niceCeiling(Math.max(...(counted.length ? counted : tiles).map(t => t.largest)));
   }
@@ -364,7 +369,7 @@ export class MapElement extends Component {
   /** Loaded tiles in sight, coarse to fine; finer than needed ones are left out. */
   private placed(camera: Camera) {
     const { pixelRatio, frame, extent } = this;
-    const level = Math.min(levelFor(camera, pixelRatio), topLevel(extent));
+    const level = Math.min(this.levelOf(camera), topLevel(extent));
     const inSight = (tile: LoadedTile) => {
       const span = TILE_SIZE * 2 ** tile.level;
       const { map } = frame;
@@ -400,6 +405,7 @@ export class MapElement extends Component {
       crosshair,
       causal: this.causal,
       row: known ? row.value : null,
+      linksOnly: store.report !== null,
       mechanism: this.mechanism?.name ?? null,
       findTile: address => this.loader.find(address),
     };

@@ -13,6 +13,8 @@ export interface MapWords {
   causal: boolean;
   /** Mass of the crosshair's query over all keys, once it is known. */
   row: Float32Array | null;
+  /** Only the heaviest keys of the row are known. */
+  linksOnly: boolean;
   /** Name of the mechanism that is laid over the map. */
   mechanism: string | null;
   findTile(address: TileAddress): LoadedTile | null;
@@ -30,8 +32,15 @@ export function readout(words: MapWords): string | null {
   if (words.causal && key > query)
     return `key ${keyName} comes after query ${queryName}: hidden by the causal mask`;
   const mass = words.row?.[key];
-  const value = mass === undefined ? '' : `: ${percent(mass)} of its attention`;
+  const value = mass === undefined ? '' : `: ${massInWords(mass, words)} of its attention`;
   return `query ${queryName} → key ${keyName}${value}${keptText(words, query, key)}`;
+}
+
+/** A report holds the heaviest links of a query: of the others only that they are lighter is known. */
+function massInWords(mass: number, { row, linksOnly }: MapWords): string {
+  if (mass > 0 || !linksOnly || !row) return percent(mass);
+  const least = row.reduce((a, b) => (b > 0 ? Math.min(a, b) : a), 1);
+  return `at most ${percent(least)}`;
 }
 
 function keptText({ mechanism, findTile }: MapWords, query: number, key: number): string {

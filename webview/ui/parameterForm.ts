@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../engine/protocol';
 import { parseNumber, words } from '../draw/parameters';
+import { store } from '../host/store';
 import { choose, textField, toggle } from './controls';
 
 type Value = MechanismParams[string];
@@ -11,6 +12,7 @@ export function parameterForm(
   params: MechanismParams,
   onChange: (params: MechanismParams) => void,
 ): TemplateResult {
+  if (store.report) return inWords(info, params);
   const set = (name: string, value: Value | undefined) => {
     const next = { ...params };
     if (value === undefined) delete next[name];
@@ -18,6 +20,14 @@ export function parameterForm(
     onChange(next);
   };
   return html`${info.parameters.map(p => html`<span title=${hint(p)}>${field(p, params[p.name], v => set(p.name, v))}</span>`)}`;
+}
+
+/** In a report nothing can be computed anew. */
+function inWords(info: MechanismInfo, params: MechanismParams): TemplateResult {
+  const shown = info.parameters.filter(p => params[p.name] !== undefined);
+  return html`<span class="muted"
+    >${shown.map(p => html`<span title=${hint(p)}>${words(p.name)} ${String(params[p.name])}</span> `)}</span
+  >`;
 }
 
 function hint(p: ParameterInfo): string {

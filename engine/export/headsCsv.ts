@@ -1,0 +1,77 @@
+/** All head profiles as one table: `analyze --csv`. One line per head, every measure, and each mechanism's columns behind. */
+import type { AnalysisSummary, HeadProfile, MechanismResult, Quantiles } from '../protocol';
+import { csv, type CsvCell } from './csv';
+
+type Column = [title: string, value: (head: HeadProfile) => CsvCell];
+
+const ROLES = [
+  'self',
+  'previous',
+  'next',
+  'first',
+  'separator',
+  'punctuation',
+  'duplicate',
+  'induction',
+  'local',
+  'broad',
+] as const;
+
+const quantiles = (name: string, of: (head: HeadProfile) => Quantiles): Column[] =>
+  (['p5', 'p25', 'p50', 'p75', 'p95'] as const).map(q => [`${name} ${q} [tokens]`, head => of(head)[q]]);
+
+const MEASURES: Column[] = [
+  ['entropy [nats]', head => head.entropy],
+  ['relative entropy', head => head.relativeEntropy],
+  ['mean distance [tokens]', head => head.meanDistance],
+  ['span90 [tokens]', head => head.span90],
+  ['span95 [tokens]', head => head.span95],
+  ['span99 [tokens]', head => head.span99],
+  ...quantiles('span90', head => head.span90Quantiles),
+  ...quantiles('span95', head => head.span95Quantiles),
+  ...quantiles('span99', head => head.span99Quantiles),
+  ...(['self', 'previous', 'next', 'first', 'separator', 'punctuation'] as const).map((name): Column => [
+    `mass to ${name}`,
+    head => head.to[name],
+  ]),
+  ['role', head => head.roles[0]?.role],
+  ...ROLES.map((role): Column => [
+    `role ${role}`,
+    head => head.roles.find(score => score.role === role)?.score ?? 0,
+  ]),
+];
+
+export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
+  const header = ['core', 'kind', 'layer', 'head', ...MEASURES.map(([title]) => title)];
+  for (const result of mechanisms) {
+    const name = nameOf(result);
+    header.push(
+      `recall (local): ${name}`,
+      `output error (local): ${name}`,
+      `share of pairs: ${name}`,
+      `span: ${name}`,
+    );
+  }
+  const rows = cores.flatMap(({ info, heads }) =>
+    heads.map(head => [
+      info.core,
+      info.kind,
+      info.layer,
+      head.head,
+      ...MEASURES.map(([, value]) => value(head)),
+      ...mechanisms.flatMap(({ heads: compared }) => {
+        const found = compared.find(each => each.core === head.core && each.head === head.head);
+        return found
+          ? [found.recall, found.outputError, found.pairs / found.densePairs, found.span]
+          : [null, null, null, null];
+      }),
+    ]),
+  );
+  return csv(header, rows);
+}
+
+/** `local:window=64` */
+function nameOf({ name, params }: MechanismResult): string {
+  const pairs = Object.entries(params).map(([key, value]) => `${key}=${value}`);
+  return pairs.length > 0 ? `${name}:${pairs.join(';')}` : name;
+}

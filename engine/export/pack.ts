@@ -1,0 +1,42 @@
+/**
+ * Plain data with typed arrays as one block of bytes, for embedding: the length of the JSON (uint32, little-endian), the JSON, and behind
+ * it the arrays, each aligned to 8 bytes. In the JSON an array is `{ "$array": [type, first byte, length] }`.
+ */
+const TYPES = {
+  Uint8Array,
+  Int8Array,
+  Uint16Array,
+  Int16Array,
+  Uint32Array,
+  Int32Array,
+  Float32Array,
+  Float64Array,
+};
+
+const aligned = (bytes: number) => (bytes + 7) & ~7;
+
+export function pack(value: unknown): Uint8Array {
+  const arrays: Uint8Array[] = [];
+  let size = 0;
+  const json = JSON.stringify(value, (_, entry: unknown) => {
+    if (!ArrayBuffer.isView(entry)) return entry;
+    const type = entry.constructor.name;
+    if (!(type in TYPES)) throw new Error(`A ${type} cannot be packed.`);
+    const { buffer, byteOffset, byteLength } = entry;
+    arrays.push(new Uint8Array(buffer, byteOffset, byteLength));
+    const first = size;
+    size += aligned(byteLength);
+    return { $array: [type, first, (entry as Uint8Array).length] };
+  });
+  const text = new TextEncoder().encode(json);
+  const start = aligned(4 + text.length);
+  const result = new Uint8Array(start + size);
+  new DataView(result.buffer).setUint32(0, text.length, true);
+  result.set(text, 4);
+  let at = start;
+  for (const array of arrays) {
+    result.set(array, at);
+    at += aligned(array.length);
+  }
+  return result;
+}

@@ -1,0 +1,368 @@
+/** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
+import type { Analysis } from './analysis';
+import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
+import type { CoreInput } from '../attention/core';
+import type { Attended, SparseRow } from '../attention/mechanism';
+import { findMechanism } from '../attention/registry';
+import { indexArray, keptCodes, massCodes, pointCodes, rootCode, roundedFloats } from '../export/quantise';
+import type {
+  ReportBuckets,
+  ReportCore,
+  ReportData,
+  ReportHead,
+  ReportKept,
+  ReportMechanism,
+} from '../export/reportData';
+import { TILE_SIZE, type AnalysisSummary, type Buckets, type ReportParams } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+
+/** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */
+const BUDGET = {
+  /** Cells of the maps, hidden halves not counted. */
+  cells: 4_000_000,
+  /** Cells of what mechanisms keep, all mechanisms together. */
+  keptCells: 10_000_000,
+  links: 1_000_000,
+  /** Cells of the maps sorted by bucket, all mechanisms and rounds together. */
+  bucketCells: 2_000_000,
+};
+const MOST_LINKS = 24;
+
+export async function gatherReport(
+  analysis: Analysis,
+  { document, summary, plan }: Omit<ReportParams, 'id'>,
+  version: string,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void = () => undefined,
+): Promise<ReportData> {
+  const mechanisms = await shownMechanisms(analysis, summary, cancellation);
+  const sizes = await chooseSizes(analysis, mechanisms);
+  const cores: ReportCore[] = [];
+  const heads = analysis.cores.reduce((sum, core) => sum + core.result.heads.length, 0);
+  let done = 0;
+  for (const { result, byDistance, mask } of analysis.cores) {
+    const { input } = await analysis.tensors(result.info.core);
+    const { queries, keys } = input;
+    const whole = Math.max(0, Math.ceil(Math.log2(Math.max(queries, keys) / TILE_SIZE)));
+    const level = Math.min(sizes.level, whole);
+    const keptLevel = Math.min(sizes.keptLevel, whole);
+    const own = { ...sizes, level, keptLevel };
+    const gathered: ReportHead[] = [];
+    for (let head = 0; head < input.heads; head++) {
+      gathered.push(await gatherHead(analysis, mechanisms, own, result.info.core, head, input, cancellation));
+      onProgress(++done / heads);
+    }
+    cores.push({
+      queries,
+      keys,
+      level,
+      keptLevel,
+      mask,
+      byDistance: roundedFloats(byDistance),
+      heads: gathered,
+    });
+  }
+  const names = new Set(['dense', ...summary.mechanisms.map(m => m.name)]);
+  return {
+    document,
+    version,
+    made: new Date().toISOString().slice(0, 10),
+    summary,
+    plan,
+    infos: [...names].map(name => findMechanism(name).info),
+    level: sizes.level,
+    links: sizes.links,
+    mechanisms,
+    cores,
+    answers: [],
+  };
+}
+
+/** The mechanisms of the summary, each once: local and propagated results speak of the same choice. */
+async function shownMechanisms(
+  analysis: Analysis,
+  summary: AnalysisSummary,
+  cancellation: Cancellation,
+): Promise<ReportMechanism[]> {
+  const found = new Map<string, ReportMechanism>();
+  for (const { name, params } of summary.mechanisms) {
+    const choice = { name, params };
+    const key = JSON.stringify(choice);
+    if (found.has(key)) continue;
+    const attended = await analysis.attendLocally(choice, 0, cancellation);
+    found.set(key, { choice, keepsPairs: attended.lse !== null });
+  }
+  return [...found.values()];
+}
+
+interface Sizes {
+  level: number;
+  keptLevel: number;
+  links: number;
+  /** Side of the maps sorted by bucket. */
+  bucketMap: number;
+}
+
+async function chooseSizes(analysis: Analysis, mechanisms: ReportMechanism[]): Promise<Sizes> {
+  let rows = 0;
+  const shapes: { heads: number; queries: number; keys: number; causal: boolean }[] = [];
+  for (const { result, mask } of analysis.cores) {
+    const { heads, queries, keys } = (await analysis.tensors(result.info.core)).input;
+    rows += heads * queries;
+    shapes.push({ heads, queries, keys, causal: mask.causal });
+  }
+  const cellsAt = (level: number) =>
+    shapes.reduce(
+      (sum, { heads, queries, keys, causal }) =>
+        sum + (heads * Math.ceil(queries / 2 ** level) * Math.ceil(keys / 2 ** level)) / (causal ? 2 : 1),
+      0,
+    );
+  const finest = (budget: number) => {
+    let level = 0;
+    while (cellsAt(level) > budget && level < 16) level++;
+    return level;
+  };
+  const level = finest(BUDGET.cells);
+  const keeping = mechanisms.filter(m => m.keepsPairs).length;
+  const allHeads = shapes.reduce((sum, { heads }) => sum + heads, 0);
+  // A round of hashing has a map of its own; two mechanisms with two rounds each are usual.
+  const maps = 4 * allHeads;
+  return {
+    level,
+    keptLevel: Math.max(level, finest(BUDGET.keptCells / Math.max(1, keeping))),
+    links: Math.max(2, Math.min(MOST_LINKS, Math.floor(BUDGET.links / rows))),
+    bucketMap: Math.max(32, Math.min(160, Math.floor(Math.sqrt(BUDGET.bucketCells / maps)))),
+  };
+}
+
+async function gatherHead(
+  analysis: Analysis,
+  mechanisms: ReportMechanism[],
+  sizes: Sizes,
+  core: number,
+  head: number,
+  input: CoreInput,
+  cancellation: Cancellation,
+): Promise<ReportHead> {
+  const cells = new CellSums(input, sizes.level);
+  const links = new Links(input, sizes.links);
+  const entropy = new Float32Array(input.queries);
+  const kept: (KeptSums | null)[] = [];
+  const tallies: (BucketSums | null)[] = [];
+  const attended: (Attended | null)[] = [];
+  for (const { choice, keepsPairs } of mechanisms) {
+    const run = keepsPairs ? await analysis.attendLocally(choice, core, cancellation) : null;
+    attended.push(run);
+    kept.push(run && new KeptSums(input, sizes.keptLevel));
+    const view = findMechanism(choice.name).info.view;
+    const bucketed =
+      view === 'buckets'
+        ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, cancellation)
+        : null;
+    tallies.push(bucketed && new BucketSums(bucketed, sizes.bucketMap));
+  }
+  await eachDenseRow(analysis, input, head, cancellation, (query, row) => {
+    cells.add(query, row);
+    links.add(query, row);
+    entropy[query] = entropyOf(row);
+    for (const [m, run] of attended.entries()) {
+      if (!run) continue;
+      const keptRow = run.row(head, query);
+      kept[m]!.add(query, row, keptRow);
+      tallies[m]?.add(query, row, keptRow);
+    }
+  });
+  const found = tallies.map(sums => sums?.result() ?? null);
+  const points = found.find(result => result)?.projection ?? null;
+  const extent = points ? largestOf([points.queries, points.keys]) : 0;
+  return {
+    max: massCodes(cells.max),
+    mean: sizes.level === 0 ? null : massCodes(cells.mean()),
+    linkKeys: links.keys,
+    linkMass: links.mass,
+    entropy: roundedFloats(entropy),
+    kept: kept.map(sums => sums?.result() ?? null),
+    buckets: found.map((result, m) => result && slimBuckets(result, tallies[m]!)),
+    points: points && {
+      queries: pointCodes(points.queries, extent),
+      keys: pointCodes(points.keys, extent),
+      extent,
+    },
+  };
+}
+
+/** Mean and maximum of square cells of 2^level tokens. */
+class CellSums {
+  readonly max: Float32Array;
+  private readonly sum: Float32Array;
+  private readonly cell: number;
+  private readonly columns: number;
+
+  constructor(
+    private readonly input: CoreInput,
+    level: number,
+  ) {
+    this.cell = 2 ** level;
+    this.columns = Math.ceil(input.keys / this.cell);
+    const size = Math.ceil(input.queries / this.cell) * this.columns;
+    this.max = new Float32Array(size);
+    this.sum = new Float32Array(size);
+  }
+
+  add(query: number, row: Float32Array): void {
+    const { cell, max, sum } = this;
+    const at = Math.floor(query / cell) * this.columns;
+    for (let j = 0, c = at, left = cell; j < row.length; j++) {
+      const mass = row[j]!;
+      sum[c]! += mass;
+      if (mass > max[c]!) max[c] = mass;
+      if (--left === 0) {
+        c++;
+        left = cell;
+      }
+    }
+  }
+
+  mean(): Float32Array {
+    const { cell, columns } = this;
+    const { queries, keys } = this.input;
+    return this.sum.map((value, at) => {
+      const height = Math.min(cell, queries - Math.floor(at / columns) * cell);
+      const width = Math.min(cell, keys - (at % columns) * cell);
+      return value / (height * width);
+    });
+  }
+}
+
+/** The heaviest keys of every query. */
+class Links {
+  readonly keys: Uint16Array | Uint32Array;
+  readonly mass: Uint16Array;
+
+  constructor(
+    input: CoreInput,
+    private readonly top: number,
+  ) {
+    this.keys = indexArray(input.queries * top, input.keys);
+    this.mass = new Uint16Array(input.queries * top);
+  }
+
+  add(query: number, row: Float32Array): void {
+    const { top } = this;
+    const found: number[] = [];
+    for (let j = 0; j < row.length; j++) {
+      const mass = row[j]!;
+      if (mass <= 0 || (found.length === top && mass <= row[found[top - 1]!]!)) continue;
+      let at = found.length;
+      while (at > 0 && row[found[at - 1]!]! < mass) at--;
+      found.splice(at, 0, j);
+      if (found.length > top) found.pop();
+    }
+    found.forEach((key, t) => {
+      this.keys[query * top + t] = key;
+      this.mass[query * top + t] = rootCode(row[key]!, 65535);
+    });
+  }
+}
+
+/** What one mechanism keeps of one head: per cell, per query, and the heaviest key that each query loses. */
+class KeptSums {
+  private readonly dense: Float32Array;
+  private readonly kept: Float32Array;
+  private readonly cell: number;
+  private readonly columns: number;
+  private readonly mass: Uint8Array;
+  private readonly lostKey: Uint16Array | Uint32Array;
+  private readonly lostMass: Uint8Array;
+  private readonly lost: Float32Array;
+
+  constructor(input: CoreInput, level: number) {
+    this.cell = 2 ** level;
+    this.columns = Math.ceil(input.keys / this.cell);
+    const size = Math.ceil(input.queries / this.cell) * this.columns;
+    this.dense = new Float32Array(size);
+    this.kept = new Float32Array(size);
+    this.mass = new Uint8Array(input.queries);
+    this.lostKey = indexArray(input.queries, input.keys + 1);
+    this.lostMass = new Uint8Array(input.queries);
+    this.lost = new Float32Array(input.keys);
+  }
+
+  add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
+    const { cell, dense, kept, lost } = this;
+    const at = Math.floor(query / cell) * this.columns;
+    for (let j = 0, c = at, left = cell; j < row.length; j++) {
+      dense[c]! += row[j]!;
+      if (--left === 0) {
+        c++;
+        left = cell;
+      }
+    }
+    lost.set(row);
+    let sum = 0;
+    for (let t = 0; t < keys.length; t++) {
+      const key = keys[t]!;
+      const share = mask?.[t] ?? 1;
+      kept[at + Math.floor(key / cell)]! += row[key]! * share;
+      sum += row[key]! * share;
+      lost[key]! *= 1 - share;
+    }
+    this.mass[query] = Math.round(255 * Math.min(1, sum));
+    let worst = 0;
+    for (let j = 1; j < lost.length; j++) if (lost[j]! > lost[worst]!) worst = j;
+    this.lostMass[query] = rootCode(lost[worst]!, 255);
+    if (this.lostMass[query] > 0) this.lostKey[query] = worst + 1;
+  }
+
+  result(): ReportKept {
+    const shares = this.kept.map((value, c) => (this.dense[c]! > 0 ? value / this.dense[c]! : 0));
+    return { cells: keptCodes(shares), mass: this.mass, lostKey: this.lostKey, lostMass: this.lostMass };
+  }
+}
+
+/** Buckets of one head and the map sorted by them, of every round. */
+class BucketSums {
+  private readonly tally: BucketTally;
+  readonly maps: BucketMapSums[];
+
+  constructor(bucketed: BucketedHead, size: number) {
+    this.tally = new BucketTally(bucketed);
+    this.maps = Array.from(
+      { length: bucketed.assignment.rounds },
+      (_, round) => new BucketMapSums(bucketed, round, size),
+    );
+  }
+
+  add(query: number, row: Float32Array, kept: SparseRow): void {
+    this.tally.add(query, row, kept);
+    for (const map of this.maps) map.add(query, row, kept);
+  }
+
+  result(): Buckets {
+    return this.tally.result();
+  }
+}
+
+function slimBuckets({ projection, ...buckets }: Buckets, sums: BucketSums): ReportBuckets {
+  return {
+    ...buckets,
+    centers: projection.centers,
+    explained: projection.explained,
+    maps: sums.maps.map(each => {
+      const { mass, kept, ...map } = each.result();
+      return { ...map, mass: massCodes(mass), kept: keptCodes(kept) };
+    }),
+  };
+}
+
+function entropyOf(row: Float32Array): number {
+  let entropy = 0;
+  for (const p of row) if (p > 0) entropy -= p * Math.log(p);
+  return entropy;
+}
+
+function largestOf(lists: Float32Array[]): number {
+  let largest = 0;
+  for (const list of lists) for (const value of list) largest = Math.max(largest, Math.abs(value));
+  return largest;
+}

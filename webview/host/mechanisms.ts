@@ -1,0 +1,11 @@
+import type { MechanismChoice } from '../../engine/protocol';
+
+/** Same name, and every parameter given on both sides agrees (the engine fills in defaults). */
+export function sameMechanism(a: MechanismChoice, b: MechanismChoice): boolean {
+  return (
+    a.name === b.name &&
+    Object.entries(a.params).every(
+      ([name, value]) => b.params[name] === undefined || b.params[name] === value,
+    )
+  );
+}
