@@ -8,7 +8,7 @@ import { analysisJson } from '../export/json';
 import { checkOutputPath, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source';
-import type { DeviceChoice, MechanismChoice } from '../protocol';
+import type { DeviceChoice, Intervention, InterventionResult, MechanismChoice } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
@@ -23,6 +23,7 @@ export interface AnalyzeOptions {
   maxTokens: number | null;
   mechanisms: MechanismChoice[];
   propagate: boolean;
+  without: Intervention[];
   compare: boolean;
   json?: string;
   csv?: string;
@@ -49,14 +50,16 @@ export async function analyzeCommand(
     const { model, device, maxTokens, mechanisms, propagate } = options;
     const id = 'cli';
     const params = { id, model, text, target, device, maxTokens, mechanisms, propagate };
-    // The report and the comparison ask for details of every head afterwards.
-    const forget = html === undefined && !options.compare;
+    // The report, the comparison and the interventions ask for details of every head afterwards.
+    const forget = html === undefined && !options.compare && options.without.length === 0;
     const summary = await engine.analyze(params, cancellation, { ...tensors?.hooks, forget });
     if (options.compare) {
       summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, cancellation);
     }
+    const interventions = await runWithout(engine, id, options.without, cancellation);
     await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
-    if (json !== undefined) await writeWhole(json, `${JSON.stringify(analysisJson(summary), null, 2)}\n`);
+    if (json !== undefined)
+      await writeWhole(json, `${JSON.stringify(analysisJson(summary, interventions), null, 2)}\n`);
     if (csv !== undefined) await writeWhole(csv, headsCsv(summary));
     if (html !== undefined) {
       const document = file === '-' ? 'standard input' : basename(file);
@@ -65,7 +68,7 @@ export async function analyzeCommand(
       await writeWhole(html, report.html);
     }
     progress.clear();
-    print(formatAnalysis(summary));
+    print(formatAnalysis(summary, interventions));
   } catch (error) {
     await tensors?.abort();
     throw error;
@@ -74,6 +77,22 @@ export async function analyzeCommand(
     await engine.dispose();
     await weights?.dispose();
   }
+}
+
+/** Each intervention alone; of several also all at once, last. */
+async function runWithout(
+  engine: Engine,
+  id: string,
+  without: readonly Intervention[],
+  cancellation: Cancellation,
+): Promise<InterventionResult[]> {
+  const sets = without.map(one => [one]);
+  if (sets.length > 1) sets.push([...without]);
+  const results: InterventionResult[] = [];
+  for (const interventions of sets) {
+    results.push(await engine.request('analysis/intervene', { id, interventions }, cancellation));
+  }
+  return results;
 }
 
 export interface AttendCommandOptions {

@@ -1,5 +1,6 @@
 /** What the command line prints of an analysis. */
-import type { AnalysisSummary, HeadProfile, ModelInfo } from '../protocol';
+import type { AnalysisSummary, HeadProfile, InterventionResult, ModelInfo } from '../protocol';
+import { formatWithout } from './interventions';
 
 interface Column<Row> {
   title: string;
@@ -16,7 +17,10 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
   return cells.map(line => line.map(pad).join('  ').trimEnd()).join('\n');
 }
 
-export function formatAnalysis(summary: AnalysisSummary): string {
+export function formatAnalysis(
+  summary: AnalysisSummary,
+  interventions: readonly InterventionResult[] = [],
+): string {
   const { model, tokens } = summary;
   const total = `${tokens.estimated ? 'about ' : ''}${integer(tokens.total)}`;
   const parts = [
@@ -30,9 +34,11 @@ export function formatAnalysis(summary: AnalysisSummary): string {
     formatHeads(summary),
   ];
   if (summary.mechanisms.length > 0) parts.push(formatMechanisms(summary));
+  if (interventions.length > 0) parts.push(formatInterventions(summary, interventions));
   const notes = [
     ...summary.notes,
     ...summary.mechanisms.flatMap(m => m.notes.map(note => `${m.name}: ${note}`)),
+    ...interventions.flatMap(result => result.notes),
   ];
   if (notes.length > 0) parts.push([...new Set(notes)].map(note => `note: ${note}`).join('\n'));
   return parts.join('\n\n');
@@ -72,8 +78,6 @@ function formatHeads(summary: AnalysisSummary): string {
 
 function formatMechanisms(summary: AnalysisSummary): string {
   type Row = AnalysisSummary['mechanisms'][number];
-  const signed = (value: number | null) =>
-    value === null ? '-' : `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
   const effect: Column<Row>[] = summary.mechanisms.some(row => row.scope === 'propagated')
     ? summary.loss
       ? [{ title: 'loss change (propagated)', align: 'right', cell: row => signed(row.deltaLoss) }]
@@ -121,6 +125,42 @@ function formatMechanisms(summary: AnalysisSummary): string {
     { title: 'time', align: 'right', cell: row => `${(row.milliseconds / 1000).toFixed(2)} s` },
   ];
   return formatTable(columns, summary.mechanisms);
+}
+
+function formatInterventions(summary: AnalysisSummary, results: readonly InterventionResult[]): string {
+  const { measure } = results[0]!.effect;
+  const columns: Column<InterventionResult>[] = [
+    {
+      title: 'without',
+      cell: ({ interventions }) =>
+        interventions.length === 1 ? formatWithout(interventions[0]!) : `all ${interventions.length} at once`,
+    },
+    {
+      title: measure === 'loss' ? 'loss change (propagated)' : 'output turned (propagated)',
+      align: 'right',
+      cell: ({ effect }) => signed(effect.delta),
+    },
+    { title: 'most at', cell: result => mostChanged(summary, result) },
+  ];
+  return formatTable(columns, results);
+}
+
+/** The token whose loss grows most (or whose output turns most). */
+function mostChanged({ target, tokens }: AnalysisSummary, { effect }: InterventionResult): string {
+  const { perToken, measure } = effect;
+  let worst = 0;
+  perToken.forEach((change, t) => {
+    if (change > perToken[worst]!) worst = t;
+  });
+  if (perToken.length === 0) return '';
+  // The loss is that of the token that is predicted.
+  const token = measure === 'loss' ? worst + 1 : worst;
+  const text = (target?.tokens ?? tokens).text[token] ?? '';
+  return `${JSON.stringify(text)} (token ${token}) ${signed(perToken[worst]!)}`;
+}
+
+function signed(value: number | null): string {
+  return value === null ? '-' : `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
 }
 
 function integer(value: number): string {

@@ -1,11 +1,17 @@
 /** An analysis as JSON, for scripts: `analyze --json`. Described by `analysis.schema.json`. */
-import type { AnalysisSummary, HeadComparison, HeadProfile, MechanismResult } from '../protocol';
+import type {
+  AnalysisSummary,
+  HeadComparison,
+  HeadProfile,
+  InterventionResult,
+  MechanismResult,
+} from '../protocol';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
 
 /** The summary without what only views need (thumbnails, curves, per-token numbers). */
-export function analysisJson(summary: AnalysisSummary) {
+export function analysisJson(summary: AnalysisSummary, interventions: readonly InterventionResult[] = []) {
   const { model, tokens } = summary;
   return {
     schema: ANALYSIS_SCHEMA,
@@ -41,6 +47,7 @@ export function analysisJson(summary: AnalysisSummary) {
     })),
     loss: summary.loss && { mean: summary.loss.mean },
     mechanisms: summary.mechanisms.map(mechanismJson),
+    interventions: interventions.map(interventionJson),
     timings: summary.timings,
     peakRssMiB: summary.peakRssMiB,
     notes: summary.notes,
@@ -63,6 +70,18 @@ function headJson(head: HeadProfile) {
     span99Quantiles: head.span99Quantiles,
     to: head.to,
     roles: head.roles.map(({ role, score }) => ({ role, score })),
+  };
+}
+
+function interventionJson({ interventions, effect, notes }: InterventionResult) {
+  const ofLoss = effect.measure === 'loss';
+  const perToken = Array.from(effect.perToken);
+  return {
+    interventions,
+    deltaLoss: ofLoss && perToken.length > 0 ? effect.delta : null,
+    deltaOutput: ofLoss ? null : effect.delta,
+    ...(ofLoss ? { deltaLossPerToken: perToken } : { deltaOutputPerToken: perToken }),
+    notes,
   };
 }
 
