@@ -1,6 +1,16 @@
 /** Plays the extension for a page with our webview: keeps the state, passes engine requests on, remembers the rest. */
 import type { Page } from 'playwright-core';
-import type { AnalysisSummary, EngineMethod, EngineParams, MechanismInfo } from '../../engine/protocol';
+import type {
+  AnalysisSummary,
+  AssignResult,
+  EngineMethod,
+  EngineParams,
+  HeadAssignment,
+  MechanismInfo,
+  MechanismResult,
+  Plan,
+} from '../../engine/protocol';
+import { changedPlan, withHead } from '../../extension/planEdits';
 import {
   ENGINE_METHODS,
   NO_SELECTION,
@@ -46,12 +56,14 @@ export class FakeHost {
   readonly received: ViewMessage[] = [];
   selection: Selection;
   private settings: HostSettings;
+  private plan: Plan | null;
 
   private constructor(
     readonly page: Page,
     private readonly options: HostOptions,
   ) {
     this.selection = { ...NO_SELECTION, ...options.selection };
+    this.plan = options.analysis.status === 'ready' ? options.analysis.plan : null;
     this.settings = {
       massScale: 'sqrt',
       themeKind: options.theme,
@@ -115,9 +127,42 @@ export class FakeHost {
         return this.send({ type: 'settings', settings: this.settings });
       case 'request':
         return this.send(await this.answer(message));
+      case 'findPlan':
+        return this.findPlan(message.budget, message.mechanisms);
+      case 'changePlan':
+        return this.changePlan(message.change);
       case 'log':
         console.error(`webview ${message.level}: ${message.message}`);
     }
+  }
+
+  private async findPlan(budget: number, mechanisms: string[]): Promise<void> {
+    const { id } = this;
+    const planning = { budget, fraction: 0.3, message: 'Trying settings in every head', error: null };
+    await this.send({ type: 'planning', id, planning });
+    try {
+      await this.options.beforeAnswer?.('analysis/plan');
+      const params = { id, budget, mechanisms, maxRuns: 40 };
+      this.plan = (await this.options.engine.request('analysis/plan', params)) as Plan;
+      await this.send({ type: 'plan', id, plan: this.plan });
+      await this.send({ type: 'planning', id, planning: null });
+    } catch (error) {
+      await this.send({ type: 'planning', id, planning: { ...planning, error: (error as Error).message } });
+    }
+  }
+
+  private async changePlan(change: HeadAssignment): Promise<void> {
+    const { id, plan } = this;
+    if (!plan) return;
+    const heads = withHead(plan, change);
+    const found = (await this.options.engine.request('analysis/assign', { id, heads })) as AssignResult;
+    this.plan = changedPlan(plan, change, heads, found);
+    await this.send({ type: 'plan', id, plan: this.plan });
+  }
+
+  private get id(): string {
+    const { analysis } = this.options;
+    return 'id' in analysis ? analysis.id : '';
   }
 
   private async answer({ id, method, params }: ViewMessage & { type: 'request' }): Promise<HostMessage> {
@@ -126,6 +171,8 @@ export class FakeHost {
       if (!(ENGINE_METHODS as readonly string[]).includes(method))
         return { type: 'response', id, ok: true, result: null };
       const result = await this.options.engine.request(method as EngineMethod, params as never);
+      if (method === 'analysis/mechanism')
+        await this.send({ type: 'mechanism', id: this.id, result: result as MechanismResult });
       return { type: 'response', id, ok: true, result };
     } catch (error) {
       return { type: 'response', id, ok: false, error: { code: null, message: (error as Error).message } };

@@ -50,6 +50,12 @@ const running = (summary: AnalysisSummary): AnalysisState => ({
   mechanisms: [],
 });
 const head = { core: 2, head: 3 };
+/** Asks for a plan and waits for it. */
+const findPlan = async (page: Page) => {
+  await page.locator('vscode-button', { hasText: 'Find a plan' }).click();
+  await page.locator('ai-plan-grid .cell').first().waitFor({ timeout: 300_000 });
+  await page.waitForTimeout(900);
+};
 const mechanism = { name: 'local', params: { window: 64 } };
 
 const SHOTS: Shot[] = [
@@ -107,11 +113,47 @@ const SHOTS: Shot[] = [
   },
   { name: 'buckets-hc', view: 'buckets', theme: 'high-contrast', selection: head, size: [1280, 1300] },
   { name: 'buckets-narrow', view: 'buckets', selection: head, size: [480, 1600] },
+  { name: 'compare-dark', view: 'compare', selection: { ...head, mechanism }, size: [1280, 700] },
+  { name: 'compare-plan', view: 'compare', selection: head, size: [1280, 1500], act: findPlan },
+  {
+    name: 'compare-plan-light',
+    view: 'compare',
+    theme: 'light',
+    selection: head,
+    size: [1280, 1500],
+    options: { compare: { rows: 'budget', of: 'head' } },
+    act: findPlan,
+  },
+  {
+    name: 'compare-plan-hc',
+    view: 'compare',
+    theme: 'high-contrast',
+    selection: head,
+    size: [1280, 1500],
+    options: { compare: { measure: 'outputError' } },
+    act: findPlan,
+  },
+  { name: 'compare-900', view: 'compare', selection: head, size: [900, 1900], act: findPlan },
+  { name: 'compare-narrow', view: 'compare', selection: head, size: [480, 2200], act: findPlan },
+  { name: 'cost-dark', view: 'cost', size: [1280, 1000], act: measureCosts },
+  { name: 'cost-light', view: 'cost', theme: 'light', size: [1280, 1000], act: measureCosts },
+  { name: 'cost-hc', view: 'cost', theme: 'high-contrast', size: [1280, 1000], act: measureCosts },
+  { name: 'cost-900', view: 'cost', size: [900, 1000], act: measureCosts },
+  { name: 'cost-narrow', view: 'cost', size: [440, 1500], act: measureCosts },
+  { name: 'cost-new', view: 'cost' },
+  { name: 'cost-memory', view: 'cost', options: { cost: { measure: 'memory' } }, size: [1280, 1000] },
   { name: 'side-dark', place: 'side', size: [300, 900], selection: { ...head, token: 300 } },
   { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
   { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
   { name: 'keys', act: page => page.keyboard.press('?') },
 ];
+
+async function measureCosts(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Measure on this machine' }).click();
+  await page.getByRole('button', { name: 'Measure again' }).waitFor({ timeout: 600_000 });
+  await page.getByRole('button', { name: 'Time a forward' }).click();
+  await page.getByRole('button', { name: 'Time it again' }).waitFor({ timeout: 120_000 });
+}
 
 function synthetic() {
   const limit = Number(values.tokens);

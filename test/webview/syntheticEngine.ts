@@ -23,6 +23,8 @@ import type {
   TileParams,
   TokenTable,
 } from '../../engine/protocol';
+import { assigned, effect, plan } from './syntheticPlan';
+import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
 
 const TILE = 128;
 const PATTERNS = [
@@ -238,12 +240,18 @@ export class SyntheticEngine {
     };
   }
 
+  get size(): { tokens: number; layers: number; heads: number } {
+    return { tokens: this.n, layers: this.options.layers, heads: this.options.heads };
+  }
+
   // ------------------------------------------------------------ mechanisms
 
   keeps(choice: MechanismChoice, i: number, j: number): boolean {
     const number = (name: string, fallback: number) => Number(choice.params[name] ?? fallback);
     const root = Math.max(2, Math.round(Math.sqrt(this.n)));
     switch (choice.name) {
+      case 'dense':
+        return true;
       case 'local':
         return i - j < number('window', 64);
       case 'strided':
@@ -255,7 +263,8 @@ export class SyntheticEngine {
       case 'lsh':
       case 'routing':
         return (
-          bucketOf(this.options.tokens.ids[i]!, 0) === bucketOf(this.options.tokens.ids[j]!, 0) || i - j < 16
+          bucketOf(this.options.tokens.ids[i]!, 0) === bucketOf(this.options.tokens.ids[j]!, 0) ||
+          i - j < number('bucketSize', 64) / 4
         );
       default:
         return i - j < 48;
@@ -342,8 +351,17 @@ export class SyntheticEngine {
           kept: [],
         };
       }
-      case 'analysis/mechanism':
-        return this.mechanism((p as EngineParams<'analysis/mechanism'>).mechanism);
+      case 'analysis/mechanism': {
+        const { mechanism, scope } = p as EngineParams<'analysis/mechanism'>;
+        const result = this.mechanism(mechanism);
+        if (scope === 'local') return result;
+        const errors = result.heads.map(head => head.outputError);
+        return { ...result, scope, deltaLoss: effect(errors, this.n).delta };
+      }
+      case 'analysis/plan':
+        return plan(this, p);
+      case 'analysis/assign':
+        return assigned(this, p);
       case 'analysis/spans':
         return this.spans(p);
       case 'analysis/outsideSpan': {
@@ -360,6 +378,12 @@ export class SyntheticEngine {
         }
         return { mass, heaviest: found.sort((a, b) => b.mass - a.mass).slice(0, 8) };
       }
+      case 'cost/formulas':
+        return syntheticFormulas(p);
+      case 'cost/measure':
+        return syntheticMeasurement(p);
+      case 'cost/forward':
+        return syntheticForward(this.options.layers, this.n);
       case 'analysis/buckets':
         return this.buckets(p);
       case 'analysis/bucketMap':

@@ -27,6 +27,9 @@ export const PROMISES: Partial<Record<ViewName | 'side', string>> = {
   head: 'The whole attention map of one head, from all tokens at once down to single words.',
   spans: 'How far back each head really looks, and how short its span could be made.',
   buckets: 'Which tokens LSH or routing would put together, and what attention they would miss.',
+  compare:
+    'What each mechanism would keep of every head and what it costs, and the plan that gives each head its own.',
+  cost: 'What each mechanism costs in time, memory and pairs as the text grows, and from where it beats dense attention.',
   side: 'Analyze the text in the editor to see where each attention head of the model looks.',
 };
 

@@ -9,6 +9,8 @@ import { button } from '../ui/controls';
 import { statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import './buckets';
+import './cost';
+import './compare';
 import './head';
 import './overview';
 import './spans';
@@ -25,6 +27,8 @@ const TABS: Tab[] = [
   { view: 'head', title: 'Head', content: () => html`<ai-head></ai-head>` },
   { view: 'spans', title: 'Spans', content: () => html`<ai-spans></ai-spans>` },
   { view: 'buckets', title: 'Buckets', content: () => html`<ai-buckets></ai-buckets>` },
+  { view: 'compare', title: 'Compare', content: () => html`<ai-compare></ai-compare>` },
+  { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
 ];
 
 /** The wide panel: what was analysed, the tabs, and the view that is open. */

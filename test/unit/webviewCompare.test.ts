@@ -1,0 +1,251 @@
+import assert from 'node:assert/strict';
+import type { HeadComparison, MechanismResult, Plan, RunEffect } from '../../engine/protocol';
+import { changedPlan, withHead } from '../../extension/planEdits';
+import { mechanismLook, parameterWords } from '../../webview/draw/mechanismLook';
+import {
+  allTried,
+  atBudget,
+  front,
+  placeLabels,
+  points,
+  settingKey,
+  share,
+  type Point,
+} from '../../webview/draw/tried';
+
+const head = (core: number, at: number, recall: number, pairs: number): HeadComparison => ({
+  core,
+  head: at,
+  recall,
+  recallP5: recall,
+  outputError: 1 - recall,
+  pairs,
+  densePairs: 100,
+  uncovered: 0,
+});
+
+const result = (
+  name: string,
+  params: MechanismResult['params'],
+  heads: HeadComparison[],
+  deltaLoss: number | null = null,
+): MechanismResult => ({
+  name,
+  params,
+  scope: deltaLoss === null ? 'local' : 'propagated',
+  recall: heads.reduce((sum, h) => sum + h.recall!, 0) / heads.length,
+  sparsity: 0,
+  outputError: heads.reduce((sum, h) => sum + h.outputError, 0) / heads.length,
+  deltaLoss,
+  deltaOutput: null,
+  pairs: 0,
+  densePairs: 0,
+  milliseconds: 1,
+  heads,
+  notes: [],
+});
+
+const effect = (delta: number): RunEffect => ({ measure: 'loss', delta, perToken: new Float32Array(1) });
+
+const plan = (change: Partial<Plan> = {}): Plan => ({
+  budget: 0.1,
+  pairs: 20,
+  densePairs: 200,
+  heads: [],
+  effect: effect(0.05),
+  uniform: [],
+  random: { runs: 3, mean: 0.4, least: 0.2, most: 0.6 },
+  wins: true,
+  curve: [],
+  tried: [],
+  candidates: [],
+  notes: [],
+  ...change,
+});
+
+describe('webview: what was tried', () => {
+  const local = { name: 'local', params: { window: 8 } };
+
+  it('knows a setting by its mechanism and parameters, in any order', () => {
+    assert.equal(
+      settingKey({ name: 'lsh', params: { rounds: 2, bucketSize: 8 } }),
+      settingKey({ name: 'lsh', params: { bucketSize: 8, rounds: 2 } }),
+    );
+    assert.notEqual(settingKey(local), settingKey({ name: 'local', params: { window: 9 } }));
+  });
+
+  it('joins local and propagated results of one setting', () => {
+    const heads = [head(0, 0, 0.5, 10), head(0, 1, 0.7, 30)];
+    const all = allTried(
+      [result('local', { window: 8 }, heads), result('local', { window: 8 }, heads, 0.3)],
+      null,
+    );
+    assert.equal(all.length, 1);
+    assert.deepEqual(all[0]!.effect, { measure: 'loss', delta: 0.3 });
+    assert.equal(share(all[0]!), 0.2);
+  });
+
+  it('adds up what a plan tried in every head, and leaves out what only some heads tried', () => {
+    const everywhere = { name: 'lsh', params: { rounds: 1 } };
+    const made = plan({
+      candidates: [
+        { ...head(0, 0, 0.4, 10), choice: everywhere, onFront: true },
+        { ...head(0, 1, 0.8, 20), choice: everywhere, onFront: true },
+        { ...head(0, 1, 0.9, 50), choice: { name: 'routing', params: {} }, onFront: false },
+      ],
+      uniform: [{ choice: everywhere, share: 0.15, effect: effect(0.21) }],
+    });
+    const [only, ...others] = allTried([], made);
+    assert.equal(others.length, 0);
+    assert.ok(Math.abs(only!.recall! - 0.6) < 1e-12);
+    assert.equal(share(only!), 0.15);
+    assert.equal(only!.effect!.delta, 0.21);
+    assert.deepEqual(
+      points(allTried([], made), made, '0.1').map(p => [p.choice.name, p.share, p.recall]),
+      [
+        ['lsh', 0.2, 0.8],
+        ['routing', 0.5, 0.9],
+      ],
+    );
+  });
+
+  it('chooses for each mechanism the setting that spends about the budget', () => {
+    const all = allTried(
+      [4, 9, 10.5, 30].map(pairs => result('local', { window: pairs }, [head(0, 0, 0.5, pairs)])),
+      null,
+    ).concat(
+      allTried(
+        [40, 60].map(pairs => result('lsh', { rounds: pairs }, [head(0, 0, 0.5, pairs)])),
+        null,
+      ),
+    );
+    assert.deepEqual(
+      atBudget(all, 0.1).map(one => [one.choice.name, one.pairs]),
+      [
+        ['local', 10.5],
+        ['lsh', 40],
+      ],
+    );
+  });
+});
+
+describe('webview: the Pareto front', () => {
+  const point = (at: number, recall: number | null): Point => ({
+    key: `${at}`,
+    choice: { name: 'local', params: {} },
+    share: at,
+    recall,
+    outputError: 1 - (recall ?? 0),
+  });
+
+  it('keeps what nothing beats, cheapest first', () => {
+    const all = [
+      point(0.5, 0.9),
+      point(0.1, 0.6),
+      point(0.2, 0.5),
+      point(0.3, 0.8),
+      point(0.3, 0.7),
+      point(0.6, 0.9),
+    ];
+    assert.deepEqual(
+      front(all, 'recall').map(p => [p.share, p.recall]),
+      [
+        [0.1, 0.6],
+        [0.3, 0.8],
+        [0.5, 0.9],
+      ],
+    );
+    assert.deepEqual(
+      front(all, 'outputError').map(p => p.share),
+      [0.1, 0.3, 0.5],
+    );
+  });
+
+  it('leaves out what has no recall', () => {
+    assert.deepEqual(
+      front([point(0.1, null), point(0.2, 0.3)], 'recall').map(p => p.share),
+      [0.2],
+    );
+    assert.deepEqual(front([], 'recall'), []);
+  });
+
+  it('puts labels where there is room, or nowhere', () => {
+    const frame = { x: 0, y: 0, width: 100, height: 40 };
+    const wide = (text: string) => text.length * 10;
+    assert.deepEqual(placeLabels([{ text: 'abc', x: 20, y: 20 }], [], frame, wide), [{ x: 28, y: 13.5 }]);
+    const [near] = placeLabels([{ text: 'abc', x: 90, y: 20 }], [], frame, wide);
+    assert.deepEqual(near, { x: 52, y: 13.5 }, 'left of a point at the right end');
+    const tight = { x: 0, y: 0, width: 100, height: 20 };
+    assert.equal(placeLabels([{ text: 'abcdefghijkl', x: 50, y: 10 }], [], tight, wide)[0], null);
+    const two = placeLabels(
+      [
+        { text: 'abc', x: 20, y: 20 },
+        { text: 'abc', x: 21, y: 20 },
+      ],
+      [],
+      frame,
+      wide,
+    );
+    assert.notDeepEqual(two[0], two[1]);
+  });
+});
+
+describe('webview: the look of mechanisms', () => {
+  const infos = Array.from({ length: 21 }, (_, i) => ({ name: i ? `m${i}` : 'dense' }));
+  const theme = { background: [31, 31, 31], foreground: [204, 204, 204] } as const;
+
+  it('gives each of twenty its own colour and a code', () => {
+    const looks = infos.map(info => mechanismLook(info.name, infos, theme));
+    assert.equal(new Set(looks.map(look => String(look.fill))).size, 21);
+    assert.equal(mechanismLook('adaptive-span', infos, theme).code, 'adapt');
+  });
+
+  it('tells the parameters that are not the defaults', () => {
+    const info = {
+      parameters: [
+        { name: 'bucketSize', type: 'integer', default: 64, description: '' },
+        { name: 'rounds', type: 'integer', default: 2, description: '' },
+      ],
+    } as never;
+    const choice = { name: 'lsh', params: { bucketSize: 32, rounds: 2 } };
+    assert.equal(parameterWords(choice, info), 'bucket size 32');
+    assert.equal(parameterWords(choice), 'bucket size 32, rounds 2');
+  });
+});
+
+describe('extension: a plan changed by hand', () => {
+  const dense = { name: 'dense', params: {} };
+  const local = { name: 'local', params: { window: 8 } };
+  const before = plan({
+    heads: [
+      { ...head(0, 0, 1, 100), choice: dense, sensitivity: 3 },
+      { ...head(0, 1, 0.7, 30), choice: local, sensitivity: 5 },
+    ],
+    uniform: [{ choice: local, share: 0.1, effect: effect(0.2) }],
+  });
+
+  it('changes one head and keeps the others', () => {
+    const change = { core: 0, head: 0, choice: local };
+    const heads = withHead(before, change);
+    assert.deepEqual(
+      heads.map(h => h.choice.name),
+      ['local', 'local'],
+    );
+    const after = changedPlan(before, change, heads, {
+      effect: effect(0.25),
+      heads: [head(0, 0, 0.6, 20), head(0, 1, 0.7, 30)],
+      pairs: 50,
+      densePairs: 200,
+    });
+    assert.deepEqual(
+      after.heads.map(h => [h.choice.name, h.pairs, h.sensitivity]),
+      [
+        ['local', 20, 3],
+        ['local', 30, 5],
+      ],
+    );
+    assert.equal(after.wins, false, 'the best uniform choice loses less');
+    assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
+    assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
+  });
+});

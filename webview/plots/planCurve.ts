@@ -1,0 +1,106 @@
+import { scaleLinear, scaleLog } from 'd3-scale';
+import { css, html, nothing, svg } from 'lit';
+import { customElement, property } from 'lit/decorators.js';
+import type { Plan } from '../../engine/protocol';
+import { toCss } from '../draw/colour';
+import { exact, number, percent, signed } from '../draw/format';
+import { mechanismLook, mechanismTitle } from '../draw/mechanismLook';
+import { theme } from '../draw/theme';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { axisBottom, axisLeft, path } from './axes';
+
+/** What plans cost at other budgets: measured points filled, predicted ones open; single mechanisms beside them. */
+@customElement('ai-plan-curve')
+export class PlanCurve extends Component {
+  static override styles = [
+    ...Component.styles,
+    css`
+      :host {
+        height: 100%;
+      }
+      svg {
+        display: block;
+        overflow: visible;
+      }
+      .line {
+        fill: none;
+        stroke: var(--vscode-foreground);
+        stroke-width: 1.5;
+      }
+      .measured {
+        fill: var(--vscode-foreground);
+      }
+      .predicted {
+        fill: var(--vscode-editor-background);
+        stroke: var(--vscode-foreground);
+      }
+      .predicted-line {
+        fill: none;
+        stroke: var(--muted);
+        stroke-dasharray: 3 3;
+      }
+      .uniform {
+        cursor: pointer;
+        stroke: var(--vscode-editor-background);
+      }
+      .hit {
+        fill: transparent;
+        cursor: pointer;
+      }
+      .here {
+        fill: none;
+        stroke: var(--focus);
+        stroke-width: 2;
+      }
+    `,
+  ];
+  @property({ attribute: false }) plan: Plan | null = null;
+
+  override render() {
+    const { plan, width, height } = this;
+    const curve = plan?.curve.filter(p => p.share > 0) ?? [];
+    if (!plan || !width || !height || !curve.length) return nothing;
+    const room = { left: 50, right: 16, top: 24, bottom: 36 };
+    const bottom = height - room.bottom;
+    const spent = plan.pairs / plan.densePairs;
+    const shares = [...curve.map(p => p.share), ...plan.uniform.map(u => u.share), spent].filter(s => s > 0);
+    const x = scaleLog()
+      .domain([Math.min(...shares) * 0.85, Math.max(...shares, 0.5)])
+      .range([room.left, width - room.right]);
+    const deltas = [...curve.map(p => p.delta), plan.effect.delta, ...plan.uniform.map(u => u.effect.delta)];
+    const y = scaleLinear()
+      .domain([Math.min(0, ...deltas), Math.max(1e-6, ...deltas)])
+      .nice(4)
+      .range([bottom, room.top]);
+    const measured = curve.filter(p => p.measured);
+    const predicted = curve.filter(p => !p.measured);
+    const unit = plan.effect.measure === 'loss' ? 'loss change, nats per token' : 'change of the output';
+    const at = (p: { share: number; delta: number }): [number, number] => [x(p.share), y(p.delta)];
+    return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(plan)}>
+      ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: 'share of the dense pairs (log)' })}
+      ${axisLeft(y, room.left, { ticks: 4, format: t => number(t), label: unit, grid: width - room.left - room.right })}
+      ${svg`<path class="predicted-line" d=${path(predicted.map(at))}></path><path class="line" d=${path(measured.map(at))}></path>`}
+      ${plan.uniform.map(u => {
+        const [cx, cy] = at({ share: u.share, delta: u.effect.delta });
+        const name = mechanismTitle(u.choice.name, store.mechanismInfos);
+        const fill = toCss(mechanismLook(u.choice.name, store.mechanismInfos, theme()).fill);
+        return svg`<circle class="uniform" cx=${cx} cy=${cy} r="4" fill=${fill} @click=${() => store.select({ mechanism: u.choice })}>
+          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the pairs</title></circle>`;
+      })}
+      ${curve.map(p => {
+        const [cx, cy] = at(p);
+        const words = `a plan with ${exact(p.share * 100, '%')} of the pairs: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'})`;
+        return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;
+      })}
+      ${svg`<circle class="here" cx=${x(spent)} cy=${y(plan.effect.delta)} r="7"><title>this plan</title></circle>`}
+    </svg>`;
+  }
+
+  private words(plan: Plan): string {
+    const points = plan.curve.map(
+      p => `${percent(p.share)}: ${signed(p.delta)} ${p.measured ? 'measured' : 'predicted'}`,
+    );
+    return `Change against the share of the pairs. ${points.join('; ')}`;
+  }
+}

@@ -1,0 +1,254 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { MechanismChoice } from '../../engine/protocol';
+import { csv, exact, percent, signed } from '../draw/format';
+import { mechanismTitle } from '../draw/mechanismLook';
+import { headName, shortName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../draw/tried';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { button, choose, segmented, slider } from '../ui/controls';
+import { parameterForm } from '../ui/parameterForm';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import '../plots/paretoPlot';
+import '../ui/legend';
+import './planSection';
+import { CSV_HEADER, CompareTable, numbersOf } from './compareTable';
+import { compareStyles } from './compareStyles';
+
+/** Mechanisms side by side, what each setting buys, and the plan that gives every head its own. */
+@customElement('ai-compare')
+export class CompareView extends Component implements Savable {
+  static override styles = [...Component.styles, stateStyles, compareStyles];
+  /** The mechanism that is about to be added. */
+  @state() private adding: MechanismChoice | null = null;
+  @state() private added: { busy: boolean; error: string | null } = { busy: false, error: null };
+
+  private get budget(): number {
+    return store.option('compare', 'budget', 0.1);
+  }
+
+  private get equal(): boolean {
+    return store.option<string>('compare', 'rows', 'computed') === 'budget';
+  }
+
+  private get measure(): Measure {
+    return store.option<string>('compare', 'measure', 'recall') === 'outputError' ? 'outputError' : 'recall';
+  }
+
+  /** The head whose numbers are shown; null = all heads. */
+  private get head(): string | null {
+    const head = store.previewHead ?? store.shownHead;
+    return head && store.option<string>('compare', 'of', 'all') === 'head' ? headKey(head) : null;
+  }
+
+  private get rows(): Tried[] {
+    const tried = allTried(store.mechanisms, store.plan);
+    return this.equal ? atBudget(tried, this.budget) : tried.filter(one => one.result);
+  }
+
+  override render() {
+    const empty = emptyState('compare');
+    if (empty) return empty;
+    if (!store.cores.length)
+      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+    const { rows, measure, head } = this;
+    const narrow = this.width < 1000;
+    return html`
+      ${this.toolbar()} ${this.addForm()}
+      <div id="figure" class=${store.stale ? 'is-stale' : ''}>
+        <div class="lead" role="status">${this.lead(rows)}</div>
+        <div class="two ${narrow ? 'narrow' : ''}">
+          <section aria-label="Mechanisms side by side">
+            ${
+              rows.length
+                ? html`<ai-compare-table .rows=${rows} .head=${head} .measure=${measure}></ai-compare-table>`
+                : html`<p class="muted">
+                    ${store.summary ? 'No mechanism was computed with this analysis: add one, or find a plan.' : 'Mechanisms are compared when all layers are finished.'}
+                  </p>`
+            }
+            ${this.legends(measure)}
+          </section>
+          <section class="pareto" aria-label="What is spent against what is kept">
+            ${this.pareto(head, measure)}
+          </section>
+        </div>
+        <div class="plan"><ai-plan></ai-plan></div>
+      </div>
+    `;
+  }
+
+  private toolbar(): TemplateResult {
+    const head = store.shownHead;
+    return html`<div class="toolbar">
+      ${segmented(
+        'Settings',
+        this.equal ? 'budget' : 'computed',
+        [
+          { value: 'computed', label: 'as computed' },
+          { value: 'budget', label: 'at equal budget' },
+        ],
+        value => store.setOption('compare', 'rows', value),
+      )}
+      ${slider(
+        'Budget, of all pairs',
+        Math.log10(this.budget),
+        { min: -2.5, max: 0, step: 0.02 },
+        percent(this.budget),
+        value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
+      )}
+      ${segmented(
+        'Numbers of',
+        store.option<string>('compare', 'of', 'all'),
+        [
+          { value: 'all', label: 'all heads' },
+          { value: 'head', label: head ? shortName(head) : 'one head' },
+        ],
+        value => store.setOption('compare', 'of', value),
+      )}
+      ${segmented(
+        'Compare by',
+        this.measure,
+        [
+          { value: 'recall', label: 'mass kept' },
+          { value: 'outputError', label: 'output error' },
+        ],
+        value => store.setOption('compare', 'measure', value),
+      )}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  // ------------------------------------------------------------ adding a mechanism
+
+  private addForm(): TemplateResult | typeof nothing {
+    if (!store.summary) return nothing;
+    const { adding } = this;
+    if (!adding)
+      return html`<div class="toolbar add" data-no-export>
+        ${button('Add a mechanism', () => (this.adding = this.firstMissing()), { secondary: true })}
+      </div>`;
+    const info = store.mechanismInfos.find(m => m.name === adding.name);
+    return html`<div class="toolbar add" data-no-export>
+      ${choose(
+        'Add',
+        adding.name,
+        store.mechanismInfos.filter(m => m.name !== 'dense').map(m => ({ value: m.name, label: m.title })),
+        name => (this.adding = store.choiceOf(name)),
+      )}
+      ${info ? parameterForm(info, adding.params, params => (this.adding = { ...adding, params })) : nothing}
+      ${button(this.added.busy ? 'Computing…' : 'Compare it', () => void this.add(adding), { disabled: this.added.busy })}
+      ${button('Close', () => (this.adding = null), { secondary: true })}
+      ${this.added.error ? html`<span role="alert">${this.added.error}</span>` : nothing}
+    </div>`;
+  }
+
+  private firstMissing(): MechanismChoice {
+    const there = new Set(store.mechanisms.map(m => m.name));
+    const info =
+      store.mechanismInfos.find(m => m.name !== 'dense' && !there.has(m.name)) ?? store.mechanismInfos[1];
+    return store.choiceOf(info?.name ?? 'local');
+  }
+
+  private async add(mechanism: MechanismChoice): Promise<void> {
+    const { id } = store;
+    if (!id) return;
+    this.added = { busy: true, error: null };
+    try {
+      const result = await store.host.request('analysis/mechanism', { id, mechanism, scope: 'local' });
+      store.select({ mechanism: { name: result.name, params: result.params } });
+      this.added = { busy: false, error: null };
+      this.adding = null;
+    } catch (error) {
+      this.added = { busy: false, error: (error as Error).message };
+    }
+  }
+
+  // ------------------------------------------------------------ words
+
+  /** The whole point in one sentence. */
+  private lead(rows: Tried[]): TemplateResult | typeof nothing {
+    const { head, measure } = this;
+    const known = rows.flatMap(row => {
+      const numbers = numbersOf(row, head);
+      const value = numbers?.[measure] ?? null;
+      return numbers && value !== null ? [{ row, numbers, value }] : [];
+    });
+    if (!known.length) return nothing;
+    known.sort((a, b) => (measure === 'recall' ? b.value - a.value : a.value - b.value));
+    const best = known[0]!;
+    const title = (row: Tried) => mechanismTitle(row.choice.name, store.mechanismInfos);
+    const of = head ? headName(store.previewHead ?? store.shownHead!) : 'all heads';
+    const moved = rows.filter(row => row.effect).sort((a, b) => a.effect!.delta - b.effect!.delta);
+    return html`Of ${of}, <strong>${title(best.row)}</strong> ${
+        measure === 'recall'
+          ? html`keeps the most:
+              <strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong> of the mass`
+          : html`changes the output least, by
+              <strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong>,`
+      }
+      with ${percent(best.numbers.share)} of the pairs <span class="muted">(local)</span>.${
+        moved.length
+          ? html` Run on, the model loses least with <strong>${title(moved[0]!)}</strong>:
+              ${signed(moved[0]!.effect!.delta)}
+              ${moved[0]!.effect!.measure === 'loss' ? 'nats per token' : 'of its output'}
+              <span class="muted">(propagated)</span>.`
+          : nothing
+      }`;
+  }
+
+  private legends(measure: Measure): TemplateResult {
+    return html`<div class="legends">
+      <ai-legend
+        .label=${measure === 'recall' ? 'mass kept, every head' : 'output error, every head'}
+        .lut=${theme().sequential}
+        .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(at) }))}
+      ></ai-legend>
+      <span class="muted">map: kept mass in these colours, lost mass in orange</span>
+    </div>`;
+  }
+
+  private pareto(head: string | null, measure: Measure): TemplateResult {
+    const { plan } = store;
+    const tried = allTried(store.mechanisms, plan);
+    const all = points(tried, plan, head);
+    const planned = head === null ? null : plan?.heads.find(h => headKey(h) === head);
+    const mark = plan
+      ? head === null
+        ? {
+            share: share(plan),
+            recall: plan.heads.some(h => h.recall === null)
+              ? null
+              : plan.heads.reduce((sum, h) => sum + h.recall!, 0) / plan.heads.length,
+            outputError: plan.heads.reduce((sum, h) => sum + h.outputError, 0) / plan.heads.length,
+          }
+        : planned
+          ? { share: share(planned), recall: planned.recall, outputError: planned.outputError }
+          : null
+      : null;
+    return html`<div class="heading">
+        <h2>
+          What is spent, what is kept: ${head ? headName(store.previewHead ?? store.shownHead!) : 'all heads'}
+        </h2>
+        <span class="muted">${all.length} settings; line: nothing tried is better at that price</span>
+      </div>
+      <ai-pareto .points=${all} .plan=${mark} .measure=${measure} .budget=${this.budget}></ai-pareto>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return 'compare';
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  toCsv(): string {
+    return csv(CSV_HEADER, CompareTable.csvRows(allTried(store.mechanisms, store.plan)));
+  }
+}

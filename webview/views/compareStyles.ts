@@ -1,0 +1,46 @@
+import { css } from 'lit';
+
+export const compareStyles = css`
+  .lead {
+    min-height: 1.5em;
+    margin: 2px 0 10px;
+  }
+  .lead strong {
+    font-size: 1.1em;
+  }
+  .two {
+    display: grid;
+    grid-template-columns: minmax(0, 1.55fr) minmax(0, 1fr);
+    gap: 12px 28px;
+  }
+  .two.narrow {
+    grid-template-columns: minmax(0, 1fr);
+  }
+  section {
+    min-width: 0;
+  }
+  .heading {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 0 12px;
+    align-items: baseline;
+  }
+  ai-pareto {
+    height: 360px;
+  }
+  .legends {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px 24px;
+    margin-top: 8px;
+    font-size: 11px;
+  }
+  .plan {
+    margin-top: 22px;
+    padding-top: 14px;
+    border-top: 1px solid var(--line);
+  }
+  .add {
+    padding-top: 0;
+  }
+`;

@@ -1,0 +1,322 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, property, state } from 'lit/decorators.js';
+import { toCss } from '../draw/colour';
+import { exact, percent, signed } from '../draw/format';
+import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
+import { shortName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { settingKey, share, type Measure, type Tried } from '../draw/tried';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import '../plots/headStrip';
+import '../plots/keptThumb';
+
+type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'share';
+
+/** What one row says in numbers: of all heads, or of one. */
+export interface RowNumbers {
+  recall: number | null;
+  outputError: number;
+  share: number;
+  pairs: number;
+  densePairs: number;
+}
+
+export function numbersOf(row: Tried, head: string | null): RowNumbers | null {
+  if (head === null) {
+    const { recall, outputError, pairs, densePairs } = row;
+    return { recall, outputError, pairs, densePairs, share: share(row) };
+  }
+  const mine = row.heads.get(head);
+  return mine ? { ...mine, share: share(mine) } : null;
+}
+
+/** Rows in the order of a column; what has no number goes last, whichever way round. */
+export function sorted(
+  rows: readonly Tried[],
+  column: string,
+  descending: boolean,
+  head: string | null,
+  title: (row: Tried) => string,
+): Tried[] {
+  const value = (row: Tried): number | string | null => {
+    if (column === 'name') return title(row);
+    if (column === 'effect') return row.effect?.delta ?? null;
+    return numbersOf(row, head)?.[column as 'recall' | 'outputError' | 'share'] ?? null;
+  };
+  return [...rows].sort((a, b) => {
+    const [x, y] = [value(a), value(b)];
+    if (x === null || y === null) return Number(x === null) - Number(y === null);
+    const order = typeof x === 'string' ? x.localeCompare(String(y)) : x - Number(y);
+    return descending ? -order : order;
+  });
+}
+
+/** Mechanisms side by side, a row each. */
+@customElement('ai-compare-table')
+export class CompareTable extends Component {
+  static override styles = [
+    ...Component.styles,
+    css`
+      :host {
+        overflow-x: auto;
+      }
+      table {
+        width: 100%;
+      }
+      th {
+        vertical-align: bottom;
+        line-height: 1.25;
+        border-bottom: 1px solid var(--line);
+        padding-bottom: 4px;
+      }
+      th button {
+        font: inherit;
+        color: inherit;
+        background: none;
+        border: none;
+        padding: 0;
+        cursor: pointer;
+        text-align: inherit;
+      }
+      th button:hover {
+        color: var(--vscode-foreground);
+      }
+      th[aria-sort='ascending'],
+      th[aria-sort='descending'] {
+        color: var(--vscode-foreground);
+      }
+      td {
+        vertical-align: middle;
+        padding: 5px 10px 5px 0;
+        border-bottom: 1px solid color-mix(in srgb, var(--muted) 22%, transparent);
+      }
+      tbody tr {
+        cursor: pointer;
+      }
+      tbody tr:hover {
+        background: var(--vscode-list-hoverBackground, #8881);
+      }
+      tbody tr[aria-selected='true'] {
+        background: color-mix(in srgb, var(--focus) 14%, transparent);
+        outline: 1px solid var(--focus);
+        outline-offset: -1px;
+      }
+      td:first-child {
+        padding-left: 6px;
+        width: 58px;
+      }
+      ai-kept-thumb {
+        width: 52px;
+        height: 52px;
+      }
+      .mechanism {
+        min-width: 120px;
+      }
+      .mechanism .swatch {
+        display: inline-block;
+        width: 10px;
+        height: 10px;
+        margin-right: 6px;
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+      .mechanism button {
+        color: inherit;
+        font-weight: 600;
+      }
+      .small {
+        font-size: 11px;
+        color: var(--muted);
+      }
+      .value {
+        white-space: nowrap;
+        min-width: 84px;
+      }
+      .value .track {
+        height: 5px;
+        margin-top: 3px;
+        background: color-mix(in srgb, var(--muted) 22%, transparent);
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+      .value .track > div {
+        height: 100%;
+        background: var(--accent);
+      }
+      .value .track.error > div {
+        background: var(--accent2);
+      }
+    `,
+  ];
+  @property({ attribute: false }) rows: Tried[] = [];
+  /** The head whose numbers are shown; null = all heads. */
+  @property() head: string | null = null;
+  @property() measure: Measure = 'recall';
+  @state() private readonly running = new Map<string, string | null>();
+
+  override render() {
+    const column = store.option<string>('compare', 'sort', 'recall');
+    const descending = store.option('compare', 'descending', true);
+    const title = (row: Tried) => mechanismTitle(row.choice.name, store.mechanismInfos);
+    const rows = sorted(this.rows, column, descending, this.head, title);
+    const head = store.shownHead;
+    const wide = this.width > 560;
+    const loss = !rows.some(row => row.effect?.measure === 'output') && store.summary?.loss !== null;
+    return html`<table aria-label="Mechanisms side by side">
+      <thead>
+        <tr>
+          ${wide ? html`<th>${head ? shortName(head) : ''}</th>` : nothing}
+          ${this.heading('name', 'mechanism', false)}
+          ${this.heading('recall', html`mass kept<br />(local)`, true)}
+          ${this.heading('outputError', html`output error<br />(local)`, false)}
+          ${this.heading('effect', html`${loss ? 'loss' : 'output'} change<br />(propagated)`, false)}
+          ${this.heading('share', html`pairs,<br />of dense`, false)}
+          ${wide ? html`<th>${this.measure === 'recall' ? 'mass kept' : 'output error'},<br />every head</th>` : nothing}
+        </tr>
+      </thead>
+      <tbody>
+        ${rows.map(row => this.row(row, title(row), wide))}
+      </tbody>
+    </table>`;
+  }
+
+  private heading(column: Column, label: TemplateResult | string, descends: boolean): TemplateResult {
+    const now = store.option<string>('compare', 'sort', 'recall') === column;
+    const descending = store.option('compare', 'descending', true);
+    const sort = () => {
+      store.setOption('compare', 'sort', column);
+      store.setOption('compare', 'descending', now ? !descending : descends);
+    };
+    return html`<th aria-sort=${now ? (descending ? 'descending' : 'ascending') : 'none'}>
+      <button type="button" @click=${sort}>
+        ${label}${now ? html` <span aria-hidden="true">${descending ? '▾' : '▴'}</span>` : nothing}
+      </button>
+    </th>`;
+  }
+
+  private row(row: Tried, title: string, wide: boolean): TemplateResult {
+    const { choice } = row;
+    const { mechanism } = store.selection;
+    const selected = mechanism !== null && settingKey(mechanism) === row.key;
+    const info = store.mechanismInfos.find(m => m.name === choice.name);
+    const numbers = numbersOf(row, this.head);
+    const look = mechanismLook(choice.name, store.mechanismInfos, theme());
+    const params = parameterWords(choice, info);
+    const select = () => store.select({ mechanism: choice.name === 'dense' ? null : choice });
+    const values = new Map([...row.heads].map(([key, h]) => [key, h[this.measure]]));
+    return html`<tr aria-selected=${selected} data-setting=${row.key} @click=${select}>
+      ${
+        wide
+          ? html`<td>
+              <ai-kept-thumb .head=${store.previewHead ?? store.shownHead} .choice=${choice}></ai-kept-thumb>
+            </td>`
+          : nothing
+      }
+      <td class="mechanism">
+        <span class="swatch" .style=${`background: ${toCss(look.fill)}`}></span
+        ><button type="button" class="link" title=${info?.summary ?? title} @click=${select}>${title}</button>
+        ${params ? html`<div class="small">${params}</div>` : nothing}
+        ${(row.result?.notes ?? []).map(note => html`<div class="small" title=${note}>${note}</div>`)}
+      </td>
+      <td class="value">${this.bar(numbers?.recall ?? null, 'recall')}</td>
+      <td class="value">${this.bar(numbers?.outputError ?? null, 'outputError')}</td>
+      <td class="number">${this.effect(row)}</td>
+      <td
+        class="number"
+        title=${numbers ? `${exact(numbers.pairs)} of ${exact(numbers.densePairs)} pairs` : nothing}
+      >
+        ${numbers ? percent(numbers.share) : '–'}
+      </td>
+      ${
+        wide
+          ? html`<td>
+              <ai-head-strip
+                .values=${values}
+                what=${`${this.measure === 'recall' ? 'mass kept by' : 'output error of'} ${title}`}
+              ></ai-head-strip>
+            </td>`
+          : nothing
+      }
+    </tr>`;
+  }
+
+  private bar(value: number | null, measure: Measure): TemplateResult {
+    if (value === null)
+      return html`<span class="muted" title="Keeps no set of pairs: it mixes all keys into fewer."
+        >none</span
+      >`;
+    return html`<span title=${exact(value * 100, '%')}>${percent(value)}</span>
+      <div class="track ${measure === 'recall' ? '' : 'error'}">
+        <div .style=${`width: ${Math.min(100, value * 100)}%`}></div>
+      </div>`;
+  }
+
+  private effect({ key, choice, effect }: Tried): TemplateResult {
+    if (effect) {
+      const unit = effect.measure === 'loss' ? 'nats per token' : 'of 1: turn of the output';
+      return html`<span title=${exact(effect.delta, unit)}>${signed(effect.delta)}</span
+        >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}`;
+    }
+    if (this.running.get(key) === null) return html`<span class="muted" role="status">running…</span>`;
+    const failed = this.running.get(key);
+    return html`<button
+        class="link"
+        data-no-export
+        title="Run the whole model on with it and measure what changes"
+        @click=${(event: Event) => {
+          event.stopPropagation();
+          void this.runOn(key, choice);
+        }}
+      >
+        Run on</button
+      >${failed ? html`<div class="small" role="alert">${failed}</div>` : nothing}`;
+  }
+
+  private async runOn(key: string, mechanism: Tried['choice']): Promise<void> {
+    const { id } = store;
+    if (!id) return;
+    this.running.set(key, null);
+    this.requestUpdate();
+    try {
+      await store.host.request('analysis/mechanism', { id, mechanism, scope: 'propagated' });
+      this.running.delete(key);
+    } catch (error) {
+      this.running.set(key, (error as Error).message);
+    }
+    this.requestUpdate();
+  }
+
+  /** Rows of the CSV: every number of every head. */
+  static csvRows(rows: readonly Tried[]): (string | number | null)[][] {
+    return rows.flatMap(row =>
+      [...row.heads.values()].map(h => [
+        row.choice.name,
+        JSON.stringify(row.choice.params),
+        h.core,
+        h.head,
+        h.recall,
+        h.recallP5,
+        h.outputError,
+        h.pairs,
+        h.densePairs,
+        h.uncovered,
+        row.effect?.delta ?? null,
+        row.effect?.measure ?? null,
+      ]),
+    );
+  }
+}
+
+export const CSV_HEADER = [
+  'mechanism',
+  'parameters',
+  'core',
+  'head',
+  'mass kept (local)',
+  'mass kept, 5th percentile',
+  'output error (local)',
+  'pairs',
+  'dense pairs',
+  'queries without a key',
+  'change, all heads (propagated)',
+  'change of',
+];

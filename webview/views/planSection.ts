@@ -1,0 +1,309 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import type { MechanismChoice, Plan } from '../../engine/protocol';
+import { toCss } from '../draw/colour';
+import { count, exact, percent, signed } from '../draw/format';
+import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
+import { headName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { allTried, headKey, settingKey, share } from '../draw/tried';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { button, choose } from '../ui/controls';
+import { stateStyles } from '../ui/stateStyles';
+import '../plots/planBars';
+import '../plots/planCurve';
+import '../plots/planGrid';
+
+/** "+0.05 nats per token", or the turn of the output where there is no loss. */
+function costWords(plan: Plan, delta: number): string {
+  return plan.effect.measure === 'loss'
+    ? `${signed(delta)} nats per token`
+    : `${signed(delta)} of its output`;
+}
+
+/** The mechanism that each head should have for a budget, what that costs, and what the alternatives cost. */
+@customElement('ai-plan')
+export class PlanSection extends Component {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      .head {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 6px 16px;
+        align-items: center;
+        margin-bottom: 6px;
+      }
+      .headline {
+        font-size: 1.2em;
+        line-height: 1.4;
+        margin: 4px 0 10px;
+        max-width: 62em;
+      }
+      .two {
+        display: grid;
+        grid-template-columns: minmax(0, 1.1fr) minmax(0, 1fr);
+        gap: 10px 32px;
+      }
+      .two.narrow {
+        grid-template-columns: minmax(0, 1fr);
+      }
+      section {
+        min-width: 0;
+      }
+      ai-plan-curve {
+        height: 210px;
+      }
+      .legend {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 2px 14px;
+        font-size: 11px;
+        margin: 6px 0;
+      }
+      .legend span.swatch {
+        display: inline-block;
+        width: 10px;
+        height: 10px;
+        margin-right: 5px;
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+      .detail {
+        min-height: 54px;
+      }
+      .key {
+        font-size: 11px;
+        color: var(--muted);
+      }
+      details {
+        margin-top: 10px;
+      }
+      summary {
+        cursor: pointer;
+        color: var(--muted);
+      }
+      .error {
+        color: var(--vscode-errorForeground, inherit);
+      }
+    `,
+  ];
+
+  private get budget(): number {
+    return store.option('compare', 'budget', 0.1);
+  }
+
+  override render() {
+    const { plan, planning } = store;
+    return html`<div class="head">
+        <h2>The plan: a mechanism for each head</h2>
+        ${this.search(plan)}
+      </div>
+      ${
+        planning?.error
+          ? html`<p class="error" role="alert">No plan was made: ${planning.error}</p>`
+          : nothing
+      }
+      ${plan ? this.found(plan) : this.promise()}`;
+  }
+
+  private search(plan: Plan | null): TemplateResult {
+    const { planning } = store;
+    if (planning && !planning.error) {
+      const done = planning.fraction * 100;
+      return html`<span class="status" role="status"
+        ><span
+          class="progress"
+          role="progressbar"
+          aria-label="Search of a plan"
+          aria-valuemin="0"
+          aria-valuemax="100"
+          aria-valuenow=${Math.round(done)}
+          ><div .style=${`width: ${done.toFixed(1)}%`}></div></span
+        ><span>${planning.message} (${percent(planning.fraction)})</span
+        ><button class="link" data-no-export @click=${() => store.host.send({ type: 'cancelPlan' })}>
+          Cancel
+        </button></span
+      >`;
+    }
+    const again = plan && Math.abs(plan.budget - this.budget) < 1e-9;
+    return html`${button(
+      again ? 'Find it again' : `Find a plan for ${percent(this.budget)} of the pairs`,
+      () => store.host.send({ type: 'findPlan', budget: this.budget, mechanisms: [] }),
+      { secondary: plan !== null, disabled: !store.summary },
+    )}`;
+  }
+
+  private promise(): TemplateResult {
+    return html`<p class="muted">
+      Each head gets the mechanism and the parameters that cost the model least, so that all heads together
+      spend no more than the budget. The choice starts from local errors and is corrected by running the model
+      on.
+    </p>`;
+  }
+
+  private found(plan: Plan): TemplateResult {
+    return html`<p class="headline" role="status">${this.headline(plan)}</p>
+      ${plan.notes.map(note => html`<p class="muted">${note}</p>`)}
+      <div class="two ${this.width < 760 ? 'narrow' : ''}">
+        <section aria-label="The plan by head">
+          <ai-plan-grid .plan=${plan} @change-head=${this.focusMenu}></ai-plan-grid>
+          ${this.legend(plan)}
+          <div class="detail">${this.detail(plan)}</div>
+        </section>
+        <section aria-label="What the plan costs">
+          <h2>
+            ${plan.effect.measure === 'loss' ? 'Loss change, nats per token' : 'Change of the output'}, at
+            about ${percent(plan.budget)} of the pairs
+          </h2>
+          <ai-plan-bars .plan=${plan}></ai-plan-bars>
+          <h2>At other budgets</h2>
+          <ai-plan-curve .plan=${plan}></ai-plan-curve>
+          <div class="key">
+            ● measured, ○ predicted from local errors; coloured: one mechanism in every head
+          </div>
+        </section>
+      </div>
+      ${this.triedTable(plan)}`;
+  }
+
+  /** The point in one sentence, honest when the plan does not win. */
+  private headline(plan: Plan): TemplateResult {
+    const spent = plan.pairs / plan.densePairs;
+    const best = [...plan.uniform].sort((a, b) => a.effect.delta - b.effect.delta)[0];
+    const strong = (delta: number) => html`<strong title=${exact(delta)}>${costWords(plan, delta)}</strong>`;
+    const against = best
+      ? html`the best single mechanism, ${mechanismTitle(best.choice.name, store.mechanismInfos)}, costs
+        ${strong(best.effect.delta)}`
+      : html`no single mechanism fits into the budget`;
+    const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the pairs`;
+    if (plan.wins) return html`${spends} the plan costs ${strong(plan.effect.delta)}; ${against}.`;
+    const chance =
+      plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
+        ? html`an assignment drawn at random costs ${strong(plan.random.least)}`
+        : against;
+    return html`The plan does <strong>not win</strong>: ${spends} it costs ${strong(plan.effect.delta)}, but
+      ${chance}.`;
+  }
+
+  private legend(plan: Plan): TemplateResult {
+    const used = new Map<string, number>();
+    for (const { choice } of plan.heads) used.set(choice.name, (used.get(choice.name) ?? 0) + 1);
+    const look = theme();
+    return html`<div class="legend">
+      ${[...used]
+        .sort((a, b) => b[1] - a[1])
+        .map(([name, heads]) => {
+          const { fill, code } = mechanismLook(name, store.mechanismInfos, look);
+          return html`<span
+            ><span class="swatch" .style=${`background: ${toCss(fill)}`}></span>${code}:
+            ${mechanismTitle(name, store.mechanismInfos)}, ${count(heads)}
+            ${heads === 1 ? 'head' : 'heads'}</span
+          >`;
+        })}
+      <span class="muted">number: share of the head's pairs, %</span>
+    </div>`;
+  }
+
+  /** The shown head in words, with the menu that gives it another mechanism. */
+  private detail(plan: Plan): TemplateResult | typeof nothing {
+    const head = store.previewHead ?? store.shownHead;
+    const planned = head && plan.heads.find(h => headKey(h) === headKey(head));
+    if (!head || !planned) return nothing;
+    const title = (choice: MechanismChoice) => {
+      const info = store.mechanismInfos.find(m => m.name === choice.name);
+      const params = parameterWords(choice, info);
+      return `${mechanismTitle(choice.name, store.mechanismInfos)}${params ? ` (${params})` : ''}`;
+    };
+    const choices = this.alternatives(plan, planned);
+    const now = settingKey(planned.choice);
+    return html`<div>
+        ${headName(head)}: <strong>${title(planned.choice)}</strong>, ${percent(share(planned))} of its
+        pairs${planned.recall === null ? nothing : html`, keeps ${percent(planned.recall)} of the mass`},
+        output error ${percent(planned.outputError)} <span class="muted">(local)</span>
+      </div>
+      <div data-no-export>
+        ${
+          store.previewHead && headKey(store.previewHead) !== (store.shownHead && headKey(store.shownHead))
+            ? nothing
+            : choose(
+                'Change it to',
+                now,
+                choices.map(({ key, choice, words }) => ({
+                  value: key,
+                  label: words ? `${title(choice)}: ${words}` : title(choice),
+                })),
+                key => {
+                  const found = choices.find(c => c.key === key);
+                  if (found)
+                    store.host.send({
+                      type: 'changePlan',
+                      change: { core: head.core, head: head.head, choice: found.choice },
+                    });
+                },
+              )
+        }
+      </div>`;
+  }
+
+  /** What a head may be given by hand: of each mechanism the setting nearest to what it spends now, dense, and what is selected. */
+  private alternatives(plan: Plan, planned: Plan['heads'][number]) {
+    const key = headKey(planned);
+    const spent = Math.log(Math.max(1, planned.pairs));
+    const tried = [
+      ...plan.candidates.filter(c => headKey(c) === key),
+      ...allTried(store.mechanisms, null).flatMap(one => {
+        const mine = one.heads.get(key);
+        return mine ? [{ ...mine, choice: one.choice }] : [];
+      }),
+    ];
+    const nearest = new Map<string, (typeof tried)[number]>();
+    for (const one of tried) {
+      const before = nearest.get(one.choice.name);
+      const off = (c: typeof one) => Math.abs(Math.log(Math.max(1, c.pairs)) - spent);
+      if (!before || off(one) < off(before)) nearest.set(one.choice.name, one);
+    }
+    const words = (c: { pairs: number; densePairs: number; outputError: number }) =>
+      `${percent(share(c))} of the pairs, error ${percent(c.outputError)}`;
+    const list = [
+      { key: settingKey(planned.choice), choice: planned.choice, words: words(planned) },
+      ...[...nearest.values()].map(c => ({ key: settingKey(c.choice), choice: c.choice, words: words(c) })),
+      { key: 'dense', choice: { name: 'dense', params: {} }, words: 'all pairs' },
+    ];
+    const { mechanism } = store.selection;
+    if (mechanism) list.push({ key: settingKey(mechanism), choice: mechanism, words: '' });
+    return list.filter((one, at) => list.findIndex(other => other.key === one.key) === at);
+  }
+
+  private readonly focusMenu = () => {
+    void this.updateComplete.then(() =>
+      this.renderRoot.querySelector<HTMLElement>('.detail vscode-dropdown')?.focus(),
+    );
+  };
+
+  private triedTable(plan: Plan): TemplateResult {
+    const { tried } = plan;
+    return html`<details data-no-export>
+      <summary>
+        What was tried: ${count(tried.length)} runs of the model, ${count(plan.candidates.length)} local
+        settings
+      </summary>
+      <table>
+        <tr>
+          <th>run</th>
+          <th class="number">change</th>
+          <th>taken</th>
+        </tr>
+        ${tried.map(
+          one =>
+            html`<tr>
+              <td>${one.what}</td>
+              <td class="number" title=${exact(one.delta)}>${signed(one.delta)}</td>
+              <td>${one.kept ? 'yes' : 'no'}</td>
+            </tr>`,
+        )}
+      </table>
+    </details>`;
+  }
+}
