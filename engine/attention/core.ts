@@ -59,6 +59,8 @@ export interface CoreInput {
   /** [kvHeads, keys, valueDim] */
   v: Float32Array;
   rule: ScoreRule;
+  /** The model amplifies rounding (measured by its proof): the dense core computes in float64 where the device can. */
+  precise?: boolean;
 }
 
 /** A row of an opaque bias whose largest value is further than this from 0 is shifted: float32 scores keep their digits. */

@@ -11,6 +11,7 @@ import { LOST_SCORES, type CoreInput } from './core';
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
+import { ElementType } from '../runtime/onnxProto';
 import type { Session } from '../runtime/runtime';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 
@@ -241,23 +242,29 @@ function blockGraph(
   const gaps = hasEmptyRows(additive);
   // Named alike, so that ONNX Runtime sees equal shapes and adds in place.
   const planes = additive.planes === 1 ? 1 : 'group';
-  const key = `dense|${fold.key}|${dim}|${valueDim}|${capped}|${masked}|${gaps}|${planes}`;
+  // GPUs have no float64.
+  const precise = input.precise === true && runtime.report.device === 'cpu';
+  const key = `dense|${fold.key}|${dim}|${valueDim}|${capped}|${masked}|${gaps}|${planes}|${precise}`;
   return runtime.graph(key, g => {
-    const q = g.input('q', 'float32', ['group', 'rows', dim]);
-    const k = g.input('k', 'float32', ['columns', dim]);
-    const v = g.input('v', 'float32', ['columns', valueDim]);
+    const cast = (to: number) => (x: Value) => (precise ? g.op('Cast', [x], { to }) : x);
+    const wide = cast(ElementType.float64);
+    const narrow = cast(ElementType.float32);
+    const given = (name: string, dims: (number | string)[]) => wide(g.input(name, 'float32', dims));
+    const q = given('q', ['group', 'rows', dim]);
+    const k = given('k', ['columns', dim]);
+    const v = given('v', ['columns', valueDim]);
     let scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [1, 0] })]);
     if (capped) {
-      const cap = g.input('cap', 'float32', []);
+      const cap = given('cap', []);
       scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
     }
-    if (masked) scores = g.op('Add', [scores, g.input('additive', 'float32', [planes, 'rows', 'columns'])]);
+    if (masked) scores = g.op('Add', [scores, given('additive', [planes, 'rows', 'columns'])]);
     let p = g.op('Softmax', [scores], { axis: -1 });
-    g.output('largestScore', g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 }));
-    g.output('largestProbability', g.op('ReduceMax', [p, g.int([-1])], { keepdims: 0 }));
-    if (gaps) p = g.op('Mul', [p, g.input('alive', 'float32', [planes, 'rows', 1])]);
-    g.output('output', g.op('MatMul', [p, v]));
-    fold.build(g, { scores, probabilities: p });
+    g.output('largestScore', narrow(g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 })));
+    g.output('largestProbability', narrow(g.op('ReduceMax', [p, g.int([-1])], { keepdims: 0 })));
+    if (gaps) p = g.op('Mul', [p, given('alive', [planes, 'rows', 1])]);
+    g.output('output', narrow(g.op('MatMul', [p, v])));
+    fold.build(g, { scores: narrow(scores), probabilities: narrow(p) });
   });
 }
 

@@ -2,11 +2,13 @@ import { isHalf } from './elementTypes';
 import type { Plan } from './plan';
 import type { Difference } from './proof';
 
+/** Own cores may differ from the uncut model by this share of its largest output. */
+const FLOAT = { cpu: 2e-5, gpu: 1e-3, half: 5e-3 };
 /**
- * Own cores may differ from the uncut model by this share of its largest output. Models that amplify rounding (T5: large
- * scores without a scale) may go up to `rounding`, if ONNX Runtime's own cores gave the same bits.
+ * A model amplifies rounding when its own output differs by `from` between two of ONNX Runtime's optimisation levels (T5:
+ * large scores without a scale). Nothing can agree with it more closely than it agrees with itself; by `to` it must.
  */
-const FLOAT = { cpu: 2e-5, gpu: 1e-3, rounding: 1e-4, half: 5e-3 };
+const AMPLIFIED = { from: 1e-5, to: 1e-4 };
 /** A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens count. */
 const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
 
@@ -18,7 +20,12 @@ export class Tolerance {
   /** Statically quantised models round scores and probabilities. */
   private readonly roundsAttention: boolean;
 
-  constructor({ graph, cores }: Plan, gpu: boolean) {
+  /** `noise`: relative difference of the uncut model's output between two optimisation levels. */
+  constructor(
+    { graph, cores }: Plan,
+    gpu: boolean,
+    private readonly noise: number,
+  ) {
     // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
     this.half = cores.some(c => isHalf(graph.type(c.found.q)));
     this.float = this.half ? FLOAT.half : gpu ? FLOAT.gpu : FLOAT.cpu;
@@ -26,9 +33,14 @@ export class Tolerance {
     this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
+  /** The model amplifies the rounding of float32. */
+  get amplified(): boolean {
+    return !this.half && !this.quantised && this.noise > AMPLIFIED.from;
+  }
+
   /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
   accepts(d: Difference, bitEqual: boolean): boolean {
-    const largest = bitEqual ? Math.max(this.float, FLOAT.rounding) : this.float;
+    const largest = this.amplified && bitEqual ? Math.max(this.float, AMPLIFIED.to) : this.float;
     if (d.largest <= largest * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
     return (
@@ -36,8 +48,15 @@ export class Tolerance {
     );
   }
 
+  /** The cut model in float64 against the uncut one in float64; only Q, K, V and contexts are rounded between. */
+  acceptsFloat64(d: Difference): boolean {
+    return d.largest <= FLOAT.cpu * d.scale;
+  }
+
   /** What the proof of this model must say beside the numbers; '' = nothing. */
-  get note(): string {
+  note(inFloat64: boolean): string {
+    if (this.amplified)
+      return `${inFloat64 ? ' in float64' : ''} (in float32 it differs by ${this.noise.toExponential(1)} from itself at another optimisation level)`;
     if (this.roundsAttention)
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
     if (this.half && !this.quantised)

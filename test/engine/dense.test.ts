@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { CoreInput } from '../../engine/attention/core';
 import { denseCore, denseOutput, denseRows } from '../../engine/attention/dense';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
@@ -32,6 +33,20 @@ describe('dense core', () => {
       assert.deepEqual(await denseOutput(input, context), output);
     });
   }
+
+  it('computes in float64 for models that amplify rounding', async () => {
+    const context = { runtime, cancellation: neverCancelled };
+    const scale = new Float32Array(2).fill(4);
+    const plain = randomCore(4, { heads: 2, queries: 40, keys: 40, dim: 32, rule: { scale } });
+    const worst = async (input: CoreInput) => {
+      const oracle = oracleProbabilities(input, 1);
+      const rows = await denseRows(input, 1, 0, input.queries, context);
+      return Math.max(...rows.map((p, at) => Math.abs(p - oracle.p[Math.floor(at / 40)]![at % 40]!)));
+    };
+    const [float32, float64] = [await worst(plain), await worst({ ...plain, precise: true })];
+    // A probability is given out in float32.
+    assert.ok(float64 <= 2 ** -24 && float32 > 4 * float64, `${float32} ${float64}`);
+  });
 
   it('stops between blocks when cancelled', async () => {
     const context = { runtime, cancellation: { isCancelled: true } };
