@@ -60,7 +60,8 @@ export interface CostPoint {
   /** `dense`, or the mechanism. */
   choice: MechanismChoice;
   tokens: number;
-  milliseconds: { median: number; least: number; most: number; runs: number };
+  /** `low` and `high`: the middle half of the runs lies between them. */
+  milliseconds: { median: number; low: number; high: number; runs: number };
   /** As counted in the run. */
   pairs: number;
 }

@@ -207,8 +207,8 @@ async function measurePoint(
   }
   const milliseconds = {
     median: median(times),
-    least: Math.min(...times),
-    most: Math.max(...times),
+    low: quantile(times, 0.25),
+    high: quantile(times, 0.75),
     runs: times.length,
   };
   return { choice, tokens, milliseconds, pairs };
@@ -219,9 +219,15 @@ function mean(values: readonly number[]): number {
 }
 
 function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** Between the two nearest values. */
+function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+  const at = share * (sorted.length - 1);
+  const [low, high] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!];
+  return low + (high - low) * (at - Math.floor(at));
 }
 
 /** Normally distributed queries, keys and values of one head: scores of variance 1, as attention starts out. */
