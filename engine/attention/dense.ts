@@ -7,32 +7,21 @@ import {
   type Additive,
   type Block,
 } from './blocks';
-import { LOST_SCORES, type CoreInput } from './core';
+import type { CoreInput } from './core';
+import { blockFeeds, blockGraph, type BlockValues, type HeadRange, type StoredKeys } from './denseGraph';
 import type { AttendContext } from './mechanism';
 import { checkpoint } from '../runtime/cancellation';
-import type { GraphBuilder, Value } from '../runtime/graphBuilder';
-import { ElementType } from '../runtime/onnxProto';
-import type { Session } from '../runtime/runtime';
-import { float32, floats, type Tensor } from '../runtime/tensor';
+import type { GraphBuilder } from '../runtime/graphBuilder';
+import { floats, type Tensor } from '../runtime/tensor';
 
+export type { BlockValues } from './denseGraph';
 export type DenseContext = Pick<AttendContext, 'runtime' | 'cancellation'>;
 
-/** Values inside the graph of one block. Rows: last query first (see blocks.ts). */
-export interface BlockValues {
-  /** [group, rows, columns]: scores as the softmax sees them, hidden keys far below all others. */
-  scores: Value;
-  /** [group, rows, columns]; rows that see nothing are 0. */
-  probabilities: Value;
-}
-
-/** One run: a block of queries of the heads that share one key/value head. */
-export interface BlockRun {
+/** One run: a block of queries of some heads. */
+export interface BlockRun extends HeadRange {
   block: Block;
-  /** First head and number of heads. */
-  head: number;
-  group: number;
   additive: Additive;
-  /** [group, rows] log-sum-exp of `scores`, -Infinity for rows that see nothing; rows last query first. */
+  /** [heads, rows] log-sum-exp of `scores`, -Infinity for rows that see nothing; rows last query first. */
   lse: Float32Array;
   results: Record<string, Tensor>;
 }
@@ -44,7 +33,7 @@ export interface BlockFold {
   build(graph: GraphBuilder, values: BlockValues): void;
   feeds(block: Block): Record<string, Tensor>;
   /** Buffers for large results, used again from run to run. */
-  into?(block: Block, group: number): Record<string, Tensor>;
+  into?(block: Block, heads: number): Record<string, Tensor>;
   take(run: BlockRun): void;
 }
 
@@ -64,44 +53,68 @@ export async function denseCore(
   context: DenseContext,
   fold?: BlockFold,
 ): Promise<DenseResult> {
-  const { heads, kvHeads, queries, valueDim } = input;
-  const group = heads / kvHeads;
+  const { heads, queries, valueDim } = input;
   const output = new Float32Array(heads * queries * valueDim);
   const lse = new Float32Array(heads * queries).fill(-Infinity);
-  const rows = blockRows(input, context);
-  const stored = fold ? padKeys(input, rows) : { k: input.k, v: input.v, front: 0, keys: input.keys };
-  for (const block of planBlocks(input, rows, fold !== undefined)) {
-    const feeds = fold?.feeds(block) ?? {};
-    const shared =
-      input.rule.bias === null && !differsByHead(input.rule) ? additiveOf(input, block, 0, 1) : null;
-    for (let kv = 0; kv < kvHeads; kv++) {
-      await checkpoint(context.cancellation);
-      const head = kv * group;
-      const additive = shared ?? additiveOf(input, block, head, group);
-      const session = await blockGraph(input, additive, context, fold ?? plain);
-      const results = await session.run(
-        { ...coreFeeds(input, block, head, group, additive, stored), ...feeds },
-        undefined,
-        fold?.into?.(block, group),
-      );
-      const run: BlockRun = {
-        block,
-        head,
-        group,
-        additive,
-        lse: logSumExp(results, additive, block.rows, group),
-        results,
-      };
-      place(run, floats(results['output']!), input, output, lse);
-      fold?.take(run);
-    }
-  }
+  await walk(input, context, withLse(fold), fold !== undefined, (range, block, additive, results) => {
+    const run: BlockRun = {
+      ...range,
+      block,
+      additive,
+      lse: logSumExp(results, additive, block.rows, range.heads),
+      results,
+    };
+    placeOutput(run, input, output);
+    placeLse(run, input, lse);
+    fold?.take(run);
+  });
   return { output, lse };
 }
 
 /** The output alone, [heads, queries, valueDim]. */
 export async function denseOutput(input: CoreInput, context: DenseContext): Promise<Float32Array> {
-  return (await denseCore(input, context)).output;
+  const output = new Float32Array(input.heads * input.queries * input.valueDim);
+  await walk(input, context, plain, false, (range, block, _, results) =>
+    placeOutput({ ...range, block, results }, input, output),
+  );
+  return output;
+}
+
+type GraphPart = Pick<BlockFold, 'key' | 'build'> & Partial<BlockFold>;
+type TakeRun = (range: HeadRange, block: Block, additive: Additive, results: Record<string, Tensor>) => void;
+
+/** Runs every block of every head; short texts take several heads at once. */
+async function walk(
+  input: CoreInput,
+  context: DenseContext,
+  part: GraphPart,
+  relative: boolean,
+  take: TakeRun,
+): Promise<void> {
+  const { kvHeads } = input;
+  const group = input.heads / kvHeads;
+  const size = blockSize(input, context, relative);
+  const stored = relative ? padKeys(input, size.rows) : unpadded(input);
+  for (const block of planBlocks(input, size.rows, relative)) {
+    const feeds = part.feeds?.(block);
+    const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1);
+    const atOnce = evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
+    for (let kv = 0; kv < kvHeads; kv += atOnce) {
+      await checkpoint(context.cancellation);
+      const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
+      const additive = shared ?? additiveOf(input, block, range.head, range.heads);
+      const core = blockFeeds(input, block, range, additive, stored);
+      const session = await blockGraph(input, core, additive, context.runtime, part);
+      const into = part.into?.(block, range.heads);
+      take(range, block, additive, await session.run({ ...core, ...feeds }, undefined, into));
+    }
+  }
+}
+
+/** How many of `total` to take at once: at most `limit`, and about as many in the last round as in the others. */
+function evenShare(total: number, limit: number): number {
+  const most = Math.max(1, Math.min(total, Math.floor(limit)));
+  return Math.ceil(total / Math.ceil(total / most));
 }
 
 /** Probabilities of queries from .. to-1 of one head, [to - from, keys]. */
@@ -114,15 +127,15 @@ export async function denseRows(
 ): Promise<Float32Array> {
   const { keys } = input;
   const rows = new Float32Array((to - from) * keys);
-  const step = blockRows(input, context);
+  const step = blockSize(input, context, false).rows;
   for (let first = from; first < to; first += step) {
     await checkpoint(context.cancellation);
     const block = planBlock(input, first, Math.min(step, to - first), false);
     if (!block) continue;
     const additive = additiveOf(input, block, head, 1);
-    const session = await blockGraph(input, additive, context, probabilities);
-    const stored = { k: input.k, v: input.v, front: 0, keys };
-    const results = await session.run(coreFeeds(input, block, head, 1, additive, stored), ['probabilities']);
+    const core = blockFeeds(input, block, { head, heads: 1 }, additive, unpadded(input));
+    const session = await blockGraph(input, core, additive, context.runtime, probabilities);
+    const results = await session.run(core, ['probabilities']);
     const p = floats(results['probabilities']!);
     for (let r = 0; r < block.rows; r++) {
       const at = (first - from + block.rows - 1 - r) * keys + block.firstKey;
@@ -132,33 +145,30 @@ export async function denseRows(
   return rows;
 }
 
-const plain = { key: 'plain', build: () => undefined };
-const probabilities = {
+const plain: GraphPart = { key: 'plain', build: () => undefined };
+const probabilities: GraphPart = {
   key: 'rows',
-  build: (g: GraphBuilder, values: BlockValues) => g.output('probabilities', values.probabilities),
+  build: (g, values) => g.output('probabilities', values.probabilities),
 };
 
 /**
- * Queries per block. On a CPU a block's scores should stay in the cache; a GPU wants more work per launch.
+ * Queries per block and scores per run. On a CPU the scores of a run should stay near the cores; a GPU wants more work
+ * per launch.
  */
-function blockRows(input: CoreInput, { runtime }: DenseContext): number {
-  const elements = runtime.report.device === 'cpu' ? 2 ** 19 : 2 ** 23;
+function blockSize(
+  input: CoreInput,
+  { runtime }: DenseContext,
+  relative: boolean,
+): { rows: number; elements: number } {
+  const onCpu = runtime.report.device === 'cpu';
+  const elements = onCpu ? (relative ? 2 ** 19 : 2 ** 21) : 2 ** 23;
   const group = input.heads / input.kvHeads;
-  const rows = elements / (group * Math.max(1, input.keys));
-  return Math.max(
-    16,
-    Math.min(runtime.report.device === 'cpu' ? 128 : 1024, 2 ** Math.round(Math.log2(rows))),
-  );
+  const wished = 2 ** Math.round(Math.log2(elements / (group * Math.max(1, input.keys))));
+  const most = onCpu ? (relative || input.keys <= 512 ? 128 : 256) : 1024;
+  return { rows: Math.max(16, Math.min(most, wished)), elements };
 }
 
-/** K and V with room for keys before the first and after the last. */
-interface StoredKeys {
-  k: Float32Array;
-  v: Float32Array;
-  front: number;
-  /** Rows stored per key/value head. */
-  keys: number;
-}
+const unpadded = ({ k, v, keys }: CoreInput): StoredKeys => ({ k, v, front: 0, keys });
 
 function padKeys(input: CoreInput, rows: number): StoredKeys {
   const { kvHeads, keys, dim, valueDim } = input;
@@ -174,110 +184,27 @@ function padKeys(input: CoreInput, rows: number): StoredKeys {
   return { k: pad(input.k, dim), v: pad(input.v, valueDim), front, keys: total };
 }
 
-function coreFeeds(
-  input: CoreInput,
-  block: Block,
-  head: number,
-  group: number,
-  additive: Additive,
-  stored: StoredKeys,
-): Record<string, Tensor> {
-  const { dim, valueDim, rule } = input;
-  const { rows, columns } = block;
-  const kv = Math.floor((head * input.kvHeads) / input.heads);
-  const first = kv * stored.keys + stored.front + block.firstKey;
-  return {
-    q: float32(scaledQueries(input, block, head, group, additive), [group, rows, dim]),
-    k: float32(stored.k.subarray(first * dim, (first + columns) * dim), [columns, dim]),
-    v: float32(stored.v.subarray(first * valueDim, (first + columns) * valueDim), [columns, valueDim]),
-    ...(additive.data ? { additive: float32(additive.data, [additive.planes, rows, columns]) } : {}),
-    ...(hasEmptyRows(additive) ? { alive: aliveRows(additive, rows) } : {}),
-    ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), []) }),
-  };
-}
-
-/** Queries of a block times their scale, last query first, [group, rows, dim]. */
-function scaledQueries(
-  input: CoreInput,
-  block: Block,
-  head: number,
-  group: number,
-  { shift, planes }: Additive,
-): Float32Array {
-  const { dim, queries, q, rule } = input;
-  const scaled = new Float32Array(group * block.rows * dim);
-  let to = 0;
-  for (let h = head; h < head + group; h++) {
-    const scale = rule.scale[h]!;
-    for (let r = 0; r < block.rows; r++) {
-      const at = (h * queries + block.from + block.rows - 1 - r) * dim;
-      const bias = shift?.[(planes === 1 ? 0 : h - head) * block.rows + r] ?? 0;
-      const factor = Math.abs(bias) < LOST_SCORES ? scale : 0;
-      for (let c = 0; c < dim; c++) scaled[to++] = q[at + c]! * factor;
-    }
-  }
-  return scaled;
-}
-
-function hasEmptyRows({ visible }: Additive): boolean {
-  return visible.includes(0);
-}
-
-function aliveRows({ visible, planes }: Additive, rows: number): Tensor {
-  return float32(
-    Float32Array.from(visible, count => (count > 0 ? 1 : 0)),
-    [planes, rows, 1],
-  );
-}
-
-function blockGraph(
-  input: CoreInput,
-  additive: Additive,
-  { runtime }: DenseContext,
-  fold: Pick<BlockFold, 'key' | 'build'>,
-): Promise<Session> {
-  const { dim, valueDim } = input;
-  const capped = input.rule.softCap !== null;
-  const masked = additive.data !== null;
-  const gaps = hasEmptyRows(additive);
-  // Named alike, so that ONNX Runtime sees equal shapes and adds in place.
-  const planes = additive.planes === 1 ? 1 : 'group';
-  // GPUs have no float64.
-  const precise = input.precise === true && runtime.report.device === 'cpu';
-  const key = `dense|${fold.key}|${dim}|${valueDim}|${capped}|${masked}|${gaps}|${planes}|${precise}`;
-  return runtime.graph(key, g => {
-    const cast = (to: number) => (x: Value) => (precise ? g.op('Cast', [x], { to }) : x);
-    const wide = cast(ElementType.float64);
-    const narrow = cast(ElementType.float32);
-    const given = (name: string, dims: (number | string)[]) => wide(g.input(name, 'float32', dims));
-    const q = given('q', ['group', 'rows', dim]);
-    const k = given('k', ['columns', dim]);
-    const v = given('v', ['columns', valueDim]);
-    let scores = g.op('MatMul', [q, g.op('Transpose', [k], { perm: [1, 0] })]);
-    if (capped) {
-      const cap = given('cap', []);
-      scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
-    }
-    if (masked) scores = g.op('Add', [scores, given('additive', [planes, 'rows', 'columns'])]);
-    let p = g.op('Softmax', [scores], { axis: -1 });
-    g.output('largestScore', narrow(g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 })));
-    g.output('largestProbability', narrow(g.op('ReduceMax', [p, g.int([-1])], { keepdims: 0 })));
-    if (gaps) p = g.op('Mul', [p, given('alive', [planes, 'rows', 1])]);
-    g.output('output', narrow(g.op('MatMul', [p, v])));
-    fold.build(g, { scores: narrow(scores), probabilities: narrow(p) });
-  });
-}
-
 /** log-sum-exp of a row = its largest score - log of its largest probability. */
+const withLse = (fold?: BlockFold): GraphPart => ({
+  feeds: block => fold?.feeds(block) ?? {},
+  into: (block, heads) => fold?.into?.(block, heads) ?? {},
+  key: `lse+${fold?.key ?? ''}`,
+  build(g, values) {
+    g.output('largestScore', g.op('ReduceMax', [values.scores, g.int([-1])], { keepdims: 0 }));
+    g.output('largestProbability', g.op('ReduceMax', [values.softmax, g.int([-1])], { keepdims: 0 }));
+    fold?.build(g, values);
+  },
+});
+
 function logSumExp(
   results: Record<string, Tensor>,
   { visible, planes }: Additive,
   rows: number,
-  group: number,
+  heads: number,
 ): Float32Array {
   const score = floats(results['largestScore']!);
   const probability = floats(results['largestProbability']!);
-  const lse = new Float32Array(group * rows);
+  const lse = new Float32Array(heads * rows);
   for (let t = 0; t < lse.length; t++) {
     const seen = visible[planes === 1 ? t % rows : t]!;
     lse[t] = seen === 0 ? -Infinity : score[t]! - Math.log(probability[t]!);
@@ -285,21 +212,29 @@ function logSumExp(
   return lse;
 }
 
-/** Copies a block's rows to their place, first query first. */
-function place(
-  { block, head, group, additive: { shift, planes }, lse: blockLse }: BlockRun,
-  rows: Float32Array,
-  input: CoreInput,
+/** Copies a run's output, first query first, to its place. */
+function placeOutput(
+  { block, head, heads, results }: Pick<BlockRun, 'block' | 'head' | 'heads' | 'results'>,
+  { queries, valueDim }: CoreInput,
   output: Float32Array,
+): void {
+  const rows = floats(results['output']!);
+  const size = block.rows * valueDim;
+  for (let h = 0; h < heads; h++) {
+    output.set(rows.subarray(h * size, (h + 1) * size), ((head + h) * queries + block.from) * valueDim);
+  }
+}
+
+function placeLse(
+  { block, head, heads, additive: { shift, planes }, lse: blockLse }: BlockRun,
+  { queries }: CoreInput,
   lse: Float32Array,
 ): void {
-  const { queries, valueDim } = input;
-  for (let g = 0; g < group; g++) {
+  for (let h = 0; h < heads; h++) {
+    const last = (head + h) * queries + block.from + block.rows - 1;
     for (let r = 0; r < block.rows; r++) {
-      const from = g * block.rows + r;
-      const to = (head + g) * queries + block.from + block.rows - 1 - r;
-      output.set(rows.subarray(from * valueDim, (from + 1) * valueDim), to * valueDim);
-      lse[to] = blockLse[from]! + (shift?.[planes === 1 ? r : from] ?? 0);
+      const from = h * block.rows + r;
+      lse[last - r] = blockLse[from]! + (shift?.[planes === 1 ? r : from] ?? 0);
     }
   }
 }

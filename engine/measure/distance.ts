@@ -29,13 +29,13 @@ export class MassByOffset implements Measure {
     return { ones: float32(new Float32Array(rows).fill(1), [1, rows]) };
   }
 
-  take({ block, head, group, results }: BlockRun): void {
+  take({ block, head, heads, results }: BlockRun): void {
     const byOffset = floats(results['byOffset']!);
     const columns = (block.before + block.after) * CHUNK;
     const first = this.zero - block.before * CHUNK;
     const from = Math.max(0, -first);
     const to = Math.min(columns, this.width - first);
-    for (let g = 0; g < group; g++) {
+    for (let g = 0; g < heads; g++) {
       const base = (head + g) * this.width + first;
       for (let c = from; c < to; c++) this.sums[base + c]! += byOffset[g * columns + c]!;
     }

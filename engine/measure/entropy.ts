@@ -25,7 +25,7 @@ export class Entropy implements Measure {
   take(run: BlockRun): void {
     const { rows } = run.block;
     const meanScore = floats(run.results['meanScore']!);
-    for (let g = 0; g < run.group; g++) {
+    for (let g = 0; g < run.heads; g++) {
       for (let r = 0; r < rows; r++) {
         const seen = visibleCount(run, g, r);
         const at = queryIndex(run, g, r, this.input.queries);

@@ -6,7 +6,7 @@ import { float32, int64, type Tensor } from '../runtime/tensor';
 /** Values of one block that measures build upon. */
 export interface MeasureValues extends BlockValues {
   /**
-   * [group, rows, chunks, CHUNK]: the probabilities by offset. Chunk c, entry t is offset (c - before) * CHUNK + t,
+   * [heads, rows, chunks, CHUNK]: the probabilities by offset. Chunk c, entry t is offset (c - before) * CHUNK + t,
    * the same for all rows; rows last query first.
    */
   chunks: Value;
@@ -18,7 +18,7 @@ export interface Measure {
   build(graph: GraphBuilder, values: MeasureValues): void;
   feeds?(block: Block): Record<string, Tensor>;
   /** Shapes of large results, which are written to the same memory by every run. */
-  large?(block: Block, group: number): Record<string, readonly number[]>;
+  large?(block: Block, heads: number): Record<string, readonly number[]>;
   take(run: BlockRun): void;
 }
 
@@ -38,8 +38,8 @@ export function foldTogether(measures: readonly Measure[]): BlockFold {
       feeds['relativeShape'] = int64([0, block.rows, block.before + block.after, CHUNK], [4]);
       return feeds;
     },
-    into(block, group) {
-      const shapes = Object.assign({}, ...measures.map(measure => measure.large?.(block, group))) as Record<
+    into(block, heads) {
+      const shapes = Object.assign({}, ...measures.map(measure => measure.large?.(block, heads))) as Record<
         string,
         readonly number[]
       >;

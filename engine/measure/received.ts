@@ -39,13 +39,13 @@ export class Received implements Measure {
     return { cellRows: float32(rows, [count, block.rows]) };
   }
 
-  take({ block, head, group, results }: BlockRun): void {
+  take({ block, head, heads, results }: BlockRun): void {
     const { keys } = this.input;
     const { first, count } = this.cellRange(block);
     const sums = floats(results['cellSums']!);
     const from = Math.max(0, block.firstKey);
     const to = Math.min(keys, block.firstKey + block.columns);
-    for (let g = 0; g < group; g++) {
+    for (let g = 0; g < heads; g++) {
       const perKey = this.perKey.subarray((head + g) * keys, (head + g + 1) * keys);
       for (let c = 0; c < count; c++) {
         const row = (g * count + c) * block.columns - block.firstKey;

@@ -53,10 +53,10 @@ export class Repeats implements Measure {
     );
   }
 
-  take({ head, group, results }: BlockRun): void {
+  take({ head, heads, results }: BlockRun): void {
     for (const kind of KINDS) {
       const mass = floats(results[`${kind}Mass`]!);
-      for (let g = 0; g < group; g++) this.mass[kind][head + g]! += mass[g]!;
+      for (let g = 0; g < heads; g++) this.mass[kind][head + g]! += mass[g]!;
     }
   }
 

@@ -73,8 +73,8 @@ export class Spans implements Measure {
     };
   }
 
-  large({ rows }: Block, group: number): Record<string, readonly number[]> {
-    return { spanEntries: [group, rows, 2 * SHARES, CHUNK] };
+  large({ rows }: Block, heads: number): Record<string, readonly number[]> {
+    return { spanEntries: [heads, rows, 2 * SHARES, CHUNK] };
   }
 
   take(run: BlockRun): void {
@@ -82,7 +82,7 @@ export class Spans implements Measure {
     const rings = floats(results['spanRing']!);
     const before = floats(results['spanBefore']!);
     const entries = floats(results['spanEntries']!);
-    for (let g = 0; g < run.group; g++) {
+    for (let g = 0; g < run.heads; g++) {
       for (let r = 0; r < block.rows; r++) {
         if (visibleCount(run, g, r) === 0) continue;
         const row = g * block.rows + r;

@@ -39,8 +39,8 @@ export class TopKeys implements Measure {
     return { topChunkCount: int64([Math.min(TOP_KEYS, before + after)], [1]) };
   }
 
-  large({ rows, before, after }: Block, group: number): Record<string, readonly number[]> {
-    return { topEntries: [group, rows, Math.min(TOP_KEYS, before + after), CHUNK] };
+  large({ rows, before, after }: Block, heads: number): Record<string, readonly number[]> {
+    return { topEntries: [heads, rows, Math.min(TOP_KEYS, before + after), CHUNK] };
   }
 
   take(run: BlockRun): void {
@@ -49,7 +49,7 @@ export class TopKeys implements Measure {
     const chunk = floats(run.results['topChunk']!);
     const peak = floats(run.results['topPeak']!);
     const entries = floats(run.results['topEntries']!);
-    for (let g = 0; g < run.group; g++) {
+    for (let g = 0; g < run.heads; g++) {
       for (let r = 0; r < block.rows; r++) {
         const row = (g * block.rows + r) * count;
         const to = queryIndex(run, g, r, this.input.queries) * TOP_KEYS;

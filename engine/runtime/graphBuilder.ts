@@ -12,7 +12,7 @@ import type { Tensor } from './tensor';
 
 export type Attribute =
   number | string | readonly number[] | { float: number } | { floats: readonly number[] };
-export type ElementName = 'float32' | 'int64' | 'int32' | 'bool' | 'uint8' | 'int8';
+export type ElementName = 'float32' | 'float64' | 'int64' | 'int32' | 'bool' | 'uint8' | 'int8';
 
 /** A value of the graph under construction: its name. */
 export type Value = string & { readonly __value: unique symbol };
@@ -26,6 +26,7 @@ export class GraphBuilder {
   private readonly nodes: Partially<NodeProto>[] = [];
   private readonly inputs: Partially<ValueInfoProto>[] = [];
   private readonly outputs: Partially<ValueInfoProto>[] = [];
+  private readonly shapes: Partially<ValueInfoProto>[] = [];
   /** Values made by a node that leave the graph under another name. */
   private readonly renamed = new Map<string, string>();
   private readonly initializers: Partially<TensorProto>[] = [];
@@ -98,6 +99,14 @@ export class GraphBuilder {
     return name;
   }
 
+  /**
+   * States a shape that ONNX Runtime cannot infer. Values that it knows to have equal shapes are computed in place.
+   */
+  shaped(value: Value, type: ElementName, dims: readonly (number | string)[]): Value {
+    this.shapes.push(valueInfo(value, type, dims));
+    return value;
+  }
+
   output(
     name: string,
     value: Value,
@@ -128,6 +137,7 @@ export class GraphBuilder {
         node: nodes,
         input: this.inputs,
         output: this.outputs,
+        value_info: this.shapes,
         initializer: this.initializers,
       },
     });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
 import { denseCore, denseOutput, denseRows } from '../../engine/attention/dense';
+import { someHeads } from '../../engine/attention/subset';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -47,6 +48,21 @@ describe('dense core', () => {
     // A probability is given out in float32.
     assert.ok(float64 <= 2 ** -24 && float32 > 4 * float64, `${float32} ${float64}`);
   });
+
+  for (const causal of [true, false]) {
+    it(`heads that are run together equal heads run alone, ${causal ? 'causal' : 'full'}`, async () => {
+      const context = { runtime, cancellation: neverCancelled };
+      const rule = { mask: { causal, window: null } };
+      const input = randomCore(3, { heads: 14, kvHeads: 7, queries: 800, dim: 4, rule });
+      const { output, lse } = await denseCore(input, context);
+      const size = input.queries * input.valueDim;
+      for (let head = 0; head < input.heads; head++) {
+        const alone = await denseCore(someHeads(input, [head]), context);
+        close(output.subarray(head * size, (head + 1) * size), alone.output, 1e-6);
+        close(lse.subarray(head * input.queries, (head + 1) * input.queries), alone.lse, 1e-6);
+      }
+    });
+  }
 
   it('stops between blocks when cancelled', async () => {
     const context = { runtime, cancellation: { isCancelled: true } };
