@@ -61,6 +61,7 @@ export class CostPlot extends Component {
       .here-name {
         font-weight: 600;
       }
+      .here-name,
       .name {
         paint-order: stroke;
         stroke: var(--vscode-editor-background);
@@ -104,7 +105,7 @@ export class CostPlot extends Component {
       ${
         here >= x.domain()[0]! && here <= x.domain()[1]!
           ? svg`<line class="here" x1=${x(here)} x2=${x(here)} y1=${room.top} y2=${bottom}></line>
-            <text class="here-name" x=${x(here)} y=${room.top - 6} text-anchor="middle">this text, ${count(here)}</text>`
+            <text class="here-name" x=${x(here) + 6} y=${bottom - 8}>this text, ${count(here)}</text>`
           : nothing
       }
       ${lines.map(l => {

@@ -223,7 +223,7 @@ export class CostView extends Component implements Savable {
       r => r.choice.name === 'dense' || (this.shown.has(r.choice.name) && !r.curve.refused),
     );
     const lines = shown.map(row => this.line(row, formulas)).filter(l => l.line.length || l.points.length);
-    const narrow = this.width < 860;
+    const narrow = this.width < 980;
     return html`
       ${this.toolbar()}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
@@ -326,8 +326,8 @@ export class CostView extends Component implements Savable {
         first.crossing!.tokens === 0
           ? html`<strong>${first.title}</strong> is faster at every length measured.`
           : html`<strong>${first.title}</strong> is the first to be faster, from
-              <strong>${count(round2(first.crossing!.tokens))} tokens</strong> on
-              ${first.crossing!.how === 'extrapolated' ? '(extrapolated)' : ''}.`
+              <strong>${count(round2(first.crossing!.tokens))} tokens</strong>
+              on${first.crossing!.how === 'extrapolated' ? ' (extrapolated)' : ''}.`
       }`;
     }
     const best = visible
@@ -379,6 +379,7 @@ export class CostView extends Component implements Savable {
       const [own, all] = [row, dense].map(r => this.byFormula(r, formulas.lengths, length));
       return own === null || all === null || own === undefined || all === undefined ? null : own / all;
     };
+    const slim = this.width < 560;
     const name = MEASURES.find(m => m.value === measure)!.label;
     return html`<table class="mechanisms">
       <thead>
@@ -386,7 +387,7 @@ export class CostView extends Component implements Savable {
           <th scope="col">shown</th>
           <th scope="col">${name} here</th>
           <th scope="col">of dense</th>
-          <th scope="col">at ${count(FAR)}</th>
+          ${slim ? nothing : html`<th scope="col">at ${count(FAR)}</th>`}
           ${measure === 'time' ? html`<th scope="col">beats dense from</th>` : nothing}
         </tr>
       </thead>
@@ -396,7 +397,7 @@ export class CostView extends Component implements Savable {
           const isDense = row.choice.name === 'dense';
           const info = store.mechanismInfos.find(m => m.name === row.choice.name);
           const params = parameterWords(row.choice, info);
-          const about = count_(row.curve);
+          const about = measure === 'time' ? '' : countSign(row.curve);
           return html`<tr
             class=${row.curve.refused ? 'refused' : ''}
             title=${row.curve.refused ?? params ?? nothing}
@@ -421,7 +422,7 @@ export class CostView extends Component implements Savable {
                       ${here === null ? '–' : html`${about}${costWords(here * heads, measure)}`}
                     </td>
                     <td class="number">${shareWords(share(row, tokens))}</td>
-                    <td class="number">${shareWords(share(row, FAR))}</td>
+                    ${slim ? nothing : html`<td class="number">${shareWords(share(row, FAR))}</td>`}
                     ${measure === 'time' ? html`<td class="number">${this.crossingCell(row, isDense)}</td>` : nothing}`
             }
           </tr>`;
@@ -607,7 +608,7 @@ export class CostView extends Component implements Savable {
 const forwards = new Map<string, ForwardTimes>();
 
 /** "about" for what only the text decides. */
-function count_(curve: CostCurve): string {
+function countSign(curve: CostCurve): string {
   return curve.count === 'exact' ? '' : curve.count === 'most' ? '≤ ' : '≈ ';
 }
 
