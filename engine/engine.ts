@@ -21,6 +21,7 @@ import type {
   TokenTable,
 } from './protocol';
 import { Analysis } from './service/analysis';
+import { atBudget } from './service/atBudget';
 import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
 import { compareMeasures } from './service/compareMeasures';
@@ -110,6 +111,8 @@ export class Engine {
           report(share, 'Mechanisms in more detail'),
         );
       }),
+    'analysis/atBudget': ({ id, ...params }, cancellation) =>
+      this.inTurn(() => atBudget(this.analysis(id), params, cancellation, this.progressOf(id, 'mechanism'))),
     'analysis/assign': ({ id, heads }, cancellation) =>
       this.inTurn(() => {
         const report = this.progressOf(id, 'propagate');

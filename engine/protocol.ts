@@ -412,6 +412,14 @@ export interface MechanismParamsRequest {
   scope: 'local' | 'propagated';
 }
 
+export interface AtBudgetParams {
+  id: string;
+  /** Share of the dense pairs, 0..1. */
+  budget: number;
+  /** Names; empty = all that have settings for a budget. */
+  mechanisms: string[];
+}
+
 export interface CompareParams {
   id: string;
   /** Empty = all that were computed so far. */
@@ -684,6 +692,8 @@ export interface EngineRequests extends CostRequests {
   'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };
   /** Fills in `measures` of the results and of their heads. */
   'analysis/compare': { params: CompareParams; result: MechanismResult[] };
+  /** Each mechanism in every head with the best of its settings for a budget. Local; kept by the caller only. */
+  'analysis/atBudget': { params: AtBudgetParams; result: MechanismResult[] };
   'analysis/assign': { params: AssignParams; result: AssignResult };
   'analysis/intervene': { params: InterveneParams; result: InterventionResult };
   'analysis/worst': { params: WorstTokensParams; result: LostKey[] };

@@ -1,5 +1,6 @@
 /**
- * Everything that the webview and the extension say to each other. Types only: no DOM, no 'vscode'.
+ * Everything that the webview and the extension say to each other, and the rules that both must read alike. No DOM, no
+ * 'vscode'.
  *
  * The extension is the one owner of the analysis and of the selection. A view sends `ready`, gets one `state`
  * with everything, then the small messages that follow. A change that a view asks for comes back to every view
@@ -17,11 +18,15 @@ import type {
   EngineResult,
   HeadShape,
   HeadAssignment,
+  Intervention,
+  InterventionResult,
   MechanismChoice,
   MechanismInfo,
   MechanismResult,
   ModelInfo,
   Plan,
+  RunEffect,
+  TargetText,
   TokenTable,
 } from '../engine/protocol';
 
@@ -37,9 +42,16 @@ export interface Selection {
   token: number | null;
   /** The mechanism whose kept and lost pairs are shown, or null for dense only. */
   mechanism: MechanismChoice | null;
+  /** The change of the attention whose effect is shown on the text; null = none was asked for yet (`changeOf`). */
+  change: ChangeSource | null;
 }
 
-export const NO_SELECTION: Selection = { core: null, head: null, token: null, mechanism: null };
+export type ChangeSource =
+  | { kind: 'interventions' }
+  | { kind: 'plan' }
+  | { kind: 'mechanism'; choice: MechanismChoice };
+
+export const NO_SELECTION: Selection = { core: null, head: null, token: null, mechanism: null, change: null };
 
 // ---------------------------------------------------------------- state
 
@@ -59,7 +71,22 @@ export interface Began {
   model: ModelInfo;
   device: DeviceReport;
   tokens: TokenTable;
+  /** null unless the model is an encoder-decoder. */
+  target: TargetText | null;
 }
+
+/** What is taken away from the attention of the shown text, and what that changes. */
+export interface Interventions {
+  list: Intervention[];
+  /** Of the whole list at once; null while it is run, when that failed, and when the list is empty. */
+  result: InterventionResult | null;
+  /** How far the run is, 0..1; null when none goes on. */
+  running: number | null;
+  /** One sentence: why it was not run, or what could not be kept when the text was analysed anew. */
+  notice: string | null;
+}
+
+export const NO_INTERVENTIONS: Interventions = { list: [], result: null, running: null, notice: null };
 
 /** A plan that is being made or changed; `error` = it was not, and why. */
 export interface Planning {
@@ -93,6 +120,7 @@ export type AnalysisState =
       plan: Plan | null;
       /** What goes on with the plan, or how it failed. */
       planning: Planning | null;
+      interventions: Interventions;
     }
   | {
       status: 'error';
@@ -118,6 +146,8 @@ export type MassScale = 'linear' | 'sqrt' | 'log';
 
 export interface HostSettings {
   massScale: MassScale;
+  /** Tokens whose loss changes are marked in the text editor. */
+  changeMarks: boolean;
   themeKind: 'light' | 'dark' | 'high-contrast' | 'high-contrast-light';
   /** The mechanisms that an analysis computes. */
   mechanisms: MechanismChoice[];
@@ -167,6 +197,7 @@ export type HostMessage =
   /** A plan was found, changed by hand or given up. */
   | { type: 'plan'; id: string; plan: Plan | null }
   | { type: 'planning'; id: string; planning: Planning | null }
+  | { type: 'interventions'; id: string; interventions: Interventions }
   /** A measurement of costs goes on. */
   | { type: 'cost'; progress: CostProgress }
   | { type: 'selection'; selection: Selection }
@@ -200,6 +231,8 @@ export const HOST_COMMANDS = [
   'showLog',
   'openPanel',
   'openSettings',
+  'undoIntervention',
+  'clearInterventions',
 ] as const;
 export type HostCommand = (typeof HOST_COMMANDS)[number];
 
@@ -207,6 +240,7 @@ export type HostCommand = (typeof HOST_COMMANDS)[number];
 export const ENGINE_METHODS = [
   'analysis/mechanism',
   'analysis/compare',
+  'analysis/atBudget',
   'analysis/tile',
   'analysis/row',
   'analysis/token',
@@ -214,6 +248,8 @@ export const ENGINE_METHODS = [
   'analysis/outsideSpan',
   'analysis/buckets',
   'analysis/bucketMap',
+  'analysis/intervene',
+  'analysis/worst',
   'cost/formulas',
   'cost/measure',
   'cost/forward',
@@ -234,6 +270,8 @@ export type ViewRequests = {
 } & {
   /** Save dialog; replies with the chosen path, or null when the user thought better of it. */
   'host/saveFile': { params: SaveFileParams; result: string | null };
+  /** The text as it was analysed, which the token offsets are of. */
+  'host/text': { params: { id: string }; result: string };
   /** What was measured on this machine earlier for heads of this shape, or null. */
   'host/costs': { params: { device: DeviceName; shape: HeadShape }; result: CostMeasurement | null };
 };
@@ -260,6 +298,53 @@ export type ViewMessage =
   | { type: 'cancelPlan' }
   /** Give one head of the plan another mechanism by hand, and measure the plan anew. */
   | { type: 'changePlan'; change: HeadAssignment }
+  /** Take this away, or give it back when it is taken away already; comes back as an `interventions` message. */
+  | { type: 'intervene'; toggle: Intervention }
+  | { type: 'setChangeMarks'; changeMarks: boolean }
   | { type: 'viewState'; view: ViewState }
   /** For the extension's log: an error caught in the webview. */
   | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string };
+
+// ---------------------------------------------------------------- the change that is shown on a text
+
+/** Which change editor and views show: the one asked for, as long as it is there; else what was taken away. */
+export function changeOf(
+  { interventions, plan }: Pick<Extract<AnalysisState, { status: 'ready' }>, 'interventions' | 'plan'>,
+  { change }: Selection,
+): ChangeSource | null {
+  if (change?.kind === 'plan' && !plan) change = null;
+  if (change?.kind === 'interventions' && interventions.list.length === 0) change = null;
+  return change ?? (interventions.list.length > 0 ? { kind: 'interventions' } : null);
+}
+
+/** Its effect, where it is known. `propagated`: the propagated result of a mechanism, or undefined. */
+export function effectOfChange(
+  { interventions, plan }: Pick<Extract<AnalysisState, { status: 'ready' }>, 'interventions' | 'plan'>,
+  change: ChangeSource,
+  propagated: MechanismResult | undefined,
+): RunEffect | null {
+  if (change.kind === 'interventions') return interventions.result?.effect ?? null;
+  if (change.kind === 'plan') return plan?.effect ?? null;
+  if (propagated?.deltaLossPerToken) {
+    return { measure: 'loss', delta: propagated.deltaLoss ?? 0, perToken: propagated.deltaLossPerToken };
+  }
+  if (propagated?.deltaOutputPerToken) {
+    return { measure: 'output', delta: propagated.deltaOutput ?? 0, perToken: propagated.deltaOutputPerToken };
+  }
+  return null;
+}
+
+/** Changes by token [tokens], 0 where there is none: entry i of a loss is about token i + 1, which is predicted. */
+export function changePerToken({ measure, perToken }: RunEffect, tokens: number): Float32Array {
+  const values = new Float32Array(tokens);
+  values.set(perToken.subarray(0, measure === 'loss' ? tokens - 1 : tokens), measure === 'loss' ? 1 : 0);
+  return values;
+}
+
+/** The change at the end of the colour scale: 1, 2 or 5 times a power of ten over 99 % of the tokens. */
+export function changeLimit(perToken: ArrayLike<number>): number {
+  const sizes = Float32Array.from(perToken, Math.abs).sort();
+  const high = Math.max(1e-3, sizes[Math.floor(0.99 * (sizes.length - 1))] ?? 0);
+  const power = 10 ** Math.floor(Math.log10(high));
+  return [1, 2, 5, 10].find(step => step * power >= high * 0.999)! * power;
+}

@@ -8,8 +8,14 @@ import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
 export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismResult {
+  const result = localResult(run);
+  analysis.results.set(choiceKey(run.choice), result);
+  return result;
+}
+
+export function localResult(run: LocalRun): MechanismResult {
   const { info } = findMechanism(run.choice.name);
-  const result: MechanismResult = {
+  return {
     ...summarizeComparison(run.heads),
     name: run.choice.name,
     params: run.choice.params,
@@ -23,8 +29,6 @@ export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismRes
       ...(info.causalSelection ? [] : [`${info.title} chooses its pairs by looking at the whole text.`]),
     ],
   };
-  analysis.results.set(choiceKey(run.choice), result);
-  return result;
 }
 
 /** Compares one more mechanism with the dense heads of a finished analysis. */
@@ -34,6 +38,16 @@ export async function runLocally(
   cancellation: Cancellation,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
+  return fileLocalResult(analysis, await compareLocally(analysis, choice, cancellation, onProgress));
+}
+
+/** The same, left to the caller to keep. */
+export async function compareLocally(
+  analysis: Analysis,
+  choice: MechanismChoice,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void = () => undefined,
+): Promise<LocalRun> {
   const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: [] };
   for (const { result, lse } of analysis.cores) {
     await checkpoint(cancellation);
@@ -44,7 +58,7 @@ export async function runLocally(
     run.milliseconds += performance.now() - began;
     run.heads.push(...compareCore(result.info, input, { output, lse }, attended));
   }
-  return fileLocalResult(analysis, run);
+  return run;
 }
 
 /**

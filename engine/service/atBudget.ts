@@ -1,0 +1,79 @@
+import type { Analysis } from './analysis';
+import { compareLocally, localResult } from './mechanismRuns';
+import type { Mechanism } from '../attention/mechanism';
+import { readParams } from '../attention/parameters';
+import { findMechanism, mechanisms } from '../attention/registry';
+import { RefusedError } from '../errors';
+import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+
+/** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
+const TOLERANCE = 1.1;
+
+/**
+ * Each mechanism in every head, with the one of its settings that changes the outputs least (root of the mean squared
+ * error, local) among those that spend about the budget. Where all spend more, the one that spends least.
+ * Mechanisms without a setting for the budget are left out, unless they were asked for by name alone.
+ */
+export async function atBudget(
+  analysis: Analysis,
+  { budget, mechanisms: names }: Omit<AtBudgetParams, 'id'>,
+  cancellation: Cancellation,
+  onProgress: (fraction: number, message: string) => void = () => undefined,
+): Promise<MechanismResult[]> {
+  if (!(budget > 0 && budget <= 1))
+    throw new RefusedError('A budget is a share of the dense pairs, above 0 and at most 1.');
+  const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
+  const found: MechanismResult[] = [];
+  for (const [at, mechanism] of chosen.entries()) {
+    onProgress(at / chosen.length, mechanism.info.title);
+    const best = await bestSetting(analysis, mechanism, budget, cancellation);
+    if (best) found.push(best);
+  }
+  if (found.length === 0 && chosen.length === 1)
+    throw new RefusedError(`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`);
+  return found;
+}
+
+async function bestSetting(
+  analysis: Analysis,
+  mechanism: Mechanism,
+  budget: number,
+  cancellation: Cancellation,
+): Promise<MechanismResult | null> {
+  const results: MechanismResult[] = [];
+  for (const choice of await settingsOf(analysis, mechanism, budget)) {
+    const run = await compareLocally(analysis, choice, cancellation);
+    if (run.heads.length > 0) results.push(localResult(run));
+  }
+  const within = results.filter(result => spent(result) <= TOLERANCE * budget);
+  const order = within.length > 0 ? squaredError : spent;
+  return (within.length > 0 ? within : results).sort((a, b) => order(a) - order(b))[0] ?? null;
+}
+
+/** By the shape of the first core that the mechanism serves: what a share means in tokens hardly differs between cores. */
+async function settingsOf(
+  analysis: Analysis,
+  mechanism: Mechanism,
+  budget: number,
+): Promise<MechanismChoice[]> {
+  const { info } = mechanism;
+  if (!mechanism.settings || info.name === 'dense') return [];
+  for (const { result } of analysis.cores) {
+    const { input } = await analysis.tensors(result.info.core);
+    const found = mechanism
+      .settings(input, budget)
+      .map(params => ({ name: info.name, params: readParams(info, params) }))
+      .filter(({ params }) => !mechanism.refuses?.(input, params));
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+function spent({ pairs, densePairs }: MechanismResult): number {
+  return pairs / densePairs;
+}
+
+function squaredError({ heads }: MechanismResult): number {
+  return heads.reduce((sum, head) => sum + head.outputError ** 2, 0) / heads.length;
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mechanisms } from '../../engine/attention/registry';
+import { Engine } from '../../engine/engine';
+import { RefusedError } from '../../engine/errors';
+
+describe('mechanisms at equal budget', function () {
+  this.timeout(120_000);
+  const engine = new Engine();
+  after(() => engine.dispose());
+  const id = 'a';
+  const budget = 0.1;
+
+  before(() =>
+    engine.analyze({
+      id,
+      model: 'bundled',
+      text: readFileSync('test/fixtures/sample.txt', 'utf8'),
+      device: 'cpu',
+      maxTokens: 256,
+      mechanisms: [],
+      propagate: false,
+    }),
+  );
+
+  it('gives every mechanism that has settings one that spends about the budget', async () => {
+    const found = await engine.request('analysis/atBudget', { id, budget, mechanisms: [] });
+    const able = mechanisms.filter(m => m.settings && m.info.name !== 'dense').map(m => m.info.name);
+    assert.ok(found.length >= 6, 'most of them have one');
+    for (const { name, pairs, densePairs, scope, deltaLoss } of found) {
+      assert.ok(able.includes(name));
+      assert.ok(pairs / densePairs <= 0.11, `${name} spends ${pairs / densePairs}`);
+      assert.ok(pairs / densePairs > 0.02, `${name} spends ${pairs / densePairs}`);
+      assert.deepEqual([scope, deltaLoss], ['local', null]);
+    }
+    assert.equal(new Set(found.map(one => one.name)).size, found.length);
+  });
+
+  it('says the same as the mechanism alone, and leaves the analysis as it was', async () => {
+    const [local] = await engine.request('analysis/atBudget', { id, budget, mechanisms: ['local'] });
+    const hover = { id, core: null, head: null, token: 9, top: 1, mechanisms: [] };
+    assert.deepEqual((await engine.request('analysis/token', hover)).kept, []);
+    const mechanism = { name: 'local', params: local!.params };
+    const alone = await engine.request('analysis/mechanism', { id, mechanism, scope: 'local' });
+    assert.deepEqual(local!.heads, alone.heads);
+    assert.equal((await engine.request('analysis/token', hover)).kept.length, 1);
+  });
+
+  it('refuses what cannot be', async () => {
+    const ask = (change: object) =>
+      engine.request('analysis/atBudget', { id, budget, mechanisms: ['local'], ...change });
+    await assert.rejects(ask({ mechanisms: ['performer'] }), RefusedError);
+    await assert.rejects(ask({ budget: 0 }), RefusedError);
+    await assert.rejects(ask({ budget: 1e-6 }), /no setting/);
+  });
+});
