@@ -8,6 +8,7 @@ import { referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
 import { coreInfos, describeModel } from './describe';
 import { makeFeeds, type Ids } from './feeds';
+import { embeddingPiece } from './hidden';
 import { PieceLoader, type Piece } from './pieces';
 import { evaluateChain, planCut, type Plan } from './plan';
 import { opaqueBias } from './probe';
@@ -112,13 +113,28 @@ class LoadedModel implements CutModel {
       if (list && context !== null && list.length > context)
         throw new RefusedError(`The text has ${list.length} tokens; the model takes at most ${context}.`);
     const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
-    const output = await this.runner.run(given, core, options.cancellation, options.onSegment);
+    const output = await this.runner.run(
+      given,
+      core,
+      options.cancellation,
+      options.onSegment,
+      options.onHidden,
+    );
     return { ...output, kind: this.info.languageModelHead ? 'logits' : 'hidden' };
   }
 
   async runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor> {
     const [output] = await this.uncut([{ ids, target: this.takesTarget ? (targetIds ?? ids) : null }], 'all');
     return output!;
+  }
+
+  async embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null> {
+    const { graph, survey } = this.plan;
+    const piece = embeddingPiece(graph, survey.idInputs[0]!);
+    if (!piece || ids.length === 0) return null;
+    const feeds = makeFeeds(graph, { ids, target: this.takesTarget ? ids : null });
+    const [tensor] = [...(await (await this.chainLoader.load(piece)).run(name => feeds[name])).values()];
+    return tensor ? { rows: floats(tensor), width: tensor.dims.at(-1)! } : null;
   }
 
   async dispose(): Promise<void> {
@@ -201,7 +217,9 @@ class LoadedModel implements CutModel {
     for (const [i, difference] of differences.entries())
       if (!tolerance.accepts(difference, bitEqual))
         await this.refuse(samples[i]!, own, difference, cancellation);
-    const wide = tolerance.amplified ? await this.widen(samples, own, tolerance, cancellation) : null;
+    const wide = tolerance.amplifies(differences)
+      ? await this.widen(samples, own, tolerance, cancellation)
+      : null;
     const shown = wide ?? differences;
     const relative = shown.map(d => d.largest / (d.scale || 1));
     return {
@@ -243,8 +261,8 @@ class LoadedModel implements CutModel {
   ): Promise<Difference[] | null> {
     const { cut, graph, cores, sides, head, survey } = this.plan;
     if (this.runtime.report.device !== 'cpu' || widenedBytes(cut) > WIDENED_LIMIT) return null;
-    const expected = await this.uncutGraph(samples, 'basic', widened(graph, survey.idInputs, null));
     const narrow = this.runner;
+    const expected = await this.uncutGraph(samples, 'basic', widened(graph, survey.idInputs, null));
     const wide = widened(cut, survey.idInputs, head?.rows ?? null);
     // Fusions of float64 nodes are wrong in ONNX Runtime 1.30 (T5: by 3e-3 at level ALL).
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', false, true);

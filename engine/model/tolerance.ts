@@ -33,14 +33,16 @@ export class Tolerance {
     this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
-  /** The model amplifies the rounding of float32. */
-  get amplified(): boolean {
-    return !this.half && !this.quantised && this.noise > AMPLIFIED.from;
+  /** The model amplifies the rounding of float32: `differences` are those of the cut model to the uncut one. */
+  amplifies(differences: readonly Difference[]): boolean {
+    const largest = Math.max(this.noise, ...differences.map(d => d.largest / (d.scale || 1)));
+    return !this.half && !this.quantised && largest > AMPLIFIED.from;
   }
 
   /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
   accepts(d: Difference, bitEqual: boolean): boolean {
-    const largest = this.amplified && bitEqual ? Math.max(this.float, AMPLIFIED.to) : this.float;
+    const noisy = bitEqual && this.noise > AMPLIFIED.from;
+    const largest = noisy ? Math.max(this.float, AMPLIFIED.to) : this.float;
     if (d.largest <= largest * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
     return (
@@ -50,13 +52,12 @@ export class Tolerance {
 
   /** The cut model in float64 against the uncut one in float64; only Q, K, V and contexts are rounded between. */
   acceptsFloat64(d: Difference): boolean {
-    return d.largest <= FLOAT.cpu * d.scale;
+    return d.largest <= AMPLIFIED.to * d.scale;
   }
 
   /** What the proof of this model must say beside the numbers; '' = nothing. */
   note(inFloat64: boolean): string {
-    if (this.amplified)
-      return `${inFloat64 ? ' in float64' : ''} (in float32 it differs by ${this.noise.toExponential(1)} from itself at another optimisation level)`;
+    if (inFloat64) return ' in float64 (in float32 the model amplifies rounding)';
     if (this.roundsAttention)
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
     if (this.half && !this.quantised)

@@ -2,7 +2,7 @@ import { ElementType } from '../runtime/onnxProto';
 import { CUT_DOMAIN } from './cutGraph';
 import { contentOf } from './findCores';
 import type { Graph } from './graph';
-import { attribute, type GraphNode } from './node';
+import { attribute, floatAttribute, type GraphNode } from './node';
 
 /** Operators that ONNX Runtime computes in float64 on the CPU as well; the others of a graph stay in float32. */
 const WIDE = new Set([
@@ -24,6 +24,7 @@ const WIDE = new Set([
   'ReduceMean',
   'ReduceSum',
   'LayerNormalization',
+  'SimplifiedLayerNormalization',
   'Softmax',
   'Reshape',
   'Transpose',
@@ -44,6 +45,8 @@ const WIDE = new Set([
  */
 export function widened(graph: Graph, ids: readonly string[], head: string | null): Graph {
   const wide = graph.clone();
+  writeOutSkips(wide);
+  graph = wide.clone();
   const content = contentOf(graph, ids);
   const after = graph.reachable(head === null ? [] : [head]);
   const isFloat = (name: string) => name !== '' && graph.type(name) === ElementType.float32;
@@ -94,6 +97,34 @@ export function widened(graph: Graph, ids: readonly string[], head: string | nul
   }
   wide.setNodes(nodes);
   return wide;
+}
+
+/** Sum and normalisation in one node exist in float32 only: as two nodes. */
+function writeOutSkips(graph: Graph): void {
+  const written: GraphNode[] = [];
+  const nodes = graph.nodes.flatMap((node, at) => {
+    const simplified = node.op === 'SkipSimplifiedLayerNormalization';
+    if (node.domain !== 'com.microsoft' || !(simplified || node.op === 'SkipLayerNormalization'))
+      return [node];
+    const [x, skip, gamma] = node.inputs;
+    const beta = simplified ? '' : (node.inputs[3] ?? '');
+    const bias = node.inputs[simplified ? 3 : 4] ?? '';
+    const sum = node.outputs[3] || `cut:skip:${at}`;
+    const op = simplified ? 'SimplifiedLayerNormalization' : 'LayerNormalization';
+    const plain = { domain: '', attributes: [], captures: [] };
+    const first = bias === '' ? sum : `cut:skip:${at}:unbiased`;
+    const parts: GraphNode[] = [{ ...plain, op: 'Add', inputs: [x!, skip!], outputs: [first] }];
+    if (bias !== '') parts.push({ ...plain, op: 'Add', inputs: [first, bias], outputs: [sum] });
+    const attributes = [
+      attribute.float('epsilon', floatAttribute(node, 'epsilon', 1e-12)),
+      attribute.int('axis', -1),
+    ];
+    const inputs = beta === '' ? [sum, gamma!] : [sum, gamma!, beta];
+    parts.push({ ...plain, op, inputs, attributes, outputs: [node.outputs[0]!] });
+    written.push(...parts);
+    return parts;
+  });
+  if (written.length > 0) graph.setNodes(nodes);
 }
 
 /** Bytes that the weights of the graph take in float64. */

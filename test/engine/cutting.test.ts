@@ -58,7 +58,9 @@ describe('cutting real exports at their attention', function () {
       try {
         const { info } = model;
         assert.equal(info.verified.bitEqual, true);
-        assert.ok(info.verified.maxRelDiff <= 2e-5, `relative difference ${info.verified.maxRelDiff}`);
+        // T5 amplifies the rounding of Q, K, V and contexts to float32.
+        const bound = family === 't5' ? 1e-4 : 2e-5;
+        assert.ok(info.verified.maxRelDiff <= bound, `relative difference ${info.verified.maxRelDiff}`);
         assert.equal(/float64/.test(info.verified.reference), family === 't5');
         assert.equal(info.languageModelHead, true);
         assert.equal(info.vocabulary, 512);
