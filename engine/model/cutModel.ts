@@ -1,6 +1,7 @@
 import type { CoreInfo, ModelInfo } from '../protocol';
 import type { CoreInput } from '../attention/core';
 import type { Cancellation } from '../runtime/cancellation';
+import type { HiddenRows } from './hidden';
 import type { Tensor } from '../runtime/tensor';
 
 /** Runs one core: returns the context, [heads, queries, valueDim]. */
@@ -21,6 +22,8 @@ export interface RunOptions {
   targetIds?: Int32Array;
   /** Called when a segment starts, with the share of segments done. */
   onSegment?: (fraction: number) => void;
+  /** Called with the residual stream before each core where it crosses the cut by itself, and at the end. */
+  onHidden?: (hidden: HiddenRows) => void;
 }
 
 /** A model cut at its attention cores, proved against the uncut model. */
@@ -30,6 +33,8 @@ export interface CutModel {
   readonly takesTarget: boolean;
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
+  /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
+  embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;

@@ -1,11 +1,12 @@
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
-import { float32, floats, type Tensor } from '../runtime/tensor';
+import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
 import type { ModelOutput } from './cutModel';
 import type { CutCore } from './cutGraph';
 import type { HeadCut } from './head';
 import type { Segments } from './segments';
 import { makeFeeds, type Ids } from './feeds';
 import type { Graph } from './graph';
+import { residualOf, type HiddenRows } from './hidden';
 import type { Piece, PieceLoader } from './pieces';
 
 /** What a core gets at run time: canonical tensors, and the content tensors that its bias needs. */
@@ -60,6 +61,7 @@ export class SegmentRunner {
     core: RunCore,
     cancellation: Cancellation,
     onSegment?: (fraction: number) => void,
+    onHidden?: (hidden: HiddenRows) => void,
   ): Promise<ModelOutput> {
     const { pieces, segments, head, cores } = this;
     const feeds = makeFeeds(this.graph, ids);
@@ -80,13 +82,21 @@ export class SegmentRunner {
         if (segments.coreLevels[index] !== level) continue;
         await checkpoint(cancellation);
         const q = get(cut.q);
+        if (onHidden) {
+          const carried = (name: string) => (lastUse.get(name) ?? 0) > level;
+          tellHidden(index, residualOf(this.graph, cut.q, store, carried)?.tensor, onHidden);
+        }
         const context = await core(index, { q, k: get(cut.k), v: get(cut.v), tensor: get });
         store.set(cut.context, float32(context, [cut.heads, q.dims[1]!, cut.valueDim]));
       }
       for (const [name, use] of lastUse) if (use <= level) store.delete(name);
     }
-    if (head) return this.rowsOf(get(head.hidden), pieces[end]!, store);
+    if (head) {
+      tellHidden('output', get(head.hidden), onHidden);
+      return this.rowsOf(get(head.hidden), pieces[end]!, store);
+    }
     const output = get(this.graph.output);
+    tellHidden('output', output, onHidden);
     const width = output.dims[output.dims.length - 1]!;
     const data = floats(output);
     return {
@@ -129,4 +139,15 @@ export class SegmentRunner {
   async release(): Promise<void> {
     await this.loader.release();
   }
+}
+
+function tellHidden(
+  at: HiddenRows['at'],
+  tensor: Tensor | undefined,
+  onHidden?: (hidden: HiddenRows) => void,
+): void {
+  const data = tensor && onHidden ? asFloats(tensor) : null;
+  if (!data) return;
+  const width = tensor!.dims.at(-1)!;
+  onHidden!({ at, rows: data.length / width, width, data });
 }
