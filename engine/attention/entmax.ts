@@ -1,4 +1,4 @@
-import { visibleKeys } from './core';
+import { visibleKeys, type CoreInput } from './core';
 import { pairCost, visiblePairs } from './cost';
 import { entmax } from './entmaxRow';
 import { scoreAt } from './lines';
@@ -6,6 +6,9 @@ import type { Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { scoreBlock, weighValues } from './scoreBlocks';
 import { offsetTables } from './tiles';
+
+/** Above this alpha the weights rise with an infinite slope at the threshold. */
+const STEEP = 2;
 
 /**
  * alpha-entmax in the place of softmax: weak keys get exactly nothing. Quadratic as dense attention; what it tells is
@@ -53,7 +56,8 @@ export const entmaxAttention: Mechanism = {
         for (let i = from; i < to; i++) {
           const at = (i - from) * block.columns;
           const row = block.scores.subarray(at, at + block.columns);
-          const weights = entmax(row, alpha);
+          const weights =
+            alpha > STEEP ? preciseWeights(input, head, i, block.firstKey, row, alpha) : entmax(row, alpha);
           let mass = 0;
           let top = -Infinity;
           for (let j = 0; j < row.length; j++) if (row[j]! > top) top = row[j]!;
@@ -92,3 +96,25 @@ export const entmaxAttention: Mechanism = {
     };
   },
 };
+
+/** The keys that may be in the support, few for a large alpha, are scored again in float64. `scores` are float32. */
+function preciseWeights(
+  input: CoreInput,
+  head: number,
+  query: number,
+  firstKey: number,
+  scores: Float32Array,
+  alpha: number,
+): Float64Array {
+  let top = -Infinity;
+  for (const score of scores) if (score > top) top = score;
+  const limit = top - 1 / (alpha - 1) - 1e-3 * Math.max(1, Math.abs(top));
+  const candidates: number[] = [];
+  scores.forEach((score, t) => {
+    if (score > limit) candidates.push(t);
+  });
+  const precise = Float64Array.from(candidates, t => scoreAt(input, head, query, firstKey + t));
+  const weights = new Float64Array(scores.length);
+  entmax(precise, alpha).forEach((weight, c) => (weights[candidates[c]!] = weight));
+  return weights;
+}

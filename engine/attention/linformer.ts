@@ -5,9 +5,10 @@ import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
 import { seededGaussians } from './random';
 import { softmax } from './rows';
-import { BATCH_ELEMENTS, Outputs } from './tiles';
+import { BATCH_ELEMENTS } from './tiles';
 import { RefusedError } from '../errors';
-import { float32, floats, type Tensor } from '../runtime/tensor';
+import { checkpoint } from '../runtime/cancellation';
+import { asFloats, float32, type Tensor } from '../runtime/tensor';
 
 /**
  * Linformer: keys and values are projected along the sequence to a fixed rank, K' = E^T K, V' = F^T V. A model
@@ -73,30 +74,49 @@ export const linformer: Mechanism = {
     const f = projection(input, context, 'projection_v');
     if (e.dims[1] !== f.dims[1]) throw new RefusedError('The two projections have different ranks.');
     const rank = e.dims[1]!;
-    const low: CoreInput = {
-      ...input,
-      keys: rank,
-      k: await project(e, input.k, input.kvHeads, input.dim, context),
-      v: await project(f, input.v, input.kvHeads, input.valueDim, context),
-    };
-    const outputs = new Outputs(low);
+    const { heads, kvHeads, queries, keys, dim, valueDim, rule } = input;
+    const type = sumType(context);
+    const output = new Float32Array(heads * queries * valueDim);
+    const [keyMap, valueMap] = [numbers(type, e.data, e.dims), numbers(type, f.data, f.dims)];
+    const lows: Low[] = [];
+    for (let kv = 0; kv < kvHeads; kv++) {
+      const rows = (data: Float32Array, width: number) =>
+        numbers(type, data.subarray(kv * keys * width, (kv + 1) * keys * width), [keys, width]);
+      lows.push({
+        k: await project(keyMap, rows(input.k, dim), type, context),
+        v: await project(valueMap, rows(input.v, valueDim), type, context),
+      });
+    }
+    const session = await context.runtime.graph(`linformer|${type}`, g => {
+      const q = g.op('Mul', [g.input('q', type, ['a', 'd']), g.input('scale', type, [1])]);
+      const k = g.op('Transpose', [g.input('k', type, ['r', 'd'])], { perm: [1, 0] });
+      const weights = g.op('Softmax', [g.op('MatMul', [q, k])], { axis: -1 });
+      g.output('output', g.op('MatMul', [weights, g.input('v', type, ['r', 'e'])]), type);
+    });
     const step = Math.max(1, Math.floor(BATCH_ELEMENTS / rank));
-    const keys = Int32Array.from({ length: rank }, (_, r) => r);
-    for (let head = 0; head < input.heads; head++) {
-      for (let from = 0; from < input.queries; from += step) {
-        const rows = Math.min(step, input.queries - from);
-        const queries = Int32Array.from({ length: rows }, (_, r) => from + r);
-        await outputs.add({ head, rows, columns: rank, queries, keys, bias: null }, context);
+    for (let head = 0; head < heads; head++) {
+      const { k, v } = lows[kvHead(input, head)]!;
+      for (let from = 0; from < queries; from += step) {
+        await checkpoint(context.cancellation);
+        const to = Math.min(queries, from + step);
+        const rows = input.q.subarray((head * queries + from) * dim, (head * queries + to) * dim);
+        const results = await session.run({
+          q: numbers(type, rows, [to - from, dim]),
+          k,
+          v,
+          scale: numbers(type, rule.scale.subarray(head, head + 1), [1]),
+        });
+        output.set(asFloats(results['output']!)!, (head * queries + from) * valueDim);
       }
     }
     return {
-      output: outputs.output,
+      output,
       lse: null,
-      pairs: new Float64Array(input.heads).fill(input.queries * rank),
+      pairs: new Float64Array(heads).fill(queries * rank),
       row: (head, query) => {
-        const weights = lowRow(low, head, query);
-        const full = new Float64Array(input.keys);
-        for (let j = 0; j < input.keys; j++) {
+        const weights = lowRow(input, head, query, lows[kvHead(input, head)]!);
+        const full = new Float64Array(keys);
+        for (let j = 0; j < keys; j++) {
           for (let r = 0; r < rank; r++) full[j]! += weights[r]! * f.data[j * rank + r]!;
         }
         return { keys: Int32Array.from(full, (_, j) => j), weights: full };
@@ -127,38 +147,41 @@ function means(keys: number, rank: number): Float32Array {
   return matrix;
 }
 
-/** E^T X for every key/value head, [kvHeads, rank, width]. */
-async function project(
-  e: Matrix,
-  x: Float32Array,
-  kvHeads: number,
-  width: number,
-  context: AttendContext,
-): Promise<Float32Array> {
-  const [keys, rank] = e.dims as [number, number];
-  const session = await context.runtime.graph('project', g => {
-    const matrix = g.input('e', 'float32', ['n', 'r']);
-    g.output('low', g.op('Gemm', [matrix, g.input('x', 'float32', ['n', 'd'])], { transA: 1 }));
+/** Keys and values of one key/value head after the projection, [rank, dim] and [rank, valueDim]. */
+interface Low {
+  k: Tensor;
+  v: Tensor;
+}
+
+type SumType = 'float32' | 'float64';
+
+/** Sums over a whole text cost float32 too many digits; processors have the longer ones, GPUs do not. */
+function sumType({ runtime }: AttendContext): SumType {
+  return runtime.report.device === 'cpu' ? 'float64' : 'float32';
+}
+
+function numbers(type: SumType, data: Float32Array, dims: readonly number[]): Tensor {
+  return type === 'float32' ? float32(data, dims) : { type, data: Float64Array.from(data), dims };
+}
+
+/** E^T X, [rank, width] */
+async function project(e: Tensor, x: Tensor, type: SumType, context: AttendContext): Promise<Tensor> {
+  await checkpoint(context.cancellation);
+  const session = await context.runtime.graph(`project|${type}`, g => {
+    const matrix = g.input('e', type, ['n', 'r']);
+    g.output('low', g.op('Gemm', [matrix, g.input('x', type, ['n', 'd'])], { transA: 1 }), type);
   });
-  const low = new Float32Array(kvHeads * rank * width);
-  for (let h = 0; h < kvHeads; h++) {
-    const rows = float32(x.subarray(h * keys * width, (h + 1) * keys * width), [keys, width]);
-    const results = await session.run({ e, x: rows });
-    low.set(floats(results['low']!), h * rank * width);
-  }
-  return low;
+  return (await session.run({ e, x }))['low']!;
 }
 
 /** Softmax of one query over the projected keys, in float64. */
-function lowRow(low: CoreInput, head: number, query: number): Float64Array {
-  const { dim, keys, q, k, rule } = low;
-  const kv = kvHead(low, head);
+function lowRow(input: CoreInput, head: number, query: number, { k }: Low): Float64Array {
+  const { dim, queries, q, rule } = input;
   return softmax(
-    Array.from({ length: keys }, (_, r) => {
+    Array.from({ length: k.dims[0]! }, (_, r) => {
       let dot = 0;
-      for (let c = 0; c < dim; c++) {
-        dot += q[(head * low.queries + query) * dim + c]! * k[(kv * keys + r) * dim + c]!;
-      }
+      for (let c = 0; c < dim; c++)
+        dot += q[(head * queries + query) * dim + c]! * Number(k.data[r * dim + c]);
       return dot * rule.scale[head]!;
     }),
   );

@@ -418,10 +418,10 @@ function rowOf(input: CoreInput, hashed: HashedHead, query: number): SparseRow {
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
   }
-  if (shared && counts.size > 1) counts.delete(query);
-  const kept = [...counts.keys()]
+  let kept = [...counts.keys()]
     .sort((a, b) => a - b)
     .filter(key => scoreAt(input, head, query, key) > -Infinity);
+  if (shared && kept.length > 1) kept = kept.filter(key => key !== query);
   const scores = kept.map(key => scoreAt(input, head, query, key));
   const logs = kept.map(key => (options.allowDuplicates ? Math.log(counts.get(key)!) : 0));
   return { keys: Int32Array.from(kept), weights: softmax(scores, logs) };

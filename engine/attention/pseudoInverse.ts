@@ -1,6 +1,9 @@
 /** Moore-Penrose inverses of small square matrices, row-major, in float64. */
 
-/** By the singular value decomposition (one-sided Jacobi); singular values below 1e-10 of the largest count as 0. */
+/**
+ * By the singular value decomposition (one-sided Jacobi), which finds small singular values with all their digits.
+ * Those below n times the rounding of float64, relative to the largest, count as 0.
+ */
 export function exactPseudoInverse(matrix: Float64Array, n: number): Float64Array {
   // Columns of U S are orthogonalised by rotations, which are gathered in V: A V = U S.
   const us = transpose(matrix, n);
@@ -13,7 +16,7 @@ export function exactPseudoInverse(matrix: Float64Array, n: number): Float64Arra
     if (largest < 1e-14) break;
   }
   const squares = Float64Array.from({ length: n }, (_, a) => dot(us, a, us, a, n));
-  const limit = squares.reduce((x, y) => Math.max(x, y), 0) * 1e-20;
+  const limit = squares.reduce((x, y) => Math.max(x, y), 0) * (n * Number.EPSILON) ** 2;
   const inverse = new Float64Array(n * n);
   for (let a = 0; a < n; a++) {
     if (squares[a]! <= limit) continue;

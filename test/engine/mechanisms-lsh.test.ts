@@ -105,6 +105,17 @@ describe('lsh', function () {
     }
   }
 
+  it('tied keys of which a bias hides some: the rows are those of the output', async () => {
+    for (const causal of [true, false]) {
+      const input = randomInput({ queries: 40, causal, bias: 'holes' });
+      for (const attendAcrossBuckets of [true, false]) {
+        const options = { sharedQK: true, attendAcrossBuckets, bucketSize: 4, rounds: 2 };
+        const own = { rotations: rotations(input.dim, 2, 3) };
+        assertRows(input, await run(lsh, input, options, runtime, own), null, 'rows');
+      }
+    }
+  });
+
   it('more keys than queries, and a chunk larger than all', async () => {
     const options = { sharedQK: false, attendAcrossBuckets: true, allowDuplicates: false };
     await check(randomInput({ queries: 13, keys: 50, causal: true }), { ...options, bucketSize: 6 }, 2, 3);

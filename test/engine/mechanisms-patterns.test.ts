@@ -106,6 +106,20 @@ describe('mechanisms that keep a pattern of pairs', function () {
     });
   }
 
+  it('entmax above 2, where weights rise steeply at the threshold', async () => {
+    for (const alpha of [2.5, 3, 4]) {
+      const input = randomInput({ queries: 300, heads: 3, dim: 16, causal: true, seed: 5 });
+      input.q.forEach((x, t) => (input.q[t] = 3 * x));
+      const attended = await run(entmaxAttention, input, { alpha }, runtime);
+      const maps = [0, 1, 2].map(h => scoreMatrix(input, h).map(row => entmaxRow(row, alpha)));
+      assertClose(
+        attended.output,
+        maps.flatMap((map, h) => apply(input, h, map)),
+        `alpha ${alpha}`,
+      );
+    }
+  });
+
   it('entmax keeps what dropping zeros leaves', async () => {
     const input = randomInput({ queries: 40, causal: true, dim: 4 });
     const { lse, row } = await run(entmaxAttention, input, { alpha: 1.5 }, runtime);
