@@ -7,7 +7,14 @@ import type {
   Plan,
   TokenTable,
 } from '../engine/protocol';
-import type { AnalysisState, Began, DocumentInfo, Planning } from '../webview/hostProtocol';
+import {
+  NO_INTERVENTIONS,
+  type AnalysisState,
+  type Began,
+  type DocumentInfo,
+  type Interventions,
+  type Planning,
+} from '../webview/hostProtocol';
 import { AnalysedText } from './analysedText';
 import { sameChoice } from './mechanismSetting';
 
@@ -120,6 +127,7 @@ export class Analysis {
       stale: this.textChanged,
       plan: null,
       planning: null,
+      interventions: NO_INTERVENTIONS,
     };
   }
 
@@ -129,6 +137,10 @@ export class Analysis {
 
   setPlanning(planning: Planning | null): void {
     if (this.ready) this.ready.planning = planning;
+  }
+
+  setInterventions(interventions: Interventions): void {
+    if (this.ready) this.ready.interventions = interventions;
   }
 
   fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {

@@ -3,6 +3,7 @@ import { ErrorCode, type Plan } from '../engine/protocol';
 import type {
   AnalysisState,
   HostMessage,
+  Interventions,
   Planning,
   ViewEngineMethod,
   ViewParams,
@@ -24,7 +25,7 @@ const MAXIMUM_TEXT = 4 << 20;
 /** The small messages that follow a `state`. */
 export type AnalysisUpdate = Extract<
   HostMessage,
-  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' }
+  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' | 'interventions' }
 >;
 
 /** Owns the analyses, one for each document at most, and says which one the views show. */
@@ -149,6 +150,19 @@ export class AnalysisStore extends Owner {
     if (!analysis.ready) return;
     analysis.setPlanning(planning);
     this.update(analysis, { type: 'planning', id: analysis.id, planning });
+  }
+
+  /** The text of an analysis as it was read. */
+  textOf(id: string): string {
+    const analysis = this.byId(id);
+    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
+    return analysis.source.text;
+  }
+
+  setInterventions(analysis: Analysis, interventions: Interventions): void {
+    if (!analysis.ready) return;
+    analysis.setInterventions(interventions);
+    this.update(analysis, { type: 'interventions', id: analysis.id, interventions });
   }
 
   /** The engine has died: runs have failed by themselves; finished analyses are lost there, the shown one comes back. */

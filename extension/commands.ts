@@ -5,6 +5,8 @@ import type { EngineClient } from './engineClient';
 import { wordAround } from './hover';
 import { pickHead, pickModel } from './pickers';
 import { findPlan } from './planCommands';
+import type { Intervener } from './intervener';
+import { blockSelection, knockOutHead } from './interventionCommands';
 import type { Planner } from './planner';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
@@ -15,6 +17,7 @@ export interface CommandContext {
   client: EngineClient;
   store: AnalysisStore;
   planner: Planner;
+  intervener: Intervener;
   targets: TargetTexts;
   selection: SelectionModel;
   settings: Settings;
@@ -25,7 +28,7 @@ export interface CommandContext {
 
 /** Registers every command. Each is a few lines that call others; what they take part in lives elsewhere. */
 export function registerCommands(context: CommandContext): vscode.Disposable {
-  const { client, store, targets, selection, settings, views, memory, log } = context;
+  const { client, store, intervener, targets, selection, settings, views, memory, log } = context;
   const commands: { [name: string]: (...args: never[]) => unknown } = {
     analyze: () => analyzeInView(context, false),
     analyzeSelection: () => analyzeInView(context, true),
@@ -34,6 +37,11 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       if (trusted()) return findPlan(context);
     },
     openPanel: () => views.openPanel(),
+    showText: () => openAnalysed(context, () => views.openPanel('text')),
+    blockSelection: () => blockSelection(context),
+    knockOutHead: () => knockOutHead(context),
+    undoIntervention: () => intervener.undo(),
+    clearInterventions: () => intervener.clear(),
     showSpans: () => openAnalysed(context, () => views.openPanel('spans')),
     showBuckets: () => openAnalysed(context, () => views.openPanel('buckets')),
     openHead: (uri?: unknown, token?: unknown) => {

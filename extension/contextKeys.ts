@@ -3,7 +3,7 @@ import type { AnalysisStore } from './analysisStore';
 import { Owner } from './disposable';
 import type { SelectionModel } from './selectionModel';
 
-/** Tells menus and key bindings what there is: `attentionInspector.state`, `.analyzedEditor`, `.pinned`. */
+/** Tells menus and key bindings what there is: `attentionInspector.state`, `.analyzedEditor`, `.pinned`, `.interventions`. */
 export class ContextKeys extends Owner {
   private readonly known = new Map<string, unknown>();
 
@@ -13,10 +13,11 @@ export class ContextKeys extends Owner {
       const editor = vscode.window.activeTextEditor;
       this.set('state', store.shown?.state.status ?? 'none');
       this.set('analyzedEditor', !!editor && !!store.of(editor.document)?.began);
+      this.set('interventions', (store.shown?.ready?.interventions.list.length ?? 0) > 0);
       this.set('pinned', selection.current.token !== null);
     };
     this.register(store.onChange(update));
-    this.register(store.onUpdate(message => message.type === 'began' && update()));
+    this.register(store.onUpdate(message => ['began', 'interventions'].includes(message.type) && update()));
     this.register(selection.onChange(update));
     this.register(vscode.window.onDidChangeActiveTextEditor(update));
     update();

@@ -2,11 +2,14 @@ import * as vscode from 'vscode';
 import { AnalysisStore } from './analysisStore';
 import type { AttentionInspectorApi } from './api';
 import { registerCommands } from './commands';
+import { ChangeMarks } from './changeMarks';
 import { ContextKeys } from './contextKeys';
 import { CostMemory } from './costMemory';
 import { EditorMarks } from './editorMarks';
 import { EngineClient, type Death } from './engineClient';
 import { AttentionHover } from './hover';
+import { Intervener } from './intervener';
+import { InterventionStatus } from './interventionStatus';
 import { Planner } from './planner';
 import { SelectionKeeper } from './selectionKeeper';
 import { SelectionModel } from './selectionModel';
@@ -36,16 +39,32 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const store = own(new AnalysisStore(client, settings, targets));
   const selection = own(new SelectionModel());
   const planner = own(new Planner(client, store));
+  const intervener = own(new Intervener(client, store, selection));
   const views = own(
-    new Views({ extensionUri, memory, costs, log, client, store, planner, selection, settings }),
+    new Views({ extensionUri, memory, costs, log, client, store, planner, intervener, selection, settings }),
   );
   own(new SelectionKeeper(store, selection));
   own(new EditorMarks(store, selection, settings));
+  own(new ChangeMarks(store, selection, settings));
+  own(new InterventionStatus(store));
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
   own(vscode.languages.registerHoverProvider('*', hover));
-  own(registerCommands({ client, store, planner, targets, selection, settings, views, memory, log }));
+  own(
+    registerCommands({
+      client,
+      store,
+      planner,
+      intervener,
+      targets,
+      selection,
+      settings,
+      views,
+      memory,
+      log,
+    }),
+  );
 
   own(
     client.onDeath(death => {

@@ -37,5 +37,6 @@ function same(a: Selection, b: Selection): boolean {
   const mechanism =
     a.mechanism === b.mechanism ||
     (a.mechanism !== null && b.mechanism !== null && sameChoice(a.mechanism, b.mechanism));
-  return mechanism && a.core === b.core && a.head === b.head && a.token === b.token;
+  const change = a.change === b.change || JSON.stringify(a.change) === JSON.stringify(b.change);
+  return mechanism && change && a.core === b.core && a.head === b.head && a.token === b.token;
 }

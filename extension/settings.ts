@@ -59,12 +59,22 @@ export class Settings {
     return this.get('decorations.enabled', true);
   }
 
+  get changeMarks(): boolean {
+    return this.get('changeMarks.enabled', true);
+  }
+
   get massScale(): MassScale {
     return this.get<MassScale>('massScale', 'sqrt');
   }
 
   async setModel(ref: string): Promise<void> {
     await vscode.workspace.getConfiguration(SECTION).update('model', ref, this.target('model'));
+  }
+
+  async setChangeMarks(shown: boolean): Promise<void> {
+    await vscode.workspace
+      .getConfiguration(SECTION)
+      .update('changeMarks.enabled', shown, vscode.ConfigurationTarget.Global);
   }
 
   async setMassScale(scale: MassScale): Promise<void> {
@@ -76,6 +86,7 @@ export class Settings {
   forViews(): HostSettings {
     return {
       massScale: this.massScale,
+      changeMarks: this.changeMarks,
       themeKind: themeKind(),
       mechanisms: this.mechanisms.choices,
       model: this.model,

@@ -15,6 +15,7 @@ import {
   type ViewResult,
 } from '../webview/hostProtocol';
 import type { AnalysisStore } from './analysisStore';
+import type { Intervener } from './intervener';
 import type { Planner } from './planner';
 import type { CostMemory } from './costMemory';
 import { Owner } from './disposable';
@@ -33,6 +34,7 @@ export interface ViewHost {
   client: EngineClient;
   store: AnalysisStore;
   planner: Planner;
+  intervener: Intervener;
   selection: SelectionModel;
   settings: Settings;
   openView(view: ViewName): void;
@@ -51,6 +53,8 @@ const COMMANDS: Record<HostCommand, string> = {
   showLog: 'attentionInspector.showLog',
   openPanel: 'attentionInspector.openPanel',
   openSettings: 'attentionInspector.openSettings',
+  undoIntervention: 'attentionInspector.undoIntervention',
+  clearInterventions: 'attentionInspector.clearInterventions',
 };
 
 /** One webview's end of the conversation: sends it the state and what follows, does what it asks for. */
@@ -142,7 +146,7 @@ export class ViewBridge extends Owner {
   }
 
   private async handle(message: ViewMessage): Promise<unknown> {
-    const { selection, settings, memory, planner, log } = this.host;
+    const { selection, settings, memory, planner, intervener, log } = this.host;
     switch (message.type) {
       case 'ready':
         this.page++;
@@ -171,6 +175,10 @@ export class ViewBridge extends Owner {
         return this.host.openView(message.view);
       case 'setMassScale':
         return settings.setMassScale(message.massScale);
+      case 'setChangeMarks':
+        return settings.setChangeMarks(message.changeMarks);
+      case 'intervene':
+        return intervener.toggle(message.toggle);
       case 'findPlan':
         return planner.find(message.budget, message.mechanisms);
       case 'cancelPlan':
@@ -212,6 +220,10 @@ export class ViewBridge extends Owner {
     switch (method) {
       case 'host/saveFile':
         return saveFile(params as ViewParams<'host/saveFile'>);
+      case 'host/text': {
+        const { id } = params as ViewParams<'host/text'>;
+        return this.host.store.textOf(id);
+      }
       case 'host/costs': {
         const { device, shape } = params as ViewParams<'host/costs'>;
         return costs.recall(device, shape);
@@ -255,6 +267,9 @@ const FILE_KINDS: Record<SaveFileParams['kind'], { [name: string]: string[] }> =
   svg: { SVG: ['svg'] },
   png: { PNG: ['png'] },
   csv: { CSV: ['csv'] },
+  json: { JSON: ['json'] },
+  py: { Python: ['py'] },
+  tsv: { TSV: ['tsv'] },
 };
 
 async function saveFile({ name, kind, data }: SaveFileParams): Promise<string | null> {

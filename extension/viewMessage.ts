@@ -30,6 +30,8 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   },
   cancelPlan: {},
   changePlan: { change: isAssignment },
+  intervene: { toggle: isIntervention },
+  setChangeMarks: { changeMarks: value => typeof value === 'boolean' },
   viewState: { view: isObject },
   log: { level: oneOf('info', 'warn', 'error'), message: isString },
 };
@@ -44,6 +46,33 @@ function isAssignment(value: unknown): boolean {
   return isNumber(core) && isNumber(head) && isObject(choice) && isSelection({ mechanism: choice });
 }
 
+function isIntervention(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const one = value as Record<string, unknown>;
+  const place = orNull(isNumber)(one.core) && orNull(isNumber)(one.head);
+  const isRange: Check = range =>
+    isObject(range) && ['from', 'to'].every(end => isNumber((range as never)[end]));
+  if (one.side !== undefined && !oneOf('text', 'target')(one.side)) return false;
+  switch (one.kind) {
+    case 'head':
+      return isNumber(one.core) && isNumber(one.head);
+    case 'span':
+      return place && isRange(one) && orNull(isRange)(one.queries);
+    case 'edge':
+      return place && isNumber(one.query) && isNumber(one.key);
+    case 'mechanism':
+      return place && one.choice !== null && isSelection({ mechanism: one.choice });
+    default:
+      return false;
+  }
+}
+
+function isChange(value: unknown): boolean {
+  const { kind, choice } = (value ?? { kind: 'plan' }) as { kind: unknown; choice: unknown };
+  if (kind === 'mechanism') return isObject(choice) && isSelection({ mechanism: choice });
+  return oneOf('interventions', 'plan')(kind);
+}
+
 function isSelection(value: unknown): boolean {
   if (!isObject(value)) return false;
   return Object.entries(value as object).every(([key, member]) => {
@@ -51,6 +80,7 @@ function isSelection(value: unknown): boolean {
       const { name, params } = (member ?? { name: '', params: {} }) as { name: unknown; params: unknown };
       return isString(name) && isObject(params);
     }
+    if (key === 'change') return isChange(member);
     return ['core', 'head', 'token'].includes(key) && orNull(isNumber)(member);
   });
 }

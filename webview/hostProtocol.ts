@@ -47,9 +47,7 @@ export interface Selection {
 }
 
 export type ChangeSource =
-  | { kind: 'interventions' }
-  | { kind: 'plan' }
-  | { kind: 'mechanism'; choice: MechanismChoice };
+  { kind: 'interventions' } | { kind: 'plan' } | { kind: 'mechanism'; choice: MechanismChoice };
 
 export const NO_SELECTION: Selection = { core: null, head: null, token: null, mechanism: null, change: null };
 
@@ -250,6 +248,7 @@ export const ENGINE_METHODS = [
   'analysis/bucketMap',
   'analysis/intervene',
   'analysis/worst',
+  'analysis/exportPlan',
   'cost/formulas',
   'cost/measure',
   'cost/forward',
@@ -259,8 +258,8 @@ export type ViewEngineMethod = (typeof ENGINE_METHODS)[number];
 export interface SaveFileParams {
   /** File name with extension. */
   name: string;
-  kind: 'svg' | 'png' | 'csv';
-  /** Text for svg and csv, bytes for png. */
+  kind: 'svg' | 'png' | 'csv' | 'json' | 'py' | 'tsv';
+  /** Bytes for png, text for all others. */
   data: string | Uint8Array;
 }
 
@@ -329,7 +328,11 @@ export function effectOfChange(
     return { measure: 'loss', delta: propagated.deltaLoss ?? 0, perToken: propagated.deltaLossPerToken };
   }
   if (propagated?.deltaOutputPerToken) {
-    return { measure: 'output', delta: propagated.deltaOutput ?? 0, perToken: propagated.deltaOutputPerToken };
+    return {
+      measure: 'output',
+      delta: propagated.deltaOutput ?? 0,
+      perToken: propagated.deltaOutputPerToken,
+    };
   }
   return null;
 }

@@ -80,7 +80,8 @@ function interventionJson({ interventions, effect, notes }: InterventionResult) 
     interventions,
     deltaLoss: ofLoss && perToken.length > 0 ? effect.delta : null,
     deltaOutput: ofLoss ? null : effect.delta,
-    ...(ofLoss ? { deltaLossPerToken: perToken } : { deltaOutputPerToken: perToken }),
+    deltaLossPerToken: ofLoss ? perToken : undefined,
+    deltaOutputPerToken: ofLoss ? undefined : perToken,
     notes,
   };
 }

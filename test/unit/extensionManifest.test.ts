@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MANIFEST, withDerivedParts, type Manifest } from '../../scripts/manifest';
 import { readMechanisms } from '../../extension/mechanismSetting';
+import { CHANGE_STEPS } from '../../extension/changeScale';
 import { STEPS } from '../../extension/massScale';
 import { findMechanism } from '../../engine/attention/registry';
 
@@ -108,6 +109,34 @@ describe('extension: manifest', () => {
         before = visible;
       }
     }
+  });
+
+  it('keeps text readable on the largest loss change, in every kind of theme', () => {
+    const themes = {
+      dark: '#cccccc',
+      light: '#3b3b3b',
+      highContrast: '#ffffff',
+      highContrastLight: '#292929',
+    };
+    const backgrounds = {
+      dark: '#1f1f1f',
+      light: '#ffffff',
+      highContrast: '#000000',
+      highContrastLight: '#ffffff',
+    };
+    for (const direction of ['worse', 'better'])
+      for (const [theme, text] of Object.entries(themes)) {
+        const background = backgrounds[theme as keyof typeof themes];
+        let before = 1;
+        for (let step = 1; step <= CHANGE_STEPS; step++) {
+          const id = `attentionInspector.${direction}${step}`;
+          const color = contributes.colors.find(one => one.id === id)!;
+          const painted = over(color.defaults[theme]!, background);
+          assert.ok(ratio(painted, rgb(text)) >= 4.5, `${id} in ${theme}`);
+          assert.ok(ratio(painted, rgb(background)) > before, `${id} in ${theme} stands out more`);
+          before = ratio(painted, rgb(background));
+        }
+      }
   });
 });
 

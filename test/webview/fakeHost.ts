@@ -13,6 +13,7 @@ import type {
 import { changedPlan, withHead } from '../../extension/planEdits';
 import {
   ENGINE_METHODS,
+  NO_INTERVENTIONS,
   NO_SELECTION,
   type AnalysisState,
   type HostMessage,
@@ -49,6 +50,7 @@ export function ready(summary: AnalysisSummary, stale = false): AnalysisState {
     stale,
     plan: null,
     planning: null,
+    interventions: NO_INTERVENTIONS,
   };
 }
 
@@ -66,6 +68,7 @@ export class FakeHost {
     this.plan = options.analysis.status === 'ready' ? options.analysis.plan : null;
     this.settings = {
       massScale: 'sqrt',
+      changeMarks: true,
       themeKind: options.theme,
       mechanisms: [],
       model: 'bundled',

@@ -11,13 +11,16 @@ import {
   type MechanismResult,
   type ModelInfo,
   type Plan,
+  type TargetText,
   type TokenTable,
 } from '../../engine/protocol';
 import {
+  NO_INTERVENTIONS,
   NO_SELECTION,
   type AnalysisState,
   type HostMessage,
   type HostSettings,
+  type Interventions,
   type Place,
   type ReportInfo,
   type Planning,
@@ -42,6 +45,7 @@ type OptionValue = string | number | boolean | null;
 
 const INITIAL_SETTINGS: HostSettings = {
   massScale: 'sqrt',
+  changeMarks: true,
   themeKind: 'dark',
   mechanisms: [],
   model: '',
@@ -98,6 +102,10 @@ export class Store extends EventTarget {
     return this.analysis.status === 'ready' ? this.analysis.plan : null;
   }
 
+  get interventions(): Interventions {
+    return this.analysis.status === 'ready' ? this.analysis.interventions : NO_INTERVENTIONS;
+  }
+
   get planning(): Planning | null {
     return this.analysis.status === 'ready' ? this.analysis.planning : null;
   }
@@ -116,9 +124,15 @@ export class Store extends EventTarget {
     return this.analysis.status === 'running' ? (this.analysis.began?.tokens ?? null) : null;
   }
 
+  /** What the decoder of an encoder-decoder reads. */
+  get target(): TargetText | null {
+    if (this.analysis.status === 'ready') return this.analysis.summary.target;
+    return this.analysis.status === 'running' ? (this.analysis.began?.target ?? null) : null;
+  }
+
   /** The tokens of one text: the analysed one, or what the decoder of an encoder-decoder reads. */
   tokensOf(side: Side): TokenTable | null {
-    return side === 'text' ? this.tokens : (this.summary?.target?.tokens ?? null);
+    return side === 'text' ? this.tokens : (this.target?.tokens ?? null);
   }
 
   /** Which text the queries and the keys of a core come from. */
@@ -218,6 +232,12 @@ export class Store extends EventTarget {
     this.keepViewState();
   }
 
+  setChangeMarks(changeMarks: boolean): void {
+    this.settings = { ...this.settings, changeMarks };
+    this.host.send({ type: 'setChangeMarks', changeMarks });
+    this.changed();
+  }
+
   setMassScale(massScale: HostSettings['massScale']): void {
     this.settings = { ...this.settings, massScale };
     this.host.send({ type: 'setMassScale', massScale });
@@ -274,6 +294,10 @@ export class Store extends EventTarget {
       case 'planning':
         if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
         this.analysis = { ...this.analysis, planning: message.planning };
+        break;
+      case 'interventions':
+        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
+        this.analysis = { ...this.analysis, interventions: message.interventions };
         break;
       case 'cost':
         this.cost = message.progress;

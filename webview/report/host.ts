@@ -1,6 +1,7 @@
 import { ErrorCode, type EngineMethod, type ReportData } from '../../engine/protocol';
 import type { HostApi } from '../host/link';
 import {
+  NO_INTERVENTIONS,
   NO_SELECTION,
   type HostMessage,
   type HostSettings,
@@ -20,6 +21,7 @@ export class ReportHost implements HostApi {
   private view: ViewState | null = null;
   private settings: HostSettings = {
     massScale: 'sqrt',
+    changeMarks: false,
     themeKind: darkPreferred.matches ? 'dark' : 'light',
     mechanisms: [],
     model: '',
@@ -111,6 +113,7 @@ export class ReportHost implements HostApi {
         stale: false,
         plan: data.plan,
         planning: null,
+        interventions: NO_INTERVENTIONS,
       },
       mechanisms: infos,
       report: { level, links, made, version },
@@ -139,6 +142,9 @@ const TYPES: Record<SaveFileParams['kind'], string> = {
   svg: 'image/svg+xml',
   png: 'image/png',
   csv: 'text/csv',
+  json: 'application/json',
+  py: 'text/x-python',
+  tsv: 'text/tab-separated-values',
 };
 
 /** Hands a file to the browser, which asks where to or puts it among the downloads. */

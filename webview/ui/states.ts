@@ -18,6 +18,8 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
   showLog: 'Show the log',
   openPanel: 'Open the large views',
   openSettings: 'Open the settings',
+  undoIntervention: 'Undo the last intervention',
+  clearInterventions: 'Clear the interventions',
 };
 
 /** What each view will show, for the time before there is anything to show. */
@@ -30,6 +32,7 @@ export const PROMISES: Partial<Record<ViewName | 'side', string>> = {
   compare:
     'What each mechanism would keep of every head and what it costs, and the plan that gives each head its own.',
   cost: 'What each mechanism costs in time, memory and pairs as the text grows, and from where it beats dense attention.',
+  text: 'What forgetting costs: your text, each token coloured by how much a change of the attention hurts it.',
   side: 'Analyze the text in the editor to see where each attention head of the model looks.',
 };
 

@@ -1,0 +1,121 @@
+import * as vscode from 'vscode';
+import { sidesOf, type Intervention, type Side } from '../engine/protocol';
+import type { Analysis } from './analysis';
+import type { AnalysisStore } from './analysisStore';
+import { wordAround } from './hover';
+import { describeHead } from './hoverText';
+import type { Intervener } from './intervener';
+import { pickHead } from './pickers';
+import type { SelectionModel } from './selectionModel';
+
+interface Context {
+  store: AnalysisStore;
+  selection: SelectionModel;
+  intervener: Intervener;
+}
+
+interface Passage {
+  from: number;
+  to: number;
+}
+
+interface ScopeItem extends vscode.QuickPickItem {
+  core: number | null;
+  head: number | null;
+}
+
+/**
+ * Hides the keys of the selected text (or of the word at the cursor) from all heads or from the selected one; what is
+ * hidden already is shown again.
+ */
+export async function blockSelection(context: Context): Promise<void> {
+  const { t } = vscode.l10n;
+  const editor = vscode.window.activeTextEditor;
+  const found = editor && selectedTokens(context.store, editor);
+  if (!found) {
+    void vscode.window.showInformationMessage(
+      t('Select text of a finished analysis first: then attention to it can be blocked.'),
+    );
+    return;
+  }
+  const { analysis, side, passages } = found;
+  if (passages.length === 0) {
+    void vscode.window.showInformationMessage(
+      t('The model has no tokens there, or the text has changed since the analysis.'),
+    );
+    return;
+  }
+  const isOn = (one: Intervention, { from, to }: Passage) =>
+    one.kind === 'span' && one.from === from && one.to === to && (one.side ?? 'text') === side;
+  const list = analysis.ready?.interventions.list ?? [];
+  const hidden = passages.flatMap(passage => list.filter(one => isOn(one, passage)));
+  if (hidden.length > 0) return context.intervener.toggle(...hidden);
+  const scope = await pickScope(context.selection, analysis, side);
+  if (!scope) return;
+  const spans = passages.map((passage): Intervention => ({
+    kind: 'span',
+    core: scope.core,
+    head: scope.head,
+    ...passage,
+    queries: null,
+    ...(side === 'target' ? { side } : {}),
+  }));
+  await context.intervener.toggle(...spans);
+}
+
+/** Sets the selected head's output to zero, or gives it back. */
+export async function knockOutHead({ store, selection, intervener }: Context): Promise<void> {
+  if (!store.shown?.ready) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Analyze a text first: then its heads can be knocked out.'),
+    );
+    return;
+  }
+  if (selection.current.head === null) await pickHead(store, selection);
+  const { core, head } = selection.current;
+  if (core === null || head === null) return;
+  await intervener.toggle({ kind: 'head', core, head });
+}
+
+/** The shown analysis that an editor's text belongs to, and the tokens that are selected there. */
+function selectedTokens(
+  store: AnalysisStore,
+  { document, selections }: vscode.TextEditor,
+): { analysis: Analysis; side: Side; passages: Passage[] } | null {
+  const own = store.of(document);
+  const analysis = own?.ready ? own : store.ofTarget(document);
+  if (!analysis?.ready || analysis !== store.shown) return null;
+  const side = analysis === own ? 'text' : 'target';
+  const passages = selections.flatMap(selection => {
+    const range = selection.isEmpty ? wordAround(document, selection.active) : selection;
+    if (!range) return [];
+    const [start, end] = [document.offsetAt(range.start), document.offsetAt(range.end)];
+    const tokens =
+      side === 'text'
+        ? analysis.tokensAt(start, end)
+        : (analysis.target?.tokensAt(analysis.targetTokens!, start, end) ?? []);
+    const first = tokens[0];
+    return first === undefined ? [] : [{ from: first, to: tokens[tokens.length - 1]! + 1 }];
+  });
+  return { analysis, side, passages };
+}
+
+/** Asks only when it is not clear which heads are meant. */
+async function pickScope(
+  { current }: SelectionModel,
+  analysis: Analysis,
+  side: Side,
+): Promise<Pick<ScopeItem, 'core' | 'head'> | undefined> {
+  const all = { core: null, head: null };
+  const cores = analysis.began?.model.cores ?? [];
+  const { core, head } = current;
+  const info = cores.find(one => one.core === core);
+  if (!info || sidesOf(info.kind).keys !== side) return all;
+  const { t } = vscode.l10n;
+  const items: ScopeItem[] = [
+    { label: t('All heads'), description: t('of all layers'), ...all },
+    { label: describeHead({ core, head: null }, cores, t), core, head: null },
+  ];
+  if (head !== null) items.splice(1, 0, { label: describeHead({ core, head }, cores, t), core, head });
+  return vscode.window.showQuickPick(items, { title: t('Block attention to the selection in') });
+}
