@@ -1,5 +1,6 @@
 /** Models of the Hugging Face hub, or of a mirror that speaks its protocol (HF_ENDPOINT). */
 import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
+import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CancelledError, RefusedError } from '../errors';
 import type { Cancellation } from '../runtime/cancellation';
@@ -27,6 +28,8 @@ export interface HubOptions {
   cancellation: Cancellation;
   onProgress(message: string): void;
   timing?: DownloadTiming;
+  /** How long a model that is complete in the cache waits for the hub to tell of a newer revision. Default 1 s. */
+  patienceMs?: number;
 }
 
 const REF =
@@ -44,6 +47,7 @@ const COMPANIONS = [
   'README.md',
 ];
 const FILES_LIMIT = 20_000;
+const PATIENCE_MS = 1000;
 
 /** Reads a reference, or null when it is none to the hub. */
 export function parseHubRef(ref: string): HubRef | null {
@@ -53,8 +57,8 @@ export function parseHubRef(ref: string): HubRef | null {
 }
 
 /**
- * Brings a model here, or finds it in the cache: then the hub is asked only whether there is a newer revision, and
- * need not answer. Returns the .onnx file and its folder.
+ * Brings a model here, or finds it in the cache: then the hub is asked only whether there is a newer revision, and a hub
+ * that refuses, cannot be reached or does not answer at once changes nothing. Returns the .onnx file and its folder.
  */
 export async function fetchModel(
   ref: HubRef,
@@ -63,11 +67,7 @@ export async function fetchModel(
   const known = await currentRevision(ref, options);
   const onnx = chooseFile(ref, known);
   const folder = snapshotFolder(known);
-  const files = [...withExternalData(onnx, known.files), ...companions(onnx, known.files)];
-  const missing: HubFile[] = [];
-  for (const file of files) {
-    if ((await sizeOf(join(folder, file.path))) !== file.size) missing.push(file);
-  }
+  const missing = await linkUnchanged(ref, known, await missingFiles(onnx, known));
   if (missing.length > 0) {
     if (isOffline())
       throw new RefusedError(`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
@@ -78,16 +78,64 @@ export async function fetchModel(
   return { onnx: join(folder, onnx.path), folder };
 }
 
-/** The .onnx files of a repository, each with the bytes it takes with its external data; the best one first. */
+/**
+ * The .onnx files of a repository, each with the bytes it takes with its external data, the best one first; and the licence
+ * that the model card names.
+ */
 export async function listVariants(
   ref: HubRef,
   options: HubOptions,
-): Promise<{ path: string; bytes: number }[]> {
+): Promise<{ variants: { path: string; bytes: number }[]; licence: string | null }> {
   const known = await currentRevision(ref, options);
   const best = chooseOnnx(onnxFiles(known).map(file => file.path));
-  return onnxFiles(known)
+  const variants = onnxFiles(known)
     .map(file => ({ path: file.path, bytes: total(withExternalData(file, known.files)) }))
     .sort((a, b) => Number(b.path === best) - Number(a.path === best) || (a.path < b.path ? -1 : 1));
+  return { variants, licence: known.licence ?? null };
+}
+
+/** What of the model and its companions is not in the cache. */
+async function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
+  const missing: HubFile[] = [];
+  for (const file of [...withExternalData(onnx, known.files), ...companions(onnx, known.files)]) {
+    if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
+  }
+  return missing;
+}
+
+/** Takes files that have not changed since the remembered revision from there; returns the others. */
+async function linkUnchanged(
+  ref: HubRef,
+  known: HubRevision,
+  missing: readonly HubFile[],
+): Promise<HubFile[]> {
+  const remembered = missing.length > 0 ? await rememberedRevision(ref.id, ref.revision) : null;
+  if (!remembered || remembered.commit === known.commit) return [...missing];
+  const changed: HubFile[] = [];
+  for (const file of missing) {
+    const same = remembered.files.some(
+      old =>
+        old.path === file.path &&
+        old.size === file.size &&
+        ((file.sha256 !== null && old.sha256 === file.sha256) ||
+          (file.gitSha1 !== null && old.gitSha1 === file.gitSha1)),
+    );
+    const from = join(snapshotFolder(remembered), file.path);
+    const to = join(snapshotFolder(known), file.path);
+    if (same && (await sizeOf(from)) === file.size) {
+      await mkdir(dirname(to), { recursive: true });
+      await link(from, to).catch(() => copyFile(from, to));
+    } else changed.push(file);
+  }
+  return changed;
+}
+
+async function isComplete(ref: HubRef, known: HubRevision): Promise<boolean> {
+  try {
+    return (await missingFiles(chooseFile(ref, known), known)).length === 0;
+  } catch {
+    return false;
+  }
 }
 
 function chooseFile(ref: HubRef, known: HubRevision): HubFile {
@@ -155,18 +203,32 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
     throw new RefusedError(`${ref.id} is not in the cache, and HF_HUB_OFFLINE is set.`);
   }
   options.onProgress(`Asking ${host()} for ${ref.id}`);
+  const complete = remembered !== null && (await isComplete(ref, remembered));
   try {
-    return await askRevision(ref, options.cancellation);
+    return await askRevision(
+      ref,
+      options.cancellation,
+      complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity,
+    );
   } catch (error) {
-    if (error instanceof RefusedError || options.cancellation.isCancelled) throw error;
-    if (remembered) return remembered;
+    if (options.cancellation.isCancelled) throw error;
+    if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
+    if (error instanceof RefusedError) throw error;
     throw new RefusedError(`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`);
   }
 }
 
-async function askRevision(ref: HubRef, cancellation: Cancellation): Promise<HubRevision> {
+/** Gives up after `patienceMs`. */
+async function askRevision(
+  ref: HubRef,
+  cancellation: Cancellation,
+  patienceMs: number,
+): Promise<HubRevision> {
   const controller = new AbortController();
-  const timer = setInterval(() => cancellation.isCancelled && controller.abort(), 50);
+  const until = performance.now() + patienceMs;
+  const timer = setInterval(() => {
+    if (cancellation.isCancelled || performance.now() > until) controller.abort();
+  }, 50);
   const call = {
     hubUrl: endpoint(),
     fetch: (url: string | URL | Request, init: RequestInit = {}) =>
@@ -181,7 +243,7 @@ async function askRevision(ref: HubRef, cancellation: Cancellation): Promise<Hub
       ...call,
       name: ref.id,
       revision: ref.revision,
-      additionalFields: ['sha'],
+      additionalFields: ['sha', 'cardData'],
     });
     const commit = String(info.sha);
     if (!/^[0-9a-f]{7,64}$/.test(commit)) throw new RefusedError(`${host()} names no commit for ${ref.id}.`);
@@ -197,7 +259,7 @@ async function askRevision(ref: HubRef, cancellation: Cancellation): Promise<Hub
         gitSha1: entry.lfs ? null : (entry.oid ?? null),
       });
     }
-    return { id: ref.id, commit, files };
+    return { id: ref.id, commit, files, licence: licenceOf(info.cardData) };
   } catch (error) {
     if (cancellation.isCancelled) throw new CancelledError();
     if (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429) {
@@ -207,6 +269,13 @@ async function askRevision(ref: HubRef, cancellation: Cancellation): Promise<Hub
   } finally {
     clearInterval(timer);
   }
+}
+
+/** The licence in the header of a model card; a card may name several. */
+function licenceOf(card: unknown): string | null {
+  const { license } = (card ?? {}) as { license?: unknown };
+  const names = (Array.isArray(license) ? license : [license]).filter(name => typeof name === 'string');
+  return names.length > 0 ? names.join(', ').slice(0, 80) : null;
 }
 
 function endpoint(): string {

@@ -20,6 +20,8 @@ export interface HubRevision {
   id: string;
   commit: string;
   files: HubFile[];
+  /** As the model card names it. */
+  licence?: string | null;
 }
 
 /** Least recently used models go when all together are larger than this. */

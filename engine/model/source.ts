@@ -6,7 +6,7 @@ import { RefusedError } from '../errors';
 import type { HubModel } from '../protocol';
 import { neverCancelled } from '../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
-import { cachedModels } from './hubCache';
+import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { chooseOnnx } from './variants';
 
 /** The files of one model. */
@@ -151,7 +151,8 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
     }
   }
   for (const { id, bytes } of await cachedModels()) {
-    models.push({ ref: id, label: id, detail: `${inUnits(bytes)}, downloaded`, source: 'hub' });
+    const detail = [`${inUnits(bytes)} downloaded`, ...(await factsOfCached(id))].join(', ');
+    models.push({ ref: id, label: id, detail, source: 'hub' });
   }
   return models;
 }
@@ -160,13 +161,13 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
 export async function listHubVariants(ref: string, options: HubOptions = QUIETLY): Promise<HubModel[]> {
   const hubRef = parseHubRef(ref);
   if (!hubRef) throw new RefusedError(`"${ref}" is not a hub id of the form org/name.`);
-  const variants = await listVariants(hubRef, options);
+  const { variants, licence } = await listVariants(hubRef, options);
   if (variants.length === 0) throw new RefusedError(`${hubRef.id} has no ONNX files on the hub.`);
   const revision = hubRef.revision === 'main' ? '' : `@${hubRef.revision}`;
   return variants.map(({ path, bytes }) => ({
     ref: `${hubRef.id}${revision}/${path}`,
     label: path,
-    detail: inUnits(bytes),
+    detail: [inUnits(bytes), ...(licence === null ? [] : [`licence ${licence}`])].join(', '),
     source: 'hub',
   }));
 }
@@ -209,8 +210,16 @@ async function describe(files: ModelFiles, ref: string, source: HubModel['source
   return { ref, label: files.name, detail, source };
 }
 
+/** What the files of a model in the cache tell of it. */
+async function factsOfCached(id: string): Promise<string[]> {
+  const known = await rememberedRevision(id, 'main');
+  if (!known) return [];
+  const folder = snapshotFolder(known);
+  return [...facts(await readConfig(folder).catch(() => ({}))), ...(await licence({ folder }))];
+}
+
 /** The licence that the model card names. */
-async function licence({ folder }: ModelFiles): Promise<string[]> {
+async function licence({ folder }: Pick<ModelFiles, 'folder'>): Promise<string[]> {
   const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '');
   const [, header = ''] = /^---\r?\n([^]{0,10000}?)\r?\n---/.exec(card) ?? [];
   const [, name] = /^license:\s*["']?([\w.-]+)/m.exec(header) ?? [];

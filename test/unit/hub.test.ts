@@ -120,16 +120,21 @@ describe('models from the hub', function () {
 
   it('lists variants with their sizes, the best first, over several pages', async () => {
     server.pageSize = 2;
-    assert.deepEqual(await listVariants(parseHubRef('org/tiny')!, options), [
-      { path: 'onnx/model.onnx', bytes: MODEL.length + DATA.length },
-      { path: 'onnx/model_int8.onnx', bytes: INT8.length },
-    ]);
+    assert.deepEqual(await listVariants(parseHubRef('org/tiny')!, options), {
+      variants: [
+        { path: 'onnx/model.onnx', bytes: MODEL.length + DATA.length },
+        { path: 'onnx/model_int8.onnx', bytes: INT8.length },
+      ],
+      licence: 'apache-2.0',
+    });
     assert.deepEqual((await listHubVariants('org/tiny', options))[1], {
       ref: 'org/tiny/onnx/model_int8.onnx',
       label: 'onnx/model_int8.onnx',
-      detail: '0.0 MB',
+      detail: '0.0 MB, licence apache-2.0',
       source: 'hub',
     });
+    server.add('org/bare', { 'model.onnx': INT8 });
+    assert.equal((await listHubVariants('org/bare', options))[0]!.detail, '0.0 MB');
   });
 
   it('resolves like any other model, and downloads once', async () => {
@@ -141,6 +146,7 @@ describe('models from the hub', function () {
     assert.equal(server.downloads.length, length);
     const [model] = (await listModels([])).filter(m => m.source === 'hub');
     assert.equal(model!.ref, 'org/tiny');
+    assert.match(model!.detail, /^3\.1 MB downloaded, gpt2, licence apache-2\.0$/);
   });
 
   it('goes on where a broken connection stopped', async () => {
@@ -327,10 +333,42 @@ describe('models from the hub', function () {
     server = await new HubServer().start();
   });
 
+  it('does not wait for a hub that is silent or refuses, once the model is in the cache', async () => {
+    await fetchTiny();
+    server.silent = true;
+    const hasty = { ...options, patienceMs: 100 };
+    assert.deepEqual(await readFile((await fetchModel(parseHubRef('org/tiny')!, hasty)).onnx), MODEL);
+    // Another file of it is not there yet, so this one waits: until it is cancelled.
+    const waiting = fetchModel(parseHubRef('org/tiny/onnx/model_int8.onnx')!, hasty);
+    setTimeout(() => (cancellation.isCancelled = true), 400);
+    await assert.rejects(waiting, CancelledError);
+    cancellation.isCancelled = false;
+    server.silent = false;
+    server.repositories.get('org/tiny')!.token = 'hf_new';
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+    server.repositories.delete('org/tiny');
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
+  });
+
   it('takes a new revision when there is one', async () => {
     await fetchTiny();
     server.add('org/tiny', { 'model.onnx': INT8, 'tokenizer.json': '{}' });
     assert.deepEqual(await readFile((await fetchTiny()).onnx), INT8);
+  });
+
+  it('downloads only what a new revision has changed', async () => {
+    const before = await fetchTiny();
+    server.add('org/tiny', {
+      'README.md': 'new',
+      'tokenizer.json': '{"é": 1}',
+      'onnx/model.onnx': MODEL,
+      'onnx/model.onnx_data': DATA,
+    });
+    const { length } = server.downloads;
+    const after = await fetchTiny();
+    assert.notEqual(after.folder, before.folder);
+    assert.deepEqual(await readFile(after.onnx), MODEL);
+    assert.deepEqual(server.downloads.slice(length), ['README.md']);
   });
 
   it('says that the disk is full', async function () {
