@@ -31,6 +31,7 @@ import { intervene } from './service/interventions';
 import { lostKeys } from './service/lostKeys';
 import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
+import { exportPlan } from './service/exportPlan';
 import { gatherReport } from './service/report';
 import { makePlan } from './service/plan';
 import { fitSpansOf, outsideSpan } from './service/spans';
@@ -140,7 +141,12 @@ export class Engine {
       ),
     'analysis/plan': ({ id, ...options }, cancellation) =>
       this.inTurn(async () => {
-        const plan = await makePlan([this.analysis(id)], options, cancellation, this.progressOf(id, 'plan'));
+        const { plan } = await makePlan(
+          [this.analysis(id)],
+          options,
+          cancellation,
+          this.progressOf(id, 'plan'),
+        );
         this.notify('analysis/planDone', { id, plan });
         return plan;
       }),
@@ -160,6 +166,8 @@ export class Engine {
       buckets(this.analysis(params.id), completed(params), cancellation),
     'analysis/bucketMap': (params, cancellation) =>
       bucketMap(this.analysis(params.id), completed(params), cancellation),
+    'analysis/exportPlan': ({ id, plan, format }, cancellation) =>
+      this.inTurn(() => exportPlan(this.analysis(id), plan, format, cancellation)),
     'analysis/report': ({ id, ...what }, cancellation) =>
       this.inTurn(async () => {
         const report = this.progressOf(id, 'mechanism');
@@ -335,7 +343,8 @@ export class Engine {
     return this.models.load(ref, device, cancellation, message => report(0, message));
   }
 
-  private analysis(id: string): Analysis {
+  /** For in-process callers beside the requests. @throws UnknownAnalysisError */
+  analysis(id: string): Analysis {
     const found = this.analyses.get(id);
     if (!found) throw new UnknownAnalysisError(id);
     return found;

@@ -643,6 +643,23 @@ export interface LostKey {
   } | null;
 }
 
+/** `flex`: FlexAttention masks in Python; `minference`: its best patterns; `duo`: DuoAttention's full heads. */
+export type PlanFormat = 'json' | 'csv' | 'flex' | 'minference' | 'duo';
+
+export interface ExportPlanParams {
+  id: string;
+  plan: Plan;
+  format: PlanFormat;
+}
+
+export interface ExportedPlan {
+  /** File name to suggest. */
+  name: string;
+  text: string;
+  /** Sentences on what the format cannot say: approximations and heads left dense. */
+  notes: string[];
+}
+
 /** `analysis/report`: the views with this analysis inside, as one HTML file that opens without a network. */
 export interface ReportParams {
   id: string;
@@ -706,6 +723,7 @@ export interface EngineRequests extends CostRequests {
   'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
   'analysis/buckets': { params: BucketParams; result: Buckets };
   'analysis/bucketMap': { params: BucketMapParams; result: BucketMap };
+  'analysis/exportPlan': { params: ExportPlanParams; result: ExportedPlan };
   'analysis/report': { params: ReportParams; result: { html: string } };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };

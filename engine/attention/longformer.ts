@@ -121,7 +121,7 @@ function countPairs(input: CoreInput, window: number, count: number): number {
 }
 
 /** Ascending, without repetitions. */
-function readGlobals(params: MechanismParams, keys: number): Int32Array {
+export function readGlobals(params: MechanismParams, keys: number): Int32Array {
   const text = String(params['globals'] ?? '0').trim();
   const indices = text === '' ? [] : text.split(/[\s,+|]+/).map(Number);
   if (indices.some(i => !Number.isInteger(i) || i < 0)) {

@@ -1,0 +1,101 @@
+/**
+ * A plan as the best-pattern file of MInference (Jiang et al., 2024): a list over layers of `{ "head": [kind, vertical, slash, score] }`.
+ * Its kinds are `stream_llm` (first tokens and a window), `vertical_and_slash` (columns and diagonals that the last 64 queries vote for)
+ * and `block_sparse` (100 blocks of its own choice). What is none of these becomes the nearest one, and a note says so.
+ */
+import { RefusedError } from '../errors';
+import type { ModelInfo, PlannedHead } from '../protocol';
+import type { HeadMask, PlannedMask, CoreMasks } from './headMasks';
+import type { TextFile } from './textFile';
+
+type Pattern = ['stream_llm' | 'vertical_and_slash' | 'block_sparse', number, number, number];
+
+/** `planned`: for the score, which is the share of the dense mass that is kept. */
+export function minference(
+  model: ModelInfo,
+  cores: readonly CoreMasks[],
+  planned: readonly Pick<PlannedHead, 'core' | 'head' | 'recall'>[],
+): TextFile {
+  if (model.kind !== 'decoder' || !model.causal)
+    throw new RefusedError('MInference patterns are for causal decoders; this model is none.');
+  const notes: string[] = [];
+  const layers = cores.map(({ info, keys, heads }) => {
+    const patterns: Record<string, Pattern> = {};
+    for (const each of heads) {
+      const { pattern, nearest } = patternOf(each, keys);
+      const { recall = 1 } = planned.find(one => one.core === info.core && one.head === each.head) ?? {};
+      patterns[each.head] = [pattern[0], pattern[1], pattern[2], recall ?? 0];
+      if (nearest)
+        notes.push(`Layer ${info.layer}, head ${each.head}: ${each.choice.name} is written as ${nearest}.`);
+    }
+    return patterns;
+  });
+  return { text: `${JSON.stringify(layers, null, 1)}\n`, notes };
+}
+
+type Kernel = [Pattern[0], number, number];
+
+/** `nearest`: what it became, where it is not the same. */
+function patternOf({ mask }: PlannedMask, tokens: number): { pattern: Kernel; nearest?: string } {
+  switch (mask.kind) {
+    case 'dense':
+      return {
+        pattern: ['vertical_and_slash', tokens, tokens],
+        nearest: `vertical_and_slash with all ${tokens} lines, which is dense up to that length`,
+      };
+    case 'none':
+      return {
+        pattern: ['vertical_and_slash', tokens, tokens],
+        nearest: 'vertical_and_slash with all lines, since it is no set of pairs',
+      };
+    case 'band':
+      return { pattern: ['stream_llm', 0, mask.reach + 1] };
+    case 'soft': {
+      const window = Math.ceil(mask.span + mask.ramp);
+      return { pattern: ['stream_llm', 0, window], nearest: `a window of ${window} without the soft edge` };
+    }
+    case 'globals':
+      return streaming(mask);
+    case 'lines':
+      return { pattern: ['vertical_and_slash', mask.columns.length, mask.diagonals.length], ...voted(mask) };
+    case 'strided': {
+      const lines = mask.stride + 1 + Math.max(0, Math.ceil(tokens / mask.stride) - 2);
+      return {
+        pattern: ['vertical_and_slash', 30, lines],
+        nearest: `${lines} diagonals that the last queries vote for, not every ${mask.stride}th`,
+      };
+    }
+    case 'fixed': {
+      const columns = mask.summary * Math.ceil(tokens / mask.block);
+      return {
+        pattern: ['vertical_and_slash', columns, mask.block],
+        nearest: `${columns} columns and ${mask.block} diagonals that the last queries vote for`,
+      };
+    }
+    default:
+      return {
+        pattern: ['block_sparse', 100, 1],
+        nearest: 'block_sparse, whose 100 blocks the kernel chooses by itself',
+      };
+  }
+}
+
+/** Sinks at the start are what stream_llm has; global tokens elsewhere are not. */
+function streaming({ window, globals }: Extract<HeadMask, { kind: 'globals' }>): {
+  pattern: Kernel;
+  nearest?: string;
+} {
+  const sinks = new Set(globals);
+  let first = 0;
+  while (sinks.has(first)) first++;
+  const pattern: Kernel = ['stream_llm', first, window + 1];
+  return first === sinks.size
+    ? { pattern }
+    : { pattern, nearest: `stream_llm with the first ${first} tokens; the other global tokens are left out` };
+}
+
+/** The kernel always keeps the first 30 columns and the nearest 100 diagonals, and at least 30 and 50 lines. */
+function voted({ columns, diagonals }: Extract<HeadMask, { kind: 'lines' }>): { nearest?: string } {
+  const fewer = columns.length < 30 || diagonals.length < 50;
+  return fewer ? { nearest: 'vertical_and_slash, which keeps at least 30 columns and 50 diagonals' } : {};
+}
