@@ -161,7 +161,7 @@ function blockSize(
   relative: boolean,
 ): { rows: number; elements: number } {
   const onCpu = runtime.report.device === 'cpu';
-  const elements = onCpu ? (relative ? 2 ** 19 : 2 ** 21) : 2 ** 23;
+  const elements = onCpu ? 2 ** 20 : 2 ** 23;
   const group = input.heads / input.kvHeads;
   const wished = 2 ** Math.round(Math.log2(elements / (group * Math.max(1, input.keys))));
   const most = onCpu ? (relative || input.keys <= 512 ? 128 : 256) : 1024;

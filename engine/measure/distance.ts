@@ -30,6 +30,7 @@ export class MassByOffset implements Measure {
   }
 
   take({ block, head, heads, results }: BlockRun): void {
+    const { sums } = this;
     const byOffset = floats(results['byOffset']!);
     const columns = (block.before + block.after) * CHUNK;
     const first = this.zero - block.before * CHUNK;
@@ -37,7 +38,7 @@ export class MassByOffset implements Measure {
     const to = Math.min(columns, this.width - first);
     for (let g = 0; g < heads; g++) {
       const base = (head + g) * this.width + first;
-      for (let c = from; c < to; c++) this.sums[base + c]! += byOffset[g * columns + c]!;
+      for (let c = from; c < to; c++) sums[base + c]! += byOffset[g * columns + c]!;
     }
   }
 

@@ -2,7 +2,7 @@ import type { CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats } from '../runtime/tensor';
-import { queryIndex, visibleCount, type Measure, type MeasureValues } from './measure';
+import type { Measure, MeasureValues } from './measure';
 
 /** Entropy in nats: -sum p log p = log-sum-exp - sum p * score, which spares the logarithm of every pair. */
 export class Entropy implements Measure {
@@ -22,15 +22,17 @@ export class Entropy implements Measure {
     g.output('meanScore', g.op('ReduceSum', [weighted, g.int([-1])], { keepdims: 0 }));
   }
 
-  take(run: BlockRun): void {
-    const { rows } = run.block;
-    const meanScore = floats(run.results['meanScore']!);
-    for (let g = 0; g < run.heads; g++) {
+  take({ block, head, heads, additive, lse, results }: BlockRun): void {
+    const { rows } = block;
+    const meanScore = floats(results['meanScore']!);
+    for (let h = 0; h < heads; h++) {
+      const seen = additive.planes === 1 ? 0 : h * rows;
+      const last = (head + h) * this.input.queries + block.from + rows - 1;
       for (let r = 0; r < rows; r++) {
-        const seen = visibleCount(run, g, r);
-        const at = queryIndex(run, g, r, this.input.queries);
-        this.visible[at] = seen;
-        if (seen > 1) this.perQuery[at] = Math.max(0, run.lse[g * rows + r]! - meanScore[g * rows + r]!);
+        const visible = additive.visible[seen + r]!;
+        this.visible[last - r] = visible;
+        const entropy = lse[h * rows + r]! - meanScore[h * rows + r]!;
+        if (visible > 1) this.perQuery[last - r] = entropy > 0 ? entropy : 0;
       }
     }
   }

@@ -75,13 +75,3 @@ class Buffers {
     return float32(data.subarray(0, length), dims);
   }
 }
-
-/** Index of a block's row within [heads, queries]. Rows come last query first. */
-export function queryIndex({ block, head }: BlockRun, g: number, row: number, queries: number): number {
-  return (head + g) * queries + block.from + block.rows - 1 - row;
-}
-
-/** Keys that a row sees. */
-export function visibleCount({ block, additive }: BlockRun, g: number, row: number): number {
-  return additive.visible[(additive.planes === 1 ? 0 : g) * block.rows + row]!;
-}

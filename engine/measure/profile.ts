@@ -4,12 +4,11 @@ import type { CoreInfo, HeadProfile } from '../protocol';
 import { binDistances, distanceEdges, MassByOffset } from './distance';
 import { Entropy } from './entropy';
 import { foldTogether } from './measure';
-import { distribution } from './quantiles';
+import { countedDistribution } from './quantiles';
 import { Received } from './received';
 import { Repeats } from './repeats';
 import { chanceOf, FEWEST_REPEATS, LOCAL_REACH, rolesOf, targetScores, type Chance } from './roles';
 import { Spans } from './spans';
-import { TopKeys } from './topKeys';
 
 /** What measures need to know of the key tokens: ids, and 1 where a token belongs to a class. */
 export interface TokenMarks {
@@ -30,8 +29,6 @@ export interface CoreProfile {
   received: Float32Array;
   /** [heads, keys]: entry x is the mass at distance x, mean over queries. */
   byDistance: Float32Array;
-  /** [heads, queries, TOP_KEYS] heaviest keys of each query and their mass; key -1 = none. */
-  top: { keys: Int32Array; mass: Float32Array };
 }
 
 /** Dense attention of one core with every measure folded in the same pass; nothing queries x keys is kept. */
@@ -45,10 +42,9 @@ export async function profileCore(
   const entropy = new Entropy(input);
   const offsets = new MassByOffset(input);
   const spans = new Spans(input);
-  const top = new TopKeys(input);
   const received = new Received(input);
   const repeats = new Repeats(input, crossing ? null : marks.ids);
-  const measures = [entropy, offsets, spans, top, received, repeats];
+  const measures = [entropy, offsets, spans, received, repeats];
   const { output, lse } = await denseCore(input, context, foldTogether(measures));
 
   const chance: Chance = {
@@ -76,7 +72,7 @@ export async function profileCore(
     };
     const { entropy: meanEntropy, relative } = entropy.mean(head);
     const [span90, span95, span99] = spans.perQuery.map(values =>
-      distribution(perHead(values, input.queries)),
+      countedDistribution(perHead(values, input.queries)),
     );
     const scores: Chance = { ...targetScores(to, !crossing), broad: relative };
     if (!crossing) scores.local = distances.subarray(0, LOCAL_REACH + 1).reduce((a, b) => a + b, 0);
@@ -101,7 +97,6 @@ export async function profileCore(
       thumbnail: received.thumbnail(head),
     };
   });
-  const { keys, mass } = top;
   return {
     output,
     lse,
@@ -109,7 +104,6 @@ export async function profileCore(
     entropy: entropy.perQuery,
     received: received.perKey,
     byDistance,
-    top: { keys, mass },
   };
 }
 

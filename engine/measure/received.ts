@@ -18,11 +18,14 @@ export class Received implements Measure {
   readonly perKey: Float32Array;
   private readonly size: number;
   private readonly cells: Float64Array;
+  /** Thumbnail column of every key. */
+  private readonly column: Int32Array;
 
   constructor(private readonly input: CoreInput) {
     this.size = Math.min(THUMBNAIL_SIZE, input.queries, input.keys);
     this.perKey = new Float32Array(input.heads * input.keys);
     this.cells = new Float64Array(input.heads * this.size * this.size);
+    this.column = Int32Array.from({ length: input.keys }, (_, j) => Math.floor((j * this.size) / input.keys));
   }
 
   build(g: GraphBuilder, { probabilities }: MeasureValues): void {
@@ -41,6 +44,7 @@ export class Received implements Measure {
 
   take({ block, head, heads, results }: BlockRun): void {
     const { keys } = this.input;
+    const { cells, column } = this;
     const { first, count } = this.cellRange(block);
     const sums = floats(results['cellSums']!);
     const from = Math.max(0, block.firstKey);
@@ -49,10 +53,11 @@ export class Received implements Measure {
       const perKey = this.perKey.subarray((head + g) * keys, (head + g + 1) * keys);
       for (let c = 0; c < count; c++) {
         const row = (g * count + c) * block.columns - block.firstKey;
-        const cells = ((head + g) * this.size + first + c) * this.size;
+        const at = ((head + g) * this.size + first + c) * this.size;
         for (let j = from; j < to; j++) {
-          perKey[j]! += sums[row + j]!;
-          this.cells[cells + Math.floor((j * this.size) / keys)]! += sums[row + j]!;
+          const sum = sums[row + j]!;
+          perKey[j]! += sum;
+          cells[at + column[j]!]! += sum;
         }
       }
     }
@@ -64,11 +69,15 @@ export class Received implements Measure {
     const rows = new Int32Array(size);
     for (let i = 0; i < this.input.queries; i++) rows[this.cellRow(i)]!++;
     // Thumbnail rows may differ by one query: compare what one query spends.
-    for (let t = 0; t < cells.length; t++) cells[t]! /= Math.max(1, rows[Math.floor(t / size)]!);
-    const heaviest = cells.reduce((a, b) => Math.max(a, b), 0);
-    const pixels = Uint8Array.from(cells, mass =>
-      heaviest > 0 ? Math.round(255 * Math.sqrt(mass / heaviest)) : 0,
-    );
+    let heaviest = 0;
+    for (let t = 0; t < cells.length; t++) {
+      cells[t]! /= Math.max(1, rows[Math.floor(t / size)]!);
+      heaviest = Math.max(heaviest, cells[t]!);
+    }
+    const pixels = new Uint8Array(cells.length);
+    if (heaviest > 0) {
+      for (let t = 0; t < cells.length; t++) pixels[t] = Math.round(255 * Math.sqrt(cells[t]! / heaviest));
+    }
     return { size, pixels };
   }
 

@@ -4,7 +4,7 @@ import type { BlockRun } from '../attention/dense';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
 import { ElementType } from '../runtime/onnxProto';
 import { float32, floats, int32, int64, type Tensor } from '../runtime/tensor';
-import { queryIndex, visibleCount, type Measure, type MeasureValues } from './measure';
+import type { Measure, MeasureValues } from './measure';
 
 export const SPAN_SHARES = [0.9, 0.95, 0.99] as const;
 const SHARES = SPAN_SHARES.length;
@@ -77,22 +77,23 @@ export class Spans implements Measure {
     return { spanEntries: [heads, rows, 2 * SHARES, CHUNK] };
   }
 
-  take(run: BlockRun): void {
-    const { block, results } = run;
+  take({ block, head, heads, additive, results }: BlockRun): void {
+    const { rows } = block;
     const rings = floats(results['spanRing']!);
     const before = floats(results['spanBefore']!);
     const entries = floats(results['spanEntries']!);
-    for (let g = 0; g < run.heads; g++) {
-      for (let r = 0; r < block.rows; r++) {
-        if (visibleCount(run, g, r) === 0) continue;
-        const row = g * block.rows + r;
-        const query = queryIndex(run, g, r, this.input.queries);
+    for (let h = 0; h < heads; h++) {
+      const seen = additive.planes === 1 ? 0 : h * rows;
+      const last = (head + h) * this.input.queries + block.from + rows - 1;
+      for (let r = 0; r < rows; r++) {
+        if (additive.visible[seen + r] === 0) continue;
+        const row = h * rows + r;
         for (let s = 0; s < SHARES; s++) {
           const ring = rings[row * SHARES + s]!;
           const left = ring < block.before ? (row * 2 * SHARES + s) * SIZE : -1;
           const right = ring < block.after ? (row * 2 * SHARES + SHARES + s) * SIZE : -1;
           const missing = SPAN_SHARES[s]! - before[row * SHARES + s]!;
-          this.perQuery[s]![query] = ring * SIZE + stepsWithin(entries, left, right, missing);
+          this.perQuery[s]![last - r] = ring * SIZE + stepsWithin(entries, left, right, missing);
         }
       }
     }
