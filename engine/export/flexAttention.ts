@@ -6,7 +6,14 @@
 import { deflateSync } from 'node:zlib';
 import type { ModelInfo } from '../protocol';
 import type { TextFile } from './textFile';
-import { ofOneText, type CoreMasks, type HeadMask, type PlannedMask, type RingMask } from './headMasks';
+import {
+  ofOneLength,
+  ofOneText,
+  type CoreMasks,
+  type HeadMask,
+  type PlannedMask,
+  type RingMask,
+} from './headMasks';
 
 export function flexAttention(model: ModelInfo, cores: readonly CoreMasks[]): TextFile {
   const notes = cores.flatMap(core => core.heads.flatMap(head => notesOn(core, head)));
@@ -43,7 +50,7 @@ function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly s
     ...(text
       ? [
           '',
-          'TEXT-SPECIFIC: the layers in TABLE_TOKENS hold tables that were made from one text. They give the masks of that',
+          'TEXT-SPECIFIC: the tables of LSH, routing, SparseFinder and vertical-slash were made from one text. They give the masks of that',
           'text, and no other: on another text the mechanism would choose other pairs.',
         ]
       : []),
@@ -65,7 +72,7 @@ def table(dtype, shape, data):
 }
 
 function constants(cores: readonly CoreMasks[]): string {
-  const tables = cores.filter(core => core.heads.some(head => ofOneText(head.mask)));
+  const tables = cores.filter(core => core.heads.some(head => ofOneLength(head.mask)));
   return [
     `LAYERS = [${cores.map(({ info }) => `layer_${info.core}`).join(', ')}]`,
     `HEADS = [${cores.map(({ heads }) => heads.length).join(', ')}]`,
@@ -76,7 +83,7 @@ function constants(cores: readonly CoreMasks[]): string {
 const FOOTER = `def block_mask(layer, tokens, device="cuda"):
     mask_mod, _ = LAYERS[layer](device)
     if layer in TABLE_TOKENS and tokens != TABLE_TOKENS[layer]:
-        raise ValueError(f"layer {layer} has tables of one text of {TABLE_TOKENS[layer]} tokens")
+        raise ValueError(f"layer {layer} has tables that were made for {TABLE_TOKENS[layer]} tokens")
     return create_block_mask(mask_mod, None, HEADS[layer], tokens, tokens, device=device)
 
 
@@ -267,11 +274,8 @@ function blocks(heads: readonly PlannedMask[]): Part[] {
         ...slots('block_slot', heads, 'blocks'),
         perHead('block', heads, 'blocks', mask => mask.block, 1),
         stacked('block_seen', padded, [most, most]),
-        `block_last = ${most - 1}  # later texts: their blocks see what the last one saw`,
       ],
-      keep:
-        `(block_slot_own[h] & (block_seen[block_slot[h], (position // block[h]).clamp(max=block_last),` +
-        ' (kv_idx // block[h]).clamp(max=block_last)] > 0))',
+      keep: '(block_slot_own[h] & (block_seen[block_slot[h], position // block[h], kv_idx // block[h]] > 0))',
     },
   ];
 }

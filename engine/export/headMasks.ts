@@ -44,6 +44,11 @@ export function ofOneText({ kind }: HeadMask): boolean {
   return kind === 'lines' || kind === 'ring' || kind === 'clusters' || kind === 'pairs';
 }
 
+/** Holds for texts of the analysed length only: those of one text, and blocks that are counted from the end. */
+export function ofOneLength(mask: HeadMask): boolean {
+  return ofOneText(mask) || mask.kind === 'blocks';
+}
+
 export interface PlannedMask {
   head: number;
   choice: MechanismChoice;
