@@ -111,7 +111,7 @@ describe('webview: what was tried', () => {
 
   it('chooses for each mechanism the setting that spends about the budget', () => {
     const all = allTried(
-      [4, 9, 10.5, 30].map(pairs => result('local', { window: pairs }, [head(0, 0, 0.5, pairs)])),
+      [4, 9, 10.5, 30].map(pairs => result('local', { window: pairs }, [head(0, 0, pairs / 100, pairs)])),
       null,
     ).concat(
       allTried(

@@ -113,7 +113,7 @@ const SHOTS: Shot[] = [
   },
   { name: 'buckets-hc', view: 'buckets', theme: 'high-contrast', selection: head, size: [1280, 1300] },
   { name: 'buckets-narrow', view: 'buckets', selection: head, size: [480, 1600] },
-  { name: 'compare-dark', view: 'compare', selection: { ...head, mechanism }, size: [1280, 700] },
+  { name: 'compare-dark', view: 'compare', selection: { ...head, mechanism }, size: [1280, 900], options: { compare: { rows: 'budget', details: true } } },
   { name: 'compare-plan', view: 'compare', selection: head, size: [1280, 1500], act: findPlan },
   {
     name: 'compare-plan-light',

@@ -23,7 +23,7 @@ import type {
   TileParams,
   TokenTable,
 } from '../../engine/protocol';
-import { assigned, effect, plan } from './syntheticPlan';
+import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
 
 const TILE = 128;
@@ -360,6 +360,12 @@ export class SyntheticEngine {
       }
       case 'analysis/plan':
         return plan(this, p);
+      case 'analysis/atBudget':
+        return fitted(this, p);
+      case 'analysis/compare':
+        return (p as EngineParams<'analysis/compare'>).mechanisms.map(choice =>
+          detailed(this.mechanism(choice)),
+        );
       case 'analysis/assign':
         return assigned(this, p);
       case 'analysis/spans':

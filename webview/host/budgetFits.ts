@@ -1,0 +1,104 @@
+import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import type { MechanismResult } from '../../engine/protocol';
+import { ErrorCode } from '../../engine/protocol';
+import { RequestError } from './link';
+import { store } from './store';
+
+interface Job {
+  budget: number;
+  name: string;
+}
+
+/** What the engine has found for one analysis, kept while its views come and go. */
+interface Found {
+  id: string;
+  /** By budget and mechanism; null = it has no setting for that budget. */
+  results: Map<string, MechanismResult | null>;
+}
+
+let found: Found = { id: '', results: new Map() };
+const keyOf = ({ budget, name }: Job) => `${budget} ${name}`;
+
+/**
+ * Asks for the settings of every mechanism at some budgets, one mechanism after another, so that rows and points come as
+ * they are found. Call `want` with the budgets of the moment (in `willUpdate`).
+ */
+export class BudgetFits implements ReactiveController {
+  error: string | null = null;
+  private id = '';
+  private jobs: Job[] = [];
+  private abort: AbortController | null = null;
+  private running: Job | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private wanted = '';
+
+  constructor(private readonly element: ReactiveControllerHost) {
+    element.addController(this);
+  }
+
+  hostDisconnected(): void {
+    this.want(null, []);
+  }
+
+  /** All results so far, of every budget. */
+  get results(): MechanismResult[] {
+    return found.id === store.id ? [...found.results.values()].filter(one => one !== null) : [];
+  }
+
+  /** The mechanism that is being tried, with what is still to come; null when nothing is. */
+  get busy(): { name: string; left: number } | null {
+    const next = this.running ?? this.jobs[0];
+    return next ? { name: next.name, left: this.jobs.length + (this.running ? 1 : 0) } : null;
+  }
+
+  /** @param budgets shares of the dense pairs, the most wanted first */
+  want(id: string | null, budgets: readonly number[]): void {
+    const names = store.mechanismInfos.map(info => info.name).filter(name => name !== 'dense');
+    const wanted = id && budgets.length ? JSON.stringify([id, budgets, names]) : '';
+    if (wanted === this.wanted) return;
+    this.wanted = wanted;
+    this.error = null;
+    clearTimeout(this.timer);
+    if (id && id !== found.id) found = { id, results: new Map() };
+    this.id = id ?? '';
+    this.jobs = wanted
+      ? budgets
+          .flatMap(budget => names.map(name => ({ budget, name })))
+          .filter(job => !found.results.has(keyOf(job)))
+      : [];
+    if (this.running && !this.jobs.some(job => keyOf(job) === keyOf(this.running!))) {
+      this.abort?.abort();
+      this.running = null;
+    }
+    this.jobs = this.jobs.filter(job => !this.running || keyOf(job) !== keyOf(this.running));
+    // A slider that moves asks when it rests.
+    if (this.jobs.length) this.timer = setTimeout(() => void this.work(), 350);
+  }
+
+  private async work(): Promise<void> {
+    if (this.running) return;
+    const job = this.jobs.shift();
+    if (!job) return;
+    const abort = new AbortController();
+    [this.running, this.abort] = [job, abort];
+    this.element.requestUpdate();
+    const { id } = this;
+    try {
+      const params = { id, budget: job.budget, mechanisms: [job.name] };
+      const [result] = await store.host.request('analysis/atBudget', params, abort.signal);
+      if (found.id === id) found.results.set(keyOf(job), result ?? null);
+    } catch (error) {
+      if (abort.signal.aborted) return;
+      const refused = error instanceof RequestError && error.code === ErrorCode.refused;
+      if (refused && found.id === id) found.results.set(keyOf(job), null);
+      if (!refused) {
+        this.error = (error as Error).message;
+        this.jobs = [];
+      }
+    }
+    if (abort.signal.aborted) return;
+    this.running = null;
+    this.element.requestUpdate();
+    void this.work();
+  }
+}

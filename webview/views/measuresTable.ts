@@ -1,0 +1,119 @@
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { customElement, property } from 'lit/decorators.js';
+import type { HeadMeasures, Interval, MechanismMeasures, MechanismResult } from '../../engine/protocol';
+import { count, exact, nats, percent } from '../draw/format';
+import { mechanismTitle, parameterWords } from '../draw/mechanismLook';
+import { headKey, settingKey, type Tried } from '../draw/tried';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { requestState } from '../ui/states';
+
+type Shown = Pick<
+  HeadMeasures,
+  'recallInterval' | 'outputErrorInterval' | 'sampled' | 'queries' | 'entmaxRecall' | 'topPRecall' | 'kl'
+> &
+  Partial<Pick<HeadMeasures, 'negative'>>;
+
+/** What takes longer to know of the rows: intervals, edges of other graphs that are kept, divergence. */
+@customElement('ai-measures')
+export class MeasuresTable extends Component {
+  static override styles = [
+    ...Component.styles,
+    css`
+      :host {
+        overflow-x: auto;
+        margin-top: 12px;
+      }
+      th {
+        vertical-align: bottom;
+        line-height: 1.25;
+      }
+      .small {
+        font-size: 11px;
+        color: var(--muted);
+        white-space: nowrap;
+      }
+    `,
+  ];
+  @property({ attribute: false }) rows: Tried[] = [];
+  /** The head whose numbers are shown; null = all heads. */
+  @property() head: string | null = null;
+  private readonly compared = new Remote(this, 'analysis/compare', 500);
+
+  override willUpdate(): void {
+    const { id } = store;
+    const mechanisms = this.rows.map(({ choice }) => choice);
+    this.compared.want(id && store.summary && mechanisms.length ? { id, mechanisms } : null);
+  }
+
+  override render() {
+    const found = new Map(this.compared.value?.map(result => [settingKey(result), result]));
+    const first = [...found.values()].map(result => this.measures(result)).find(m => m);
+    return html`<table aria-label="Mechanisms in more detail">
+        <tr>
+          <th>in more detail (local)</th>
+          <th>mass kept,<br />95 % of means</th>
+          <th>output error,<br />95 % of means</th>
+          <th title="Share of the pairs that 1.5-entmax of the dense scores gives weight to">
+            1.5-entmax<br />edges kept
+          </th>
+          <th title="Share of the pairs in the smallest sets that hold 95 % of each query's mass">
+            top-95&#8239;%<br />edges kept
+          </th>
+          <th title="KL divergence of the row from the dense row">divergence</th>
+        </tr>
+        ${this.rows.map(row => this.row(row, found.get(row.key)))}
+      </table>
+      ${requestState(this.compared, 'Comparing rows and graphs; this takes a while.')}
+      ${
+        first
+          ? html`<div class="small">
+              Edges and divergence from ${count(first.sampled)} of ${count(first.queries)} queries, evenly
+              spaced; intervals by bootstrap over blocks of queries.
+            </div>`
+          : nothing
+      }`;
+  }
+
+  private measures(result: MechanismResult | undefined): Shown | MechanismMeasures | undefined {
+    if (this.head === null) return result?.measures;
+    return result?.heads.find(h => headKey(h) === this.head)?.measures;
+  }
+
+  private row({ choice }: Tried, result: MechanismResult | undefined): TemplateResult {
+    const measures: Shown | undefined = this.measures(result);
+    const info = store.mechanismInfos.find(m => m.name === choice.name);
+    const share = (value: number | null | undefined) =>
+      value === null || value === undefined
+        ? '–'
+        : html`<span title=${exact(value * 100, '%')}>${percent(value)}</span>`;
+    return html`<tr>
+      <td>
+        ${mechanismTitle(choice.name, store.mechanismInfos)}
+        <span class="small">${parameterWords(choice, info)}</span>
+      </td>
+      <td class="number">${interval(measures?.recallInterval)}</td>
+      <td class="number">${interval(measures?.outputErrorInterval)}</td>
+      <td class="number">${share(measures?.entmaxRecall)}</td>
+      <td class="number">${share(measures?.topPRecall)}</td>
+      <td class="number">
+        ${
+          measures?.kl === null || measures?.kl === undefined
+            ? html`<span
+                title=${measures?.negative ? `${measures.negative} of the sampled queries have negative weights` : ''}
+                >–</span
+              >`
+            : html`<span title=${exact(measures.kl, 'nats')}>${nats(measures.kl)}</span>`
+        }
+      </td>
+    </tr>`;
+  }
+}
+
+function interval(of: Interval | null | undefined): TemplateResult | string {
+  if (!of) return '–';
+  return html`<span title=${`${exact(of.low * 100, '%')} to ${exact(of.high * 100, '%')}`}
+    >${percent(of.low)} to ${percent(of.high)}</span
+  >`;
+}
