@@ -4,8 +4,9 @@ import { gaussianBasis, ridgeFit, type Basis } from './gaussianBasis';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
+import { numbers, sumType } from './precision';
 import { checkpoint } from '../runtime/cancellation';
-import { float32, floats } from '../runtime/tensor';
+import { asFloats, float32 } from '../runtime/tensor';
 
 /** Queries at once. */
 const ROWS = 1024;
@@ -66,12 +67,12 @@ export const continuous: Mechanism = {
     const { heads, queries, keys, valueDim, kvHeads } = input;
     const basis = gaussianBasis(numberOr(params, 'basis', 64));
     const fit = ridgeFit(basis, keys, numberOr(params, 'ridge', 1));
-    const coefficients: { k: Float32Array; v: Float32Array }[] = [];
+    const coefficients: Coefficients[] = [];
     for (let kv = 0; kv < kvHeads; kv++) {
       await checkpoint(context.cancellation);
       coefficients.push({
-        k: Float32Array.from(fit.coefficients(input.k.subarray(kv * keys * input.dim), input.dim)),
-        v: Float32Array.from(fit.coefficients(input.v.subarray(kv * keys * valueDim), valueDim)),
+        k: fit.coefficients(input.k.subarray(kv * keys * input.dim), input.dim),
+        v: fit.coefficients(input.v.subarray(kv * keys * valueDim), valueDim),
       });
     }
     const output = new Float32Array(heads * queries * valueDim);
@@ -111,6 +112,12 @@ export const continuous: Mechanism = {
   },
 };
 
+/** Keys and values as functions: [bumps, dim] and [bumps, valueDim]. */
+interface Coefficients {
+  k: Float64Array;
+  v: Float64Array;
+}
+
 function normal(x: number, mean: number, variance: number): number {
   return Math.exp(-((x - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
 }
@@ -122,18 +129,20 @@ async function attendBlock(
   from: number,
   to: number,
   { centre, width }: Basis,
-  fitted: { k: Float32Array; v: Float32Array },
+  fitted: Coefficients,
   context: AttendContext,
 ): Promise<{ output: Float32Array; mu: Float32Array; sigma: Float32Array }> {
   await checkpoint(context.cancellation);
   const { dim, valueDim, queries, q, rule } = input;
   const bumps = centre.length;
-  const session = await context.runtime.graph('continuous', g => {
-    const scaled = g.op('Mul', [g.input('q', 'float32', ['a', 'd']), g.input('scale', 'float32', [1])]);
-    const scores = g.op('Gemm', [scaled, g.input('k', 'float32', ['n', 'd'])], { transB: 1 });
+  const type = sumType(context);
+  const session = await context.runtime.graph(`continuous|${type}`, g => {
+    const constant = (value: number) => g.constant(numbers(type, Float64Array.of(value), []));
+    const scaled = g.op('Mul', [g.input('q', type, ['a', 'd']), g.input('scale', type, [1])]);
+    const scores = g.op('Gemm', [scaled, g.input('k', type, ['n', 'd'])], { transB: 1 });
     const p = g.op('Softmax', [scores], { axis: -1 });
-    const centres = g.input('centre', 'float32', [1, 'n']);
-    const squares = g.input('squares', 'float32', [1, 'n']);
+    const centres = g.input('centre', type, [1, 'n']);
+    const squares = g.input('squares', type, [1, 'n']);
     const sum = (x: typeof p) => g.op('ReduceSum', [x, g.int([1])], { keepdims: 1 });
     const mu = sum(g.op('Mul', [p, centres]));
     const away = g.op('Sub', [centres, mu]);
@@ -141,29 +150,30 @@ async function attendBlock(
     // Mean of the bumps' own variances plus the variance of their centres; as a difference it would lose its digits.
     const variance = sum(g.op('Mul', [p, g.op('Add', [away2, squares])]));
     const total = g.op('Add', [variance, squares]);
-    const exponent = g.op('Mul', [g.op('Div', [away2, total]), g.float(-0.5)]);
-    const root = g.op('Sqrt', [g.op('Mul', [total, g.float(2 * Math.PI)])]);
+    const exponent = g.op('Mul', [g.op('Div', [away2, total]), constant(-0.5)]);
+    const root = g.op('Sqrt', [g.op('Mul', [total, constant(2 * Math.PI)])]);
     const reads = g.op('Div', [g.op('Exp', [exponent]), root]);
-    g.output('output', g.op('MatMul', [reads, g.input('v', 'float32', ['n', 'e'])]));
-    g.output('mu', mu);
-    g.output('sigma', g.op('Sqrt', [variance]));
+    g.output('output', g.op('MatMul', [reads, g.input('v', type, ['n', 'e'])]), type);
+    g.output('mu', mu, type);
+    g.output('sigma', g.op('Sqrt', [variance]), type);
   });
   const at = head * queries;
   const results = await session.run({
-    q: float32(q.subarray((at + from) * dim, (at + to) * dim), [to - from, dim]),
-    k: float32(fitted.k, [bumps, dim]),
-    v: float32(fitted.v, [bumps, valueDim]),
-    scale: float32(Float32Array.of(rule.scale[head]!), [1]),
-    centre: float32(Float32Array.from(centre), [1, bumps]),
-    squares: float32(
-      Float32Array.from(width, w => w * w),
+    q: numbers(type, q.subarray((at + from) * dim, (at + to) * dim), [to - from, dim]),
+    k: numbers(type, fitted.k, [bumps, dim]),
+    v: numbers(type, fitted.v, [bumps, valueDim]),
+    scale: numbers(type, rule.scale.subarray(head, head + 1), [1]),
+    centre: numbers(type, centre, [1, bumps]),
+    squares: numbers(
+      type,
+      width.map(w => w * w),
       [1, bumps],
     ),
   });
   return {
-    output: floats(results['output']!),
-    mu: floats(results['mu']!),
-    sigma: floats(results['sigma']!),
+    output: asFloats(results['output']!)!,
+    mu: asFloats(results['mu']!)!,
+    sigma: asFloats(results['sigma']!)!,
   };
 }
 
@@ -172,7 +182,7 @@ function densityParameters(
   head: number,
   query: number,
   { centre, width }: Basis,
-  k: Float32Array,
+  k: Float64Array,
 ): { mu: number; variance: number } {
   const scores = Float64Array.from(centre, (_, j) => {
     let dot = 0;

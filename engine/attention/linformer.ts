@@ -3,6 +3,7 @@ import { pairCost } from './cost';
 import type { AttendContext, Mechanism } from './mechanism';
 import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
+import { numbers, sumType, type SumType } from './precision';
 import { seededGaussians } from './random';
 import { softmax } from './rows';
 import { BATCH_ELEMENTS } from './tiles';
@@ -151,17 +152,6 @@ function means(keys: number, rank: number): Float32Array {
 interface Low {
   k: Tensor;
   v: Tensor;
-}
-
-type SumType = 'float32' | 'float64';
-
-/** Sums over a whole text cost float32 too many digits; processors have the longer ones, GPUs do not. */
-function sumType({ runtime }: AttendContext): SumType {
-  return runtime.report.device === 'cpu' ? 'float64' : 'float32';
-}
-
-function numbers(type: SumType, data: Float32Array, dims: readonly number[]): Tensor {
-  return type === 'float32' ? float32(data, dims) : { type, data: Float64Array.from(data), dims };
 }
 
 /** E^T X, [rank, width] */
