@@ -4,6 +4,7 @@ import { CancelledError, RefusedError } from './errors';
 import type { CoreInput } from './attention/core';
 import type { ModelOutput } from './model/cutModel';
 import { reportHtml } from './export/reportHtml';
+import { lookThrough } from './lens/registry';
 import { listHubVariants, listModels } from './model/source';
 import { checkTokensFit } from './model/tokenizer';
 import { refuseUnlessFits } from './runtime/memory';
@@ -198,6 +199,15 @@ export class Engine {
           this.notify('cost/progress', { id, fraction, message: 'The model runs', point: null }),
         ),
       ),
+    'analysis/lens': (params, cancellation) =>
+      this.inTurn(() => {
+        const analysis = this.analysis(params.id);
+        return lookThrough(analysis, params, {
+          cancellation,
+          tokenizer: this.models.tokenizerOf(analysis.model),
+          onProgress: () => undefined,
+        });
+      }),
     'analysis/dispose': async ({ id }) => {
       this.forget(id);
       return null;

@@ -64,18 +64,22 @@ export async function assignedRun(
   return effectOf(analysis, output, cancellation);
 }
 
-/** The output of the model run on with a mechanism of its own in each head. */
+/**
+ * The output of the model run on with a mechanism of its own in each head. `onPairs` is told the pairs that the assigned
+ * heads of a core spend in this very run.
+ */
 export function assignedModel(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
   cancellation: Cancellation,
   onProgress?: (fraction: number) => void,
+  onPairs?: (pairs: number, densePairs: number) => void,
 ): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
   return analysis.run(
     async (info, input) => {
       await checkpoint(cancellation);
-      return assignedOutput(analysis, info.core, input, assigned[info.core]!, cancellation);
+      return assignedOutput(analysis, info.core, input, assigned[info.core]!, cancellation, onPairs);
     },
     { cancellation, onSegment: onProgress },
   );
@@ -88,6 +92,7 @@ export async function assignedOutput(
   input: CoreInput,
   assigned: CoreAssignment,
   cancellation: Cancellation,
+  onPairs?: (pairs: number, densePairs: number) => void,
 ): Promise<Float32Array> {
   const output = new Float32Array(input.heads * input.queries * input.valueDim);
   const size = input.queries * input.valueDim;
@@ -101,6 +106,7 @@ export async function assignedOutput(
     if (!choice) continue;
     const attended = await analysis.attendHead(choice, core, head, input, cancellation);
     output.set(attended.output, head * size);
+    onPairs?.(attended.pairs[0]!, densePairs(input));
   }
   return output;
 }

@@ -9,6 +9,13 @@ import { paretoFront } from '../measure/allocation';
 import type { HeadComparison, MechanismChoice, PlanCandidate } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
+/** Shares at which the mechanisms that suit a head are tried, as multiples of the budget. */
+const FACTORS = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2, 4, 7];
+
+/** Mechanisms of a head that get a closer look: those with errors at most this much larger than the best, and how many. */
+const NEAR = 1.3;
+const CLOSER = 5;
+
 export interface HeadId {
   core: number;
   head: number;
@@ -61,6 +68,37 @@ export class Candidates {
     );
     for (const at of found.heads.keys()) await found.add(at, DENSE);
     return found;
+  }
+
+  /**
+   * Every head under every mechanism at the budget itself; those that come near the best of their head there, at other
+   * shares too.
+   */
+  async explore(budget: number, onProgress: (fraction: number) => void): Promise<void> {
+    const shares = FACTORS.map(factor => factor * budget).filter(share => share < 1);
+    for (const at of this.heads.keys()) {
+      onProgress(at / this.heads.length);
+      for (const mechanism of this.mechanisms) await this.addShare(at, mechanism, budget);
+      for (const mechanism of this.nearest(at)) {
+        for (const share of shares) await this.addShare(at, mechanism, share);
+      }
+    }
+  }
+
+  /** The mechanisms whose best setting so far has nearly the least error of the head, best first. */
+  private nearest(at: number): Mechanism[] {
+    const least = (mechanism: Mechanism) => {
+      const own = this.lists[at]!.filter(({ choice }) => choice.name === mechanism.info.name);
+      return Math.min(...own.map(({ outputError }) => outputError));
+    };
+    const ranked = this.mechanisms
+      .filter(({ info }) => info.name !== DENSE.name)
+      .map(mechanism => ({ mechanism, error: least(mechanism) }))
+      .sort((a, b) => a.error - b.error);
+    return ranked
+      .filter(({ error }) => error <= NEAR * ranked[0]!.error)
+      .slice(0, CLOSER)
+      .map(({ mechanism }) => mechanism);
   }
 
   /** Adds the settings of a mechanism that spend about this share in this head; returns those it has. */

@@ -43,11 +43,12 @@ describe('a mechanism of its own in each head', function () {
     const assign = (list: HeadAssignment[]) => engine.request('analysis/assign', { id: 'a', heads: list });
     const everywhere = (choice: MechanismChoice) => heads.map(head => ({ ...head, choice }));
 
-    for (const choice of [
+    const choices: MechanismChoice[] = [
       { name: 'local', params: { window: 20 } },
       { name: 'longformer', params: { window: 12, globals: '0,1' } },
       { name: 'bigbird', params: { block: 16, randomBlocks: 0 } },
-    ]) {
+    ];
+    for (const choice of choices) {
       it(`all heads ${choice.name} is the model run on with ${choice.name}`, async () => {
         const whole = await engine.request('analysis/mechanism', {
           id: 'a',
