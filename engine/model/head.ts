@@ -51,7 +51,8 @@ function projection(node: GraphNode, constants: Set<string>): string | null {
 
 function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode[]): HeadCut | null {
   const hiddenSize = inputSize(graph, node, weight);
-  if (hiddenSize === null || graph.type(node.inputs[0]!) !== ElementType.float32) return null;
+  const type = graph.type(node.inputs[0]!);
+  if (hiddenSize === null || !(type === ElementType.float32 || type === ElementType.float16)) return null;
   const hidden = 'cut:head:hidden';
   const rows = 'cut:head:rows';
   // The shapes around the projection only move the batch axis; rows come as [rows, hidden].
@@ -59,7 +60,12 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
   const bypass = new Map([...skipped].map(n => [n.outputs[0]!, n.inputs[0]!]));
   const resolve = (name: string): string => (bypass.has(name) ? resolve(bypass.get(name)!) : name);
   if (skipped.has(graph.producer(graph.output)!)) graph.output = resolve(graph.output);
-  graph.op('Reshape', [node.inputs[0]!, graph.ints([-1, hiddenSize])], [], hidden);
+  // Rows travel in 32 bits.
+  const half = type === ElementType.float16;
+  const cast = (name: string, to: number) =>
+    half ? graph.op('Cast', [name], [attribute.int('to', to)]) : name;
+  const flat = cast(node.inputs[0]!, ElementType.float32);
+  graph.op('Reshape', [flat, graph.ints([-1, hiddenSize])], [], hidden);
   graph.add({
     op: 'HeadRows',
     domain: CUT_DOMAIN,
@@ -68,7 +74,8 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
     attributes: [],
     captures: [],
   });
-  const moved = onTransposed(graph, { ...node, inputs: [rows, ...node.inputs.slice(1)] });
+  const given = cast(rows, ElementType.float16);
+  const moved = onTransposed(graph, { ...node, inputs: [given, ...node.inputs.slice(1)] });
   graph.setNodes(
     graph.nodes
       .filter(n => !skipped.has(n))

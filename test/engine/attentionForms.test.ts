@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { RefusedError } from '../../engine/errors';
+import { planCut } from '../../engine/model/plan';
 import { referenceAttend } from '../../engine/model/proof';
+import { readSkeleton } from '../../engine/model/skeleton';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { AttributeType, ElementType } from '../../engine/runtime/onnxProto';
 import { floats } from '../../engine/runtime/tensor';
@@ -455,6 +457,26 @@ describe('forms of attention in a graph', function () {
     assert.match(cut.info.verified.reference, /16 bits/);
     await assertReproduces(cut, 5e-3);
     await cut.dispose();
+  });
+
+  it('a last projection in 16 bits: run on blocks of rows as well', async () => {
+    const m = layered(half);
+    const last = m.nodes.pop()!;
+    const [hidden, weight] = last.input!.map(name => m.op('Cast', [name], { to: ElementType.float16 }));
+    m.op('MatMul', [hidden!, weight!], {}, 'logits');
+    m.outputs.length = 0;
+    m.output('logits', 'float16');
+    const cut = await bench.load(m);
+    await assertReproduces(cut, 5e-3);
+    const ids = Int32Array.from({ length: 30 }, (_, i) => i % 40);
+    const run = () => cut.run(ids, async (_, i) => referenceAttend(i), { cancellation: neverCancelled });
+    const output = await run();
+    const whole = await output.read(0, 30);
+    assert.deepEqual(await output.read(7, 20), whole.slice(7 * 40, 20 * 40));
+    await cut.dispose();
+    const skeleton = readSkeleton(bench.path('model.onnx'));
+    const plan = await planCut(skeleton, {}, bench.runtime, neverCancelled);
+    assert.equal(plan.head?.hiddenSize, WIDTH);
   });
 
   it('gives the logits of the uncut model to any number of tokens', async () => {
