@@ -8,8 +8,10 @@
  * text positions in UTF-16 code units of the analysed text, times in milliseconds.
  */
 import type { CostProgress, CostRequests } from './costProtocol';
+import type { LensRequests } from './lensProtocol';
 
 export * from './costProtocol';
+export * from './lensProtocol';
 
 // ---------------------------------------------------------------- models and devices
 
@@ -665,9 +667,12 @@ export interface ReportParams {
   id: string;
   /** Name of the document, for the title. */
   document: string;
+  /** As it was analysed: what the token offsets are of. */
+  text: string;
   /** As the analysis gave it, with the mechanisms computed since. */
   summary: AnalysisSummary;
   plan: Plan | null;
+  intervention: InterventionResult | null;
 }
 
 export type {
@@ -699,7 +704,7 @@ export interface InitializeResult {
 }
 
 /** Every request: its parameters and its reply. */
-export interface EngineRequests extends CostRequests {
+export interface EngineRequests extends CostRequests, LensRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */

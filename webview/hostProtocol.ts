@@ -252,6 +252,7 @@ export const ENGINE_METHODS = [
   'cost/formulas',
   'cost/measure',
   'cost/forward',
+  'analysis/lens',
 ] as const;
 export type ViewEngineMethod = (typeof ENGINE_METHODS)[number];
 

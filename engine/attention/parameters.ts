@@ -6,12 +6,16 @@ import type { MechanismInfo, MechanismParams, ParameterInfo } from '../protocol'
  * A parameter whose default follows from the text stays out of the result.
  * @throws UsageError naming the parameter and what it may be.
  */
-export function readParams(info: MechanismInfo, given: Readonly<Record<string, unknown>>): MechanismParams {
+export function readParams(
+  info: Pick<MechanismInfo, 'name' | 'parameters'>,
+  given: Readonly<Record<string, unknown>>,
+  what = 'mechanism',
+): MechanismParams {
   const known = info.parameters.map(p => p.name);
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
     throw new UsageError(
-      `The mechanism ${info.name} has no parameter "${name}" (it has: ${known.join(', ') || 'none'}).`,
+      `The ${what} ${info.name} has no parameter "${name}" (it has: ${known.join(', ') || 'none'}).`,
     );
   }
   const params: MechanismParams = {};

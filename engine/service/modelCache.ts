@@ -62,6 +62,12 @@ export class ModelCache {
     return loaded;
   }
 
+  /** The tokenizer of a model that is loaded. */
+  tokenizerOf(model: CutModel): Tokenizer {
+    for (const loaded of this.models.values()) if (loaded.model === model) return loaded.tokenizer;
+    throw new Error('internal: the model of an analysis is not loaded');
+  }
+
   /** Lets go of the least recently used models that no analysis uses. */
   async trim(used: ReadonlySet<CutModel>): Promise<void> {
     for (const [key, { model }] of this.models) {

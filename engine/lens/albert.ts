@@ -1,0 +1,167 @@
+import { numberOr } from '../attention/parameters';
+import { denseOutput } from '../attention/dense';
+import type { AlbertLens } from '../protocol';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { float32, floats } from '../runtime/tensor';
+import type { Analysis } from '../service/analysis';
+import { symmetricEigenvalues } from './eigenvalues';
+import type { Lens } from './lens';
+
+/** Rows of the table that are looked at, evenly spaced, when it has more. */
+const ROWS = 16_384;
+/** Widest table whose Gram matrix is made of columns; of wider ones that of so many rows is. */
+const WIDEST = 1280;
+const CHUNK = 1024;
+
+/**
+ * ALBERT (Lan et al., 2020): the embedding table as a product of two thin matrices, and one block for all layers. What
+ * both would save in this model, and how well its table could be had at each rank (the best possible, by singular
+ * values). Calculated: the model itself is not changed.
+ */
+export const albert: Lens<'albert'> = {
+  name: 'albert',
+  title: 'ALBERT',
+  paper:
+    'Lan et al., ALBERT: A Lite BERT for Self-supervised Learning of Language Representations, 2020, section 3.1',
+  parameters: [
+    {
+      name: 'rank',
+      type: 'integer',
+      default: null,
+      defaultRule: 'a sixth of the width, as in ALBERT-base',
+      minimum: 1,
+      description: 'Width of the factorised table (E).',
+    },
+  ],
+
+  async look(analysis, params, { cancellation, onProgress }) {
+    const { info } = analysis.model;
+    const vocabulary = info.vocabulary ?? 0;
+    const one = await analysis.model.embed(Int32Array.of(0));
+    const hidden = (await hiddenWidth(analysis, cancellation)) ?? one?.width ?? 0;
+    const embeddingWidth = one?.width ?? hidden;
+    const rank = Math.min(
+      embeddingWidth,
+      numberOr(params, 'rank', Math.max(1, Math.round(embeddingWidth / 6))),
+    );
+    const embedding = vocabulary * embeddingWidth;
+    const blocks = Math.max(0, info.parameters - embedding);
+    const thin = factorisedParameters(vocabulary, embeddingWidth, rank);
+    const stacks = info.kind === 'encoder-decoder' ? 2 * info.layers : info.layers;
+    const notes = [
+      'Best possible at each rank: the singular values of the table that the model has.',
+      'Everything but the table counts as blocks, final norms and an output projection of its own included.',
+    ];
+    if (embeddingWidth < hidden)
+      notes.push(`This model's table is factorised already (${embeddingWidth} of ${hidden}).`);
+    const spectrum =
+      one && vocabulary > 0
+        ? await spectrumOf(analysis, vocabulary, one.width, cancellation, onProgress)
+        : null;
+    if (!spectrum) notes.push('The table cannot be read from this export, so there is no curve.');
+    else if (spectrum.rows < vocabulary)
+      notes.push(`The curve is of ${spectrum.rows} of the ${vocabulary} rows, evenly spaced.`);
+    return {
+      lens: 'albert',
+      vocabulary,
+      embeddingWidth,
+      hidden,
+      layers: stacks,
+      parameters: info.parameters,
+      embedding,
+      blocks,
+      rank,
+      factorised: thin + blocks,
+      shared: embedding + blocks / stacks,
+      both: thin + blocks / stacks,
+      curve: spectrum && curveOf(spectrum.values, vocabulary, embeddingWidth),
+      sampledRows: spectrum?.rows ?? 0,
+      paper: {
+        vocabulary: 30_000,
+        hidden: 768,
+        rank: 128,
+        before: 30_000 * 768,
+        after: factorisedParameters(30_000, 768, 128),
+      },
+      notes,
+    };
+  },
+};
+
+/** V E + E H in place of V H. */
+export function factorisedParameters(vocabulary: number, hidden: number, rank: number): number {
+  return vocabulary * rank + rank * hidden;
+}
+
+/** Relative Frobenius error of the best approximation at each rank: the share of the squares that is left out. */
+export function curveOf(
+  eigenvalues: Float64Array,
+  vocabulary: number,
+  width: number,
+): NonNullable<AlbertLens['curve']> {
+  const squares = eigenvalues.map(value => Math.max(0, value));
+  const total = squares.reduce((sum, x) => sum + x, 0);
+  const step = Math.max(1, Math.floor(width / 128));
+  const left = new Float64Array(squares.length + 1);
+  for (let t = squares.length - 1; t >= 0; t--) left[t] = left[t + 1]! + squares[t]!;
+  const curve: NonNullable<AlbertLens['curve']> = [];
+  for (let rank = 1; rank <= width; rank += rank < 8 ? 1 : step) {
+    const error = total > 0 ? Math.sqrt((left[Math.min(rank, squares.length)] ?? 0) / total) : 0;
+    curve.push({ rank, error, parameters: factorisedParameters(vocabulary, width, rank) });
+  }
+  return curve;
+}
+
+/** Width of the residual stream, from a run of two tokens. */
+async function hiddenWidth(analysis: Analysis, cancellation: Cancellation): Promise<number | null> {
+  const context = analysis.context(cancellation);
+  let width: number | null = null;
+  await analysis.model.run(analysis.tokens.ids.slice(0, 2), (_, input) => denseOutput(input, context), {
+    cancellation,
+    targetIds: analysis.target?.tokens.ids.slice(0, 2),
+    onHidden: hidden => hidden.at !== 'output' && (width = Math.max(width ?? 0, hidden.width)),
+  });
+  return width;
+}
+
+/** Squared singular values of the table (or of the rows looked at), largest first. */
+async function spectrumOf(
+  analysis: Analysis,
+  vocabulary: number,
+  width: number,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<{ values: Float64Array; rows: number } | null> {
+  const wide = width > WIDEST;
+  const rows = Math.min(vocabulary, wide ? CHUNK : ROWS);
+  const ids = Int32Array.from({ length: rows }, (_, t) => Math.floor((t * vocabulary) / rows));
+  const size = wide ? rows : width;
+  const gram = new Float64Array(size * size);
+  const context = analysis.context(cancellation);
+  for (let from = 0; from < rows; from += CHUNK) {
+    await checkpoint(cancellation);
+    onProgress((0.5 * from) / rows);
+    const part = ids.subarray(from, from + CHUNK);
+    const table = await analysis.model.embed(part);
+    if (!table) return null;
+    const product = await gramOf(table.rows, width, wide, context);
+    for (let t = 0; t < gram.length; t++) gram[t]! += product[t]!;
+  }
+  onProgress(0.5);
+  return { values: await symmetricEigenvalues(gram, size, cancellation), rows };
+}
+
+/** X^T X, or X X^T of a few wide rows. */
+async function gramOf(
+  rows: Float32Array,
+  width: number,
+  wide: boolean,
+  { runtime }: ReturnType<Analysis['context']>,
+): Promise<Float32Array> {
+  const session = await runtime.graph(`gram|${wide}`, g => {
+    const x = g.input('x', 'float32', ['n', 'd']);
+    g.output('gram', g.op('Gemm', [x, x], wide ? { transB: 1 } : { transA: 1 }));
+  });
+  const { gram } = await session.run({ x: float32(rows, [rows.length / width, width]) });
+  return floats(gram!);
+}

@@ -1,0 +1,197 @@
+/**
+ * Lenses: what the papers do that cannot stand in a model trained dense. Each has a view of its own that says what it
+ * shows and what is synthetic or approximate in it.
+ */
+import type { MechanismParams } from './protocol';
+
+export const LENS_NAMES = ['flash', 'switch', 'albert', 'retro', 'simplified', 'scaling'] as const;
+export type LensName = (typeof LENS_NAMES)[number];
+
+export interface LensParams<L extends LensName = LensName> {
+  id: string;
+  lens: L;
+  /** The head in question, for lenses that look at one (or at its layer). */
+  core: number;
+  head: number;
+  params: MechanismParams;
+  /** RETRO: other texts to search, as far as the host may read them. */
+  documents?: LensDocument[];
+}
+
+export interface LensDocument {
+  name: string;
+  uri: string;
+  text: string;
+}
+
+// ---------------------------------------------------------------- FlashAttention
+
+/** Reads and writes of slow memory, in numbers (not bytes), for one head. */
+export interface FlashIo {
+  /** Numbers that fast memory holds. */
+  sram: number;
+  blockRows: number;
+  blockColumns: number;
+  /** Tiles that any pair of is visible, and all. */
+  tiles: number;
+  allTiles: number;
+  accesses: number;
+}
+
+export interface FlashLens {
+  lens: 'flash';
+  tokens: number;
+  dim: number;
+  valueDim: number;
+  causal: boolean;
+  chosen: FlashIo;
+  /** The same for growing fast memory. */
+  curve: FlashIo[];
+  /** Reads and writes of attention that writes its scores and weights out. */
+  standard: number;
+  /** Numbers held beside Q, K, V and O: the whole map, or two per query. */
+  memory: { standard: number; flash: number };
+  /** The blocked run against the dense core, as computed. */
+  check: { maxDifference: number; largest: number; relative: number };
+}
+
+// ---------------------------------------------------------------- Switch
+
+export interface SwitchLens {
+  lens: 'switch';
+  /** `residual`: rows of the residual stream that enter the layer. `context`: what its heads hand on, side by side. */
+  rowsAre: 'residual' | 'context';
+  tokens: number;
+  experts: number;
+  /** First choices of each expert. */
+  load: number[];
+  /** Mean router probability of each expert. */
+  probability: number[];
+  /** Expert of each token, and its probability. */
+  expert: Int32Array;
+  gate: Float32Array;
+  /** 1 where the expert was full before the token came. */
+  dropped: Uint8Array;
+  capacity: number;
+  capacityFactor: number;
+  dropRate: number;
+  curve: { factor: number; dropRate: number }[];
+  /** alpha N sum f P; alpha when even. */
+  auxLoss: { value: number; alpha: number };
+}
+
+// ---------------------------------------------------------------- ALBERT
+
+export interface AlbertLens {
+  lens: 'albert';
+  vocabulary: number;
+  /** Width of the embedding table, and of the layers. */
+  embeddingWidth: number;
+  hidden: number;
+  layers: number;
+  parameters: number;
+  /** In the embedding table; `blocks` in everything else. */
+  embedding: number;
+  blocks: number;
+  rank: number;
+  /** With the table factorised at `rank`, with one block for all layers, and with both. */
+  factorised: number;
+  shared: number;
+  both: number;
+  /** Relative Frobenius error of the table at each rank; null when the table cannot be had. */
+  curve: { rank: number; error: number; parameters: number }[] | null;
+  /** Rows of the table that the curve is of. */
+  sampledRows: number;
+  paper: { vocabulary: number; hidden: number; rank: number; before: number; after: number };
+  notes: string[];
+}
+
+// ---------------------------------------------------------------- RETRO
+
+export interface RetroNeighbour {
+  /** Index into `documents`, or -1: the analysed text itself. */
+  source: number;
+  chunk: number;
+  /** UTF-16 range in its text. */
+  start: number;
+  end: number;
+  /** First token, where the source is the analysed text. */
+  token: number | null;
+  similarity: number;
+  text: string;
+}
+
+export interface RetroLens {
+  lens: 'retro';
+  tokens: number;
+  chunk: number;
+  /** Tokens from .. to-1; `start` and `end` in the text. */
+  chunks: { from: number; to: number; text: string; neighbours: RetroNeighbour[] }[];
+  /** Of the chunk whose neighbours each token reads; -1 = none yet. */
+  reads: Int32Array;
+  documents: { name: string; uri: string; chunks: number }[];
+  notes: string[];
+}
+
+// ---------------------------------------------------------------- simplified blocks
+
+export interface SimplifiedLens {
+  lens: 'simplified';
+  heads: {
+    core: number;
+    head: number;
+    /** Mass that is uniform anyway, the diagonal's beyond that, and what remains: they add up to 1. */
+    uniform: number;
+    identity: number;
+    rest: number;
+    /** Frobenius norm of A - C, C being uniform over what is visible; and its root mean square over queries. */
+    distance: number;
+    distancePerQuery: number;
+  }[];
+  /** Mean cosine between the residual stream's rows: before each layer, and at the end. */
+  collapse: { at: number | 'output'; cosine: number }[];
+  parameters: {
+    all: number;
+    /** Value and output projections of all layers: what the simplified block does without. */
+    saved: number;
+    share: number;
+    /** 2 of 12 parts of a textbook block. */
+    textbook: number;
+  };
+  notes: string[];
+}
+
+// ---------------------------------------------------------------- scaling
+
+export interface ScalingLens {
+  lens: 'scaling';
+  tokens: number;
+  context: number | null;
+  parameters: number;
+  /** Without the embedding table. */
+  withoutEmbedding: number;
+  /** Operations of one forward at each length: with the weights, and of attention. */
+  forward: { tokens: number; weights: number; attention: number }[];
+  /** Where attention begins to outweigh the rest. */
+  even: number;
+  /** Bytes of keys and values kept for each token: in 16 and in 32 bits. */
+  cachePerToken: { half: number; single: number };
+  /** Training compute 6 N D of published models and of this one at 20 tokens per parameter. */
+  models: { name: string; parameters: number; tokens: number; flops: number; own: boolean }[];
+  /** Bytes of keys and values per token in 16 bits of published models. */
+  caches: { name: string; bytes: number }[];
+}
+
+export interface LensResults {
+  flash: FlashLens;
+  switch: SwitchLens;
+  albert: AlbertLens;
+  retro: RetroLens;
+  simplified: SimplifiedLens;
+  scaling: ScalingLens;
+}
+export type LensResult = LensResults[LensName];
+
+export interface LensRequests {
+  'analysis/lens': { params: LensParams; result: LensResult };
+}

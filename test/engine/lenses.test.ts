@@ -1,0 +1,313 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Engine } from '../../engine/engine';
+import { blockedRun } from '../../engine/lens/flash';
+import { sharesOf } from '../../engine/lens/simplified';
+import type { CoreInput } from '../../engine/attention/core';
+import type { LensName, LensParams, LensResults } from '../../engine/protocol';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { createRuntime } from '../../engine/runtime/ort';
+import type { Runtime } from '../../engine/runtime/runtime';
+import { hidden, maskedAttention } from '../oracle/edges';
+import { randomInput, type Shape } from '../oracle/inputs';
+
+const TEXT = readFileSync(join(__dirname, '..', 'fixtures', 'sample.txt'), 'utf8').slice(0, 1800);
+
+describe('lenses', function () {
+  this.timeout(120_000);
+  let runtime: Runtime;
+  before(async () => (runtime = await createRuntime('cpu')));
+  after(() => runtime.dispose());
+  const context = () => ({ runtime, cancellation: neverCancelled, own: {} });
+
+  describe('FlashAttention: the blocked run is dense attention', () => {
+    const shapes: Record<string, Shape> = {
+      causal: { heads: 1, queries: 67, causal: true },
+      full: { heads: 1, queries: 40, keys: 55 },
+      'more keys than queries': { heads: 1, queries: 11, keys: 40, causal: true },
+      window: { heads: 1, queries: 50, causal: true, window: { before: 9, after: 0 } },
+      alibi: { heads: 1, queries: 33, causal: true, bias: 'alibi' },
+      'opaque bias with holes': { heads: 1, queries: 33, bias: 'holes' },
+    };
+    for (const [name, shape] of Object.entries(shapes)) {
+      it(name, async () => {
+        const input = randomInput(shape);
+        const oracle = maskedAttention(input, () => 1).output;
+        for (const [blockRows, blockColumns] of [
+          [1, 1],
+          [4, 7],
+          [8, 16],
+          [64, 200],
+        ] as const) {
+          const found = await blockedRun(input, { blockRows, blockColumns }, context());
+          const worst = found.reduce((most, x, t) => Math.max(most, Math.abs(x - oracle[t]!)), 0);
+          assert.ok(worst <= 1e-6, `${blockRows} x ${blockColumns}: ${worst}`);
+        }
+      });
+    }
+  });
+
+  describe('simplified blocks: shares of a map', () => {
+    /** Queries and keys that give every row the weights wanted: scores are their logarithms. */
+    const withWeights = (n: number, weight: (i: number, j: number) => number): CoreInput => ({
+      heads: 1,
+      kvHeads: 1,
+      queries: n,
+      keys: n,
+      dim: n,
+      valueDim: 1,
+      q: Float32Array.from({ length: n * n }, (_, t) => Math.log(weight(Math.floor(t / n), t % n))),
+      k: Float32Array.from({ length: n * n }, (_, t) => (Math.floor(t / n) === t % n ? 1 : 0)),
+      v: new Float32Array(n),
+      rule: { scale: Float32Array.of(1), softCap: null, mask: { causal: true, window: null }, bias: null },
+    });
+
+    it('a I + (1 - a) C: identity a (1 - 1/n_i), no rest', async () => {
+      const [n, a] = [70, 0.4];
+      const even = (i: number) => 1 / (i + 1);
+      const input = withWeights(n, (i, j) => (i === j ? a : 0) + (1 - a) * even(i));
+      const [found] = await sharesOf(input, context(), true);
+      let identity = 0;
+      let squared = 0;
+      for (let i = 0; i < n; i++) {
+        identity += (a * (1 - even(i))) / n;
+        // a I - a C
+        squared += a * a * (1 - even(i));
+      }
+      assert.ok(Math.abs(found!.identity - identity) < 1e-5, `${found!.identity} is not ${identity}`);
+      assert.ok(Math.abs(found!.uniform - (1 - identity)) < 1e-5);
+      assert.ok(found!.rest < 1e-5);
+      assert.ok(Math.abs(found!.distance - Math.sqrt(squared)) < 1e-4);
+      assert.ok(Math.abs(found!.distancePerQuery - Math.sqrt(squared / n)) < 1e-5);
+    });
+
+    it('any map: as summed over whole matrices', async () => {
+      for (const shape of [
+        { queries: 67, causal: true },
+        { queries: 40 },
+        { queries: 30, heads: 4, kvHeads: 2, causal: true },
+        { queries: 33, bias: 'holes' as const },
+        { queries: 50, causal: true, window: { before: 9, after: 0 } },
+      ]) {
+        const input = randomInput(shape);
+        const found = await sharesOf(input, context(), true);
+        const { weights } = maskedAttention(input, () => 1);
+        for (let h = 0; h < input.heads; h++) {
+          const sums = { uniform: 0, identity: 0, rest: 0, squared: 0 };
+          let rows = 0;
+          for (let i = 0; i < input.queries; i++) {
+            const row = weights[h]![i]!;
+            const total = row.reduce((s, p) => s + p, 0);
+            if (total === 0) continue;
+            rows++;
+            const seen = visible(input, h, i);
+            for (let j = 0; j < input.keys; j++) {
+              const c = seen.has(j) ? 1 / seen.size : 0;
+              sums.uniform += Math.min(row[j]!, c);
+              if (j === i) sums.identity += Math.max(0, row[j]! - c);
+              else sums.rest += Math.max(0, row[j]! - c);
+              sums.squared += (row[j]! - c) ** 2;
+            }
+          }
+          for (const part of ['uniform', 'identity', 'rest'] as const) {
+            const wanted = sums[part] / rows;
+            assert.ok(Math.abs(found[h]![part] - wanted) < 1e-5, `${part}: ${found[h]![part]}, ${wanted}`);
+          }
+          assert.ok(Math.abs(found[h]!.distance - Math.sqrt(sums.squared)) < 1e-4);
+        }
+      }
+    });
+  });
+
+  describe('on the bundled model', () => {
+    const engine = new Engine();
+    let tokens: number;
+    before(async () => {
+      const summary = await engine.analyze({
+        id: 'a',
+        model: 'bundled',
+        text: TEXT,
+        device: 'cpu',
+        maxTokens: 400,
+        mechanisms: [],
+        propagate: false,
+      });
+      tokens = summary.tokens.ids.length;
+    });
+    after(() => engine.dispose());
+    const look = async <L extends LensName>(lens: L, more: Partial<LensParams> = {}) =>
+      (await engine.request('analysis/lens', {
+        id: 'a',
+        lens,
+        core: 2,
+        head: 3,
+        params: {},
+        ...more,
+      })) as LensResults[L];
+
+    it('flash: the same output to 1e-6, and less traffic with more memory', async () => {
+      const found = await look('flash', { params: { sram: 4000 } });
+      assert.ok(found.check.relative <= 1e-6, `${found.check.relative}`);
+      assert.ok(found.check.largest > 0);
+      assert.equal(found.tokens, tokens);
+      for (let t = 1; t < found.curve.length; t++)
+        assert.ok(found.curve[t]!.accesses <= found.curve[t - 1]!.accesses);
+      assert.deepEqual(found.memory, { standard: tokens * tokens, flash: 2 * tokens });
+    });
+
+    it('switch: every token has an expert; no capacity loses nothing', async () => {
+      const found = await look('switch', { params: { experts: 4, capacityFactor: 4 } });
+      assert.equal(found.rowsAre, 'residual');
+      assert.equal(
+        found.load.reduce((a, b) => a + b, 0),
+        tokens,
+      );
+      assert.ok(Math.abs(found.probability.reduce((a, b) => a + b, 0) - 1) < 1e-9);
+      assert.equal(found.dropRate, 0);
+      assert.ok(found.auxLoss.value >= found.auxLoss.alpha * 0.99);
+      for (let t = 1; t < found.curve.length; t++)
+        assert.ok(found.curve[t]!.dropRate <= found.curve[t - 1]!.dropRate);
+    });
+
+    it('albert: the whole table, 4,096 by 160', async () => {
+      const found = await look('albert');
+      assert.deepEqual([found.vocabulary, found.embeddingWidth, found.hidden], [4096, 160, 160]);
+      assert.equal(found.embedding, 4096 * 160);
+      assert.equal(found.rank, 27);
+      assert.equal(found.factorised, found.blocks + 4096 * 27 + 27 * 160);
+      assert.equal(found.sampledRows, 4096);
+      const last = found.curve!.at(-1)!;
+      assert.ok(last.rank <= 160 && last.error < 0.2);
+      for (let t = 1; t < found.curve!.length; t++)
+        assert.ok(found.curve![t]!.error <= found.curve![t - 1]!.error);
+    });
+
+    it('retro: a chunk that comes again is nearest to its first coming; documents are searched', async () => {
+      const passage =
+        'The lighthouse keeper counted the ships that passed the northern cape before the storm.';
+      await engine.analyze({
+        id: 'b',
+        model: 'bundled',
+        text: `${passage} ${TEXT.slice(0, 700)} ${passage} ${TEXT.slice(900, 1300)} ${passage}`,
+        device: 'cpu',
+        maxTokens: 400,
+        mechanisms: [],
+        propagate: false,
+      });
+      const found = await look('retro', {
+        id: 'b',
+        params: { chunk: 8, neighbours: 2 },
+        documents: [{ name: 'other.md', uri: 'file:///other.md', text: TEXT }],
+      });
+      for (const [c, chunk] of found.chunks.entries()) {
+        assert.equal(chunk.to - chunk.from, 8);
+        for (const n of chunk.neighbours) {
+          assert.ok(n.similarity <= 1.0001);
+          if (n.source === -1) assert.ok(n.chunk < c, 'never a later chunk of the text itself');
+          else assert.equal(n.text, TEXT.slice(n.start, n.end));
+        }
+      }
+      assert.equal(found.reads[6], -1);
+      assert.equal(found.reads[7], 0);
+      assert.ok(found.documents[0]!.chunks > 10);
+      // The text copies 700 characters of the document: many of its chunks find (nearly) the same there.
+      const same = found.chunks.filter(c => c.neighbours.some(n => n.source === 0 && n.similarity > 0.6));
+      assert.ok(same.length > 5, `${same.length} chunks find their like`);
+    });
+
+    it('simplified: shares add up to 1, and every layer has a cosine', async () => {
+      const found = await look('simplified');
+      assert.equal(found.heads.length, 48);
+      for (const h of found.heads) assert.ok(Math.abs(h.uniform + h.identity + h.rest - 1) < 1e-6);
+      assert.deepEqual(
+        found.collapse.map(c => c.at),
+        [0, 1, 2, 3, 4, 5, 'output'],
+      );
+      assert.equal(found.parameters.saved, 6 * 2 * 160 * 160);
+    });
+
+    it('scaling: two operations per parameter and token', async () => {
+      const found = await look('scaling');
+      const at = found.forward[0]!;
+      assert.equal(at.weights, 2 * found.parameters * at.tokens);
+      assert.equal(found.cachePerToken.single, 6 * 2 * 160 * 4);
+      assert.equal(found.models.filter(m => m.own).length, 1);
+    });
+
+    it('refuses a lens or parameter that there is not', async () => {
+      await assert.rejects(look('prism' as LensName), /There is no lens "prism"/);
+      await assert.rejects(look('flash', { params: { m: 3 } }), /The lens flash has no parameter "m"/);
+      await assert.rejects(look('flash', { core: 9 }), /Core 9/);
+    });
+
+    it('cost: formulas, measured points and a timed forward', async () => {
+      const formulas = await engine.request('cost/formulas', {
+        id: 'a',
+        core: 0,
+        mechanisms: [
+          { name: 'local', params: {} },
+          { name: 'linformer', params: {} },
+        ],
+        lengths: [128, 256],
+      });
+      assert.deepEqual(formulas.shape, { dim: 20, valueDim: 20, causal: true, heads: 48 });
+      assert.equal(formulas.dense.pairs[0], (128 * 129) / 2);
+      assert.equal(formulas.curves[0]!.refused, null);
+      assert.match(formulas.curves[1]!.refused!, /causal/);
+      assert.equal(formulas.check[1]!.bytes, 150_994_944);
+      const measured = await engine.request('cost/measure', {
+        id: 'a',
+        core: 0,
+        mechanisms: [
+          { name: 'local', params: {} },
+          { name: 'adaptive-span', params: {} },
+          { name: 'linformer', params: {} },
+        ],
+        lengths: [128, 256],
+        repetitions: 3,
+        secondsPerPoint: 5,
+      });
+      assert.equal(measured.points.length, 6);
+      for (const { choice, tokens: n, milliseconds: ms, pairs } of measured.points) {
+        assert.ok(ms.low > 0 && ms.low <= ms.median && ms.median <= ms.high, choice.name);
+        if (choice.name === 'dense') assert.equal(pairs, (n * (n + 1)) / 2);
+      }
+      assert.ok(measured.notes.some(note => /Linformer/.test(note)));
+      const forward = await engine.request('cost/forward', { id: 'a', runs: 1 });
+      assert.equal(forward.cores.length, 6);
+      assert.ok(forward.cores.every(c => c.attention > 0 && c.rest > 0) && forward.output > 0);
+    });
+
+    it('cost: a measurement stops when it is cancelled', async () => {
+      let asked = 0;
+      const cancellation = {
+        get isCancelled() {
+          return ++asked > 3;
+        },
+      };
+      const params = {
+        id: 'a',
+        core: 0,
+        mechanisms: [{ name: 'local', params: {} }],
+        lengths: [128, 256, 512],
+        repetitions: 3,
+        secondsPerPoint: 5,
+      };
+      await assert.rejects(engine.request('cost/measure', params, cancellation), { name: 'CancelledError' });
+    });
+  });
+});
+
+/** Keys that a query sees: by the mask, and not hidden by a bias of -Infinity. */
+function visible(input: CoreInput, head: number, i: number): Set<number> {
+  const { bias } = input.rule;
+  const keys = new Set<number>();
+  for (let j = 0; j < input.keys; j++) {
+    if (hidden(input, i + input.keys - input.queries, j)) continue;
+    const plane = bias?.kind === 'opaque' ? (bias.heads === 1 ? 0 : head) : 0;
+    const value = bias?.kind === 'opaque' ? bias.data[(plane * input.queries + i) * input.keys + j]! : 0;
+    if (value > -Infinity) keys.add(j);
+  }
+  return keys;
+}
