@@ -341,6 +341,7 @@ function effectiveRow(
     }
   });
   for (let key = from; key < to; key++) {
+    if (scores[slots.count + key - from] === -Infinity) continue;
     keys.push(key);
     weights.push(softmaxed[slots.count + key - from]!);
   }

@@ -8,7 +8,7 @@ import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32 } from '../../engine/runtime/tensor';
 import { apply, inverse, scoreMatrix, softmaxRows } from '../oracle/approximations';
-import { assertClose, assertMatches, assertNoFuture, assertRows, run } from '../oracle/check';
+import { assertClose, assertMaps, assertMatches, assertNoFuture, run } from '../oracle/check';
 import { maskedAttention } from '../oracle/edges';
 import { gaussians, randomInput, type Shape } from '../oracle/inputs';
 import { continuousHead, spanMap, spansRead } from '../oracle/trees';
@@ -52,17 +52,7 @@ describe('mechanisms by tree, prediction and density', function () {
           const input = randomInput({ ...shape, causal });
           const attended = await run(bp, input, { k }, runtime);
           const maps = Array.from({ length: input.heads }, (_, h) => spanMap(input, h, k));
-          assertClose(
-            attended.output,
-            maps.flatMap((map, h) => apply(input, h, map)),
-            'output',
-          );
-          assertRows(
-            input,
-            attended,
-            maps.map(map => map.map(row => Float64Array.from(row))),
-            'rows',
-          );
+          assertMaps(input, attended, maps, 'bp');
           const shift = input.keys - input.queries;
           let reads = 0;
           for (let i = 0; i < input.queries; i++) reads += spansRead(input.keys, i + shift, k, causal).length;
@@ -221,13 +211,8 @@ describe('mechanisms by tree, prediction and density', function () {
             oracles.flatMap(o => o.sigma),
             'sigma',
           );
-          assertClose(
-            attended.output,
-            oracles.flatMap((o, h) => apply(input, h, o.map)),
-            'output',
-          );
-          const maps = oracles.map(o => o.map.map(row => Float64Array.from(row)));
-          assertRows(input, attended, maps, 'rows', 2e-5, 2e-5);
+          const maps = oracles.map(o => o.map);
+          assertMaps(input, attended, maps, 'continuous', { weightTolerance: 2e-5 });
         });
       }
     }

@@ -5,6 +5,7 @@ import { readParams } from '../../engine/attention/parameters';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import type { Tensor } from '../../engine/runtime/tensor';
+import { apply, type Matrix } from './approximations';
 import { denseLse, value, type OracleResult } from './edges';
 
 export const TOLERANCE = 2e-5;
@@ -103,6 +104,24 @@ export function assertRows(
       );
     }
   }
+}
+
+/** Output and rows of a mechanism that has a whole map, against that of each head, [queries][keys]. */
+export function assertMaps(
+  input: CoreInput,
+  attended: Attended,
+  maps: Matrix[],
+  what: string,
+  { tolerance = TOLERANCE, weightTolerance = 1e-6 } = {},
+): void {
+  assertClose(
+    attended.output,
+    maps.flatMap((map, h) => apply(input, h, map)),
+    `${what}: output`,
+    tolerance,
+  );
+  const weights = maps.map(map => map.map(row => Float64Array.from(row)));
+  assertRows(input, attended, weights, what, tolerance, weightTolerance);
 }
 
 /** Changing token t must leave the outputs of all earlier queries as they were. */
