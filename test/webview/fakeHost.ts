@@ -6,6 +6,8 @@ import type {
   EngineMethod,
   EngineParams,
   HeadAssignment,
+  Intervention,
+  InterventionResult,
   MechanismInfo,
   MechanismResult,
   Plan,
@@ -36,6 +38,8 @@ export interface HostOptions {
   mechanisms: MechanismInfo[];
   analysis: AnalysisState;
   selection?: Partial<Selection>;
+  /** The analysed text. */
+  text?: string;
   view?: ViewState;
   /** Called with every request before it is answered; throw to fail it. */
   beforeAnswer?: (method: string) => void | Promise<void>;
@@ -59,6 +63,7 @@ export class FakeHost {
   selection: Selection;
   private settings: HostSettings;
   private plan: Plan | null;
+  private interventions: Intervention[] = [];
 
   private constructor(
     readonly page: Page,
@@ -125,6 +130,15 @@ export class FakeHost {
       case 'select':
         this.selection = { ...this.selection, ...message.selection };
         return this.send({ type: 'selection', selection: this.selection });
+      case 'setChangeMarks':
+        this.settings = { ...this.settings, changeMarks: message.changeMarks };
+        return this.send({ type: 'settings', settings: this.settings });
+      case 'intervene':
+        return this.intervene(message.toggle);
+      case 'run':
+        if (message.command === 'clearInterventions') this.interventions = [];
+        if (message.command === 'undoIntervention') this.interventions = this.interventions.slice(0, -1);
+        return this.intervene();
       case 'setMassScale':
         this.settings = { ...this.settings, massScale: message.massScale };
         return this.send({ type: 'settings', settings: this.settings });
@@ -137,6 +151,23 @@ export class FakeHost {
       case 'log':
         console.error(`webview ${message.level}: ${message.message}`);
     }
+  }
+
+  private async intervene(toggle?: Intervention): Promise<void> {
+    const same = (one: Intervention) => JSON.stringify(one) === JSON.stringify(toggle);
+    const rest = this.interventions.filter(one => !same(one));
+    if (toggle) this.interventions = rest.length < this.interventions.length ? rest : [...rest, toggle];
+    const { id, interventions: list } = this;
+    const result =
+      list.length > 0
+        ? ((await this.options.engine.request('analysis/intervene', {
+            id,
+            interventions: list,
+          })) as InterventionResult)
+        : null;
+    this.selection = { ...this.selection, change: list.length > 0 ? { kind: 'interventions' } : null };
+    await this.send({ type: 'selection', selection: this.selection });
+    await this.send({ type: 'interventions', id, interventions: { ...NO_INTERVENTIONS, list, result } });
   }
 
   private async findPlan(budget: number, mechanisms: string[]): Promise<void> {
@@ -171,6 +202,8 @@ export class FakeHost {
   private async answer({ id, method, params }: ViewMessage & { type: 'request' }): Promise<HostMessage> {
     try {
       await this.options.beforeAnswer?.(method);
+      if (method === 'host/text')
+        return { type: 'response', id, ok: true, result: this.options.text ?? null };
       if (!(ENGINE_METHODS as readonly string[]).includes(method))
         return { type: 'response', id, ok: true, result: null };
       const result = await this.options.engine.request(method as EngineMethod, params as never);

@@ -113,7 +113,13 @@ const SHOTS: Shot[] = [
   },
   { name: 'buckets-hc', view: 'buckets', theme: 'high-contrast', selection: head, size: [1280, 1300] },
   { name: 'buckets-narrow', view: 'buckets', selection: head, size: [480, 1600] },
-  { name: 'compare-dark', view: 'compare', selection: { ...head, mechanism }, size: [1280, 900], options: { compare: { rows: 'budget', details: true } } },
+  {
+    name: 'compare-dark',
+    view: 'compare',
+    selection: { ...head, mechanism },
+    size: [1280, 900],
+    options: { compare: { rows: 'budget', details: true } },
+  },
   { name: 'compare-plan', view: 'compare', selection: head, size: [1280, 1500], act: findPlan },
   {
     name: 'compare-plan-light',
@@ -142,11 +148,37 @@ const SHOTS: Shot[] = [
   { name: 'cost-narrow', view: 'cost', size: [440, 1500], act: measureCosts },
   { name: 'cost-new', view: 'cost' },
   { name: 'cost-memory', view: 'cost', options: { cost: { measure: 'memory' } }, size: [1280, 1000] },
+  { name: 'text-dark', view: 'text', act: explained },
+  { name: 'text-light', view: 'text', theme: 'light', selection: { token: 60 }, act: explained },
+  { name: 'text-hc', view: 'text', theme: 'high-contrast', act: explained },
+  { name: 'text-narrow', view: 'text', size: [440, 1000], act: explained },
+  { name: 'text-900', view: 'text', size: [900, 800], act: explained },
+  { name: 'text-loss', view: 'text', theme: 'light', options: { text: { show: 'loss' } } },
+  { name: 'text-from', view: 'text', selection: { token: 60 }, options: { text: { show: 'from' } } },
+  { name: 'text-without', view: 'text', theme: 'light', selection: { token: 60 }, act: takeAway },
+  { name: 'text-stale', view: 'text', analysis: s => ready(s, true) },
+  { name: 'side-without', place: 'side', size: [300, 900], selection: head, act: takeAway },
   { name: 'side-dark', place: 'side', size: [300, 900], selection: { ...head, token: 300 } },
   { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
   { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
   { name: 'keys', act: page => page.keyboard.press('?') },
 ];
+
+/** The lost keys are found last. */
+async function explained(page: Page): Promise<void> {
+  await page.locator('ai-text .lost').first().waitFor();
+}
+
+/** Two pieces of attention, as the editor's commands take them. */
+async function takeAway(page: Page): Promise<void> {
+  for (const toggle of [
+    { kind: 'head', core: 2, head: 3 },
+    { kind: 'span', core: null, head: null, from: 40, to: 44, queries: null },
+  ])
+    await page.evaluate(`toHost(${JSON.stringify({ type: 'intervene', toggle })})`);
+  if (await page.locator('ai-text').count()) await explained(page);
+  await page.waitForTimeout(800);
+}
 
 async function measureCosts(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Measure on this machine' }).click();
@@ -159,16 +191,17 @@ function synthetic() {
   const limit = Number(values.tokens);
   const text = readFileSync(values.text, 'utf8').repeat(4);
   const engine = new SyntheticEngine({ layers: 6, heads: 8, tokens: splitTokens(text, limit) });
-  return { engine, summary: summaryOf(engine, text, limit), mechanisms: MECHANISMS };
+  return { engine, summary: summaryOf(engine, text, limit), mechanisms: MECHANISMS, text };
 }
 
 async function real(model: string) {
   const { analyzed } = await import('./realEngine');
-  return analyzed(readFileSync(values.text, 'utf8'), model);
+  const text = readFileSync(values.text, 'utf8');
+  return { ...(await analyzed(text, model)), text };
 }
 
 async function main(): Promise<void> {
-  const { engine, summary, mechanisms } = values.model ? await real(values.model) : synthetic();
+  const { engine, summary, mechanisms, text } = values.model ? await real(values.model) : synthetic();
   const bundle = await bundleWebview();
   mkdirSync(values.out, { recursive: true });
   const browser = await chromium.launch({
@@ -188,6 +221,7 @@ async function main(): Promise<void> {
       mechanisms,
       analysis: shot.analysis ? shot.analysis(summary) : ready(summary),
       selection: shot.selection ?? {},
+      text,
       view: { view: shot.view ?? 'overview', options: shot.options ?? {} },
     });
     await page.waitForTimeout(900);

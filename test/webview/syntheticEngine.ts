@@ -356,7 +356,26 @@ export class SyntheticEngine {
         const result = this.mechanism(mechanism);
         if (scope === 'local') return result;
         const errors = result.heads.map(head => head.outputError);
-        return { ...result, scope, deltaLoss: effect(errors, this.n).delta };
+        const { delta, perToken } = effect(errors, this.n);
+        return { ...result, scope, deltaLoss: delta, deltaLossPerToken: perToken };
+      }
+      case 'analysis/intervene': {
+        const { interventions } = p as EngineParams<'analysis/intervene'>;
+        return {
+          interventions,
+          effect: effect(
+            interventions.map(() => 0.5),
+            this.n,
+          ),
+          notes: [],
+        };
+      }
+      case 'analysis/worst': {
+        const { queries } = p as EngineParams<'analysis/worst'>;
+        return queries.map(query => {
+          const key = Math.floor(query / 3);
+          return { query, lost: { core: 2, head: 3, key, mass: 0.3, distance: query - key } };
+        });
       }
       case 'analysis/plan':
         return plan(this, p);

@@ -6,6 +6,7 @@ import type { ViewName } from '../hostProtocol';
 import { count } from '../draw/format';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
+import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import './buckets';
@@ -14,6 +15,7 @@ import './compare';
 import './head';
 import './overview';
 import './spans';
+import './text';
 
 interface Tab {
   view: ViewName;
@@ -28,6 +30,7 @@ const TABS: Tab[] = [
   { view: 'spans', title: 'Spans', content: () => html`<ai-spans></ai-spans>` },
   { view: 'buckets', title: 'Buckets', content: () => html`<ai-buckets></ai-buckets>` },
   { view: 'compare', title: 'Compare', content: () => html`<ai-compare></ai-compare>` },
+  { view: 'text', title: 'Text', content: () => html`<ai-text></ai-text>` },
   { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
 ];
 
@@ -163,6 +166,7 @@ export class Panel extends Component {
     if (tokens) parts.push(`${count(tokens.ids.length)} tokens`);
     if (model) parts.push(model.name);
     if (began) parts.push(began.device.device);
+    if (store.report) parts.push(`report of ${store.report.made}`);
     const text = parts.join(' · ');
     return html`<span title=${text}>${text}</span>`;
   }
@@ -179,7 +183,7 @@ export class Panel extends Component {
   }
 
   private notes(): TemplateResult | typeof nothing {
-    const notes = store.summary?.notes ?? [];
+    const notes = [...(store.summary?.notes ?? []), ...reportNotes()];
     return notes.length ? html`<div class="notes" role="note">${notes.join(' ')}</div>` : nothing;
   }
 

@@ -22,6 +22,7 @@ import { emptyState, statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import { barStyles, bars } from '../ui/tokenPanel';
 import '../plots/distancePlot';
+import '../ui/interventionList';
 import '../ui/thumb';
 import { ROW, sideStyles } from './sideStyles';
 
@@ -98,6 +99,7 @@ export class Side extends Component {
         ${statusLine()} ${this.controls()}
         <span class="muted" role="status">${rows.length} of ${store.heads.length} heads</span>
       </div>
+      <ai-interventions class="taken"></ai-interventions>
       ${this.list(rows)}
       <div class="detail ${store.stale ? 'is-stale' : ''}">${this.detail()}</div>
     `;

@@ -28,6 +28,9 @@ export const sideStyles = css`
   .top .control:has(vscode-text-field) {
     grid-template-columns: 1fr;
   }
+  .taken {
+    padding: 0 10px;
+  }
   .list {
     flex: 1 1 50%;
     min-height: 96px;

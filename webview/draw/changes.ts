@@ -1,0 +1,118 @@
+import type { HeadAssignment, Intervention, MechanismChoice, RunEffect } from '../../engine/protocol';
+import { sidesOf } from '../../engine/protocol';
+import type { ChangeSource } from '../hostProtocol';
+import { store, type Side } from '../host/store';
+import { number, percent, tokenLabel } from './format';
+import { coreInfo, headName } from './names';
+
+/** "Local window (window 64)" */
+export function mechanismTitle({ name, params }: MechanismChoice): string {
+  const title = store.mechanismInfos.find(info => info.name === name)?.title ?? name;
+  const words = Object.entries(params).map(([key, value]) => `${key} ${value}`);
+  return words.length > 0 ? `${title} (${words.join(', ')})` : title;
+}
+
+/** "keys “the cat” (12-14) hidden in layer 3, head 5" */
+export function interventionInWords(one: Intervention): string {
+  const where =
+    one.core === null
+      ? 'all heads'
+      : one.head === null
+        ? `all heads of ${layerName(one.core)}`
+        : headName({ core: one.core, head: one.head });
+  switch (one.kind) {
+    case 'head':
+      return `${where} knocked out`;
+    case 'mechanism':
+      return `${mechanismTitle(one.choice)} in ${where}`;
+    case 'span': {
+      const from = one.queries ? ` from tokens ${numbers(one.queries.from, one.queries.to)}` : '';
+      return `${passage(one.from, one.to, keySide(one))} hidden${from} in ${where}`;
+    }
+    case 'edge':
+      return `${passage(one.key, one.key + 1, keySide(one))} hidden from token ${one.query} in ${where}`;
+  }
+}
+
+/** What `analysis/worst` is asked with to explain a change. */
+export function explained(change: ChangeSource): { heads: HeadAssignment[]; interventions: Intervention[] } {
+  switch (change.kind) {
+    case 'interventions':
+      return { heads: [], interventions: store.interventions.list };
+    case 'plan':
+      return {
+        heads: (store.plan?.heads ?? []).map(({ core, head, choice }) => ({ core, head, choice })),
+        interventions: [],
+      };
+    case 'mechanism':
+      return {
+        heads: [],
+        interventions: [{ kind: 'mechanism', core: null, head: null, choice: change.choice }],
+      };
+  }
+}
+
+export function changeKey(change: ChangeSource): string {
+  return change.kind === 'mechanism' ? `mechanism ${JSON.stringify(change.choice)}` : change.kind;
+}
+
+/** What was done, as the subject of "… costs 0.12 nats per token". */
+export function changeSubject(change: ChangeSource): string {
+  switch (change.kind) {
+    case 'interventions': {
+      const { list } = store.interventions;
+      return list.length === 1
+        ? `Taking away (${interventionInWords(list[0]!)})`
+        : `Taking away ${list.length} pieces of attention`;
+    }
+    case 'plan':
+      return `The plan for ${percent(store.plan?.budget ?? 0)} of the pairs`;
+    case 'mechanism':
+      return `Replacing dense attention by ${mechanismTitle(change.choice)}`;
+  }
+}
+
+export interface Concentration {
+  /** Tokens that share half of the increase between them. */
+  tokens: number;
+  of: number;
+}
+
+/** How few tokens carry half of what grows; null where nothing does. */
+export function concentration({ perToken }: RunEffect): Concentration | null {
+  const worse = Float64Array.from(perToken.filter(change => change > 0))
+    .sort()
+    .reverse();
+  const half = worse.reduce((sum, change) => sum + change, 0) / 2;
+  if (half === 0) return null;
+  let sum = 0;
+  let tokens = 0;
+  while (sum < half) sum += worse[tokens++]!;
+  return { tokens, of: perToken.length };
+}
+
+/** "+1.31 nats" of a loss, "0.02" of a turned output. */
+export function changeInWords(value: number, measure: RunEffect['measure']): string {
+  // Below this it is the rounding of the model's own float32.
+  if (Math.abs(value) < 5e-5) value = 0;
+  if (measure === 'output') return number(value);
+  return `${value > 0 ? '+' : ''}${number(value)} nats`;
+}
+
+function keySide({ core, side = 'text' }: { core: number | null; side?: Side }): Side {
+  const info = core === null ? null : coreInfo(core);
+  return info ? sidesOf(info.kind).keys : side;
+}
+
+function passage(from: number, to: number, side: Side): string {
+  const words = store.tokensOf(side)?.text.slice(from, to).join('') ?? '';
+  return `“${tokenLabel(words.trim().replace(/\s+/g, ' '), 24)}” (${numbers(from, to)})`;
+}
+
+function numbers(from: number, to: number): string {
+  return to === from + 1 ? String(from) : `${from}–${to - 1}`;
+}
+
+function layerName(core: number): string {
+  return headName({ core, head: 0 }).replace(/, head 0$/, '');
+}
