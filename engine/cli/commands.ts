@@ -62,8 +62,9 @@ export async function analyzeCommand(
       await writeWhole(json, `${JSON.stringify(analysisJson(summary, interventions), null, 2)}\n`);
     if (csv !== undefined) await writeWhole(csv, headsCsv(summary));
     if (html !== undefined) {
+      const intervention = interventions.at(-1) ?? null;
       const document = file === '-' ? 'standard input' : basename(file);
-      const request = { id, document, summary, plan: null };
+      const request = { id, document, text, summary, plan: null, intervention };
       const report = await engine.request('analysis/report', request, cancellation);
       await writeWhole(html, report.html);
     }
@@ -173,7 +174,7 @@ export async function verifyCommand(
   }
 }
 
-async function startEngine(device: DeviceChoice, progress: ProgressLine): Promise<Engine> {
+export async function startEngine(device: DeviceChoice, progress: ProgressLine): Promise<Engine> {
   const notify: Notify = (name, params) => {
     if (name !== 'analysis/progress') return;
     const { fraction, message } = params as { fraction: number; message: string };
@@ -185,12 +186,21 @@ async function startEngine(device: DeviceChoice, progress: ProgressLine): Promis
 }
 
 /** One line on stderr that is written over; nothing when stderr is not a terminal. */
-class ProgressLine {
+export class ProgressLine {
   private shown = false;
+  private prefix = '';
+
+  /** One of several jobs: goes before the messages of what it is made of. */
+  step(message: string): void {
+    this.prefix = `${message}: `;
+  }
 
   show(fraction: number, message: string): void {
     if (!process.stderr.isTTY) return;
-    const line = `${Math.round(100 * fraction)} %  ${message}`.slice(0, (process.stderr.columns ?? 80) - 1);
+    const line = `${Math.round(100 * fraction)} %  ${this.prefix}${message}`.slice(
+      0,
+      (process.stderr.columns ?? 80) - 1,
+    );
     process.stderr.write(`\r\x1b[2K${line}`);
     this.shown = true;
   }
@@ -201,6 +211,6 @@ class ProgressLine {
   }
 }
 
-function print(text: string): void {
+export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }

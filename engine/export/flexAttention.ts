@@ -226,7 +226,7 @@ const PARTS: ((heads: readonly PlannedMask[], core: CoreMasks) => Part[])[] = [
           },
         ],
   heads => globals(heads),
-  heads => blocks(heads),
+  (heads, core) => blocks(heads, core),
   (heads, core) => lines(heads, core),
   heads => rings(heads),
   heads => clusters(heads),
@@ -257,7 +257,7 @@ function globals(heads: readonly PlannedMask[]): Part[] {
   ];
 }
 
-function blocks(heads: readonly PlannedMask[]): Part[] {
+function blocks(heads: readonly PlannedMask[], { keys }: CoreMasks): Part[] {
   const found = only(heads, 'blocks');
   if (found.length === 0) return [];
   const most = Math.max(...found.map(({ mask }) => Math.sqrt(mask.seen.length)));
@@ -272,7 +272,8 @@ function blocks(heads: readonly PlannedMask[]): Part[] {
     {
       tensors: [
         ...slots('block_slot', heads, 'blocks'),
-        perHead('block', heads, 'blocks', mask => mask.block, 1),
+        // Elsewhere one block holds all.
+        perHead('block', heads, 'blocks', mask => mask.block, keys),
         stacked('block_seen', padded, [most, most]),
       ],
       keep: '(block_slot_own[h] & (block_seen[block_slot[h], position // block[h], kv_idx // block[h]] > 0))',

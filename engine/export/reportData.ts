@@ -6,6 +6,7 @@ import type {
   AnalysisSummary,
   Buckets,
   EngineMethod,
+  InterventionResult,
   MechanismChoice,
   MechanismInfo,
   Plan,
@@ -99,8 +100,12 @@ export interface ReportData {
   version: string;
   /** Day it was made, as 2026-01-31. */
   made: string;
+  /** The analysed text, as far as the model read it. */
+  text: string;
   summary: AnalysisSummary;
   plan: Plan | null;
+  /** What was taken away when the report was made, and what that changed. */
+  intervention: InterventionResult | null;
   /** Of the mechanisms in the summary, and dense. */
   infos: MechanismInfo[];
   /** The finest level of the maps (of shorter texts within the model it may be finer). */

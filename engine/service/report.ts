@@ -30,7 +30,7 @@ const MOST_LINKS = 24;
 
 export async function gatherReport(
   analysis: Analysis,
-  { document, summary, plan }: Omit<ReportParams, 'id'>,
+  { document, text, summary, plan, intervention }: Omit<ReportParams, 'id'>,
   version: string,
   cancellation: Cancellation,
   onProgress: (fraction: number) => void = () => undefined,
@@ -67,8 +67,13 @@ export async function gatherReport(
     document,
     version,
     made: new Date().toISOString().slice(0, 10),
+    text: text.slice(
+      0,
+      summary.tokens.end.reduce((a, b) => Math.max(a, b), 0),
+    ),
     summary,
     plan,
+    intervention,
     infos: [...names].map(name => findMechanism(name).info),
     level: sizes.level,
     links: sizes.links,

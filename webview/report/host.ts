@@ -1,4 +1,4 @@
-import { ErrorCode, type EngineMethod, type ReportData } from '../../engine/protocol';
+import { ErrorCode, type ReportData } from '../../engine/protocol';
 import type { HostApi } from '../host/link';
 import {
   NO_INTERVENTIONS,
@@ -21,8 +21,8 @@ export class ReportHost implements HostApi {
   private view: ViewState | null = null;
   private settings: HostSettings = {
     massScale: 'sqrt',
-    changeMarks: false,
     themeKind: darkPreferred.matches ? 'dark' : 'light',
+    changeMarks: false,
     mechanisms: [],
     model: '',
     locale: navigator.language,
@@ -102,7 +102,7 @@ export class ReportHost implements HostApi {
       return this.send({ ...base, analysis: { ...analysis, actions: [] }, mechanisms: [] });
     }
     this.report = new Report(data);
-    const { summary, document: name, infos, level, links, made, version } = data;
+    const { summary, document: name, infos, level, links, made, version, intervention } = data;
     this.send({
       ...base,
       analysis: {
@@ -113,7 +113,11 @@ export class ReportHost implements HostApi {
         stale: false,
         plan: data.plan,
         planning: null,
-        interventions: NO_INTERVENTIONS,
+        interventions: {
+          ...NO_INTERVENTIONS,
+          list: intervention?.interventions ?? [],
+          result: intervention,
+        },
       },
       mechanisms: infos,
       report: { level, links, made, version },
@@ -125,9 +129,7 @@ export class ReportHost implements HostApi {
     await Promise.resolve();
     try {
       const result =
-        method === 'host/saveFile'
-          ? download(params)
-          : this.report!.answer(method as EngineMethod, params as object);
+        method === 'host/saveFile' ? download(params) : this.report!.answer(method, params as object);
       this.send({ type: 'response', id, ok: true, result });
     } catch (error) {
       const { message } = error as Error;

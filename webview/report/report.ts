@@ -26,6 +26,7 @@ import {
   type TokenParams,
 } from '../../engine/protocol';
 import { fitSpans, softMask } from '../../engine/attention/softSpan';
+import type { ViewMethod } from '../hostProtocol';
 import { sameMechanism } from '../host/mechanisms';
 
 /** For requests that only the engine could answer. */
@@ -49,8 +50,10 @@ export class Report {
   }
 
   /** @throws NotInReport */
-  answer(method: EngineMethod, params: object): unknown {
-    const answer = this.answers[method] as ((params: object) => unknown) | undefined;
+  answer(method: ViewMethod, params: object): unknown {
+    if (method === 'host/text') return this.data.text;
+    if (method === 'host/costs') return null;
+    const answer = this.answers[method as EngineMethod] as ((params: object) => unknown) | undefined;
     return answer ? answer(params) : this.recorded(method, params);
   }
 
@@ -65,7 +68,7 @@ export class Report {
     'analysis/bucketMap': params => this.bucketMap(params),
   };
 
-  private recorded(method: EngineMethod, params: object): unknown {
+  private recorded(method: ViewMethod, params: object): unknown {
     const wanted = keyOf(params);
     const found = this.data.answers.find(a => a.method === method && keyOf(a.params as object) === wanted);
     if (!found) throw new NotInReport();

@@ -22,11 +22,13 @@ export function parameterForm(
   return html`${info.parameters.map(p => html`<span title=${hint(p)}>${field(p, params[p.name], v => set(p.name, v))}</span>`)}`;
 }
 
+const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));
+
 /** In a report nothing can be computed anew. */
 function inWords(info: MechanismInfo, params: MechanismParams): TemplateResult {
   const shown = info.parameters.filter(p => params[p.name] !== undefined);
   return html`<span class="muted"
-    >${shown.map(p => html`<span title=${hint(p)}>${words(p.name)} ${String(params[p.name])}</span> `)}</span
+    >${shown.map((p, i) => html`${i ? ', ' : ''}<span title=${hint(p)}>${words(p.name)} ${inWord(params[p.name]!)}</span>`)}</span
   >`;
 }
 

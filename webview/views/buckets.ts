@@ -306,7 +306,7 @@ export class BucketsView extends Component implements Savable {
                         class="link"
                         @click=${() => store.host.send({ type: 'reveal', tokens: shown(pair) })}
                       >
-                        Show in the text
+                        ${store.report ? 'Pin' : 'Show in the text'}
                       </button>
                     </td>
                   </tr>`,

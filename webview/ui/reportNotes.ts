@@ -1,0 +1,12 @@
+import { store } from '../host/store';
+
+/** What the reader of a report must know of its numbers. */
+export function reportNotes(): string[] {
+  const { report } = store;
+  if (!report) return [];
+  const side = 2 ** report.level;
+  const maps = side === 1 ? 'every pair' : `cells of ${side} × ${side} tokens`;
+  return [
+    `A report holds what was computed when it was made, rounded: maps of ${maps}, and the ${report.links} heaviest keys of each query.`,
+  ];
+}
