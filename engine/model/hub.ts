@@ -14,7 +14,7 @@ import {
   type HubFile,
   type HubRevision,
 } from './hubCache';
-import { chooseOnnx } from './variants';
+import { chooseOnnx, encoderOf } from './variants';
 
 /** `org/name`, `org/name@revision`, `org/name/onnx/model_int8.onnx`, or both. */
 export interface HubRef {
@@ -63,7 +63,7 @@ export function parseHubRef(ref: string): HubRef | null {
 export async function fetchModel(
   ref: HubRef,
   options: HubOptions,
-): Promise<{ onnx: string; folder: string }> {
+): Promise<{ onnx: string; encoder?: string; folder: string }> {
   const known = await currentRevision(ref, options);
   const onnx = chooseFile(ref, known);
   const folder = snapshotFolder(known);
@@ -75,7 +75,12 @@ export async function fetchModel(
   }
   await rememberRevision(ref.revision, known);
   await touchAndEvict(ref.id);
-  return { onnx: join(folder, onnx.path), folder };
+  const encoder = encoderFile(onnx, known.files);
+  return {
+    onnx: join(folder, onnx.path),
+    encoder: encoder && join(folder, encoder.path),
+    folder,
+  };
 }
 
 /**
@@ -89,7 +94,7 @@ export async function listVariants(
   const known = await currentRevision(ref, options);
   const best = chooseOnnx(onnxFiles(known).map(file => file.path));
   const variants = onnxFiles(known)
-    .map(file => ({ path: file.path, bytes: total(withExternalData(file, known.files)) }))
+    .map(file => ({ path: file.path, bytes: total(modelFiles(file, known.files)) }))
     .sort((a, b) => Number(b.path === best) - Number(a.path === best) || (a.path < b.path ? -1 : 1));
   return { variants, licence: known.licence ?? null };
 }
@@ -97,7 +102,7 @@ export async function listVariants(
 /** What of the model and its companions is not in the cache. */
 async function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
   const missing: HubFile[] = [];
-  for (const file of [...withExternalData(onnx, known.files), ...companions(onnx, known.files)]) {
+  for (const file of [...modelFiles(onnx, known.files), ...companions(onnx, known.files)]) {
     if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
   }
   return missing;
@@ -153,6 +158,18 @@ function chooseFile(ref: HubRef, known: HubRevision): HubFile {
 
 function onnxFiles(known: HubRevision): HubFile[] {
   return known.files.filter(file => ONNX_PATH.test(file.path));
+}
+
+function encoderFile(onnx: HubFile, files: readonly HubFile[]): HubFile | undefined {
+  const paths = files.map(file => file.path);
+  const encoder = encoderOf(onnx.path, paths);
+  return files.find(file => file.path === encoder);
+}
+
+/** The file, the encoder that belongs to a decoder, and their weights. */
+function modelFiles(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
+  const encoder = encoderFile(onnx, files);
+  return [...withExternalData(onnx, files), ...(encoder ? withExternalData(encoder, files) : [])];
 }
 
 /** The file and the weights that stand beside it (`model.onnx_data`, `model.onnx.data`, `model.onnx_data_1`). */

@@ -8,6 +8,7 @@ import { referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
 import { coreInfos, describeModel } from './describe';
 import { makeFeeds, type Ids } from './feeds';
+import { joinModels } from './joinModels';
 import { embeddingPiece } from './hidden';
 import { PieceLoader, type Piece } from './pieces';
 import { evaluateChain, planCut, type Plan } from './plan';
@@ -22,6 +23,8 @@ import { widened, widenedBytes } from './widen';
 export interface ModelFiles {
   /** The .onnx file. */
   onnx: string;
+  /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
+  encoder?: string;
   /** Its config.json, where there is one. */
   config?: Record<string, unknown>;
   name: string;
@@ -52,7 +55,8 @@ export async function loadModel(
 ): Promise<CutModel> {
   const { cancellation, onProgress = () => undefined } = options;
   onProgress('Reading the model');
-  const skeleton = readSkeleton(files.onnx);
+  const decoder = readSkeleton(files.onnx);
+  const skeleton = files.encoder ? joinModels(readSkeleton(files.encoder), decoder) : decoder;
   try {
     onProgress('Looking for attention');
     const plan = await planCut(skeleton, files.config ?? {}, runtime, cancellation);
@@ -65,6 +69,7 @@ export async function loadModel(
 
 /** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */
 function refusalOf(error: unknown): unknown {
+  if (error instanceof RefusedError) return error;
   const isRunError = error instanceof Error && /Non-zero status code|ONNXRuntimeError/.test(error.message);
   return isRunError ? new RefusedError(`ONNX Runtime cannot run the model: ${oneClause(error)}.`) : error;
 }

@@ -7,7 +7,7 @@ import type { HubModel } from '../protocol';
 import { neverCancelled } from '../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
-import { chooseOnnx } from './variants';
+import { chooseOnnx, encoderOf } from './variants';
 
 /** The files of one model. */
 export interface ModelFiles {
@@ -16,6 +16,8 @@ export interface ModelFiles {
   name: string;
   /** The .onnx file, absolute. */
   onnx: string;
+  /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
+  encoder?: string;
   /** The folder that holds tokenizer and `config.json`, absolute. */
   folder: string;
   /** `config.json`, or {} without one. */
@@ -45,9 +47,9 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
   if (found?.isFile()) return fromFile(ref, path);
   const hubRef = parseHubRef(ref);
   if (hubRef) {
-    const { onnx, folder } = await fetchModel(hubRef, options);
+    const { onnx, encoder, folder } = await fetchModel(hubRef, options);
     const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(onnx, '.onnx')}`;
-    return { ref, name, onnx, folder, config: await readConfig(folder) };
+    return { ref, name, onnx, encoder, folder, config: await readConfig(folder) };
   }
   if (extname(ref) === '.onnx') throw new RefusedError(`There is no file ${ref}.`);
   throw new RefusedError(
@@ -62,7 +64,8 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
   const folder = hasTokenizer(beside) || !hasTokenizer(dirname(beside)) ? beside : dirname(beside);
   const stem = basename(path, '.onnx');
   const name = stem === 'model' ? folderName(folder) : stem;
-  return { ref, name, onnx: path, folder, config: await readConfig(folder) };
+  const encoder = encoderOf(path, await onnxFiles(beside)) ?? undefined;
+  return { ref, name, onnx: path, encoder, folder, config: await readConfig(folder) };
 }
 
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
@@ -75,7 +78,8 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
       `The folder ${ref} holds several models (${names}): give the file of one of them.`,
     );
   }
-  return { ref, name: folderName(folder), onnx, folder, config: await readConfig(folder) };
+  const encoder = encoderOf(onnx, files) ?? undefined;
+  return { ref, name: folderName(folder), onnx, encoder, folder, config: await readConfig(folder) };
 }
 
 async function onnxFiles(folder: string): Promise<string[]> {

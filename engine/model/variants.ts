@@ -1,5 +1,5 @@
 /** Which of the .onnx files of one model to take. */
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 
 /** Names that exporters give to the whole model, then its parts, each best first. */
 const STEMS = ['model', 'decoder_model', 'decoder_model_merged', 'encoder_model'];
@@ -14,6 +14,18 @@ export function chooseOnnx(files: readonly string[]): string | null {
       const found = files.find(file => basename(file) === `${stem}${variant}.onnx`);
       if (found !== undefined) return found;
     }
+  }
+  return null;
+}
+
+/** The encoder's file that belongs to a decoder's: of the same variant, or else the exact one; null = none. */
+export function encoderOf(decoder: string, files: readonly string[]): string | null {
+  const [, variant] = /^decoder_model(?:_merged)?((?:_[a-z0-9]+)?)\.onnx$/.exec(basename(decoder)) ?? [];
+  if (variant === undefined) return null;
+  for (const suffix of [variant, '']) {
+    const name = `encoder_model${suffix}.onnx`;
+    const found = files.find(file => basename(file) === name && dirname(file) === dirname(decoder));
+    if (found !== undefined) return found;
   }
   return null;
 }

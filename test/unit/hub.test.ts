@@ -108,6 +108,23 @@ describe('models from the hub', function () {
     assert.match(messages.at(-1)!, /^Downloading org\/tiny: 3\.1 of 3\.1 MB$/);
   });
 
+  it('brings encoder and decoder of a model in two files, of the same variant', async () => {
+    server.add('org/seq', {
+      'tokenizer.json': '{}',
+      'onnx/encoder_model.onnx': MODEL,
+      'onnx/encoder_model_int8.onnx': INT8,
+      'onnx/decoder_model.onnx': DATA,
+      'onnx/decoder_model_merged_int8.onnx': noise(10_500, 5),
+    });
+    const { onnx, encoder, folder } = await fetchTiny('org/seq');
+    assert.equal(onnx, join(folder, 'onnx/decoder_model.onnx'));
+    assert.deepEqual(await readFile(encoder!), MODEL);
+    const small = await fetchTiny('org/seq/onnx/decoder_model_merged_int8.onnx');
+    assert.deepEqual(await readFile(small.encoder!), INT8);
+    const { variants } = await listVariants(parseHubRef('org/seq')!, options);
+    assert.deepEqual(variants[0], { path: 'onnx/decoder_model.onnx', bytes: MODEL.length + DATA.length });
+  });
+
   it('takes the variant asked for', async () => {
     const { onnx } = await fetchTiny('org/tiny/onnx/model_int8.onnx');
     assert.deepEqual(await readFile(onnx), INT8);
