@@ -85,7 +85,8 @@ async function headShape(analysis: Analysis, core: number): Promise<HeadShape> {
 /** Adaptive span costs what the spans cost that the model's heads need on this text. */
 function spansOf(analysis: Analysis, choice: MechanismChoice): { spans?: number[] } {
   if (choice.name !== 'adaptive-span') return {};
-  const { ramp, massTarget, budget } = choice.params;
+  const { ramp, massTarget, budget, span } = choice.params;
+  if (span !== undefined) return { spans: [Number(span)] };
   const fit = fitSpansOf(analysis, {
     id: analysis.id,
     ramp: Number(ramp ?? 32),

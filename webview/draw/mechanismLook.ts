@@ -4,7 +4,8 @@ import { contrast, mix, parseColour, type Rgb, type ThemeColours } from './colou
 import { number } from './format';
 import { words } from './parameters';
 
-const HUES = schemeTableau10.map(c => parseColour(c)!);
+/** Its last colour is a grey, which stands for dense here: a lime in its place. */
+const HUES = [...schemeTableau10.slice(0, 9), '#b6cf3c'].map(c => parseColour(c)!);
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 
@@ -41,6 +42,22 @@ export function mechanismTitle(
   infos: readonly Pick<MechanismInfo, 'name' | 'title'>[],
 ): string {
   return infos.find(info => info.name === name)?.title ?? name;
+}
+
+/** Titles for a list of settings; those that are alike also say their parameters. */
+export function settingTitles(
+  choices: readonly MechanismChoice[],
+  infos: readonly Pick<MechanismInfo, 'name' | 'title'>[],
+): string[] {
+  return choices.map(choice => {
+    const title = mechanismTitle(choice.name, infos);
+    const namesakes = choices.filter(other => other.name === choice.name);
+    if (namesakes.length < 2) return title;
+    const params = Object.entries(choice.params).filter(([name, value]) =>
+      namesakes.some(other => other.params[name] !== value),
+    );
+    return [title, ...params.map(([name, value]) => `${words(name)} ${value}`)].join(', ');
+  });
 }
 
 /** "window 64, rounds 2": only what differs from the mechanism's defaults when they are known, everything otherwise. */

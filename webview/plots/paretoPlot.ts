@@ -102,7 +102,7 @@ export class ParetoPlot extends Component {
       ${
         this.budget > 0 && this.budget < 1
           ? svg`<line class="budget" x1=${x(this.budget)} x2=${x(this.budget)} y1=${room.top} y2=${bottom}></line>
-            <text class="muted" x=${x(this.budget)} y=${room.top - 4} text-anchor="middle">budget</text>`
+            <text class="muted" x=${x(this.budget) + 4} y=${bottom - 5}>budget</text>`
           : nothing
       }
       ${svg`<path class="front" d=${path(best.map(at))}></path>`}

@@ -1,10 +1,10 @@
 import { scaleLinear } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { MechanismChoice, Plan } from '../../engine/protocol';
+import type { Plan } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../draw/format';
-import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
+import { mechanismLook, parameterWords, settingTitles } from '../draw/mechanismLook';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -39,6 +39,9 @@ export class PlanBars extends Component {
       .link {
         cursor: pointer;
       }
+      .break {
+        fill: var(--vscode-editor-background);
+      }
       .best {
         stroke: var(--vscode-foreground);
         stroke-opacity: 0.35;
@@ -51,84 +54,120 @@ export class PlanBars extends Component {
   override render() {
     const { plan, width } = this;
     if (!plan || !width) return nothing;
-    const { random } = plan;
-    const uniform = [...plan.uniform].sort((a, b) => a.effect.delta - b.effect.delta);
-    const rows = 1 + uniform.length + (random.runs > 0 ? 1 : 0);
-    const height = rows * ROW + 8;
+    const rows = this.rows(plan);
+    const height = rows.length * ROW + 8;
     const label = Math.min(170, width * 0.36);
-    const all = [
-      plan.effect.delta,
-      ...uniform.map(u => u.effect.delta),
-      ...(random.runs > 0 ? [random.most] : []),
-    ];
+    // A few that fail altogether must not squash the rest: their bars are broken off.
+    const limit = barLimit(rows.map(row => row.delta));
     const x = scaleLinear()
-      .domain([Math.min(0, ...all), Math.max(1e-9, ...all)])
-      .range([label, width - 62]);
-    const zero = x(0);
-    const unit = plan.effect.measure === 'loss' ? 'nats per token' : 'change of the output';
-    const bar = (delta: number, at: number) => ({
-      x: Math.min(zero, x(delta)),
-      y: at * ROW + 4,
-      width: Math.max(1.5, Math.abs(x(delta) - zero)),
-      height: ROW - 8,
-    });
+      .domain([Math.min(0, ...rows.map(row => row.delta)), limit])
+      .range([label, width - 66])
+      .clamp(true);
+    const here = x(plan.effect.delta);
     return html`<svg
       width=${width}
       height=${height}
       role="list"
-      aria-label=${`Change when the text runs on, ${unit}`}
+      aria-label=${`Change when the text runs on, ${unitOf(plan)}`}
     >
-      ${this.row('the plan', plan.effect.delta, plan.pairs / plan.densePairs, bar(plan.effect.delta, 0), 0, label, zero, unit, null)}
-      ${uniform.map((u, i) => this.row(mechanismTitle(u.choice.name, store.mechanismInfos), u.effect.delta, u.share, bar(u.effect.delta, i + 1), i + 1, label, zero, unit, u.choice))}
-      ${random.runs > 0 ? this.randomRow(plan, rows - 1, x, zero, label, unit) : nothing}
-      <line class="zero" x1=${zero} x2=${zero} y1="0" y2=${height - 4}></line>
-      <line class="best" x1=${x(plan.effect.delta)} x2=${x(plan.effect.delta)} y1="0" y2=${height - 4}></line>
+      <line class="best" x1=${here} x2=${here} y1="0" y2=${height - 4}></line>
+      ${rows.map((row, at) => bar(row, at * ROW, label, limit, x))}
+      <line class="zero" x1=${x(0)} x2=${x(0)} y1="0" y2=${height - 4}></line>
     </svg>`;
   }
 
-  private row(
-    name: string,
-    delta: number,
-    spent: number,
-    bar: { x: number; y: number; width: number; height: number },
-    at: number,
-    label: number,
-    zero: number,
-    unit: string,
-    choice: MechanismChoice | null,
-  ) {
+  private rows(plan: Plan): Row[] {
+    const { random, effect } = plan;
     const look = theme();
-    const fill = choice
-      ? toCss(mechanismLook(choice.name, store.mechanismInfos, look).fill)
-      : toCss(look.foreground);
-    const info = choice && store.mechanismInfos.find(m => m.name === choice.name);
-    const params = choice ? parameterWords(choice, info ?? undefined) : '';
-    const words = `${name}${params ? ` (${params}) in every head` : ''}: ${signed(delta)} ${unit} with ${percent(spent)} of the pairs (propagated)`;
-    const middle = at * ROW + ROW / 2;
-    return svg`<g role="listitem" class=${choice ? 'link' : 'plan'} @click=${() => choice && store.select({ mechanism: choice })}>
-      <title>${`${words}\nexactly ${exact(delta)}`}</title>
-      <text x=${label - 8} y=${middle} text-anchor="end" dominant-baseline="middle">${shorten(name, label)}</text>
-      <rect class="bar" x=${bar.x} y=${bar.y} width=${bar.width} height=${bar.height} fill=${fill}></rect>
-      <text x=${Math.max(zero, bar.x + bar.width) + 6} y=${middle} dominant-baseline="middle">${signed(delta)}</text></g>`;
+    const infos = store.mechanismInfos;
+    const uniform = [...plan.uniform].sort((a, b) => a.effect.delta - b.effect.delta);
+    const names = settingTitles(
+      uniform.map(u => u.choice),
+      infos,
+    );
+    const words = (name: string, delta: number, spent: number) =>
+      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the pairs (propagated)\nexactly ${exact(delta)}`;
+    const spent = plan.pairs / plan.densePairs;
+    return [
+      {
+        name: 'the plan',
+        delta: effect.delta,
+        fill: toCss(look.foreground),
+        words: words('The plan', effect.delta, spent),
+        strong: true,
+      },
+      ...uniform.map(({ choice, ...u }, at): Row => {
+        const params = parameterWords(
+          choice,
+          infos.find(m => m.name === choice.name),
+        );
+        const title = `${names[at]}${params ? ` (${params})` : ''} in every head`;
+        return {
+          name: names[at]!,
+          delta: u.effect.delta,
+          fill: toCss(mechanismLook(choice.name, infos, look).fill),
+          words: words(title, u.effect.delta, u.share),
+          select: () => store.select({ mechanism: choice }),
+        };
+      }),
+      ...(random.runs > 0
+        ? [
+            {
+              name: `at random (${random.runs})`,
+              delta: random.mean,
+              fill: 'none',
+              words: `${random.runs} assignments drawn at random within the budget: mean ${signed(random.mean)}, from ${signed(random.least)} to ${signed(random.most)} ${unitOf(plan)} (propagated)`,
+              range: [random.least, random.most] as const,
+            },
+          ]
+        : []),
+    ];
   }
+}
 
-  private randomRow(
-    { random }: Plan,
-    at: number,
-    x: (value: number) => number,
-    zero: number,
-    label: number,
-    unit: string,
-  ) {
-    const middle = at * ROW + ROW / 2;
-    const words = `${random.runs} assignments drawn at random within the budget: mean ${signed(random.mean)}, from ${signed(random.least)} to ${signed(random.most)} ${unit}`;
-    return svg`<g role="listitem"><title>${words}</title>
-      <text x=${label - 8} y=${middle} text-anchor="end" dominant-baseline="middle">${shorten(`at random (${random.runs})`, label)}</text>
-      <rect class="bar random" x=${Math.min(zero, x(random.mean))} y=${at * ROW + 4} width=${Math.max(1.5, Math.abs(x(random.mean) - zero))} height=${ROW - 8}></rect>
-      <line class="whisker" x1=${x(random.least)} x2=${x(random.most)} y1=${middle} y2=${middle}></line>
-      ${[random.least, random.most].map(v => svg`<line class="whisker" x1=${x(v)} x2=${x(v)} y1=${middle - 4} y2=${middle + 4}></line>`)}
-      <text x=${x(random.most) + 6} y=${middle} dominant-baseline="middle">${signed(random.mean)}</text></g>`;
-  }
+interface Row {
+  name: string;
+  delta: number;
+  fill: string;
+  words: string;
+  strong?: boolean;
+  /** Least and most, where `delta` is a mean. */
+  range?: readonly [number, number];
+  select?: () => void;
+}
+
+function bar(row: Row, top: number, label: number, limit: number, x: (value: number) => number) {
+  const zero = x(0);
+  const end = x(row.delta);
+  const left = Math.min(zero, end);
+  const wide = Math.max(1.5, Math.abs(end - zero));
+  const middle = top + ROW / 2;
+  const broken = row.delta > limit * 1.0001;
+  const right = Math.max(left + wide, row.range ? x(row.range[1]) : 0);
+  const cut = left + wide - 14;
+  return svg`<g role="listitem" class=${`${row.strong ? 'plan' : ''} ${row.select ? 'link' : ''}`} @click=${() => row.select?.()}>
+    <title>${row.words}</title>
+    <text x=${label - 8} y=${middle} text-anchor="end" dominant-baseline="middle">${shorten(row.name, label)}</text>
+    <rect class=${row.range ? 'bar random' : 'bar'} x=${left} y=${top + 4} width=${wide} height=${ROW - 8} fill=${row.fill}></rect>
+    ${broken && !row.range ? svg`<path class="break" d=${`M${cut},${top + ROW - 2}l6,${4 - ROW}l5,0l-6,${ROW - 4}z`}></path>` : nothing}
+    ${
+      row.range
+        ? svg`<line class="whisker" x1=${x(row.range[0])} x2=${x(row.range[1])} y1=${middle} y2=${middle}></line>
+          ${row.range.filter(v => v <= limit).map(v => svg`<line class="whisker" x1=${x(v)} x2=${x(v)} y1=${middle - 4} y2=${middle + 4}></line>`)}`
+        : nothing
+    }
+    <text x=${right + 6} y=${middle} dominant-baseline="middle">${signed(row.delta)}</text></g>`;
+}
+
+function unitOf({ effect }: Plan): string {
+  return effect.measure === 'loss' ? 'nats per token' : 'change of the output';
+}
+
+/** Where the axis ends: at the largest value, or at four times the middle one where that is less. */
+export function barLimit(values: readonly number[]): number {
+  const sizes = values.map(Math.abs).sort((a, b) => a - b);
+  const middle = sizes[Math.floor((sizes.length - 1) / 2)] ?? 0;
+  return Math.max(1e-9, Math.min(Math.max(...values), 4 * middle));
 }
 
 function shorten(name: string, width: number): string {

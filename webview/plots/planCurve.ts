@@ -9,6 +9,7 @@ import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
+import { barLimit } from './planBars';
 
 /** What plans cost at other budgets: measured points filled, predicted ones open; single mechanisms beside them. */
 @customElement('ai-plan-curve')
@@ -69,19 +70,25 @@ export class PlanCurve extends Component {
       .domain([Math.min(...shares) * 0.85, Math.max(...shares, 0.5)])
       .range([room.left, width - room.right]);
     const deltas = [...curve.map(p => p.delta), plan.effect.delta, ...plan.uniform.map(u => u.effect.delta)];
+    // Where little is spent the change soars: what happens near the budget is what is asked.
+    const near = curve.filter(p => p.share >= plan.budget / 4).map(p => p.delta);
+    const limit = barLimit([plan.effect.delta, ...near, ...plan.uniform.map(u => u.effect.delta)]);
     const y = scaleLinear()
-      .domain([Math.min(0, ...deltas), Math.max(1e-6, ...deltas)])
+      .domain([Math.min(0, ...deltas), Math.max(limit, ...near)])
       .nice(4)
       .range([bottom, room.top]);
     const measured = curve.filter(p => p.measured);
     const predicted = curve.filter(p => !p.measured);
     const unit = plan.effect.measure === 'loss' ? 'loss change, nats per token' : 'change of the output';
     const at = (p: { share: number; delta: number }): [number, number] => [x(p.share), y(p.delta)];
+    const high = y.domain()[1]!;
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(plan)}>
       ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: 'share of the dense pairs (log)' })}
       ${axisLeft(y, room.left, { ticks: 4, format: t => number(t), label: unit, grid: width - room.left - room.right })}
-      ${svg`<path class="predicted-line" d=${path(predicted.map(at))}></path><path class="line" d=${path(measured.map(at))}></path>`}
+      ${svg`<clipPath id="curve-frame"><rect x=${room.left} y=${room.top - 6} width=${width - room.left} height=${bottom - room.top + 12}></rect></clipPath>
+        <path class="predicted-line" clip-path="url(#curve-frame)" d=${path(predicted.map(at))}></path><path class="line" clip-path="url(#curve-frame)" d=${path(measured.map(at))}></path>`}
       ${plan.uniform.map(u => {
+        if (u.effect.delta > high) return nothing;
         const [cx, cy] = at({ share: u.share, delta: u.effect.delta });
         const name = mechanismTitle(u.choice.name, store.mechanismInfos);
         const fill = toCss(mechanismLook(u.choice.name, store.mechanismInfos, theme()).fill);
@@ -89,6 +96,7 @@ export class PlanCurve extends Component {
           <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the pairs</title></circle>`;
       })}
       ${curve.map(p => {
+        if (p.delta > high) return nothing;
         const [cx, cy] = at(p);
         const words = `a plan with ${exact(p.share * 100, '%')} of the pairs: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'})`;
         return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;

@@ -1,8 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { MechanismChoice } from '../../engine/protocol';
+import { toCss } from '../draw/colour';
 import { csv, exact, percent, signed } from '../draw/format';
-import { mechanismTitle } from '../draw/mechanismLook';
+import { mechanismLook, mechanismTitle } from '../draw/mechanismLook';
 import { headName, shortName } from '../draw/names';
 import { theme } from '../draw/theme';
 import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../draw/tried';
@@ -71,7 +72,8 @@ export class CompareView extends Component implements Savable {
     if (!store.cores.length)
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
     const { tried, measure, head } = this;
-    const rows = this.equal ? atBudget(tried, this.budget) : tried.filter(one => one.computed);
+    const able = tried.filter(one => one.choice.name !== 'dense');
+    const rows = this.equal ? atBudget(able, this.budget) : able.filter(one => one.computed);
     const narrow = this.width < 1000;
     return html`
       ${this.toolbar()}
@@ -266,6 +268,18 @@ export class CompareView extends Component implements Savable {
         <span class="muted">${all.length} settings; line: nothing tried is better at that price</span>
       </div>
       <ai-pareto .points=${all} .plan=${mark} .measure=${measure} .budget=${this.budget}></ai-pareto>
+      <div class="names">
+        ${[...new Set(all.map(p => p.choice.name))].map(
+          name =>
+            html`<span
+              ><span
+                class="swatch"
+                .style=${`background: ${toCss(mechanismLook(name, store.mechanismInfos, theme()).fill)}`}
+              ></span
+              >${mechanismTitle(name, store.mechanismInfos)}</span
+            >`,
+        )}
+      </div>
       <div data-no-export>
         ${toggle('Try every mechanism at more budgets', store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
       </div>`;

@@ -40,6 +40,20 @@ export const compareStyles = css`
     padding-top: 14px;
     border-top: 1px solid var(--line);
   }
+  .names {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 1px 12px;
+    margin: 2px 0 6px;
+    font-size: 11px;
+  }
+  .names .swatch {
+    display: inline-block;
+    width: 8px;
+    height: 8px;
+    margin-right: 4px;
+    outline: 1px solid var(--vscode-contrastBorder, transparent);
+  }
   .add {
     padding-top: 0;
   }

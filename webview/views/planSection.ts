@@ -185,7 +185,11 @@ export class PlanSection extends Component {
         ${strong(best.effect.delta)}`
       : html`no single mechanism fits into the budget`;
     const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the pairs`;
-    if (plan.wins) return html`${spends} the plan costs ${strong(plan.effect.delta)}; ${against}.`;
+    const costs =
+      plan.effect.delta > 0
+        ? html`the plan costs ${strong(plan.effect.delta)}`
+        : html`the plan costs nothing (${strong(plan.effect.delta)})`;
+    if (plan.wins) return html`${spends} ${costs}; ${against}.`;
     const chance =
       plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
         ? html`an assignment drawn at random costs ${strong(plan.random.least)}`
