@@ -47,9 +47,9 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
   if (found?.isFile()) return fromFile(ref, path);
   const hubRef = parseHubRef(ref);
   if (hubRef) {
-    const { onnx, encoder, folder } = await fetchModel(hubRef, options);
-    const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(onnx, '.onnx')}`;
-    return { ref, name, onnx, encoder, folder, config: await readConfig(folder) };
+    const files = await fetchModel(hubRef, options);
+    const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(files.onnx, '.onnx')}`;
+    return { ref, name, ...files, config: await readConfig(files.folder) };
   }
   if (extname(ref) === '.onnx') throw new RefusedError(`There is no file ${ref}.`);
   throw new RefusedError(
@@ -64,8 +64,8 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
   const folder = hasTokenizer(beside) || !hasTokenizer(dirname(beside)) ? beside : dirname(beside);
   const stem = basename(path, '.onnx');
   const name = stem === 'model' ? folderName(folder) : stem;
-  const encoder = encoderOf(path, await onnxFiles(beside)) ?? undefined;
-  return { ref, name, onnx: path, encoder, folder, config: await readConfig(folder) };
+  const encoder = withEncoder(path, await onnxFiles(beside));
+  return { ref, name, onnx: path, ...encoder, folder, config: await readConfig(folder) };
 }
 
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
@@ -78,8 +78,13 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
       `The folder ${ref} holds several models (${names}): give the file of one of them.`,
     );
   }
-  const encoder = encoderOf(onnx, files) ?? undefined;
-  return { ref, name: folderName(folder), onnx, encoder, folder, config: await readConfig(folder) };
+  const encoder = withEncoder(onnx, files);
+  return { ref, name: folderName(folder), onnx, ...encoder, folder, config: await readConfig(folder) };
+}
+
+function withEncoder(onnx: string, files: readonly string[]): { encoder?: string } {
+  const encoder = encoderOf(onnx, files);
+  return encoder === null ? {} : { encoder };
 }
 
 async function onnxFiles(folder: string): Promise<string[]> {
