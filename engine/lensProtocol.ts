@@ -16,6 +16,8 @@ export interface LensParams<L extends LensName = LensName> {
   params: MechanismParams;
   /** RETRO: other texts to search, as far as the host may read them. */
   documents?: LensDocument[];
+  /** A view asks the host to fill in `documents` from the workspace; the engine does not look at it. */
+  searchWorkspace?: boolean;
 }
 
 export interface LensDocument {

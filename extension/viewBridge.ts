@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import type { LensDocument } from '../engine/protocol';
 import {
   ENGINE_METHODS,
   HOST_COMMANDS,
@@ -23,6 +24,7 @@ import { EngineError, type EngineClient, type Log } from './engineClient';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 import { webviewHtml } from './webviewHtml';
+import { showRange, workspaceTexts } from './workspaceTexts';
 import { isViewMessage } from './viewMessage';
 
 /** What every view shares. */
@@ -167,6 +169,8 @@ export class ViewBridge extends Owner {
         return selection.preview(message.token);
       case 'reveal':
         return this.reveal(message.tokens);
+      case 'openFile':
+        return showRange(vscode.Uri.parse(message.uri, true), message.start, message.end);
       case 'run':
         return HOST_COMMANDS.includes(message.command)
           ? vscode.commands.executeCommand(COMMANDS[message.command])
@@ -233,9 +237,23 @@ export class ViewBridge extends Owner {
         await costs.keep(measured as ViewResult<'cost/measure'>);
         return measured;
       }
+      case 'analysis/lens': {
+        const given = params as ViewParams<'analysis/lens'>;
+        return this.askEngine(method, { ...given, documents: await this.documentsFor(given, token) }, token);
+      }
       default:
         return this.askEngine(method as ViewEngineMethod, params as ViewParams<ViewEngineMethod>, token);
     }
+  }
+
+  /** A view names no files itself: what a lens may search is decided here. */
+  private documentsFor(
+    { id, searchWorkspace }: ViewParams<'analysis/lens'>,
+    token: vscode.CancellationToken,
+  ): Promise<LensDocument[]> {
+    const shown = this.host.store.shown;
+    if (!searchWorkspace || shown?.id !== id) return Promise.resolve([]);
+    return workspaceTexts(shown.document.uri, token);
   }
 
   private askEngine(

@@ -21,6 +21,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   select: { selection: isSelection },
   preview: { token: orNull(isNumber) },
   reveal: { tokens: value => Array.isArray(value) && value.every(isNumber) },
+  openFile: { uri: isString, start: isNumber, end: isNumber },
   run: { command: isString },
   openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost', 'lenses') },
   setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },

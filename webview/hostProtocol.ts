@@ -289,6 +289,8 @@ export type ViewMessage =
   | { type: 'preview'; token: number | null }
   /** Show these tokens in the text editor; the first is scrolled to. */
   | { type: 'reveal'; tokens: number[] }
+  /** Show a range (UTF-16 offsets) of another file of the workspace. */
+  | { type: 'openFile'; uri: string; start: number; end: number }
   | { type: 'run'; command: HostCommand }
   /** Open the wide panel at this view. */
   | { type: 'openView'; view: ViewName }

@@ -156,8 +156,197 @@ const SHOTS: Shot[] = [
   { name: 'text-loss', view: 'text', theme: 'light', options: { text: { show: 'loss' } } },
   { name: 'text-from', view: 'text', selection: { token: 60 }, options: { text: { show: 'from' } } },
   { name: 'text-without', view: 'text', theme: 'light', selection: { token: 60 }, act: takeAway },
+  {
+    name: 'text-plan',
+    view: 'compare',
+    act: async page => {
+      await findPlan(page);
+      await page.getByRole('tab', { name: 'Text' }).click();
+      await explained(page);
+    },
+  },
   { name: 'text-stale', view: 'text', analysis: s => ready(s, true) },
   { name: 'side-without', place: 'side', size: [300, 900], selection: head, act: takeAway },
+  {
+    name: 'lens-flash',
+    view: 'lenses',
+    options: { lenses: { lens: 'flash' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-switch',
+    view: 'lenses',
+    options: { lenses: { lens: 'switch' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-albert',
+    view: 'lenses',
+    options: { lenses: { lens: 'albert' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-retro',
+    view: 'lenses',
+    options: { lenses: { lens: 'retro' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-simplified',
+    view: 'lenses',
+    options: { lenses: { lens: 'simplified' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-scaling',
+    view: 'lenses',
+    options: { lenses: { lens: 'scaling' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-flash-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'flash' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-switch-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'switch' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-albert-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'albert' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-retro-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'retro' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-simplified-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'simplified' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-scaling-light',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'scaling' } },
+    size: [900, 1000],
+    act: settle,
+  },
+  {
+    name: 'lens-flash-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'flash' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-switch-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'switch' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-albert-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'albert' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-retro-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'retro' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-simplified-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'simplified' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-scaling-hc',
+    view: 'lenses',
+    theme: 'high-contrast',
+    options: { lenses: { lens: 'scaling' } },
+    size: [1100, 900],
+    act: settle,
+  },
+  {
+    name: 'lens-flash-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'flash' } },
+    size: [440, 1500],
+    act: settle,
+  },
+  {
+    name: 'lens-switch-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'switch' } },
+    size: [440, 1500],
+    act: settle,
+  },
+  {
+    name: 'lens-albert-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'albert' } },
+    size: [440, 1500],
+    act: settle,
+  },
+  {
+    name: 'lens-retro-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'retro' } },
+    size: [440, 1500],
+    act: settle,
+  },
+  {
+    name: 'lens-simplified-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'simplified' } },
+    size: [440, 1500],
+    act: settle,
+  },
+  {
+    name: 'lens-scaling-narrow',
+    view: 'lenses',
+    options: { lenses: { lens: 'scaling' } },
+    size: [440, 1500],
+    act: settle,
+  },
   { name: 'side-dark', place: 'side', size: [300, 900], selection: { ...head, token: 300 } },
   { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
   { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
@@ -176,8 +365,13 @@ async function takeAway(page: Page): Promise<void> {
     { kind: 'span', core: null, head: null, from: 40, to: 44, queries: null },
   ])
     await page.evaluate(`toHost(${JSON.stringify({ type: 'intervene', toggle })})`);
-  if (await page.locator('ai-text').count()) await explained(page);
-  await page.waitForTimeout(800);
+  await page.waitForTimeout(3000);
+}
+
+/** Lenses answer after a while. */
+async function settle(page: Page): Promise<void> {
+  await page.locator('#figure').first().waitFor({ timeout: 60_000 });
+  await page.waitForTimeout(400);
 }
 
 async function measureCosts(page: Page): Promise<void> {

@@ -33,6 +33,8 @@ export const PROMISES: Partial<Record<ViewName | 'side', string>> = {
     'What each mechanism would keep of every head and what it costs, and the plan that gives each head its own.',
   cost: 'What each mechanism costs in time, memory and pairs as the text grows, and from where it beats dense attention.',
   text: 'What forgetting costs: your text, each token coloured by how much a change of the attention hurts it.',
+  lenses:
+    'What cannot stand in a model trained dense, on your text: FlashAttention, experts, retrieval, simpler blocks, scaling.',
   side: 'Analyze the text in the editor to see where each attention head of the model looks.',
 };
 

@@ -13,6 +13,7 @@ import './buckets';
 import './cost';
 import './compare';
 import './head';
+import './lenses';
 import './overview';
 import './spans';
 import './text';
@@ -32,6 +33,7 @@ const TABS: Tab[] = [
   { view: 'compare', title: 'Compare', content: () => html`<ai-compare></ai-compare>` },
   { view: 'text', title: 'Text', content: () => html`<ai-text></ai-text>` },
   { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
+  { view: 'lenses', title: 'Lenses', content: () => html`<ai-lenses></ai-lenses>` },
 ];
 
 /** The wide panel: what was analysed, the tabs, and the view that is open. */

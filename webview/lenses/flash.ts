@@ -1,0 +1,190 @@
+import { css, html, nothing, svg, type TemplateResult } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import type { FlashLens, MechanismParams } from '../../engine/protocol';
+import { bytes, operations } from '../draw/cost';
+import { count, csv, exact, number } from '../draw/format';
+import { headName } from '../draw/names';
+import { store } from '../host/store';
+import '../plots/linePlot';
+import { slider } from '../ui/controls';
+import { LensPart } from './lensPart';
+
+/** FlashAttention: the same output; what changes is the traffic with slow memory. */
+@customElement('ai-lens-flash')
+export class FlashView extends LensPart<'flash'> {
+  static override styles = [
+    ...LensPart.styles,
+    css`
+      .tiling {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 8px 24px;
+        align-items: flex-start;
+      }
+      .tiling svg {
+        display: block;
+        flex: none;
+      }
+      .tiling ol {
+        margin: 0;
+        padding-left: 18px;
+        flex: 1 1 200px;
+      }
+      .tiling li {
+        margin-bottom: 4px;
+      }
+      .frame {
+        fill: none;
+        stroke: var(--muted);
+      }
+      .tile {
+        fill: var(--accent);
+        fill-opacity: 0.3;
+        stroke: var(--vscode-editor-background);
+        stroke-width: 0.5;
+      }
+      .now {
+        fill: var(--accent2);
+        fill-opacity: 0.8;
+      }
+    `,
+  ];
+  protected readonly lens = 'flash';
+
+  private get sram(): number {
+    return this.option('sram', 50_000);
+  }
+
+  protected override parameters(): MechanismParams {
+    return { sram: this.sram };
+  }
+
+  protected override controls(): TemplateResult {
+    return slider(
+      'fast memory',
+      Math.log2(this.sram),
+      { min: 8, max: 22, step: 0.25 },
+      `${number(this.sram)} numbers (${bytes(4 * this.sram)} in 32 bits)`,
+      v => this.keep('sram', Math.round(2 ** v)),
+    );
+  }
+
+  protected draw(found: FlashLens): TemplateResult {
+    const { chosen, standard, check } = found;
+    const less = standard / chosen.accesses;
+    const longest = Math.max(standard, chosen.accesses);
+    const bar = (name: string, value: number, look: string) => html`
+      <span>${name}</span>
+      <div class="track" role="img" aria-label=${`${name}: ${operations(value)} numbers`}>
+        <div class=${look} .style=${`width: ${(100 * value) / longest}%`}></div>
+      </div>
+      <strong title=${exact(value)}>${operations(value)}</strong>
+    `;
+    const head = store.shownHead;
+    return html`
+      <div class="lead" role="status">
+        With fast memory for ${number(chosen.sram)} numbers,
+        ${
+          less >= 1
+            ? html`FlashAttention moves <strong>${number(less)} times fewer</strong> numbers to and from slow
+                memory`
+            : html`FlashAttention would move <strong>${number(1 / less)} times more</strong> numbers: its
+                tiles are too small`
+        };
+        computed tile by tile, the output is the same
+        <strong title=${exact(check.maxDifference)}>to ${check.relative.toExponential(1)}</strong> of its
+        largest value (float32 rounding).
+        <span class="muted">(${head ? headName(head) : ''}, ${count(found.tokens)} tokens; exact)</span>
+      </div>
+      <div class="two ${this.narrow ? 'narrow' : ''}">
+        <section aria-label="Traffic with slow memory">
+          <h2>Numbers read from and written to slow memory, one head</h2>
+          <div class="bars">
+            ${bar('scores and weights written out', standard, 'third')}
+            ${bar('FlashAttention', chosen.accesses, 'one')}
+          </div>
+          <ai-lines
+            .x=${{ label: 'fast memory, numbers (log)', log: true, format: (v: number) => number(v) }}
+            .y=${{ label: 'numbers moved (log)', log: true, format: (v: number) => operations(v) }}
+            .lines=${[
+              {
+                name: 'written out',
+                look: 'plain',
+                points: found.curve.map(p => ({ x: p.sram, y: standard })),
+              },
+              {
+                name: 'FlashAttention',
+                look: 'main',
+                points: found.curve.map(p => ({ x: p.sram, y: p.accesses })),
+              },
+            ]}
+            .marks=${[{ x: chosen.sram, y: chosen.accesses, label: `${operations(chosen.accesses)}`, chosen: true }]}
+            .words=${`Traffic falls from ${operations(found.curve[0]!.accesses)} to ${operations(found.curve.at(-1)!.accesses)} numbers as fast memory grows; written out it is ${operations(standard)}.`}
+          ></ai-lines>
+        </section>
+        <section aria-label="The tiles">
+          <h2>The tiles</h2>
+          ${this.tiling(found)}
+          <p class="notes">
+            The operations are as many. Beside queries, keys, values and output it holds
+            ${operations(found.memory.flash)} numbers in place of ${operations(found.memory.standard)}: it
+            grows with the text, not with its square.
+          </p>
+        </section>
+      </div>
+    `;
+  }
+
+  /** The map cut into tiles, as far as they are large enough to be seen. */
+  private tiling({ chosen, tokens, causal }: FlashLens): TemplateResult {
+    const size = 220;
+    const scale = size / tokens;
+    const step = Math.max(1, Math.ceil(3 / (chosen.blockRows * scale)));
+    const across = Math.max(1, Math.ceil(3 / (chosen.blockColumns * scale)));
+    const [rows, columns] = [chosen.blockRows * step, chosen.blockColumns * across];
+    const tiles = [];
+    for (let j = 0; j < tokens; j += columns) {
+      for (let i = 0; i < tokens; i += rows) {
+        const height = Math.min(rows, tokens - i);
+        if (causal && i + height - 1 < j) continue;
+        tiles.push(
+          svg`<rect class="tile" x=${j * scale} y=${i * scale} width=${Math.min(columns, tokens - j) * scale} height=${height * scale}></rect>`,
+        );
+      }
+    }
+    // The picture shows the loops standing in the middle of the keys.
+    const now = Math.floor(tokens / 2 / columns) * columns;
+    const row = causal
+      ? Math.floor(Math.max(now, tokens * 0.7) / rows) * rows
+      : Math.floor((tokens * 0.4) / rows) * rows;
+    const label = `${count(chosen.tiles)} tiles of ${count(chosen.blockRows)} queries by ${count(chosen.blockColumns)} keys`;
+    return html`<div class="tiling">
+      <svg width=${size + 2} height=${size + 2} role="img" aria-label=${label}>
+        ${tiles}
+        ${svg`<rect class="now" x=${now * scale} y=${row * scale} width=${Math.max(3, Math.min(columns, tokens - now) * scale)} height=${Math.max(3, Math.min(rows, tokens - row) * scale)}></rect>
+        <rect class="frame" x="0.5" y="0.5" width=${size} height=${size}></rect>`}
+      </svg>
+      <ol>
+        <li>
+          Outer loop: a block of <strong>${count(chosen.blockColumns)}</strong> keys and values is read once.
+        </li>
+        <li>
+          Inner loop: for it, blocks of <strong>${count(chosen.blockRows)}</strong> queries, with their output
+          so far, its largest score and sum, are read, brought up to date and written.
+        </li>
+        <li>
+          ${count(chosen.tiles)} of ${count(chosen.allTiles)} tiles are
+          visited${chosen.tiles < chosen.allTiles ? '; in the others nothing is visible' : ''}.
+        </li>
+        ${step > 1 || across > 1 ? html`<li class="muted">Drawn: ${count(step * across)} tiles as one.</li>` : nothing}
+      </ol>
+    </div>`;
+  }
+
+  protected csvOf(found: FlashLens): string {
+    return csv(
+      ['fast memory [numbers]', 'block of queries', 'block of keys', 'tiles', 'numbers moved', 'written out'],
+      found.curve.map(p => [p.sram, p.blockRows, p.blockColumns, p.tiles, p.accesses, found.standard]),
+    );
+  }
+}

@@ -1,0 +1,307 @@
+import { css, html, nothing, svg, type TemplateResult } from 'lit';
+import { customElement, state } from 'lit/decorators.js';
+import type { LensParams, MechanismParams, RetroLens, RetroNeighbour } from '../../engine/protocol';
+import { count, csv, exact, number, tokenLabel } from '../draw/format';
+import { store } from '../host/store';
+import { segmented, toggle } from '../ui/controls';
+import { LensPart } from './lensPart';
+
+/** Chunks drawn at once in the map of who reads what. */
+const DRAWN = 7;
+
+/** RETRO: which chunk each token would read the neighbours of, and which chunks are nearest. */
+@customElement('ai-lens-retro')
+export class RetroView extends LensPart<'retro'> {
+  static override styles = [
+    ...LensPart.styles,
+    css`
+      .map {
+        overflow-x: auto;
+      }
+      .map svg {
+        display: block;
+      }
+      .written {
+        fill: var(--accent);
+        fill-opacity: 0.3;
+        stroke: var(--accent);
+      }
+      .reading {
+        fill: var(--accent2);
+        fill-opacity: 0.3;
+        stroke: var(--accent2);
+      }
+      .chosen .written,
+      .chosen .reading {
+        fill-opacity: 0.75;
+      }
+      .link {
+        fill: none;
+        stroke: var(--muted);
+      }
+      .chosen .link {
+        stroke: var(--focus);
+        stroke-width: 2;
+      }
+      .nothing {
+        fill: none;
+        stroke: var(--muted);
+        stroke-dasharray: 3 3;
+      }
+      .quote {
+        font-family: var(--vscode-editor-font-family, monospace);
+        font-size: 12px;
+        white-space: pre-wrap;
+        overflow-wrap: anywhere;
+        border-left: 3px solid var(--accent);
+        padding: 2px 8px;
+        margin: 4px 0 8px;
+        max-height: 9em;
+        overflow-y: auto;
+      }
+      .found .quote {
+        border-left-color: var(--accent2);
+      }
+      .list {
+        max-height: 420px;
+        overflow-y: auto;
+      }
+      .list table {
+        width: 100%;
+      }
+      .list tr[aria-selected='true'] td {
+        background: var(--vscode-list-activeSelectionBackground, #8883);
+        color: var(--vscode-list-activeSelectionForeground, inherit);
+      }
+      .words {
+        max-width: 26ch;
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+      .meter {
+        display: inline-block;
+        height: 8px;
+        background: var(--accent2);
+        margin-right: 6px;
+        outline: 1px solid var(--vscode-contrastBorder, transparent);
+      }
+    `,
+  ];
+  protected readonly lens = 'retro';
+  @state() private chosen: number | null = null;
+
+  protected override parameters(): MechanismParams {
+    return { chunk: this.option('chunk', 64), neighbours: 2 };
+  }
+
+  private get workspace(): boolean {
+    return store.option('lens.retro', 'workspace', false);
+  }
+
+  protected override more(): Partial<LensParams> {
+    return this.workspace ? { searchWorkspace: true } : {};
+  }
+
+  protected override controls(): TemplateResult {
+    return html`${segmented(
+        'chunks of',
+        String(this.option('chunk', 64)),
+        [16, 32, 64, 128].map(n => ({ value: String(n), label: String(n) })),
+        v => this.keep('chunk', Number(v)),
+      )}
+      <span class="muted">tokens</span>
+      ${toggle("Search the workspace's files too", this.workspace, on => store.setOption('lens.retro', 'workspace', on))}`;
+  }
+
+  protected draw(found: RetroLens): TemplateResult {
+    const { chunks, chunk, documents } = found;
+    if (chunks.length === 0) {
+      return html`<p>The text has ${count(found.tokens)} tokens: not one whole chunk of ${chunk}.</p>`;
+    }
+    const chosen = Math.min(this.chosen ?? this.best(found), chunks.length - 1);
+    const elsewhere = chunks.filter(c => c.neighbours[0] && c.neighbours[0].source >= 0).length;
+    return html`
+      <div class="lead" role="status">
+        The text has <strong>${count(chunks.length)}</strong> chunks of ${chunk} tokens. The first
+        ${count(chunk - 1)} tokens read nothing; the last token of a chunk is the first to read what the chunk
+        found, so <strong>no token ever reads ahead</strong>.
+        ${
+          documents.length > 0
+            ? html`${count(elsewhere)} chunks find their nearest in ${count(documents.length)} other files.`
+            : nothing
+        }
+        <span class="muted">(approximate neighbours)</span>
+      </div>
+      <section aria-label="Who reads what" class="map">${this.map(found, chosen)}</section>
+      <div class="two ${this.narrow ? 'narrow' : ''}">
+        <section aria-label="The chunks" class="list">${this.list(found, chosen)}</section>
+        <section aria-label="The chosen chunk and what it finds">${this.detail(found, chosen)}</section>
+      </div>
+      <p class="notes">
+        ${found.notes.join(' ')} A model needs trained chunked cross-attention to use them; this one has none.
+      </p>
+    `;
+  }
+
+  /** The chunk that finds the most alike, to begin with. */
+  private best({ chunks }: RetroLens): number {
+    let best = 0;
+    chunks.forEach((c, i) => {
+      const similarity = c.neighbours[0]?.similarity ?? -1;
+      if (similarity > (chunks[best]!.neighbours[0]?.similarity ?? -1)) best = i;
+    });
+    return best;
+  }
+
+  /** A few chunks around the chosen one: written above, and below the tokens that read what each found. */
+  private map({ chunks, chunk, tokens }: RetroLens, chosen: number): TemplateResult {
+    const first = Math.max(0, Math.min(chosen - 2, chunks.length - DRAWN));
+    const drawn = chunks.slice(first, first + DRAWN);
+    const width = Math.max(420, this.width - 8);
+    const left = 118;
+    const start = first * chunk;
+    const end = Math.min(tokens, (first + drawn.length + 1) * chunk);
+    const x = (token: number) => left + ((token - start) / (end - start)) * (width - left - 8);
+    const [top, below, height] = [18, 84, 26];
+    return html`<svg
+      width=${width}
+      height="140"
+      role="group"
+      aria-label="Chunks above; below, the tokens that read what each chunk found"
+    >
+      <text x="0" y=${top + height / 2} dominant-baseline="middle">chunk</text>
+      <text x="0" y=${below + height / 2 - 6} dominant-baseline="middle">read by tokens</text>
+      <text class="muted" x="0" y=${below + height / 2 + 8} dominant-baseline="middle">
+        ${chunk - 1} later
+      </text>
+      ${
+        first === 0
+          ? svg`<rect class="nothing" x=${x(0)} y=${below} width=${Math.max(0, x(chunk - 1) - x(0) - 1)} height=${height}></rect>
+            <text class="muted" x=${x((chunk - 1) / 2)} y=${below + height / 2} text-anchor="middle" dominant-baseline="middle">nothing</text>`
+          : nothing
+      }
+      ${drawn.map((c, t) => {
+        const u = first + t;
+        const from = c.to - 1;
+        const to = Math.min(tokens, c.to - 1 + chunk);
+        const words = `chunk ${u}, tokens ${c.from} to ${c.to - 1}: its neighbours are read by tokens ${from} to ${to - 1}`;
+        return svg`<g class="clickable ${u === chosen ? 'chosen' : ''}" role="button" tabindex="0" aria-label=${words} aria-pressed=${u === chosen}
+            @click=${() => (this.chosen = u)} @keydown=${(event: KeyboardEvent) => (event.key === 'Enter' || event.key === ' ') && (event.preventDefault(), (this.chosen = u))}>
+          <title>${words}</title>
+          <rect class="written" x=${x(c.from)} y=${top} width=${Math.max(1, x(c.to) - x(c.from) - 1)} height=${height}></rect>
+          <text x=${(x(c.from) + x(c.to)) / 2} y=${top + height / 2} text-anchor="middle" dominant-baseline="middle">${u}</text>
+          <path class="link" d=${`M${(x(c.from) + x(c.to)) / 2},${top + height}C${(x(c.from) + x(c.to)) / 2},${below - 14} ${(x(from) + x(to)) / 2},${top + height + 14} ${(x(from) + x(to)) / 2},${below}`}></path>
+          <rect class="reading" x=${x(from)} y=${below} width=${Math.max(1, x(to) - x(from) - 1)} height=${height}></rect>
+          <text x=${(x(from) + x(to)) / 2} y=${below + height / 2} text-anchor="middle" dominant-baseline="middle">reads ${u}</text>
+          <text class="muted" x=${x(from)} y=${below + height + 14} text-anchor="middle">${count(from)}</text>
+        </g>`;
+      })}
+    </svg>`;
+  }
+
+  private list({ chunks, documents }: RetroLens, chosen: number): TemplateResult {
+    return html`<table>
+      <thead>
+        <tr>
+          <th scope="col">chunk</th>
+          <th scope="col">begins with</th>
+          <th scope="col">nearest</th>
+          <th scope="col">cosine</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${chunks.map((c, i) => {
+          const near = c.neighbours[0];
+          return html`<tr class="clickable" aria-selected=${i === chosen} @click=${() => (this.chosen = i)}>
+            <td class="number">
+              <button class="link" aria-label=${`chunk ${i}`} @click=${() => (this.chosen = i)}>${i}</button>
+            </td>
+            <td class="words" title=${c.text}>${tokenLabel(c.text.trimStart(), 40)}</td>
+            <td class="words">${near ? placeWords(near, documents) : '–'}</td>
+            <td class="number" title=${near ? exact(near.similarity) : nothing}>
+              ${
+                near
+                  ? html`<i class="meter" .style=${`width: ${Math.max(0, near.similarity) * 40}px`}></i
+                      >${number(near.similarity)}`
+                  : '–'
+              }
+            </td>
+          </tr>`;
+        })}
+      </tbody>
+    </table>`;
+  }
+
+  private detail({ chunks, documents }: RetroLens, chosen: number): TemplateResult {
+    const c = chunks[chosen]!;
+    return html`<h2>Chunk ${chosen}</h2>
+      <button class="link" @click=${() => store.host.send({ type: 'reveal', tokens: span(c.from, c.to) })}>
+        tokens ${count(c.from)} to ${count(c.to - 1)}: show in the editor
+      </button>
+      <div class="quote" tabindex="0">${c.text}</div>
+      <div class="found">
+        ${
+          c.neighbours.length === 0
+            ? html`<p class="muted">Nothing to find: no chunk comes before it.</p>`
+            : c.neighbours.map(
+                n => html`
+                  <button class="link" @click=${() => this.open(n, documents)}>
+                    ${placeWords(n, documents)}: show
+                  </button>
+                  <span class="muted" title=${exact(n.similarity)}>cosine ${number(n.similarity)}</span>
+                  <div class="quote" tabindex="0">${n.text}</div>
+                `,
+              )
+        }
+      </div>`;
+  }
+
+  private open(near: RetroNeighbour, documents: RetroLens['documents']): void {
+    if (near.token !== null) {
+      store.host.send({ type: 'reveal', tokens: span(near.token, near.token + this.option('chunk', 64)) });
+      return;
+    }
+    const document = documents[near.source];
+    if (document) store.host.send({ type: 'openFile', uri: document.uri, start: near.start, end: near.end });
+  }
+
+  protected csvOf({ chunks, documents }: RetroLens): string {
+    return csv(
+      [
+        'chunk',
+        'first token',
+        'last token',
+        'read by tokens from',
+        'neighbour',
+        'source',
+        'its chunk',
+        'cosine',
+        'text',
+      ],
+      chunks.flatMap((c, i) =>
+        c.neighbours.map((n, k) => [
+          i,
+          c.from,
+          c.to - 1,
+          c.to - 1,
+          k + 1,
+          n.source < 0 ? 'this text' : documents[n.source]?.name,
+          n.chunk,
+          n.similarity,
+          n.text,
+        ]),
+      ),
+    );
+  }
+}
+
+function placeWords(near: RetroNeighbour, documents: RetroLens['documents']): string {
+  return near.source < 0
+    ? `chunk ${near.chunk}, here`
+    : `${documents[near.source]?.name ?? '?'}, chunk ${near.chunk}`;
+}
+
+function span(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, t) => from + t);
+}

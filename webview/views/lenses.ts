@@ -1,0 +1,121 @@
+import { css, html, type TemplateResult } from 'lit';
+import { customElement, query } from 'lit/decorators.js';
+import { LENS_NAMES, type LensName } from '../../engine/protocol';
+import { store } from '../host/store';
+import { Component } from '../ui/component';
+import { choose, segmented } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import type { LensPart } from '../lenses/lensPart';
+import '../lenses/albert';
+import '../lenses/flash';
+import '../lenses/retro';
+import '../lenses/scaling';
+import '../lenses/simplified';
+import '../lenses/switch';
+
+interface LensEntry {
+  title: string;
+  /** What it shows, and why it is no what-if. */
+  summary: string;
+  paper: string;
+  content(): TemplateResult;
+}
+
+const LENSES: Record<LensName, LensEntry> = {
+  flash: {
+    title: 'FlashAttention',
+    summary:
+      'The same attention in tiles that fit fast memory: nothing is left out, only the traffic changes.',
+    paper: 'Dao et al. 2022',
+    content: () => html`<ai-lens-flash class="lens"></ai-lens-flash>`,
+  },
+  switch: {
+    title: 'Switch',
+    summary:
+      'Each token goes to one expert of limited room. A dense model has no experts: a router is made up here.',
+    paper: 'Fedus et al. 2022',
+    content: () => html`<ai-lens-switch class="lens"></ai-lens-switch>`,
+  },
+  albert: {
+    title: 'ALBERT',
+    summary:
+      'A thin embedding table and one block for all layers: what they would save and lose in this model.',
+    paper: 'Lan et al. 2020',
+    content: () => html`<ai-lens-albert class="lens"></ai-lens-albert>`,
+  },
+  retro: {
+    title: 'RETRO',
+    summary:
+      'Chunks look up similar chunks, and later tokens read what followed them. Which would this text find?',
+    paper: 'Borgeaud et al. 2022',
+    content: () => html`<ai-lens-retro class="lens"></ai-lens-retro>`,
+  },
+  simplified: {
+    title: 'Simplified blocks',
+    summary:
+      'Blocks whose heads start as the identity, without value and output projections: how near are these heads?',
+    paper: 'He & Hofmann 2024',
+    content: () => html`<ai-lens-simplified class="lens"></ai-lens-simplified>`,
+  },
+  scaling: {
+    title: 'Scaling',
+    summary: 'How compute and memory grow with the length of the text and the size of the model.',
+    paper: 'Kaplan et al. 2020; Hoffmann et al. 2022',
+    content: () => html`<ai-lens-scaling class="lens"></ai-lens-scaling>`,
+  },
+};
+
+/** What cannot stand in a model trained dense, each with a view of its own. */
+@customElement('ai-lenses')
+export class Lenses extends Component implements Savable {
+  static override styles = [
+    ...Component.styles,
+    stateStyles,
+    css`
+      .about {
+        color: var(--muted);
+        margin: 0 0 6px;
+      }
+    `,
+  ];
+  @query('.lens') private readonly current!: LensPart<LensName> | null;
+
+  private get lens(): LensName {
+    const kept = store.option<string>('lenses', 'lens', 'flash');
+    return LENS_NAMES.find(name => name === kept) ?? 'flash';
+  }
+
+  override render() {
+    const empty = emptyState('lenses');
+    if (empty) return empty;
+    const entry = LENSES[this.lens];
+    const choices = LENS_NAMES.map(value => ({ value, label: LENSES[value].title }));
+    const set = (value: string) => store.setOption('lenses', 'lens', value);
+    return html`<div class="toolbar">
+        ${this.width < 620 ? choose('Lens', this.lens, choices, set) : segmented('Lens', this.lens, choices, set)}
+        <span class="end">${saveMenu(this)}</span>
+      </div>
+      <p class="about">${entry.summary} <span>(${entry.paper})</span></p>
+      ${
+        store.summary
+          ? entry.content()
+          : html`<p class="muted" role="status">Lenses look at a finished analysis.</p>`
+      }`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return `lens-${this.lens}`;
+  }
+
+  get figure(): HTMLElement | null {
+    return this.current?.figure ?? null;
+  }
+
+  toCsv(): string | null {
+    return this.current?.toCsv() ?? null;
+  }
+}
