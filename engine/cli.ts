@@ -3,10 +3,11 @@
  * Exit codes: 0 done, 2 wrong usage, 3 the input is refused, 1 anything else. Errors are one sentence on stderr.
  */
 import { Command, CommanderError } from 'commander';
-import { mechanismInfos } from './attention/registry';
+import { findMechanism, mechanismInfos, mechanisms as registry } from './attention/registry';
 import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from './cli/arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './cli/interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli/commands';
+import { parseBudget, planCommand } from './cli/planCommand';
 import { ENGINE_VERSION } from './engine';
 import { RefusedError, UsageError } from './errors';
 import type { Intervention } from './protocol';
@@ -25,6 +26,7 @@ function build(): Command {
     .showSuggestionAfterError(false)
     .allowExcessArguments(false);
   const mechanisms = mechanismInfos.map(info => info.name).join(', ');
+  const plannable = registry.filter(({ settings }) => settings).map(({ info }) => info.name);
   const model = [
     '--model <ref>',
     'bundled, a bundled name, an .onnx file, a folder, or a hub id',
@@ -66,6 +68,41 @@ function build(): Command {
       }
       return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, cancellation);
     });
+
+  command(
+    program,
+    'plan',
+    'A mechanism for each head within a budget: fitted to the first half of the texts (of one text), tested on the rest.',
+  )
+    .argument('<files...>', 'UTF-8 texts, or - for standard input')
+    .requiredOption('--budget <share>', 'share of the dense query-key pairs, such as 0.1 or 10%', parseBudget)
+    .option(...model)
+    .option(...device)
+    .option(
+      '--mechanisms <names>',
+      `choose from these only, of ${plannable.join(', ')}`,
+      (value: string) => value.split(',').map(name => findMechanism(name.trim()).info.name),
+      [],
+    )
+    .option(
+      '--max-tokens <n>',
+      'fit to so many tokens of a text (default: half of the context, at most 1024)',
+      value => parseCount('--max-tokens', value),
+    )
+    .option(
+      '--runs <n>',
+      'run the model at most so often to correct the choice',
+      value => parseCount('--runs', value),
+      60,
+    )
+    .option('--json <out>', 'write the plan with all figures as JSON')
+    .option('--csv <out>', 'write the plan as CSV, a line per head')
+    .option('--flex <out>', "write the plan as masks for PyTorch's FlexAttention")
+    .option('--minference <out>', 'write the plan as a best-pattern file of MInference')
+    .option('--duo <out>', 'write the plan as a head file of DuoAttention')
+    .action((files: string[], { maxTokens, ...options }) =>
+      planCommand(files, { ...options, maxTokens: maxTokens ?? null }, cancellation),
+    );
 
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
     .argument('<in>', 'a safetensors file')

@@ -34,7 +34,8 @@ import { fileLocalResult, mean, propagate, runLocally } from './service/mechanis
 import { ModelCache, type LoadedModel } from './service/modelCache';
 import { exportPlan } from './service/exportPlan';
 import { gatherReport } from './service/report';
-import { makePlan } from './service/plan';
+import { makePlan, type FoundPlan, type PlanOptions } from './service/plan';
+import { testPlan, type PlanOnText } from './service/planTest';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import { targetText } from './service/target';
 import { TileCache } from './service/tiles';
@@ -142,12 +143,8 @@ export class Engine {
       ),
     'analysis/plan': ({ id, ...options }, cancellation) =>
       this.inTurn(async () => {
-        const { plan } = await makePlan(
-          [this.analysis(id)],
-          options,
-          cancellation,
-          this.progressOf(id, 'plan'),
-        );
+        const report = this.progressOf(id, 'plan');
+        const { plan } = await makePlan([this.analysis(id)], options, cancellation, report);
         this.notify('analysis/planDone', { id, plan });
         return plan;
       }),
@@ -247,6 +244,29 @@ export class Engine {
     } finally {
       if (this.running.get(params.id) === replaced) this.running.delete(params.id);
     }
+  }
+
+  /** For in-process callers: a plan fitted to several analyses of the same model, with what it was compared with. */
+  plan(
+    ids: readonly string[],
+    options: PlanOptions,
+    cancellation: Cancellation = neverCancelled,
+    rivals = true,
+  ): Promise<FoundPlan> {
+    return this.inTurn(() => {
+      const texts = ids.map(id => this.analysis(id));
+      return makePlan(texts, options, cancellation, this.progressOf(ids[0]!, 'plan'), rivals);
+    });
+  }
+
+  /** The plan and its rivals on another analysed text. */
+  testPlan(id: string, found: FoundPlan, cancellation: Cancellation = neverCancelled): Promise<PlanOnText> {
+    const report = this.progressOf(id, 'plan');
+    return this.inTurn(() =>
+      testPlan(this.analysis(id), found, cancellation, share =>
+        report(share, 'The plan and simpler choices on another text'),
+      ),
+    );
   }
 
   private async runAnalysis(

@@ -21,15 +21,22 @@ export interface PlanText {
   wins: boolean;
 }
 
-/** How far the fits on each text alone agree about one head. */
-export interface HeadStability {
-  core: number;
-  head: number;
-  /** Share of the texts that chose the plan's mechanism, with a 95 % bootstrap interval over texts. */
+/** Share of the texts whose own fit agrees with the plan, with a 95 % bootstrap interval over texts. */
+export interface Agreement {
   agreement: number;
   low: number;
   high: number;
-  /** What each text alone chose, in the order of `texts`. */
+}
+
+/** How far fits to each text alone agree with the plan about one head. */
+export interface HeadStability {
+  core: number;
+  head: number;
+  /** The same mechanism. */
+  mechanism: Agreement;
+  /** As many pairs: between 2/3 and 3/2 of the plan's share. */
+  span: Agreement;
+  /** What each text alone chose. */
   choices: { mechanism: string; params: MechanismParams; share: number }[];
 }
 

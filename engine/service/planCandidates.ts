@@ -151,9 +151,12 @@ export class Candidates {
 
 export const DENSE: MechanismChoice = { name: 'dense', params: {} };
 
+/** Errors of the output below this are all the same: no pairs are spent on them, and simpler mechanisms come first. */
+const NEGLIGIBLE = 0.01;
+
 /** The squared error is what changes of the output grow with. */
 export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {
-  return { pairs, cost: outputError ** 2 };
+  return { pairs, cost: Math.max(outputError, NEGLIGIBLE) ** 2 };
 }
 
 /** One head over several texts: pairs summed, errors as root of the mean square. */

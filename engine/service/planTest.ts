@@ -6,6 +6,7 @@ import type { Cancellation } from '../runtime/cancellation';
 
 /** A plan and its rivals on one text, as they are: nothing is chosen anew. */
 export interface PlanOnText {
+  tokens: number;
   share: number;
   effect: RunEffect;
   /** Least change first. */
@@ -42,6 +43,7 @@ export async function testPlan(
   const drawn: number[] = [];
   for (const heads of random) drawn.push((await run(heads)).effect.delta);
   return {
+    tokens: text.tokens.ids.length,
     ...plan,
     uniform: rivals,
     random: {

@@ -1,0 +1,100 @@
+/** `plan FILE...`: a mechanism for each head within a budget, fitted to some texts and tested on others. */
+import { basename } from 'node:path';
+import { startEngine, print, ProgressLine } from './commands';
+import { formatPlan } from './planTables';
+import { readText } from './readText';
+import { UsageError } from '../errors';
+import { checkOutputPath, writeWhole } from '../export/outputFile';
+import { planFile } from '../export/planJson';
+import type { DeviceChoice, PlanFormat } from '../protocol';
+import type { Cancellation } from '../runtime/cancellation';
+import { planTexts } from '../service/planTexts';
+
+export interface PlanCommandOptions {
+  model: string;
+  device: DeviceChoice;
+  budget: number;
+  mechanisms: string[];
+  maxTokens: number | null;
+  runs: number;
+  json?: string;
+  csv?: string;
+  flex?: string;
+  minference?: string;
+  duo?: string;
+}
+
+/** An export has a note for each head that its format cannot hold exactly. */
+const SHOWN_NOTES = 3;
+
+export async function planCommand(
+  files: readonly string[],
+  options: PlanCommandOptions,
+  cancellation: Cancellation,
+): Promise<void> {
+  const formats: PlanFormat[] = ['csv', 'flex', 'minference', 'duo'];
+  for (const format of ['json', ...formats] as const) {
+    const path = options[format];
+    if (path !== undefined) await checkOutputPath(path);
+  }
+  if (files.filter(file => file === '-').length > 1)
+    throw new UsageError('Standard input can be read once only.');
+  const texts = [];
+  for (const file of files) {
+    texts.push({ name: file === '-' ? 'standard input' : basename(file), text: await readText(file) });
+  }
+  const progress = new ProgressLine();
+  const engine = await startEngine(options.device, progress);
+  try {
+    const { model, device, budget, mechanisms, maxTokens, runs } = options;
+    const planned = await planTexts(
+      engine,
+      texts,
+      { model, device, budget, mechanisms, maxTokens, maxRuns: runs },
+      cancellation,
+      message => progress.step(message),
+    );
+    const { found, summary, id, ...tested } = planned;
+    const file = planFile(
+      found.plan,
+      summary.model,
+      summary.device.device,
+      summary.tokens.ids.length,
+      tested,
+    );
+    const exported = [];
+    for (const format of formats) {
+      const path = options[format];
+      if (path === undefined) continue;
+      const made = await engine.request(
+        'analysis/exportPlan',
+        { id, plan: found.plan, format },
+        cancellation,
+      );
+      exported.push({ path, text: made.text, notes: made.notes });
+    }
+    progress.clear();
+    for (const { path, text } of exported) await writeWhole(path, text);
+    if (options.json !== undefined) await writeWhole(options.json, `${JSON.stringify(file, null, 2)}\n`);
+    print(formatPlan(file, summary.model));
+    for (const { path, notes } of exported) {
+      for (const note of notes.slice(0, SHOWN_NOTES)) print(`note: ${path}: ${note}`);
+      if (notes.length > SHOWN_NOTES) print(`note: ${path}: ${notes.length - SHOWN_NOTES} more of this kind`);
+    }
+  } finally {
+    progress.clear();
+    await engine.dispose();
+  }
+}
+
+/** A share of the dense pairs: 0.1 or 10%. */
+export function parseBudget(value: string): number {
+  const [, number = '', percent] = /^([\d.]+)\s*(%?)$/.exec(value.trim()) ?? [];
+  const share = Number(number) / (percent === '%' ? 100 : 1);
+  if (number === '' || !(share > 0 && share <= 1)) {
+    throw new UsageError(
+      `--budget must be a share of the dense pairs, above 0 and at most 1 (0.1 or 10%), not "${value}".`,
+    );
+  }
+  return share;
+}

@@ -1,0 +1,86 @@
+/** What the command line prints of a plan. */
+import { findMechanism } from '../attention/registry';
+import { formatModel, formatTable } from './tables';
+import type { PlanFile } from '../export/planJson';
+import type { ModelInfo } from '../protocol';
+
+export function formatPlan(plan: PlanFile, model: ModelInfo): string {
+  const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);
+  const change = plan.measure === 'loss' ? 'nats per token' : '1 - cosine of the output';
+  const parts = [
+    [
+      formatModel(model),
+      `plan      ${percent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${percent(plan.budget)}), fitted to ${fitted.join(', ')}`,
+      `change    ${signed(plan.delta)} (${change}), ${plan.tried.length} runs of the model`,
+    ].join('\n'),
+    formatHeads(plan),
+    formatTexts(plan),
+  ];
+  if (plan.notes.length > 0) parts.push([...new Set(plan.notes)].map(note => `note: ${note}`).join('\n'));
+  return parts.join('\n\n');
+}
+
+function formatHeads(plan: PlanFile): string {
+  const stable = new Map(plan.stability.map(one => [`${one.core}.${one.head}`, one]));
+  const agreement = (key: 'mechanism' | 'span') => (head: PlanFile['heads'][number]) => {
+    const found = stable.get(`${head.core}.${head.head}`)?.[key];
+    return found ? `${percent(found.agreement)} (${percent(found.low)} to ${percent(found.high)})` : '-';
+  };
+  return formatTable(
+    [
+      { title: 'core', align: 'right', cell: head => String(head.core) },
+      { title: 'head', align: 'right', cell: head => String(head.head) },
+      { title: 'mechanism', cell: head => head.mechanism },
+      { title: 'parameters', cell: head => parameters(head) },
+      { title: 'pairs', align: 'right', cell: head => percent(head.pairs / head.densePairs) },
+      {
+        title: 'recall',
+        align: 'right',
+        cell: head => (head.recall === null ? '-' : head.recall.toFixed(3)),
+      },
+      { title: 'output error', align: 'right', cell: head => head.outputError.toFixed(3) },
+      { title: 'same mechanism', align: 'right', cell: agreement('mechanism') },
+      { title: 'same share', align: 'right', cell: agreement('span') },
+    ],
+    plan.heads,
+  );
+}
+
+/** The plan beside the best uniform choice and chance, on every text. */
+function formatTexts(plan: PlanFile): string {
+  return formatTable(
+    [
+      { title: 'text', cell: text => text.name },
+      { title: 'role', cell: text => text.role },
+      { title: 'tokens', align: 'right', cell: text => text.tokens.toLocaleString('en-US') },
+      { title: 'pairs', align: 'right', cell: text => percent(text.share) },
+      { title: 'plan', align: 'right', cell: text => signed(text.delta) },
+      {
+        title: 'best uniform',
+        align: 'right',
+        cell: ({ uniform: [best] }) => (best ? `${signed(best.delta)} ${best.mechanism}` : '-'),
+      },
+      { title: 'random (mean)', align: 'right', cell: text => signed(text.random.mean) },
+      { title: 'wins', cell: text => (text.wins ? 'yes' : 'no') },
+    ],
+    plan.texts,
+  );
+}
+
+/** Those that are not as by default. */
+function parameters({ mechanism, params }: PlanFile['heads'][number]): string {
+  const { info } = findMechanism(mechanism);
+  const usual = new Map(info.parameters.map(parameter => [parameter.name, parameter.default]));
+  return Object.entries(params)
+    .filter(([name, value]) => usual.get(name) !== value)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toPrecision(3))} %`;
+}
+
+function signed(delta: number): string {
+  return `${delta < 0 ? '-' : '+'}${Math.abs(delta).toFixed(4)}`;
+}
