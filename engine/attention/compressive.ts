@@ -1,10 +1,9 @@
-import { kvHead, type CoreInput } from './core';
+import { CompressedMemory, type CompressionOptions, type Slots } from './compressedMemory';
+import type { CoreInput } from './core';
 import { pairCost } from './cost';
-import { denseRows } from './dense';
 import { scoreAt } from './lines';
 import { attendLists, sequence } from './lists';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
-import { largest } from './membership';
 import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
 import { softmax } from './rows';
@@ -18,9 +17,11 @@ import {
   segmentsOf,
   type Segment,
 } from './segments';
-import { offsetTables, Outputs, runTiles } from './tiles';
+import { AttentionReconstruction, autoencodingError } from './reconstruction';
+import { offsetTables, Outputs, runTiles, type TileResult } from './tiles';
 import { RefusedError } from '../errors';
 import type { MechanismParams } from '../protocol';
+import { float32 } from '../runtime/tensor';
 
 /** Queries at once. */
 const ROWS = 64;
@@ -60,7 +61,8 @@ export const compressive: Mechanism = {
         type: 'string',
         default: 'mean',
         choices: ['mean', 'max', 'conv', 'most-used'],
-        description: 'How tokens become a slot; most-used keeps the tokens that the segment attends to most.',
+        description:
+          'How tokens become a slot; most-used keeps those that were attended to most while they were still in the memory.',
       },
       segmentParameter,
     ],
@@ -103,12 +105,15 @@ export const compressive: Mechanism = {
     const tables = offsetTables(input);
     const pairs = new Float64Array(input.heads);
     const memories: Slots[][] = [];
+    const reconstruction = new Float32Array(input.heads);
+    const autoencoding = new Float32Array(input.heads);
     for (let head = 0; head < input.heads; head++) {
-      const pooled = pool(input, head, options);
+      const memory = new CompressedMemory(input, head, options);
+      const lost = new AttentionReconstruction(input, head, ROWS);
       const slots: Slots[] = [];
       memories.push(slots);
       for (const segment of segments) {
-        const seen = await slotsOf(input, head, segment, options, pooled, context);
+        const seen = await memory.before(segment, context);
         slots.push(seen);
         for (let from = segment.from; from < segment.to; from += ROWS) {
           const to = Math.min(segment.to, from + ROWS);
@@ -121,10 +126,13 @@ export const compressive: Mechanism = {
           remember();
           pairs[head]! += (to - from) * seen.count;
           if (seen.count === 0) continue;
-          await addSlots(input, head, from, to, seen, outputs, context);
+          const result = await addSlots(input, head, from, to, seen, outputs, context);
+          await lost.add(from, to, seen, result, context);
           if (options.pool === 'most-used') remember();
         }
       }
+      reconstruction[head] = lost.error;
+      autoencoding[head] = autoencodingError(input, head, slots.at(-1)!, options);
     }
     return {
       output: outputs.output,
@@ -136,19 +144,13 @@ export const compressive: Mechanism = {
         const s = segments.findIndex(segment => query < segment.to);
         return effectiveRow(input, head, query, segments[s]!, memories[head]![s]!, options);
       },
-      extra: {},
+      extra: {
+        attention_reconstruction: float32(reconstruction, [input.heads]),
+        autoencoding: float32(autoencoding, [input.heads]),
+      },
     };
   },
 };
-
-interface Options {
-  memory: number;
-  compressed: number;
-  rate: number;
-  pool: string;
-  /** [dim, dim, rate], out x in x position within the slot. */
-  conv: Float32Array | null;
-}
 
 function memoryOf(input: CoreInput, params: MechanismParams): number {
   const otherwise = input.keys > input.queries ? Math.ceil(defaultMemory(input) / 2) : SEGMENT;
@@ -162,9 +164,9 @@ function hasSlots(input: CoreInput, params: MechanismParams): boolean {
   return old >= numberOr(params, 'rate', 4) && numberOr(params, 'compressed', 128) > 0;
 }
 
-function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendContext): Options {
+function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendContext): CompressionOptions {
   const rate = numberOr(params, 'rate', 4);
-  const options: Options = {
+  const options: CompressionOptions = {
     memory: memoryOf(input, params),
     compressed: numberOr(params, 'compressed', 128),
     rate,
@@ -180,108 +182,6 @@ function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendC
   return { ...options, conv: conv.data };
 }
 
-/** Pooled keys and values of one head for every group of `rate` tokens from the beginning. */
-interface Pooled {
-  k: Float32Array;
-  v: Float32Array;
-}
-
-function pool(input: CoreInput, head: number, options: Options): Pooled {
-  const kv = kvHead(input, head);
-  const poolRows = (data: Float32Array, width: number) =>
-    poolSlots(data.subarray(kv * input.keys * width, (kv + 1) * input.keys * width), width, options);
-  return options.pool === 'most-used'
-    ? { k: new Float32Array(0), v: new Float32Array(0) }
-    : { k: poolRows(input.k, input.dim), v: poolRows(input.v, input.valueDim) };
-}
-
-function poolSlots(rows: Float32Array, width: number, { rate, pool: kind, conv }: Options): Float32Array {
-  const slots = Math.floor(rows.length / width / rate);
-  const pooled = new Float32Array(slots * width);
-  for (let s = 0; s < slots; s++) {
-    for (let c = 0; c < width; c++) {
-      let value = kind === 'max' ? -Infinity : 0;
-      for (let t = 0; t < rate; t++) {
-        const at = (s * rate + t) * width;
-        if (kind === 'mean') value += rows[at + c]! / rate;
-        else if (kind === 'max') value = Math.max(value, rows[at + c]!);
-        else for (let x = 0; x < width; x++) value += conv![(c * width + x) * rate + t]! * rows[at + x]!;
-      }
-      pooled[s * width + c] = value;
-    }
-  }
-  return pooled;
-}
-
-/** The compressed memory of one segment. */
-interface Slots {
-  count: number;
-  /** [count, dim] and [count, valueDim] */
-  k: Float32Array;
-  v: Float32Array;
-  /** First token of each slot, and how many it stands for. */
-  tokens: Int32Array;
-  size: number;
-}
-
-async function slotsOf(
-  input: CoreInput,
-  head: number,
-  segment: Segment,
-  options: Options,
-  pooled: Pooled,
-  context: AttendContext,
-): Promise<Slots> {
-  const { dim, valueDim } = input;
-  const { rate, compressed } = options;
-  const old = Math.max(0, segment.start - options.memory);
-  const all = Math.floor(old / rate);
-  const count = Math.min(all, compressed);
-  if (options.pool !== 'most-used') {
-    return {
-      count,
-      k: pooled.k.subarray((all - count) * dim, all * dim),
-      v: pooled.v.subarray((all - count) * valueDim, all * valueDim),
-      tokens: Int32Array.from({ length: count }, (_, t) => (all - count + t) * rate),
-      size: rate,
-    };
-  }
-  const tokens = (await mostUsed(input, head, segment, old, all, context)).subarray(all - count);
-  const kv = kvHead(input, head);
-  const pick = (data: Float32Array, width: number) => {
-    const rows = new Float32Array(count * width);
-    tokens.forEach((token, t) => {
-      const from = (kv * input.keys + token) * width;
-      rows.set(data.subarray(from, from + width), t * width);
-    });
-    return rows;
-  };
-  return { count, k: pick(input.k, dim), v: pick(input.v, valueDim), tokens, size: 1 };
-}
-
-/** The tokens before `old` that the segment's queries give most mass in the dense map, in the order of the text. */
-async function mostUsed(
-  input: CoreInput,
-  head: number,
-  { from, to }: Segment,
-  old: number,
-  count: number,
-  context: AttendContext,
-): Promise<Int32Array> {
-  const chosen = new Int32Array(count);
-  if (count === 0) return chosen;
-  const use = new Float32Array(old);
-  for (let first = from; first < to; first += ROWS) {
-    const last = Math.min(to, first + ROWS);
-    const rows = await denseRows(input, head, first, last, context);
-    for (let r = 0; r < last - first; r++) {
-      for (let j = 0; j < old; j++) use[j]! += rows[r * input.keys + j]!;
-    }
-  }
-  largest(use, count, chosen);
-  return chosen;
-}
-
 async function addSlots(
   input: CoreInput,
   head: number,
@@ -290,7 +190,7 @@ async function addSlots(
   { k, v, count }: Slots,
   outputs: Outputs,
   context: AttendContext,
-): Promise<void> {
+): Promise<TileResult> {
   const { queries, dim, rule } = input;
   const core: CoreInput = {
     ...input,
@@ -310,7 +210,9 @@ async function addSlots(
     keys: sequence(0, count),
     bias: null,
   };
-  outputs.merge({ ...tiles, head }, await runTiles(core, tiles, context));
+  const result = await runTiles(core, tiles, context);
+  outputs.merge({ ...tiles, head }, result);
+  return result;
 }
 
 /** Weights of real keys; a slot's weight is shared equally by its tokens (exact for the mean). */
@@ -320,7 +222,7 @@ function effectiveRow(
   query: number,
   segment: Segment,
   slots: Slots,
-  options: Options,
+  options: CompressionOptions,
 ): SparseRow {
   const { dim, queries, q, rule } = input;
   const { from, to } = recentKeys(input, query, segment.start, options.memory);

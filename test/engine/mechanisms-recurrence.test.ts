@@ -108,6 +108,14 @@ describe('mechanisms with a memory', function () {
       compressed: number;
       rate: number;
     }
+    interface Slot {
+      k: number[];
+      v: number[];
+      tokens: number[];
+    }
+    /** One past the last token that the slots are made of. */
+    const rawEnd = (kind: string, c: Case, old: number) =>
+      kind === 'most-used' ? old : Math.floor(old / c.rate) * c.rate;
     /** Slots as lists of [key vector, value vector, tokens], then recent keys, one softmax over all. */
     function oracle(
       input: CoreInput,
@@ -115,7 +123,7 @@ describe('mechanisms with a memory', function () {
       c: Case,
       kind: string,
       conv: Float32Array,
-    ): { map: Matrix; output: Matrix; kept: number[] } {
+    ): { map: Matrix; output: Matrix; kept: number[]; reconstruction: number; autoencoding: number } {
       const { q, k, v } = headMatrices(input, head);
       const root = Math.sqrt(input.rule.scale[head]!);
       const shift = input.keys - input.queries;
@@ -131,25 +139,33 @@ describe('mechanisms with a memory', function () {
             0,
           );
         });
+      // Of what falls out, those that the segment before (of the first: itself) looked at most, beside all it still saw.
+      const memory: number[] = [];
+      let done = 0;
+      const used = (first: number, last: number, old: number): number[] => {
+        const count = Math.floor(old / c.rate) - memory.length;
+        if (count <= 0) return memory;
+        const from = Math.max(0, first - c.segment);
+        const scores = scoreMatrix(input, head).slice(from, from === first ? last : first);
+        const seen = softmaxRows(scores.map(row => row.slice(done)));
+        const use = Array.from({ length: old - done }, (_, j) => seen.reduce((s, row) => s + row[j]!, 0));
+        const best = [...use.keys()].sort((a, b) => use[b]! - use[a]!).slice(0, count);
+        memory.push(...best.sort((a, b) => a - b).map(j => j + done));
+        done = old;
+        return memory;
+      };
       const map: Matrix = [];
       const output: Matrix = [];
       const kept: number[] = [];
+      let [difference, norm] = [0, 0];
+      let autoencoding = 0;
       for (let i = 0; i < input.queries; i++) {
         const first = Math.floor(i / c.segment) * c.segment;
         const last = Math.min(input.queries, first + c.segment);
         const old = Math.max(0, shift + first - c.memory);
-        let slots: { k: number[]; v: number[]; tokens: number[] }[] = [];
+        let slots: Slot[] = [];
         if (kind === 'most-used') {
-          const use = Array.from({ length: old }, (_, j) =>
-            dense.slice(first, last).reduce((s, row) => s + row[j]!, 0),
-          );
-          slots = use
-            .map((s, j) => ({ s, j }))
-            .sort((a, b) => b.s - a.s)
-            .slice(0, Math.floor(old / c.rate))
-            .map(({ j }) => j)
-            .sort((a, b) => a - b)
-            .map(j => ({ k: k[j]!, v: v[j]!, tokens: [j] }));
+          for (const j of used(first, last, old)) slots.push({ k: k[j]!, v: v[j]!, tokens: [j] });
         } else {
           for (let s = 0; s + c.rate <= old; s += c.rate) {
             slots.push({
@@ -160,6 +176,33 @@ describe('mechanisms with a memory', function () {
           }
         }
         slots = c.compressed === 0 ? [] : slots.slice(-c.compressed);
+        if (slots.length > 0) {
+          const raw = Array.from(
+            { length: rawEnd(kind, c, old) - slots[0]!.tokens[0]! },
+            (_, t) => t + slots[0]!.tokens[0]!,
+          );
+          const over = (list: Slot[]): number[] => {
+            const w = softmaxRows([list.map(x => x.k.reduce((s, y, z) => s + y * q[i]![z]!, 0))])[0]!;
+            return v[0]!.map((_, x) => list.reduce((s, y, t) => s + w[t]! * y.v[x]!, 0));
+          };
+          const [full, small] = [over(raw.map(j => ({ k: k[j]!, v: v[j]!, tokens: [j] }))), over(slots)];
+          full.forEach((x, t) => {
+            difference += (x - small[t]!) ** 2;
+            norm += x ** 2;
+          });
+          const lost = (pick: (slot: Slot) => number[], rows: Matrix): number => {
+            const stands = new Map(slots.flatMap(slot => slot.tokens.map(j => [j, pick(slot)] as const)));
+            let [above, below] = [0, 0];
+            for (const j of raw) {
+              rows[j]!.forEach((x, t) => {
+                above += (x - (stands.get(j)?.[t] ?? 0)) ** 2;
+                below += x ** 2;
+              });
+            }
+            return above / below;
+          };
+          autoencoding = Math.sqrt((lost(slot => slot.k, k) + lost(slot => slot.v, v)) / 2);
+        }
         const recent = Array.from({ length: i + shift + 1 - old }, (_, t) => old + t);
         const all = [...slots, ...recent.map(j => ({ k: k[j]!, v: v[j]!, tokens: [j] }))];
         const weights = softmaxRows([all.map(x => x.k.reduce((s, y, z) => s + y * q[i]![z]!, 0))])[0]!;
@@ -169,7 +212,13 @@ describe('mechanisms with a memory', function () {
         output.push(v[0]!.map((_, x) => all.reduce((s, y, t) => s + weights[t]! * y.v[x]!, 0)));
         kept.push(all.filter(x => x.tokens.length === 1).reduce((s, x) => s + dense[i]![x.tokens[0]!]!, 0));
       }
-      return { map, output, kept };
+      return {
+        map,
+        output,
+        kept,
+        reconstruction: norm === 0 ? 0 : Math.sqrt(difference / norm),
+        autoencoding,
+      };
     }
 
     const cases: Case[] = [
@@ -194,6 +243,12 @@ describe('mechanisms with a memory', function () {
               oracles.flatMap(o => o.output.flat()),
               'output',
             );
+            for (const [name, expected] of [
+              ['attention_reconstruction', oracles.map(o => o.reconstruction)],
+              ['autoencoding', oracles.map(o => o.autoencoding)],
+            ] as const) {
+              assertClose(attended.extra[name]!.data as Float32Array, expected, name);
+            }
             oracles.forEach((o, h) =>
               o.kept.forEach((mass, i) => {
                 const kept = Math.exp(attended.lse![h * input.queries + i]! - denseLse(input, h, i));
@@ -218,8 +273,10 @@ describe('mechanisms with a memory', function () {
   for (const [mechanism, params] of [
     [transformerXl, { segment: 8, memory: 8 }],
     [compressive, { segment: 8, memory: 4, rate: 2 }],
+    [compressive, { segment: 8, memory: 4, rate: 2, pool: 'most-used' }],
+    [compressive, { segment: 8, memory: 0, rate: 4, pool: 'most-used' }],
   ] as const) {
-    it(`${mechanism.info.name} does not look ahead`, async () => {
+    it(`${mechanism.info.name} does not look ahead: ${JSON.stringify(params)}`, async () => {
       const input = randomInput({ queries: 40, causal: true });
       for (const token of [1, 17, 39]) {
         await assertNoFuture(input, i => run(mechanism, i, params, runtime), token, mechanism.info.name);
