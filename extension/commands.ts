@@ -4,7 +4,7 @@ import type { AnalysisStore } from './analysisStore';
 import type { EngineClient } from './engineClient';
 import { wordAround } from './hover';
 import { pickHead, pickModel } from './pickers';
-import { findPlan } from './planCommands';
+import { exportPlan, findPlan } from './planCommands';
 import type { Intervener } from './intervener';
 import { blockSelection, knockOutHead } from './interventionCommands';
 import type { Planner } from './planner';
@@ -36,6 +36,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     findPlan: () => {
       if (trusted()) return findPlan(context);
     },
+    exportPlan: () => exportPlan(context),
     openPanel: () => views.openPanel(),
     showText: () => openAnalysed(context, () => views.openPanel('text')),
     blockSelection: () => blockSelection(context),

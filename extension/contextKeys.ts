@@ -14,10 +14,13 @@ export class ContextKeys extends Owner {
       this.set('state', store.shown?.state.status ?? 'none');
       this.set('analyzedEditor', !!editor && !!store.of(editor.document)?.began);
       this.set('interventions', (store.shown?.ready?.interventions.list.length ?? 0) > 0);
+      this.set('plan', !!store.shown?.ready?.plan);
       this.set('pinned', selection.current.token !== null);
     };
     this.register(store.onChange(update));
-    this.register(store.onUpdate(message => ['began', 'interventions'].includes(message.type) && update()));
+    this.register(
+      store.onUpdate(message => ['began', 'interventions', 'plan'].includes(message.type) && update()),
+    );
     this.register(selection.onChange(update));
     this.register(vscode.window.onDidChangeActiveTextEditor(update));
     update();

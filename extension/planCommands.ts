@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
+import type { PlanFormat } from '../engine/protocol';
 import type { AnalysisStore } from './analysisStore';
+import type { EngineClient } from './engineClient';
 import { percent } from './numbers';
 import type { Planner } from './planner';
 import type { Views } from './views';
@@ -54,6 +56,69 @@ export async function findPlan({ store, planner, views }: PlanContext): Promise<
   );
   const error = store.shown?.ready?.planning?.error;
   if (error) void vscode.window.showErrorMessage(error);
+}
+
+const FORMATS: { format: PlanFormat; label: string; ends: string; detail: () => string }[] = [
+  {
+    format: 'flex',
+    label: 'FlexAttention',
+    ends: 'py',
+    detail: () => vscode.l10n.t('PyTorch mask_mod functions, one per head'),
+  },
+  {
+    format: 'minference',
+    label: 'MInference',
+    ends: 'json',
+    detail: () => vscode.l10n.t('best_pattern: the nearest of its patterns for each head'),
+  },
+  {
+    format: 'duo',
+    label: 'DuoAttention',
+    ends: 'tsv',
+    detail: () => vscode.l10n.t('full_attention_heads: which heads need everything'),
+  },
+  {
+    format: 'json',
+    label: 'JSON',
+    ends: 'json',
+    detail: () => vscode.l10n.t('The whole plan with its schema, as the command line writes it'),
+  },
+  { format: 'csv', label: 'CSV', ends: 'csv', detail: () => vscode.l10n.t('A row per head') },
+];
+
+/** Saves the plan of the shown text in a format that other programs read; asks which, when it is not told. */
+export async function exportPlan(
+  { store, client }: { store: AnalysisStore; client: EngineClient },
+  wanted?: PlanFormat,
+): Promise<void> {
+  const { shown } = store;
+  const plan = shown?.ready?.plan;
+  if (!shown || !plan) {
+    void vscode.window.showInformationMessage(vscode.l10n.t('Find a plan first: then it can be exported.'));
+    return;
+  }
+  const chosen = wanted
+    ? FORMATS.find(({ format }) => format === wanted)
+    : await vscode.window.showQuickPick(
+        FORMATS.map(one => ({ ...one, detail: one.detail() })),
+        { title: vscode.l10n.t('Export the plan') },
+      );
+  if (!chosen) return;
+  const { format, label, ends } = chosen;
+  const { name, text, notes } = await client.request('analysis/exportPlan', { id: shown.id, plan, format });
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const target = await vscode.window.showSaveDialog({
+    defaultUri: folder && vscode.Uri.joinPath(folder, name),
+    filters: { [label]: [ends] },
+  });
+  if (!target) return;
+  await vscode.workspace.fs.writeFile(target, Buffer.from(text, 'utf8'));
+  const open = vscode.l10n.t('Open');
+  const told = [vscode.l10n.t('The plan was saved.'), ...notes].join(' ');
+  // Not awaited: the command has done its work.
+  void vscode.window.showInformationMessage(told, open).then(choice => {
+    if (choice === open) void vscode.window.showTextDocument(target);
+  });
 }
 
 /** "10", "10 %", "2,5": a share of 1, or null. */

@@ -17,6 +17,7 @@ import {
 } from '../webview/hostProtocol';
 import type { AnalysisStore } from './analysisStore';
 import type { Intervener } from './intervener';
+import { exportPlan } from './planCommands';
 import type { Planner } from './planner';
 import type { CostMemory } from './costMemory';
 import { Owner } from './disposable';
@@ -189,6 +190,8 @@ export class ViewBridge extends Owner {
         return planner.cancel();
       case 'changePlan':
         return planner.change(message.change);
+      case 'exportPlan':
+        return exportPlan(this.host, message.format);
       case 'viewState':
         return memory.update(this.memoryKey, message.view);
       case 'log':

@@ -31,6 +31,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   },
   cancelPlan: {},
   changePlan: { change: isAssignment },
+  exportPlan: { format: oneOf('json', 'csv', 'flex', 'minference', 'duo') },
   intervene: { toggle: isIntervention },
   setChangeMarks: { changeMarks: value => typeof value === 'boolean' },
   viewState: { view: isObject },

@@ -25,6 +25,7 @@ import type {
   MechanismResult,
   ModelInfo,
   Plan,
+  PlanFormat,
   RunEffect,
   TargetText,
   TokenTable,
@@ -300,6 +301,8 @@ export type ViewMessage =
   | { type: 'cancelPlan' }
   /** Give one head of the plan another mechanism by hand, and measure the plan anew. */
   | { type: 'changePlan'; change: HeadAssignment }
+  /** Save the plan in a format that other programs read; the extension asks where. */
+  | { type: 'exportPlan'; format: PlanFormat }
   /** Take this away, or give it back when it is taken away already; comes back as an `interventions` message. */
   | { type: 'intervene'; toggle: Intervention }
   | { type: 'setChangeMarks'; changeMarks: boolean }

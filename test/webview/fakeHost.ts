@@ -1,5 +1,6 @@
 /** Plays the extension for a page with our webview: keeps the state, passes engine requests on, remembers the rest. */
 import type { Page } from 'playwright-core';
+import { ErrorCode } from '../../engine/protocol';
 import type {
   AnalysisSummary,
   AssignResult,
@@ -211,7 +212,15 @@ export class FakeHost {
         await this.send({ type: 'mechanism', id: this.id, result: result as MechanismResult });
       return { type: 'response', id, ok: true, result };
     } catch (error) {
-      return { type: 'response', id, ok: false, error: { code: null, message: (error as Error).message } };
+      return {
+        type: 'response',
+        id,
+        ok: false,
+        error: {
+          code: (error as Error).name === 'RefusedError' ? ErrorCode.refused : null,
+          message: (error as Error).message,
+        },
+      };
     }
   }
 }

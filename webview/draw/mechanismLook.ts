@@ -47,14 +47,17 @@ export function mechanismTitle(
 /** Titles for a list of settings; those that are alike also say their parameters. */
 export function settingTitles(
   choices: readonly MechanismChoice[],
-  infos: readonly Pick<MechanismInfo, 'name' | 'title'>[],
+  infos: readonly Pick<MechanismInfo, 'name' | 'title' | 'parameters'>[],
 ): string[] {
   return choices.map(choice => {
     const title = mechanismTitle(choice.name, infos);
     const namesakes = choices.filter(other => other.name === choice.name);
     if (namesakes.length < 2) return title;
-    const params = Object.entries(choice.params).filter(([name, value]) =>
-      namesakes.some(other => other.params[name] !== value),
+    const known = infos.find(info => info.name === choice.name)?.parameters;
+    const params = Object.entries(choice.params).filter(
+      ([name, value]) =>
+        namesakes.some(other => other.params[name] !== value) &&
+        known?.find(p => p.name === name)?.default !== value,
     );
     return [title, ...params.map(([name, value]) => `${words(name)} ${value}`)].join(', ');
   });

@@ -70,8 +70,8 @@ export class KeptThumb extends Component {
     for (let i = 0; i < tile.mass.length; i++) {
       const t = scaleMass(tile.mass[i]!, largest, 'sqrt');
       const share = tile.kept?.[i] ?? 1;
-      const pairs = mix(look.background, look.foreground, 0.2 * Math.min(1, share * 2));
-      const seen = mix(pairs, lutColour(look.sequential, t), Math.min(1, 3 * t));
+      const pairs = mix(look.background, look.foreground, 0.3 * Math.min(1, share * 2));
+      const seen = mix(pairs, lutColour(look.sequential, t), Math.min(1, 2.5 * t));
       const [r, g, b] = mix(lutColour(look.diverging, 0.5 + t / 2), seen, share);
       pixels.set([r, g, b, 255], i * 4);
     }

@@ -1,6 +1,6 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { MechanismChoice, Plan } from '../../engine/protocol';
+import type { MechanismChoice, Plan, PlanFormat } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { count, exact, percent, signed } from '../draw/format';
 import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
@@ -22,6 +22,14 @@ function costWords(plan: Plan, delta: number): string {
     : `${signed(delta)} of its output`;
 }
 
+const EXPORTS: [PlanFormat, string, string][] = [
+  ['flex', 'FlexAttention', 'mask functions for PyTorch'],
+  ['minference', 'MInference', 'best_pattern, the nearest of its patterns'],
+  ['duo', 'DuoAttention', 'which heads need everything'],
+  ['json', 'JSON', 'the whole plan'],
+  ['csv', 'CSV', 'a row per head'],
+];
+
 /** The mechanism that each head should have for a budget, what that costs, and what the alternatives cost. */
 @customElement('ai-plan')
 export class PlanSection extends Component {
@@ -35,6 +43,9 @@ export class PlanSection extends Component {
         gap: 6px 16px;
         align-items: center;
         margin-bottom: 6px;
+      }
+      .exports {
+        margin-left: auto;
       }
       .headline {
         font-size: 1.2em;
@@ -105,7 +116,7 @@ export class PlanSection extends Component {
     const { plan, planning } = store;
     return html`<div class="head">
         <h2>The plan: a mechanism for each head</h2>
-        ${this.search(plan)}
+        ${this.search(plan)} ${plan ? this.exports() : nothing}
       </div>
       ${
         planning?.error
@@ -140,6 +151,22 @@ export class PlanSection extends Component {
       () => store.host.send({ type: 'findPlan', budget: this.budget, mechanisms: [] }),
       { secondary: plan !== null, disabled: !store.summary },
     )}`;
+  }
+
+  private exports(): TemplateResult {
+    return html`<span class="exports" data-no-export
+      ><span class="muted">Export</span>${EXPORTS.map(
+        ([format, label, title]) =>
+          html`<button
+            class="plain"
+            title=${title}
+            aria-label=${`Export the plan: ${title}`}
+            @click=${() => store.host.send({ type: 'exportPlan', format })}
+          >
+            ${label}
+          </button>`,
+      )}</span
+    >`;
   }
 
   private promise(): TemplateResult {
