@@ -126,6 +126,8 @@ export interface HeadComparison {
   uncovered: number;
   /** Fitted or given span in tokens, where the mechanism has one. */
   span?: number;
+  /** Relative error of the attention over a compressed memory against that over its tokens, where there is one. */
+  reconstruction?: number;
   /** Only after `analysis/compare`. */
   measures?: HeadMeasures;
 }

@@ -16,6 +16,7 @@ import {
   segmentsOf,
   type Segment,
 } from './segments';
+import { termShares } from './relativeTerms';
 import { addOpaque, MASKED, offsetTables, Outputs } from './tiles';
 import { RefusedError } from '../errors';
 import { float32, floats, type Tensor } from '../runtime/tensor';
@@ -106,7 +107,7 @@ export const transformerXl: Mechanism = {
           ? relativeRow(input, core, head, relative, query, from, to)
           : sparseRow(input, head, query, range(from, to));
       },
-      extra: {},
+      extra: { ...(relative && { term_shares: termShares(input, relative, segments, memory) }) },
     };
   },
 };
@@ -119,6 +120,9 @@ function countKeys(input: CoreInput, query: number, segment: Segment, memory: nu
 interface Relative {
   /** [heads, keys, dim]; row t is for distance t. */
   r: Float32Array;
+  /** [heads, dim] */
+  u: Float32Array;
+  v: Float32Array;
   /** q + u and q + v, [heads, queries, dim] */
   contentQueries: Float32Array;
   positionQueries: Float32Array;
@@ -138,15 +142,11 @@ function readRelative(input: CoreInput, { own }: AttendContext): Relative | null
     }
     return tensor.data;
   };
-  const plus = (name: string) => {
-    const bias = read(name, [heads, dim]);
-    return input.q.map((x, t) => x + bias[Math.floor(t / (queries * dim)) * dim + (t % dim)]!);
-  };
-  return {
-    r: read('r', [heads, keys, dim]),
-    contentQueries: plus('u'),
-    positionQueries: plus('v_bias'),
-  };
+  const plus = (bias: Float32Array) =>
+    input.q.map((x, t) => x + bias[Math.floor(t / (queries * dim)) * dim + (t % dim)]!);
+  const r = read('r', [heads, keys, dim]);
+  const [u, v] = [read('u', [heads, dim]), read('v_bias', [heads, dim])];
+  return { r, u, v, contentQueries: plus(u), positionQueries: plus(v) };
 }
 
 /** A block of queries with the position terms as bias: (q + v).r for the distance of each pair, then the mask. */

@@ -116,6 +116,7 @@ function comparisonJson(head: HeadComparison) {
     densePairs: head.densePairs,
     uncovered: head.uncovered,
     ...(head.span === undefined ? {} : { span: head.span }),
+    ...(head.reconstruction === undefined ? {} : { reconstruction: head.reconstruction }),
     ...(head.measures ? { measures: head.measures } : {}),
   };
 }

@@ -15,7 +15,8 @@ export function compareCore(
 ): HeadComparison[] {
   const { heads, queries, valueDim } = input;
   const all = densePairs(input);
-  const span = attended.extra['span'];
+  const span = perHead(attended, 'span', heads);
+  const reconstruction = perHead(attended, 'attention_reconstruction', heads);
   return Array.from({ length: heads }, (_, head) => {
     const rows = <T>(values: { subarray(from: number, to: number): T }, width: number): T =>
       values.subarray(head * queries * width, (head + 1) * queries * width);
@@ -29,9 +30,16 @@ export function compareCore(
       pairs: attended.pairs[head]!,
       densePairs: all,
       uncovered: kept ? kept.uncovered : 0,
-      ...(span?.type === 'float32' && span.data.length === heads ? { span: span.data[head]! } : {}),
+      ...(span ? { span: span[head]! } : {}),
+      ...(reconstruction ? { reconstruction: reconstruction[head]! } : {}),
     };
   });
+}
+
+/** A tensor of one number for each head, or null. */
+function perHead({ extra }: Attended, name: string, heads: number): Float32Array | null {
+  const tensor = extra[name];
+  return tensor?.type === 'float32' && tensor.data.length === heads ? tensor.data : null;
 }
 
 /** All heads together: mean recall and output error over heads, sparsity over all pairs. */

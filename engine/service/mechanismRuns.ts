@@ -3,7 +3,7 @@ import type { LocalRun } from './densePass';
 import { findMechanism } from '../attention/registry';
 import { compareCore, summarizeComparison } from '../measure/comparison';
 import { effectOf } from './changedRun';
-import type { MechanismChoice, MechanismResult } from '../protocol';
+import type { HeadComparison, MechanismChoice, MechanismResult } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
@@ -27,8 +27,18 @@ export function localResult(run: LocalRun): MechanismResult {
     notes: [
       ...run.refused,
       ...(info.causalSelection ? [] : [`${info.title} chooses its pairs by looking at the whole text.`]),
+      ...reconstructionNote(run.heads),
     ],
   };
+}
+
+function reconstructionNote(heads: readonly HeadComparison[]): string[] {
+  const errors = heads.flatMap(({ reconstruction }) => reconstruction ?? []);
+  if (errors.length === 0) return [];
+  const percent = (100 * errors.reduce((a, b) => a + b, 0)) / errors.length;
+  return [
+    `Attention over the compressed memory differs from attention over its tokens by ${percent.toFixed(0)} % (mean over heads).`,
+  ];
 }
 
 /** Compares one more mechanism with the dense heads of a finished analysis. */

@@ -59,6 +59,16 @@ describe('comparison', () => {
     close([all.sparsity], [1 - (40 + densePairs(input)) / (2 * densePairs(input))], 1e-9);
   });
 
+  it('a compressed memory tells what it lost', () => {
+    const extra = { attention_reconstruction: float32(Float32Array.of(0.25, 0.5), [2]) };
+    const heads = compareCore(info, input, { output, lse }, attended({ extra }));
+    assert.deepEqual(
+      heads.map(({ reconstruction }) => reconstruction),
+      [0.25, 0.5],
+    );
+    assert.ok(!('reconstruction' in compareCore(info, input, { output, lse }, attended({}))[0]!));
+  });
+
   it('a mechanism without a set of pairs has no recall', () => {
     const heads = compareCore(info, input, { output, lse }, attended({ lse: null }));
     assert.deepEqual([heads[0]!.recall, summarizeComparison(heads).recall], [null, null]);

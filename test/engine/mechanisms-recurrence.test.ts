@@ -89,8 +89,41 @@ describe('mechanisms with a memory', function () {
         });
         assertMaps(input, attended, maps, 'transformer-xl');
         assert.equal(attended.lse, null);
+        const shares = attended.extra['term_shares']!;
+        assert.deepEqual(shares.dims, [heads, 4]);
+        for (let h = 0; h < heads; h++) {
+          const sum = (shares.data as Float32Array).subarray(h * 4, h * 4 + 4).reduce((a, b) => a + b);
+          assert.ok(Math.abs(sum - 1) < 1e-6, `the four terms add up to ${sum}`);
+        }
       });
     }
+
+    it('takes scores apart: a term that is alone has all of the share', async () => {
+      const input = randomInput({ queries: 20, heads: 1, causal: true });
+      const n = (size: number, seed: number) => gaussians(size, seed);
+      const zero = (size: number) => new Float32Array(size);
+      const { dim } = input;
+      const shares = async (q: Float32Array, r: Float32Array, u: Float32Array, v: Float32Array) => {
+        const own = { r: float32(r, [1, 20, dim]), u: float32(u, [1, dim]), v_bias: float32(v, [1, dim]) };
+        return [...(await run(transformerXl, { ...input, q }, {}, runtime, own)).extra['term_shares']!.data];
+      };
+      const [r, bias] = [n(20 * dim, 3), n(dim, 4)];
+      assertClose(
+        (await shares(input.q, zero(r.length), zero(dim), zero(dim))).map(Number),
+        [1, 0, 0, 0],
+        'a',
+      );
+      assertClose((await shares(zero(input.q.length), r, bias, zero(dim))).map(Number), [0, 0, 1, 0], 'c');
+      assertClose((await shares(zero(input.q.length), r, zero(dim), bias)).map(Number), [0, 0, 0, 1], 'd');
+      const content = { ...input, k: zero(input.k.length) };
+      const own = {
+        r: float32(r, [1, 20, dim]),
+        u: float32(bias, [1, dim]),
+        v_bias: float32(zero(dim), [1, dim]),
+      };
+      const only = await run(transformerXl, content, {}, runtime, own);
+      assertClose([...only.extra['term_shares']!.data].map(Number), [0, 1, 0, 0], 'b');
+    });
 
     it('refuses tensors that do not fit', async () => {
       const input = randomInput({ queries: 4, causal: true });
