@@ -365,7 +365,10 @@ async function takeAway(page: Page): Promise<void> {
     { kind: 'span', core: null, head: null, from: 40, to: 44, queries: null },
   ])
     await page.evaluate(`toHost(${JSON.stringify({ type: 'intervene', toggle })})`);
-  await page.waitForTimeout(3000);
+  await page.waitForTimeout(500);
+  if ((await page.locator('ai-text').count()) === 0) return page.waitForTimeout(2500);
+  await page.locator('ai-text .lead', { hasText: 'Taking away 2' }).waitFor();
+  await explained(page);
 }
 
 /** Lenses answer after a while. */

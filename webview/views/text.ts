@@ -283,12 +283,8 @@ export class TextView extends Component implements Savable {
   private changeChoice(): TemplateResult | typeof nothing {
     const { change } = this;
     const choices: { source: ChangeSource; label: string }[] = [];
-    const count = store.interventions.list.length;
-    if (count > 0)
-      choices.push({
-        source: { kind: 'interventions' },
-        label: count === 1 ? 'the intervention' : `the ${count} interventions`,
-      });
+    if (store.interventions.list.length > 0)
+      choices.push({ source: { kind: 'interventions' }, label: 'what was taken away' });
     if (store.plan) choices.push({ source: { kind: 'plan' }, label: 'the plan' });
     const seen = new Set<string>();
     for (const { name, params } of store.mechanisms) {
@@ -318,7 +314,7 @@ export class TextView extends Component implements Savable {
     if (show === 'loss') {
       const mean = store.summary?.loss?.mean ?? 0;
       return html`The model's loss is <strong title=${exact(mean, 'nats')}>${number(mean)} nats</strong> per
-        token; these tokens it foresees least.`;
+        token; these tokens it predicts worst.`;
     }
     const { token } = store.selection;
     const head = store.shownHead;
@@ -487,7 +483,9 @@ export class TextView extends Component implements Savable {
           : 'Tokens whose output turns most'
         : this.show === 'loss'
           ? 'Tokens with the highest loss'
-          : 'Heaviest';
+          : this.show === 'from'
+            ? 'Heaviest keys'
+            : 'Heaviest queries';
     if (listed.length === 0)
       return html`<h2>${title}</h2>
         <p class="muted">${this.show === 'change' ? 'No token is hurt.' : 'None.'}</p>`;

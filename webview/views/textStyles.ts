@@ -59,7 +59,7 @@ export const textStyles = css`
     overflow: hidden;
     text-overflow: ellipsis;
     white-space: nowrap;
-    flex: 1 1 20ch;
+    flex: 1 1 36ch;
   }
   .said strong {
     font-family: var(--vscode-editor-font-family, monospace);
