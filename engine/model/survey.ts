@@ -7,6 +7,9 @@ import type { Graph } from './graph';
 import { PieceLoader } from './pieces';
 import { isShapeOf, type AffineShape } from './simplify';
 
+/** Tokens of the longest sample, if the model takes so many. */
+const LONG = 150;
+
 /** Runs parts of the uncut graph on sample texts, to see shapes and values. */
 export class Survey {
   constructor(
@@ -76,11 +79,16 @@ export class Survey {
           [b, 0],
           [c, 0],
         ];
-    const runs = await this.tensors(
-      graph,
-      names,
-      lengths.map(([n, m], i) => this.ids(n, m, i)),
-    );
+    const sample = ([n, m]: [number, number], i: number) => this.ids(n, m, i);
+    const runs = await this.tensors(graph, names, lengths.map(sample));
+    // What grows with short texts may end at the size of a table (DeBERTa's relative positions).
+    const long = Math.min(LONG, this.limit ?? LONG);
+    const longest: [number, number] = [long, long - 1];
+    const more = await this.tensors(graph, names, [sample(longest, 4)]).catch(() => null);
+    if (more) {
+      runs.push(...more);
+      lengths.push(longest);
+    }
     return names.flatMap(output => {
       const values = runs.map(r => Array.from((r.get(output)! as { data: BigInt64Array }).data, Number));
       const fit = two ? fitTwo(values, lengths) : fitOne(values, lengths);
