@@ -1,6 +1,8 @@
 import type { CoreInfo, ModelInfo, Verification } from '../protocol';
 import type { ModelFiles } from './load';
+import { intAttribute, reads } from './node';
 import type { Plan } from './plan';
+import { countParameters } from './weights';
 
 export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
   return cores.map((core, i) => ({
@@ -15,12 +17,13 @@ export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
   }));
 }
 
-/** `width`: columns of the model's output. */
+/** `width`: columns of the model's output; `folder`: where its weights lie. */
 export function describeModel(
   files: ModelFiles,
   plan: Plan,
   width: number,
   verified: Verification,
+  folder: string,
 ): ModelInfo {
   const cores = coreInfos(plan);
   const config = files.config ?? {};
@@ -36,7 +39,7 @@ export function describeModel(
     layers: Math.max(...['self', 'encoder', 'decoder'].map(k => cores.filter(c => c.kind === k).length)),
     heads: Math.max(...cores.map(c => c.heads)),
     causal: cores.every(c => c.causal),
-    parameters: parametersOf(plan),
+    parameters: parametersOf(plan, folder),
     context: plan.context,
     vocabulary: languageModelHead ? width : named,
     languageModelHead,
@@ -46,12 +49,14 @@ export function describeModel(
 }
 
 /** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
-function parametersOf({ graph }: Plan): number {
-  let count = 0;
-  const used = new Set(graph.nodes.flatMap(n => n.inputs));
-  for (const [name, tensor] of graph.initializers) {
-    if (!used.has(name) || tensor.data_type === 7) continue;
-    count += (tensor.dims ?? []).reduce<number>((product, d) => product * Number(d), 1);
-  }
-  return count;
+function parametersOf({ graph }: Plan, folder: string): number {
+  const used = new Set(graph.nodes.flatMap(reads));
+  const weights = [...graph.initializers].filter(([name]) => used.has(name)).map(([, tensor]) => tensor);
+  // Packed weights of a few bits are bytes to ONNX.
+  const packed = new Map(
+    graph.nodes
+      .filter(n => n.op === 'MatMulNBits')
+      .map(n => [graph.initializers.get(n.inputs[1]!), 8 / intAttribute(n, 'bits', 4)] as const),
+  );
+  return countParameters(weights, folder, tensor => packed.get(tensor) ?? 1);
 }

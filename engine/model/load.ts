@@ -103,7 +103,7 @@ class LoadedModel implements CutModel {
     try {
       for (const chain of plan.chains) model.chains.push(chain && (await model.chainLoader.load(chain)));
       const proof = await model.prove(options);
-      model.info = describeModel(files, plan, proof.width, proof.verified);
+      model.info = describeModel(files, plan, proof.width, proof.verified, skeleton.folder);
       return model;
     } catch (error) {
       await model.dispose();
