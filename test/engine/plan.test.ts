@@ -1,0 +1,252 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { densePairs } from '../../engine/attention/core';
+import { mechanisms } from '../../engine/attention/registry';
+import { readParams } from '../../engine/attention/parameters';
+import { Engine } from '../../engine/engine';
+import { CancelledError, RefusedError, UsageError } from '../../engine/errors';
+import type { Plan, PlanCandidate } from '../../engine/protocol';
+import { createRuntime } from '../../engine/runtime/ort';
+import type { Runtime } from '../../engine/runtime/runtime';
+import { inductionModel, needleStart, needleText, writePlanted } from '../fixtures/plantedModels';
+import { run } from '../oracle/check';
+import { randomInput, type Shape } from '../oracle/inputs';
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+describe('settings that spend a share of the pairs', function () {
+  this.timeout(60_000);
+  let runtime: Runtime;
+  before(async () => (runtime = await createRuntime('cpu')));
+  after(() => runtime.dispose());
+
+  /** Pairs that the text decides on can only be foreseen roughly. */
+  const foreseen = new Set(['lsh', 'routing', 'sparsefinder', 'vertical-slash']);
+  const shapes: Record<string, Shape> = {
+    causal: { heads: 1, queries: 300, causal: true },
+    bidirectional: { heads: 1, queries: 300 },
+    'model window': { heads: 1, queries: 300, causal: true, window: { before: 99, after: 0 } },
+    'more keys than queries': { heads: 1, queries: 120, keys: 300, causal: true },
+    'short text': { heads: 1, queries: 20, causal: true },
+  };
+  for (const [name, shape] of Object.entries(shapes)) {
+    it(name, async () => {
+      const input = randomInput(shape);
+      const met = new Set<string>();
+      for (const mechanism of mechanisms) {
+        for (const share of [0.02, 0.1, 0.4]) {
+          for (const params of mechanism.settings?.(input, share) ?? []) {
+            if (mechanism.refuses?.(input, readParams(mechanism.info, params))) continue;
+            const { pairs, lse } = await run(mechanism, input, params, runtime);
+            const what = `${mechanism.info.name} ${JSON.stringify(params)} at ${share}`;
+            const spent = pairs[0]! / densePairs(input);
+            const rough = foreseen.has(mechanism.info.name);
+            assert.ok(spent <= share * (rough ? 3 : 1), `${what} spends ${spent}`);
+            assert.ok(lse, `${what} keeps no set of pairs`);
+            if (spent > share / 3) met.add(`${mechanism.info.name} ${share}`);
+          }
+        }
+      }
+      assert.ok(met.has('local 0.4') && met.has('longformer 0.4'));
+      if (shape.queries > 100) {
+        for (const each of [
+          'fixed',
+          'strided',
+          'bigbird',
+          'adaptive-span',
+          'lsh',
+          'routing',
+          'sparsefinder',
+        ]) {
+          if (name !== 'model window') assert.ok(met.has(`${each} 0.4`), `${each} has a setting`);
+        }
+      }
+    });
+  }
+});
+
+describe('plan', function () {
+  this.timeout(300_000);
+  const engine = new Engine();
+  const folder = mkdtempSync(join(tmpdir(), 'plan-'));
+  after(async () => {
+    await engine.dispose();
+    rmSync(folder, { recursive: true });
+  });
+
+  const start = (id: string, text: string, maxTokens: number | null, model = 'bundled') =>
+    engine.analyze({ id, model, text, device: 'cpu', maxTokens, mechanisms: [], propagate: false });
+  const plan = (id: string, budget: number, names: string[], maxRuns: number) =>
+    engine.request('analysis/plan', { id, budget, mechanisms: names, maxRuns });
+  const text = readFileSync('test/fixtures/sample.txt', 'utf8');
+
+  /** What must hold of every plan. */
+  function assertSound(found: Plan, maxRuns: number): void {
+    assert.ok(found.pairs <= found.budget * found.densePairs);
+    assert.equal(sum(found.heads.map(({ pairs }) => pairs)), found.pairs);
+    assert.equal(sum(found.heads.map(head => head.densePairs)), found.densePairs);
+    assert.ok(found.tried.length <= maxRuns, `${found.tried.length} runs`);
+    assert.ok(found.tried.some(({ kept }) => kept));
+    for (const { share } of found.uniform) assert.ok(share <= found.budget + 1e-12);
+    const rivals = [...found.uniform.map(({ effect }) => effect.delta), found.random.least];
+    assert.equal(
+      found.wins,
+      rivals.every(delta => found.effect.delta <= delta),
+    );
+    if (!found.wins) assert.match(found.notes.join(' '), /does not win/);
+    assert.ok(found.random.least <= found.random.mean && found.random.mean <= found.random.most);
+    const deltas = found.uniform.map(({ effect }) => effect.delta);
+    assert.deepEqual(
+      deltas,
+      [...deltas].sort((a, b) => a - b),
+    );
+    const byHead = new Map<string, PlanCandidate[]>();
+    for (const one of found.candidates) {
+      const key = `${one.core}.${one.head}`;
+      byHead.set(key, [...(byHead.get(key) ?? []), one]);
+    }
+    assert.equal(byHead.size, found.heads.length);
+    for (const list of byHead.values()) {
+      assert.equal(list[0]!.choice.name, 'dense');
+      for (const one of list.filter(({ onFront }) => onFront)) {
+        assert.ok(!list.some(other => other.pairs < one.pairs && other.outputError < one.outputError));
+      }
+    }
+    assert.deepEqual(
+      found.curve.map(({ share }) => share),
+      found.curve.map(({ share }) => share).sort((a, b) => a - b),
+    );
+    assert.deepEqual(found.curve.at(-1), { share: 1, delta: 0, measured: true });
+  }
+
+  describe('bundled model', () => {
+    const names = ['local', 'longformer', 'vertical-slash'];
+    let found: Plan;
+    before(async () => {
+      await start('a', text, 200);
+      found = await plan('a', 0.1, names, 45);
+    });
+
+    it('stays within the budget and tells what it was compared with', () => {
+      assertSound(found, 45);
+      assert.ok(found.uniform.length >= 3);
+      assert.equal(found.random.runs, 5);
+    });
+
+    it('loses less than the best uniform choice and than chance', () => {
+      assert.ok(found.wins, found.notes.join(' '));
+      assert.ok(found.effect.delta < found.uniform[0]!.effect.delta);
+      assert.ok(
+        found.effect.divergence! < 0.8 * Math.min(...found.uniform.map(one => one.effect.divergence!)),
+      );
+    });
+
+    it('is the model run on with its mechanisms', async () => {
+      const assigned = await engine.request('analysis/assign', { id: 'a', heads: found.heads });
+      assert.ok(Math.abs(assigned.effect.delta - found.effect.delta) < 1e-6);
+      assert.equal(assigned.pairs, found.pairs);
+      for (const [at, head] of assigned.heads.entries()) {
+        assert.equal(head.outputError, found.heads[at]!.outputError);
+      }
+    });
+
+    it('draws and chooses the same again', async () => {
+      const again = await plan('a', 0.1, names, 45);
+      assert.deepEqual(again.heads, found.heads);
+      assert.deepEqual(again.random, found.random);
+    });
+
+    it('makes do with few runs, in groups of heads', async () => {
+      const few = await plan('a', 0.1, ['local', 'longformer'], 16);
+      assertSound(few, 16);
+      assert.match(few.tried.map(({ what }) => what).join('\n'), /only heads 0\.0 to /);
+    });
+
+    it('names what looks at the whole text', () => {
+      const looking = found.heads.some(({ choice }) =>
+        ['vertical-slash', 'sparsefinder'].includes(choice.name),
+      );
+      assert.equal(/looking at the whole text/.test(found.notes.join(' ')), looking);
+    });
+
+    it('of one mechanism uses no other', async () => {
+      const local = await plan('a', 0.05, ['local'], 30);
+      assertSound(local, 30);
+      assert.ok(local.heads.every(({ choice }) => ['local', 'dense'].includes(choice.name)));
+    });
+
+    it('everything may be spent', async () => {
+      const all = await plan('a', 1, ['local'], 8);
+      assert.ok(Math.abs(all.effect.delta) < 1e-3);
+    });
+
+    it('fitted to two texts spends their budget together', async () => {
+      await start('b', text.slice(4000), 200);
+      const both = await engine.plan(['a', 'b'], {
+        budget: 0.1,
+        mechanisms: ['local', 'longformer'],
+        maxRuns: 30,
+      });
+      assertSound(both.plan, 30);
+      const [a, b] = [await engine.testPlan('a', both), await engine.testPlan('b', both)];
+      const tokens = [199, 199];
+      const mean = (a.effect.delta * tokens[0]! + b.effect.delta * tokens[1]!) / sum(tokens);
+      assert.ok(Math.abs(mean - both.plan.effect.delta) < 1e-5);
+      assert.equal(a.uniform.length, both.uniform.length);
+    });
+
+    it('refuses what cannot be', async () => {
+      await assert.rejects(plan('a', 0, [], 10), UsageError);
+      await assert.rejects(plan('a', 1.5, [], 10), UsageError);
+      await assert.rejects(plan('a', 0.1, ['magic'], 10), UsageError);
+      await assert.rejects(plan('a', 0.1, ['performer'], 10), RefusedError);
+      await assert.rejects(plan('a', 0.0001, ['local'], 10), /the least is/);
+    });
+
+    it('can be cancelled between runs, and the analysis lives on', async () => {
+      const cancellation = { isCancelled: false };
+      let told = 0;
+      const loud = new Engine((name, params) => {
+        if (name !== 'analysis/progress' || (params as { phase: string }).phase !== 'plan') return;
+        const { fraction, message } = params as { fraction: number; message: string };
+        assert.ok(fraction >= 0 && fraction <= 1 && message !== '');
+        if (fraction > 0.5 && ++told === 3) cancellation.isCancelled = true;
+      });
+      try {
+        const params = { id: 'c', model: 'bundled', text, device: 'cpu' as const, maxTokens: 64 };
+        await loud.analyze({ ...params, mechanisms: [], propagate: false });
+        const options = { id: 'c', budget: 0.2, mechanisms: ['local'], maxRuns: 40 };
+        await assert.rejects(loud.request('analysis/plan', options, cancellation), CancelledError);
+        assert.equal(told, 3);
+        assertSound(await loud.request('analysis/plan', { ...options, maxRuns: 12 }), 12);
+      } finally {
+        await loud.dispose();
+      }
+    });
+  });
+
+  it('keeps a needle 3,000 tokens back', async () => {
+    const [distance, words] = [3000, 8];
+    writePlanted(join(folder, 'induction'), inductionModel());
+    await start('needle', needleText(distance, words), null, join(folder, 'induction'));
+    const found = await plan('needle', 0.05, ['local', 'longformer', 'vertical-slash'], 25);
+    assertSound(found, 25);
+    // The second passage is foretold from its second word on.
+    const first = needleStart(distance);
+    const foretold = Array.from({ length: words - 1 }, (_, t) => first + t);
+    const worst = (effect: Plan['effect']) => Math.max(...foretold.map(i => effect.perToken[i]!));
+    assert.ok(worst(found.effect) < 0.1, `the plan loses ${worst(found.effect)} nats`);
+    const window = found.uniform.find(({ choice }) => choice.name === 'local')!;
+    assert.ok(worst(window.effect) > 1, 'a window loses the needle');
+    const lost = await engine.request('analysis/worst', {
+      id: 'needle',
+      heads: found.heads,
+      queries: foretold,
+    });
+    for (const [t, one] of lost.entries()) {
+      if (one.lost) assert.ok(one.lost.mass < 0.05, `query ${foretold[t]} lost key ${one.lost.key}`);
+    }
+  });
+});
