@@ -1,6 +1,6 @@
-import type { CoreInfo, Link, TokenAttention, TokenTable } from '../engine/protocol';
+import type { CoreInfo, Link, MechanismChoice, TokenAttention, TokenTable } from '../engine/protocol';
 import type { Selection } from '../webview/hostProtocol';
-import { describeChoice } from './mechanismSetting';
+import { describeChoice, sameChoice } from './mechanismSetting';
 import { percent, short, signed } from './numbers';
 
 /** `vscode.l10n.t`, passed in so that this file stays free of VS Code. */
@@ -29,12 +29,17 @@ export function tokenCode(text: string, inTable = false): string {
   return `\u2068${fence}${pad}${cell}${pad}${fence}\u2069`;
 }
 
+/** "layer 3", "cross layer 0" */
+export function describeLayer(core: number, cores: readonly CoreInfo[], t: Translate): string {
+  const info = cores.find(one => one.core === core);
+  const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
+  return `${stack}${t('layer {0}', info?.layer ?? core)}`;
+}
+
 /** "layer 3, head 5", "mean of all heads": what the numbers are of. Counted from 0, as in the views. */
 export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInfo[], t: Translate): string {
   if (core === null) return t('mean of all heads');
-  const info = cores.find(one => one.core === core);
-  const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
-  const layer = `${stack}${t('layer {0}', info?.layer ?? core)}`;
+  const layer = describeLayer(core, cores, t);
   return head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
 }
 
@@ -49,6 +54,8 @@ export interface HoverOptions {
   /** Of which head the numbers are, in words. */
   of: string;
   stale: boolean;
+  /** What the plan gives this head; null or absent without a plan. */
+  planned?: MechanismChoice | null;
   /** Links for one token, Markdown. */
   links(token: number): string;
   t: Translate;
@@ -65,6 +72,7 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
   // A token that is no query here has no row of which something could be kept.
   if (word.some(({ kept, looksAt }) => kept.length > 0 && looksAt.length > 0))
     parts.push(keptTable(word, options));
+  if (options.planned?.name === 'dense') parts.push(t('The plan leaves this head dense.'));
   return parts.join('\n\n');
 }
 
@@ -97,9 +105,12 @@ function where(of: Side, { side = 'text', t }: HoverOptions): string {
 function keptTable(word: readonly TokenAttention[], options: HoverOptions): string {
   const { tokens, t } = options;
   const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
-  const names = choices.map(choice =>
-    choices.filter(({ name }) => name === choice.name).length > 1 ? describeChoice(choice) : choice.name,
-  );
+  const { planned } = options;
+  const names = choices.map(choice => {
+    if (planned && sameChoice(choice, planned)) return t('the plan: {0}', describeChoice(choice));
+    const namesakes = choices.filter(({ name }) => name === choice.name);
+    return namesakes.length > 1 ? describeChoice(choice) : choice.name;
+  });
   const lost = ({ kept, token, looksAtSide }: TokenAttention, m: number) => {
     const link = kept[m]?.costliestLost;
     return link ? linkText(link, looksAtSide, token, options, true) : t('none');

@@ -3,7 +3,7 @@ import { sidesOf, type Intervention, type Side } from '../engine/protocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
 import { wordAround } from './hover';
-import { describeHead } from './hoverText';
+import { describeHeads } from './interventionText';
 import type { Intervener } from './intervener';
 import { pickHead } from './pickers';
 import type { SelectionModel } from './selectionModel';
@@ -114,8 +114,8 @@ async function pickScope(
   const { t } = vscode.l10n;
   const items: ScopeItem[] = [
     { label: t('All heads'), description: t('of all layers'), ...all },
-    { label: describeHead({ core, head: null }, cores, t), core, head: null },
+    { label: describeHeads({ core, head: null }, cores, t), core, head: null },
   ];
-  if (head !== null) items.splice(1, 0, { label: describeHead({ core, head }, cores, t), core, head });
+  if (head !== null) items.splice(1, 0, { label: describeHeads({ core, head }, cores, t), core, head });
   return vscode.window.showQuickPick(items, { title: t('Block attention to the selection in') });
 }

@@ -1,5 +1,5 @@
 import { sidesOf, type CoreInfo, type Intervention, type TokenTable } from '../engine/protocol';
-import { describeHead, type Translate } from './hoverText';
+import { describeHead, describeLayer, type HeadChoice, type Translate } from './hoverText';
 import { describeChoice } from './mechanismSetting';
 
 export interface NamedTokens {
@@ -10,8 +10,7 @@ export interface NamedTokens {
 
 /** "keys “the cat” (12-14) hidden in layer 3, head 5": one intervention in words. */
 export function describeIntervention(one: Intervention, names: NamedTokens, t: Translate): string {
-  const where =
-    one.core === null ? t('all heads') : describeHead({ core: one.core, head: one.head }, names.cores, t);
+  const where = describeHeads(one, names.cores, t);
   switch (one.kind) {
     case 'head':
       return t('{0} knocked out', where);
@@ -31,6 +30,14 @@ export function describeIntervention(one: Intervention, names: NamedTokens, t: T
         where,
       );
   }
+}
+
+/** "all heads", "all heads of layer 3", "layer 3, head 5" */
+export function describeHeads({ core, head }: HeadChoice, cores: readonly CoreInfo[], t: Translate): string {
+  if (core === null) return t('all heads');
+  return head === null
+    ? t('all heads of {0}', describeLayer(core, cores, t))
+    : describeHead({ core, head }, cores, t);
 }
 
 /** The tokens that the keys of an intervention are of. */

@@ -96,6 +96,13 @@ export function lutColour(table: Lut, t: number): Rgb {
   return [table[i]!, table[i + 1]!, table[i + 2]!];
 }
 
+/** A cell of which a mechanism keeps only a share: the rest of its colour goes grey and faint. */
+export function dimLost(colour: Rgb, background: Rgb, kept: number): Rgb {
+  const grey = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2];
+  const dim = mix(background, mix(colour, [grey, grey, grey], 0.75), 0.7);
+  return mix(colour, dim, 1 - Math.min(1, kept));
+}
+
 // ---------------------------------------------------------------- mass to 0..1
 
 /** Least mass that the logarithmic scale tells from nothing, as a share of the largest. */

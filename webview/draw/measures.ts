@@ -1,4 +1,4 @@
-import type { HeadProfile, MechanismResult } from '../../engine/protocol';
+import type { HeadProfile, MechanismResult, Plan } from '../../engine/protocol';
 import { mechanismNames } from './mechanismNames';
 import { exact, nats, number, percent, tokens } from './format';
 
@@ -83,12 +83,29 @@ function ofMechanism(result: MechanismResult, name: string, what: 'recall' | 'ou
   };
 }
 
+function ofPlan(plan: Plan): HeadMeasure {
+  const heads = new Map(plan.heads.map(h => [`${h.core}.${h.head}`, h.pairs / h.densePairs]));
+  return {
+    id: 'plan-share',
+    title: 'pairs in the plan',
+    summary: 'Share of its dense pairs that the plan lets the head spend.',
+    unit: 'share',
+    scale: 'linear',
+    value: head => heads.get(`${head.core}.${head.head}`) ?? null,
+  };
+}
+
 /** All measures that can be shown now. */
-export function headMeasures(mechanisms: MechanismResult[]): HeadMeasure[] {
+export function headMeasures(mechanisms: MechanismResult[], plan: Plan | null = null): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
   const names = mechanismNames(local);
   const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
-  return [...OF_THE_HEAD, ...of('recall').filter((_, i) => local[i]!.recall !== null), ...of('outputError')];
+  return [
+    ...OF_THE_HEAD,
+    ...(plan ? [ofPlan(plan)] : []),
+    ...of('recall').filter((_, i) => local[i]!.recall !== null),
+    ...of('outputError'),
+  ];
 }
 
 export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {

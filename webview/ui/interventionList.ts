@@ -1,6 +1,7 @@
 import { css, html, nothing } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import { changeInWords, interventionInWords } from '../draw/changes';
+import { changeInWords } from '../draw/changeNumbers';
+import { interventionInWords } from '../draw/changes';
 import { exact, percent } from '../draw/format';
 import { store } from '../host/store';
 import { Component } from './component';

@@ -1,14 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
 import type { LostKey, RunEffect, TokenTable } from '../../engine/protocol';
-import {
-  changeInWords,
-  changeKey,
-  changeSubject,
-  concentration,
-  explained,
-  mechanismTitle,
-} from '../draw/changes';
+import { changeInWords, concentration } from '../draw/changeNumbers';
+import { changeKey, changeSubject, explained, mechanismTitle } from '../draw/changes';
 import { lutColour, massAt, niceCeiling, scaleMass, toCss, type Rgb } from '../draw/colour';
 import { count, csv, exact, nats, number, percent, tokenLabel, tokens as inTokens } from '../draw/format';
 import { headName, shortName } from '../draw/names';
