@@ -352,6 +352,92 @@ describe('the views alone', function () {
     await until(() => host.received.some(m => m.type === 'openView' && m.view === 'head'));
   });
 
+  it('shows the cost formulas at once, measures when asked, and marks where dense is beaten', async () => {
+    const host = await open({ view: { view: 'cost', options: {} } });
+    await page.getByText('Time depends on the machine').waitFor();
+    assert.ok(!host.received.some(m => m.type === 'request' && m.method === 'cost/measure'));
+    await page.getByRole('radio', { name: 'pairs' }).click();
+    await page.locator('ai-cost-plot path.line').first().waitFor();
+    const drawn = await page.locator('ai-cost-plot path.line').count();
+    await page.getByRole('checkbox', { name: 'Show Strided' }).uncheck();
+    await until(async () => (await page.locator('ai-cost-plot path.line').count()) === drawn - 1);
+    await page.getByRole('radio', { name: 'time' }).click();
+    await page.getByRole('button', { name: 'Measure on this machine' }).click();
+    await page.locator('ai-cost-plot circle.ring').first().waitFor();
+    await page.getByRole('button', { name: 'Measure again' }).waitFor();
+    const asked = host.received.find(m => m.type === 'request' && m.method === 'cost/measure');
+    const { mechanisms } = (asked as { params: { mechanisms: { name: string }[] } }).params;
+    assert.ok(mechanisms.some(m => m.name === 'local') && !mechanisms.some(m => m.name === 'strided'));
+    await page.getByRole('button', { name: 'Time a forward' }).click();
+    await page.locator('ai-forward-bars [role="listitem"]').first().waitFor();
+    await page.getByRole('button', { name: 'Save the data under it as CSV' }).click();
+    const save = await until(() =>
+      host.received.find(m => m.type === 'request' && m.method === 'host/saveFile'),
+    );
+    const { data } = (save as { params: SaveFileParams }).params;
+    assert.match(String(data), /^mechanism,parameters,tokens,pairs per head/);
+    assert.match(String(data), /\r\nlocal,/);
+  });
+
+  it('measures costs under a progress bar, and stops when told to', async () => {
+    let release = () => {};
+    const held = new Promise<void>(resolve => (release = resolve));
+    const host = await open({
+      view: { view: 'cost', options: {} },
+      beforeAnswer: method => (method === 'cost/measure' ? held : undefined),
+    });
+    await page.getByRole('button', { name: 'Measure on this machine' }).click();
+    await host.send({
+      type: 'cost',
+      progress: { id: summary.id, fraction: 0.4, message: 'Local window, 512 tokens', point: null },
+    });
+    await page.getByText('Local window, 512 tokens').waitFor();
+    await page.getByText('Cancel').click();
+    await until(() => host.received.some(m => m.type === 'cancelRequest'));
+    await page.getByRole('button', { name: 'Measure on this machine' }).waitFor();
+    release();
+  });
+
+  it('looks through each lens, and asks anew when a control moves', async () => {
+    const host = await open({ view: { view: 'lenses', options: {} } });
+    await page.getByText('times fewer').waitFor();
+    const asked = () =>
+      host.received.filter(m => m.type === 'request' && m.method === 'analysis/lens').length;
+    const before = asked();
+    await page.locator('ai-lens-flash input[type="range"]').focus();
+    await page.keyboard.press('ArrowRight');
+    await until(() => asked() > before);
+    for (const [name, words] of [
+      ['Switch', 'synthetic router'],
+      ['ALBERT', 'Built as ALBERT'],
+      ['Simplified blocks', 'plain averaging'],
+      ['Scaling', 'it outweighs'],
+      ['RETRO', 'no token ever reads ahead'],
+    ] as const) {
+      await page.getByRole('radio', { name }).click();
+      await page.getByText(words).first().waitFor();
+    }
+    await page.getByRole('button', { name: 'chunk 2', exact: true }).click();
+    await page.getByText('chunk 1, here: show').click();
+    await until(() => host.received.some(m => m.type === 'reveal' && m.tokens[0] === 64));
+    await page.getByText("Search the workspace's files too").click();
+    await page.getByText('notes/other.md, chunk 3: show').click();
+    await until(() => host.received.some(m => m.type === 'openFile' && m.uri === 'file:///notes/other.md'));
+  });
+
+  for (const lens of [null, 'flash', 'switch', 'albert', 'retro', 'simplified', 'scaling'])
+    it(`has no accessibility violation in any theme: ${lens ? `lens ${lens}` : 'cost'}`, async () => {
+      const view = lens ? ('lenses' as const) : ('cost' as const);
+      const host = await open({ view: { view, options: { lenses: { lens } } } });
+      await page.locator('#figure').waitFor();
+      await page.waitForTimeout(300);
+      for (const theme of ['dark', 'light', 'high-contrast'] as const) {
+        await host.setTheme(theme);
+        await page.waitForTimeout(150);
+        assert.deepEqual(await violations(page.mainFrame()), [], theme);
+      }
+    });
+
   for (const view of ['overview', 'head', 'spans', 'buckets'] as const)
     it(`has no accessibility violation in any theme: ${view}`, async () => {
       const host = await open({ view: at(view), selection: { core: 1, head: 1, token: 20 } });

@@ -24,6 +24,7 @@ import type {
   TokenTable,
 } from '../../engine/protocol';
 import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
+import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
 
 const TILE = 128;
@@ -403,6 +404,8 @@ export class SyntheticEngine {
         }
         return { mass, heaviest: found.sort((a, b) => b.mass - a.mass).slice(0, 8) };
       }
+      case 'analysis/lens':
+        return syntheticLens(p, this.options);
       case 'cost/formulas':
         return syntheticFormulas(p);
       case 'cost/measure':

@@ -128,7 +128,8 @@ export class FlashView extends LensPart<'flash'> {
           <p class="notes">
             The operations are as many. Beside queries, keys, values and output it holds
             ${operations(found.memory.flash)} numbers in place of ${operations(found.memory.standard)}: it
-            grows with the text, not with its square.
+            grows with the text, not with its
+            square.${found.causal ? ' What is written out is the whole square, hidden pairs included.' : ''}
           </p>
         </section>
       </div>
@@ -174,9 +175,12 @@ export class FlashView extends LensPart<'flash'> {
         </li>
         <li>
           ${count(chosen.tiles)} of ${count(chosen.allTiles)} tiles are
-          visited${chosen.tiles < chosen.allTiles ? '; in the others nothing is visible' : ''}.
+          visited${chosen.tiles < chosen.allTiles ? '; in the others nothing is visible' : ''}.${
+            step * across > 1
+              ? html` <span class="muted">(${count(step * across)} are drawn as one.)</span>`
+              : nothing
+          }
         </li>
-        ${step > 1 || across > 1 ? html`<li class="muted">Drawn: ${count(step * across)} tiles as one.</li>` : nothing}
       </ol>
     </div>`;
   }

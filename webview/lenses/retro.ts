@@ -6,8 +6,9 @@ import { store } from '../host/store';
 import { segmented, toggle } from '../ui/controls';
 import { LensPart } from './lensPart';
 
-/** Chunks drawn at once in the map of who reads what. */
-const DRAWN = 7;
+/** Width of a chunk in the map of who reads what, and the most of them that are drawn. */
+const CHUNK_WIDTH = 110;
+const MOST_DRAWN = 10;
 
 /** RETRO: which chunk each token would read the neighbours of, and which chunks are nearest. */
 @customElement('ai-lens-retro')
@@ -68,13 +69,23 @@ export class RetroView extends LensPart<'retro'> {
       }
       .list table {
         width: 100%;
+        table-layout: fixed;
+      }
+      .list th:first-child {
+        width: 4em;
+      }
+      .list th:nth-child(3) {
+        width: 11em;
+      }
+      .list th:last-child {
+        width: 8em;
+        text-align: right;
       }
       .list tr[aria-selected='true'] td {
         background: var(--vscode-list-activeSelectionBackground, #8883);
         color: var(--vscode-list-activeSelectionForeground, inherit);
       }
       .words {
-        max-width: 26ch;
         overflow: hidden;
         text-overflow: ellipsis;
         white-space: nowrap;
@@ -156,10 +167,11 @@ export class RetroView extends LensPart<'retro'> {
 
   /** A few chunks around the chosen one: written above, and below the tokens that read what each found. */
   private map({ chunks, chunk, tokens }: RetroLens, chosen: number): TemplateResult {
-    const first = Math.max(0, Math.min(chosen - 2, chunks.length - DRAWN));
-    const drawn = chunks.slice(first, first + DRAWN);
-    const width = Math.max(420, this.width - 8);
+    const width = Math.max(380, this.width - 8);
     const left = 118;
+    const room = Math.max(2, Math.min(MOST_DRAWN, Math.floor((width - left) / CHUNK_WIDTH) - 1));
+    const first = Math.max(0, Math.min(chosen - Math.floor(room / 3), chunks.length - room));
+    const drawn = chunks.slice(first, first + room);
     const start = first * chunk;
     const end = Math.min(tokens, (first + drawn.length + 1) * chunk);
     const x = (token: number) => left + ((token - start) / (end - start)) * (width - left - 8);
@@ -190,12 +202,16 @@ export class RetroView extends LensPart<'retro'> {
             @click=${() => (this.chosen = u)} @keydown=${(event: KeyboardEvent) => (event.key === 'Enter' || event.key === ' ') && (event.preventDefault(), (this.chosen = u))}>
           <title>${words}</title>
           <rect class="written" x=${x(c.from)} y=${top} width=${Math.max(1, x(c.to) - x(c.from) - 1)} height=${height}></rect>
-          <text x=${(x(c.from) + x(c.to)) / 2} y=${top + height / 2} text-anchor="middle" dominant-baseline="middle">${u}</text>
           <path class="link" d=${`M${(x(c.from) + x(c.to)) / 2},${top + height}C${(x(c.from) + x(c.to)) / 2},${below - 14} ${(x(from) + x(to)) / 2},${top + height + 14} ${(x(from) + x(to)) / 2},${below}`}></path>
           <rect class="reading" x=${x(from)} y=${below} width=${Math.max(1, x(to) - x(from) - 1)} height=${height}></rect>
-          <text x=${(x(from) + x(to)) / 2} y=${below + height / 2} text-anchor="middle" dominant-baseline="middle">reads ${u}</text>
-          <text class="muted" x=${x(from)} y=${below + height + 14} text-anchor="middle">${count(from)}</text>
         </g>`;
+      })}
+      ${drawn.map((c, t) => {
+        const [from, to] = [c.to - 1, Math.min(tokens, c.to - 1 + chunk)];
+        return svg`<g aria-hidden="true" pointer-events="none" text-anchor="middle">
+          <text x=${(x(c.from) + x(c.to)) / 2} y=${top + height / 2} dominant-baseline="middle">${first + t}</text>
+          <text x=${(x(from) + x(to)) / 2} y=${below + height / 2} dominant-baseline="middle">reads ${first + t}</text>
+          <text class="muted" x=${x(from)} y=${below + height + 14}>${count(from)}</text></g>`;
       })}
     </svg>`;
   }

@@ -41,7 +41,7 @@ export class SimplifiedView extends LensPart<'simplified'> {
         outline-offset: -1px;
       }
       .head.shown {
-        outline: 2px solid var(--focus);
+        outline: 2px solid var(--vscode-foreground);
         outline-offset: 1px;
       }
       .head:focus-visible {

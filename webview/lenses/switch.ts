@@ -139,10 +139,14 @@ export class SwitchView extends LensPart<'switch'> {
           <rect x=${x} y=${room.top} width=${step} height=${height - room.top - room.bottom} fill="transparent"></rect>
           <rect x=${x + 1} y=${y(kept)} width=${Math.max(1, step - 2)} height=${y(0) - y(kept)} fill=${fill}></rect>
           <rect x=${x + 1} y=${y(n)} width=${Math.max(1, step - 2)} height=${Math.max(0, y(kept) - y(n))} fill=${fill} fill-opacity="0.25" stroke=${fill} stroke-dasharray="3 2"></rect>
-          ${step > 22 ? svg`<text x=${x + step / 2} y=${y(n) - 4} text-anchor="middle">${count(n)}</text>` : ''}
-          ${step > 14 ? svg`<text class="muted" x=${x + step / 2} y=${height - 5} text-anchor="middle">${e}</text>` : ''}
         </g>`;
       })}
+      ${found.load.map(
+        (n, e) =>
+          svg`<g aria-hidden="true" pointer-events="none">
+          ${step > 22 ? svg`<text x=${room.left + (e + 0.5) * step} y=${y(n) - 4} text-anchor="middle">${count(n)}</text>` : ''}
+          ${step > 14 ? svg`<text class="muted" x=${room.left + (e + 0.5) * step} y=${height - 5} text-anchor="middle">${e}</text>` : ''}</g>`,
+      )}
       ${svg`<line class="capacity" x1=${room.left} x2=${width - room.right} y1=${y(found.capacity)} y2=${y(found.capacity)}></line>
       <text x=${width - room.right + 6} y=${y(found.capacity)} dominant-baseline="middle">capacity ${count(found.capacity)}</text>`}
     </svg>`;

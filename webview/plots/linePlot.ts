@@ -106,7 +106,13 @@ export class LinePlot extends Component {
     const { width, height, lines, marks, here } = this;
     const all = [...lines.flatMap(l => l.points), ...marks];
     if (!width || !height || all.length === 0) return nothing;
-    const room = { left: 62, right: 16, top: 26, bottom: 38 };
+    const longest = Math.max(0, ...lines.filter(l => l.points.length > 0).map(l => l.name.length));
+    const room = {
+      left: 62,
+      right: longest > 0 ? Math.min(160, longest * 6.3 + 18) : 16,
+      top: 26,
+      bottom: 38,
+    };
     const bottom = height - room.bottom;
     const x = scaleOf(
       this.x,
@@ -119,20 +125,12 @@ export class LinePlot extends Component {
       [bottom, room.top],
     );
     const at = (p: { x: number; y: number }): [number, number] => [x(p.x), y(p.y)];
-    const labels = [
-      ...marks.map(m => ({ text: m.label, x: x(m.x), y: y(m.y), chosen: m.chosen ?? false })),
-      ...lines
-        .filter(l => l.name && l.points.length > 0)
-        .map(l => {
-          const end = l.points.at(-1)!;
-          return { text: l.name, x: x(end.x), y: y(end.y), chosen: false };
-        }),
-    ];
+    const labels = marks.map(m => ({ text: m.label, x: x(m.x), y: y(m.y), chosen: m.chosen ?? false }));
     const taken = marks.map(m => ({ x: x(m.x) - 5, y: y(m.y) - 5, width: 10, height: 10 }));
     const along = lines.flatMap(l =>
       l.points.map(p => ({ x: x(p.x) - 2, y: y(p.y) - 2, width: 4, height: 4 })),
     );
-    const frame = { x: room.left, y: 10, width: width - room.left - 2, height: bottom - 12 };
+    const frame = { x: room.left, y: 10, width: width - room.left - room.right + 8, height: bottom - 12 };
     const places = placeLabels(labels, [...taken, ...along], frame);
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words}>
       ${axisBottom(x, bottom, { ticks: this.x.ticks ?? 6, format: this.x.format, label: this.x.label })}
@@ -157,8 +155,30 @@ export class LinePlot extends Component {
           ? svg`<text class="name ${label.chosen ? 'chosen-name' : ''}" x=${place.x} y=${place.y + 10} aria-hidden="true">${label.text}</text>`
           : nothing;
       })}
+      ${ends(lines, at, bottom).map(
+        end =>
+          svg`<g aria-hidden="true"><path class="line ${end.look}" d=${`M${end.x},${end.y}L${end.x + 8},${end.at}`}></path>
+            <text class="name" x=${end.x + 11} y=${end.at} dominant-baseline="middle">${end.name}</text></g>`,
+      )}
     </svg>`;
   }
+}
+
+/** The names of the lines at their ends, pushed apart where lines end close together. */
+function ends(lines: PlotLine[], at: (p: { x: number; y: number }) => [number, number], bottom: number) {
+  const found = lines
+    .filter(l => l.name && l.points.length > 0)
+    .map(({ name, look, points }) => {
+      const [x, y] = at(points.at(-1)!);
+      return { name, look, x, y, at: y };
+    })
+    .sort((a, b) => a.y - b.y);
+  const step = 14;
+  let last = -Infinity;
+  for (const end of found) last = end.at = Math.max(end.y, last + step);
+  let next = bottom + step;
+  for (const end of [...found].reverse()) next = end.at = Math.min(end.at, next - step);
+  return found;
 }
 
 function scaleOf(axis: PlotAxis, values: number[], range: [number, number]) {

@@ -57,6 +57,9 @@ export class Panel extends Component {
       }
       [role='tablist'] {
         display: flex;
+        overflow-x: auto;
+        scrollbar-width: none;
+        min-width: 0;
       }
       [role='tab'] {
         font: inherit;
@@ -120,6 +123,12 @@ export class Panel extends Component {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     window.removeEventListener('keydown', this.onKey);
+  }
+
+  /** In a narrow panel the tabs are scrolled: the open one is in sight. */
+  override updated(): void {
+    const tab = this.renderRoot.querySelector('[role="tab"][aria-selected="true"]');
+    tab?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }
 
   override render() {
