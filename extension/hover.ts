@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
-import type { TokenAttention } from '../engine/protocol';
+import type { MechanismChoice, TokenAttention } from '../engine/protocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
 import { describeHead, hoverText, type HeadChoice } from './hoverText';
+import { sameChoice } from './mechanismSetting';
 import type { SelectionModel } from './selectionModel';
 import type { Settings } from './settings';
 import { wordAt } from './tokenLocator';
@@ -47,15 +48,22 @@ export class AttentionHover implements vscode.HoverProvider {
     try {
       const { core, head } = this.selection.current;
       const top = tokens.length === 1 ? TOP.one : TOP.several;
-      const question = { id: analysis.id, core, head, side, top, mechanisms: [] };
+      const planned = plannedFor(analysis, { core, head });
+      // Without a list, the engine takes all that were computed.
+      const mechanisms =
+        planned && planned.name !== 'dense' ? [...computedBeside(analysis, planned), planned] : [];
+      const question = { id: analysis.id, core, head, side, top, mechanisms };
       const shown = await Promise.all(
         tokens
           .slice(0, MAXIMUM_TOKENS)
           .map(one => this.store.request('analysis/token', { ...question, token: one }, cancel)),
       );
+      if (planned) for (const one of shown) addChange(analysis, planned, side, one);
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const markdown = new vscode.MarkdownString(describe(analysis, side, shown, { core, head }) + rest);
+      const markdown = new vscode.MarkdownString(
+        describe(analysis, side, shown, { core, head }, planned) + rest,
+      );
       markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
       return new vscode.Hover(markdown, word);
     } catch {
@@ -79,11 +87,38 @@ export class AttentionHover implements vscode.HoverProvider {
   }
 }
 
+/** What the plan gives the selected head; null without a plan or a head. */
+function plannedFor(analysis: Analysis, { core, head }: HeadChoice): MechanismChoice | null {
+  return analysis.ready?.plan?.heads.find(one => one.core === core && one.head === head)?.choice ?? null;
+}
+
+function computedBeside({ mechanisms }: Analysis, planned: MechanismChoice): MechanismChoice[] {
+  const choices = mechanisms.map(({ name, params }) => ({ name, params }));
+  return choices.filter(
+    (one, at) => !sameChoice(one, planned) && choices.findIndex(other => sameChoice(other, one)) === at,
+  );
+}
+
+/** The change of this token's loss when the text runs on with the plan. */
+function addChange(
+  analysis: Analysis,
+  planned: MechanismChoice,
+  side: 'text' | 'target',
+  { token, kept }: TokenAttention,
+): void {
+  const effect = analysis.ready?.plan?.effect;
+  const written = analysis.ready?.summary.target ? 'target' : 'text';
+  const row = kept.find(({ mechanism }) => sameChoice(mechanism, planned));
+  if (row && effect?.measure === 'loss' && side === written)
+    row.deltaLoss = effect.perToken[token - 1] ?? null;
+}
+
 function describe(
   analysis: Analysis,
   side: 'text' | 'target',
   word: readonly TokenAttention[],
   choice: HeadChoice,
+  planned: MechanismChoice | null,
 ): string {
   const { tokens: source, model } = analysis.began!;
   const target = analysis.ready?.summary.target?.tokens ?? null;
@@ -94,6 +129,7 @@ function describe(
     other: side === 'target' ? source : target,
     of: describeHead(choice, model.cores, t),
     stale: analysis.textChanged,
+    planned,
     // A token of the target text cannot be pinned: what is pinned is of the analysed text.
     links: token =>
       side === 'target'

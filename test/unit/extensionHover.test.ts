@@ -97,6 +97,18 @@ describe('extension: text of a hover', () => {
     assert.match(text({ kept }), /\| local \\\(window 8\\\) \|/);
   });
 
+  it('tells what the plan keeps', () => {
+    const [one] = attention.kept;
+    const planned = { name: 'lsh', params: { rounds: 2 } };
+    const kept = [one!, { ...one!, mechanism: planned, deltaLoss: -0.5 }];
+    const shown = bare(hoverText([{ ...attention, kept }], { ...options, planned }));
+    assert.match(shown, /\| local \| 25 %/);
+    assert.match(shown, /\| the plan: lsh \\\(rounds 2\\\) \| 25 % \| .* \| −0\.5 nats \|/);
+    const dense = bare(hoverText([attention], { ...options, planned: { name: 'dense', params: {} } }));
+    assert.match(dense, /leaves this head dense/);
+    assert.doesNotMatch(text(), /plan/);
+  });
+
   it('says that the text has changed', () => {
     assert.doesNotMatch(text(), /has changed/);
     assert.match(text({}, true), /The text has changed/);

@@ -55,6 +55,10 @@ describe('extension: messages of a view', () => {
       { type: 'preview', token: null },
       { type: 'reveal', tokens: [1, 2] },
       { type: 'openView', view: 'spans' },
+      { type: 'findPlan', budget: 0.1, mechanisms: ['local'] },
+      { type: 'cancelPlan' },
+      { type: 'changePlan', change: { core: 0, head: 1, choice: { name: 'local', params: { window: 3 } } } },
+      { type: 'exportPlan', format: 'flex' },
       { type: 'log', level: 'error', message: 'x' },
     ])
       assert.ok(isViewMessage(message), JSON.stringify(message));
@@ -76,6 +80,11 @@ describe('extension: messages of a view', () => {
       { type: 'select', selection: { mechanism: { name: 3 } } },
       { type: 'reveal', tokens: ['1'] },
       { type: 'openView', view: 'elsewhere' },
+      { type: 'findPlan', budget: 2, mechanisms: [] },
+      { type: 'findPlan', budget: 0.1, mechanisms: [1] },
+      { type: 'changePlan', change: { core: 0, head: 1, choice: null } },
+      { type: 'changePlan', change: { core: 0, head: 1, choice: { name: 'local' } } },
+      { type: 'exportPlan', format: 'exe' },
       { type: 'log', level: 'dispose', message: 'x' },
     ])
       assert.ok(!isViewMessage(message), JSON.stringify(message));

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import type { HeadComparison, MechanismResult, Plan, RunEffect } from '../../engine/protocol';
+import type { HeadComparison, HeadProfile, MechanismResult, Plan, RunEffect } from '../../engine/protocol';
 import { changedPlan, withHead } from '../../extension/planEdits';
-import { mechanismLook, parameterWords } from '../../webview/draw/mechanismLook';
+import { headMeasures } from '../../webview/draw/measures';
+import { mechanismLook, parameterWords, settingTitles } from '../../webview/draw/mechanismLook';
+import { barLimit } from '../../webview/plots/barLimit';
 import {
   allTried,
   atBudget,
@@ -247,5 +249,46 @@ describe('extension: a plan changed by hand', () => {
     assert.equal(after.wins, false, 'the best uniform choice loses less');
     assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
     assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
+  });
+});
+
+describe('webview: what the plan says of a head', () => {
+  it('is a measure like the others', () => {
+    const made = plan({
+      heads: [{ ...head(2, 1, 0.7, 30), choice: { name: 'local', params: {} }, sensitivity: 1 }],
+    });
+    const measure = headMeasures([], made).find(m => m.id === 'plan-share')!;
+    assert.equal(measure.value({ core: 2, head: 1 } as HeadProfile), 0.3);
+    assert.equal(measure.value({ core: 2, head: 2 } as HeadProfile), null);
+    assert.ok(!headMeasures([]).some(m => m.id === 'plan-share'));
+  });
+
+  it('breaks off the bars of what fails altogether', () => {
+    assert.equal(barLimit([0.1, 0.2, 0.3]), 0.3);
+    assert.equal(barLimit([0.1, 0.2, 9]), 0.8);
+    assert.ok(barLimit([0, 0]) > 0);
+    assert.ok(barLimit([-0.1, -0.2]) > 0);
+  });
+
+  it('tells settings of one mechanism apart by what is not their default', () => {
+    const infos = [
+      {
+        name: 'span',
+        title: 'Span',
+        parameters: [{ name: 'ramp', type: 'integer' as const, default: 8, description: '' }],
+      },
+      { name: 'local', title: 'Local', parameters: [] },
+    ];
+    assert.deepEqual(
+      settingTitles(
+        [
+          { name: 'span', params: { budget: 0.1, ramp: 8 } },
+          { name: 'local', params: { window: 3 } },
+          { name: 'span', params: { span: 9, ramp: 4 } },
+        ],
+        infos,
+      ),
+      ['Span, budget 0.1', 'Local', 'Span, span 9, ramp 4'],
+    );
   });
 });

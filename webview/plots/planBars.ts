@@ -8,6 +8,7 @@ import { mechanismLook, parameterWords, settingTitles } from '../draw/mechanismL
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
+import { barLimit } from './barLimit';
 
 const ROW = 22;
 
@@ -161,13 +162,6 @@ function bar(row: Row, top: number, label: number, limit: number, x: (value: num
 
 function unitOf({ effect }: Plan): string {
   return effect.measure === 'loss' ? 'nats per token' : 'change of the output';
-}
-
-/** Where the axis ends: at the largest value, or at four times the middle one where that is less. */
-export function barLimit(values: readonly number[]): number {
-  const sizes = values.map(Math.abs).sort((a, b) => a - b);
-  const middle = sizes[Math.floor((sizes.length - 1) / 2)] ?? 0;
-  return Math.max(1e-9, Math.min(Math.max(...values), 4 * middle));
 }
 
 function shorten(name: string, width: number): string {

@@ -9,7 +9,7 @@ import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
-import { barLimit } from './planBars';
+import { barLimit } from './barLimit';
 
 /** What plans cost at other budgets: measured points filled, predicted ones open; single mechanisms beside them. */
 @customElement('ai-plan-curve')

@@ -40,7 +40,7 @@ export class Overview extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, overviewStyles];
 
   private get measures(): HeadMeasure[] {
-    return headMeasures(store.mechanisms);
+    return headMeasures(store.mechanisms, store.plan);
   }
 
   private get measure(): HeadMeasure {

@@ -68,7 +68,10 @@ export class Side extends Component {
   // ------------------------------------------------------------ list
 
   private get measure(): HeadMeasure {
-    return findMeasure(headMeasures(store.mechanisms), store.option('side', 'measure', 'meanDistance'));
+    return findMeasure(
+      headMeasures(store.mechanisms, store.plan),
+      store.option('side', 'measure', 'meanDistance'),
+    );
   }
 
   private get wantedRole(): Role | '' {
@@ -112,7 +115,7 @@ export class Side extends Component {
       ${choose(
         'Measure',
         measure.id,
-        headMeasures(store.mechanisms).map(m => ({ value: m.id, label: m.title })),
+        headMeasures(store.mechanisms, store.plan).map(m => ({ value: m.id, label: m.title })),
         value => store.setOption('side', 'measure', value),
       )}
       ${choose(
