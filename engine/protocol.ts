@@ -677,6 +677,7 @@ export interface ReportParams {
   intervention: InterventionResult | null;
 }
 
+export { KEPT_CODES, LINK_CODES, LOST_CODES } from './export/reportData';
 export type {
   MassCodes,
   ReportAnswer,

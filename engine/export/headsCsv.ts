@@ -1,7 +1,8 @@
 /** All head profiles as one table: `analyze --csv`. One line per head, every measure, and each mechanism's columns behind. */
-import type { AnalysisSummary, HeadProfile, MechanismResult, Quantiles } from '../protocol';
+import type { AnalysisSummary, HeadComparison, HeadProfile, MechanismResult, Quantiles } from '../protocol';
 import { csv, type CsvCell } from './csv';
 
+type Compared = [title: string, value: (head: HeadComparison) => CsvCell];
 type Column = [title: string, value: (head: HeadProfile) => CsvCell];
 
 const ROLES = [
@@ -43,15 +44,8 @@ const MEASURES: Column[] = [
 
 export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
   const header = ['core', 'kind', 'layer', 'head', ...MEASURES.map(([title]) => title)];
-  for (const result of mechanisms) {
-    const name = nameOf(result);
-    header.push(
-      `recall (local): ${name}`,
-      `output error (local): ${name}`,
-      `share of pairs: ${name}`,
-      `span: ${name}`,
-    );
-  }
+  const columns = mechanisms.map(columnsOf);
+  header.push(...columns.flatMap(each => each.map(([title]) => title)));
   const rows = cores.flatMap(({ info, heads }) =>
     heads.map(head => [
       info.core,
@@ -59,15 +53,25 @@ export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
       info.layer,
       head.head,
       ...MEASURES.map(([, value]) => value(head)),
-      ...mechanisms.flatMap(({ heads: compared }) => {
+      ...mechanisms.flatMap(({ heads: compared }, m) => {
         const found = compared.find(each => each.core === head.core && each.head === head.head);
-        return found
-          ? [found.recall, found.outputError, found.pairs / found.densePairs, found.span]
-          : [null, null, null, null];
+        return columns[m]!.map(([, value]) => (found ? value(found) : null));
       }),
     ]),
   );
   return csv(header, rows);
+}
+
+function columnsOf(result: MechanismResult): Compared[] {
+  const name = nameOf(result);
+  return [
+    [`recall (local): ${name}`, head => head.recall],
+    [`output error (local): ${name}`, head => head.outputError],
+    [`share of pairs: ${name}`, head => head.pairs / head.densePairs],
+    ...(result.heads.some(head => head.span !== undefined)
+      ? [[`span [tokens]: ${name}`, head => head.span] as Compared]
+      : []),
+  ];
 }
 
 /** `local:window=64` */

@@ -18,6 +18,10 @@ export interface MassCodes {
   codes: Uint8Array;
 }
 
+/** Largest codes of the mass of a link, and of the heaviest lost key: value = (code / largest)^2. */
+export const LINK_CODES = 1023;
+export const LOST_CODES = 63;
+
 /** Largest code of a share that is kept (0..15 stands for 0..1). */
 export const KEPT_CODES = 15;
 
@@ -35,7 +39,7 @@ export interface ReportKept {
   mass: Uint8Array;
   /** [queries]: the heaviest key that is dropped, plus 1; 0 = none. */
   lostKey: Uint16Array | Uint32Array;
-  /** [queries]: its mass, (code / 255)^2. */
+  /** [queries]: its mass, (code / LOST_CODES)^2. */
   lostMass: Uint8Array;
 }
 
@@ -62,7 +66,7 @@ export interface ReportHead {
   mean: MassCodes | null;
   /** [queries x links]: the heaviest keys of each query, heaviest first. */
   linkKeys: Uint16Array | Uint32Array;
-  /** (code / 65535)^2; 0 = no such link. */
+  /** (code / LINK_CODES)^2; 0 = no such link. */
   linkMass: Uint16Array;
   /** [queries], nats. */
   entropy: Float32Array;

@@ -66,7 +66,7 @@ export class BucketTally {
     if (to <= from) return;
     this.rows++;
     const { lost } = this;
-    lost.set(row);
+    for (let j = from; j < to; j++) lost[j] = row[j]!;
     let kept = 0;
     for (let t = 0; t < keys.length; t++) {
       const share = mask?.[t] ?? 1;
@@ -125,7 +125,6 @@ export class BucketMapSums {
   private readonly columnOf: Int32Array;
   private readonly mass: Float32Array;
   private readonly kept: Float32Array;
-  private readonly area: Float32Array;
 
   constructor(
     private readonly of: BucketedHead,
@@ -141,26 +140,27 @@ export class BucketMapSums {
     this.columnOf = this.keyRank.rank.map(rank => Math.floor((rank * this.columns) / input.keys));
     this.mass = new Float32Array(this.rows * this.columns);
     this.kept = new Float32Array(this.rows * this.columns);
-    this.area = new Float32Array(this.rows * this.columns);
   }
 
   add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
-    const { rows, columns, columnOf, mass, kept, area } = this;
+    const { rows, columns, columnOf, mass, kept } = this;
     const r = Math.floor((this.queryRank.rank[query]! * rows) / this.of.input.queries) * columns;
-    for (let j = 0; j < row.length; j++) {
-      mass[r + columnOf[j]!]! += row[j]!;
-      area[r + columnOf[j]!]!++;
-    }
+    const { from, to } = visibleKeys(this.of.input, query);
+    for (let j = from; j < to; j++) mass[r + columnOf[j]!]! += row[j]!;
     for (let t = 0; t < keys.length; t++) {
       kept[r + columnOf[keys[t]!]!]! += row[keys[t]!]! * (mask?.[t] ?? 1);
     }
   }
 
   result(): BucketMap {
-    const { rows, columns, mass, kept, area } = this;
+    const { rows, columns, mass, kept } = this;
+    const { queries, keys } = this.of.input;
+    // Cells are as even as they can be: the first place of cell x of n places is ceil(x * places / n).
+    const size = (cell: number, cells: number, places: number) =>
+      Math.ceil(((cell + 1) * places) / cells) - Math.ceil((cell * places) / cells);
     for (let c = 0; c < mass.length; c++) {
       kept[c] = mass[c]! > 0 ? Math.min(1, kept[c]! / mass[c]!) : 0;
-      mass[c]! /= Math.max(1, area[c]!);
+      mass[c]! /= size(Math.floor(c / columns), rows, queries) * size(c % columns, columns, keys);
     }
     const inCells = (starts: Int32Array, cells: number, items: number) =>
       Float32Array.from(starts, start => (start * cells) / items);

@@ -1,17 +1,19 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
 import type { Analysis } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
-import type { CoreInput } from '../attention/core';
+import { visibleKeys, type CoreInput } from '../attention/core';
 import type { Attended, SparseRow } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { indexArray, keptCodes, massCodes, pointCodes, rootCode, roundedFloats } from '../export/quantise';
-import type {
-  ReportBuckets,
-  ReportCore,
-  ReportData,
-  ReportHead,
-  ReportKept,
-  ReportMechanism,
+import {
+  LINK_CODES,
+  LOST_CODES,
+  type ReportBuckets,
+  type ReportCore,
+  type ReportData,
+  type ReportHead,
+  type ReportKept,
+  type ReportMechanism,
 } from '../export/reportData';
 import { TILE_SIZE, type AnalysisSummary, type Buckets, type ReportParams } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
@@ -22,11 +24,13 @@ const BUDGET = {
   cells: 4_000_000,
   /** Cells of what mechanisms keep, all mechanisms together. */
   keptCells: 10_000_000,
-  links: 1_000_000,
+  links: 800_000,
   /** Cells of the maps sorted by bucket, all mechanisms and rounds together. */
-  bucketCells: 2_000_000,
+  bucketCells: 1_200_000,
 };
-const MOST_LINKS = 24;
+const MOST_LINKS = 16;
+/** A lost key with less mass than this is not told. */
+const LEAST_LOST = 0.001;
 
 export async function gatherReport(
   analysis: Analysis,
@@ -152,13 +156,14 @@ async function gatherHead(
   const cells = new CellSums(input, sizes.level);
   const links = new Links(input, sizes.links);
   const entropy = new Float32Array(input.queries);
+  const denseCells = new CellSums(input, sizes.keptLevel);
   const kept: (KeptSums | null)[] = [];
   const tallies: (BucketSums | null)[] = [];
   const attended: (Attended | null)[] = [];
   for (const { choice, keepsPairs } of mechanisms) {
     const run = keepsPairs ? await analysis.attendLocally(choice, core, cancellation) : null;
     attended.push(run);
-    kept.push(run && new KeptSums(input, sizes.keptLevel));
+    kept.push(run && new KeptSums(input, denseCells));
     const view = findMechanism(choice.name).info.view;
     const bucketed =
       view === 'buckets'
@@ -167,13 +172,15 @@ async function gatherHead(
     tallies.push(bucketed && new BucketSums(bucketed, sizes.bucketMap));
   }
   await eachDenseRow(analysis, input, head, cancellation, (query, row) => {
-    cells.add(query, row);
-    links.add(query, row);
-    entropy[query] = entropyOf(row);
+    const { from, to } = visibleKeys(input, query);
+    cells.add(query, row, from, to);
+    if (attended.length > 0) denseCells.add(query, row, from, to);
+    links.add(query, row, from, to);
+    entropy[query] = entropyOf(row.subarray(from, to));
     for (const [m, run] of attended.entries()) {
       if (!run) continue;
       const keptRow = run.row(head, query);
-      kept[m]!.add(query, row, keptRow);
+      kept[m]!.add(query, row, keptRow, from, to);
       tallies[m]?.add(query, row, keptRow);
     }
   });
@@ -199,9 +206,9 @@ async function gatherHead(
 /** Mean and maximum of square cells of 2^level tokens. */
 class CellSums {
   readonly max: Float32Array;
-  private readonly sum: Float32Array;
-  private readonly cell: number;
-  private readonly columns: number;
+  readonly sum: Float32Array;
+  readonly cell: number;
+  readonly columns: number;
 
   constructor(
     private readonly input: CoreInput,
@@ -214,10 +221,12 @@ class CellSums {
     this.sum = new Float32Array(size);
   }
 
-  add(query: number, row: Float32Array): void {
+  add(query: number, row: Float32Array, from: number, to: number): void {
     const { cell, max, sum } = this;
-    const at = Math.floor(query / cell) * this.columns;
-    for (let j = 0, c = at, left = cell; j < row.length; j++) {
+    const first = Math.floor(from / cell);
+    let c = Math.floor(query / cell) * this.columns + first;
+    let left = (first + 1) * cell - from;
+    for (let j = from; j < to; j++) {
       const mass = row[j]!;
       sum[c]! += mass;
       if (mass > max[c]!) max[c] = mass;
@@ -252,58 +261,51 @@ class Links {
     this.mass = new Uint16Array(input.queries * top);
   }
 
-  add(query: number, row: Float32Array): void {
+  add(query: number, row: Float32Array, from: number, to: number): void {
     const { top } = this;
     const found: number[] = [];
-    for (let j = 0; j < row.length; j++) {
+    let least = 0;
+    for (let j = from; j < to; j++) {
       const mass = row[j]!;
-      if (mass <= 0 || (found.length === top && mass <= row[found[top - 1]!]!)) continue;
+      if (mass <= least) continue;
       let at = found.length;
       while (at > 0 && row[found[at - 1]!]! < mass) at--;
       found.splice(at, 0, j);
       if (found.length > top) found.pop();
+      if (found.length === top) least = row[found[top - 1]!]!;
     }
     found.forEach((key, t) => {
       this.keys[query * top + t] = key;
-      this.mass[query * top + t] = rootCode(row[key]!, 65535);
+      this.mass[query * top + t] = rootCode(row[key]!, LINK_CODES);
     });
   }
 }
 
 /** What one mechanism keeps of one head: per cell, per query, and the heaviest key that each query loses. */
 class KeptSums {
-  private readonly dense: Float32Array;
   private readonly kept: Float32Array;
-  private readonly cell: number;
-  private readonly columns: number;
   private readonly mass: Uint8Array;
   private readonly lostKey: Uint16Array | Uint32Array;
   private readonly lostMass: Uint8Array;
   private readonly lost: Float32Array;
 
-  constructor(input: CoreInput, level: number) {
-    this.cell = 2 ** level;
-    this.columns = Math.ceil(input.keys / this.cell);
-    const size = Math.ceil(input.queries / this.cell) * this.columns;
-    this.dense = new Float32Array(size);
-    this.kept = new Float32Array(size);
+  /** @param dense sums of the whole mass, which all mechanisms are compared with */
+  constructor(
+    input: CoreInput,
+    private readonly dense: CellSums,
+  ) {
+    this.kept = new Float32Array(dense.sum.length);
     this.mass = new Uint8Array(input.queries);
     this.lostKey = indexArray(input.queries, input.keys + 1);
     this.lostMass = new Uint8Array(input.queries);
     this.lost = new Float32Array(input.keys);
   }
 
-  add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
-    const { cell, dense, kept, lost } = this;
-    const at = Math.floor(query / cell) * this.columns;
-    for (let j = 0, c = at, left = cell; j < row.length; j++) {
-      dense[c]! += row[j]!;
-      if (--left === 0) {
-        c++;
-        left = cell;
-      }
-    }
-    lost.set(row);
+  add(query: number, row: Float32Array, { keys, mask }: SparseRow, from: number, to: number): void {
+    const { kept, lost } = this;
+    const { cell, columns } = this.dense;
+    const at = Math.floor(query / cell) * columns;
+    for (let j = from; j < to; j++) lost[j] = row[j]!;
     let sum = 0;
     for (let t = 0; t < keys.length; t++) {
       const key = keys[t]!;
@@ -313,14 +315,16 @@ class KeptSums {
       lost[key]! *= 1 - share;
     }
     this.mass[query] = Math.round(255 * Math.min(1, sum));
-    let worst = 0;
-    for (let j = 1; j < lost.length; j++) if (lost[j]! > lost[worst]!) worst = j;
-    this.lostMass[query] = rootCode(lost[worst]!, 255);
-    if (this.lostMass[query] > 0) this.lostKey[query] = worst + 1;
+    let worst = from;
+    for (let j = from + 1; j < to; j++) if (lost[j]! > lost[worst]!) worst = j;
+    if (to <= from || lost[worst]! < LEAST_LOST) return;
+    this.lostMass[query] = rootCode(lost[worst]!, LOST_CODES);
+    this.lostKey[query] = worst + 1;
   }
 
   result(): ReportKept {
-    const shares = this.kept.map((value, c) => (this.dense[c]! > 0 ? value / this.dense[c]! : 0));
+    const { sum } = this.dense;
+    const shares = this.kept.map((value, c) => (sum[c]! > 0 ? value / sum[c]! : 0));
     return { cells: keptCodes(shares), mass: this.mass, lostKey: this.lostKey, lostMass: this.lostMass };
   }
 }

@@ -1,5 +1,8 @@
 /** Answers the requests of the views from what a report holds: the engine's answers, rounded and bounded. */
 import {
+  KEPT_CODES,
+  LINK_CODES,
+  LOST_CODES,
   TILE_SIZE,
   type AnalysisSummary,
   type BucketMap,
@@ -208,7 +211,7 @@ export class Report {
             mechanism: choice,
             mass: asQuery ? kept.mass[token]! / 255 : 1,
             costliestLost:
-              asQuery && lost ? { token: lost - 1, mass: (kept.lostMass[token]! / 255) ** 2 } : null,
+              asQuery && lost ? { token: lost - 1, mass: (kept.lostMass[token]! / LOST_CODES) ** 2 } : null,
             deltaLoss: (written && propagated?.deltaLossPerToken?.[token - 1]) || null,
           },
         ];
@@ -270,14 +273,14 @@ export class Report {
     return {
       ...map,
       mass: Float32Array.from(mass.codes, code => massOf(mass.largest, code)),
-      kept: Float32Array.from(kept, code => code / 15),
+      kept: Float32Array.from(kept, code => code / KEPT_CODES),
     };
   }
 }
 
 const cellsOf = (tokens: number, level: number) => Math.ceil(tokens / 2 ** level);
 const massOf = (largest: number, code: number) => largest * (code / 255) ** 2;
-const linkMass = (head: ReportHead, t: number) => (head.linkMass[t]! / 65535) ** 2;
+const linkMass = (head: ReportHead, t: number) => (head.linkMass[t]! / LINK_CODES) ** 2;
 
 /** Maximum or mean of side x side cells of the finest level. */
 function reduced(
@@ -321,7 +324,7 @@ function keptShare(
       total += weight;
     }
   }
-  return total > 0 ? sum / total / 15 : 0;
+  return total > 0 ? sum / total / KEPT_CODES : 0;
 }
 
 /** Parameters without the id of the analysis, in one order. */
