@@ -3,10 +3,11 @@ import { denseOutput } from '../../engine/attention/dense';
 import type { Mechanism } from '../../engine/attention/mechanism';
 import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';
+import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { float32, type Tensor } from '../../engine/runtime/tensor';
+import { float32, floats, type Tensor } from '../../engine/runtime/tensor';
 import { randomCore } from '../oracle/dense';
 
 /** Settings under which a mechanism is compared, where its defaults say something else or nothing. */
@@ -18,16 +19,30 @@ const given: Record<string, (heads: number) => Record<string, Tensor>> = {
   'adaptive-span': heads => ({ span: float32(new Float32Array(heads).fill(1024), [heads]) }),
 };
 const HEADS = 2;
+const DIM = 64;
 
-/** Milliseconds per head at each length: by the clock, and of CPU time over all threads. */
+/** A length is left out when a head is expected to take longer than this there, by its growth so far. */
+const PATIENCE_MS = 20_000;
+
+/** Milliseconds per head at each length, by the clock and of CPU time over all threads; null = left out. */
 interface Times {
-  clock: number[];
-  cpu: number[];
+  clock: (number | null)[];
+  cpu: (number | null)[];
+}
+
+/** One line of the tables. */
+interface Row {
+  name: string;
+  times: Times;
+  dense: Times;
+  /** Growth of the operations by its own formula between the two longest lengths; null = it has no formula. */
+  formula: number | null;
+  note: string;
 }
 
 /**
- * Prints milliseconds per causal head of 64, how much faster than dense, and the exponent of growth.
- * `only`: names of mechanisms; null = all of the registry.
+ * Prints milliseconds per head of 64 (causal, where the mechanism has a causal form), how much faster than dense in
+ * blocks, and the exponent of growth. `only`: names of mechanisms; null = all of the registry.
  */
 export async function benchMechanisms(
   lengths: readonly number[],
@@ -36,24 +51,45 @@ export async function benchMechanisms(
 ): Promise<void> {
   const runtime = await createRuntime('cpu');
   const context = { runtime, cancellation: neverCancelled };
-  const inputs = lengths.map(queries => randomCore(queries, { heads: HEADS, queries, dim: 64 }));
-  const rows = new Map<string, Times>();
-  rows.set('dense', await timesOf(inputs, repeats, input => denseOutput(input, context)));
+  const inputs = (causal: boolean) => {
+    const rule = { mask: { causal, window: null } };
+    return lengths.map(queries => randomCore(queries, { heads: HEADS, queries, dim: DIM, rule }));
+  };
+  const timeDense = async (causal: boolean): Promise<Row> => {
+    const times = await timesOf(inputs(causal), repeats, input => denseOutput(input, context));
+    return { name: causal ? 'dense' : 'dense, full', times, dense: times, formula: 2, note: '' };
+  };
+  const causal = await timeDense(true);
+  const rows = [causal];
+  let full: Row | null = null;
   for (const mechanism of mechanisms) {
     const { name } = mechanism.info;
     if (name === 'dense' || (only && !only.includes(name))) continue;
-    rows.set(name, await timeMechanism(mechanism, inputs, repeats, runtime));
+    const formula = formulaExponent(mechanism, lengths);
+    try {
+      const times = await timeMechanism(mechanism, inputs(true), repeats, runtime);
+      rows.push({ name, times, dense: causal.times, formula, note: '' });
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      if (!full) rows.push((full = await timeDense(false)));
+      const times = await timeMechanism(mechanism, inputs(false), repeats, runtime);
+      rows.push({ name, times, dense: full.times, formula, note: 'not causal, against dense full' });
+    }
+    console.log(`(${name} is measured)`);
   }
   for (const kind of ['clock', 'cpu'] as const) {
     const unit = kind === 'clock' ? 'ms by the clock' : 'CPU ms of all threads';
-    console.log(`\nMechanisms, ${unit} per head (causal, 64 dim; local 256, span 1024, lsh 1 round):`);
     console.log(
-      `${''.padEnd(15)}${lengths.map(n => `${n}`.padStart(18)).join('')}${'exponent'.padStart(10)}`,
+      `\nMechanisms, ${unit} per head (64 dim; local 256, span 1024, lsh 1 round, else defaults), times faster than dense:`,
     );
-    for (const [name, times] of rows) report(name, lengths, times[kind], rows.get('dense')![kind]);
+    const heads = [...lengths.map(n => `${n}`.padStart(18)), 'exponent'.padStart(10)];
+    console.log(`${''.padEnd(16)}${heads.join('')}  by formula`);
+    for (const row of rows) report(row, lengths, kind);
   }
   await runtime.dispose();
 }
+
+const paramsOf = ({ info }: Mechanism) => readParams(info, settings[info.name] ?? {});
 
 async function timeMechanism(
   mechanism: Mechanism,
@@ -62,26 +98,36 @@ async function timeMechanism(
   runtime: Runtime,
 ): Promise<Times> {
   const { name } = mechanism.info;
-  const params = readParams(mechanism.info, settings[name] ?? {});
+  const params = paramsOf(mechanism);
   const own = new Map<CoreInput, Record<string, Tensor>>();
-  for (const input of inputs) {
-    const fixed = given[name]?.(input.heads) ?? {};
-    const context = { runtime, cancellation: neverCancelled, own: fixed };
-    own.set(input, { ...(await mechanism.prepare?.(input, params, context)), ...fixed });
-  }
-  return timesOf(inputs, repeats, input =>
-    mechanism.attend(input, params, { runtime, cancellation: neverCancelled, own: own.get(input)! }),
-  );
+  return timesOf(inputs, repeats, async input => {
+    if (!own.has(input)) {
+      const fixed = given[name]?.(input.heads) ?? {};
+      const context = { runtime, cancellation: neverCancelled, own: fixed };
+      own.set(input, { ...(await mechanism.prepare?.(input, params, context)), ...fixed });
+    }
+    return mechanism.attend(input, params, {
+      runtime,
+      cancellation: neverCancelled,
+      own: own.get(input)!,
+    });
+  });
 }
 
-/** Best of the repeats, after a first run that builds the graphs. */
+/** Best of the repeats, after a first run that fits its tensors and builds its graphs. */
 async function timesOf(
   inputs: readonly CoreInput[],
   repeats: number,
   run: (input: CoreInput) => Promise<unknown>,
 ): Promise<Times> {
   const times: Times = { clock: [], cpu: [] };
-  for (const input of inputs) {
+  for (const [at, input] of inputs.entries()) {
+    const [last, before] = [times.cpu[at - 1], times.cpu[at - 2]];
+    if (at > 1 && (last == null || last * Math.max(4, last / (before ?? last)) > PATIENCE_MS)) {
+      times.clock.push(null);
+      times.cpu.push(null);
+      continue;
+    }
     let clock = Infinity;
     let cpu = Infinity;
     await run(input);
@@ -99,9 +145,39 @@ async function timesOf(
   return times;
 }
 
-function report(name: string, lengths: readonly number[], times: number[], dense: number[]): void {
-  const cells = times.map((time, t) => `${time.toFixed(1)} (${(dense[t]! / time).toFixed(1)}x)`.padStart(18));
-  console.log(`${name.padEnd(15)}${cells.join('')}${exponent(lengths, times).toFixed(2).padStart(10)}`);
+/** How the operations of its formula grow between the two longest lengths. */
+function formulaExponent(mechanism: Mechanism, lengths: readonly number[]): number | null {
+  const last = lengths.slice(-2);
+  const shape = { dim: DIM, valueDim: DIM, causal: true, ...spansOf(mechanism) };
+  const costs = last.map(tokens => mechanism.cost?.(tokens, paramsOf(mechanism), shape).flops);
+  return last.length === 2 && costs[0] && costs[1] ? exponent(last, costs as number[]) : null;
+}
+
+function spansOf({ info }: Mechanism): { spans?: Float32Array } {
+  const { span } = given[info.name]?.(1) ?? {};
+  return span ? { spans: floats(span) } : {};
+}
+
+function report(
+  { name, times, dense, formula, note }: Row,
+  lengths: readonly number[],
+  kind: keyof Times,
+): void {
+  const cells = times[kind].map((time, t) => {
+    if (time === null) return 'left out';
+    const base = dense[kind][t];
+    return `${time.toFixed(1)} (${base == null ? '-' : `${(base / time).toFixed(1)}x`})`;
+  });
+  const measured = lengths.flatMap((length, t) => (times[kind][t] == null ? [] : [[length, times[kind][t]]]));
+  const growth = exponent(
+    measured.map(([length]) => length!),
+    measured.map(([, time]) => time!),
+  );
+  const quadratic = formula !== null && formula > 1.9 ? 'quadratic by nature' : '';
+  const notes = [formula?.toFixed(2) ?? '', quadratic, note].filter(text => text !== '').join(', ');
+  console.log(
+    `${name.padEnd(16)}${cells.map(cell => cell.padStart(18)).join('')}${growth.toFixed(2).padStart(10)}  ${notes}`,
+  );
 }
 
 /** Slope of the least-squares line through log(time) over log(length). */
