@@ -5,6 +5,7 @@ import type { EngineClient } from './engineClient';
 import { wordAround } from './hover';
 import { pickHead, pickModel } from './pickers';
 import { exportPlan, findPlan } from './planCommands';
+import { exportReport } from './reportCommand';
 import type { Intervener } from './intervener';
 import { blockSelection, knockOutHead } from './interventionCommands';
 import type { Planner } from './planner';
@@ -37,6 +38,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       if (trusted()) return findPlan(context);
     },
     exportPlan: () => exportPlan(context),
+    exportReport: (target?: unknown) => exportReport(context, target),
     openPanel: () => views.openPanel(),
     showText: () => openAnalysed(context, () => views.openPanel('text')),
     blockSelection: () => blockSelection(context),
