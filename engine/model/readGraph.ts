@@ -14,10 +14,6 @@ const OUTPUT_NAMES = ['logits', 'prediction_logits', 'last_hidden_state', 'hidde
 
 /** The graph of a decoded model, Constant nodes turned into initialisers, with the one output that matters. */
 export function graphOf(model: ModelProto): Graph {
-  if (model.functions.length > 0)
-    throw new RefusedError(
-      'The model keeps parts of its graph in ONNX functions; export it with functions inlined.',
-    );
   const proto = model.graph!;
   const initializers = new Map<string, Partially<TensorProto>>(
     proto.initializer.map(t => [t.name, t] as const),

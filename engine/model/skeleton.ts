@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
 import { RefusedError } from '../errors';
+import { inlineFunctions } from './inlineFunctions';
 import {
   decodeModel,
   ElementType,
@@ -20,6 +21,7 @@ export interface Skeleton {
   folder: string;
   /** The serialised skeleton. */
   bytes: Uint8Array;
+  /** The same, its own functions written out. */
   model: ModelProto;
 }
 
@@ -30,7 +32,7 @@ const SKELETON_LIMIT = 256 * 2 ** 20;
 const NODE_LIMIT = 200_000;
 
 // Field numbers of onnx.proto.
-const MODEL = { graph: 7, functions: 25 };
+const MODEL = { graph: 7 };
 const GRAPH = { node: 1, initializer: 5 };
 const NODE = { attribute: 5 };
 const ATTRIBUTE = { tensor: 5, graph: 6 };
@@ -52,7 +54,7 @@ export function readSkeleton(onnxFile: string): Skeleton {
     const scan = new Scanner(fd, name, basename(file));
     refuseText(scan);
     const bytes = scan.message(0, scan.size, modelRules);
-    const model = decode(bytes, name);
+    const model = inlineFunctions(decode(bytes, name));
     checkTensors(model, dirname(file), name);
     return { file, folder: dirname(file), bytes, model };
   } finally {
