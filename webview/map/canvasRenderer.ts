@@ -1,5 +1,5 @@
 import { TILE_SIZE } from '../../engine/protocol';
-import { mix, scaleMass, toCss, type Rgb } from '../draw/colour';
+import { dimLost, scaleMass, toCss, type Rgb } from '../draw/colour';
 import type { MapFrame, MapRenderer } from './renderer';
 import type { LoadedTile } from './tileLoader';
 
@@ -67,11 +67,7 @@ function paint(tile: LoadedTile, frame: MapFrame): HTMLCanvasElement {
     const c = Math.round(t * 255) * 4;
     let colour: Rgb = [frame.lut[c]!, frame.lut[c + 1]!, frame.lut[c + 2]!];
     if (hidden(tile, Math.floor(i / columns), i % columns, frame)) colour = frame.background;
-    else if (frame.overlay && kept) {
-      const grey = 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2];
-      const dim = mix(frame.background, mix(colour, [grey, grey, grey], 0.75), 0.7);
-      colour = mix(colour, dim, 1 - Math.min(1, kept[i]!));
-    }
+    else if (frame.overlay && kept) colour = dimLost(colour, frame.background, kept[i]!);
     pixels.data.set([...colour.map(Math.round), 255], i * 4);
   }
   image.getContext('2d')!.putImageData(pixels, 0, 0);
