@@ -11,7 +11,7 @@ import { MASKED, Outputs } from './tiles';
 /** Queries at once. */
 const ROWS = 64;
 /** Positions of which the cost formula counts what they read. */
-const COUNTED = 8192;
+const COUNTED = 65_536;
 
 /**
  * BP-Transformer: a token reads near tokens one by one and farther ones as spans of a binary tree, the longer the

@@ -101,6 +101,7 @@ const SHOTS: Shot[] = [
   { name: 'spans-dark', view: 'spans', selection: head },
   { name: 'spans-light', view: 'spans', theme: 'light', selection: head },
   { name: 'spans-hc', view: 'spans', theme: 'high-contrast', selection: head },
+  { name: 'spans-900', view: 'spans', size: [900, 900], selection: head },
   { name: 'spans-narrow', view: 'spans', size: [480, 900], selection: head },
   { name: 'buckets-dark', view: 'buckets', selection: head, size: [1280, 1300] },
   {
@@ -112,6 +113,7 @@ const SHOTS: Shot[] = [
     options: { buckets: { mechanism: 'routing' } },
   },
   { name: 'buckets-hc', view: 'buckets', theme: 'high-contrast', selection: head, size: [1280, 1300] },
+  { name: 'buckets-900', view: 'buckets', selection: head, size: [900, 1300] },
   { name: 'buckets-narrow', view: 'buckets', selection: head, size: [480, 1600] },
   {
     name: 'compare-dark',
@@ -147,6 +149,7 @@ const SHOTS: Shot[] = [
   { name: 'cost-900', view: 'cost', size: [900, 1000], act: measureCosts },
   { name: 'cost-narrow', view: 'cost', size: [440, 1500], act: measureCosts },
   { name: 'cost-new', view: 'cost' },
+  { name: 'cost-pairs', view: 'cost', options: { cost: { measure: 'pairs' } }, size: [1280, 900] },
   { name: 'cost-memory', view: 'cost', options: { cost: { measure: 'memory' } }, size: [1280, 1000] },
   { name: 'text-dark', view: 'text', act: explained },
   { name: 'text-light', view: 'text', theme: 'light', selection: { token: 60 }, act: explained },

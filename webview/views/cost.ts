@@ -182,7 +182,7 @@ export class CostView extends Component implements Savable {
             high: ms.high * heads,
           }))
         : measure === 'pairs'
-          ? row.points.map(({ tokens, pairs }) => {
+          ? [...row.points, ...this.onThisText(row)].map(({ tokens, pairs }) => {
               const value = pairs * heads;
               return { tokens, value, low: value, high: value };
             })
@@ -201,6 +201,14 @@ export class CostView extends Component implements Savable {
           ? { tokens: crossed.tokens, value: value * heads, words: crossingWords(row.title, crossed) }
           : null,
     };
+  }
+
+  /** Pairs of one head, on average, that the analysis counted for this mechanism on this text. */
+  private onThisText({ choice }: Row): { tokens: number; pairs: number }[] {
+    const found = store.mechanismResult(choice);
+    return found && found.heads.length > 0
+      ? [{ tokens: this.tokens, pairs: found.pairs / found.heads.length }]
+      : [];
   }
 
   // ------------------------------------------------------------ drawing
@@ -350,7 +358,9 @@ export class CostView extends Component implements Savable {
               ><span>rings: where it begins to beat dense</span>`
           : html`<span>lines: formulas</span
               ><span>dashed: expected of a text without structure, or the most</span>${
-                measure === 'pairs' ? html`<span>points: counted in measured runs</span>` : nothing
+                measure === 'pairs'
+                  ? html`<span>points: counted on this text, and in measured runs</span>`
+                  : nothing
               }${
                 measure === 'memory'
                   ? html`<span
