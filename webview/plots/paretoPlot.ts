@@ -85,7 +85,8 @@ export class ParetoPlot extends Component {
       .domain([least * 0.85, 1])
       .range([room.left, width - room.right]);
     const values = [...points, ...(this.plan ? [this.plan] : [])].map(p => p[measure] ?? 0);
-    const top = measure === 'recall' ? 1 : Math.max(0.1, ...values);
+    // An output that is off by more than itself is of no use, by however much.
+    const top = measure === 'recall' ? 1 : Math.min(1, Math.max(0.1, ...values));
     const low = measure === 'recall' ? Math.min(0.9, Math.floor(Math.min(...values) * 10) / 10) : 0;
     const y = scaleLinear().domain([low, top]).range([bottom, room.top]).clamp(true);
     const best = front(points, measure);

@@ -58,6 +58,7 @@ export const shared = css`
     align-items: center;
     gap: 6px;
     white-space: nowrap;
+    max-width: 100%;
   }
   .control > span {
     color: var(--muted);
@@ -69,6 +70,7 @@ export const shared = css`
   .slider input {
     accent-color: var(--vscode-contrastActiveBorder, var(--vscode-button-background, var(--focus)));
     width: 140px;
+    min-width: 40px;
   }
   .slider output {
     min-width: 5em;

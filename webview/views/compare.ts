@@ -94,7 +94,7 @@ export class CompareView extends Component implements Savable {
                   </p>`
             }
             ${this.fitting()} ${this.legends(measure)} ${this.addForm()}
-            ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head}></ai-measures>` : nothing}
+            ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head} .waiting=${this.fits.busy !== null}></ai-measures>` : nothing}
           </section>
           <section class="pareto" aria-label="What is spent against what is kept">
             ${this.pareto(tried, head, measure)}
@@ -140,7 +140,11 @@ export class CompareView extends Component implements Savable {
           { value: 'recall', label: 'mass kept' },
           { value: 'outputError', label: 'output error' },
         ],
-        value => store.setOption('compare', 'measure', value),
+        value => {
+          store.setOption('compare', 'measure', value);
+          store.setOption('compare', 'sort', value);
+          store.setOption('compare', 'descending', value === 'recall');
+        },
       )}
       <span class="end">${saveMenu(this)}</span>
     </div>`;

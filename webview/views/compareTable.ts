@@ -284,7 +284,8 @@ export class CompareTable extends Component {
           </button>
         </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
-        ${row.notes.map(note => html`<div class="small" title=${note}>${note}</div>`)}
+        ${info && !info.causalSelection ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
+        ${row.notes.filter(note => !/whole text/.test(note)).map(note => html`<div class="small">${note}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">
         ${this.bar(numbers?.recall ?? null, 'recall')}

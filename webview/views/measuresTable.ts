@@ -39,10 +39,13 @@ export class MeasuresTable extends Component {
   @property({ attribute: false }) rows: Tried[] = [];
   /** The head whose numbers are shown; null = all heads. */
   @property() head: string | null = null;
+  /** More rows are to come: what is there stays until then. */
+  @property({ type: Boolean }) waiting = false;
   private readonly compared = new Remote(this, 'analysis/compare', 500);
 
   override willUpdate(): void {
     const { id } = store;
+    if (this.waiting) return;
     const mechanisms = this.rows.map(({ choice }) => choice);
     this.compared.want(id && store.summary && mechanisms.length ? { id, mechanisms } : null);
   }

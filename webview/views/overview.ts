@@ -328,7 +328,7 @@ export class Overview extends Component implements Savable {
       ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLES[r].title}</span>`)}
       ${
         roles.length
-          ? html`<span
+          ? html`<span class="wrap"
               >queries run downwards, keys to the right; brightness: square root of mass, each map to its own
               largest</span
             >`

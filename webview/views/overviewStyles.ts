@@ -107,7 +107,13 @@ export const overviewStyles = css`
     display: flex;
     justify-content: space-between;
     padding: 0 6px;
+    gap: 6px;
     white-space: nowrap;
+  }
+  .axis-end > :nth-child(2) {
+    min-width: 0;
+    overflow: hidden;
+    text-overflow: ellipsis;
   }
   .ranked {
     display: flex;
