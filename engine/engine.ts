@@ -174,8 +174,12 @@ export class Engine {
         );
         return { html: await reportHtml(data) };
       }),
-    'cost/formulas': params =>
-      costFormulas(this.analysis(params.id), { ...params, mechanisms: params.mechanisms.map(complete) }),
+    'cost/formulas': (params, cancellation) =>
+      costFormulas(
+        this.analysis(params.id),
+        { ...params, mechanisms: params.mechanisms.map(complete) },
+        cancellation,
+      ),
     'cost/measure': (params, cancellation) =>
       this.inTurn(() => {
         const mechanisms = params.mechanisms.map(complete);

@@ -25,14 +25,21 @@ const DENSE: MechanismChoice = { name: 'dense', params: {} };
 const LOGIT_ROWS = 256;
 
 /** `cost/formulas`: what each mechanism costs at each length by its own formula, for one head of a core. */
-export async function costFormulas(analysis: Analysis, params: CostFormulaParams): Promise<CostFormulas> {
+export async function costFormulas(
+  analysis: Analysis,
+  params: CostFormulaParams,
+  cancellation: Cancellation,
+): Promise<CostFormulas> {
   const shape = await headShape(analysis, params.core);
-  const curve = (choice: MechanismChoice): CostCurve => {
+  const curve = async (choice: MechanismChoice): Promise<CostCurve> => {
     const mechanism = findMechanism(choice.name);
     const of = { ...shape, ...spansOf(analysis, choice) };
-    const costs = params.lengths.map(
-      (tokens): Cost => mechanism.cost?.(tokens, choice.params, of) ?? NO_FORMULA,
-    );
+    const costs: Cost[] = [];
+    for (const tokens of params.lengths) {
+      // Some formulas count over the text: requests that wait slip in between.
+      if (tokens > LONG) await checkpoint(cancellation);
+      costs.push(mechanism.cost?.(tokens, choice.params, of) ?? NO_FORMULA);
+    }
     return {
       choice,
       count: costs.some(c => c.count === 'most') ? 'most' : worst(costs),
@@ -42,15 +49,13 @@ export async function costFormulas(analysis: Analysis, params: CostFormulaParams
       refused: mechanism.refuses?.(randomHead(shape, 2), choice.params) ?? null,
     };
   };
-  return {
-    shape,
-    lengths: params.lengths,
-    dense: curve(DENSE),
-    curves: params.mechanisms.filter(({ name }) => name !== 'dense').map(curve),
-    check: bertBase(),
-  };
+  const dense = await curve(DENSE);
+  const curves: CostCurve[] = [];
+  for (const choice of params.mechanisms) if (choice.name !== 'dense') curves.push(await curve(choice));
+  return { shape, lengths: params.lengths, dense, curves, check: bertBase() };
 }
 
+const LONG = 8192;
 const NO_FORMULA: Cost = { pairs: NaN, count: 'most', flops: NaN, bytes: NaN };
 
 function worst(costs: readonly Cost[]): CostCurve['count'] {
