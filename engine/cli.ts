@@ -95,6 +95,7 @@ function build(): Command {
       value => parseCount('--runs', value),
       60,
     )
+    .option('--no-stability', 'do not fit to each text alone (then nothing is said on how far they agree)')
     .option('--json <out>', 'write the plan with all figures as JSON')
     .option('--csv <out>', 'write the plan as CSV, a line per head')
     .option('--flex <out>', "write the plan as masks for PyTorch's FlexAttention")

@@ -17,6 +17,7 @@ export interface PlanCommandOptions {
   mechanisms: string[];
   maxTokens: number | null;
   runs: number;
+  stability: boolean;
   json?: string;
   csv?: string;
   flex?: string;
@@ -50,7 +51,7 @@ export async function planCommand(
     const planned = await planTexts(
       engine,
       texts,
-      { model, device, budget, mechanisms, maxTokens, maxRuns: runs },
+      { model, device, budget, mechanisms, maxTokens, maxRuns: runs, stability: options.stability },
       cancellation,
       message => progress.step(message),
     );

@@ -39,8 +39,12 @@ function formatHeads(plan: PlanFile): string {
         cell: head => (head.recall === null ? '-' : head.recall.toFixed(3)),
       },
       { title: 'output error', align: 'right', cell: head => head.outputError.toFixed(3) },
-      { title: 'same mechanism', align: 'right', cell: agreement('mechanism') },
-      { title: 'same share', align: 'right', cell: agreement('span') },
+      ...(plan.stability.length === 0
+        ? []
+        : [
+            { title: 'same mechanism', align: 'right' as const, cell: agreement('mechanism') },
+            { title: 'same share', align: 'right' as const, cell: agreement('span') },
+          ]),
     ],
     plan.heads,
   );

@@ -33,6 +33,8 @@ export class Candidates {
   /** By head, as in `headsOf`; the first is dense. */
   readonly lists: PlanCandidate[][];
   readonly heads: HeadId[];
+  /** Squared norm of each head's dense output, as a multiple of the mean of its core's heads. */
+  readonly contribution: number[] = [];
   private readonly known: Set<string>[];
 
   private constructor(
@@ -67,6 +69,7 @@ export class Candidates {
       cancellation,
     );
     for (const at of found.heads.keys()) await found.add(at, DENSE);
+    await found.weighHeads();
     return found;
   }
 
@@ -99,6 +102,22 @@ export class Candidates {
       .filter(({ error }) => error <= NEAR * ranked[0]!.error)
       .slice(0, CLOSER)
       .map(({ mechanism }) => mechanism);
+  }
+
+  private async weighHeads(): Promise<void> {
+    const norms = this.heads.map(() => 0);
+    for (const text of this.texts) {
+      for (const [at, { core, head }] of this.heads.entries()) {
+        const { input, output } = await text.tensors(core);
+        const size = input.queries * input.valueDim;
+        for (const value of output.subarray(head * size, (head + 1) * size)) norms[at]! += value * value;
+      }
+    }
+    for (const [at, { core }] of this.heads.entries()) {
+      const own = norms.filter((_, other) => this.heads[other]!.core === core);
+      const mean = own.reduce((sum, norm) => sum + norm, 0) / own.length;
+      this.contribution[at] = mean > 0 ? norms[at]! / mean : 1;
+    }
   }
 
   /** Adds the settings of a mechanism that spend about this share in this head; returns those it has. */

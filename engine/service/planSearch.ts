@@ -27,6 +27,7 @@ const DOUBT = 1.5;
  * corrects that by runs of the whole model: the sensitivities first, then single heads.
  */
 export class PlanSearch {
+  /** What a squared error of each head is thought to change. */
   readonly sensitivity: number[];
   /** By head and mechanism: how much worse than its local error a mechanism is thought to be. */
   private readonly doubts: Map<string, number>[];
@@ -39,7 +40,8 @@ export class PlanSearch {
     readonly budget: number,
   ) {
     this.dense = sum(candidates.lists, list => list[0]!.densePairs);
-    this.sensitivity = candidates.heads.map(() => 1);
+    // Until it is measured: an error matters as much as the head contributes to its layer.
+    this.sensitivity = [...candidates.contribution];
     this.doubts = candidates.heads.map(() => new Map());
   }
 
@@ -124,6 +126,7 @@ export class PlanSearch {
       const heads = this.assignment(chosen).filter((_, at) => group.includes(at));
       const { objective } = await this.runs.run(`only ${this.names(group)}`, heads);
       const predicted = sum(group, at => costOf(chosen[at]!).cost * this.sensitivity[at]!);
+      if (predicted === 0) continue;
       for (const at of group) this.sensitivity[at]! *= (Math.max(objective, 1e-9) / predicted) ** DAMPING;
     }
   }

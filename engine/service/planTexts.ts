@@ -40,6 +40,8 @@ export interface PlanTextsOptions extends PlanOptions {
   device: DeviceChoice;
   /** Longest fitted text; null = half of the context, at most FITTED. */
   maxTokens: number | null;
+  /** Also fit to each text alone, to see how far they agree. */
+  stability: boolean;
 }
 
 export interface PlannedTexts {
@@ -111,7 +113,7 @@ class PlanTexts {
       await this.dispose('tested');
     }
     const choices: PlannedHead[][] = [];
-    for (const cut of pieces) {
+    for (const cut of this.options.stability ? pieces : []) {
       this.onStep(`Fitting to ${cut.name} alone`);
       await this.analyze('alone', cut);
       const options = { ...this.options, maxRuns: Math.ceil(this.options.maxRuns / 2) };
@@ -123,12 +125,14 @@ class PlanTexts {
       summary: this.summary!,
       id: ids[0]!,
       texts,
-      stability: found.plan.heads.map((head, at) =>
-        stabilityOf(
-          head,
-          choices.map(list => list[at]!),
-        ),
-      ),
+      stability: this.options.stability
+        ? found.plan.heads.map((head, at) =>
+            stabilityOf(
+              head,
+              choices.map(list => list[at]!),
+            ),
+          )
+        : [],
       notes: notesOf(texts),
     };
   }
