@@ -680,7 +680,6 @@ export interface ReportParams {
 export { KEPT_CODES, LINK_CODES, LOST_CODES } from './export/reportData';
 export type {
   MassCodes,
-  ReportAnswer,
   ReportBuckets,
   ReportCore,
   ReportData,

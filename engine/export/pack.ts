@@ -1,6 +1,6 @@
 /**
  * Plain data with typed arrays as one block of bytes, for embedding: the length of the JSON (uint32, little-endian), the JSON, and behind
- * it the arrays, each aligned to 8 bytes. In the JSON an array is `{ "$array": [type, first byte, length] }`.
+ * it the arrays, each aligned to 8 bytes. In the JSON an array is `{ "$array": [type, first byte, length] }`, and what JSON has no number for `{ "$number": "NaN" }`.
  */
 const TYPES = {
   Uint8Array,
@@ -19,6 +19,7 @@ export function pack(value: unknown): Uint8Array {
   const arrays: Uint8Array[] = [];
   let size = 0;
   const json = JSON.stringify(value, (_, entry: unknown) => {
+    if (typeof entry === 'number' && !Number.isFinite(entry)) return { $number: String(entry) };
     if (!ArrayBuffer.isView(entry)) return entry;
     const type = entry.constructor.name;
     if (!(type in TYPES)) throw new Error(`A ${type} cannot be packed.`);

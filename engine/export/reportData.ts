@@ -5,8 +5,11 @@
 import type {
   AnalysisSummary,
   Buckets,
-  EngineMethod,
+  CostFormulas,
+  HeadAssignment,
+  Intervention,
   InterventionResult,
+  LostKey,
   MechanismChoice,
   MechanismInfo,
   Plan,
@@ -90,11 +93,11 @@ export interface ReportCore {
   heads: ReportHead[];
 }
 
-/** An answer of the engine as it was given, for requests that are few. The id of the analysis is left out of `params`. */
-export interface ReportAnswer {
-  method: EngineMethod;
-  params: unknown;
-  result: unknown;
+/** The keys that a changed run's worst tokens lost. */
+export interface ReportChange {
+  heads: HeadAssignment[];
+  interventions: Intervention[];
+  lost: LostKey[];
 }
 
 export interface ReportData {
@@ -118,5 +121,7 @@ export interface ReportData {
   links: number;
   mechanisms: ReportMechanism[];
   cores: ReportCore[];
-  answers: ReportAnswer[];
+  /** One for each core. */
+  costs: CostFormulas[];
+  changes: ReportChange[];
 }

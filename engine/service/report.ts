@@ -1,6 +1,8 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
 import type { Analysis } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
+import { costFormulas } from './cost';
+import { lostKeys } from './lostKeys';
 import { visibleKeys, type CoreInput } from '../attention/core';
 import type { Attended, SparseRow } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
@@ -9,13 +11,24 @@ import {
   LINK_CODES,
   LOST_CODES,
   type ReportBuckets,
+  type ReportChange,
   type ReportCore,
   type ReportData,
   type ReportHead,
   type ReportKept,
   type ReportMechanism,
 } from '../export/reportData';
-import { TILE_SIZE, type AnalysisSummary, type Buckets, type ReportParams } from '../protocol';
+import {
+  TILE_SIZE,
+  type AnalysisSummary,
+  type Buckets,
+  type CostFormulas,
+  type HeadAssignment,
+  type Intervention,
+  type InterventionResult,
+  type Plan,
+  type ReportParams,
+} from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */
@@ -83,8 +96,51 @@ export async function gatherReport(
     links: sizes.links,
     mechanisms,
     cores,
-    answers: [],
+    costs: await costs(analysis, summary),
+    changes: await changes(analysis, summary, plan, intervention, cancellation),
   };
+}
+
+/** Lengths that the views draw, by half powers of two, and the text's own. */
+const LENGTHS = Array.from({ length: 19 }, (_, t) => Math.round(128 * 2 ** (t / 2)));
+
+function costs(analysis: Analysis, { cores, mechanisms, tokens }: AnalysisSummary): Promise<CostFormulas[]> {
+  const lengths = [...new Set([...LENGTHS, tokens.ids.length])].sort((a, b) => a - b);
+  const choices = mechanisms.map(({ name, params }) => ({ name, params }));
+  return Promise.all(
+    cores.map(({ info }) =>
+      costFormulas(analysis, { id: analysis.id, core: info.core, mechanisms: choices, lengths }),
+    ),
+  );
+}
+
+/** What was lost by the tokens that each changed run hurts most: more of them than a view lists. */
+const WORST = 32;
+
+async function changes(
+  analysis: Analysis,
+  { mechanisms }: AnalysisSummary,
+  plan: Plan | null,
+  intervention: InterventionResult | null,
+  cancellation: Cancellation,
+): Promise<ReportChange[]> {
+  const found: ReportChange[] = [];
+  const add = async (heads: HeadAssignment[], interventions: Intervention[], perToken: Float32Array) => {
+    const order = Array.from(perToken.keys()).sort((a, b) => perToken[b]! - perToken[a]!);
+    const params = { id: analysis.id, heads, interventions, queries: order.slice(0, WORST) };
+    found.push({ heads, interventions, lost: await lostKeys(analysis, params, cancellation) });
+  };
+  for (const { name, params, deltaLossPerToken, deltaOutputPerToken } of mechanisms) {
+    const perToken = deltaLossPerToken ?? deltaOutputPerToken;
+    const choice = { name, params };
+    if (perToken) await add([], [{ kind: 'mechanism', core: null, head: null, choice }], perToken);
+  }
+  if (plan) {
+    const heads = plan.heads.map(({ core, head, choice }) => ({ core, head, choice }));
+    await add(heads, [], plan.effect.perToken);
+  }
+  if (intervention) await add([], intervention.interventions, intervention.effect.perToken);
+  return found;
 }
 
 /** The mechanisms of the summary, each once: local and propagated results speak of the same choice. */

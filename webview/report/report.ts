@@ -9,10 +9,15 @@ import {
   type BucketMapParams,
   type BucketParams,
   type Buckets,
+  type CompareParams,
+  type CostCurve,
+  type CostFormulaParams,
+  type CostFormulas,
   type EngineMethod,
   type EngineParams,
   type EngineResult,
   type Link,
+  type LostKey,
   type MassCodes,
   type MechanismChoice,
   type MechanismResult,
@@ -27,6 +32,7 @@ import {
   type TileParams,
   type TokenAttention,
   type TokenParams,
+  type WorstTokensParams,
 } from '../../engine/protocol';
 import { fitSpans, softMask } from '../../engine/attention/softSpan';
 import type { ViewMethod } from '../hostProtocol';
@@ -57,11 +63,15 @@ export class Report {
     if (method === 'host/text') return this.data.text;
     if (method === 'host/costs') return null;
     const answer = this.answers[method as EngineMethod] as ((params: object) => unknown) | undefined;
-    return answer ? answer(params) : this.recorded(method, params);
+    if (!answer) throw new NotInReport();
+    return answer(params);
   }
 
   private readonly answers: Answers = {
     'analysis/mechanism': ({ mechanism, scope }) => this.mechanism(mechanism, scope),
+    'analysis/compare': params => this.compared(params),
+    'analysis/worst': params => this.worst(params),
+    'cost/formulas': params => this.formulas(params),
     'analysis/tile': params => this.tile(params),
     'analysis/row': params => this.line(params),
     'analysis/token': params => this.token(params),
@@ -71,15 +81,44 @@ export class Report {
     'analysis/bucketMap': params => this.bucketMap(params),
   };
 
-  private recorded(method: ViewMethod, params: object): unknown {
-    const wanted = keyOf(params);
-    const found = this.data.answers.find(a => a.method === method && keyOf(a.params as object) === wanted);
-    if (!found) throw new NotInReport();
-    return found.result;
+  /** The results with their further measures, where these were computed. */
+  private compared({ mechanisms }: CompareParams): MechanismResult[] {
+    const found = mechanisms.map(choice => this.mechanism(choice, null));
+    if (!found.every(result => result.measures)) throw new NotInReport();
+    return found;
   }
 
-  private mechanism(choice: MechanismChoice, scope: MechanismResult['scope']): MechanismResult {
-    const found = this.summary.mechanisms.find(m => m.scope === scope && sameMechanism(m, choice));
+  private formulas({ core, mechanisms, lengths }: CostFormulaParams): CostFormulas {
+    const known = this.data.costs[core];
+    const at = lengths.map(tokens => known?.lengths.indexOf(tokens) ?? -1);
+    if (!known || at.includes(-1)) throw new NotInReport();
+    const pick = (curve: CostCurve): CostCurve => ({
+      ...curve,
+      pairs: at.map(t => curve.pairs[t]!),
+      flops: at.map(t => curve.flops[t]!),
+      bytes: at.map(t => curve.bytes[t]!),
+    });
+    const curves = mechanisms.flatMap(choice =>
+      known.curves.filter(curve => sameMechanism(curve.choice, choice)).slice(0, 1),
+    );
+    return { ...known, lengths, dense: pick(known.dense), curves: curves.map(pick) };
+  }
+
+  private worst({ heads, interventions = [], queries }: WorstTokensParams): LostKey[] {
+    const wanted = JSON.stringify([heads, interventions]);
+    const change = this.data.changes.find(one => JSON.stringify([one.heads, one.interventions]) === wanted);
+    return queries.map(query => {
+      const lost = change?.lost.find(one => one.query === query);
+      if (!lost) throw new NotInReport();
+      return lost;
+    });
+  }
+
+  /** @param scope null = either */
+  private mechanism(choice: MechanismChoice, scope: MechanismResult['scope'] | null): MechanismResult {
+    const found = this.summary.mechanisms.find(
+      m => (!scope || m.scope === scope) && sameMechanism(m, choice),
+    );
     if (!found) throw new NotInReport();
     return found;
   }
@@ -325,21 +364,4 @@ function keptShare(
     }
   }
   return total > 0 ? sum / total / KEPT_CODES : 0;
-}
-
-/** Parameters without the id of the analysis, in one order. */
-function keyOf(params: object): string {
-  const { id: _, ...rest } = params as { id?: string };
-  return JSON.stringify(rest, Object.keys(flat(rest)).sort());
-}
-
-/** Every key that occurs at any depth: the second argument of JSON.stringify orders by it. */
-function flat(value: unknown, keys: Record<string, true> = {}): Record<string, true> {
-  if (value && typeof value === 'object') {
-    for (const [name, entry] of Object.entries(value)) {
-      keys[name] = true;
-      flat(entry, keys);
-    }
-  }
-  return keys;
 }

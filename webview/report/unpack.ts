@@ -31,7 +31,9 @@ export function unpack(buffer: ArrayBuffer): unknown {
   const start = (4 + length + 7) & ~7;
   const json = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
   return JSON.parse(json, (_, entry: unknown) => {
-    const array = (entry as { $array?: [keyof typeof TYPES, number, number] } | null)?.$array;
-    return array ? new TYPES[array[0]](buffer, start + array[1], array[2]) : entry;
+    if (typeof entry !== 'object' || entry === null) return entry;
+    const { $array, $number } = entry as { $array?: [keyof typeof TYPES, number, number]; $number?: string };
+    if ($number) return Number($number);
+    return $array ? new TYPES[$array[0]](buffer, start + $array[1], $array[2]) : entry;
   });
 }

@@ -7,6 +7,6 @@ export function reportNotes(): string[] {
   const side = 2 ** report.level;
   const maps = side === 1 ? 'every pair' : `cells of ${side} × ${side} tokens`;
   return [
-    `A report holds what was computed when it was made, rounded: maps of ${maps}, and the ${report.links} heaviest keys of each query.`,
+    `This report holds what was computed, rounded: maps of ${maps}, the ${report.links} heaviest keys of each query.`,
   ];
 }

@@ -99,7 +99,12 @@ export function requestState(
 ) {
   if (remote.error) {
     return html`<p role="alert">
-      ${remote.error} <button class="link" data-no-export @click=${() => remote.retry()}>Try again</button>
+      ${remote.error}
+      ${
+        store.report
+          ? nothing
+          : html`<button class="link" data-no-export @click=${() => remote.retry()}>Try again</button>`
+      }
     </p>`;
   }
   return remote.loading ? html`<p class="muted" role="status">${waiting}</p>` : nothing;

@@ -22,6 +22,8 @@ interface Tab {
   view: ViewName;
   title: string;
   content(): TemplateResult;
+  /** Computed when it is asked for, which a report cannot. */
+  needsEngine?: true;
 }
 
 /** One line per view. */
@@ -33,8 +35,10 @@ const TABS: Tab[] = [
   { view: 'compare', title: 'Compare', content: () => html`<ai-compare></ai-compare>` },
   { view: 'text', title: 'Text', content: () => html`<ai-text></ai-text>` },
   { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
-  { view: 'lenses', title: 'Lenses', content: () => html`<ai-lenses></ai-lenses>` },
+  { view: 'lenses', title: 'Lenses', content: () => html`<ai-lenses></ai-lenses>`, needsEngine: true },
 ];
+
+const shownTabs = () => (store.report ? TABS.filter(tab => !tab.needsEngine) : TABS);
 
 /** The wide panel: what was analysed, the tabs, and the view that is open. */
 @customElement('ai-panel')
@@ -132,11 +136,12 @@ export class Panel extends Component {
   }
 
   override render() {
-    const tab = TABS.find(t => t.view === store.viewState.view) ?? TABS[0]!;
+    const tabs = shownTabs();
+    const tab = tabs.find(t => t.view === store.viewState.view) ?? tabs[0]!;
     return html`
       <header>
         <div role="tablist" aria-label="Views" @keydown=${this.tabKey}>
-          ${TABS.map(
+          ${tabs.map(
             t =>
               html`<button
                 type="button"
@@ -218,8 +223,9 @@ export class Panel extends Component {
     if (!step) return;
     event.preventDefault();
     event.stopPropagation();
-    const at = TABS.findIndex(t => t.view === store.viewState.view);
-    store.show(TABS[(at + step + TABS.length) % TABS.length]!.view);
+    const tabs = shownTabs();
+    const at = tabs.findIndex(t => t.view === store.viewState.view);
+    store.show(tabs[(at + step + tabs.length) % tabs.length]!.view);
     void this.updateComplete.then(() =>
       this.renderRoot.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]')?.focus(),
     );
