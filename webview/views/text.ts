@@ -1,20 +1,28 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
 import type { LostKey, RunEffect, TokenTable } from '../../engine/protocol';
-import { changeInWords, concentration } from '../draw/changeNumbers';
+import { concentration } from '../draw/changeNumbers';
 import { changeKey, changeSubject, explained, mechanismTitle } from '../draw/changes';
-import { lutColour, massAt, niceCeiling, scaleMass, toCss, type Rgb } from '../draw/colour';
-import { count, csv, exact, nats, number, percent, tokenLabel, tokens as inTokens } from '../draw/format';
-import { headName, shortName } from '../draw/names';
-import { leadIn, textPieces, type Piece } from '../draw/textPieces';
+import type { Rgb } from '../draw/colour';
+import { count, csv, exact, number, tokenLabel } from '../draw/format';
+import { headName } from '../draw/names';
+import {
+  changeQuantity,
+  colourOf,
+  isFaint,
+  largestTokens,
+  lossQuantity,
+  massQuantity,
+  type Quantity,
+} from '../draw/quantity';
+import { textPieces, type Piece } from '../draw/textPieces';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
-import { changeLimit, changeOf, changePerToken, effectOfChange, type ChangeSource } from '../hostProtocol';
-import { inkOn, type ColouredText } from '../plots/colouredText';
+import { changeOf, effectOfChange, type ChangeSource } from '../hostProtocol';
+import type { ColouredText } from '../plots/colouredText';
 import { Component } from '../ui/component';
 import { choose, segmented, toggle } from '../ui/controls';
-import type { LegendTick } from '../ui/legend';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
@@ -22,6 +30,7 @@ import '../plots/changeStrip';
 import '../plots/colouredText';
 import '../ui/interventionList';
 import '../ui/legend';
+import { tokenList } from './textList';
 import { textStyles } from './textStyles';
 
 type Show = 'change' | 'loss' | 'from' | 'to';
@@ -29,21 +38,19 @@ type Show = 'change' | 'loss' | 'from' | 'to';
 /** Tokens that are listed. */
 const LISTED = 12;
 
-/** What the text is coloured by: a number for each token, and how to read it. */
-interface Quantity {
+/** What is drawn; made anew only when something of it changes, so that pointing at tokens redraws none of them. */
+interface Drawing {
   side: Side;
-  /** [tokens] */
-  values: Float32Array;
-  /** 0..1 on the colour map. */
-  place(value: number): number;
-  diverging: boolean;
-  legend: { label: string; ticks: LegendTick[] };
-  say(value: number): string;
-}
-
-/** Too little colour for a sign where the text has none. */
-function isFaint({ place, diverging }: Quantity, value: number): boolean {
-  return diverging ? Math.abs(place(value) - 0.5) < 0.08 : place(value) < 0.25;
+  tokens: TokenTable | null;
+  pieces: readonly Piece[];
+  quantity: Quantity | null;
+  listed: readonly number[];
+  ranks: ReadonlyMap<number, number>;
+  valueColour: (value: number) => Rgb;
+  colour: (token: number) => Rgb | null;
+  words: (token: number) => string;
+  faint: (token: number) => boolean;
+  gone: (token: number) => boolean;
 }
 
 /** The text as it is in the editor, each token coloured: what forgetting costs, and who pays. */
@@ -58,7 +65,9 @@ export class TextView extends Component implements Savable {
   @state() private pointed: number | null = null;
   /** The analysis of which the editor was told what is shown. */
   private told: string | null = null;
-  private pieces: { text: string | null; tokens: TokenTable; list: Piece[] } | null = null;
+  private drawing!: Drawing;
+  private drawnFrom: unknown[] = [];
+  private cut: { text: string | null; tokens: TokenTable; pieces: Piece[] } | null = null;
 
   // ------------------------------------------------------------ what is shown
 
@@ -96,94 +105,79 @@ export class TextView extends Component implements Savable {
     return store.target && store.target.source !== 'text' ? 'target' : 'text';
   }
 
-  private get quantity(): Quantity | null {
+  /** The text that the colours are on. */
+  private get side(): Side {
     const { show } = this;
-    if (show === 'change') return this.changeQuantity();
-    if (show === 'loss') return this.lossQuantity();
-    return this.massQuantity(show);
+    if (show === 'change' || show === 'loss') return this.written;
+    const { queries, keys } = store.sides(store.shownHead?.core ?? null);
+    return show === 'from' ? keys : queries;
   }
 
-  private changeQuantity(): Quantity | null {
-    const { effect, written } = this;
-    const tokens = store.tokensOf(written);
-    if (!effect || !tokens) return null;
-    const limit = changeLimit(effect.perToken);
-    const { measure } = effect;
-    const unit = measure === 'loss' ? ' nats' : '';
-    return {
-      side: written,
-      values: changePerToken(effect, tokens.ids.length),
-      place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
-      diverging: true,
-      legend: {
-        label: measure === 'loss' ? 'change of the loss' : 'turn of the output',
-        ticks: [
-          { at: 0, label: `−${number(limit)}` },
-          { at: 0.5, label: '0' },
-          { at: 1, label: `+${number(limit)}${unit}` },
-        ],
-      },
-      say: value => changeInWords(value, measure),
-    };
-  }
-
-  private lossQuantity(): Quantity | null {
-    const loss = store.summary?.loss;
-    const tokens = store.tokensOf(this.written);
-    if (!loss || !tokens) return null;
-    const values = new Float32Array(tokens.ids.length);
-    values.set(loss.perToken, 1);
-    const limit = changeLimit(loss.perToken);
-    return {
-      side: this.written,
-      values,
-      place: value => Math.max(0, Math.min(1, value / limit)),
-      diverging: false,
-      legend: {
-        label: 'loss',
-        ticks: [0, 0.5, 1].map(at => ({ at, label: `${number(at * limit)}${at === 1 ? ' nats' : ''}` })),
-      },
-      say: nats,
-    };
-  }
-
-  private massQuantity(direction: 'from' | 'to'): Quantity | null {
+  private quantityOf(tokens: TokenTable | null, effect: RunEffect | null): Quantity | null {
+    const { show } = this;
+    if (!tokens) return null;
+    if (show === 'change') return effect && changeQuantity(effect, tokens.ids.length);
+    if (show === 'loss')
+      return store.summary?.loss ? lossQuantity(store.summary.loss.perToken, tokens.ids.length) : null;
     const { value, answers } = this.row;
-    if (!value || answers?.direction !== direction || answers.token !== store.selection.token) return null;
-    const { queries, keys } = store.sides(answers.core);
-    const largest = niceCeiling(value.reduce((a, b) => Math.max(a, b), 0));
-    const scale = store.settings.massScale;
-    return {
-      side: direction === 'from' ? keys : queries,
-      values: value,
-      place: mass => scaleMass(mass, largest, scale),
-      diverging: false,
-      legend: {
-        label: 'attention',
-        ticks: [0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) })),
-      },
-      say: percent,
+    if (!value || answers?.direction !== show || answers.token !== store.selection.token) return null;
+    return massQuantity(value, store.settings.massScale);
+  }
+
+  /** Follows what the drawing depends on. */
+  private draw(): void {
+    const { show, side, effect } = this;
+    const tokens = store.tokensOf(side);
+    const text = side === 'target' ? (store.target?.text ?? null) : this.text.value;
+    const { list } = store.interventions;
+    const look = theme();
+    const { massScale } = store.settings;
+    const { summary, selection } = store;
+    const from: unknown[] = [
+      show,
+      side,
+      effect?.perToken,
+      tokens,
+      text,
+      list,
+      look,
+      massScale,
+      summary,
+      this.row.value,
+    ];
+    if (show !== 'change') from.push(selection.token, selection.core, selection.head);
+    if (this.drawnFrom.length === from.length && from.every((one, at) => one === this.drawnFrom[at])) return;
+    this.drawnFrom = from;
+    const quantity = this.quantityOf(tokens, effect);
+    const listed = quantity && tokens ? largestTokens(quantity, tokens, LISTED) : [];
+    const valueColour = quantity ? colourOf(quantity, look) : () => look.background;
+    this.drawing = {
+      side,
+      tokens,
+      pieces: this.piecesOf(text, tokens),
+      quantity,
+      listed,
+      ranks: new Map(listed.map((token, at) => [token, at + 1])),
+      valueColour,
+      colour: token => (quantity ? valueColour(quantity.values[token] ?? 0) : null),
+      words: token => words(tokens, quantity, show === 'change' ? effect : null, token),
+      faint: token => !quantity || isFaint(quantity, quantity.values[token] ?? 0),
+      gone: token => isBlocked(side, token),
     };
   }
 
-  /** The tokens with the largest values, largest first. */
-  private listed({ values, diverging }: Quantity): number[] {
-    const { tokens } = this;
-    const worth = diverging ? 1e-4 : 1e-3;
-    const found = Array.from(values.keys()).filter(t => values[t]! > worth && !tokens?.special[t]);
-    return found.sort((a, b) => values[b]! - values[a]!).slice(0, LISTED);
-  }
-
-  private get tokens(): TokenTable | null {
-    const { quantity } = this;
-    return store.tokensOf(quantity?.side ?? this.written);
+  private piecesOf(text: string | null, tokens: TokenTable | null): Piece[] {
+    if (!tokens) return [];
+    if (this.cut?.tokens !== tokens || this.cut.text !== text)
+      this.cut = { text, tokens, pieces: textPieces(text, tokens) };
+    return this.cut.pieces;
   }
 
   // ------------------------------------------------------------ asking
 
   override willUpdate(): void {
     const { id, summary } = store;
-    this.text.want(id && summary && !store.report ? { id } : null);
+    this.text.want(id && !store.report ? { id } : null);
     const { change, show } = this;
     const needsRun = show === 'change' && change?.kind === 'mechanism' && !store.report && id && summary;
     const known = needsRun && store.mechanismResult(change.choice, 'propagated');
@@ -199,27 +193,17 @@ export class TextView extends Component implements Savable {
     const wantsRow = (show === 'from' || show === 'to') && id && summary && head && token !== null;
     this.row.want(wantsRow ? { id, ...head, token, direction: show } : null);
 
-    const quantity = show === 'change' ? this.quantity : null;
-    const explains = quantity && change && id && !store.report;
+    this.draw();
+    const explains = show === 'change' && this.drawing.quantity && change && id;
     this.worst.want(
-      explains ? { id, ...explained(change), queries: this.queriesOf(this.listed(quantity)) } : null,
+      explains ? { id, ...explained(change), queries: this.queriesOf(this.drawing.listed) } : null,
     );
   }
 
   /** The queries that the values of these tokens come from: a token is predicted from the one before. */
-  private queriesOf(tokens: number[]): number[] {
+  private queriesOf(tokens: readonly number[]): number[] {
     const back = this.effect?.measure === 'loss' ? 1 : 0;
     return tokens.map(token => token - back);
-  }
-
-  private piecesOf(quantity: Quantity | null): Piece[] {
-    const side = quantity?.side ?? this.written;
-    const tokens = store.tokensOf(side);
-    if (!tokens) return [];
-    const text = side === 'target' ? (store.target?.text ?? null) : this.text.value;
-    if (this.pieces?.tokens !== tokens || this.pieces.text !== text)
-      this.pieces = { text, tokens, list: textPieces(text, tokens) };
-    return this.pieces.list;
   }
 
   // ------------------------------------------------------------ drawing
@@ -227,22 +211,16 @@ export class TextView extends Component implements Savable {
   override render() {
     const empty = emptyState('text');
     if (empty) return empty;
-    if (!store.summary)
-      return html`<div class="state">
-        <p class="muted">The text is coloured when all layers are finished.</p>
-      </div>`;
-    const { quantity } = this;
     const narrow = this.width < 760;
-    const pieces = this.piecesOf(quantity);
     return html`
-      ${this.toolbar()}
+      ${store.summary ? this.toolbar() : nothing}
       <div id="figure" class="figure ${store.stale ? 'is-stale' : ''}">
-        <div class="lead" role="status">${this.lead(quantity)}</div>
+        <div class="lead" role="status">${this.lead()}</div>
         <div class="body ${narrow ? 'narrow' : ''}">
-          <div class="main">${this.main(quantity, pieces)}</div>
+          <div class="main">${this.main()}</div>
           <div class="side">
             <ai-interventions></ai-interventions>
-            ${quantity ? this.list(quantity, pieces) : nothing}
+            ${this.list()}
           </div>
         </div>
       </div>
@@ -302,8 +280,11 @@ export class TextView extends Component implements Savable {
   }
 
   /** The whole point in one sentence. */
-  private lead(quantity: Quantity | null): TemplateResult | typeof nothing {
+  private lead(): TemplateResult | typeof nothing {
     const { show } = this;
+    const { quantity } = this.drawing;
+    if (!store.summary)
+      return html`<span class="muted">The text is coloured when all layers are finished.</span>`;
     if (show === 'change') return this.changeLead();
     if (show === 'loss') {
       const mean = store.summary?.loss?.mean ?? 0;
@@ -331,6 +312,7 @@ export class TextView extends Component implements Savable {
           >${store.interventions.notice ?? 'The text runs on without it.'}</span
         >`;
       const title = change.kind === 'mechanism' ? mechanismTitle(change.choice) : 'the plan';
+      if (store.report) return html`This report does not hold what ${title} costs each token.`;
       return html`${requestState(this.run, `The text runs on with ${title}.`)}`;
     }
     const { delta, measure } = effect;
@@ -355,13 +337,11 @@ export class TextView extends Component implements Savable {
       >`;
   }
 
-  private main(quantity: Quantity | null, pieces: Piece[]): TemplateResult {
-    const colourOf = this.colourOf(quantity);
-    const ranks = new Map(quantity ? this.listed(quantity).map((token, at) => [token, at + 1]) : []);
-    const side = quantity?.side ?? this.written;
+  private main(): TemplateResult {
+    const { side, quantity, valueColour, pieces, colour, words, ranks, faint, gone } = this.drawing;
     const pinned = side === 'text' ? store.selection.token : null;
     return html`<div class="above">
-        <span class="said" aria-live="polite">${this.said(quantity)}</span>
+        <span class="said" aria-live="polite">${this.said()}</span>
         ${
           quantity
             ? html`<ai-legend
@@ -376,7 +356,7 @@ export class TextView extends Component implements Savable {
         quantity
           ? html`<ai-change-strip
               .values=${quantity.values}
-              .colourOf=${colourOf}
+              .colourOf=${valueColour}
               .token=${pinned}
               @seek=${(event: CustomEvent<number>) => this.coloured?.reveal(event.detail)}
             ></ai-change-strip>`
@@ -389,189 +369,82 @@ export class TextView extends Component implements Savable {
             : 'The target text, which the decoder reads'
         }
         .pieces=${pieces}
-        .colour=${(token: number) => (quantity ? colourOf(quantity.values[token] ?? 0) : null)}
-        .words=${(token: number) => this.words(quantity, token)}
+        .colour=${colour}
+        .words=${words}
         .ranks=${ranks}
-        .faint=${(token: number) => !quantity || isFaint(quantity, quantity.values[token] ?? 0)}
-        .gone=${(token: number) => this.isBlocked(side, token)}
+        .faint=${faint}
+        .gone=${gone}
         .token=${pinned}
-        @point=${(event: CustomEvent<number | null>) => this.point(side, event.detail)}
-        @pin=${(event: CustomEvent<number>) => side === 'text' && this.pin(event.detail)}
+        @point=${(event: CustomEvent<number | null>) => this.point(event.detail)}
+        @pin=${(event: CustomEvent<number>) => this.pin(event.detail)}
       ></ai-coloured-text>`;
   }
 
-  private colourOf(quantity: Quantity | null): (value: number) => Rgb {
-    const look = theme();
-    if (!quantity) return () => look.background;
-    const table = quantity.diverging ? look.diverging : look.sequential;
-    return value => lutColour(table, quantity.place(value));
-  }
-
-  /** A token and its numbers, on one line. */
-  private words(quantity: Quantity | null, token: number): string {
-    const name = `“${tokenLabel(this.tokens?.text[token] ?? '')}” (${token})`;
-    if (!quantity) return name;
-    const value = quantity.values[token] ?? 0;
-    if (this.show !== 'change') return `${name}: ${quantity.say(value)}`;
-    const loss = store.summary?.loss?.perToken[token - 1];
-    if (loss === undefined || this.effect?.measure === 'output') return `${name}: ${quantity.say(value)}`;
-    return `${name}: loss ${number(loss)} → ${number(loss + value)} nats (${quantity.say(value)})`;
-  }
-
   /** What the pointer or the pin is on, and what can be done with it. */
-  private said(quantity: Quantity | null): TemplateResult {
-    const side = quantity?.side ?? this.written;
+  private said(): TemplateResult {
+    const { side, words } = this.drawing;
     const { token } = store.selection;
     const shown = this.pointed ?? (side === 'text' ? (token ?? store.previewToken) : null);
     if (shown === null)
       return html`<span class="muted">Point at a token for its numbers; click pins it.</span>`;
-    const words = this.words(quantity, shown);
-    const block = side === 'text' && shown === token && !store.report;
-    return html`${words}
+    if (side !== 'text' || shown !== token || store.report || !store.summary) return html`${words(shown)}`;
+    const toggle = {
+      kind: 'span',
+      core: null,
+      head: null,
+      from: shown,
+      to: shown + 1,
+      queries: null,
+    } as const;
+    return html`${words(shown)} ·
+      <button class="link" data-no-export @click=${() => store.host.send({ type: 'intervene', toggle })}>
+        ${isBlocked('text', shown) ? 'Unblock attention to it' : 'Block attention to it'}
+      </button>`;
+  }
+
+  private point(token: number | null): void {
+    if (token === this.pointed) return;
+    this.pointed = token;
+    if (this.drawing.side === 'text') store.preview(token);
+  }
+
+  private pin(token: number): void {
+    if (this.drawing.side === 'text') store.select({ token: store.selection.token === token ? null : token });
+  }
+
+  private list(): TemplateResult | typeof nothing {
+    const { show, drawing } = this;
+    const { quantity, tokens } = drawing;
+    if (!quantity || !tokens) return nothing;
+    const titles: Record<Show, string> = {
+      change: this.effect?.measure === 'output' ? 'Tokens whose output turns most' : 'Tokens that pay most',
+      loss: 'Tokens with the highest loss',
+      from: 'Heaviest keys',
+      to: 'Heaviest queries',
+    };
+    const list = {
+      ...drawing,
+      title: titles[show],
+      quantity,
+      tokens,
+      lost: this.lostKeys(),
+      reveal: (token: number) => this.coloured?.reveal(token),
+    };
+    const local = show === 'change' && list.lost.length > 0;
+    return html`${tokenList(list)}
+    ${show === 'change' && this.worst.error ? requestState(this.worst, '') : nothing}
     ${
-      block
-        ? html` ·
-            <button
-              class="link"
-              data-no-export
-              @click=${() =>
-                store.host.send({
-                  type: 'intervene',
-                  toggle: { kind: 'span', core: null, head: null, from: shown, to: shown + 1, queries: null },
-                })}
-            >
-              ${this.isBlocked('text', shown) ? 'Unblock attention to it' : 'Block attention to it'}
-            </button>`
+      local
+        ? html`<p class="muted">Lost keys: what the dense heads look at, and no longer see (local).</p>`
         : nothing
     }`;
   }
 
-  private isBlocked(side: Side, token: number): boolean {
-    return store.interventions.list.some(
-      one =>
-        one.kind === 'span' &&
-        token >= one.from &&
-        token < one.to &&
-        (one.core === null ? (one.side ?? 'text') : store.sides(one.core).keys) === side,
-    );
-  }
-
-  private point(side: Side, token: number | null): void {
-    if (token === this.pointed) return;
-    this.pointed = token;
-    if (side === 'text') store.preview(token);
-  }
-
-  private pin(token: number): void {
-    store.select({ token: store.selection.token === token ? null : token });
-  }
-
-  // ------------------------------------------------------------ the list
-
-  private list(quantity: Quantity, pieces: Piece[]): TemplateResult {
-    const listed = this.listed(quantity);
-    const title =
-      this.show === 'change'
-        ? this.effect?.measure === 'loss'
-          ? 'Tokens that pay most'
-          : 'Tokens whose output turns most'
-        : this.show === 'loss'
-          ? 'Tokens with the highest loss'
-          : this.show === 'from'
-            ? 'Heaviest keys'
-            : 'Heaviest queries';
-    if (listed.length === 0)
-      return html`<h2>${title}</h2>
-        <p class="muted">${this.show === 'change' ? 'No token is hurt.' : 'None.'}</p>`;
-    const places = new Map(pieces.map(({ token }, at) => [token, at]));
-    const lost = new Map(this.lostKeys(listed).map((found, at) => [listed[at]!, found]));
-    return html`<h2>${title}</h2>
-      <ol>
-        ${listed.map((token, at) => this.item(quantity, pieces, places.get(token), token, at, lost.get(token)))}
-      </ol>
-      ${
-        this.show === 'change' && this.worst.error
-          ? requestState(this.worst, '')
-          : this.show === 'change' && this.change?.kind !== 'interventions'
-            ? html`<p class="muted">
-                Lost keys are those of the dense model that the heads no longer see (local).
-              </p>`
-            : nothing
-      }`;
-  }
-
   /** What was found for the listed tokens, once the answer is about them. */
-  private lostKeys(listed: number[]): LostKey[] {
+  private lostKeys(): readonly LostKey[] {
     const { value, answers } = this.worst;
-    const wanted = this.queriesOf(listed);
-    if (this.show !== 'change' || !value || answers?.queries.join() !== wanted.join()) return [];
-    return value;
-  }
-
-  private item(
-    quantity: Quantity,
-    pieces: Piece[],
-    place: number | undefined,
-    token: number,
-    at: number,
-    found: LostKey | undefined,
-  ): TemplateResult {
-    const value = quantity.values[token]!;
-    const fill = this.colourOf(quantity)(value);
-    const name = tokenLabel(this.tokens?.text[token] ?? '', 20);
-    const inText = quantity.side === 'text';
-    const jump = () => {
-      if (inText) {
-        store.select({ token });
-        store.host.send({ type: 'reveal', tokens: [token] });
-      } else this.coloured?.reveal(token);
-    };
-    return html`<li class=${inText && store.selection.token === token ? 'shown' : ''}>
-      <span class="rank">${at + 1}</span>
-      <span class="where"
-        ><span class="before">${place === undefined ? '' : leadIn(pieces, place, 18)}</span
-        ><button
-          class="link"
-          title=${this.words(quantity, token)}
-          aria-label=${`${at + 1}: ${this.words(quantity, token)}`}
-          @click=${jump}
-        >
-          <code>${name}</code>
-        </button></span
-      >
-      <span
-        class="number swatch"
-        .style=${`background: ${toCss(fill)}; color: ${inkOn(fill, theme().foreground)}`}
-        title=${exact(value)}
-        >${quantity.say(value)}</span
-      >
-      ${found ? html`<span class="lost">${this.lostLine(found)}</span>` : nothing}
-    </li>`;
-  }
-
-  /** "lost “import” 812 tokens back (34 % in L3 H5)" */
-  private lostLine({ query, lost }: LostKey): TemplateResult {
-    if (!lost) return html`lost no key itself: what it reads has changed`;
-    const { queries, keys } = store.sides(lost.core);
-    const key = tokenLabel(store.tokensOf(keys)?.text[lost.key] ?? '', 16);
-    const before = tokenLabel(store.tokensOf(queries)?.text[query] ?? '', 12);
-    const distance =
-      lost.distance === null
-        ? 'of the source text'
-        : lost.distance === 0
-          ? '(itself)'
-          : `${inTokens(lost.distance)} ${lost.key < query ? 'back' : 'ahead'}`;
-    const inText = queries === 'text' && keys === 'text';
-    const show = () => {
-      store.select({ core: lost.core, head: lost.head, ...(inText ? { token: query } : {}) });
-      const tokens = [...(queries === 'text' ? [query] : []), ...(keys === 'text' ? [lost.key] : [])];
-      if (tokens.length > 0) store.host.send({ type: 'reveal', tokens });
-    };
-    return html`“${before}” lost
-      <button class="link" title="Select this head, and show both tokens in the editor" @click=${show}>
-        “${key}” ${distance}
-      </button>
-      <span title=${exact(lost.mass * 100, '%')}>(${percent(lost.mass)} in ${shortName(lost)})</span>`;
+    const wanted = this.queriesOf(this.drawing.listed).join();
+    return this.show === 'change' && value && answers?.queries.join() === wanted ? value : [];
   }
 
   // ------------------------------------------------------------ saving
@@ -586,9 +459,10 @@ export class TextView extends Component implements Savable {
 
   /** One row per token. */
   toCsv(): string | null {
-    const { quantity, tokens, change } = this;
+    const { change } = this;
+    const { quantity, tokens, side } = this.drawing;
     if (!quantity || !tokens) return null;
-    const loss = quantity.side === this.written ? store.summary?.loss?.perToken : undefined;
+    const loss = side === this.written ? store.summary?.loss?.perToken : undefined;
     const column =
       this.show === 'change' && change
         ? `${this.effect?.measure === 'loss' ? 'loss change [nats]' : 'output turn [1 - cosine]'}: ${changeSubject(change)}`
@@ -608,4 +482,29 @@ export class TextView extends Component implements Savable {
       ]),
     );
   }
+}
+
+/** A token and its numbers, on one line; `effect` where they are its change. */
+function words(
+  tokens: TokenTable | null,
+  quantity: Quantity | null,
+  effect: RunEffect | null,
+  token: number,
+): string {
+  const name = `“${tokenLabel(tokens?.text[token] ?? '')}” (${token})`;
+  if (!quantity) return name;
+  const value = quantity.values[token] ?? 0;
+  const loss = effect?.measure === 'loss' ? store.summary?.loss?.perToken[token - 1] : undefined;
+  if (loss === undefined) return `${name}: ${quantity.say(value)}`;
+  return `${name}: loss ${number(loss)} → ${number(loss + value)} nats (${quantity.say(value)})`;
+}
+
+function isBlocked(side: Side, token: number): boolean {
+  return store.interventions.list.some(
+    one =>
+      one.kind === 'span' &&
+      token >= one.from &&
+      token < one.to &&
+      (one.core === null ? (one.side ?? 'text') : store.sides(one.core).keys) === side,
+  );
 }

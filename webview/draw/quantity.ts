@@ -1,0 +1,91 @@
+import type { RunEffect, TokenTable } from '../../engine/protocol';
+import { changeLimit, changePerToken, type MassScale } from '../hostProtocol';
+import { changeInWords } from './changeNumbers';
+import { lutColour, massAt, niceCeiling, scaleMass, type Rgb } from './colour';
+import { nats, number, percent } from './format';
+import type { Theme } from './theme';
+
+/** What a text is coloured by: a number for each token, and how to read it. */
+export interface Quantity {
+  /** [tokens] */
+  values: Float32Array;
+  /** 0..1 on the colour map. */
+  place(value: number): number;
+  /** Zero is in the middle of the map, which is the background. */
+  diverging: boolean;
+  legend: { label: string; ticks: { at: number; label: string }[] };
+  say(value: number): string;
+}
+
+export function changeQuantity(effect: RunEffect, tokens: number): Quantity {
+  const { measure } = effect;
+  const limit = changeLimit(effect.perToken);
+  const unit = measure === 'loss' ? ' nats' : '';
+  return {
+    values: changePerToken(effect, tokens),
+    place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
+    diverging: true,
+    legend: {
+      label: measure === 'loss' ? 'change of the loss' : 'turn of the output',
+      ticks: [
+        { at: 0, label: `−${number(limit)}` },
+        { at: 0.5, label: '0' },
+        { at: 1, label: `+${number(limit)}${unit}` },
+      ],
+    },
+    say: value => changeInWords(value, measure),
+  };
+}
+
+/** `perToken` [tokens - 1]: of the token after. */
+export function lossQuantity(perToken: Float32Array, tokens: number): Quantity {
+  const limit = changeLimit(perToken);
+  return {
+    values: changePerToken({ measure: 'loss', delta: 0, perToken }, tokens),
+    place: value => Math.max(0, Math.min(1, value / limit)),
+    diverging: false,
+    legend: {
+      label: 'loss',
+      ticks: [0, 0.5, 1].map(at => ({ at, label: `${number(at * limit)}${at === 1 ? ' nats' : ''}` })),
+    },
+    say: nats,
+  };
+}
+
+export function massQuantity(row: Float32Array, scale: MassScale): Quantity {
+  const largest = niceCeiling(row.reduce((a, b) => Math.max(a, b), 0));
+  return {
+    values: row,
+    place: mass => scaleMass(mass, largest, scale),
+    diverging: false,
+    legend: {
+      label: 'attention',
+      ticks: [0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) })),
+    },
+    say: percent,
+  };
+}
+
+/** The tokens with the largest values, largest first. */
+export function largestTokens(
+  { values, diverging }: Quantity,
+  { special }: TokenTable,
+  count: number,
+): number[] {
+  const worth = diverging ? 1e-4 : 1e-3;
+  const found: number[] = [];
+  values.forEach((value, token) => {
+    if (value > worth && !special[token]) found.push(token);
+  });
+  return found.sort((a, b) => values[b]! - values[a]!).slice(0, count);
+}
+
+/** Too little colour for a sign where the text has none. */
+export function isFaint({ place, diverging }: Quantity, value: number): boolean {
+  return diverging ? Math.abs(place(value) - 0.5) < 0.08 : place(value) < 0.25;
+}
+
+export function colourOf({ place, diverging }: Quantity, look: Theme): (value: number) => Rgb {
+  const table = diverging ? look.diverging : look.sequential;
+  return value => lutColour(table, place(value));
+}

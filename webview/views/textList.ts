@@ -1,0 +1,92 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import type { LostKey, TokenTable } from '../../engine/protocol';
+import { exact, percent, tokenLabel, tokens as inTokens } from '../draw/format';
+import { shortName } from '../draw/names';
+import { toCss, type Rgb } from '../draw/colour';
+import type { Quantity } from '../draw/quantity';
+import { leadIn, type Piece } from '../draw/textPieces';
+import { theme } from '../draw/theme';
+import { store, type Side } from '../host/store';
+import { inkOn } from '../plots/colouredText';
+
+export interface TokenList {
+  title: string;
+  quantity: Quantity;
+  side: Side;
+  tokens: TokenTable;
+  pieces: readonly Piece[];
+  listed: readonly number[];
+  colour(token: number): Rgb | null;
+  words(token: number): string;
+  /** Of each listed token, in their order; empty while it is not known. */
+  lost: readonly LostKey[];
+  /** Brings a token of the shown text into sight. */
+  reveal(token: number): void;
+}
+
+/** The tokens with the largest values: where they stand, how large, and the key that each lost. */
+export function tokenList(list: TokenList): TemplateResult {
+  if (list.listed.length === 0)
+    return html`<h2>${list.title}</h2>
+      <p class="muted">None.</p>`;
+  const places = new Map(list.pieces.map(({ token }, at) => [token, at]));
+  return html`<h2>${list.title}</h2>
+    <ol>
+      ${list.listed.map((token, at) => item(list, token, at, places.get(token)))}
+    </ol>`;
+}
+
+function item(list: TokenList, token: number, at: number, place: number | undefined): TemplateResult {
+  const { quantity, side, tokens, pieces, words } = list;
+  const value = quantity.values[token]!;
+  const fill = list.colour(token) ?? theme().background;
+  const inText = side === 'text';
+  const jump = () => {
+    if (inText) {
+      store.select({ token });
+      store.host.send({ type: 'reveal', tokens: [token] });
+    } else list.reveal(token);
+  };
+  const lost = list.lost[at];
+  return html`<li class=${inText && store.selection.token === token ? 'shown' : ''}>
+    <span class="rank">${at + 1}</span>
+    <span class="where"
+      ><span class="before">${place === undefined ? '' : leadIn(pieces, place, 18)}</span
+      ><button class="link" title=${words(token)} aria-label=${`${at + 1}: ${words(token)}`} @click=${jump}>
+        <code>${tokenLabel(tokens.text[token] ?? '', 20)}</code>
+      </button></span
+    >
+    <span
+      class="number swatch"
+      .style=${`background: ${toCss(fill)}; color: ${inkOn(fill, theme().foreground)}`}
+      title=${exact(value)}
+      >${quantity.say(value)}</span
+    >
+    ${lost ? html`<span class="lost">${lostLine(lost)}</span>` : nothing}
+  </li>`;
+}
+
+/** "“Mar” lost “low” 415 tokens back (98.8 % in L3 H7)" */
+function lostLine({ query, lost }: LostKey): TemplateResult {
+  if (!lost) return html`lost no key itself: what it reads has changed`;
+  const { queries, keys } = store.sides(lost.core);
+  const key = tokenLabel(store.tokensOf(keys)?.text[lost.key] ?? '', 16);
+  const before = tokenLabel(store.tokensOf(queries)?.text[query] ?? '', 12);
+  const distance =
+    lost.distance === null
+      ? 'of the source text'
+      : lost.distance === 0
+        ? '(itself)'
+        : `${inTokens(lost.distance)} ${lost.key < query ? 'back' : 'ahead'}`;
+  const inText = queries === 'text' && keys === 'text';
+  const show = () => {
+    store.select({ core: lost.core, head: lost.head, ...(inText ? { token: query } : {}) });
+    const tokens = [...(queries === 'text' ? [query] : []), ...(keys === 'text' ? [lost.key] : [])];
+    if (tokens.length > 0) store.host.send({ type: 'reveal', tokens });
+  };
+  return html`“${before}” lost
+    <button class="link" title="Select this head, and show both tokens in the editor" @click=${show}>
+      “${key}” ${distance}
+    </button>
+    <span title=${exact(lost.mass * 100, '%')}>(${percent(lost.mass)} in ${shortName(lost)})</span>`;
+}
