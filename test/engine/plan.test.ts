@@ -118,6 +118,12 @@ describe('plan', function () {
       found.curve.map(({ share }) => share),
       found.curve.map(({ share }) => share).sort((a, b) => a - b),
     );
+    const predicted = found.curve.filter(({ measured }) => !measured).map(({ delta }) => delta);
+    assert.deepEqual(
+      predicted,
+      [...predicted].sort((a, b) => b - a),
+      'more pairs never promise more loss',
+    );
     assert.deepEqual(found.curve.at(-1), { share: 1, delta: 0, measured: true });
   }
 
