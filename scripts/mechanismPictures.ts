@@ -12,7 +12,7 @@ import { readParams } from '../engine/attention/parameters';
 import { mechanisms } from '../engine/attention/registry';
 import { someHeads } from '../engine/attention/subset';
 import { Engine } from '../engine/engine';
-import type { MechanismInfo, MechanismParams } from '../engine/protocol';
+import type { MechanismInfo } from '../engine/protocol';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { createRuntime } from '../engine/runtime/ort';
 import type { Runtime } from '../engine/runtime/runtime';
@@ -167,8 +167,8 @@ function svgOf({ size, mass, kept, visible }: Cells, title: string): string {
 }
 
 /** What a picture says of itself. */
-export function pictureTitle({ title }: MechanismInfo, params: MechanismParams): string {
-  const settings = Object.entries(params).map(([name, value]) => `${name} ${value}`);
+export function pictureTitle({ name, title }: MechanismInfo): string {
+  const settings = Object.entries(SHOWN[name] ?? {}).map(([parameter, value]) => `${parameter} ${value}`);
   return [title, settings.join(', ')].filter(Boolean).join(': ');
 }
 
@@ -213,7 +213,7 @@ async function mechanismPictures(): Promise<Map<string, string>> {
     const context = { runtime, cancellation: neverCancelled, own: {} };
     const own = await mechanism.prepare?.(input, params, context);
     const attended = await mechanism.attend(input, params, { ...context, own: { ...own } });
-    pictures.set(name, svgOf(cellsOf(input, attended, times), pictureTitle(mechanism.info, params)));
+    pictures.set(name, svgOf(cellsOf(input, attended, times), pictureTitle(mechanism.info)));
   }
   await runtime.dispose();
   return pictures;

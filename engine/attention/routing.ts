@@ -2,7 +2,8 @@ import { kvHead, visibleKeys, type CoreInput } from './core';
 import { caught, pairCost, visiblePairs } from './cost';
 import { sphericalKMeans } from './kmeans';
 import { scoreAt } from './lines';
-import type { AttendContext, Mechanism, SparseRow } from './mechanism';
+import type { AttendContext, Attended, Mechanism, SparseRow } from './mechanism';
+import { chooseLocalHeads, withLocalHeads } from './localHeads';
 import { Memberships, nearestMembers } from './membership';
 import { flag, numberOr, rootOf } from './parameters';
 import { softmax } from './rows';
@@ -57,12 +58,32 @@ export const routing: Mechanism = {
         default: false,
         description: 'The key of a token is its query at unit length; itself it sees only as a last resort.',
       },
+      {
+        name: 'localHeads',
+        type: 'integer',
+        default: 0,
+        minimum: 0,
+        description:
+          'At most so many heads of a layer attend to a local window instead: those that it serves better (in the paper half of them).',
+      },
+      {
+        name: 'localWindow',
+        type: 'integer',
+        default: 256,
+        minimum: 1,
+        description: 'Window of the local heads.',
+      },
     ],
     view: 'buckets',
     causalSelection: false,
   },
 
-  refuses: refusesTie,
+  refuses(input, params) {
+    if (flag(params, 'sharedQK') && numberOr(params, 'localHeads', 0) > 0) {
+      return 'Local heads are chosen by the mass that they keep, which tied queries and keys do not tell.';
+    }
+    return refusesTie(input, params);
+  },
 
   settings(input, share) {
     // As many clusters as windows: together they hold window * keys of the pairs.
@@ -71,19 +92,13 @@ export const routing: Mechanism = {
   },
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
-    if (context.own['centroids']) return {};
-    const clusters = numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
-    const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
-    const centroids = new Float32Array(input.heads * clusters * input.dim);
-    for (let head = 0; head < input.heads; head++) {
-      const { queries, keys } = vectors(core, head);
-      const points = new Float32Array(queries.length + keys.length);
-      points.set(queries);
-      points.set(keys, queries.length);
-      const found = await sphericalKMeans(points, input.dim, clusters, context);
-      centroids.set(found, head * clusters * input.dim);
-    }
-    return { centroids: float32(centroids, [input.heads, clusters, input.dim]) };
+    const made: Record<string, Tensor> = {};
+    if (!context.own['centroids']) made['centroids'] = await fitCentroids(input, params, context);
+    const most = numberOr(params, 'localHeads', 0);
+    if (most === 0 || context.own['local_heads']) return made;
+    const routed = await attendRouted(input, params, { ...context, own: { ...made, ...context.own } });
+    const window = numberOr(params, 'localWindow', 256);
+    return { ...made, local_heads: await chooseLocalHeads(input, routed, { most, window }, context) };
   },
 
   /** Every cluster pairs its queries with its keys; ranking all tokens for all centroids comes on top. */
@@ -99,47 +114,77 @@ export const routing: Mechanism = {
   },
 
   async attend(input, params, context) {
-    const shared = flag(params, 'sharedQK');
-    const core = shared ? tieKeys(input) : input;
-    const { heads, queries, valueDim } = core;
-    const output = new Float32Array(heads * queries * valueDim);
-    const lse = new Float32Array(heads * queries).fill(-Infinity);
-    const pairs = new Float64Array(heads);
-    const tables = offsetTables(core);
-    const routed: Routed[] = [];
-    for (let head = 0; head < heads; head++) {
-      const clusters = await route(core, head, shared, windowOf(input, params), context);
-      routed.push(clusters);
-      const at = head * queries;
-      pairs[head] = await attendHead(
-        core,
-        clusters,
-        tables(head),
-        output.subarray(at * valueDim, (at + queries) * valueDim),
-        lse.subarray(at, at + queries),
-        context,
-      );
-    }
-    return {
-      output,
-      // Tied keys have scores of their own: the mass they keep is not the model's.
-      lse: shared ? null : lse,
-      reweighted: true,
-      pairs,
-      row: (head, query) => rowOf(core, routed[head]!, query),
-      extra: {
-        query_members: memberTensor(
-          routed.map(r => r.queryMembers),
-          routed[0]!.clusters,
-        ),
-        key_members: memberTensor(
-          routed.map(r => r.keyMembers),
-          routed[0]!.clusters,
-        ),
-      },
-    };
+    const routed = await attendRouted(input, params, context);
+    const local = Array.from(context.own['local_heads']?.data ?? [], Number);
+    return withLocalHeads(input, routed, local, numberOr(params, 'localWindow', 256), context);
   },
 };
+
+/** Centroids of spherical k-means over queries and keys, [heads, clusters, dim]. */
+async function fitCentroids(
+  input: CoreInput,
+  params: MechanismParams,
+  context: AttendContext,
+): Promise<Tensor> {
+  const clusters = numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
+  const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
+  const centroids = new Float32Array(input.heads * clusters * input.dim);
+  for (let head = 0; head < input.heads; head++) {
+    const { queries, keys } = vectors(core, head);
+    const points = new Float32Array(queries.length + keys.length);
+    points.set(queries);
+    points.set(keys, queries.length);
+    const found = await sphericalKMeans(points, input.dim, clusters, context);
+    centroids.set(found, head * clusters * input.dim);
+  }
+  return float32(centroids, [input.heads, clusters, input.dim]);
+}
+
+async function attendRouted(
+  input: CoreInput,
+  params: MechanismParams,
+  context: AttendContext,
+): Promise<Attended> {
+  const shared = flag(params, 'sharedQK');
+  const core = shared ? tieKeys(input) : input;
+  const { heads, queries, valueDim } = core;
+  const output = new Float32Array(heads * queries * valueDim);
+  const lse = new Float32Array(heads * queries).fill(-Infinity);
+  const pairs = new Float64Array(heads);
+  const tables = offsetTables(core);
+  const routed: Routed[] = [];
+  for (let head = 0; head < heads; head++) {
+    const clusters = await route(core, head, shared, windowOf(input, params), context);
+    routed.push(clusters);
+    const at = head * queries;
+    pairs[head] = await attendHead(
+      core,
+      clusters,
+      tables(head),
+      output.subarray(at * valueDim, (at + queries) * valueDim),
+      lse.subarray(at, at + queries),
+      context,
+    );
+  }
+  return {
+    output,
+    // Tied keys have scores of their own: the mass they keep is not the model's.
+    lse: shared ? null : lse,
+    reweighted: true,
+    pairs,
+    row: (head, query) => rowOf(core, routed[head]!, query),
+    extra: {
+      query_members: memberTensor(
+        routed.map(r => r.queryMembers),
+        routed[0]!.clusters,
+      ),
+      key_members: memberTensor(
+        routed.map(r => r.keyMembers),
+        routed[0]!.clusters,
+      ),
+    },
+  };
+}
 
 function windowOf(input: CoreInput, params: MechanismParams): number {
   return numberOr(params, 'window', rootOf(input.keys));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { dense } from '../../engine/attention/denseMechanism';
+import { local } from '../../engine/attention/local';
 import { routing } from '../../engine/attention/routing';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -116,5 +117,41 @@ describe('routing', function () {
 
   it('says that its choice of pairs looks at the whole text', () => {
     assert.equal(routing.info.causalSelection, false);
+  });
+
+  it('local heads beside: those that a window serves better, each as the local mechanism has it', async () => {
+    const input = randomInput({ queries: 60, heads: 4, kvHeads: 2, causal: true, bias: 'holes' });
+    // Heads 1 and 2 look near by their bias; 2 the more so.
+    const { data } = input.rule.bias as { data: Float32Array };
+    for (const head of [1, 2]) {
+      for (let i = 0; i < 60; i++) {
+        for (let j = 0; j <= i; j++) data[(head * 60 + i) * 60 + j]! -= head * 2 * (i - j);
+      }
+    }
+    const params = { window: 10, clusters: 6, localWindow: 3 };
+    const plain = await run(routing, input, params, runtime);
+    const near = await run(local, input, { window: 3 }, runtime);
+    for (const [localHeads, expected] of [
+      [1, [2]],
+      [4, [1, 2]],
+    ] as const) {
+      const mixed = await run(routing, input, { ...params, localHeads }, runtime, {
+        centroids: plain.own['centroids']!,
+      });
+      assert.deepEqual([...mixed.extra['local_heads']!.data], expected);
+      for (let head = 0; head < 4; head++) {
+        const like = expected.some(h => h === head) ? near : plain;
+        const part = <T>(values: { subarray(from: number, to: number): T }, width: number) =>
+          values.subarray(head * 60 * width, (head + 1) * 60 * width);
+        assert.deepEqual(part(mixed.output, input.valueDim), part(like.output, input.valueDim));
+        assert.deepEqual(part(mixed.lse!, 1), part(like.lse!, 1));
+        assert.equal(mixed.pairs[head], like.pairs[head]);
+        assert.deepEqual(mixed.row(head, 41), like.row(head, 41));
+      }
+      assertRows(input, mixed, null, 'rows');
+      assert.deepEqual(mixed.extra['query_members'], plain.extra['query_members']);
+    }
+    assert.match(routing.refuses!(input, { sharedQK: true, localHeads: 1 })!, /tied/);
+    assert.equal((await run(routing, input, params, runtime)).extra['local_heads'], undefined);
   });
 });

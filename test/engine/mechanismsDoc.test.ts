@@ -50,7 +50,8 @@ describe('docs/mechanisms.md', () => {
       const path = join(PICTURES, `${info.name}.svg`);
       assert.ok(existsSync(path));
       const svg = await readFile(path, 'utf8');
-      const title = pictureTitle(info, readParams(info, SHOWN[info.name]!));
+      readParams(info, SHOWN[info.name]!); // They are its parameters.
+      const title = pictureTitle(info);
       assert.ok(svg.includes(`<title>${title}</title>`), `npm run mechanism-pictures: ${title}`);
       assert.ok(svg.length < 32_768 && /prefers-color-scheme/.test(svg));
     }
