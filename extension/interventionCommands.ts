@@ -19,14 +19,18 @@ interface Passage {
   to: number;
 }
 
-interface ScopeItem extends vscode.QuickPickItem {
+/** Which heads, and whether only the pinned token's look is meant. */
+interface Scope {
   core: number | null;
   head: number | null;
+  queries: Passage | null;
 }
 
+type ScopeItem = vscode.QuickPickItem & Scope;
+
 /**
- * Hides the keys of the selected text (or of the word at the cursor) from all heads or from the selected one; what is
- * hidden already is shown again.
+ * Hides the keys of the selected text (or of the word at the cursor) from all heads or from the selected one, from all
+ * tokens or from the pinned one; what is hidden already is shown again.
  */
 export async function blockSelection(context: Context): Promise<void> {
   const { t } = vscode.l10n;
@@ -57,7 +61,7 @@ export async function blockSelection(context: Context): Promise<void> {
     core: scope.core,
     head: scope.head,
     ...passage,
-    queries: null,
+    queries: scope.queries,
     ...(side === 'target' ? { side } : {}),
   }));
   await context.intervener.toggle(...spans);
@@ -100,22 +104,36 @@ function selectedTokens(
   return { analysis, side, passages };
 }
 
-/** Asks only when it is not clear which heads are meant. */
+/** Asks only when it is not clear which heads and tokens are meant. */
 async function pickScope(
   { current }: SelectionModel,
   analysis: Analysis,
   side: Side,
-): Promise<Pick<ScopeItem, 'core' | 'head'> | undefined> {
-  const all = { core: null, head: null };
-  const cores = analysis.began?.model.cores ?? [];
-  const { core, head } = current;
-  const info = cores.find(one => one.core === core);
-  if (!info || sidesOf(info.kind).keys !== side) return all;
+): Promise<Scope | undefined> {
   const { t } = vscode.l10n;
-  const items: ScopeItem[] = [
-    { label: t('All heads'), description: t('of all layers'), ...all },
-    { label: describeHeads({ core, head: null }, cores, t), core, head: null },
-  ];
-  if (head !== null) items.splice(1, 0, { label: describeHeads({ core, head }, cores, t), core, head });
+  const cores = analysis.began?.model.cores ?? [];
+  const { core, head, token } = current;
+  const info = cores.find(one => one.core === core);
+  const sides = info ? sidesOf(info.kind) : { queries: side, keys: side };
+  const all = { core: null, head: null, queries: null };
+  const places: Omit<Scope, 'queries'>[] = [all];
+  if (core !== null && sides.keys === side) {
+    if (head !== null) places.push({ core, head });
+    places.push({ core, head: null });
+  }
+  // A pinned token is one of the analysed text.
+  const pinned = token === null ? null : { from: token, to: token + 1 };
+  const items = [null, pinned].flatMap((queries, at) =>
+    places.flatMap((place): ScopeItem[] => {
+      if (at > 0 && !queries) return [];
+      if (queries && (place.core === null ? side : sides.queries) !== 'text') return [];
+      const name = (analysis.began?.tokens.text[token ?? -1] ?? '').trim();
+      const description = queries ? t('only from the pinned “{0}” ({1})', name, token!) : undefined;
+      return [{ label: sentenceCase(describeHeads(place, cores, t)), description, ...place, queries }];
+    }),
+  );
+  if (items.length === 1) return all;
   return vscode.window.showQuickPick(items, { title: t('Block attention to the selection in') });
 }
+
+const sentenceCase = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

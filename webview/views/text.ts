@@ -330,9 +330,11 @@ export class TextView extends Component implements Savable {
       }
       <span class="muted"
         >(propagated${
-          measure === 'loss' && dense !== undefined
-            ? `: loss ${number(dense)} → ${number(dense + delta)}`
-            : ', 1 − cosine'
+          measure === 'output'
+            ? ', 1 − cosine'
+            : dense === undefined
+              ? ''
+              : `: loss ${number(dense)} → ${number(dense + delta)}`
         })</span
       >`;
   }
