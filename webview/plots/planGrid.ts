@@ -126,13 +126,15 @@ export class PlanGrid extends Component {
       other?.core === core && other.head === head;
     const selected = is(store.shownHead);
     const words = `${headName(id)}: ${this.words(planned)}`;
+    const letters = size < 20 ? '' : size >= 40 ? code : code.slice(0, size >= 30 ? 3 : 2);
+    const per = size < 34 ? '' : `${number(Number((spent * 100).toPrecision(2)))}%`;
     const pick = () => store.select({ ...id, mechanism: choice.name === 'dense' ? null : choice });
     return html`<button
       type="button"
       class="cell ${is(store.previewHead) ? 'preview' : ''}"
       role="gridcell"
       aria-selected=${selected}
-      aria-label=${words}
+      aria-label=${[letters, per, words].filter(Boolean).join(' ')}
       title=${words}
       tabindex=${selected ? 0 : -1}
       .style=${`background: ${toCss(fill)}; color: ${toCss(text)}`}
@@ -146,8 +148,8 @@ export class PlanGrid extends Component {
       }}
       @keydown=${(event: KeyboardEvent) => this.key(event)}
     >
-      ${size >= 20 ? html`<span class="code">${size >= 40 ? code : code.slice(0, size >= 30 ? 3 : 2)}</span>` : nothing}
-      ${size >= 34 ? html`<span class="spent">${number(Number((spent * 100).toPrecision(2)))}%</span>` : nothing}
+      ${letters ? html`<span class="code">${letters} </span>` : nothing}
+      ${per ? html`<span class="spent">${per}</span>` : nothing}
     </button>`;
   }
 

@@ -160,7 +160,7 @@ export class PlanSection extends Component {
           html`<button
             class="plain"
             title=${title}
-            aria-label=${`Export the plan: ${title}`}
+            aria-label=${`Export the plan as ${label}: ${title}`}
             @click=${() => store.host.send({ type: 'exportPlan', format })}
           >
             ${label}
