@@ -1,0 +1,165 @@
+import Ajv from 'ajv';
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import schema from '../../engine/export/plan.schema.json';
+import type { PlanFile } from '../../engine/export/planJson';
+import { buildCli, runCli, type CliRun } from '../fixtures/cli';
+
+describe('command line: plan', function () {
+  this.timeout(300_000);
+  let folder: string;
+  let cli: string;
+  const files: string[] = [];
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'cli-plan-'));
+    cli = await buildCli();
+    const text = await readFile('test/fixtures/sample.txt', 'utf8');
+    for (const [at, part] of [text.slice(0, 2600), text.slice(2600, 5200), text.slice(5200)].entries()) {
+      files.push(`part${at}.txt`);
+      await writeFile(join(folder, `part${at}.txt`), part);
+    }
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  const run = (...args: string[]): Promise<CliRun> => runCli(cli, args, { cwd: folder });
+  const common = [
+    '--budget',
+    '15%',
+    '--mechanisms',
+    'local,longformer',
+    '--runs',
+    '20',
+    '--max-tokens',
+    '160',
+  ];
+
+  async function planned(name: string): Promise<PlanFile> {
+    const file = JSON.parse(await readFile(join(folder, name), 'utf8')) as PlanFile;
+    const validate = new Ajv({ allowUnionTypes: true }).compile(schema);
+    assert.ok(validate(file), JSON.stringify(validate.errors));
+    return file;
+  }
+
+  it('one text: fitted to its first half, tested on the second and on the whole', async () => {
+    const outputs = [
+      '--json',
+      'one.json',
+      '--flex',
+      'one.py',
+      '--csv',
+      'one.csv',
+      '--minference',
+      'one.mi.json',
+    ];
+    const result = await run('plan', files[0]!, ...common, ...outputs);
+    assert.equal(result.code, 0, result.stderr);
+    assert.match(
+      result.stdout,
+      /plan +[\d.]+ % of the dense pairs \(budget 15 %\), fitted to part0\.txt \(first half\)/,
+    );
+    const file = await planned('one.json');
+    assert.deepEqual(
+      file.texts.map(({ role }) => role),
+      ['fitted', 'held-out', 'longer'],
+    );
+    assert.equal(file.budget, 0.15);
+    assert.ok(file.pairs <= 0.15 * file.densePairs);
+    assert.ok(file.tried.length <= 20);
+    const [fitted, held, longer] = file.texts;
+    // What the plan does to the fitted text, found again by running it once more.
+    assert.ok(Math.abs(fitted!.delta - file.delta) < 1e-5);
+    assert.ok(
+      Math.abs(fitted!.share - file.pairs / file.densePairs) < 1e-9,
+      'local windows spend what was planned',
+    );
+    assert.deepEqual(
+      fitted!.uniform.map(({ delta }) => delta.toFixed(4)),
+      file.uniform.map(({ delta }) => delta.toFixed(4)),
+    );
+    assert.ok(longer!.tokens > 1.8 * fitted!.tokens && held!.tokens > 0.8 * fitted!.tokens);
+    assert.ok(longer!.share < fitted!.share, 'windows are a smaller share of a longer text');
+    assert.equal(file.heads.length, file.model.layers * file.model.heads);
+    assert.equal(file.stability.length, file.heads.length);
+    for (const { mechanism, span, choices } of file.stability) {
+      assert.ok(choices.length >= 2);
+      for (const { agreement, low, high } of [mechanism, span])
+        assert.ok(low <= agreement && agreement <= high);
+    }
+    const lines = (await readFile(join(folder, 'one.csv'), 'utf8')).trim().split(/\r?\n/);
+    assert.equal(lines.length, 1 + file.heads.length);
+    assert.match(await readFile(join(folder, 'one.py'), 'utf8'), /flex_attention/);
+    assert.equal(JSON.parse(await readFile(join(folder, 'one.mi.json'), 'utf8')).length, file.model.layers);
+  });
+
+  it('several texts: fitted to the first half of them, tested on the others and on longer cuts', async () => {
+    const result = await run('plan', ...files, ...common, '--no-stability', '--json', 'three.json');
+    assert.equal(result.code, 0, result.stderr);
+    const file = await planned('three.json');
+    assert.deepEqual(
+      file.texts.map(({ name, role }) => `${name} ${role}`),
+      [
+        'part0.txt fitted',
+        'part1.txt fitted',
+        'part2.txt held-out',
+        'part0.txt (longer) longer',
+        'part1.txt (longer) longer',
+      ],
+    );
+    for (const { role, tokens } of file.texts) {
+      if (role === 'longer') assert.ok(tokens > 160);
+      else assert.equal(tokens, 160);
+    }
+    assert.deepEqual(file.stability, []);
+    const [a, b] = file.texts;
+    assert.ok(Math.abs((a!.delta + b!.delta) / 2 - file.delta) < 1e-5, 'both texts count alike');
+  });
+
+  const wrong: [string[], number, RegExp][] = [
+    [['plan', '--budget', '0.1'], 2, /^Missing required argument 'files'/],
+    [['plan', 'part0.txt'], 2, /^Required option '--budget <share>' not specified/],
+    [['plan', 'part0.txt', '--budget', '0'], 2, /^--budget must be a share of the dense pairs/],
+    [['plan', 'part0.txt', '--budget', '110%'], 2, /^--budget must be/],
+    [['plan', 'part0.txt', '--budget', 'much'], 2, /^--budget must be/],
+    [['plan', 'part0.txt', '--budget', '0.1', '--mechanisms', 'magic'], 2, /^There is no mechanism "magic"/],
+    [['plan', 'part0.txt', '--budget', '0.1', '--mechanisms', 'performer'], 3, /keeps no set of pairs/],
+    [['plan', 'part0.txt', '--budget', '0.1', '--json', 'no/such.json'], 2, /^Cannot write/],
+    [['plan', 'none.txt', '--budget', '0.1'], 3, /^There is no file none\.txt/],
+    [['plan', 'short.txt', '--budget', '0.1'], 3, /^short\.txt has \d+ tokens: a plan needs at least 256/],
+    [['plan', '-', '-', '--budget', '0.1'], 2, /^Standard input can be read once only/],
+    [
+      ['plan', 'part0.txt', '--budget', '0.0001', '--mechanisms', 'local', '--max-tokens', '130'],
+      3,
+      /^No choice of mechanisms spends so few pairs/,
+    ],
+  ];
+  for (const [args, code, message] of wrong) {
+    it(args.join(' '), async () => {
+      await writeFile(join(folder, 'short.txt'), 'Too short to plan anything.');
+      const result = await run(...args);
+      assert.equal(result.code, code, result.stderr);
+      assert.match(result.stderr, message);
+      assert.equal(result.stderr.trim().split('\n').length, 1, 'one sentence');
+      assert.equal(result.stdout, '');
+    });
+  }
+
+  it('leaves no half files', async () => {
+    const result = await run(
+      'plan',
+      'part0.txt',
+      '--budget',
+      '0.0001',
+      '--mechanisms',
+      'local',
+      '--json',
+      'half.json',
+    );
+    assert.equal(result.code, 3);
+    assert.deepEqual(
+      (await readdir(folder)).filter(name => name.includes('half')),
+      [],
+    );
+  });
+});
