@@ -67,8 +67,11 @@ export interface ReportHead {
   /** [rows x columns] at the level `level`: the heaviest pair and the mean of each cell. `mean` is null at level 0. */
   max: MassCodes;
   mean: MassCodes | null;
-  /** [queries x links]: the heaviest keys of each query, heaviest first. */
-  linkKeys: Uint16Array | Uint32Array;
+  /**
+   * [queries x links]: the heaviest keys of each query, the last first, each as the distance back from the one before it (the first
+   * from the query's position), modulo the range of the type.
+   */
+  linkGaps: Uint16Array | Uint32Array;
   /** (code / LINK_CODES)^2; 0 = no such link. */
   linkMass: Uint16Array;
   /** [queries], nats. */

@@ -96,7 +96,7 @@ export async function gatherReport(
     links: sizes.links,
     mechanisms,
     cores,
-    costs: await costs(analysis, summary),
+    costs: await costs(analysis, summary, cancellation),
     changes: await changes(analysis, summary, plan, intervention, cancellation),
   };
 }
@@ -104,12 +104,20 @@ export async function gatherReport(
 /** Lengths that the views draw, by half powers of two, and the text's own. */
 const LENGTHS = Array.from({ length: 19 }, (_, t) => Math.round(128 * 2 ** (t / 2)));
 
-function costs(analysis: Analysis, { cores, mechanisms, tokens }: AnalysisSummary): Promise<CostFormulas[]> {
+function costs(
+  analysis: Analysis,
+  { cores, mechanisms, tokens }: AnalysisSummary,
+  cancellation: Cancellation,
+): Promise<CostFormulas[]> {
   const lengths = [...new Set([...LENGTHS, tokens.ids.length])].sort((a, b) => a - b);
   const choices = mechanisms.map(({ name, params }) => ({ name, params }));
   return Promise.all(
     cores.map(({ info }) =>
-      costFormulas(analysis, { id: analysis.id, core: info.core, mechanisms: choices, lengths }),
+      costFormulas(
+        analysis,
+        { id: analysis.id, core: info.core, mechanisms: choices, lengths },
+        cancellation,
+      ),
     ),
   );
 }
@@ -246,7 +254,7 @@ async function gatherHead(
   return {
     max: massCodes(cells.max),
     mean: sizes.level === 0 ? null : massCodes(cells.mean()),
-    linkKeys: links.keys,
+    linkGaps: links.gaps,
     linkMass: links.mass,
     entropy: roundedFloats(entropy),
     kept: kept.map(sums => sums?.result() ?? null),
@@ -306,14 +314,16 @@ class CellSums {
 
 /** The heaviest keys of every query. */
 class Links {
-  readonly keys: Uint16Array | Uint32Array;
+  readonly gaps: Uint16Array | Uint32Array;
   readonly mass: Uint16Array;
+  private readonly shift: number;
 
   constructor(
     input: CoreInput,
     private readonly top: number,
   ) {
-    this.keys = indexArray(input.queries * top, input.keys);
+    this.gaps = indexArray(input.queries * top, input.keys);
+    this.shift = input.keys - input.queries;
     this.mass = new Uint16Array(input.queries * top);
   }
 
@@ -330,8 +340,9 @@ class Links {
       if (found.length > top) found.pop();
       if (found.length === top) least = row[found[top - 1]!]!;
     }
+    found.sort((a, b) => b - a);
     found.forEach((key, t) => {
-      this.keys[query * top + t] = key;
+      this.gaps[query * top + t] = (found[t - 1] ?? query + this.shift) - key;
       this.mass[query * top + t] = rootCode(row[key]!, LINK_CODES);
     });
   }

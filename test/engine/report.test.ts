@@ -44,7 +44,9 @@ describe('report', function () {
       ],
       propagate: false,
     });
-    const what = { document: 'a.txt', text: 'x', summary, plan: null, intervention: null };
+    const interventions = [{ kind: 'head' as const, core: 1, head: 2 }];
+    const intervention = await engine.request('analysis/intervene', { id: 'r', interventions });
+    const what = { document: 'a.txt', text: 'x', summary, plan: null, intervention };
     data = await gatherReport(engine.analysis('r'), what, '0', neverCancelled);
     report = new Report(unpack(pack(data).slice().buffer) as ReportData);
   });
@@ -204,13 +206,33 @@ describe('report', function () {
     }
   });
 
+  it('holds the costs by formula', async () => {
+    const mechanisms = [choice('lsh'), choice('local')];
+    const [found, wanted] = await both('cost/formulas', {
+      id: 'r',
+      core: 1,
+      mechanisms,
+      lengths: [256, 32768],
+    });
+    assert.deepEqual(found, wanted);
+  });
+
+  it('holds the keys that the worst tokens of a changed run lost', async () => {
+    const { interventions, effect } = data.intervention!;
+    const worst = effect.perToken.indexOf(effect.perToken.reduce((a, b) => Math.max(a, b)));
+    const params = { id: 'r', heads: [], interventions, queries: [worst] };
+    const [found, wanted] = await both('analysis/worst', params);
+    assert.deepEqual(found, wanted);
+    assert.equal(found![0]!.lost!.core, 1);
+  });
+
   it('refuses what only an engine could answer', () => {
     const mechanism = { name: 'local', params: { window: 99 } };
     assert.throws(
       () => report.answer('analysis/mechanism', { id: 'r', mechanism, scope: 'local' }),
       /holds what was computed/,
     );
-    assert.throws(() => report.answer('analysis/worst', { id: 'r', heads: [], queries: [] }), /holds what/);
+    assert.throws(() => report.answer('analysis/worst', { id: 'r', heads: [], queries: [3] }), /holds what/);
     const tile = { ...head, level: 0, row: 0, column: 0, reduce: 'max', mechanism };
     assert.throws(() => report.answer('analysis/tile', tile), /holds what was computed/);
   });

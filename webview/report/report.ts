@@ -50,6 +50,7 @@ export class NotInReport extends Error {
 type Answers = { [M in EngineMethod]?: (params: EngineParams<M>) => EngineResult<M> };
 
 export class Report {
+  private readonly keys = new Map<ReportHead, Uint16Array | Uint32Array>();
   private readonly transposed = new Map<ReportHead, { starts: Uint32Array; links: Uint32Array }>();
 
   constructor(private readonly data: ReportData) {}
@@ -181,19 +182,36 @@ export class Report {
   private line({ core, head: at, token, direction }: RowParams): Float32Array {
     const { core: shape, head } = this.head(core, at);
     const line = new Float32Array(direction === 'from' ? shape.keys : shape.queries);
-    const links = direction === 'from' ? this.linksFrom(head, token) : this.linksTo(shape, head, token);
+    const links =
+      direction === 'from' ? this.linksFrom(shape, head, token) : this.linksTo(shape, head, token);
     for (const link of links) line[link.token] = link.mass;
     return line;
   }
 
-  private linksFrom(head: ReportHead, query: number): Link[] {
+  /** [queries x links]: where the links of a head lead, the last key of a query first. */
+  private keysOf(core: ReportCore, head: ReportHead): Uint16Array | Uint32Array {
+    const known = this.keys.get(head);
+    if (known) return known;
     const { links } = this.data;
+    // Of the same type: differences wrap around in it as they did when they were taken.
+    const keys = head.linkGaps.slice();
+    for (let t = 0; t < keys.length; t++) {
+      const position = Math.floor(t / links) + core.keys - core.queries;
+      keys[t] = (t % links === 0 ? position : keys[t - 1]!) - head.linkGaps[t]!;
+    }
+    this.keys.set(head, keys);
+    return keys;
+  }
+
+  private linksFrom(core: ReportCore, head: ReportHead, query: number): Link[] {
+    const { links } = this.data;
+    const keys = this.keysOf(core, head);
     const found: Link[] = [];
     for (let t = query * links; t < (query + 1) * links; t++) {
       const mass = linkMass(head, t);
-      if (mass > 0) found.push({ token: head.linkKeys[t]!, mass });
+      if (mass > 0) found.push({ token: keys[t]!, mass });
     }
-    return found;
+    return found.sort((a, b) => b.mass - a.mass);
   }
 
   private linksTo(core: ReportCore, head: ReportHead, key: number): Link[] {
@@ -212,11 +230,12 @@ export class Report {
     const known = this.transposed.get(head);
     if (known) return known;
     const starts = new Uint32Array(core.keys + 2);
-    const { linkKeys, linkMass: masses } = head;
-    for (let t = 0; t < linkKeys.length; t++) if (masses[t]! > 0) starts[linkKeys[t]! + 2]!++;
+    const keys = this.keysOf(core, head);
+    const { linkMass: masses } = head;
+    for (let t = 0; t < keys.length; t++) if (masses[t]! > 0) starts[keys[t]! + 2]!++;
     for (let k = 2; k < starts.length; k++) starts[k]! += starts[k - 1]!;
     const links = new Uint32Array(starts[starts.length - 1]!);
-    for (let t = 0; t < linkKeys.length; t++) if (masses[t]! > 0) links[starts[linkKeys[t]! + 1]!++] = t;
+    for (let t = 0; t < keys.length; t++) if (masses[t]! > 0) links[starts[keys[t]! + 1]!++] = t;
     const made = { starts, links };
     this.transposed.set(head, made);
     return made;
@@ -233,7 +252,7 @@ export class Report {
     return {
       token,
       entropy: asQuery ? head.entropy[token]! : 0,
-      looksAt: asQuery ? this.linksFrom(head, token).slice(0, top) : [],
+      looksAt: asQuery ? this.linksFrom(shape, head, token).slice(0, top) : [],
       looksAtSide: keys,
       lookedAtBy: keys === side ? this.linksTo(shape, head, token).slice(0, top) : [],
       lookedAtBySide: queries,
@@ -270,9 +289,10 @@ export class Report {
     }
     const { links } = this.data;
     const heaviest: OutsideSpan['heaviest'] = [];
-    for (let t = 0; t < head.linkKeys.length; t++) {
+    const keys = this.keysOf(shape, head);
+    for (let t = 0; t < keys.length; t++) {
       const query = Math.floor(t / links);
-      const key = head.linkKeys[t]!;
+      const key = keys[t]!;
       const distance = Math.abs(query + shape.keys - shape.queries - key);
       const lost = linkMass(head, t) * (1 - softMask(distance, span, ramp));
       if (lost > 0) heaviest.push({ query, key, distance, mass: lost });

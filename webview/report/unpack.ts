@@ -25,7 +25,19 @@ function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The counterpart of the engine's export/pack.ts. Arrays are views into the buffer. */
+function read(buffer: ArrayBuffer, type: keyof typeof TYPES, first: number, length: number) {
+  const width = TYPES[type].BYTES_PER_ELEMENT;
+  if (width === 1) return new TYPES[type](buffer, first, length);
+  // The bytes of an entry lie apart, in planes.
+  const from = new Uint8Array(buffer, first, length * width);
+  const bytes = new Uint8Array(length * width);
+  for (let plane = 0, at = 0; plane < width; plane++) {
+    for (let i = plane; i < bytes.length; i += width) bytes[i] = from[at++]!;
+  }
+  return new TYPES[type](bytes.buffer, 0, length);
+}
+
+/** The counterpart of the engine's export/pack.ts. */
 export function unpack(buffer: ArrayBuffer): unknown {
   const length = new DataView(buffer).getUint32(0, true);
   const start = (4 + length + 7) & ~7;
@@ -34,6 +46,6 @@ export function unpack(buffer: ArrayBuffer): unknown {
     if (typeof entry !== 'object' || entry === null) return entry;
     const { $array, $number } = entry as { $array?: [keyof typeof TYPES, number, number]; $number?: string };
     if ($number) return Number($number);
-    return $array ? new TYPES[$array[0]](buffer, start + $array[1], $array[2]) : entry;
+    return $array ? read(buffer, $array[0], start + $array[1], $array[2]) : entry;
   });
 }
