@@ -54,7 +54,7 @@ export interface FlashLens {
   /** Numbers held beside Q, K, V and O: the whole map, or two per query. */
   memory: { standard: number; flash: number };
   /** The blocked run against the dense core, as computed. */
-  check: { maxDifference: number; largest: number; relative: number };
+  check: { tokens: number; maxDifference: number; largest: number; relative: number };
 }
 
 // ---------------------------------------------------------------- Switch

@@ -1,5 +1,6 @@
 import { numberOr } from '../attention/parameters';
 import { denseOutput } from '../attention/dense';
+import type { CutModel } from '../model/cutModel';
 import type { AlbertLens } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { float32, floats } from '../runtime/tensor';
@@ -124,14 +125,24 @@ async function hiddenWidth(analysis: Analysis, cancellation: Cancellation): Prom
   return width;
 }
 
-/** Squared singular values of the table (or of the rows looked at), largest first. */
+interface Spectrum {
+  /** Squared singular values of the table (or of the rows looked at), largest first. */
+  values: Float64Array;
+  rows: number;
+}
+
+/** Found once for each model: it does not depend on the rank. */
+const spectra = new WeakMap<CutModel, Spectrum>();
+
 async function spectrumOf(
   analysis: Analysis,
   vocabulary: number,
   width: number,
   cancellation: Cancellation,
   onProgress: (fraction: number) => void,
-): Promise<{ values: Float64Array; rows: number } | null> {
+): Promise<Spectrum | null> {
+  const known = spectra.get(analysis.model);
+  if (known) return known;
   const wide = width > WIDEST;
   const rows = Math.min(vocabulary, wide ? CHUNK : ROWS);
   const ids = Int32Array.from({ length: rows }, (_, t) => Math.floor((t * vocabulary) / rows));
@@ -148,7 +159,9 @@ async function spectrumOf(
     for (let t = 0; t < gram.length; t++) gram[t]! += product[t]!;
   }
   onProgress(0.5);
-  return { values: await symmetricEigenvalues(gram, size, cancellation), rows };
+  const spectrum = { values: await symmetricEigenvalues(gram, size, cancellation), rows };
+  spectra.set(analysis.model, spectrum);
+  return spectrum;
 }
 
 /** X^T X, or X X^T of a few wide rows. */

@@ -1,6 +1,6 @@
 import { numberOr } from '../attention/parameters';
 import type { RetroLens, RetroNeighbour, TokenTable } from '../protocol';
-import { checkpoint } from '../runtime/cancellation';
+import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
 import { centre } from './switch';
@@ -8,6 +8,8 @@ import { unitRows } from '../attention/tied';
 
 /** Tokens of each other text that are looked at. */
 const DOCUMENT_TOKENS = 8192;
+/** Rows of the embedding table at once. */
+const TABLE_ROWS = 4096;
 /** Weight of a token of frequency p in its chunk's mean: a / (a + p) (Arora et al., 2017). */
 const SMOOTHING = 1e-3;
 
@@ -52,7 +54,7 @@ export const retro: Lens<'retro'> = {
       onProgress(d / (documents.length + 1));
       sources.push({ text, tokens: await tokenizer.encode(text, DOCUMENT_TOKENS) });
     }
-    const vectors = await chunkVectors(analysis, sources, chunk);
+    const vectors = await chunkVectors(analysis, sources, chunk, cancellation);
     if (!vectors)
       notes.push('The embedding table cannot be read from this export, so no neighbours are looked for.');
     const tokens = analysis.tokens.ids.length;
@@ -110,6 +112,7 @@ async function chunkVectors(
   analysis: Analysis,
   sources: readonly Source[],
   chunk: number,
+  cancellation: Cancellation,
 ): Promise<ChunkVectors | null> {
   const counts = new Map<number, number>();
   let all = 0;
@@ -119,25 +122,32 @@ async function chunkVectors(
       all++;
     }
   }
-  const distinct = Int32Array.from(counts.keys());
-  const place = new Map([...distinct].map((id, t) => [id, t]));
-  const table = await analysis.model.embed(distinct);
-  if (!table) return null;
-  const { width, rows } = table;
   const first = [0];
   for (const { tokens } of sources) first.push(first.at(-1)! + Math.floor(tokens.ids.length / chunk));
-  const means = new Float32Array(first.at(-1)! * width);
-  sources.forEach(({ tokens }, s) => {
-    for (let c = first[s]!; c < first[s + 1]!; c++) {
-      const start = (c - first[s]!) * chunk;
-      for (let i = start; i < start + chunk; i++) {
+  const distinct = Int32Array.from(counts.keys());
+  let means: Float32Array | null = null;
+  let width = 0;
+  // A part of the table at a time: rows of all tokens at once could be larger than the model.
+  for (let from = 0; from < distinct.length; from += TABLE_ROWS) {
+    await checkpoint(cancellation);
+    const part = distinct.subarray(from, from + TABLE_ROWS);
+    const table = await analysis.model.embed(part);
+    if (!table) return null;
+    width = table.width;
+    means ??= new Float32Array(first.at(-1)! * width);
+    const place = new Map([...part].map((id, t) => [id, t]));
+    for (const [s, { tokens }] of sources.entries()) {
+      for (let i = 0; i < (first[s + 1]! - first[s]!) * chunk; i++) {
         const id = tokens.ids[i]!;
+        const row = place.get(id);
+        if (row === undefined) continue;
         const weight = SMOOTHING / (SMOOTHING + counts.get(id)! / all);
-        const from = place.get(id)! * width;
-        for (let x = 0; x < width; x++) means[c * width + x]! += weight * rows[from + x]!;
+        const to = (first[s]! + Math.floor(i / chunk)) * width;
+        for (let x = 0; x < width; x++) means[to + x]! += weight * table.rows[row * width + x]!;
       }
     }
-  });
+  }
+  if (!means) return null;
   return { width, rows: unitRows(centre(means, width), width), first };
 }
 

@@ -5,33 +5,58 @@ import type { Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 
 /**
- * Rows of the residual stream before the wanted cores (and `output`, at the end), where they cross the cut by
- * themselves: the model runs once more on its dense cores.
+ * Rows of the residual stream before each core (and `output`, at the end), where they cross the cut by themselves: the
+ * model runs once more on its dense cores. The rows are the runner's own: what is kept of them must be copied.
  */
-export async function residualRows(
+export async function eachResidual(
   analysis: Analysis,
-  wanted: readonly HiddenRows['at'][] | 'all',
+  visit: (hidden: HiddenRows) => void,
   cancellation: Cancellation,
   onProgress: (fraction: number) => void,
-): Promise<Map<HiddenRows['at'], { rows: Float32Array; width: number }>> {
-  const found = new Map<HiddenRows['at'], { rows: Float32Array; width: number }>();
+): Promise<void> {
   const context = analysis.context(cancellation);
   await analysis.run((_, input) => denseOutput(input, context), {
     cancellation,
     onSegment: onProgress,
-    onHidden: ({ at, data, width }) => {
-      // The runner's tensors are its own: what is kept is copied.
-      if (wanted === 'all' || wanted.includes(at)) found.set(at, { rows: data.slice(), width });
-    },
+    onHidden: visit,
   });
+}
+
+export interface Rows {
+  rows: Float32Array;
+  width: number;
+}
+
+/** The last rows asked for of each analysis: a control that moves asks for the same again and again. */
+const latest = new WeakMap<Analysis, { core: number; found: Rows | null }>();
+
+/** Rows of the residual stream before one core; null where they do not cross the cut by themselves. */
+export async function residualBefore(
+  analysis: Analysis,
+  core: number,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void,
+): Promise<Rows | null> {
+  const known = latest.get(analysis);
+  if (known?.core === core) return known.found;
+  const stop = new Error('reached the core');
+  let found: Rows | null = null;
+  const visit = ({ at, data, width }: HiddenRows) => {
+    if (at !== core) return;
+    found = { rows: data.slice(), width };
+    throw stop;
+  };
+  try {
+    await eachResidual(analysis, visit, cancellation, onProgress);
+  } catch (error) {
+    if (error !== stop) throw error;
+  }
+  latest.set(analysis, { core, found });
   return found;
 }
 
 /** What the heads of a core hand on, side by side: [heads, queries, valueDim] as [queries, heads x valueDim]. */
-export function sideBySide(
-  { heads, queries, valueDim }: CoreInput,
-  output: Float32Array,
-): { rows: Float32Array; width: number } {
+export function sideBySide({ heads, queries, valueDim }: CoreInput, output: Float32Array): Rows {
   const width = heads * valueDim;
   const rows = new Float32Array(queries * width);
   for (let h = 0; h < heads; h++) {

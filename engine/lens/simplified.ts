@@ -6,7 +6,7 @@ import type { SimplifiedLens } from '../protocol';
 import { floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
-import { meanCosine, residualRows } from './rows';
+import { eachResidual, meanCosine } from './rows';
 
 /**
  * Simplified blocks (He & Hofmann, 2024) start each head as the identity: alpha I + beta A - gamma C, with C uniform. How
@@ -28,8 +28,17 @@ export const simplified: Lens<'simplified'> = {
       const shares = await sharesOf(input, analysis.context(cancellation), kind !== 'cross');
       shares.forEach((share, head) => heads.push({ core, head, ...share }));
     }
-    const residual = await residualRows(analysis, 'all', cancellation, done => onProgress(0.5 + done / 2));
-    const collapse = [...residual].map(([at, { rows, width }]) => ({ at, cosine: meanCosine(rows, width) }));
+    const collapse: SimplifiedLens['collapse'] = [];
+    let hidden = 0;
+    await eachResidual(
+      analysis,
+      ({ at, data, width }) => {
+        if (at !== 'output') hidden = Math.max(hidden, width);
+        collapse.push({ at, cosine: meanCosine(data, width) });
+      },
+      cancellation,
+      done => onProgress(0.5 + done / 2),
+    );
     const notes = [
       'A lens: value and output projections cannot be taken out of a trained model, which would be destroyed by it.',
     ];
@@ -37,12 +46,11 @@ export const simplified: Lens<'simplified'> = {
       notes.push(
         'Not every layer of this export passes its residual stream across the cut by itself; the others are left out.',
       );
-    const width = Math.max(0, ...[...residual].filter(([at]) => at !== 'output').map(([, r]) => r.width));
     return {
       lens: 'simplified',
       heads,
       collapse,
-      parameters: savings(analysis, width),
+      parameters: savings(analysis, hidden),
       notes,
     };
   },

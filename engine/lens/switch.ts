@@ -3,7 +3,7 @@ import { numberOr } from '../attention/parameters';
 import { unitRows } from '../attention/tied';
 import type { SwitchLens } from '../protocol';
 import type { Lens } from './lens';
-import { residualRows, sideBySide } from './rows';
+import { residualBefore, sideBySide } from './rows';
 
 /**
  * Switch Transformer (Fedus et al., 2022): a router sends each token to one expert of limited capacity. A dense model
@@ -42,10 +42,9 @@ export const switchRouting: Lens<'switch'> = {
   ],
 
   async look(analysis, params, { core, cancellation, onProgress }) {
-    const residual = await residualRows(analysis, [core], cancellation, onProgress);
-    const found = residual.get(core);
-    const { rows, width } =
-      found ?? sideBySide((await analysis.tensors(core)).input, (await analysis.tensors(core)).output);
+    const residual = await residualBefore(analysis, core, cancellation, onProgress);
+    const { input, output } = await analysis.tensors(core);
+    const { rows, width } = residual ?? sideBySide(input, output);
     const experts = Math.min(numberOr(params, 'experts', 8), rows.length / width);
     const centred = unitRows(centre(rows, width), width);
     const context = analysis.context(cancellation);
@@ -56,7 +55,7 @@ export const switchRouting: Lens<'switch'> = {
     const alpha = numberOr(params, 'alpha', 0.01);
     return {
       lens: 'switch',
-      rowsAre: found ? 'residual' : 'context',
+      rowsAre: residual ? 'residual' : 'context',
       tokens: rows.length / width,
       experts,
       ...balance,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { blockedRun } from '../../engine/lens/flash';
@@ -233,6 +233,32 @@ describe('lenses', function () {
       assert.equal(at.weights, 2 * found.parameters * at.tokens);
       assert.equal(found.cachePerToken.single, 6 * 2 * 160 * 4);
       assert.equal(found.models.filter(m => m.own).length, 1);
+    });
+
+    it('switch: heads side by side where an export passes no residual stream', async function () {
+      const fixture = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models', 'gpt2-fused-script');
+      if (!existsSync(fixture)) {
+        console.log(`SKIPPED: no model at ${fixture}`);
+        this.skip();
+      }
+      const text = TEXT.slice(0, 300);
+      await engine.analyze({
+        id: 'c',
+        model: fixture,
+        text,
+        device: 'cpu',
+        maxTokens: 100,
+        mechanisms: [],
+        propagate: false,
+      });
+      assert.equal((await look('switch', { id: 'c', core: 0, head: 0 })).rowsAre, 'residual');
+      assert.equal((await look('switch', { id: 'c', core: 1, head: 0 })).rowsAre, 'context');
+      const { collapse, notes } = await look('simplified', { id: 'c', core: 0, head: 0 });
+      assert.deepEqual(
+        collapse.map(c => c.at),
+        [0, 'output'],
+      );
+      assert.ok(notes.some(note => /Not every layer/.test(note)));
     });
 
     it('refuses a lens or parameter that there is not', async () => {

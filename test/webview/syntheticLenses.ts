@@ -51,7 +51,7 @@ export function syntheticLens(
         curve: Array.from({ length: 20 }, (_, t) => flashIo(shape, Math.round(256 * 2 ** (t / 2)))),
         standard: standardAccesses(shape),
         memory: { standard: n * n, flash: 2 * n },
-        check: { maxDifference: 2e-7, largest: 1, relative: 2e-7 },
+        check: { tokens: n, maxDifference: 2e-7, largest: 1, relative: 2e-7 },
       };
     }
     case 'switch': {

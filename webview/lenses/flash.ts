@@ -93,7 +93,8 @@ export class FlashView extends LensPart<'flash'> {
         };
         computed tile by tile, the output is the same
         <strong title=${exact(check.maxDifference)}>to ${check.relative.toExponential(1)}</strong> of its
-        largest value (float32 rounding).
+        largest value (float32
+        rounding${check.tokens < found.tokens ? `, on the first ${count(check.tokens)} tokens` : ''}).
         <span class="muted">(${head ? headName(head) : ''}, ${count(found.tokens)} tokens; exact)</span>
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
