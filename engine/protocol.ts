@@ -170,6 +170,8 @@ export type MechanismMeasures = Pick<
 export interface MechanismResult {
   name: string;
   params: MechanismParams;
+  /** What the parameters with a `defaultRule` came to on this text. */
+  settled?: MechanismParams;
   scope: 'local' | 'propagated';
   recall: number | null;
   /** 1 - pairs / densePairs. */
@@ -678,13 +680,7 @@ export interface ReportParams {
 }
 
 export { KEPT_CODES, LINK_CODES, LOST_CODES } from './export/reportData';
-export type {
-  MassCodes,
-  ReportBuckets,
-  ReportCore,
-  ReportData,
-  ReportHead,
-} from './export/reportData';
+export type { MassCodes, ReportBuckets, ReportCore, ReportData, ReportHead } from './export/reportData';
 
 export interface HubModel {
   ref: string;

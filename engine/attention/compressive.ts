@@ -13,6 +13,7 @@ import {
   recentPairs,
   refusesSegments,
   SEGMENT,
+  segmentLength,
   segmentParameter,
   segmentsOf,
   type Segment,
@@ -96,6 +97,8 @@ export const compressive: Mechanism = {
     }
     return pairCost(recentPairs(tokens, segment, memory) + slots, shape);
   },
+
+  settle: (input, params) => ({ memory: memoryOf(input, params), segment: segmentLength(input, params) }),
 
   async attend(input, params, context) {
     const options = readOptions(input, params, context);

@@ -82,6 +82,8 @@ export const fixed: Mechanism = {
     return pairCost(pairs, shape);
   },
 
+  settle: sizes,
+
   async attend(input, params, context) {
     const { block, summary } = sizes(input, params);
     const outputs = new Outputs(input);

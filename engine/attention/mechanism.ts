@@ -54,6 +54,8 @@ export interface Mechanism {
   readonly causalOnly?: true;
   /** Says in one sentence why this input cannot be served, or null. */
   refuses?(input: CoreInput, params: MechanismParams): string | null;
+  /** What the parameters with a `defaultRule` are for this input, given or not. */
+  settle?(input: CoreInput, params: MechanismParams): MechanismParams;
   /** Makes the mechanism's own tensors from the text where the caller gave none: fitted spans, centroids, seeded rotations. */
   prepare?(
     input: CoreInput,

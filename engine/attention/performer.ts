@@ -1,6 +1,7 @@
 import { densePairs, kvHead, visibleKeys, type CoreInput } from './core';
 import { visiblePairs } from './cost';
 import type { AttendContext, Mechanism, SparseRow } from './mechanism';
+import { numberOr } from './parameters';
 import { refusesRule } from './plainCore';
 import { seededGaussians } from './random';
 import { RefusedError } from '../errors';
@@ -48,17 +49,19 @@ export const performer: Mechanism = {
     return refusesRule('Performer', input);
   },
 
+  settle: ({ dim }, params) => ({ features: numberOr(params, 'features', defaultFeatures(dim)) }),
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['projection']) return {};
     const { dim } = input;
-    const features = Number(params['features'] ?? defaultFeatures(dim));
+    const features = numberOr(params, 'features', defaultFeatures(dim));
     const rows = orthogonalFeatures(features, dim, Number(params['seed'] ?? 1));
     return { projection: float32(rows, [features, dim]) };
   },
 
   /** The implied map is dense, and never made: features of queries and keys, and their products with the values. */
   cost(tokens, params, { dim, valueDim, causal }) {
-    const features = Number(params['features'] ?? defaultFeatures(dim));
+    const features = numberOr(params, 'features', defaultFeatures(dim));
     return {
       pairs: visiblePairs(tokens, causal),
       count: 'exact',

@@ -91,6 +91,11 @@ export const routing: Mechanism = {
     return window < 4 ? [] : [{ window, clusters: Math.ceil(input.keys / window) }];
   },
 
+  settle: (input, params) => ({
+    window: windowOf(input, params),
+    clusters: clustersOf(input, params),
+  }),
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     const made: Record<string, Tensor> = {};
     if (!context.own['centroids']) made['centroids'] = await fitCentroids(input, params, context);
@@ -126,7 +131,7 @@ async function fitCentroids(
   params: MechanismParams,
   context: AttendContext,
 ): Promise<Tensor> {
-  const clusters = numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
+  const clusters = clustersOf(input, params);
   const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
   const centroids = new Float32Array(input.heads * clusters * input.dim);
   for (let head = 0; head < input.heads; head++) {
@@ -188,6 +193,10 @@ async function attendRouted(
 
 function windowOf(input: CoreInput, params: MechanismParams): number {
   return numberOr(params, 'window', rootOf(input.keys));
+}
+
+function clustersOf(input: CoreInput, params: MechanismParams): number {
+  return numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
 }
 
 function vectors(input: CoreInput, head: number): { queries: Float32Array; keys: Float32Array } {

@@ -25,14 +25,21 @@ export const segmentParameter: ParameterInfo = {
   description: 'Queries processed at once; the state of the memory changes from segment to segment.',
 };
 
+export function segmentLength(
+  input: CoreInput,
+  params: MechanismParams,
+  whole = input.keys > input.queries,
+): number {
+  return numberOr(params, 'segment', whole ? input.queries : SEGMENT);
+}
+
 /** `whole`: the queries are one segment unless the parameter says otherwise. */
 export function segmentsOf(
   input: CoreInput,
   params: MechanismParams,
   whole = input.keys > input.queries,
 ): Segment[] {
-  const otherwise = whole ? input.queries : SEGMENT;
-  const length = numberOr(params, 'segment', otherwise);
+  const length = segmentLength(input, params, whole);
   const segments: Segment[] = [];
   for (let from = 0; from < input.queries; from += length) {
     const to = Math.min(input.queries, from + length);

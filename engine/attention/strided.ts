@@ -15,6 +15,7 @@ import {
   type OffsetTable,
   type Tiles,
 } from './tiles';
+import type { MechanismParams } from '../protocol';
 
 /**
  * Sparse Transformer, strided: the nearest `stride` keys, and every stride-th key before (and after) them. The second
@@ -59,8 +60,10 @@ export const strided: Mechanism = {
     return pairCost(near + (shape.causal ? far : 2 * far), shape);
   },
 
+  settle: (input, params) => ({ stride: strideOf(input, params) }),
+
   async attend(input, params, context) {
-    const stride = numberOr(params, 'stride', rootOf(input.keys));
+    const stride = strideOf(input, params);
     const band: Band = { before: stride, after: stride };
     const outputs = new Outputs(input);
     await attendBand(input, () => band, outputs, context);
@@ -74,6 +77,10 @@ export const strided: Mechanism = {
     };
   },
 };
+
+function strideOf(input: CoreInput, params: MechanismParams): number {
+  return numberOr(params, 'stride', rootOf(input.keys));
+}
 
 function* stridedKeys(input: CoreInput, stride: number, query: number): Generator<number> {
   const { from, to } = visibleKeys(input, query);

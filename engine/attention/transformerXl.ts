@@ -12,6 +12,7 @@ import {
   recentPairs,
   refusesSegments,
   SEGMENT,
+  segmentLength,
   segmentParameter,
   segmentsOf,
   type Segment,
@@ -19,6 +20,7 @@ import {
 import { termShares } from './relativeTerms';
 import { addOpaque, MASKED, offsetTables, Outputs } from './tiles';
 import { RefusedError } from '../errors';
+import type { MechanismParams } from '../protocol';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 
 /** Queries at once. */
@@ -61,8 +63,10 @@ export const transformerXl: Mechanism = {
     return pairCost(recentPairs(tokens, segment, memory), shape);
   },
 
+  settle: (input, params) => ({ memory: memoryOf(input, params), segment: segmentLength(input, params) }),
+
   async attend(input, params, context) {
-    const memory = numberOr(params, 'memory', defaultMemory(input));
+    const memory = memoryOf(input, params);
     const relative = readRelative(input, context);
     const segments = segmentsOf(input, params, relative !== null || input.keys > input.queries);
     const core = relative ? { ...input, q: relative.contentQueries } : input;
@@ -111,6 +115,10 @@ export const transformerXl: Mechanism = {
     };
   },
 };
+
+function memoryOf(input: CoreInput, params: MechanismParams): number {
+  return numberOr(params, 'memory', defaultMemory(input));
+}
 
 function countKeys(input: CoreInput, query: number, segment: Segment, memory: number): number {
   const { from, to } = recentKeys(input, query, segment.start, memory);

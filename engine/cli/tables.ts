@@ -109,9 +109,9 @@ function formatMechanisms(summary: AnalysisSummary): string {
     {
       title: 'parameters',
       cell: row =>
-        Object.entries(row.params)
+        Object.entries({ ...row.params, ...row.settled })
           .map(([key, value]) => `${key}=${value}`)
-          .join(' ') || '(from the text)',
+          .join(' '),
     },
     { title: 'pairs', align: 'right', cell: row => percent(row.pairs / row.densePairs) },
     {

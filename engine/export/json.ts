@@ -90,6 +90,7 @@ function mechanismJson(result: MechanismResult) {
   return {
     name: result.name,
     params: result.params,
+    ...(result.settled ? { settled: result.settled } : {}),
     scope: result.scope,
     recall: result.recall,
     sparsity: result.sparsity,

@@ -1,6 +1,8 @@
 import { coreFlops } from './workload';
 import { Analysis, type AnalysedCore } from './analysis';
 import type { CoreInput } from '../attention/core';
+import type { Attended } from '../attention/mechanism';
+import { findMechanism } from '../attention/registry';
 import { compareCore } from '../measure/comparison';
 import { tokenLoss } from '../measure/loss';
 import { profileCore } from '../measure/profile';
@@ -12,6 +14,7 @@ import {
   type CoreResult,
   type HeadComparison,
   type MechanismChoice,
+  type MechanismParams,
   type ModelInfo,
 } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
@@ -33,6 +36,7 @@ export interface LocalRun {
   choice: MechanismChoice;
   heads: HeadComparison[];
   milliseconds: number;
+  settled?: MechanismParams;
   /** Why this mechanism could not run on some cores. */
   refused: string[];
 }
@@ -114,5 +118,18 @@ async function compareLocally(
   const began = performance.now();
   const attended = await analysis.attend(run.choice, info.core, input, cancellation);
   run.milliseconds += performance.now() - began;
+  addCore(run, info, input, dense, attended);
+}
+
+/** Compares the heads of one core; what parameters came to is told of the first. */
+export function addCore(
+  run: LocalRun,
+  info: CoreInfo,
+  input: CoreInput,
+  dense: { output: Float32Array; lse: Float32Array },
+  attended: Attended,
+): void {
+  const { name, params } = run.choice;
   run.heads.push(...compareCore(info, input, dense, attended));
+  run.settled ??= findMechanism(name).settle?.(input, params);
 }

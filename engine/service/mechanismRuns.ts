@@ -1,7 +1,7 @@
 import { choiceKey, type Analysis } from './analysis';
-import type { LocalRun } from './densePass';
+import { addCore, type LocalRun } from './densePass';
 import { findMechanism } from '../attention/registry';
-import { compareCore, summarizeComparison } from '../measure/comparison';
+import { summarizeComparison } from '../measure/comparison';
 import { effectOf } from './changedRun';
 import type { HeadComparison, MechanismChoice, MechanismResult } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
@@ -19,6 +19,7 @@ export function localResult(run: LocalRun): MechanismResult {
     ...summarizeComparison(run.heads),
     name: run.choice.name,
     params: run.choice.params,
+    ...(run.settled && { settled: run.settled }),
     scope: 'local',
     deltaLoss: null,
     deltaOutput: null,
@@ -66,7 +67,7 @@ export async function compareLocally(
     const began = performance.now();
     const attended = await analysis.attendLocally(choice, result.info.core, cancellation);
     run.milliseconds += performance.now() - began;
-    run.heads.push(...compareCore(result.info, input, { output, lse }, attended));
+    addCore(run, result.info, input, { output, lse }, attended);
   }
   return run;
 }

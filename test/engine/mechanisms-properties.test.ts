@@ -72,6 +72,24 @@ describe('every mechanism', function () {
         });
       }
 
+      it('says what its parameters came to, and given these is the same', async () => {
+        // Spans are fitted to each head: they stand in the heads' results.
+        const open = mechanism.info.parameters.filter(p => p.defaultRule && name !== 'adaptive-span');
+        for (const shape of [
+          { queries: 150, causal: true },
+          { queries: 150 },
+          { queries: 30, keys: 80, causal: true },
+        ]) {
+          const input = randomInput(shape);
+          if (!served(mechanism, input, {})) continue;
+          const settled = mechanism.settle?.(input, readParams(mechanism.info, {})) ?? {};
+          assert.deepEqual(Object.keys(settled).sort(), open.map(p => p.name).sort());
+          if (open.length === 0) continue;
+          const [auto, given] = [{}, settled].map(params => run(mechanism, input, params, runtime));
+          assert.deepEqual((await given!).output, (await auto!).output);
+        }
+      });
+
       if (causalSelection) {
         it('does not look ahead', async () => {
           const input = randomInput({ queries: 40, causal: true });
