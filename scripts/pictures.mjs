@@ -12,6 +12,7 @@ const PICTURES = {
   head: 'head-dark',
   spans: 'spans-dark',
   buckets: 'buckets-dark',
+  text: 'text-dark',
   hover: 'hover-dark',
 };
 

@@ -209,6 +209,21 @@ describe('a text in VS Code', function () {
       await workbench.size(1600, 1000);
     });
 
+  it('says what forgetting costs, marks it on the text, and goes to the token that pays most', async () => {
+    await tab('Text');
+    await panel.locator('ai-text .lost').first().waitFor({ timeout: 60_000 });
+    const found = /costs ([\d.]+) nats per token; half of what is lost falls on ([\d,]+) of/.exec(
+      await words('ai-text'),
+    );
+    assert.ok(found && Number(found[1]) > 0, 'the cost in words');
+    await panel.locator('ai-text ol li .where button').first().click();
+    await workbench.until('marked words', async () => new Set(await painted()).size >= 2);
+    await workbench.page.waitForTimeout(800);
+    await workbench.picture('text-dark');
+    assert.deepEqual(await violations(panel), []);
+    await workbench.command('Attention: Unpin Token');
+  });
+
   it('marks the results stale when the text changes, and puts them back when the new run is cancelled', async () => {
     await tab('Overview');
     const box = await workbench.wordBox('Eleanor');
