@@ -41,12 +41,17 @@ export function makeFeeds(graph: Graph, { ids, target }: Ids): Record<string, Te
     const own = second !== undefined && input.name.startsWith('decoder_') ? target! : ids;
     if (input.name === text || input.name === second)
       feeds[input.name] = whole(input, Array.from(own), [1, own.length]);
-    else feeds[input.name] = other(input, own.length);
+    else {
+      const value = other(input, own.length);
+      if (value) feeds[input.name] = value;
+      else if (graph.consumers(input.name).length > 0) throw unknownInput(input.name);
+    }
   }
   return feeds;
 }
 
-function other(input: GraphInput, tokens: number): Tensor {
+/** Null for an input of no known meaning. */
+function other(input: GraphInput, tokens: number): Tensor | null {
   const { name } = input;
   const fill = (value: (i: number) => number) =>
     whole(
@@ -58,8 +63,15 @@ function other(input: GraphInput, tokens: number): Tensor {
   if (/position/.test(name)) return fill(i => i);
   if (/token_type|segment/.test(name)) return fill(() => 0);
   if (/use_cache_branch/.test(name)) return { type: 'bool', data: Uint8Array.of(0), dims: [1] };
+  // How many tokens are in the cache.
+  if (/past_(sequence_)?length|past_seq_len/.test(name))
+    return whole(input, [0], input.dims && input.dims.length > 0 ? [1] : []);
   if (/past|cache/.test(name)) return emptyCache(input);
-  throw new RefusedError(`The model has an input ${name} that the inspector does not know how to fill.`);
+  return null;
+}
+
+export function unknownInput(name: string): RefusedError {
+  return new RefusedError(`The model has an input ${name} that the inspector does not know how to fill.`);
 }
 
 function whole(input: GraphInput, values: number[], dims: number[]): Tensor {

@@ -7,7 +7,7 @@ import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
 import { coreInfos, describeModel } from './describe';
-import { makeFeeds, type Ids } from './feeds';
+import { makeFeeds, unknownInput, type Ids } from './feeds';
 import { joinModels } from './joinModels';
 import { embeddingPiece } from './hidden';
 import { PieceLoader, type Piece } from './pieces';
@@ -210,6 +210,8 @@ class LoadedModel implements CutModel {
     const { bitEqual, basic } = await this.proveBits(samples, cancellation);
     onProgress?.('Proving the cut model against the uncut one');
     const expected = await this.uncut(samples, 'all');
+    if (expected.some(tensor => floats(tensor).some(Number.isNaN)))
+      throw new RefusedError('The model itself gives no numbers (NaN) for a sample text in ONNX Runtime.');
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
     const tolerance = new Tolerance(
@@ -233,9 +235,16 @@ class LoadedModel implements CutModel {
         maxAbsDiff: Math.max(...shown.map(d => d.largest)),
         maxRelDiff: Math.max(...relative),
         bitEqual,
-        reference: `the uncut model in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note(wide !== null)}`,
+        reference: `the uncut model${this.writtenOutWords()} in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note(wide !== null)}`,
       },
     };
+  }
+
+  private writtenOutWords(): string {
+    const { lacking } = this.plan;
+    return lacking.length === 0
+      ? ''
+      : ` with ${lacking.join(' and ')} written out by the inspector, for want of an operator that runs here,`;
   }
 
   /** Of the cut model's output to the uncut one's, per sample. */
@@ -382,7 +391,8 @@ class LoadedModel implements CutModel {
     level: OptimizationLevel,
     graph = this.plan.graph,
   ): Promise<Tensor[]> {
-    if (graph === this.plan.graph && !this.plan.writtenOut) return this.uncut(samples, level);
+    if (graph === this.plan.graph && !this.plan.writtenOut && this.plan.lacking.length === 0)
+      return this.uncut(samples, level);
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
     try {
       const piece = await loader.load(graph.extract([graph.output], () => false));
@@ -399,7 +409,8 @@ class LoadedModel implements CutModel {
 
   /** The whole model as it is in the file, on the CPU. */
   private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
-    const { graph, output } = this.plan;
+    const { graph, output, lacking } = this.plan;
+    if (lacking.length > 0) return this.uncutGraph(samples, optimization);
     // Weights of a few bits are multiplied by another algorithm when they are prepacked: compare like with like.
     const prepack =
       optimization === 'all' && graph.nodes.some(n => /^MatMulNBits$|^DequantizeLinear$/.test(n.op));
@@ -412,6 +423,8 @@ class LoadedModel implements CutModel {
       const outputs: Tensor[] = [];
       for (const sample of samples) {
         const feeds = makeFeeds(graph, sample);
+        const unknown = session.inputNames.find(name => !feeds[name]);
+        if (unknown !== undefined) throw unknownInput(unknown);
         const given = Object.fromEntries(session.inputNames.map(name => [name, feeds[name]!]));
         const result = (await session.run(given, [output]))[output]!;
         outputs.push(float32(asFloats(result) ?? floats(result), result.dims));

@@ -11,13 +11,13 @@ import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
 import { idInputs, makeFeeds, type Ids } from './feeds';
 import { findCores } from './findCores';
-import { fusedNodes, writeOutFused } from './fused';
+import { fusedNodes, refuseSideOutputs, writeOutFused } from './fused';
 import { fusedProducts, writeOutProducts } from './fusedProducts';
 import type { Extract, Graph } from './graph';
 import { graphOf } from './readGraph';
 import { inlineBranches } from './inline';
 import { measureCores } from './measureCores';
-import { attribute } from './node';
+import { attribute, type GraphNode } from './node';
 import { PieceLoader, type Piece } from './pieces';
 import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
 import { replaceShapes, simplify } from './simplify';
@@ -33,6 +33,8 @@ export interface Plan {
   output: string;
   /** Fused operators were written out, so `graph` is not the file's own bit for bit. */
   writtenOut: boolean;
+  /** Operators of the file that ONNX Runtime does not run on the CPU: the model is then compared with `graph`. */
+  lacking: string[];
   /** The graph with stand-ins for the cores. */
   cut: Graph;
   cores: CutCore[];
@@ -66,7 +68,7 @@ export async function planCut(
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
   const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, contextOf(graph, inputs, config));
-  const writtenOut = await writeOut(graph, survey);
+  const written = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
   await checkpoint(cancellation);
   const found = findCores(graph, inputs);
@@ -87,7 +89,8 @@ export async function planCut(
   return {
     graph,
     output,
-    writtenOut,
+    writtenOut: written !== null,
+    lacking: written?.lacking ?? [],
     cut,
     cores,
     rules,
@@ -106,18 +109,61 @@ export async function planCut(
   };
 }
 
-async function writeOut(graph: Graph, survey: Survey): Promise<boolean> {
+/** Null when there is nothing to write out. */
+async function writeOut(graph: Graph, survey: Survey): Promise<{ lacking: string[] } | null> {
   const fused = fusedNodes(graph);
   const products = fusedProducts(graph);
-  if (fused.length + products.length === 0) return false;
+  if (fused.length + products.length === 0) return null;
+  const nodes = new Set([...fused, ...products]);
+  const order = graph.nodes.filter(n => nodes.has(n));
+  // Where ONNX Runtime cannot run an operator here, the next one's shapes are seen only when it is written out.
+  let groups: GraphNode[][] = [order];
+  const lacking: string[] = [];
+  for (let at = 0; at < groups.length; at++) {
+    const group = groups[at]!;
+    let dims: (name: string) => readonly number[];
+    try {
+      dims = await shapesOf(graph, group, survey);
+    } catch (error) {
+      if (group.length === 1) throw error;
+      groups = order.map(n => [n]);
+      at = -1;
+      continue;
+    }
+    lacking.push(
+      ...writeOutFused(
+        graph,
+        group.filter(n => fused.includes(n)),
+        dims,
+      ),
+    );
+    writeOutProducts(
+      graph,
+      group.filter(n => products.includes(n)),
+      dims,
+    );
+  }
+  graph.prune();
+  refuseSideOutputs(graph, fused);
+  return { lacking: [...new Set(lacking)] };
+}
+
+/** Shapes of what the nodes read, for a short text. */
+async function shapesOf(
+  graph: Graph,
+  nodes: readonly GraphNode[],
+  survey: Survey,
+): Promise<(name: string) => readonly number[]> {
   const fixed = (name: string) => graph.initializers.get(name)?.dims?.map(Number);
-  const inputs = [...fused, ...products].flatMap(n => n.inputs);
-  const names = [...new Set(inputs)].filter(name => name !== '' && !fixed(name));
+  const read = [...new Set(nodes.flatMap(n => n.inputs))].filter(name => name !== '' && !fixed(name));
+  // Where padding was taken out (RemovePadding's side outputs) is not computed any more, and nobody needs to know.
+  const names = read.filter(name => {
+    const made = graph.producer(name);
+    return graph.isInput(name) || (made && (made.op !== 'RemovePadding' || made.outputs[0] === name));
+  });
+  if (names.length === 0) return name => fixed(name)!;
   const [tensors] = await survey.tensors(graph, names, [survey.ids(7, 7, 1)]);
-  const dims = (name: string) => fixed(name) ?? tensors!.get(name)!.dims;
-  writeOutFused(graph, fused, dims);
-  writeOutProducts(graph, products, dims);
-  return true;
+  return name => fixed(name) ?? tensors!.get(name)!.dims;
 }
 
 /** Logits of 16 bits are given out in 32. */
