@@ -34,10 +34,10 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     analyze: () => analyzeInView(context, false),
     analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
-    findPlan: () => {
-      if (trusted()) return findPlan(context);
+    findPlan: (budget?: unknown) => {
+      if (trusted()) return findPlan(context, budget);
     },
-    exportPlan: () => exportPlan(context),
+    exportPlan: (format?: unknown, target?: unknown) => exportPlan(context, format, target),
     exportReport: (target?: unknown) => exportReport(context, target),
     openPanel: () => views.openPanel(),
     showText: () => openAnalysed(context, () => views.openPanel('text')),
@@ -77,7 +77,10 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       selection.clear();
       store.clear();
     },
-    cancel: () => store.cancel(),
+    cancel: () => {
+      store.cancel();
+      context.planner.cancel();
+    },
     restartEngine: async () => {
       if (!trusted()) return;
       await client.restart();

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import type { PlanFormat } from '../engine/protocol';
 import type { AnalysisStore } from './analysisStore';
 import type { EngineClient } from './engineClient';
-import { percent } from './numbers';
+import { percent, short } from './numbers';
 import type { Planner } from './planner';
 import type { Views } from './views';
 
@@ -12,22 +12,15 @@ interface PlanContext {
   views: Views;
 }
 
-/** Asks for a budget, opens Compare and searches a plan for the shown text. */
-export async function findPlan({ store, planner, views }: PlanContext): Promise<void> {
+/** Asks for a budget (unless it is given), opens Compare and searches a plan for the shown text. */
+export async function findPlan({ store, planner, views }: PlanContext, given?: unknown): Promise<void> {
   if (!store.shown?.ready) {
     void vscode.window.showInformationMessage(
       vscode.l10n.t('Analyze a text first: then a plan for its heads can be found.'),
     );
     return;
   }
-  const asked = await vscode.window.showInputBox({
-    title: vscode.l10n.t('Find a plan: a mechanism for each head'),
-    prompt: vscode.l10n.t('Share of the query-key pairs that all heads together may spend, in per cent'),
-    value: String((store.shown.ready.plan?.budget ?? 0.1) * 100),
-    validateInput: text =>
-      readPercent(text) === null ? vscode.l10n.t('A number over 0 and up to 100.') : undefined,
-  });
-  const budget = asked === undefined ? null : readPercent(asked);
+  const budget = typeof given === 'number' ? given : await askBudget(store.shown.ready.plan?.budget ?? 0.1);
   if (budget === null) return;
   views.openPanel('compare');
   await vscode.window.withProgress(
@@ -86,10 +79,11 @@ const FORMATS: { format: PlanFormat; label: string; ends: string; detail: () => 
   { format: 'csv', label: 'CSV', ends: 'csv', detail: () => vscode.l10n.t('A row per head') },
 ];
 
-/** Saves the plan of the shown text in a format that other programs read; asks which, when it is not told. */
+/** Saves the plan of the shown text in a format that other programs read; asks for what it is not told. */
 export async function exportPlan(
   { store, client }: { store: AnalysisStore; client: EngineClient },
-  wanted?: PlanFormat,
+  wanted?: unknown,
+  place?: unknown,
 ): Promise<void> {
   const { shown } = store;
   const plan = shown?.ready?.plan;
@@ -107,10 +101,13 @@ export async function exportPlan(
   const { format, label, ends } = chosen;
   const { name, text, notes } = await client.request('analysis/exportPlan', { id: shown.id, plan, format });
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-  const target = await vscode.window.showSaveDialog({
-    defaultUri: folder && vscode.Uri.joinPath(folder, name),
-    filters: { [label]: [ends] },
-  });
+  const target =
+    place instanceof vscode.Uri
+      ? place
+      : await vscode.window.showSaveDialog({
+          defaultUri: folder && vscode.Uri.joinPath(folder, name),
+          filters: { [label]: [ends] },
+        });
   if (!target) return;
   await vscode.workspace.fs.writeFile(target, Buffer.from(text, 'utf8'));
   const open = vscode.l10n.t('Open');
@@ -119,6 +116,17 @@ export async function exportPlan(
   void vscode.window.showInformationMessage(told, open).then(choice => {
     if (choice === open) void vscode.window.showTextDocument(target);
   });
+}
+
+async function askBudget(usual: number): Promise<number | null> {
+  const asked = await vscode.window.showInputBox({
+    title: vscode.l10n.t('Find a plan: a mechanism for each head'),
+    prompt: vscode.l10n.t('Share of the query-key pairs that all heads together may spend, in per cent'),
+    value: short(usual * 100),
+    validateInput: text =>
+      readPercent(text) === null ? vscode.l10n.t('A number over 0 and up to 100.') : undefined,
+  });
+  return asked === undefined ? null : readPercent(asked);
 }
 
 /** "10", "10 %", "2,5": a share of 1, or null. */
