@@ -67,34 +67,42 @@ export class InterventionList extends Component {
           one =>
             html`<li>
               <span>${interventionInWords(one)}</span>
-              <button
-                class="plain"
-                data-no-export
-                title="Give it back"
-                aria-label=${`Give back: ${interventionInWords(one)}`}
-                @click=${() => store.host.send({ type: 'intervene', toggle: one })}
-              >
-                ×
-              </button>
+              ${
+                store.report
+                  ? nothing
+                  : html`<button
+                      class="plain"
+                      data-no-export
+                      title="Give it back"
+                      aria-label=${`Give back: ${interventionInWords(one)}`}
+                      @click=${() => store.host.send({ type: 'intervene', toggle: one })}
+                    >
+                      ×
+                    </button>`
+              }
             </li>`,
         )}
       </ul>
       ${told}${result?.notes.map(note => html`<p class="muted">${note}</p>`) ?? nothing}
-      <div class="buttons" data-no-export>
-        <button class="link" @click=${() => store.host.send({ type: 'run', command: 'undoIntervention' })}>
-          Undo the last
-        </button>
-        <button class="link" @click=${() => store.host.send({ type: 'run', command: 'clearInterventions' })}>
-          Clear all
-        </button>
-        ${
-          store.place === 'side'
-            ? html`<button class="link" @click=${() => store.host.send({ type: 'openView', view: 'text' })}>
-                Show on the text
-              </button>`
-            : nothing
-        }
-      </div>
+      ${store.report ? nothing : this.buttons()}
     </section>`;
+  }
+
+  private buttons() {
+    return html`<div class="buttons" data-no-export>
+      <button class="link" @click=${() => store.host.send({ type: 'run', command: 'undoIntervention' })}>
+        Undo the last
+      </button>
+      <button class="link" @click=${() => store.host.send({ type: 'run', command: 'clearInterventions' })}>
+        Clear all
+      </button>
+      ${
+        store.place === 'side'
+          ? html`<button class="link" @click=${() => store.host.send({ type: 'openView', view: 'text' })}>
+              Show on the text
+            </button>`
+          : nothing
+      }
+    </div>`;
   }
 }

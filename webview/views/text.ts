@@ -177,7 +177,7 @@ export class TextView extends Component implements Savable {
 
   override willUpdate(): void {
     const { id, summary } = store;
-    this.text.want(id && !store.report ? { id } : null);
+    this.text.want(id ? { id } : null);
     const { change, show } = this;
     const needsRun = show === 'change' && change?.kind === 'mechanism' && !store.report && id && summary;
     const known = needsRun && store.mechanismResult(change.choice, 'propagated');
@@ -434,7 +434,7 @@ export class TextView extends Component implements Savable {
     };
     const local = show === 'change' && list.lost.length > 0;
     return html`${tokenList(list)}
-    ${show === 'change' && this.worst.error ? requestState(this.worst, '') : nothing}
+    ${show === 'change' && this.worst.error && !store.report ? requestState(this.worst, '') : nothing}
     ${
       local
         ? html`<p class="muted">Lost keys: what the dense heads look at, and no longer see (local).</p>`
