@@ -13,13 +13,17 @@ export function parameterForm(
   onChange: (params: MechanismParams) => void,
 ): TemplateResult {
   if (store.report) return inWords(info, params);
+  const choice = { name: info.name, params };
+  const result = store.mechanismResult(choice) ?? store.mechanismResult(choice, 'propagated');
+  const settled = (name: string) =>
+    result?.params[name] === undefined ? result?.settled?.[name] : undefined;
   const set = (name: string, value: Value | undefined) => {
     const next = { ...params };
     if (value === undefined) delete next[name];
     else next[name] = value;
     onChange(next);
   };
-  return html`${info.parameters.map(p => html`<span title=${hint(p)}>${field(p, params[p.name], v => set(p.name, v))}</span>`)}`;
+  return html`${info.parameters.map(p => html`<span title=${hint(p, settled(p.name))}>${field(p, params[p.name], settled(p.name), v => set(p.name, v))}</span>`)}`;
 }
 
 const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));
@@ -32,14 +36,17 @@ function inWords(info: MechanismInfo, params: MechanismParams): TemplateResult {
   >`;
 }
 
-function hint(p: ParameterInfo): string {
-  const fallback = p.default === null ? p.defaultRule : String(p.default);
+/** `settled`: what the default came to on this text. */
+function hint(p: ParameterInfo, settled?: Value): string {
+  const rule = p.defaultRule && settled !== undefined ? `${p.defaultRule} (here ${settled})` : p.defaultRule;
+  const fallback = p.default === null ? rule : String(p.default);
   return fallback ? `${p.description}\nDefault: ${fallback}` : p.description;
 }
 
 function field(
   p: ParameterInfo,
   value: Value | undefined,
+  settled: Value | undefined,
   set: (value: Value | undefined) => void,
 ): TemplateResult | typeof nothing {
   if (p.type === 'boolean') return toggle(words(p.name), Boolean(value ?? p.default), set);
@@ -53,7 +60,7 @@ function field(
   }
   if (p.type === 'string')
     return textField(words(p.name), String(value ?? ''), text => set(text || undefined));
-  const placeholder = p.default === null ? 'auto' : String(p.default);
+  const placeholder = p.default === null ? String(settled ?? 'auto') : String(p.default);
   return textField(
     words(p.name),
     value === undefined ? '' : String(value),
