@@ -379,7 +379,7 @@ describe('the views alone', function () {
     assert.match(String(data), /\r\nlocal,/);
   });
 
-  it('measures costs under a progress bar, and stops when told to', async () => {
+  it('measures costs under a progress bar, also while another view is open, and stops when told to', async () => {
     let release = () => {};
     const held = new Promise<void>(resolve => (release = resolve));
     const host = await open({
@@ -391,6 +391,10 @@ describe('the views alone', function () {
       type: 'cost',
       progress: { id: summary.id, fraction: 0.4, message: 'Local window, 512 tokens', point: null },
     });
+    await page.getByText('Local window, 512 tokens').waitFor();
+    await page.getByRole('tab', { name: 'Overview' }).click();
+    await page.getByText('Local window, 512 tokens').waitFor({ state: 'detached' });
+    await page.getByRole('tab', { name: 'Cost' }).click();
     await page.getByText('Local window, 512 tokens').waitFor();
     await page.getByText('Cancel').click();
     await until(() => host.received.some(m => m.type === 'cancelRequest'));

@@ -23,6 +23,7 @@ import { count, csv, exact, number, percent } from '../draw/format';
 import { mechanismTitle, parameterWords } from '../draw/mechanismLook';
 import { theme } from '../draw/theme';
 import { settingKey } from '../draw/tried';
+import { costRun } from '../host/costRun';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { lineColour, type CostLine } from '../plots/costPlot';
@@ -67,15 +68,22 @@ export class CostView extends Component implements Savable {
   /** What was measured on this machine, now or earlier. */
   @state() private measurement: CostMeasurement | null = null;
   private recalled = '';
-  @state() private measuring: AbortController | null = null;
-  @state() private fresh: CostPoint[] = [];
   @state() private failure: string | null = null;
   @state() private forward: ForwardTimes | null = forwards.get(store.id ?? '') ?? null;
   @state() private timing: AbortController | null = null;
   @state() private marked: string | null = null;
 
+  /** Measured on this machine for heads of this shape: in this page, or earlier. */
+  private get known(): CostMeasurement | null {
+    const { result } = costRun;
+    return result && result.device === store.summary?.device.device && isShape(result, this.formulas.value)
+      ? result
+      : this.measurement;
+  }
+
   private get measure(): CostMeasure {
-    return store.option<string>('cost', 'measure', 'time') as CostMeasure;
+    // A report has formulas and no machine to measure.
+    return store.option<string>('cost', 'measure', store.report ? 'memory' : 'time') as CostMeasure;
   }
 
   /** What one head costs is drawn times this. */
@@ -110,22 +118,17 @@ export class CostView extends Component implements Savable {
         .then(known => wanted === this.recalled && (this.measurement = known))
         .catch(() => undefined);
     }
-    const point = store.cost?.point;
-    if (this.measuring && store.cost?.id === id && point && !this.fresh.includes(point)) {
-      this.fresh = [...this.fresh, point];
-    }
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
-    this.measuring?.abort();
     this.timing?.abort();
   }
 
   // ------------------------------------------------------------ what is known
 
   private rows(formulas: CostFormulas): Row[] {
-    const points = this.measuring || this.fresh.length > 0 ? this.fresh : (this.measurement?.points ?? []);
+    const points = costRun.running ? costRun.points : (this.known?.points ?? []);
     const of = (curve: CostCurve) => {
       const key = settingKey(curve.choice);
       const own = points.filter(p => settingKey(p.choice) === key);
@@ -262,7 +265,7 @@ export class CostView extends Component implements Savable {
 
   private toolbar(): TemplateResult {
     return html`<div class="toolbar">
-      ${segmented('Show', this.measure, MEASURES, v => store.setOption('cost', 'measure', v))}
+      ${segmented('Show', this.measure, store.report ? MEASURES.filter(m => m.value !== 'time') : MEASURES, v => store.setOption('cost', 'measure', v))}
       ${segmented(
         'of',
         store.option<string>('cost', 'of', 'model'),
@@ -273,7 +276,7 @@ export class CostView extends Component implements Savable {
         v => store.setOption('cost', 'of', v),
       )}
       ${
-        this.measuring
+        costRun.running
           ? html`<span class="status" role="status"
               ><span
                 class="progress"
@@ -284,18 +287,14 @@ export class CostView extends Component implements Savable {
                 aria-valuenow=${Math.round((store.cost?.fraction ?? 0) * 100)}
                 ><div .style=${`width: ${((store.cost?.fraction ?? 0) * 100).toFixed(1)}%`}></div></span
               >${store.cost?.message ?? 'Measuring'}
-              <button class="link" data-no-export @click=${() => this.measuring?.abort()}>
-                Cancel
-              </button></span
+              <button class="link" data-no-export @click=${() => costRun.cancel()}>Cancel</button></span
             >`
-          : button(
-              this.measurement ? 'Measure again' : 'Measure on this machine',
-              () => void this.startMeasuring(),
-              {
-                secondary: this.measurement !== null,
+          : store.report
+            ? nothing
+            : button(this.known ? 'Measure again' : 'Measure on this machine', () => this.startMeasuring(), {
+                secondary: this.known !== null,
                 title: 'Times the mechanisms that are shown, on random heads of this shape',
-              },
-            )
+              })
       }
       <span class="end">${saveMenu(this)}</span>
     </div>`;
@@ -313,7 +312,8 @@ export class CostView extends Component implements Savable {
 
   /** The point in a sentence: who wins at this length, and from where. */
   private lead(rows: Row[], formulas: CostFormulas): TemplateResult | typeof nothing {
-    if (this.failure) return html`<span role="alert">${this.failure}</span>`;
+    const failure = costRun.failure ?? this.failure;
+    if (failure) return html`<span role="alert">${failure}</span>`;
     const { measure, tokens, heads } = this;
     const dense = rows[0]!;
     const here = this.byFormula(dense, formulas.lengths, tokens);
@@ -348,7 +348,7 @@ export class CostView extends Component implements Savable {
   }
 
   private key(): TemplateResult {
-    const { measure, measurement } = this;
+    const { measure, known: measurement } = this;
     const when = measurement && new Date(measurement.date);
     return html`<div class="key">
       ${
@@ -459,6 +459,7 @@ export class CostView extends Component implements Savable {
 
   private forwardPart(): TemplateResult {
     const { forward, timing } = this;
+    if (store.report) return html``;
     const attention = forward?.cores.reduce((sum, c) => sum + c.attention, 0) ?? 0;
     const all = forward ? forward.cores.reduce((sum, c) => sum + c.rest, attention) + forward.output : 0;
     return html`<h2>How much of a forward is attention</h2>
@@ -515,36 +516,18 @@ export class CostView extends Component implements Savable {
 
   // ------------------------------------------------------------ measuring
 
-  private async startMeasuring(): Promise<void> {
+  private startMeasuring(): void {
     const { id } = store;
     const formulas = this.formulas.value;
     if (!id || !formulas) return;
-    const abort = new AbortController();
-    this.measuring = abort;
-    this.fresh = [];
-    this.failure = null;
-    const mechanisms = formulas.curves
-      .filter(c => this.shown.has(c.choice.name) && !c.refused)
-      .map(c => c.choice);
-    try {
-      this.measurement = await store.host.request(
-        'cost/measure',
-        {
-          id,
-          core: store.shownHead?.core ?? 0,
-          mechanisms,
-          lengths: MEASURED,
-          repetitions: 5,
-          secondsPerPoint: 3,
-        },
-        abort.signal,
-      );
-      this.fresh = [];
-    } catch (error) {
-      if (!abort.signal.aborted) this.failure = (error as Error).message;
-      else this.fresh = [];
-    }
-    this.measuring = null;
+    void costRun.start({
+      id,
+      core: store.shownHead?.core ?? 0,
+      mechanisms: formulas.curves.filter(c => this.shown.has(c.choice.name) && !c.refused).map(c => c.choice),
+      lengths: MEASURED,
+      repetitions: 5,
+      secondsPerPoint: 3,
+    });
   }
 
   private async startTiming(): Promise<void> {
@@ -616,6 +599,11 @@ export class CostView extends Component implements Savable {
 
 /** Timed forwards by analysis, so that the view has them when it is opened again. */
 const forwards = new Map<string, ForwardTimes>();
+
+function isShape({ shape }: CostMeasurement, formulas: CostFormulas | null): boolean {
+  const wanted = formulas?.shape;
+  return shape.dim === wanted?.dim && shape.valueDim === wanted.valueDim && shape.causal === wanted.causal;
+}
 
 /** "about" for what only the text decides. */
 function countSign(curve: CostCurve): string {
