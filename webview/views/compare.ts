@@ -58,9 +58,14 @@ export class CompareView extends Component implements Savable {
     return this.equal ? [this.budget, ...more] : more;
   }
 
+  /** There may be thousands of settings, and the pointer moves over them: derived once for each state of things. */
   private get tried(): Tried[] {
-    return allTried(store.mechanisms, store.plan, this.fits.results);
+    const of = [store.id, store.mechanisms, store.plan, this.fits.version];
+    if (!this.known || of.some((one, at) => one !== this.known!.of[at]))
+      this.known = { of, tried: allTried(store.mechanisms, store.plan, this.fits.results) };
+    return this.known.tried;
   }
+  private known: { of: unknown[]; tried: Tried[] } | null = null;
 
   override willUpdate(): void {
     this.fits.want(store.summary ? store.id : null, this.budgets);
@@ -105,25 +110,29 @@ export class CompareView extends Component implements Savable {
     `;
   }
 
+  private settings(): TemplateResult {
+    return html`${segmented(
+      'Settings',
+      this.equal ? 'budget' : 'computed',
+      [
+        { value: 'computed', label: 'as computed' },
+        { value: 'budget', label: 'at equal budget' },
+      ],
+      value => store.setOption('compare', 'rows', value),
+    )}
+    ${slider(
+      'Budget',
+      Math.log10(this.budget),
+      { min: -2.5, max: 0, step: 0.02 },
+      `${percent(this.budget)} of pairs`,
+      value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
+    )}`;
+  }
+
   private toolbar(): TemplateResult {
     const head = store.shownHead;
     return html`<div class="toolbar">
-      ${segmented(
-        'Settings',
-        this.equal ? 'budget' : 'computed',
-        [
-          { value: 'computed', label: 'as computed' },
-          { value: 'budget', label: 'at equal budget' },
-        ],
-        value => store.setOption('compare', 'rows', value),
-      )}
-      ${slider(
-        'Budget',
-        Math.log10(this.budget),
-        { min: -2.5, max: 0, step: 0.02 },
-        `${percent(this.budget)} of pairs`,
-        value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
-      )}
+      ${store.report ? nothing : this.settings()}
       ${segmented(
         'Of',
         store.option<string>('compare', 'of', 'all'),
@@ -153,11 +162,13 @@ export class CompareView extends Component implements Savable {
   // ------------------------------------------------------------ adding a mechanism
 
   private addForm(): TemplateResult | typeof nothing {
-    if (!store.summary) return nothing;
+    // A report can show further measures where they were computed, and no other mechanism.
+    const measured = store.mechanisms.some(m => m.measures);
+    if (!store.summary || (store.report && !measured)) return nothing;
     const { adding } = this;
     if (!adding)
       return html`<div class="toolbar add" data-no-export>
-        ${button('Add a mechanism', () => (this.adding = this.firstMissing()), { secondary: true })}
+        ${store.report ? nothing : button('Add a mechanism', () => (this.adding = this.firstMissing()), { secondary: true })}
         ${toggle('More measures', store.option('compare', 'details', false), on => store.setOption('compare', 'details', on))}
       </div>`;
     const info = store.mechanismInfos.find(m => m.name === adding.name);
@@ -285,7 +296,7 @@ export class CompareView extends Component implements Savable {
         )}
       </div>
       <div data-no-export>
-        ${toggle('Try every mechanism at more budgets', store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
+        ${store.report ? nothing : toggle('Try every mechanism at more budgets', store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
       </div>`;
   }
 

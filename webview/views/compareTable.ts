@@ -272,7 +272,8 @@ export class CompareTable extends Component {
       ${
         wide
           ? html`<td>
-              <ai-kept-thumb .head=${store.previewHead ?? store.shownHead} .choice=${choice}></ai-kept-thumb>
+              <ai-kept-thumb .head=${store.shownHead}
+                .choice=${choice}></ai-kept-thumb>
             </td>`
           : nothing
       }
@@ -342,6 +343,7 @@ export class CompareTable extends Component {
       return html`<span title=${exact(effect.delta, unit)}>${signed(effect.delta)}</span
         >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}`;
     }
+    if (store.report) return html`<span class="muted" title="The model was not run on with it">–</span>`;
     if (this.running.get(key) === null) return html`<span class="muted" role="status">running…</span>`;
     const failed = this.running.get(key);
     return html`<button

@@ -114,9 +114,10 @@ export class PlanSection extends Component {
 
   override render() {
     const { plan, planning } = store;
+    if (store.report && !plan) return html``;
     return html`<div class="head">
         <h2>The plan: a mechanism for each head</h2>
-        ${this.search(plan)} ${plan ? this.exports() : nothing}
+        ${store.report ? nothing : html`${this.search(plan)} ${plan ? this.exports() : nothing}`}
       </div>
       ${
         planning?.error
@@ -263,7 +264,8 @@ export class PlanSection extends Component {
       </div>
       <div data-no-export>
         ${
-          store.previewHead && headKey(store.previewHead) !== (store.shownHead && headKey(store.shownHead))
+          store.report ||
+          (store.previewHead && headKey(store.previewHead) !== (store.shownHead && headKey(store.shownHead)))
             ? nothing
             : choose(
                 'Change it to',
