@@ -50,7 +50,10 @@ export function describeModel(
 
 /** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
 function parametersOf({ graph }: Plan, folder: string): number {
-  const used = new Set(graph.nodes.flatMap(reads));
+  // Tables of sines and cosines are computed, not learned.
+  const used = new Set(
+    graph.nodes.flatMap(n => (n.op === 'RotaryEmbedding' ? n.inputs.slice(0, 1) : reads(n))),
+  );
   const weights = [...graph.initializers].filter(([name]) => used.has(name)).map(([, tensor]) => tensor);
   // Packed weights of a few bits are bytes to ONNX.
   const packed = new Map(
