@@ -49,7 +49,7 @@ export interface CostMeasureParams {
   core: number;
   mechanisms: MechanismChoice[];
   lengths: number[];
-  /** Runs of each point after a first one that does not count. */
+  /** Runs of each point at least, after a first one that does not count; short ones are repeated more often. */
   repetitions: number;
   /** A point that is expected to take longer is left out. */
   secondsPerPoint: number;

@@ -21,6 +21,11 @@ import type { Analysis } from './analysis';
 import { fitSpansOf } from './spans';
 
 const DENSE: MechanismChoice = { name: 'dense', params: {} };
+/** Milliseconds of runs after which a median is steady, and the most runs it is worth. */
+const STEADY = 150;
+const MOST_RUNS = 25;
+/** Spread of the middle half of the runs, as a share of their median, beyond which a machine was busy. */
+const BUSY = 0.5;
 /** Rows of logits read at once, as an analysis does. */
 const LOGIT_ROWS = 256;
 
@@ -148,6 +153,9 @@ export async function measureCosts(
       onPoint(fraction, `${info.title}, ${tokens} tokens`, point);
     }
   }
+  const spreads = points.map(({ milliseconds: { median: middle, low, high } }) => (high - low) / middle);
+  if (spreads.length > 0 && median(spreads) > BUSY)
+    notes.push('Runs of the same point differ much: the machine was busy with other things.');
   return {
     shape,
     device: analysis.runtime.report.device,
@@ -205,7 +213,8 @@ async function measurePoint(
   // The first run builds graphs and is not counted.
   const pairs = await run();
   const times: number[] = [];
-  for (let r = 0; r < Math.max(1, repetitions); r++) {
+  // Short runs are repeated more often: their medians shake more.
+  while (times.length < repetitions || (sum(times) < STEADY && times.length < MOST_RUNS)) {
     const start = performance.now();
     await run();
     times.push(performance.now() - start);
@@ -220,8 +229,12 @@ async function measurePoint(
   return { choice, tokens, milliseconds, pairs };
 }
 
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  return sum(values) / Math.max(1, values.length);
 }
 
 function median(values: readonly number[]): number {
