@@ -17,7 +17,7 @@ export interface PlanText {
   /** The best uniform choices of the fitted texts, on this text. */
   uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
   random: { runs: number; mean: number; least: number; most: number };
-  /** The plan lost less than every uniform choice and every random assignment. */
+  /** No uniform choice and no random assignment lost less than the plan. */
   wins: boolean;
 }
 

@@ -21,6 +21,9 @@ export interface FoundPlan {
 /** Assignments drawn at random, to see what choosing is worth. */
 const RANDOM_RUNS = 5;
 
+/** Differences of the change below this are rounding. */
+export const ROUNDING = 1e-5;
+
 /** Budgets of the curve, as multiples of the plan's; those of the second list are measured when runs are left. */
 const CURVE = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 3 / 2, 2, 3, 4, 6];
 const MEASURED = [2, 1 / 2, 4];
@@ -105,7 +108,7 @@ function planOf(
   const pairs = sum(best.chosen, one => one.pairs);
   const drawn = random.map(deltaOf);
   const rivals = [...uniform.map(({ found }) => deltaOf(found)), ...drawn];
-  const wins = rivals.every(delta => deltaOf(best) <= delta);
+  const wins = rivals.every(delta => deltaOf(best) <= delta + ROUNDING);
   return {
     budget,
     pairs,
@@ -140,7 +143,7 @@ function notesOf(
 ): string[] {
   const notes: string[] = [];
   const [first] = uniform;
-  if (!wins && first && deltaOf(first.found) < deltaOf(best)) {
+  if (!wins && first && deltaOf(first.found) + ROUNDING < deltaOf(best)) {
     const { title } = findMechanism(first.choice.name).info;
     const [own, other] = [best.outcome.effect.divergence, first.found.outcome.effect.divergence];
     const but =

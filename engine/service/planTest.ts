@@ -1,6 +1,6 @@
 import type { Analysis } from './analysis';
 import { allPairs, assignedModel, effectOf } from './changedRun';
-import type { FoundPlan } from './plan';
+import { ROUNDING, type FoundPlan } from './plan';
 import type { HeadAssignment, MechanismChoice, RunEffect } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 
@@ -12,7 +12,7 @@ export interface PlanOnText {
   /** Least change first. */
   uniform: { choice: MechanismChoice; share: number; delta: number }[];
   random: { runs: number; mean: number; least: number; most: number };
-  /** Lost less than every rival. */
+  /** No rival lost less. */
   wins: boolean;
 }
 
@@ -52,6 +52,8 @@ export async function testPlan(
       least: drawn.length === 0 ? 0 : Math.min(...drawn),
       most: drawn.length === 0 ? 0 : Math.max(...drawn),
     },
-    wins: [...rivals.map(({ delta }) => delta), ...drawn].every(delta => plan.effect.delta < delta),
+    wins: [...rivals.map(({ delta }) => delta), ...drawn].every(
+      delta => plan.effect.delta <= delta + ROUNDING,
+    ),
   };
 }

@@ -288,5 +288,5 @@ function stabilityOf(plan: PlannedHead, alone: readonly PlannedHead[]): HeadStab
 function notesOf(texts: readonly PlanText[]): string[] {
   return texts
     .filter(({ wins, role }) => !wins && role !== 'fitted')
-    .map(({ name }) => `On ${name} the plan does not win: a simpler choice lost no more there.`);
+    .map(({ name }) => `On ${name} the plan does not win: a simpler choice lost less there.`);
 }
