@@ -12,6 +12,8 @@ export interface HeadCut {
   hiddenSize: number;
   /** The head's weights are the embedding table: left where they lie, so that they are resident once. */
   tied: boolean;
+  /** Of tied weights: the rows that the model looks up in the table, where it does so once. */
+  lookup: string | null;
 }
 
 const ROWWISE = new Set(['Add', 'Sub', 'Mul', 'Div', 'Tanh', 'Cast', 'Identity']);
@@ -84,8 +86,16 @@ function splitAt(graph: Graph, node: GraphNode, weight: string, after: GraphNode
         return after.includes(n) ? { ...n, inputs: n.inputs.map(resolve) } : n;
       }),
   );
-  const tied = moved.op !== 'MatMulNBits' && graph.consumers(moved.inputs[1]!).length > 1;
-  return { hidden, rows, hiddenSize, tied };
+  const others = graph
+    .consumers(moved.inputs[1]!)
+    .filter(n => n !== moved && n.outputs.some(o => graph.consumers(o).length > 0));
+  const tied = moved.op !== 'MatMulNBits' && others.length > 0;
+  const lookup = tied && others.length === 1 && isLookup(others[0]!, moved.inputs[1]!);
+  return { hidden, rows, hiddenSize, tied, lookup: lookup ? others[0]!.outputs[0]! : null };
+}
+
+function isLookup(node: GraphNode, table: string): boolean {
+  return node.op === 'Gather' && node.inputs[0] === table && intAttribute(node, 'axis', 0) === 0;
 }
 
 /** A product with a transposed table (tied embeddings) reads the table as it lies, instead of keeping a second, turned one. */

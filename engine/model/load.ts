@@ -16,6 +16,7 @@ import { opaqueBias } from './probe';
 import { compare, referenceAttend, type Difference } from './proof';
 import { SegmentRunner, type CoreFeeds } from './segmentRunner';
 import { segmentsOf } from './segments';
+import { referenceBytes } from './reference';
 import { readSkeleton, type Skeleton } from './skeleton';
 import { Tolerance } from './tolerance';
 import { widened, widenedBytes } from './widen';
@@ -207,18 +208,9 @@ class LoadedModel implements CutModel {
     attend,
   }: LoadOptions): Promise<{ verified: Verification; width: number }> {
     const samples = this.proofSamples();
-    const { bitEqual, basic } = await this.proveBits(samples, cancellation);
-    onProgress?.('Proving the cut model against the uncut one');
-    const expected = await this.uncut(samples, 'all');
-    if (expected.some(tensor => floats(tensor).some(Number.isNaN)))
-      throw new RefusedError('The model itself gives no numbers (NaN) for a sample text in ONNX Runtime.');
+    const { bitEqual, expected, tolerance } = await this.references(samples, cancellation, onProgress);
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
-    const tolerance = new Tolerance(
-      this.plan,
-      this.runtime.report.device !== 'cpu',
-      spread(basic, expected, width),
-    );
     this.runner = await this.loadSegments('all', false, cancellation);
     const differences = await this.differences(samples, expected, own, cancellation);
     for (const [i, difference] of differences.entries())
@@ -245,6 +237,26 @@ class LoadedModel implements CutModel {
     return lacking.length === 0
       ? ''
       : ` with ${lacking.join(' and ')} written out by the inspector, for want of an operator that runs here,`;
+  }
+
+  /** The uncut model's output, and how near to it the cut one must come. */
+  private async references(
+    samples: Ids[],
+    cancellation: Cancellation,
+    onProgress?: (message: string) => void,
+  ): Promise<{ bitEqual: boolean; expected: Tensor[]; tolerance: Tolerance }> {
+    const { bitEqual, basic } = await this.proveBits(samples, cancellation);
+    onProgress?.('Proving the cut model against the uncut one');
+    const expected = await this.uncut(samples, 'all');
+    if (expected.some(tensor => floats(tensor).some(Number.isNaN)))
+      throw new RefusedError('The model itself gives no numbers (NaN) for a sample text in ONNX Runtime.');
+    const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
+    const onGpu = this.runtime.report.device !== 'cpu';
+    return {
+      bitEqual,
+      expected,
+      tolerance: new Tolerance(this.plan, onGpu, spread(basic, expected, width)),
+    };
   }
 
   /** Of the cut model's output to the uncut one's, per sample. */
@@ -416,7 +428,7 @@ class LoadedModel implements CutModel {
       optimization === 'all' && graph.nodes.some(n => /^MatMulNBits$|^DequantizeLinear$/.test(n.op));
     const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true, prepack };
     await checkpoint(neverCancelled);
-    const session = await this.runtime.load(this.skeleton.bytes, options).catch(error => {
+    const session = await this.runtime.load(referenceBytes(this.skeleton), options).catch(error => {
       throw new RefusedError(`ONNX Runtime does not load the model: ${oneClause(error)}.`);
     });
     try {

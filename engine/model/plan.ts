@@ -84,7 +84,7 @@ export async function planCut(
   const cut = replaceCores(graph, cores, sides);
   const places = placesOf(cut, cores);
   const head = cutHead(cut);
-  const segments = segmentsOf(cut, cores);
+  const segments = segmentsOf(cut, cores, head?.lookup);
   const kind = kindOf(places, rules);
   return {
     graph,

@@ -73,6 +73,11 @@ export class SegmentRunner {
       return tensor;
     };
     const end = head ? pieces.length - 1 : pieces.length;
+    if (segments.lookup) {
+      const row = float32(new Float32Array(head!.hiddenSize), [1, head!.hiddenSize]);
+      const looked = await pieces[end]!.run(name => (name === head!.rows ? row : get(name)));
+      store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
+    }
     for (let level = 0; level < end; level++) {
       await checkpoint(cancellation);
       onSegment?.(level / pieces.length);
@@ -110,9 +115,15 @@ export class SegmentRunner {
   private async rowsOf(hidden: Tensor, piece: Piece, store: Map<string, Tensor>): Promise<ModelOutput> {
     const [rows, size] = hidden.dims as [number, number];
     const data = floats(hidden);
+    // What the piece looks up beside its product: as little as possible.
+    const one = Int32Array.of(0);
+    const short = makeFeeds(this.graph, { ids: one, target: one });
+    const lookup = new Set(this.segments.lookup?.inputs);
     const read = async (from: number, to: number): Promise<Float32Array> => {
       const block = float32(data.subarray(from * size, to * size), [to - from, size]);
-      const results = await piece.run(name => (name === this.head!.rows ? block : store.get(name)!));
+      const results = await piece.run(name =>
+        name === this.head!.rows ? block : lookup.has(name) ? short[name] : store.get(name),
+      );
       return floats(results.get(this.graph.output)!);
     };
     const width = (await read(0, 1)).length;

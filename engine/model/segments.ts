@@ -8,20 +8,32 @@ export interface Segments {
   pieces: (Extract | null)[];
   /** For each core of the list: the level after which it can run; null = the output does not depend on it. */
   coreLevels: (number | null)[];
+  /** Rows of the head's own table that the last piece looks up before all else, and the graph inputs it needs for that. */
+  lookup: { output: string; inputs: string[] } | null;
 }
 
-/** Cuts the rewritten graph into pieces: piece L is everything that needs L cores (or the head) in a row before it. */
-export function segmentsOf(graph: Graph, cores: readonly CutCore[]): Segments {
+/**
+ * Cuts the rewritten graph into pieces: piece L is everything that needs L cores (or the head) in a row before it.
+ * `lookup`: rows of the table that is also the head's; they are looked up by the last piece, so that one session alone
+ * maps the table.
+ */
+export function segmentsOf(graph: Graph, cores: readonly CutCore[], lookup: string | null = null): Segments {
   const level = levelsOf(graph);
   const free = freeTensors(graph);
   const standIns = liveStandIns(graph);
   const madeOutside = new Set(standIns.flatMap(n => n.outputs));
   const last = level(graph.output);
+  const cone = lookup === null ? new Set<string>() : ancestors(graph, lookup);
+  if (lookup !== null) {
+    if (level(lookup) > 0 || last === 0) return segmentsOf(graph, cores);
+    madeOutside.add(lookup);
+  }
   const wanted: Set<string>[] = Array.from({ length: last + 1 }, () => new Set());
   const want = (name: string) => {
     if (!graph.isInput(name) && !madeOutside.has(name)) wanted[level(name)]!.add(name);
   };
   want(graph.output);
+  if (lookup !== null) wanted[last]!.add(lookup);
   for (const node of standIns) node.inputs.forEach(want);
   const pieces: (Extract | null)[] = [];
   for (let at = last; at >= 0; at--) {
@@ -31,7 +43,8 @@ export function segmentsOf(graph: Graph, cores: readonly CutCore[]): Segments {
     }
     const piece = graph.extract(
       [...wanted[at]!],
-      name => madeOutside.has(name) || (level(name) < at && !free.has(name)),
+      name =>
+        !(at === last && cone.has(name)) && (madeOutside.has(name) || (level(name) < at && !free.has(name))),
     );
     piece.inputs.forEach(want);
     pieces[at] = piece;
@@ -41,7 +54,25 @@ export function segmentsOf(graph: Graph, cores: readonly CutCore[]): Segments {
     const node = live.get(core.context);
     return node ? Math.max(...node.inputs.map(level)) : null;
   });
-  return { pieces, coreLevels };
+  if (lookup === null) return { pieces, coreLevels, lookup: null };
+  const { inputs, nodes } = pieces[last]!;
+  const own = inputs.filter(name => cone.has(name));
+  const shared = nodes.some(n => !n.outputs.some(o => cone.has(o)) && reads(n).some(i => own.includes(i)));
+  return shared ? segmentsOf(graph, cores) : { pieces, coreLevels, lookup: { output: lookup, inputs: own } };
+}
+
+/** Everything that a tensor is computed from, itself included. */
+function ancestors(graph: Graph, name: string): Set<string> {
+  const found = new Set<string>();
+  const stack = [name];
+  while (stack.length > 0) {
+    const next = stack.pop()!;
+    if (found.has(next)) continue;
+    found.add(next);
+    const made = graph.producer(next);
+    if (made) stack.push(...reads(made));
+  }
+  return found;
 }
 
 function levelsOf(graph: Graph): (name: string) => number {

@@ -27,6 +27,24 @@ export async function timePlain(onnx: string, tokens: number, repeats: number): 
   return best(repeats, length => forward(length), tokens);
 }
 
+/** Loading and proving alone. */
+export async function timeLoad(onnx: string): Promise<Timing> {
+  const runtime = await createRuntime('cpu');
+  const began = performance.now();
+  const before = process.cpuUsage();
+  const model = await loadModel({ onnx, name: 'bench', ref: onnx }, runtime, {
+    cancellation: neverCancelled,
+    attend: (_, input) => denseOutput(input, { runtime, cancellation: neverCancelled }),
+  });
+  const used = process.cpuUsage(before);
+  return {
+    milliseconds: performance.now() - began,
+    cpuMilliseconds: (used.user + used.system) / 1000,
+    peakMiB: process.resourceUsage().maxRSS / 1024,
+    note: `largest difference ${model.info.verified.maxAbsDiff.toExponential(1)}`,
+  };
+}
+
 /** Dense analysis with every measure and the loss of every token. */
 export async function timeAnalysis(onnx: string, tokens: number, repeats: number): Promise<Timing> {
   const runtime = await createRuntime('cpu');

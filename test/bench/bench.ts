@@ -1,19 +1,19 @@
 import { fork } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { seconds, timeAnalysis, timePlain, type Timing } from './analysis';
+import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analysis';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|cut|mechanisms] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|cut|mechanisms|memory] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
  */
-type Job = { run: 'plain' | 'analysis' | 'write'; onnx: string; tokens: number };
+type Job = { run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole'; onnx: string; tokens: number };
 
 async function main(): Promise<void> {
   const quick = process.argv.includes('--quick');
@@ -29,6 +29,7 @@ async function main(): Promise<void> {
   if (wanted('cut')) await benchCuts(lengths ?? (quick ? [128] : [512]), quick ? 3 : 9);
   if (wanted('mechanisms'))
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
+  if (wanted('memory') && !quick) await benchMemory();
 }
 
 function option(name: string): string | null {
@@ -80,6 +81,23 @@ async function benchCuts(lengths: readonly number[], turns: number): Promise<voi
   }
 }
 
+/** GPT-2 small with its whole vocabulary: what is resident when it is loaded and proved, against the file's size. */
+async function benchMemory(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
+  const onnx = join(folder, 'gpt2.onnx');
+  try {
+    await inChild({ run: 'writeWhole', onnx, tokens: 0 });
+    const { peakMiB, milliseconds, note } = await inChild({ run: 'load', onnx, tokens: 0 });
+    const file = statSync(onnx).size / 2 ** 20;
+    console.log(
+      `\nLoading a model of ${file.toFixed(0)} MiB: peak ${peakMiB.toFixed(0)} MiB ` +
+        `(the file and ${(peakMiB - file).toFixed(0)}), ${seconds(milliseconds)} s; ${note}`,
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
 
 function inChild(job: Job): Promise<Timing> {
@@ -97,6 +115,9 @@ function inChild(job: Job): Promise<Timing> {
 async function asChild({ run, onnx, tokens }: Job): Promise<void> {
   let timing = worst;
   if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
+  else if (run === 'writeWhole')
+    writeFileSync(onnx, benchModel({ ...GPT2_SMALL, vocabulary: 50_257, context: 1024 }));
+  else if (run === 'load') timing = await timeLoad(onnx);
   else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
   process.send!(timing, () => process.exit(0));
 }
