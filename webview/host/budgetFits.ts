@@ -25,6 +25,8 @@ const keyOf = ({ budget, name }: Job) => `${budget} ${name}`;
  */
 export class BudgetFits implements ReactiveController {
   error: string | null = null;
+  /** Grows with every result: what is derived from them may be kept until then. */
+  version = 0;
   private id = '';
   private jobs: Job[] = [];
   private abort: AbortController | null = null;
@@ -98,6 +100,7 @@ export class BudgetFits implements ReactiveController {
     }
     if (abort.signal.aborted) return;
     this.running = null;
+    this.version++;
     this.element.requestUpdate();
     void this.work();
   }

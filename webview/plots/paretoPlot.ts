@@ -96,19 +96,20 @@ export class ParetoPlot extends Component {
       y(p[measure] ?? 0),
     ];
     const frame = { x: room.left, y: 4, width: width - room.left, height: bottom - 4 };
+    const budget = this.budget > 0 && this.budget < 1 ? x(this.budget) : null;
     const format = (t: number) => percent(t);
     return html`<svg width=${width} height=${height} role="group" aria-label=${this.words(best)}>
       ${axisBottom(x, bottom, { ticks: 5, format, label: 'share of the dense pairs (log)' })}
       ${axisLeft(y, room.left, { ticks: 5, format, label: measure === 'recall' ? 'mass kept (local)' : 'output error (local)', grid: width - room.left - room.right })}
       ${
-        this.budget > 0 && this.budget < 1
-          ? svg`<line class="budget" x1=${x(this.budget)} x2=${x(this.budget)} y1=${room.top} y2=${bottom}></line>
-            <text class="muted" x=${x(this.budget) + 4} y=${bottom - 5}>budget</text>`
-          : nothing
+        budget === null
+          ? nothing
+          : svg`<line class="budget" x1=${budget} x2=${budget} y1=${room.top} y2=${bottom}></line>
+            <text class="muted" x=${budget + 4} y=${bottom - 5}>budget</text>`
       }
       ${svg`<path class="front" d=${path(best.map(at))}></path>`}
       ${this.ordered(points, onFront).map(p => this.point(p, at(p), onFront.has(p.key)))} ${this.planMark(at)}
-      ${this.names(points, onFront, at, frame)}
+      ${this.names(points, onFront, at, frame, budget)}
     </svg>`;
   }
 
@@ -152,6 +153,7 @@ export class ParetoPlot extends Component {
     onFront: Set<string>,
     at: (p: { share: number } & Pick<Point, Measure>) => [number, number],
     frame: Box,
+    budget: number | null,
   ) {
     const named = new Map<string, Point>();
     const good = (p: Point) => (this.measure === 'recall' ? (p.recall ?? 0) : -p.outputError);
@@ -176,6 +178,8 @@ export class ParetoPlot extends Component {
       const [px, py] = at(p);
       return { x: px - 4, y: py - 4, width: 8, height: 8 };
     });
+    // The word at the line of the budget.
+    if (budget !== null) taken.push({ x: budget, y: frame.y + frame.height - 18, width: 48, height: 18 });
     const places = placeLabels(all, taken, frame);
     return all.map((label, i) => {
       const place = places[i];

@@ -1,5 +1,6 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
+import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, Plan, PlannedHead } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { exact, number, percent } from '../draw/format';
@@ -129,28 +130,34 @@ export class PlanGrid extends Component {
     const letters = size < 20 ? '' : size >= 40 ? code : code.slice(0, size >= 30 ? 3 : 2);
     const per = size < 34 ? '' : `${number(Number((spent * 100).toPrecision(2)))}%`;
     const pick = () => store.select({ ...id, mechanism: choice.name === 'dense' ? null : choice });
-    return html`<button
-      type="button"
-      class="cell ${is(store.previewHead) ? 'preview' : ''}"
-      role="gridcell"
-      aria-selected=${selected}
-      aria-label=${[letters, per, words].filter(Boolean).join(' ')}
-      title=${words}
-      tabindex=${selected ? 0 : -1}
-      .style=${`background: ${toCss(fill)}; color: ${toCss(text)}`}
-      data-head=${headKey(id)}
-      @mouseenter=${() => store.previewOf(id)}
-      @click=${pick}
-      @contextmenu=${(event: Event) => {
-        event.preventDefault();
-        pick();
-        this.dispatchEvent(new CustomEvent('change-head'));
-      }}
-      @keydown=${(event: KeyboardEvent) => this.key(event)}
-    >
-      ${letters ? html`<span class="code">${letters} </span>` : nothing}
-      ${per ? html`<span class="spent">${per}</span>` : nothing}
-    </button>`;
+    const previewed = is(store.previewHead);
+    // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
+    return html`${guard(
+      [planned, size, selected, previewed, theme()],
+      () =>
+        html`<button
+          type="button"
+          class="cell ${previewed ? 'preview' : ''}"
+          role="gridcell"
+          aria-selected=${selected}
+          aria-label=${[letters, per, words].filter(Boolean).join(' ')}
+          title=${words}
+          tabindex=${selected ? 0 : -1}
+          .style=${`background: ${toCss(fill)}; color: ${toCss(text)}`}
+          data-head=${headKey(id)}
+          @mouseenter=${() => store.previewOf(id)}
+          @click=${pick}
+          @contextmenu=${(event: Event) => {
+            event.preventDefault();
+            pick();
+            this.dispatchEvent(new CustomEvent('change-head'));
+          }}
+          @keydown=${(event: KeyboardEvent) => this.key(event)}
+        >
+          ${letters ? html`<span class="code">${letters} </span>` : nothing}
+          ${per ? html`<span class="spent">${per}</span>` : nothing}
+        </button>`,
+    )}`;
   }
 
   private words(planned: PlannedHead | null): string {

@@ -77,6 +77,10 @@ export class CompareView extends Component implements Savable {
     if (!store.cores.length)
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
     const { tried, measure, head } = this;
+    if (!store.summary && tried.length === 0)
+      return html`<div class="state">
+        <p class="muted">Mechanisms are compared when all layers are finished.</p>
+      </div>`;
     const able = tried.filter(one => one.choice.name !== 'dense');
     const rows = this.equal ? atBudget(able, this.budget) : able.filter(one => one.computed);
     const narrow = this.width < 1000;
@@ -95,14 +99,14 @@ export class CompareView extends Component implements Savable {
                     .budget=${this.equal ? this.budget : null}
                   ></ai-compare-table>`
                 : html`<p class="muted">
-                    ${store.summary ? 'No mechanism was computed with this analysis: add one, or find a plan.' : 'Mechanisms are compared when all layers are finished.'}
+                    No mechanism was computed with this analysis: add one, or find a plan.
                   </p>`
             }
-            ${this.fitting()} ${this.legends(measure)} ${this.addForm()}
+            ${this.fitting()} ${rows.length ? this.legends(measure) : nothing} ${this.addForm()}
             ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head} .waiting=${this.fits.busy !== null}></ai-measures>` : nothing}
           </section>
           <section class="pareto" aria-label="What is spent against what is kept">
-            ${this.pareto(tried, head, measure)}
+            ${tried.length ? this.pareto(tried, head, measure) : nothing}
           </section>
         </div>
         <div class="plan"><ai-plan></ai-plan></div>
