@@ -116,7 +116,6 @@ export interface ReportData {
   plan: Plan | null;
   /** What was taken away when the report was made, and what that changed. */
   intervention: InterventionResult | null;
-  /** Of the mechanisms in the summary, and dense. */
   infos: MechanismInfo[];
   /** The finest level of the maps (of shorter texts within the model it may be finer). */
   level: number;

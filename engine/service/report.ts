@@ -5,7 +5,7 @@ import { costFormulas } from './cost';
 import { lostKeys } from './lostKeys';
 import { visibleKeys, type CoreInput } from '../attention/core';
 import type { Attended, SparseRow } from '../attention/mechanism';
-import { findMechanism } from '../attention/registry';
+import { findMechanism, mechanismInfos } from '../attention/registry';
 import { indexArray, keptCodes, massCodes, pointCodes, rootCode, roundedFloats } from '../export/quantise';
 import {
   LINK_CODES,
@@ -79,7 +79,6 @@ export async function gatherReport(
       heads: gathered,
     });
   }
-  const names = new Set(['dense', ...summary.mechanisms.map(m => m.name)]);
   return {
     document,
     version,
@@ -91,7 +90,7 @@ export async function gatherReport(
     summary,
     plan,
     intervention,
-    infos: [...names].map(name => findMechanism(name).info),
+    infos: [...mechanismInfos],
     level: sizes.level,
     links: sizes.links,
     mechanisms,

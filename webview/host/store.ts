@@ -171,6 +171,12 @@ export class Store extends EventTarget {
     return best && { core: best.core, head: best.head };
   }
 
+  /** The mechanisms that can be looked at: all, or those that a report holds. */
+  get offeredMechanisms(): MechanismInfo[] {
+    const held = new Set(this.mechanisms.map(m => m.name));
+    return this.mechanismInfos.filter(({ name }) => name !== 'dense' && (!this.report || held.has(name)));
+  }
+
   /** Result of a mechanism in this analysis, or undefined while it has none. */
   mechanismResult(
     choice: MechanismChoice,

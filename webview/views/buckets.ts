@@ -33,7 +33,7 @@ export class BucketsView extends Component implements Savable {
   // ------------------------------------------------------------ what is shown
 
   private get infos(): MechanismInfo[] {
-    return store.mechanismInfos.filter(m => m.view === 'buckets');
+    return store.offeredMechanisms.filter(m => m.view === 'buckets');
   }
 
   /** The selected mechanism if it has buckets, else the one last looked at here. */
@@ -78,7 +78,11 @@ export class BucketsView extends Component implements Savable {
     const profile = head && store.profile(head);
     const { choice } = this;
     if (!profile || !choice)
-      return html`<div class="state"><p>No mechanism with buckets is known to this engine.</p></div>`;
+      return html`<div class="state">
+        <p>
+          ${store.report ? 'This report holds no mechanism with buckets.' : 'No mechanism with buckets is known to this engine.'}
+        </p>
+      </div>`;
     // The last answer stays until the next one is there: it is named by what it answers, not by what is chosen now.
     const { value: found, answers } = this.buckets;
     return html`

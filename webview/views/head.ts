@@ -158,9 +158,7 @@ export class HeadView extends Component implements Savable {
         mechanism?.name ?? '',
         [
           { value: '', label: 'none (dense)' },
-          ...store.mechanismInfos
-            .filter(m => m.name !== 'dense')
-            .map(m => ({ value: m.name, label: m.title })),
+          ...store.offeredMechanisms.map(m => ({ value: m.name, label: m.title })),
         ],
         name => store.select({ mechanism: name ? store.choiceOf(name) : null }),
       )}
