@@ -85,8 +85,9 @@ export class ChangeMarks extends Owner {
     const title = changeTitle(change, ready.interventions.list.length, ready.plan?.budget ?? 0);
     changes.forEach((value, token) => {
       const step = changeStep(value, limit);
-      const range = step > 0 ? text.source.rangeOfToken(text.tokens, token) : null;
-      if (!range) return;
+      const found = step > 0 ? text.source.rangeOfToken(text.tokens, token) : null;
+      if (!found) return;
+      const range = withoutBlanks(text.source.document, found);
       const hoverMessage = hoverOf(analysis, effect, title, text.tokens, token, value, limit);
       (value > 0 ? worse : better)[step - 1]!.push({ range, hoverMessage });
     });
@@ -126,6 +127,14 @@ function writtenText(analysis: Analysis): { tokens: TokenTable; source: Analysed
 function propagatedResult(analysis: Analysis, change: ChangeSource) {
   if (change.kind !== 'mechanism') return undefined;
   return analysis.mechanisms.find(one => one.scope === 'propagated' && sameChoice(one, change.choice));
+}
+
+/** Without the blanks that many tokens begin with: a mark stands on its word. */
+function withoutBlanks(document: vscode.TextDocument, range: vscode.Range): vscode.Range {
+  if (!range.isSingleLine) return range;
+  const text = document.getText(range);
+  const blanks = text.length - text.trimStart().length;
+  return blanks === text.length ? range : range.with(range.start.translate(0, blanks));
 }
 
 /** Text whose keys are hidden from some head. */

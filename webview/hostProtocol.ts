@@ -350,10 +350,14 @@ export function changePerToken({ measure, perToken }: RunEffect, tokens: number)
   return values;
 }
 
-/** The change at the end of the colour scale: 1, 2 or 5 times a power of ten over 99 % of the tokens. */
+/**
+ * The change at the end of the colour scale: 1, 2 or 5 times a power of ten over 99 % of the tokens, and over a fifth of
+ * the largest, so that the few tokens that pay most are told from the noise.
+ */
 export function changeLimit(perToken: ArrayLike<number>): number {
   const sizes = Float32Array.from(perToken, Math.abs).sort();
-  const high = Math.max(1e-3, sizes[Math.floor(0.99 * (sizes.length - 1))] ?? 0);
+  const most = sizes[sizes.length - 1] ?? 0;
+  const high = Math.max(1e-3, sizes[Math.floor(0.99 * (sizes.length - 1))] ?? 0, most / 5);
   const power = 10 ** Math.floor(Math.log10(high));
   return [1, 2, 5, 10].find(step => step * power >= high * 0.999)! * power;
 }

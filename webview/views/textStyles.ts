@@ -59,7 +59,7 @@ export const textStyles = css`
     overflow: hidden;
     text-overflow: ellipsis;
     white-space: nowrap;
-    flex: 1 1 36ch;
+    flex: 1 1 46ch;
   }
   .said strong {
     font-family: var(--vscode-editor-font-family, monospace);
@@ -89,6 +89,12 @@ export const textStyles = css`
     background: var(--vscode-list-inactiveSelectionBackground, #8883);
     outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
     outline-offset: -1px;
+  }
+  /* Muted text has too little contrast on the selection. */
+  li.shown .before,
+  li.shown .rank,
+  li.shown .lost {
+    color: inherit;
   }
   .rank {
     color: var(--muted);
