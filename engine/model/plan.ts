@@ -5,6 +5,7 @@ import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { ElementType } from '../runtime/onnxProto';
 import type { Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
+import { widenBfloat16 } from './bfloat16';
 import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCore } from './cutGraph';
 import { isHalf } from './elementTypes';
 import { cutHead, type HeadCut } from './head';
@@ -64,6 +65,7 @@ export async function planCut(
   inlineBranches(graph);
   simplify(graph, skeleton.folder);
   const output = graph.output;
+  const bfloat16 = widenBfloat16(graph);
   if (isHalf(graph.outputType)) toFloatOutput(graph);
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
@@ -90,7 +92,7 @@ export async function planCut(
     graph,
     output,
     writtenOut: written !== null,
-    lacking: written?.lacking ?? [],
+    lacking: [...(bfloat16 ? ['bfloat16 arithmetic'] : []), ...(written?.lacking ?? [])],
     cut,
     cores,
     rules,
