@@ -18,6 +18,7 @@ import type {
   EngineResult,
   Intervention,
   MechanismChoice,
+  ModelInfo,
   TargetText,
   TokenTable,
 } from './protocol';
@@ -248,6 +249,18 @@ export class Engine {
     } finally {
       if (this.running.get(params.id) === replaced) this.running.delete(params.id);
     }
+  }
+
+  /** For in-process callers: the tokens that an analysis would be of. */
+  tokens(
+    { model: ref, device, text, maxTokens }: Pick<AnalyzeParams, 'model' | 'device' | 'text' | 'maxTokens'>,
+    cancellation: Cancellation = neverCancelled,
+  ): Promise<{ model: ModelInfo; tokens: TokenTable }> {
+    return this.inTurn(async () => {
+      const { model, tokenizer } = await this.load(ref, device, cancellation, '');
+      const limit = Math.min(maxTokens ?? MAX_TOKENS, model.info.context ?? MAX_TOKENS, MAX_TOKENS);
+      return { model: model.info, tokens: await tokenizer.encode(text, limit) };
+    });
   }
 
   /** For in-process callers: a plan fitted to several analyses of the same model, with what it was compared with. */

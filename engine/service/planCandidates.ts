@@ -147,16 +147,28 @@ export class Candidates {
     if (this.known[at]!.has(key)) return list.find(known => choiceKey(known.choice) === key) ?? null;
     this.known[at]!.add(key);
     await checkpoint(this.cancellation);
-    const comparisons: HeadComparison[] = [];
-    for (const text of this.texts) {
-      const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.cancellation);
-      comparisons.push(comparison);
-    }
+    const comparisons = await this.compare(at, choice);
+    if (!comparisons) return null;
     const comparison = together(comparisons);
     if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
     const candidate = { ...comparison, choice, onFront: false };
     list.push(candidate);
     return candidate;
+  }
+
+  /** The head under one setting on every text; null when one of them refuses it. */
+  private async compare(at: number, choice: MechanismChoice): Promise<HeadComparison[] | null> {
+    const comparisons: HeadComparison[] = [];
+    try {
+      for (const text of this.texts) {
+        const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.cancellation);
+        comparisons.push(comparison);
+      }
+    } catch (error) {
+      if (error instanceof RefusedError) return null;
+      throw error;
+    }
+    return comparisons;
   }
 
   /** All candidates with their places on the fronts. */

@@ -3,11 +3,15 @@ import type { PlanOnText } from './planTest';
 import { RefusedError } from '../errors';
 import type { HeadStability, PlanText } from '../export/planJson';
 import { interval95, resampledRatios } from '../measure/bootstrap';
-import type { AnalysisSummary, DeviceChoice, PlannedHead, TokenTable } from '../protocol';
+import type { AnalysisSummary, DeviceChoice, ModelInfo, PlannedHead, TokenTable } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** What a plan over several texts asks of the engine. */
 export interface PlanEngine {
+  tokens(
+    params: { model: string; device: DeviceChoice; text: string; maxTokens: number | null },
+    cancellation: Cancellation,
+  ): Promise<{ model: ModelInfo; tokens: TokenTable }>;
   analyze(
     params: {
       id: string;
@@ -207,8 +211,11 @@ class PlanTexts {
     const { maxTokens } = this.options;
     // The model's context is not known before the first text is read.
     const wanted = times * (maxTokens ?? FITTED);
-    const { tokens, model } = await this.analyze('read', { ...file, role: 'fitted', maxTokens: wanted });
-    await this.dispose('read');
+    const { model: ref, device } = this.options;
+    const { tokens, model } = await this.engine.tokens(
+      { model: ref, device, text: file.text, maxTokens: wanted },
+      this.cancellation,
+    );
     const limit = Math.min(
       maxTokens ?? FITTED,
       Math.floor((model.context ?? Infinity) / (maxTokens ? 1 : 2)),
