@@ -76,6 +76,7 @@ describe('mechanisms by tree, prediction and density', function () {
 
   describe('sparsefinder', () => {
     const shapes: Record<string, Shape> = {
+      'one token': { queries: 1, causal: true },
       causal: { queries: 53, causal: true },
       bidirectional: { queries: 45 },
       'grouped queries': { queries: 29, heads: 4, kvHeads: 2, causal: true },

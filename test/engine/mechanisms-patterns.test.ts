@@ -147,6 +147,9 @@ describe('mechanisms that keep a pattern of pairs', function () {
       'grouped, uneven': { queries: 173, heads: 4, kvHeads: 2 },
       'more keys than queries': { queries: 40, keys: 190 },
       alibi: { queries: 150, bias: 'alibi' },
+      'a bias with holes': { queries: 145, bias: 'holes' },
+      'one token': { queries: 1 },
+      'shorter than the forced lines': { queries: 20 },
     } as Record<string, Shape>)) {
       for (const [vertical, slash, last] of [
         [40, 110, 16],

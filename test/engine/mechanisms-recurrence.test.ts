@@ -34,6 +34,8 @@ describe('mechanisms with a memory', function () {
         for (const shape of [
           { queries: 53, bias: 'alibi' },
           { queries: 30, keys: 71, heads: 4, kvHeads: 2 },
+          { queries: 40, bias: 'holes' },
+          { queries: 1 },
         ] as const) {
           const input = randomInput({ ...shape, causal: true });
           const shift = input.keys - input.queries;
@@ -265,8 +267,15 @@ describe('mechanisms with a memory', function () {
         it(`${kind}: ${Object.entries(c)
           .map(([name, x]) => `${name} ${x}`)
           .join(', ')}`, async () => {
-          for (const shape of [{ queries: 53 }, { queries: 30, keys: 71, heads: 4, kvHeads: 2 }]) {
-            const input = randomInput({ ...shape, dim: 6, valueDim: 6, causal: true });
+          for (const shape of [
+            { queries: 53 },
+            { queries: 30, keys: 71, heads: 4, kvHeads: 2 },
+            { queries: 1 },
+            { queries: 1, keys: 40 },
+            { queries: 33, valueDim: 9 },
+          ]) {
+            if (kind === 'conv' && shape.valueDim) continue; // One kernel for keys and values.
+            const input = randomInput({ valueDim: 6, ...shape, dim: 6, causal: true });
             const conv = gaussians(36 * c.rate, 30).map(x => x / 3);
             const own = { conv: float32(conv, [6, 6, c.rate]) };
             const attended = await run(compressive, input, { ...c, pool: kind }, runtime, own);
