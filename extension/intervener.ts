@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { Intervention } from '../engine/protocol';
+import { ErrorCode, type Intervention } from '../engine/protocol';
 import { NO_INTERVENTIONS, type Interventions } from '../webview/hostProtocol';
 import type { Analysis } from './analysis';
 import type { AnalysisStore } from './analysisStore';
@@ -88,7 +88,8 @@ export class Intervener extends Owner {
       if (isLatest()) tell({ result });
     } catch (error) {
       if (!isLatest() || (error instanceof EngineError && error.cancelled)) return;
-      // A dead engine's analyses are run again, and then the list with them.
+      // What the engine has lost is analysed again, and then the list runs with it.
+      if (error instanceof EngineError && error.code === ErrorCode.unknownAnalysis) return;
       const reason = sentence(error);
       tell({ notice: reason });
       void vscode.window.showWarningMessage(reason);

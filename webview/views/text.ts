@@ -63,7 +63,7 @@ export class TextView extends Component implements Savable {
   private readonly worst = new Remote(this, 'analysis/worst', 60);
   @query('ai-coloured-text') private coloured!: ColouredText | null;
   @state() private pointed: number | null = null;
-  /** The analysis of which the editor was told what is shown. */
+  /** What the editor was told to show, until it shows something. */
   private told: string | null = null;
   private drawing!: Drawing;
   private drawnFrom: unknown[] = [];
@@ -182,11 +182,7 @@ export class TextView extends Component implements Savable {
     const needsRun = show === 'change' && change?.kind === 'mechanism' && !store.report && id && summary;
     const known = needsRun && store.mechanismResult(change.choice, 'propagated');
     this.run.want(needsRun && !known ? { id, mechanism: change.choice, scope: 'propagated' } : null);
-    // The editor marks what is shown here, from the first time on.
-    if (summary && show === 'change' && change && !store.selection.change && this.told !== id) {
-      this.told = id;
-      store.select({ change });
-    }
+    this.tellEditor(show === 'change' ? change : null);
 
     const head = store.shownHead;
     const { token } = store.selection;
@@ -198,6 +194,19 @@ export class TextView extends Component implements Savable {
     this.worst.want(
       explains ? { id, ...explained(change), queries: this.queriesOf(this.drawing.listed) } : null,
     );
+  }
+
+  /** The editor marks what is shown here, unless it shows another change already. */
+  private tellEditor(change: ChangeSource | null): void {
+    const { analysis } = store;
+    if (!change || analysis.status !== 'ready' || store.report) return;
+    const shown = changeOf(analysis, store.selection);
+    const key = `${analysis.id} ${changeKey(change)}`;
+    if (shown) this.told = null;
+    else if (this.told !== key) {
+      this.told = key;
+      store.select({ change });
+    }
   }
 
   /** The queries that the values of these tokens come from: a token is predicted from the one before. */
