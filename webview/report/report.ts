@@ -84,7 +84,7 @@ export class Report {
 
   /** The results with their further measures, where these were computed. */
   private compared({ mechanisms }: CompareParams): MechanismResult[] {
-    const found = mechanisms.map(choice => this.mechanism(choice, null));
+    const found = mechanisms.map(choice => this.mechanism(choice, 'local'));
     if (!found.every(result => result.measures)) throw new NotInReport();
     return found;
   }
@@ -115,13 +115,15 @@ export class Report {
     });
   }
 
-  /** @param scope null = either */
-  private mechanism(choice: MechanismChoice, scope: MechanismResult['scope'] | null): MechanismResult {
-    const found = this.summary.mechanisms.find(
-      m => (!scope || m.scope === scope) && sameMechanism(m, choice),
-    );
-    if (!found) throw new NotInReport();
-    return found;
+  private mechanism(choice: MechanismChoice, scope: MechanismResult['scope']): MechanismResult {
+    const all = this.summary.mechanisms.filter(m => sameMechanism(m, choice));
+    const found = all.find(m => m.scope === scope);
+    if (found) return found;
+    // A propagated result holds the local numbers of its heads.
+    const [other] = all;
+    if (!other || scope === 'propagated') throw new NotInReport();
+    const { deltaLossPerToken: _, deltaOutputPerToken: __, ...local } = other;
+    return { ...local, scope, deltaLoss: null, deltaOutput: null };
   }
 
   private head(core: number, head: number): { core: ReportCore; head: ReportHead } {
