@@ -104,6 +104,8 @@ export interface AlbertLens {
   curve: { rank: number; error: number; parameters: number }[] | null;
   /** Rows of the table that the curve is of. */
   sampledRows: number;
+  /** Cosine between the weights of every two layers built alike; null when they cannot be compared. */
+  similarity: number[][] | null;
   paper: { vocabulary: number; hidden: number; rank: number; before: number; after: number };
   notes: string[];
 }

@@ -77,6 +77,7 @@ export const albert: Lens<'albert'> = {
       both: thin + blocks / stacks,
       curve: spectrum && curveOf(spectrum.values, vocabulary, embeddingWidth),
       sampledRows: spectrum?.rows ?? 0,
+      similarity: await similarityOf(analysis, cancellation),
       paper: {
         vocabulary: 30_000,
         hidden: 768,
@@ -111,6 +112,52 @@ export function curveOf(
     curve.push({ rank, error, parameters: factorisedParameters(vocabulary, width, rank) });
   }
   return curve;
+}
+
+/** Numbers of one matrix in all layers that are held at once, and products of all: larger models are not compared. */
+const LARGEST = 2 ** 27;
+const MOST_PRODUCTS = 4e9;
+
+const similarities = new WeakMap<CutModel, number[][] | null>();
+
+/**
+ * Cosine between the weights of every two layers, all matrices of a layer as one vector: 1 where they share them, about
+ * 0 where each has learned its own.
+ */
+async function similarityOf(analysis: Analysis, cancellation: Cancellation): Promise<number[][] | null> {
+  const known = similarities.get(analysis.model);
+  if (known !== undefined) return known;
+  const weights = analysis.model.layerWeights();
+  const fits =
+    weights !== null &&
+    weights.largest * weights.pieces <= LARGEST &&
+    (weights.size * weights.pieces ** 2) / 2 <= MOST_PRODUCTS;
+  const found = fits ? await cosines(weights, cancellation) : null;
+  similarities.set(analysis.model, found);
+  return found;
+}
+
+async function cosines(
+  { matrices, pieces, read }: NonNullable<ReturnType<CutModel['layerWeights']>>,
+  cancellation: Cancellation,
+): Promise<number[][]> {
+  const dots = Array.from({ length: pieces }, () => new Float64Array(pieces));
+  for (const names of matrices) {
+    const data = await read(names);
+    for (let a = 0; a < pieces; a++) {
+      await checkpoint(cancellation);
+      for (let b = 0; b <= a; b++) {
+        const [x, y] = [data[a]!, data[b]!];
+        let dot = 0;
+        for (let t = 0; t < x.length; t++) dot += x[t]! * y[t]!;
+        dots[a]![b]! += dot;
+      }
+    }
+  }
+  const norm = (a: number) => Math.sqrt(dots[a]![a]!);
+  return dots.map((_, a) =>
+    Array.from({ length: pieces }, (_, b) => dots[Math.max(a, b)]![Math.min(a, b)]! / (norm(a) * norm(b))),
+  );
 }
 
 /** Width of the residual stream, from a run of two tokens. */

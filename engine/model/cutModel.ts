@@ -2,6 +2,7 @@ import type { CoreInfo, ModelInfo } from '../protocol';
 import type { CoreInput } from '../attention/core';
 import type { Cancellation } from '../runtime/cancellation';
 import type { HiddenRows } from './hidden';
+import type { LayerWeights } from './layerWeights';
 import type { Tensor } from '../runtime/tensor';
 
 /** Runs one core: returns the context, [heads, queries, valueDim]. */
@@ -35,6 +36,8 @@ export interface CutModel {
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
   embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
+  /** Matrices of layers that are built alike, and their numbers; null when no two are. */
+  layerWeights(): (LayerWeights & { read(names: readonly string[]): Promise<Float32Array[]> }) | null;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;

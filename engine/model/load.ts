@@ -10,6 +10,7 @@ import { coreInfos, describeModel } from './describe';
 import { makeFeeds, unknownInput, type Ids } from './feeds';
 import { joinModels } from './joinModels';
 import { embeddingPiece } from './hidden';
+import { layerWeights } from './layerWeights';
 import { PieceLoader, type Piece } from './pieces';
 import { evaluateChain, planCut, type Plan } from './plan';
 import { opaqueBias } from './probe';
@@ -141,6 +142,23 @@ class LoadedModel implements CutModel {
     const feeds = makeFeeds(graph, { ids, target: this.takesTarget ? ids : null });
     const [tensor] = [...(await (await this.chainLoader.load(piece)).run(name => feeds[name])).values()];
     return tensor ? { rows: floats(tensor), width: tensor.dims.at(-1)! } : null;
+  }
+
+  layerWeights(): ReturnType<CutModel['layerWeights']> {
+    const { cut, segments } = this.plan;
+    const found = layerWeights(cut, segments.pieces);
+    if (!found) return null;
+    const read = async (names: readonly string[]) => {
+      const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'disabled', true);
+      try {
+        const distinct = [...new Set(names)];
+        const tensors = await (await loader.load(cut.extract(distinct, () => false))).run(() => undefined);
+        return names.map(name => floats(tensors.get(name)!));
+      } finally {
+        await loader.release();
+      }
+    };
+    return { ...found, read };
   }
 
   async dispose(): Promise<void> {

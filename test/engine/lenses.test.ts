@@ -13,6 +13,7 @@ import { hidden, maskedAttention } from '../oracle/edges';
 import { randomInput, type Shape } from '../oracle/inputs';
 
 const TEXT = readFileSync(join(__dirname, '..', 'fixtures', 'sample.txt'), 'utf8').slice(0, 1800);
+const FIXTURES = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models');
 
 describe('lenses', function () {
   this.timeout(120_000);
@@ -177,10 +178,35 @@ describe('lenses', function () {
       assert.equal(found.rank, 27);
       assert.equal(found.factorised, found.blocks + 4096 * 27 + 27 * 160);
       assert.equal(found.sampledRows, 4096);
+      // Five pieces lie between the six attentions; each has learned weights of its own.
+      assert.equal(found.similarity!.length, 5);
+      found.similarity!.forEach((row, a) =>
+        row.forEach((x, b) => assert.ok(a === b ? Math.abs(x - 1) < 1e-9 : Math.abs(x) < 0.1)),
+      );
       const last = found.curve!.at(-1)!;
       assert.ok(last.rank <= 160 && last.error < 0.2);
       for (let t = 1; t < found.curve!.length; t++)
         assert.ok(found.curve![t]!.error <= found.curve![t - 1]!.error);
+    });
+
+    it('albert: a model that shares its block', async function () {
+      const fixture = join(FIXTURES, 'albert-eager-script');
+      if (!existsSync(fixture)) {
+        console.log(`SKIPPED: no model at ${fixture}`);
+        this.skip();
+      }
+      await engine.analyze({
+        id: 'd',
+        model: fixture,
+        text: TEXT.slice(0, 300),
+        device: 'cpu',
+        maxTokens: 60,
+        mechanisms: [],
+        propagate: false,
+      });
+      const found = await look('albert', { id: 'd', core: 0, head: 0 });
+      for (const x of found.similarity!.flat()) assert.ok(Math.abs(x - 1) < 1e-9);
+      assert.ok(found.notes.some(note => /factorised already \(32 of 64\)/.test(note)));
     });
 
     it('retro: a chunk that comes again is nearest to its first coming; documents are searched', async () => {
@@ -236,7 +262,7 @@ describe('lenses', function () {
     });
 
     it('switch: heads side by side where an export passes no residual stream', async function () {
-      const fixture = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models', 'gpt2-fused-script');
+      const fixture = join(FIXTURES, 'gpt2-fused-script');
       if (!existsSync(fixture)) {
         console.log(`SKIPPED: no model at ${fixture}`);
         this.skip();

@@ -98,6 +98,9 @@ export function syntheticLens(
         both: thin + blocks / layers,
         curve: curveOf(values, vocabulary, hidden),
         sampledRows: vocabulary,
+        similarity: Array.from({ length: layers - 1 }, (_, a) =>
+          Array.from({ length: layers - 1 }, (_, b) => (a === b ? 1 : 0.02)),
+        ),
         paper: { vocabulary: 30_000, hidden: 768, rank: 128, before: 23_040_000, after: 3_938_304 },
         notes: ['Best possible at each rank.'],
       };

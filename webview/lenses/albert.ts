@@ -1,8 +1,10 @@
-import { html, nothing, type TemplateResult } from 'lit';
+import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { AlbertLens, MechanismParams } from '../../engine/protocol';
+import { lutColour, toCss } from '../draw/colour';
 import { operations } from '../draw/cost';
-import { count, csv, exact, percent } from '../draw/format';
+import { count, csv, exact, number, percent } from '../draw/format';
+import { theme } from '../draw/theme';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
 import { LensPart } from './lensPart';
@@ -10,6 +12,19 @@ import { LensPart } from './lensPart';
 /** ALBERT: a thin embedding table, and one block for all layers; calculated for this model. */
 @customElement('ai-lens-albert')
 export class AlbertView extends LensPart<'albert'> {
+  static override styles = [
+    ...LensPart.styles,
+    css`
+      .alike {
+        display: flex;
+        gap: 16px;
+        align-items: flex-start;
+      }
+      .alike svg {
+        flex: none;
+      }
+    `,
+  ];
   protected readonly lens = 'albert';
 
   protected override parameters(): MechanismParams {
@@ -87,6 +102,7 @@ export class AlbertView extends LensPart<'albert'> {
             ${operations(found.paper.after)} at rank ${count(found.paper.rank)} (the paper: 23.04 M and 3.94
             M). V is the number of words, not of tokens in a text; attention costs the same.
           </p>
+          ${this.similarity(found)}
         </section>
         <section aria-label="What a thin table loses">
           <h2>What a table of each rank would lose</h2>
@@ -118,6 +134,44 @@ export class AlbertView extends LensPart<'albert'> {
       </div>
       <p class="notes">${found.notes.join(' ')}</p>
     `;
+  }
+
+  /** A cell for every two layers: what sharing one block would find. */
+  private similarity({ similarity }: AlbertLens): TemplateResult | typeof nothing {
+    if (!similarity) return nothing;
+    const n = similarity.length;
+    const others = similarity.flatMap((row, a) => row.filter((_, b) => b !== a));
+    const mean = others.reduce((sum, x) => sum + x, 0) / others.length;
+    const cell = Math.max(6, Math.min(26, 200 / n));
+    const look = theme();
+    const words =
+      mean > 0.99
+        ? 'They are the same: the layers share one block already.'
+        : `On average ${number(mean)}: each layer has learned its own, and one block for all would have to be trained.`;
+    return html`<h2>How alike the layers' weights are</h2>
+      <div class="alike">
+        <svg
+          width=${n * cell}
+          height=${n * cell}
+          role="img"
+          aria-label=${`Cosine between the weights of every two layers. ${words}`}
+        >
+          ${similarity.map((row, a) =>
+            row.map(
+              (value, b) =>
+                svg`<rect x=${b * cell} y=${(n - 1 - a) * cell} width=${cell - 1} height=${cell - 1} fill=${toCss(lutColour(look.sequential, Math.abs(value)))} stroke=${toCss(look.border)} stroke-opacity="0.4">
+                  <title>${`layers ${a} and ${b}: cosine ${number(value)}`}</title></rect>`,
+            ),
+          )}
+        </svg>
+        <p>
+          ${words}
+          <span class="muted"
+            >Cosine of all matrices between one attention and the next, layer by layer from the bottom
+            left.</span
+          >
+        </p>
+      </div>`;
   }
 
   protected csvOf(found: AlbertLens): string {
