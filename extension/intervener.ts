@@ -50,8 +50,10 @@ export class Intervener extends Owner {
       const rest = list.filter(other => !sameIntervention(other, one));
       list = rest.length < list.length ? rest : [...list, one];
     }
+    const run = this.run(analysis, list, null);
+    // After the views know of the list: a change that is not there would be replaced by one that is.
     this.selection.select({ change: list.length > 0 ? { kind: 'interventions' } : null });
-    await this.run(analysis, list, null);
+    await run;
   }
 
   /** Gives back what was taken away last. */

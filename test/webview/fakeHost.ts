@@ -167,8 +167,8 @@ export class FakeHost {
           })) as InterventionResult)
         : null;
     this.selection = { ...this.selection, change: list.length > 0 ? { kind: 'interventions' } : null };
-    await this.send({ type: 'selection', selection: this.selection });
     await this.send({ type: 'interventions', id, interventions: { ...NO_INTERVENTIONS, list, result } });
+    await this.send({ type: 'selection', selection: this.selection });
   }
 
   private async findPlan(budget: number, mechanisms: string[]): Promise<void> {

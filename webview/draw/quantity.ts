@@ -66,16 +66,16 @@ export function massQuantity(row: Float32Array, scale: MassScale): Quantity {
   };
 }
 
-/** The tokens with the largest values, largest first. */
+/** The tokens with the largest values that have a colour to be seen, largest first. */
 export function largestTokens(
-  { values, diverging }: Quantity,
+  { values, place, diverging }: Quantity,
   { special }: TokenTable,
   count: number,
 ): number[] {
-  const worth = diverging ? 1e-4 : 1e-3;
+  const worth = diverging ? 0.52 : 0.02;
   const found: number[] = [];
   values.forEach((value, token) => {
-    if (value > worth && !special[token]) found.push(token);
+    if (place(value) >= worth && !special[token]) found.push(token);
   });
   return found.sort((a, b) => values[b]! - values[a]!).slice(0, count);
 }
