@@ -70,11 +70,16 @@ export const nystrom: Mechanism = {
       output.set(await rows(input, head, part, context), head * queries * valueDim);
     }
     const { landmarks } = parts[0]!;
+    // Rows of one head come one after the other; the landmarks' own rows are the same for all of them.
+    let summaries: { head: number; rows: Float64Array } | null = null;
     return {
       output,
       lse: null,
       pairs: new Float64Array(heads).fill(landmarks * (queries + keys + landmarks)),
-      row: (head, query) => impliedRow(input, head, query, parts[head]!),
+      row: (head, query) => {
+        if (summaries?.head !== head) summaries = { head, rows: landmarkRows(input, head, parts[head]!) };
+        return impliedRow(input, head, query, parts[head]!, summaries.rows);
+      },
       extra: {},
     };
   },
@@ -233,21 +238,29 @@ async function fullTiles(
   }
 }
 
+/** B: the landmark queries over all keys, [landmarks, keys]. */
+function landmarkRows(input: CoreInput, head: number, { landmarks, queries: q }: Landmarks): Float64Array {
+  const { dim, keys } = input;
+  const kv = kvHead(input, head);
+  const all = input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim);
+  const rows = new Float64Array(landmarks * keys);
+  for (let a = 0; a < landmarks; a++) {
+    rows.set(mapRow(q, a * dim, all, keys, dim, scaleOf(input, head)), a * keys);
+  }
+  return rows;
+}
+
 function impliedRow(
   input: CoreInput,
   head: number,
   query: number,
-  { landmarks, queries: q, keys: k, inverse }: Landmarks,
+  { landmarks, keys: k, inverse }: Landmarks,
+  summaries: Float64Array,
 ): { keys: Int32Array; weights: Float64Array } {
   const { dim, keys } = input;
   const scale = scaleOf(input, head);
-  const kv = kvHead(input, head);
   const own = mapRow(input.q, (head * input.queries + query) * dim, k, landmarks, dim, scale);
   const mixed = multiply(own, inverse, 1, landmarks, landmarks);
-  const all = input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim);
-  const weights = new Float64Array(keys);
-  for (let a = 0; a < landmarks; a++) {
-    mapRow(q, a * dim, all, keys, dim, scale).forEach((weight, j) => (weights[j]! += mixed[a]! * weight));
-  }
+  const weights = multiply(mixed, summaries, 1, landmarks, keys);
   return { keys: Int32Array.from(weights, (_, j) => j), weights };
 }
