@@ -16,6 +16,10 @@ const SVG_STYLES = [
   'stroke-opacity',
   'stroke-width',
   'stroke-dasharray',
+  'stroke-linecap',
+  'stroke-linejoin',
+  'paint-order',
+  'overflow',
   'opacity',
   'color',
   'font-family',
@@ -27,7 +31,7 @@ const SVG_STYLES = [
 
 const escape = (text: string) => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
 const round = (x: number) => Math.round(x * 100) / 100;
-const visible = (colour: string) => colour !== 'transparent' && !/,\s*0\)$|\/\s*0\)$/.test(colour);
+const visible = (colour: string) => colour !== 'transparent' && !/^rgba\(.*,\s*0\)$|\/\s*0\)$/.test(colour);
 
 /** Space around the picture, in pixels. */
 const MARGIN = 12;
@@ -85,7 +89,7 @@ function walk(element: Element, state: Walk, clip: DOMRect | null): void {
   } else {
     // An inline element has a box on each of its lines.
     for (const line of style.display === 'inline' ? element.getClientRects() : [box]) {
-      parts.push(...boxes(style, placeOf(line, state)));
+      parts.push(...boxes(style, line, state));
     }
     const clips = style.overflowY !== 'visible';
     if (clips) {
@@ -106,17 +110,43 @@ function nodesOf(element: Element, children: NodeListOf<ChildNode>): Node[] {
   return element instanceof HTMLSlotElement ? element.assignedNodes({ flatten: true }) : [...children];
 }
 
-function boxes(style: CSSStyleDeclaration, place: string): string[] {
+function boxes(style: CSSStyleDeclaration, box: DOMRect, state: Walk): string[] {
   const fill = visible(style.backgroundColor) ? style.backgroundColor : null;
-  const line = [
-    [style.outlineStyle, style.outlineWidth, style.outlineColor],
-    [style.borderTopStyle, style.borderTopWidth, style.borderTopColor],
-  ].find(([kind, width, colour]) => kind !== 'none' && parseFloat(width!) > 0 && visible(colour!));
-  if (!fill && !line) return [];
-  const stroke = line ? ` stroke="${line[2]}" stroke-width="${parseFloat(line[1]!)}"` : '';
-  return [
-    `<rect ${place} rx="${parseFloat(style.borderTopLeftRadius) || 0}" fill="${fill ?? 'none'}"${stroke}/>`,
-  ];
+  const sides = SIDES.map(side => strokeOf(style, `border-${side}`));
+  const around = strokeOf(style, 'outline') ?? (new Set(sides).size === 1 ? sides[0] : null);
+  const place = placeOf(box, state);
+  const rect =
+    fill || around
+      ? [
+          `<rect ${place} rx="${parseFloat(style.borderTopLeftRadius) || 0}" fill="${fill ?? 'none'}"${around ?? ''}/>`,
+        ]
+      : [];
+  return around ? rect : [...rect, ...sides.flatMap((stroke, side) => borderLine(stroke, side, box, state))];
+}
+
+const SIDES = ['top', 'right', 'bottom', 'left'];
+
+/** Attributes of a border or an outline that is seen, or null. */
+function strokeOf(style: CSSStyleDeclaration, name: string): string | null {
+  const [kind, width, colour] = ['style', 'width', 'color'].map(part =>
+    style.getPropertyValue(`${name}-${part}`),
+  );
+  if (kind === 'none' || !(parseFloat(width!) > 0) || !visible(colour!)) return null;
+  const dashes = kind === 'dashed' ? ' stroke-dasharray="4 3"' : '';
+  return ` stroke="${colour}" stroke-width="${parseFloat(width!)}"${dashes}`;
+}
+
+/** One side of a box whose borders differ. */
+function borderLine(stroke: string | null, side: number, box: DOMRect, { x, y }: Walk): string[] {
+  if (!stroke) return [];
+  const [left, right, top, bottom] = [box.left - x, box.right - x, box.top - y, box.bottom - y].map(round);
+  const ends = [
+    [left, top, right, top],
+    [right, top, right, bottom],
+    [left, bottom, right, bottom],
+    [left, top, left, bottom],
+  ][side]!;
+  return [`<line x1="${ends[0]}" y1="${ends[1]}" x2="${ends[2]}" y2="${ends[3]}"${stroke}/>`];
 }
 
 /** One <text> per visual line of a text node, as wide as it is on the page. */

@@ -100,7 +100,7 @@ export class TokenPanel extends Component {
     const { token } = this;
     const { tokens } = store;
     if (token === null || !tokens)
-      return html`<p class="muted">Pin a token to see where it looks and who looks at it.</p>`;
+      return html`<p class="muted" data-no-export>Pin a token to see where it looks and who looks at it.</p>`;
     return html`<h2>
         “${tokenLabel(tokens.text[token] ?? '', 18)}” <span class="muted">token ${token}</span>
         ${

@@ -112,7 +112,7 @@ export class HeadView extends Component implements Savable {
         ${this.keptLine(profile)}
         <div class="line">
           <span role="status" aria-live="polite"
-            >${this.map?.readout ?? html`<span class="muted">Point at the map to read it; click pins a query${store.report ? '' : ', double-click shows both tokens in the text'}.</span>`}</span
+            >${this.map?.readout ?? html`<span class="muted" data-no-export>Point at the map to read it; click pins a query${store.report ? '' : ', double-click shows both tokens in the text'}.</span>`}</span
           >
           ${this.massLegend(massScale)}
         </div>
