@@ -224,6 +224,21 @@ describe('a text in VS Code', function () {
     await workbench.command('Attention: Unpin Token');
   });
 
+  it('compares mechanisms, runs the model on with one, and begins and cancels the search of a plan', async () => {
+    await tab('Compare');
+    const row = panel.locator('ai-compare-table tbody tr', { hasText: 'Local window' }).first();
+    const cost = row.getByText(/^[+−]?\d[\d.]* nats$/);
+    if (!(await cost.count())) await row.getByRole('button', { name: 'Run on' }).click();
+    await cost.first().waitFor({ timeout: 60_000 });
+    await panel.locator('ai-pareto .point').first().waitFor();
+    await panel.getByRole('button', { name: /Find a plan/ }).click();
+    await panel.getByRole('progressbar', { name: 'Search of a plan' }).waitFor();
+    await panel.locator('ai-plan').getByRole('button', { name: 'Cancel' }).dispatchEvent('click');
+    await panel.getByRole('button', { name: /Find a plan/ }).waitFor();
+    await workbench.picture('compare-dark');
+    assert.deepEqual(await violations(panel), []);
+  });
+
   it('marks the results stale when the text changes, and puts them back when the new run is cancelled', async () => {
     await tab('Overview');
     const box = await workbench.wordBox('Eleanor');

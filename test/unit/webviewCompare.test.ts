@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { HeadComparison, HeadProfile, MechanismResult, Plan, RunEffect } from '../../engine/protocol';
 import { changedPlan, withHead } from '../../extension/planEdits';
+import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/draw/compareRows';
 import { headMeasures } from '../../webview/draw/measures';
 import { mechanismLook, parameterWords, settingTitles } from '../../webview/draw/mechanismLook';
 import { barLimit } from '../../webview/plots/barLimit';
@@ -128,6 +129,46 @@ describe('webview: what was tried', () => {
         ['lsh', 40],
       ],
     );
+  });
+});
+
+describe('webview: rows of the comparison', () => {
+  const a = result('a', {}, [head(0, 0, 0.9, 10), head(0, 1, 0.1, 20)], 0.3);
+  const b = result('b', {}, [head(0, 0, 0.4, 40), head(0, 1, 0.8, 30)]);
+  const blind = { ...result('c', {}, [{ ...head(0, 0, 0.2, 5), recall: null }], 0.1), recall: null };
+  const all = allTried([a, b, blind], null);
+  const names = (rows: typeof all) => rows.map(row => row.choice.name).join('');
+
+  it('say the numbers of all heads or of one', () => {
+    assert.ok(Math.abs(numbersOf(all[0]!, null)!.recall! - 0.5) < 1e-12);
+    assert.equal(numbersOf(all[0]!, null)!.share, 0.15);
+    assert.equal(numbersOf(all[0]!, '0.1')!.recall, 0.1);
+    assert.equal(numbersOf(all[2]!, '0.1'), null);
+  });
+
+  it('are sorted by any column, the unknown last', () => {
+    const by = (column: string, descending: boolean, of: string | null = null) =>
+      names(sorted(all, column, descending, of, row => row.choice.name));
+    assert.equal(by('name', true), 'cba');
+    assert.equal(by('recall', true), 'bac');
+    assert.equal(by('recall', false), 'abc');
+    assert.equal(by('recall', true, '0.0'), 'abc');
+    assert.equal(by('effect', false), 'cab');
+    assert.equal(by('share', false), 'cab');
+  });
+
+  it('mark the best of each column, where there is a choice', () => {
+    const [first, second, third] = all.map(row => row.key);
+    assert.deepEqual(bestOf(all, null), { recall: second, outputError: second, effect: third });
+    assert.equal(bestOf(all, '0.0').recall, first);
+    assert.equal(bestOf(all.slice(0, 1), null).recall, null);
+  });
+
+  it('are written with every number of every head', () => {
+    const rows = csvRows(all);
+    assert.equal(rows.length, 5);
+    assert.ok(rows.every(row => row.length === CSV_HEADER.length));
+    assert.deepEqual(rows[1]!.slice(0, 5), ['a', '{}', 0, 1, 0.1]);
   });
 });
 

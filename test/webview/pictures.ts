@@ -53,7 +53,7 @@ const head = { core: 2, head: 3 };
 /** Asks for a plan and waits for it. */
 const findPlan = async (page: Page) => {
   await page.locator('vscode-button', { hasText: 'Find a plan' }).click();
-  await page.locator('ai-plan-grid .cell').first().waitFor({ timeout: 300_000 });
+  await page.locator('ai-plan-grid .cell').first().waitFor({ timeout: 1_200_000 });
   await page.waitForTimeout(900);
 };
 const mechanism = { name: 'local', params: { window: 64 } };
@@ -139,6 +139,14 @@ const SHOTS: Shot[] = [
     selection: head,
     size: [1280, 1500],
     options: { compare: { measure: 'outputError' } },
+    act: findPlan,
+  },
+  {
+    name: 'compare-readme',
+    view: 'compare',
+    selection: head,
+    size: [1280, 1020],
+    options: { compare: { of: 'head' } },
     act: findPlan,
   },
   { name: 'compare-running', view: 'compare', analysis: running },

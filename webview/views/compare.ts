@@ -2,6 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { MechanismChoice } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
+import { CSV_HEADER, csvRows, numbersOf } from '../draw/compareRows';
 import { csv, exact, percent, signed } from '../draw/format';
 import { mechanismLook, mechanismTitle } from '../draw/mechanismLook';
 import { headName, shortName } from '../draw/names';
@@ -19,7 +20,7 @@ import '../plots/paretoPlot';
 import '../ui/legend';
 import './measuresTable';
 import './planSection';
-import { CSV_HEADER, CompareTable, numbersOf } from './compareTable';
+import './compareTable';
 import { compareStyles } from './compareStyles';
 
 /** Budgets at which the settings are tried beside the one that is set. */
@@ -315,6 +316,6 @@ export class CompareView extends Component implements Savable {
   }
 
   toCsv(): string {
-    return csv(CSV_HEADER, CompareTable.csvRows(this.tried));
+    return csv(CSV_HEADER, csvRows(this.tried));
   }
 }

@@ -3,6 +3,7 @@ import { customElement, property, state } from 'lit/decorators.js';
 import type { CountKind } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../draw/format';
+import { bestOf, numbersOf, sorted, type Best } from '../draw/compareRows';
 import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
 import { shortName } from '../draw/names';
 import { theme } from '../draw/theme';
@@ -23,66 +24,6 @@ const COUNTED: Record<CountKind, string> = {
 };
 
 type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'share';
-
-/** What one row says in numbers: of all heads, or of one. */
-export interface RowNumbers {
-  recall: number | null;
-  outputError: number;
-  share: number;
-  pairs: number;
-  densePairs: number;
-}
-
-export function numbersOf(row: Tried, head: string | null): RowNumbers | null {
-  if (head === null) {
-    const { recall, outputError, pairs, densePairs } = row;
-    return { recall, outputError, pairs, densePairs, share: share(row) };
-  }
-  const mine = row.heads.get(head);
-  return mine ? { ...mine, share: share(mine) } : null;
-}
-
-/** The key of the best row in each column. */
-type Best = Record<Measure | 'effect', string | null>;
-
-export function bestOf(rows: readonly Tried[], head: string | null): Best {
-  const least = (value: (row: Tried) => number | null | undefined) => {
-    let best: { key: string; value: number } | null = null;
-    for (const row of rows) {
-      const found = value(row);
-      if (found !== null && found !== undefined && (!best || found < best.value))
-        best = { key: row.key, value: found };
-    }
-    return rows.length > 1 ? (best?.key ?? null) : null;
-  };
-  const recall = (row: Tried) => numbersOf(row, head)?.recall ?? null;
-  return {
-    recall: least(row => (recall(row) === null ? null : -recall(row)!)),
-    outputError: least(row => numbersOf(row, head)?.outputError),
-    effect: least(row => row.effect?.delta),
-  };
-}
-
-/** Rows in the order of a column; what has no number goes last, whichever way round. */
-export function sorted(
-  rows: readonly Tried[],
-  column: string,
-  descending: boolean,
-  head: string | null,
-  title: (row: Tried) => string,
-): Tried[] {
-  const value = (row: Tried): number | string | null => {
-    if (column === 'name') return title(row);
-    if (column === 'effect') return row.effect?.delta ?? null;
-    return numbersOf(row, head)?.[column as 'recall' | 'outputError' | 'share'] ?? null;
-  };
-  return [...rows].sort((a, b) => {
-    const [x, y] = [value(a), value(b)];
-    if (x === null || y === null) return Number(x === null) - Number(y === null);
-    const order = typeof x === 'string' ? x.localeCompare(String(y)) : x - Number(y);
-    return descending ? -order : order;
-  });
-}
 
 /** Mechanisms side by side, a row each. */
 @customElement('ai-compare-table')
@@ -272,8 +213,7 @@ export class CompareTable extends Component {
       ${
         wide
           ? html`<td>
-              <ai-kept-thumb .head=${store.shownHead}
-                .choice=${choice}></ai-kept-thumb>
+              <ai-kept-thumb .head=${store.shownHead} .choice=${choice}></ai-kept-thumb>
             </td>`
           : nothing
       }
@@ -372,39 +312,4 @@ export class CompareTable extends Component {
     }
     this.requestUpdate();
   }
-
-  /** Rows of the CSV: every number of every head. */
-  static csvRows(rows: readonly Tried[]): (string | number | null)[][] {
-    return rows.flatMap(row =>
-      [...row.heads.values()].map(h => [
-        row.choice.name,
-        JSON.stringify(row.choice.params),
-        h.core,
-        h.head,
-        h.recall,
-        h.recallP5,
-        h.outputError,
-        h.pairs,
-        h.densePairs,
-        h.uncovered,
-        row.effect?.delta ?? null,
-        row.effect?.measure ?? null,
-      ]),
-    );
-  }
 }
-
-export const CSV_HEADER = [
-  'mechanism',
-  'parameters',
-  'core',
-  'head',
-  'mass kept (local)',
-  'mass kept, 5th percentile',
-  'output error (local)',
-  'pairs',
-  'dense pairs',
-  'queries without a key',
-  'change, all heads (propagated)',
-  'change of',
-];

@@ -2,7 +2,7 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { MechanismChoice, Plan, PlanFormat } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
-import { count, exact, percent, signed } from '../draw/format';
+import { count, exact, number, percent, signed } from '../draw/format';
 import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
 import { headName } from '../draw/names';
 import { theme } from '../draw/theme';
@@ -52,6 +52,9 @@ export class PlanSection extends Component {
         line-height: 1.4;
         margin: 4px 0 10px;
         max-width: 62em;
+      }
+      .where {
+        font-size: 11px;
       }
       .two {
         display: grid;
@@ -217,13 +220,18 @@ export class PlanSection extends Component {
       plan.effect.delta > 0
         ? html`the plan costs ${strong(plan.effect.delta)}`
         : html`the plan costs nothing (${strong(plan.effect.delta)})`;
-    if (plan.wins) return html`${spends} ${costs}; ${against}.`;
+    const where = html`<span
+      class="where muted"
+      title="On other texts it may lose more: the command line's plan tests that"
+      >(propagated, on the text that it was chosen for)</span
+    >`;
+    if (plan.wins) return html`${spends} ${costs}; ${against}. ${where}`;
     const chance =
       plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
         ? html`an assignment drawn at random costs ${strong(plan.random.least)}`
         : against;
     return html`The plan does <strong>not win</strong>: ${spends} it costs ${strong(plan.effect.delta)}, but
-      ${chance}.`;
+      ${chance}. ${where}`;
   }
 
   private legend(plan: Plan): TemplateResult {
@@ -324,6 +332,7 @@ export class PlanSection extends Component {
 
   private triedTable(plan: Plan): TemplateResult {
     const { tried } = plan;
+    const divergence = tried.some(one => one.divergence !== undefined);
     return html`<details data-no-export>
       <summary>
         What was tried: ${count(tried.length)} runs of the model, ${count(plan.candidates.length)} local
@@ -332,7 +341,10 @@ export class PlanSection extends Component {
       <table>
         <tr>
           <th>run</th>
-          <th class="number">change</th>
+          <th class="number">
+            ${plan.effect.measure === 'loss' ? 'loss change, nats' : 'change of the output'}
+          </th>
+          ${divergence ? html`<th class="number">divergence, nats</th>` : nothing}
           <th>taken</th>
         </tr>
         ${tried.map(
@@ -340,6 +352,7 @@ export class PlanSection extends Component {
             html`<tr>
               <td>${one.what}</td>
               <td class="number" title=${exact(one.delta)}>${signed(one.delta)}</td>
+              ${divergence ? html`<td class="number">${one.divergence === undefined ? '–' : number(one.divergence)}</td>` : nothing}
               <td>${one.kept ? 'yes' : 'no'}</td>
             </tr>`,
         )}
