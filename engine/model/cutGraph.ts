@@ -117,7 +117,9 @@ function unrounded(graph: Graph, node: GraphNode): GraphNode {
 
 /** A mask kept as a square buffer holds up to its size only. */
 export function bufferLimit(graph: Graph, chain: Extract): number | null {
+  const weights = new Set(chain.nodes.filter(n => /MatMul|Gemm/.test(n.op)).flatMap(n => n.inputs));
   const sizes = chain.initializers.flatMap(name => {
+    if (weights.has(name)) return [];
     const dims = graph.initializers.get(name)?.dims?.map(Number) ?? [];
     const size = dims[dims.length - 1] ?? 0;
     return dims.length >= 2 && size >= 8 && dims[dims.length - 2] === size ? [size] : [];

@@ -1,5 +1,11 @@
 import { RefusedError } from '../errors';
-import type { AttributeProto, GraphProto, ModelProto, NodeProto } from '../runtime/onnxProto';
+import {
+  changed,
+  type AttributeProto,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+} from '../runtime/onnxProto';
 import { normalDomain } from './node';
 
 /** A function of the model's own (ONNX FunctionProto). */
@@ -37,7 +43,11 @@ export function inlineFunctions(model: ModelProto): ModelProto {
         );
     }
   const inliner = new Inliner(functions);
-  return { ...model, functions: [], opset_import: opsets, graph: inliner.graph(model.graph!, [], []) };
+  return changed(model, {
+    functions: [],
+    opset_import: opsets,
+    graph: inliner.graph(model.graph!, [], []),
+  });
 }
 
 const callKey = (domain: string, name: string, overload = '') =>
@@ -51,7 +61,7 @@ class Inliner {
 
   /** `open`: the functions that are being written out; `given`: attributes of the call around. */
   graph(graph: GraphProto, open: readonly string[], given: readonly AttributeProto[]): GraphProto {
-    return { ...graph, node: graph.node.flatMap(node => this.node(node, open, given)) };
+    return changed(graph, { node: graph.node.flatMap(node => this.node(node, open, given)) });
   }
 
   private node(node: NodeProto, open: readonly string[], given: readonly AttributeProto[]): NodeProto[] {
@@ -61,8 +71,8 @@ class Inliner {
     const key = callKey(node.domain, node.op_type, (node as { overload?: string }).overload);
     const called = this.functions.get(key);
     if (!called) {
-      const inner = attribute.map(a => (a.g ? { ...a, g: this.graph(a.g, open, given) } : a));
-      return [{ ...node, attribute: inner }];
+      const inner = attribute.map(a => (a.g ? changed(a, { g: this.graph(a.g, open, given) }) : a));
+      return [changed(node, { attribute: inner })];
     }
     if (open.includes(key)) throw new RefusedError(`The model's function ${called.name} calls itself.`);
     const defaults = called.attribute_proto.filter(d => !attribute.some(a => a.name === d.name));
@@ -89,14 +99,13 @@ function referred(attribute: AttributeProto, given: readonly AttributeProto[]): 
   const refers = (attribute as { ref_attr_name?: string }).ref_attr_name;
   if (!refers) return [attribute];
   const value = given.find(a => a.name === refers);
-  return value ? [{ ...value, name: attribute.name }] : [];
+  return value ? [changed(value, { name: attribute.name })] : [];
 }
 
 /** The node under other tensor names; `local`: names that a body around it makes itself. */
 function renamed(node: NodeProto, to: (name: string) => string, local: ReadonlySet<string>): NodeProto {
   const name = (n: string) => (local.has(n) ? n : to(n));
-  return {
-    ...node,
+  return changed(node, {
     name: '',
     input: node.input.map(name),
     output: node.output.map(name),
@@ -109,14 +118,11 @@ function renamed(node: NodeProto, to: (name: string) => string, local: ReadonlyS
         ...a.g.node.flatMap(n => n.output),
       ]);
       const inner = (n: string) => (own.has(n) ? n : to(n));
-      return {
-        ...a,
-        g: {
-          ...a.g,
-          output: a.g.output.map(o => ({ ...o, name: inner(o.name) })),
-          node: a.g.node.map(n => renamed(n, to, own)),
-        },
-      };
+      const g = changed(a.g, {
+        output: a.g.output.map(o => changed(o, { name: inner(o.name) })),
+        node: a.g.node.map(n => renamed(n, to, own)),
+      });
+      return changed(a, { g });
     }),
-  };
+  });
 }

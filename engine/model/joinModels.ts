@@ -1,5 +1,11 @@
 import { RefusedError } from '../errors';
-import { encodeModel, type GraphProto, type ModelProto, type ValueInfoProto } from '../runtime/onnxProto';
+import {
+  changed,
+  encodeModel,
+  type GraphProto,
+  type ModelProto,
+  type ValueInfoProto,
+} from '../runtime/onnxProto';
 import { normalDomain } from './node';
 import type { Skeleton } from './skeleton';
 
@@ -28,20 +34,18 @@ export function joinModels(encoder: Skeleton, decoder: Skeleton): Skeleton {
   const left = renamed(first, ofEncoder);
   const right = renamed(second, ofDecoder);
   const taken = new Set([...left.input.map(i => i.name), ofEncoder(output.name)]);
-  const model: ModelProto = {
-    ...decoder.model,
+  const model = changed(decoder.model, {
     ir_version: Math.max(Number(encoder.model.ir_version), Number(decoder.model.ir_version)),
     opset_import: joinedOpsets(encoder.model, decoder.model),
     functions: [...encoder.model.functions, ...decoder.model.functions],
-    graph: {
-      ...right,
+    graph: changed(right, {
       node: [...left.node, ...right.node],
       initializer: [...left.initializer, ...right.initializer],
       input: [...left.input, ...right.input.filter(i => !taken.has(i.name)).map(ownLengths)],
       output: right.output.map(ownLengths),
       value_info: [],
-    },
-  };
+    }),
+  });
   return { file: decoder.file, folder: decoder.folder, bytes: encodeModel(model), model };
 }
 
@@ -63,25 +67,25 @@ function ownLengths(port: ValueInfoProto): ValueInfoProto {
   const tensor = port.type?.tensor_type;
   if (!tensor?.shape) return port;
   const dim = tensor.shape.dim.map(d => (d.dim_param ? { ...d, dim_param: `decoder:${d.dim_param}` } : d));
-  return { ...port, type: { tensor_type: { ...tensor, shape: { dim } } } };
+  return changed(port, { type: { tensor_type: { ...tensor, shape: { dim } } } });
 }
 
 /** The graph under other tensor names, those in the bodies of If and Loop included. */
 function renamed(graph: GraphProto, to: (name: string) => string): GraphProto {
   const named = <T extends { name: string }>(list: readonly T[]): T[] =>
-    list.map(item => ({ ...item, name: to(item.name) }));
-  return {
-    ...graph,
+    list.map(item => changed<{ name: string }>(item, { name: to(item.name) }) as T);
+  return changed(graph, {
     input: named(graph.input),
     output: named(graph.output),
     initializer: named(graph.initializer),
     value_info: [],
-    node: graph.node.map(node => ({
-      ...node,
-      name: '',
-      input: node.input.map(to),
-      output: node.output.map(to),
-      attribute: node.attribute.map(a => (a.g ? { ...a, g: renamed(a.g, to) } : a)),
-    })),
-  };
+    node: graph.node.map(node =>
+      changed(node, {
+        name: '',
+        input: node.input.map(to),
+        output: node.output.map(to),
+        attribute: node.attribute.map(a => (a.g ? changed(a, { g: renamed(a.g, to) }) : a)),
+      }),
+    ),
+  });
 }

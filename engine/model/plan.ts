@@ -203,6 +203,7 @@ async function probeAll(
           half: isHalf(graph.type(core.found.score)),
           thresholds: thresholdsOf(graph, extract),
           evaluate: surveyedChain(graph, core, piece, survey),
+          plane: (length, score) => onePlane(graph, core, piece, survey.ids(length, length, 3), score),
         };
         const buffer = bufferLimit(graph, extract);
         const limit = buffer === null ? survey.limit : Math.min(buffer, survey.limit ?? Infinity);
@@ -229,6 +230,23 @@ function surveyedChain(graph: Graph, core: CutCore, piece: Piece, survey: Survey
     const content = (await contents.get(length))?.[0];
     return evaluateChain(graph, core, piece, ids, score, name => content!.get(name)!);
   };
+}
+
+/** The chain under scores of one head; null where it needs the others or the text. */
+async function onePlane(
+  graph: Graph,
+  core: CutCore,
+  piece: Piece,
+  ids: Ids,
+  score: number,
+): Promise<Float32Array | null> {
+  const single = { ...core, scoreLead: core.scoreLead.map(() => 1) };
+  const noContent = () => {
+    throw new RefusedError('no content');
+  };
+  const plane = await evaluateChain(graph, single, piece, ids, score, noContent).catch(() => null);
+  const lengths = [ids.ids.length, ids.target?.length ?? 0];
+  return plane?.length === lengths[core.queryInput]! * lengths[core.keyInput]! ? plane : null;
 }
 
 /** Logits of the chain, [heads, queries, keys]. */

@@ -11,6 +11,8 @@ export interface Chain {
    * or given in full.
    */
   evaluate(length: number, score: number | Float32Array): Promise<Float32Array>;
+  /** The same for one head, [queries, keys]; null where the chain differs by head. */
+  plane(length: number, score: number): Promise<Float32Array | null>;
   /** Whole numbers that the masks compare positions with: windows show only beyond them. */
   thresholds: number[];
   /** The chain reads tensors that depend on the text. */
@@ -38,6 +40,8 @@ const FIRST_LENGTH = 24;
 const CHECK_LENGTH = 61;
 /** Largest grid that a probe may build, in elements. */
 const GRID_LIMIT = 2 ** 25;
+/** Tokens by which a probed text exceeds a window. */
+const BEYOND = 16;
 const TOLERANCE = { float: 1e-5, half: 1e-2 };
 
 /**
@@ -47,18 +51,44 @@ const TOLERANCE = { float: 1e-5, half: 1e-2 };
 export async function probeRule(chain: Chain, name: string, limit: number | null): Promise<ProbedRule> {
   const affordable = Math.floor(Math.sqrt(GRID_LIMIT / chain.heads));
   const bound = Math.min(limit ?? Infinity, affordable);
-  const threshold = Math.max(0, ...chain.thresholds.filter(t => t < (limit ?? Infinity)));
-  let length = Math.min(bound, Math.max(FIRST_LENGTH, 2 * threshold + 4));
+  const thresholds = chain.thresholds.filter(t => t < (limit ?? Infinity));
+  const shown = thresholds.map(t => 2 * t + 4).filter(t => t <= bound);
+  let length = Math.min(bound, Math.max(FIRST_LENGTH, ...shown));
   for (;;) {
     const found = await recognise(chain, length);
     if (found.needsMore && length < bound) {
       length = Math.min(bound, 2 * length);
       continue;
     }
-    const complete = length === limit || (2 * threshold + 4 <= length && !found.needsMore);
+    const complete = length === limit || (!found.needsMore && thresholds.every(t => 2 * t + 4 <= length));
     const rule: ProbedRule = { ...found.rule, limit: complete || found.rule.opaque ? null : length };
-    return verified(chain, rule, name, limit);
+    const checked = await verified(chain, rule, name, limit);
+    if (found.needsMore || checked.limit === null) return checked;
+    const wide = await withLargeWindow(chain, checked, thresholds, limit);
+    if (wide.limit === null || length === bound) return wide;
+    length = bound;
   }
+}
+
+/**
+ * Windows that are larger than a grid of all heads can show (4,096 tokens): one head's mask at lengths just beyond each
+ * whole number that the graph compares with. The rule stays limited where that cannot be afforded or shows another pattern.
+ */
+async function withLargeWindow(
+  chain: Chain,
+  rule: ProbedRule,
+  thresholds: readonly number[],
+  limit: number | null,
+): Promise<ProbedRule> {
+  if (rule.limit === null || rule.opaque || rule.mask.window) return rule;
+  const within = thresholds.filter(t => 2 * t + 4 > rule.limit!);
+  const length = Math.min(limit ?? Infinity, Math.max(...within) + BEYOND);
+  if (within.length === 0 || length ** 2 > GRID_LIMIT) return rule;
+  const data = await chain.plane(length, 0);
+  const mask = data && maskOf({ heads: 1, n: length, data });
+  if (!mask || mask.causal !== rule.mask.causal) return rule;
+  const words = mask.window ? [rule.description.replace(/^\w+/, `$&, window ${windowWords(mask)}`)] : [];
+  return { ...rule, mask, limit: null, description: words[0] ?? rule.description };
 }
 
 // ---------------------------------------------------------------- recognising

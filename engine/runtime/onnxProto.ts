@@ -99,6 +99,11 @@ export function encodeModel(model: Partially<ModelProto>): Uint8Array {
   return modelType.encode(model as object).finish();
 }
 
+/** A copy with other fields. Spreading a decoded message would lose what is absent: its defaults stand in the prototype. */
+export function changed<T extends object>(message: T, fields: Partial<T>): T {
+  return Object.assign(Object.create(Object.getPrototypeOf(message) as object), message, fields) as T;
+}
+
 /** ONNX TensorProto.DataType. */
 export const ElementType = {
   float32: 1,

@@ -53,6 +53,21 @@ const buffered = aroundHeads((m, { q, k, v, x }, id) => {
   return m.op('MatMul', [softmax(m, dropped(m, mask, m.op('MatMul', [q, transposed(m, k)]), id)), v]);
 });
 
+/** Causal with a window, or with a number beside it that hides nothing. */
+const windowed = (window: number, hides: boolean) =>
+  aroundHeads((m, { q, k, v, x }, id) => {
+    const row = positions(m, x, `r${id}`, [-1, 1]);
+    const column = positions(m, x, `c${id}`, [1, -1]);
+    const size = m.ints(`window${id}`, [window], []);
+    const distance = m.op('Sub', [row, column]);
+    const near = hides
+      ? m.op('Less', [distance, size])
+      : m.op('Less', [distance, m.op('Add', [m.op('Abs', [distance]), size])]);
+    const keep = m.op('And', [near, m.op('LessOrEqual', [column, row])]);
+    const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+    return m.op('MatMul', [softmax(m, dropped(m, keep, scores, id)), v]);
+  });
+
 /** Every head has a slope of its own; the mask is subtracted before the scores are divided. */
 const maskBeforeScale = aroundHeads((m, { q, k, v, x }, id) => {
   const row = positions(m, x, `r${id}`, [-1, 1]);
@@ -260,6 +275,14 @@ interface Form {
 const graphs = "bias computed by the model's graph";
 const forms: Form[] = [
   { name: 'mask sliced from a buffer, no scale', layer: buffered, mask: 'causal', context: 80 },
+  { name: 'a window of 20 tokens', layer: windowed(20, true), mask: 'causal, window 20' },
+  {
+    name: 'a window of 2,000 tokens',
+    layer: windowed(2000, true),
+    mask: 'causal, window 2000',
+    tokens: 2100,
+  },
+  { name: 'a number that is no window', layer: windowed(2000, false), mask: 'causal' },
   { name: 'mask subtracted before the division', layer: maskBeforeScale, mask: 'causal' },
   { name: 'a scale per head', layer: scalePerHead, mask: 'full' },
   { name: 'a bias of no known rule', layer: oddBias, mask: `full, ${graphs}` },

@@ -3,8 +3,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
+import { joinModels } from '../../engine/model/joinModels';
 import { loadModel } from '../../engine/model/load';
 import { referenceAttend } from '../../engine/model/proof';
+import { readSkeleton } from '../../engine/model/skeleton';
 import { resolveModel } from '../../engine/model/source';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ElementType } from '../../engine/runtime/onnxProto';
@@ -114,6 +116,16 @@ describe('an encoder-decoder in two files', function () {
     assert.equal(found.length, expected.length);
     assert.ok(found.every((v, i) => Math.abs(v - expected[i]!) < 1e-4));
     await model.dispose();
+  });
+
+  it('keeps what the files leave at its default', () => {
+    const path = join(write('defaults', halves()), 'onnx');
+    const [encoder, decoder] = ['encoder_model.onnx', 'decoder_model.onnx'].map(f =>
+      readSkeleton(join(path, f)),
+    );
+    const { model } = joinModels(encoder!, decoder!);
+    assert.ok(model.graph!.node.every(n => n.domain === ''));
+    assert.ok(model.graph!.initializer.every(t => Array.isArray(t.dims)));
   });
 
   it('is found from the file of its decoder; the file of its encoder stands for itself', async () => {
