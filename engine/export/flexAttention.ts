@@ -44,6 +44,8 @@ function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly s
     '    mask = plan.block_mask(layer, tokens, device="cuda")   # once for each layer and length',
     '    out = plan.attend(layer, q, k, v, mask)                # q, k, v: [batch, heads, tokens, dim]',
     '',
+    'For speed, before the first call: plan.flex_attention = torch.compile(plan.flex_attention, dynamic=False).',
+    '',
     `A layer is an attention core of the model, in execution order: 0 to ${cores.length - 1}. Positions are counted from the start of`,
     'the text, so masks are for whole texts (prefill). Scale, bias and soft cap of the scores are the model’s own: pass its scale to',
     'attend, and put its bias (ALiBi, relative positions) into score_mod.',
