@@ -180,8 +180,9 @@ export class Analysis {
     return this.began && this.source.rangeOfToken(this.began.tokens, token);
   }
 
-  /** Tokens of the document that is its target text. */
+  /** Tokens of the document that is its target text, once the model is known to read it. */
   get targetTokens(): TokenTable | null {
-    return (this.target && this.ready?.summary.target?.tokens) ?? null;
+    const read = this.began?.target;
+    return this.target && read?.source === 'given' ? read.tokens : null;
   }
 }

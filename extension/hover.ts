@@ -121,7 +121,7 @@ function describe(
   planned: MechanismChoice | null,
 ): string {
   const { tokens: source, model } = analysis.began!;
-  const target = analysis.ready?.summary.target?.tokens ?? null;
+  const target = analysis.began!.target?.tokens ?? null;
   const { t } = vscode.l10n;
   return hoverText(word, {
     tokens: side === 'target' && target ? target : source,
