@@ -133,7 +133,10 @@ class Tally {
     return {
       entmaxRecall: this.entmax.recall,
       topPRecall: this.topP.recall,
-      kl: this.negative > 0 || this.rows === 0 || this.kl === Infinity ? null : this.kl / this.rows,
+      kl:
+        this.negative > 0 || this.rows === 0 || this.kl === Infinity
+          ? null
+          : Math.max(0, this.kl / this.rows),
       negative: this.negative,
     };
   }
