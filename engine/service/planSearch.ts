@@ -114,20 +114,27 @@ export class PlanSearch {
 
   /**
    * Measures how the model takes the error of each head, with `runs` runs at most (heads in groups when there are more):
-   * the change when only these heads have their mechanism. Heads of a group share the factor by which the prediction was
-   * wrong; it is damped, since a text shows a head's errors only where the text happens to need it.
+   * the change when only these heads have their mechanism. All sensitivities are scaled to what was measured on the whole,
+   * those of a group by what is particular to it. That is damped: a text shows a head's errors only where it happens to need it.
    */
   private async measureSensitivity(chosen: Choice, runs: number): Promise<void> {
     if (runs <= 0) return;
     const changed = chosen.flatMap(({ outputError }, at) => (outputError > 0 ? [at] : []));
-    const size = Math.ceil(changed.length / Math.max(1, runs));
+    const size = Math.ceil(changed.length / runs);
+    const groups: { group: number[]; measured: number; predicted: number }[] = [];
     for (let from = 0; from < changed.length; from += size) {
       const group = changed.slice(from, from + size);
       const heads = this.assignment(chosen).filter((_, at) => group.includes(at));
       const { objective } = await this.runs.run(`only ${this.names(group)}`, heads);
       const predicted = sum(group, at => costOf(chosen[at]!).cost * this.sensitivity[at]!);
+      groups.push({ group, measured: Math.max(objective, 1e-9), predicted });
+    }
+    const scale = sum(groups, ({ measured }) => measured) / sum(groups, ({ predicted }) => predicted);
+    if (!(scale > 0 && Number.isFinite(scale))) return;
+    for (const at of this.sensitivity.keys()) this.sensitivity[at]! *= scale;
+    for (const { group, measured, predicted } of groups) {
       if (predicted === 0) continue;
-      for (const at of group) this.sensitivity[at]! *= (Math.max(objective, 1e-9) / predicted) ** DAMPING;
+      for (const at of group) this.sensitivity[at]! *= (measured / (scale * predicted)) ** DAMPING;
     }
   }
 
