@@ -29,22 +29,27 @@ export async function benchCut(
       await output.read(0, tokens);
     },
   };
-  const ratios: number[] = [];
+  const ratios = { clock: [] as number[], cpu: [] as number[] };
   const best = { uncut: Infinity, cut: Infinity };
   for (let turn = -1; turn < turns; turn++) {
-    const took = { uncut: 0, cut: 0 };
+    const took = { uncut: { clock: 0, cpu: 0 }, cut: { clock: 0, cpu: 0 } };
     for (const run of ['uncut', 'cut'] as const) {
       const began = performance.now();
+      const before = process.cpuUsage();
       await runs[run]();
-      took[run] = performance.now() - began;
-      if (turn >= 0) best[run] = Math.min(best[run], took[run]);
+      const used = process.cpuUsage(before);
+      took[run] = { clock: performance.now() - began, cpu: used.user + used.system };
+      if (turn >= 0) best[run] = Math.min(best[run], took[run].clock);
     }
-    if (turn >= 0) ratios.push(took.cut / took.uncut); // the first turn warms up
+    if (turn < 0) continue; // the first turn warms up
+    for (const kind of ['clock', 'cpu'] as const) ratios[kind].push(took.cut[kind] / took.uncut[kind]);
   }
-  ratios.sort((a, b) => a - b);
-  const median = ratios[ratios.length >> 1]!;
+  const spread = (values: number[]) => {
+    const sorted = [...values].sort((a, b) => a - b).map(ratio => ratio.toFixed(2));
+    return `${sorted[sorted.length >> 1]} (${sorted[0]} to ${sorted[sorted.length - 1]})`;
+  };
   return (
     `${shape.family}, ${shape.layers} layers, ${tokens} tokens: uncut ${seconds(best.uncut)} s, cut ${seconds(best.cut)} s, ` +
-    `ratio ${median.toFixed(2)} (median of ${turns}; ${ratios[0]!.toFixed(2)} to ${ratios[ratios.length - 1]!.toFixed(2)})`
+    `ratio, median of ${turns}: ${spread(ratios.clock)}, of CPU time ${spread(ratios.cpu)}`
   );
 }
