@@ -20,35 +20,38 @@ export interface Quantity {
 export function changeQuantity(effect: RunEffect, tokens: number): Quantity {
   const { measure } = effect;
   const limit = changeLimit(effect.perToken);
-  const unit = measure === 'loss' ? ' nats' : '';
+  const values = changePerToken(effect, tokens);
+  const say = (value: number) => changeInWords(value, measure);
+  if (measure === 'output') return { ...upTo(limit, 'turn of the output', ''), values, say };
   return {
-    values: changePerToken(effect, tokens),
+    values,
     place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
     diverging: true,
     legend: {
-      label: measure === 'loss' ? 'change of the loss' : 'turn of the output',
+      label: 'change of the loss',
       ticks: [
         { at: 0, label: `−${number(limit)}` },
         { at: 0.5, label: '0' },
-        { at: 1, label: `+${number(limit)}${unit}` },
+        { at: 1, label: `+${number(limit)} nats` },
       ],
     },
-    say: value => changeInWords(value, measure),
+    say,
   };
 }
 
 /** `perToken` [tokens - 1]: of the token after. */
 export function lossQuantity(perToken: Float32Array, tokens: number): Quantity {
-  const limit = changeLimit(perToken);
+  const values = changePerToken({ measure: 'loss', delta: 0, perToken }, tokens);
+  return { ...upTo(changeLimit(perToken), 'loss', ' nats'), values, say: nats };
+}
+
+/** A linear scale from nothing to the limit. */
+function upTo(limit: number, label: string, unit: string): Pick<Quantity, 'place' | 'diverging' | 'legend'> {
+  const ticks = [0, 0.5, 1].map(at => ({ at, label: `${number(at * limit)}${at === 1 ? unit : ''}` }));
   return {
-    values: changePerToken({ measure: 'loss', delta: 0, perToken }, tokens),
     place: value => Math.max(0, Math.min(1, value / limit)),
     diverging: false,
-    legend: {
-      label: 'loss',
-      ticks: [0, 0.5, 1].map(at => ({ at, label: `${number(at * limit)}${at === 1 ? ' nats' : ''}` })),
-    },
-    say: nats,
+    legend: { label, ticks },
   };
 }
 

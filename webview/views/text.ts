@@ -333,8 +333,9 @@ export class TextView extends Component implements Savable {
       <strong title=${exact(delta, measure === 'loss' ? 'nats' : '1 - cosine')}>${size}</strong> per
       token${
         few
-          ? html`; half of what is lost falls on
-              <strong>${count(few.tokens)} of ${count(few.of)}</strong> tokens, and these pay most.`
+          ? html`; half of ${measure === 'output' ? 'it' : 'what is lost'} falls on
+              <strong>${count(few.tokens)} of ${count(few.of)}</strong> tokens, and these
+              ${measure === 'output' ? 'turn' : 'pay'} most.`
           : '.'
       }
       <span class="muted"
