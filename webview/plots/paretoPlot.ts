@@ -173,14 +173,18 @@ export class ParetoPlot extends Component {
       return { text: mechanismTitle(p.choice.name, store.mechanismInfos), x: px, y: py, name: p.choice.name };
     });
     const plan = this.plan && this.plan[this.measure] !== null ? at(this.plan) : null;
-    const all = plan ? [{ text: 'the plan', x: plan[0], y: plan[1], name: '' }, ...labels] : labels;
     const taken = points.map(p => {
       const [px, py] = at(p);
       return { x: px - 4, y: py - 4, width: 8, height: 8 };
     });
     // The word at the line of the budget.
     if (budget !== null) taken.push({ x: budget, y: frame.y + frame.height - 18, width: 48, height: 18 });
-    const places = placeLabels(all, taken, frame);
+    // The plan is named whatever lies under its name: below it, where a front that rises leaves room.
+    const planned = plan ? [{ text: 'the plan', x: plan[0], y: plan[1] + 14, name: '' }] : [];
+    const own = placeLabels(planned, [], frame);
+    for (const place of own) if (place) taken.push({ ...place, width: 52, height: 13 });
+    const all = [...planned, ...labels];
+    const places = [...own, ...placeLabels(labels, taken, frame)];
     return all.map((label, i) => {
       const place = places[i];
       return place

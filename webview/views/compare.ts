@@ -239,7 +239,7 @@ export class CompareView extends Component implements Savable {
         moved.length
           ? html` Run on, the model loses least with <strong>${title(moved[0]!)}</strong>:
               ${signed(moved[0]!.effect!.delta)}
-              ${moved[0]!.effect!.measure === 'loss' ? 'nats per token' : 'of its output'}
+              ${moved[0]!.effect!.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)'}
               <span class="muted">(propagated)</span>.`
           : nothing
       }`;

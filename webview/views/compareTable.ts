@@ -84,7 +84,7 @@ export class CompareTable extends Component {
         height: 52px;
       }
       .mechanism {
-        min-width: 120px;
+        min-width: 96px;
       }
       .mechanism .name {
         display: flex;
@@ -110,7 +110,7 @@ export class CompareTable extends Component {
       }
       .value {
         white-space: nowrap;
-        min-width: 84px;
+        min-width: 64px;
       }
       .value .track {
         height: 5px;
@@ -279,7 +279,7 @@ export class CompareTable extends Component {
 
   private effect({ key, choice, effect }: Tried): TemplateResult {
     if (effect) {
-      const unit = effect.measure === 'loss' ? 'nats per token' : 'of 1: turn of the output';
+      const unit = effect.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
       return html`<span title=${exact(effect.delta, unit)}>${signed(effect.delta)}</span
         >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}`;
     }

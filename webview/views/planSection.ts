@@ -15,11 +15,11 @@ import '../plots/planBars';
 import '../plots/planCurve';
 import '../plots/planGrid';
 
-/** "+0.05 nats per token", or the turn of the output where there is no loss. */
+/** "+0.05 nats per token", or how far the output turns where there is no loss. */
 function costWords(plan: Plan, delta: number): string {
   return plan.effect.measure === 'loss'
     ? `${signed(delta)} nats per token`
-    : `${signed(delta)} of its output`;
+    : `${signed(delta)} (1 − cosine of the output)`;
 }
 
 const EXPORTS: [PlanFormat, string, string][] = [
@@ -192,8 +192,8 @@ export class PlanSection extends Component {
         </section>
         <section aria-label="What the plan costs">
           <h2>
-            ${plan.effect.measure === 'loss' ? 'Loss change, nats per token' : 'Change of the output'}, at
-            about ${percent(plan.budget)} of the pairs
+            ${plan.effect.measure === 'loss' ? 'Loss change, nats per token' : 'Change of the output, 1 − cosine'},
+            at about ${percent(plan.budget)} of the pairs
           </h2>
           <ai-plan-bars .plan=${plan}></ai-plan-bars>
           <h2>At other budgets</h2>
