@@ -2,7 +2,7 @@
  * Lenses: what the papers do that cannot stand in a model trained dense. Each has a view of its own that says what it
  * shows and what is synthetic or approximate in it.
  */
-import type { MechanismParams } from './protocol';
+import type { MechanismParams } from './mechanisms';
 
 export const LENS_NAMES = ['flash', 'switch', 'albert', 'retro', 'simplified', 'scaling'] as const;
 export type LensName = (typeof LENS_NAMES)[number];

@@ -1,5 +1,6 @@
 /** What things cost: formulas, measurements on this machine, and the share of attention in a whole forward. */
-import type { DeviceName, MechanismChoice } from './protocol';
+import type { MechanismChoice } from './mechanisms';
+import type { DeviceName } from './models';
 
 /** `exact`; `expected` of a text without structure; `most` = no more than that. */
 export type CountKind = 'exact' | 'expected' | 'most';

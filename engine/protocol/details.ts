@@ -1,0 +1,172 @@
+/** Details of a finished analysis, on demand: tiles, rows, tokens, spans, buckets. */
+import type { MechanismChoice } from './mechanisms';
+
+/** All requests below need a finished analysis, or at least its finished cores. */
+export interface HeadRef {
+  id: string;
+  core: number;
+  head: number;
+}
+
+/** A rectangle of one head's map, reduced by 2^level in both directions. */
+export interface TileParams extends HeadRef {
+  level: number;
+  /** Tile coordinates in units of TILE_SIZE cells at that level. */
+  row: number;
+  column: number;
+  reduce: 'max' | 'mean';
+  /** Adds `kept`. */
+  mechanism?: MechanismChoice;
+}
+
+export const TILE_SIZE = 128;
+
+export interface Tile {
+  rows: number;
+  columns: number;
+  /** rows*columns, mass. */
+  mass: Float32Array;
+  /** Share of the cell's mass that the mechanism keeps, 0..1. */
+  kept?: Float32Array;
+}
+
+/** One query's distribution over keys, or what one key receives from every query. */
+export interface RowParams extends HeadRef {
+  token: number;
+  direction: 'from' | 'to';
+}
+
+export interface Link {
+  token: number;
+  mass: number;
+}
+
+export interface TokenParams {
+  id: string;
+  core: number | null;
+  /** null = mean over the heads of the core, or over all heads when core is null too. */
+  head: number | null;
+  /** Which text of an encoder-decoder the token is of; default: the analysed text. */
+  side?: 'text' | 'target';
+  token: number;
+  top: number;
+  /** Mechanisms already computed in the analysis are used when empty. */
+  mechanisms: MechanismChoice[];
+}
+
+/** What a hover shows. */
+export interface TokenAttention {
+  token: number;
+  /** Of the token as a query; 0 where it is none in the chosen core (a cross-attention's keys). */
+  entropy: number;
+  looksAt: Link[];
+  /** The text that `looksAt` is of. */
+  looksAtSide: 'text' | 'target';
+  lookedAtBy: Link[];
+  lookedAtBySide: 'text' | 'target';
+  loss: number | null;
+  kept: {
+    mechanism: MechanismChoice;
+    /** Share of this token's mass that is kept. */
+    mass: number;
+    /** The heaviest key that is dropped. */
+    costliestLost: Link | null;
+    deltaLoss: number | null;
+  }[];
+}
+
+export interface MechanismParamsRequest {
+  id: string;
+  mechanism: MechanismChoice;
+  scope: 'local' | 'propagated';
+}
+
+export interface AtBudgetParams {
+  id: string;
+  /** Share of the dense pairs, 0..1. */
+  budget: number;
+  /** Names; empty = all that have settings for a budget. */
+  mechanisms: string[];
+}
+
+export interface CompareParams {
+  id: string;
+  /** Empty = all that were computed so far. */
+  mechanisms: MechanismChoice[];
+}
+
+export interface SpanFitParams {
+  id: string;
+  /** Fit so that each head keeps this share of its mass ... */
+  massTarget?: number;
+  /** ... or so that all heads together spend this share of the dense pairs. */
+  budget?: number;
+  ramp: number;
+}
+
+export interface SpanFit {
+  ramp: number;
+  heads: {
+    core: number;
+    head: number;
+    /** z of the soft mask, in tokens. */
+    span: number;
+    recall: number;
+    pairs: number;
+    densePairs: number;
+  }[];
+}
+
+/** For one head: the heaviest keys outside the mask, in words of tokens. */
+export interface OutsideSpanParams extends HeadRef {
+  span: number;
+  ramp: number;
+}
+
+export interface OutsideSpan {
+  /** Mean mass outside. */
+  mass: number;
+  heaviest: { query: number; key: number; distance: number; mass: number }[];
+}
+
+export interface BucketParams extends HeadRef {
+  /** `lsh` or `routing` (or any mechanism whose view is "buckets"). */
+  mechanism: MechanismChoice;
+}
+
+export interface Buckets {
+  /** LSH rounds, or 1 for routing. */
+  rounds: number;
+  count: number;
+  /** [rounds][N]: bucket of each query token, -1 = none. For routing: its best cluster among those that hold it. */
+  queryBucket: Int32Array[];
+  keyBucket: Int32Array[];
+  /** [rounds][count] */
+  sizes: Int32Array[];
+  /** How many buckets hold each token as a query (routing may hold it in several or none). */
+  multiplicity: Int32Array;
+  uncovered: number;
+  recall: number;
+  /** Mass that would be kept by chance with the same sizes. */
+  chanceRecall: number;
+  /** Heaviest pairs that no round caught. */
+  missed: { query: number; key: number; mass: number }[];
+  /** Joint 2-D projection (principal components) of unit-length queries and keys, [N*2] each. */
+  projection: { queries: Float32Array; keys: Float32Array; centers: Float32Array; explained: number };
+}
+
+/** The map with queries and keys permuted so that buckets are contiguous, reduced to size x size. */
+export interface BucketMapParams extends BucketParams {
+  round: number;
+  size: number;
+}
+
+export interface BucketMap {
+  rows: number;
+  columns: number;
+  mass: Float32Array;
+  kept: Float32Array;
+  /** First row / column of each bucket in cells, ascending. */
+  rowStarts: Float32Array;
+  columnStarts: Float32Array;
+}

@@ -1,0 +1,63 @@
+/** Interventions: what is taken away from the attention, and what each token lost by it. */
+import type { MechanismChoice } from './mechanisms';
+import type { HeadAssignment, RunEffect } from './plans';
+import type { Side } from './text';
+
+/**
+ * Something taken away from the attention of the model. `core` and `head` null = all. Tokens in all cores are tokens of
+ * `side` (default: the analysed text), and the cores are those whose keys, and queries where some are named, are of it.
+ */
+export type Intervention =
+  /** The head's output is zero. */
+  | { kind: 'head'; core: number; head: number }
+  /** Queries do not see the keys `from` .. `to`-1 (text or target tokens, as the core's keys are); `queries` null = all. */
+  | {
+      kind: 'span';
+      core: number | null;
+      head: number | null;
+      from: number;
+      to: number;
+      queries: { from: number; to: number } | null;
+      side?: Side;
+    }
+  /** One query does not see one key. */
+  | { kind: 'edge'; core: number | null; head: number | null; query: number; key: number; side?: Side }
+  /** These heads attend by a mechanism. */
+  | { kind: 'mechanism'; core: number | null; head: number | null; choice: MechanismChoice };
+
+export interface InterveneParams {
+  id: string;
+  /** All at once; empty = the dense model. */
+  interventions: Intervention[];
+}
+
+export interface InterventionResult {
+  interventions: Intervention[];
+  effect: RunEffect;
+  notes: string[];
+}
+
+/** The tokens that a changed run hurts most, each with the heaviest key that its heads lost. */
+export interface WorstTokensParams {
+  id: string;
+  heads: HeadAssignment[];
+  /** On top of `heads`; a mechanism in all heads is one intervention. */
+  interventions?: Intervention[];
+  /** Tokens to explain: positions of the queries that predict (token i predicts i+1). */
+  queries: number[];
+}
+
+export interface LostKey {
+  query: number;
+  /** null when no head lost any key of this query. */
+  lost: {
+    core: number;
+    head: number;
+    /** Of the text that the core's keys are of. */
+    key: number;
+    /** Dense mass, local. */
+    mass: number;
+    /** null where query and key are of different texts. */
+    distance: number | null;
+  } | null;
+}

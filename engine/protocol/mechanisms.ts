@@ -1,0 +1,120 @@
+/** Mechanisms, and a head compared with itself under one. */
+
+/** One parameter of a mechanism; forms, settings and help are made from it. */
+export interface ParameterInfo {
+  name: string;
+  type: 'integer' | 'number' | 'boolean' | 'string';
+  default: number | boolean | string | null;
+  /** How the default follows from the text when `default` is null, e.g. "square root of the tokens". */
+  defaultRule?: string;
+  minimum?: number;
+  maximum?: number;
+  choices?: string[];
+  description: string;
+}
+
+export interface MechanismInfo {
+  name: string;
+  title: string;
+  /** One sentence. */
+  summary: string;
+  /** Authors, title, year, section. */
+  paper: string;
+  parameters: ParameterInfo[];
+  /** The view that explains it best. */
+  view: 'spans' | 'buckets' | 'map';
+  /** False when the choice of pairs looks at the whole text, future included. */
+  causalSelection: boolean;
+}
+
+export type MechanismParams = Record<string, number | boolean | string>;
+
+export interface MechanismChoice {
+  name: string;
+  params: MechanismParams;
+}
+
+/** One head under one mechanism. Local: same Q, K, V as the dense model. */
+export interface HeadComparison {
+  core: number;
+  head: number;
+  /** Dense mass kept, mean over queries; null where the mechanism keeps no set of pairs. */
+  recall: number | null;
+  /** Fifth percentile over queries. */
+  recallP5: number | null;
+  /** Relative Frobenius error of the head's output. */
+  outputError: number;
+  pairs: number;
+  densePairs: number;
+  /** Queries left without any key. */
+  uncovered: number;
+  /** Fitted or given span in tokens, where the mechanism has one. */
+  span?: number;
+  /** Relative error of the attention over a compressed memory against that over its tokens, where there is one. */
+  reconstruction?: number;
+  /** Only after `analysis/compare`. */
+  measures?: HeadMeasures;
+}
+
+/** 95 % of the values that a mean takes when blocks of neighbouring queries are drawn anew (bootstrap). */
+export interface Interval {
+  low: number;
+  high: number;
+}
+
+/** One head under one mechanism in more detail. Local; means over the sampled queries. */
+export interface HeadMeasures {
+  /** 1 - pairs / densePairs. */
+  sparsity: number;
+  /** Over all queries; null where there is no recall. */
+  recallInterval: Interval | null;
+  outputErrorInterval: Interval;
+  /** Queries whose rows the values below come from, evenly spaced, and queries there are. */
+  sampled: number;
+  queries: number;
+  /** Share of the pairs of the 1.5-entmax graph of the dense scores that is kept; null where the mechanism keeps no set of pairs. */
+  entmaxRecall: number | null;
+  /** The same of the smallest set of keys that holds 95 % of each query's mass. */
+  topPRecall: number | null;
+  /** Pairs per query of the two graphs. */
+  entmaxPairs: number;
+  topPPairs: number;
+  /** KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where it is not finite or weights are negative. */
+  kl: number | null;
+  /** Queries of the sample with a negative weight (low-rank maps). */
+  negative: number;
+}
+
+/** Means of `HeadMeasures` over all heads that have them. */
+export type MechanismMeasures = Pick<
+  HeadMeasures,
+  'recallInterval' | 'outputErrorInterval' | 'sampled' | 'queries' | 'entmaxRecall' | 'topPRecall' | 'kl'
+>;
+
+export interface MechanismResult {
+  name: string;
+  params: MechanismParams;
+  /** What the parameters with a `defaultRule` came to on this text. */
+  settled?: MechanismParams;
+  scope: 'local' | 'propagated';
+  recall: number | null;
+  /** 1 - pairs / densePairs. */
+  sparsity: number;
+  outputError: number;
+  /** Change of the mean loss when the model runs on with it; null unless propagated. */
+  deltaLoss: number | null;
+  /** Per token (N-1), only when propagated on a model with a language-model head. */
+  deltaLossPerToken?: Float32Array;
+  /** Where there is no loss: 1 - cosine between the model's output rows without and with it, mean; null unless propagated. */
+  deltaOutput: number | null;
+  /** Per token [N]. */
+  deltaOutputPerToken?: Float32Array;
+  pairs: number;
+  densePairs: number;
+  milliseconds: number;
+  heads: HeadComparison[];
+  /** Only after `analysis/compare`. */
+  measures?: MechanismMeasures;
+  /** Labels the user must see, e.g. "selection looks at the whole text". */
+  notes: string[];
+}

@@ -1,0 +1,69 @@
+/** Models, their cores, and the devices they run on. */
+
+export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+
+export type DeviceChoice = 'auto' | DeviceName;
+
+/** The device that really runs, and why the wished-for one does not, if so. */
+export interface DeviceReport {
+  device: DeviceName;
+  requested: DeviceChoice;
+  /** One sentence per provider that was tried and not taken. */
+  notes: string[];
+}
+
+export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder';
+
+export type CoreKind = 'self' | 'encoder' | 'decoder' | 'cross';
+
+export interface CoreInfo {
+  /** Position in execution order. */
+  core: number;
+  kind: CoreKind;
+  /** Layer within its stack, from 0. */
+  layer: number;
+  heads: number;
+  kvHeads: number;
+  dim: number;
+  /** In words: "causal", "causal, window 128", "full, relative bias". */
+  mask: string;
+  causal: boolean;
+}
+
+/** Proof that the cut model is the model: largest differences to the uncut model in ONNX Runtime. */
+export interface Verification {
+  /** Own cores against the uncut model, absolute, over all outputs and lengths tried. */
+  maxAbsDiff: number;
+  /** The same divided by the largest absolute output. */
+  maxRelDiff: number;
+  /** Cores run by ONNX Runtime at the same optimisation level gave the same bits. */
+  bitEqual: boolean;
+  /** What it was compared with, and at which lengths. */
+  reference: string;
+}
+
+export interface ModelInfo {
+  name: string;
+  /** What the user gave: "bundled", a path, a hub id. */
+  ref: string;
+  kind: ModelKind;
+  layers: number;
+  /** Heads per core (the largest, if they differ). */
+  heads: number;
+  causal: boolean;
+  parameters: number;
+  /** Longest text in tokens, or null when the model sets no limit. */
+  context: number | null;
+  vocabulary: number | null;
+  /** False for base models: then there is no loss. */
+  languageModelHead: boolean;
+  cores: CoreInfo[];
+  verified: Verification;
+}
+
+export interface HubModel {
+  ref: string;
+  label: string;
+  detail: string;
+  source: 'bundled' | 'workspace' | 'recent' | 'hub';
+}

@@ -1,0 +1,80 @@
+/** Changed runs: a mechanism for each head, and plans within a budget. */
+import type { HeadComparison, MechanismChoice } from './mechanisms';
+
+/** What changes when the model runs on with changed attention (propagated). */
+export interface RunEffect {
+  /** `loss`: nats per predicted token; `output`: 1 - cosine of the output rows, for models that predict no next token. */
+  measure: 'loss' | 'output';
+  /** Mean change over tokens. */
+  delta: number;
+  /** [N-1] of the loss, [N] of the output; of the target text where there is one. */
+  perToken: Float32Array;
+  /** In plans, with a loss: mean KL divergence of the next-token distribution from the dense model's, nats. */
+  divergence?: number;
+}
+
+/** The mechanism of one head. Heads that are not named stay dense. */
+export interface HeadAssignment {
+  core: number;
+  head: number;
+  choice: MechanismChoice;
+}
+
+export interface AssignParams {
+  id: string;
+  heads: HeadAssignment[];
+}
+
+/** The model run on with a mechanism of its own in each head. */
+export interface AssignResult {
+  effect: RunEffect;
+  /** Of every assigned head, local. */
+  heads: HeadComparison[];
+  /** Over all heads of the model, dense ones included. */
+  pairs: number;
+  densePairs: number;
+}
+
+export interface PlanParams {
+  id: string;
+  /** Share of the dense query-key pairs that all heads together may spend, 0..1. */
+  budget: number;
+  /** Names of the mechanisms to choose from; empty = all that keep a set of pairs and work on this model. */
+  mechanisms: string[];
+  /** How often the model may be run to correct the choice and to compare it. */
+  maxRuns: number;
+}
+
+/** One head under one setting: a point of its sparsity-recall picture. Local. */
+export interface PlanCandidate extends HeadComparison {
+  choice: MechanismChoice;
+  /** No other candidate of this head has at most its pairs and a smaller output error. */
+  onFront: boolean;
+}
+
+export interface PlannedHead extends HeadComparison {
+  choice: MechanismChoice;
+  /** Propagated change per squared output error, as measured or estimated; what the choice weighs errors with. */
+  sensitivity: number;
+}
+
+export interface Plan {
+  budget: number;
+  /** Spent. */
+  pairs: number;
+  densePairs: number;
+  heads: PlannedHead[];
+  effect: RunEffect;
+  /** The best setting of each mechanism in every head within the budget, least change first. */
+  uniform: { choice: MechanismChoice; share: number; effect: RunEffect }[];
+  /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
+  random: { runs: number; mean: number; least: number; most: number };
+  /** False when the best uniform choice or a random assignment lost less; `notes` says so. */
+  wins: boolean;
+  /** Change against budget, from few pairs to many; `measured` false = predicted from local errors. */
+  curve: { share: number; delta: number; measured: boolean }[];
+  /** Every run that was made on the way. */
+  tried: { what: string; delta: number; divergence?: number; kept: boolean }[];
+  candidates: PlanCandidate[];
+  notes: string[];
+}
