@@ -43,6 +43,7 @@ const AFTER_SOFTMAX = new Set([
   'QuantizeLinear',
   'DequantizeLinear',
 ]);
+const SLICED = new Set([...AFTER_SOFTMAX, 'Slice']);
 const NOT_BEFORE_SOFTMAX = new Set([
   'LayerNormalization',
   'SimplifiedLayerNormalization',
@@ -77,6 +78,7 @@ export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
     if (node.op === 'Attention' && node.domain === '') cores.push(attentionNode(graph, node, content));
     if (node.op !== 'Softmax' || !onLastAxis(graph, node)) continue;
     const pv = productAfter(graph, node, active);
+    if (!pv) refuseSink(graph, node, active);
     const qk = pv && productBefore(graph, node, active, constants);
     if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, content));
   }
@@ -101,10 +103,22 @@ interface ProbabilityProduct {
   p: string;
 }
 
+/** A column beside the scores takes a share of the mass, and is cut off again (gpt-oss): no rule of ours has one. */
+function refuseSink(graph: Graph, softmax: GraphNode, active: (name: string) => boolean): void {
+  let made = graph.producer(softmax.inputs[0]!);
+  // The row's largest score may be subtracted before.
+  while (made && (made.op === 'Sub' || made.op === 'Cast')) made = graph.producer(made.inputs[0]!);
+  if (made?.op === 'Concat' && productAfter(graph, softmax, active, SLICED))
+    throw new RefusedError(
+      `The attention at ${softmax.outputs[0]} shares its mass with a sink beside the keys, which is not supported.`,
+    );
+}
+
 function productAfter(
   graph: Graph,
   softmax: GraphNode,
   active: (name: string) => boolean,
+  through: ReadonlySet<string> = AFTER_SOFTMAX,
 ): ProbabilityProduct | null {
   let front = [softmax.outputs[0]!];
   const seen = new Set(front);
@@ -113,7 +127,7 @@ function productAfter(
     for (const name of front)
       for (const node of graph.consumers(name)) {
         if (isProduct(node) && node.inputs[0] === name && active(node.inputs[1]!)) return { node, p: name };
-        if (!AFTER_SOFTMAX.has(node.op)) continue;
+        if (!through.has(node.op)) continue;
         for (const o of node.outputs)
           if (o !== '' && !seen.has(o)) {
             seen.add(o);
