@@ -50,7 +50,15 @@ export class ChangeMarks extends Owner {
         ({ type }) => ['interventions', 'plan', 'mechanism', 'stale'].includes(type) && this.paint(),
       ),
     );
-    this.register(selection.onChange(() => this.paint()));
+    let shown = '';
+    this.register(
+      selection.onChange(({ change }) => {
+        // Heads and tokens change at every key press, and nothing here with them.
+        const key = JSON.stringify(change);
+        if (key !== shown) this.paint();
+        shown = key;
+      }),
+    );
     this.register(vscode.window.onDidChangeVisibleTextEditors(() => this.paint()));
     this.register(
       vscode.workspace.onDidChangeConfiguration(event => {
