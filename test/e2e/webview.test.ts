@@ -354,7 +354,7 @@ describe('the views alone', function () {
 
   it('shows the cost formulas at once, measures when asked, and marks where dense is beaten', async () => {
     const host = await open({ view: { view: 'cost', options: {} } });
-    await page.getByText('Time depends on the machine').waitFor();
+    await page.locator('ai-cost-plot path.line').first().waitFor();
     assert.ok(!host.received.some(m => m.type === 'request' && m.method === 'cost/measure'));
     await page.getByRole('radio', { name: 'pairs' }).click();
     await page.locator('ai-cost-plot path.line').first().waitFor();
@@ -362,6 +362,7 @@ describe('the views alone', function () {
     await page.getByRole('checkbox', { name: 'Show Strided' }).uncheck();
     await until(async () => (await page.locator('ai-cost-plot path.line').count()) === drawn - 1);
     await page.getByRole('radio', { name: 'time' }).click();
+    await page.getByText('Time depends on the machine').waitFor();
     await page.getByRole('button', { name: 'Measure on this machine' }).click();
     await page.locator('ai-cost-plot circle.ring').first().waitFor();
     await page.getByRole('button', { name: 'Measure again' }).waitFor();

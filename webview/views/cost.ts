@@ -82,8 +82,9 @@ export class CostView extends Component implements Savable {
   }
 
   private get measure(): CostMeasure {
-    // A report has formulas and no machine to measure.
-    return store.option<string>('cost', 'measure', store.report ? 'memory' : 'time') as CostMeasure;
+    // Until this machine was measured, what follows from formulas says more than an empty plot.
+    const first = costRun.running || this.known ? 'time' : 'memory';
+    return store.option<string>('cost', 'measure', store.report ? 'memory' : first) as CostMeasure;
   }
 
   /** What one head costs is drawn times this. */
@@ -520,6 +521,7 @@ export class CostView extends Component implements Savable {
     const { id } = store;
     const formulas = this.formulas.value;
     if (!id || !formulas) return;
+    store.setOption('cost', 'measure', 'time');
     void costRun.start({
       id,
       core: store.shownHead?.core ?? 0,
