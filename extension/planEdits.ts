@@ -1,6 +1,8 @@
 import type { AssignResult, HeadAssignment, Plan } from '../engine/protocol';
 import { describeChoice } from './mechanismSetting';
 
+const BY_HAND = 'Changed by hand since it was found.';
+
 /** The heads of a plan, one of them with another mechanism. */
 export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {
   const same = ({ core, head }: { core: number; head: number }) =>
@@ -29,6 +31,7 @@ export function changedPlan(
     densePairs: found.densePairs,
     effect: found.effect,
     wins: found.effect.delta < best,
+    notes: [...plan.notes.filter(note => note !== BY_HAND), BY_HAND],
     heads: found.heads.map(comparison => ({
       ...comparison,
       choice: choices.get(key(comparison))!,

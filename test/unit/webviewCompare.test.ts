@@ -288,6 +288,7 @@ describe('extension: a plan changed by hand', () => {
       ],
     );
     assert.equal(after.wins, false, 'the best uniform choice loses less');
+    assert.deepEqual(after.notes, ['Changed by hand since it was found.']);
     assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
     assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
   });

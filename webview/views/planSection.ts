@@ -215,7 +215,10 @@ export class PlanSection extends Component {
       ? html`the best single mechanism, ${mechanismTitle(best.choice.name, store.mechanismInfos)}, costs
         ${strong(best.effect.delta)}`
       : html`no single mechanism fits into the budget`;
-    const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the pairs`;
+    const over =
+      spent > plan.budget * 1.001 ? html`, more than the budget of ${percent(plan.budget)},` : nothing;
+    const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the
+      pairs${over}`;
     const costs =
       plan.effect.delta > 0
         ? html`the plan costs ${strong(plan.effect.delta)}`
