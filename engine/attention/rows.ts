@@ -1,9 +1,11 @@
-import type { CoreInput } from './core';
+import { isBlocked } from './blocked';
+import { visibleKeys, type CoreInput } from './core';
 import { scoreAt } from './lines';
 import type { SparseRow } from './mechanism';
 
 /**
- * One query's softmax over a set of keys, in float64.
+ * One query's softmax over a set of keys, in float64. The weights are computed when they are asked for: maps and reports need the keys of
+ * every query, and nothing else.
  * `logMask`: log of each key's soft mask (0 = kept whole); keys that are masked out altogether are dropped.
  */
 export function sparseRow(
@@ -13,19 +15,35 @@ export function sparseRow(
   candidates: Iterable<number>,
   logMask?: (key: number) => number,
 ): SparseRow {
-  const keys: number[] = [];
-  const scores: number[] = [];
+  const found: number[] = [];
   const logs: number[] = [];
+  const { from, to } = visibleKeys(input, query);
+  const hides = hidesKeys(input);
   for (const key of candidates) {
+    if (key < from || key >= to || isBlocked(input, head, query, key)) continue;
     const log = logMask ? logMask(key) : 0;
-    const score = scoreAt(input, head, query, key);
-    if (score + log === -Infinity) continue;
-    keys.push(key);
-    scores.push(score);
-    logs.push(log);
+    if (log === -Infinity || (hides && scoreAt(input, head, query, key) === -Infinity)) continue;
+    found.push(key);
+    if (logMask) logs.push(log);
   }
-  const row = { keys: Int32Array.from(keys), weights: softmax(scores, logs) };
-  return logMask ? { ...row, mask: Float64Array.from(logs, Math.exp) } : row;
+  const keys = Int32Array.from(found);
+  let weights: Float64Array | null = null;
+  return {
+    keys,
+    get weights() {
+      weights ??= softmax(
+        Array.from(keys, key => scoreAt(input, head, query, key)),
+        logMask ? logs : undefined,
+      );
+      return weights;
+    },
+    ...(logMask ? { mask: Float64Array.from(logs, Math.exp) } : {}),
+  };
+}
+
+/** Only a bias or an intervention can give a score of -Infinity to a key that the mask shows. */
+function hidesKeys({ rule: { bias, blocked } }: CoreInput): boolean {
+  return blocked !== undefined || (bias !== null && bias.kind !== 'alibi');
 }
 
 /** The softmax of scores of which some may be -Infinity: those keys are left out. */
