@@ -350,7 +350,11 @@ export class Overview extends Component implements Savable {
   toCsv(): string {
     const { measures } = this;
     return csv(
-      ['core', 'kind', 'layer', 'head', 'role', 'role score', ...measures.map(m => `${m.title} [${m.unit}]`)],
+      [
+        ...['core', 'kind', 'layer', 'head', 'role', 'role score'],
+        ...measures.map(m => `${m.title} [${m.unit}]`),
+        ...QUANTILES.map(([span, quantile]) => `${span} ${quantile} [tokens]`),
+      ],
       store.cores.flatMap(({ info, heads }) =>
         heads.map(h => [
           info.core,
@@ -360,11 +364,17 @@ export class Overview extends Component implements Savable {
           mainRole(h),
           h.roles[0]?.score,
           ...measures.map(m => m.value(h)),
+          ...QUANTILES.map(([span, quantile]) => h[`${span}Quantiles`][quantile]),
         ]),
       ),
     );
   }
 }
+
+/** Of the spans over queries: in the saved table only. */
+const QUANTILES = (['span90', 'span95', 'span99'] as const).flatMap(span =>
+  (['p5', 'p25', 'p50', 'p75', 'p95'] as const).map(quantile => [span, quantile] as const),
+);
 
 function median(values: number[]): number | null {
   return values.length ? values.sort((a, b) => a - b)[values.length >> 1]! : null;
