@@ -41,6 +41,10 @@ export class Legend extends Component {
         white-space: nowrap;
         color: var(--muted);
       }
+      /* A long one ends where the space beside the bar does. */
+      .tick.last {
+        transform: translateX(min(-50%, calc(-100% + 20px)));
+      }
       .title {
         white-space: nowrap;
         line-height: 10px;
@@ -58,7 +62,7 @@ export class Legend extends Component {
     return html`<span class="title">${this.label}</span>
       <span class="bar" role="img" aria-label=${`Colour scale, ${this.label}: ${words}`}>
         <canvas width="256" height="1"></canvas>
-        ${this.ticks.length ? this.ticks.map(t => html`<span class="tick" .style=${`left: ${t.at * 100}%`}>${t.label}</span>`) : nothing}
+        ${this.ticks.length ? this.ticks.map(t => html`<span class=${t.at === 1 ? 'tick last' : 'tick'} .style=${`left: ${t.at * 100}%`}>${t.label}</span>`) : nothing}
       </span>`;
   }
 
