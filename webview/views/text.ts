@@ -1,11 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
 import type { LostKey, RunEffect, TokenTable } from '../../engine/protocol';
-import { concentration } from '../draw/changeNumbers';
-import { changeKey, changeSubject, explained, mechanismTitle } from '../draw/changes';
+import { changeKey, changeSubject, explained } from '../draw/changes';
 import type { Rgb } from '../draw/colour';
-import { count, csv, exact, number, tokenLabel } from '../draw/format';
-import { headName } from '../draw/names';
+import { csv, number, tokenLabel } from '../draw/format';
 import {
   changeQuantity,
   colourOf,
@@ -30,6 +28,7 @@ import '../plots/changeStrip';
 import '../plots/colouredText';
 import '../ui/interventionList';
 import '../ui/legend';
+import { attentionLead, changeChoice, changeLead, lossLead, waitingLead } from './textLead';
 import { tokenList } from './textList';
 import { textStyles } from './textStyles';
 
@@ -251,7 +250,7 @@ export class TextView extends Component implements Savable {
         ],
         value => store.setOption('text', 'show', value),
       )}
-      ${show === 'change' ? this.changeChoice() : nothing}
+      ${show === 'change' ? changeChoice(this.change) : nothing}
       ${
         show === 'change' && !store.report
           ? toggle('mark in the editor', store.settings.changeMarks, on => store.setChangeMarks(on))
@@ -261,92 +260,15 @@ export class TextView extends Component implements Savable {
     </div>`;
   }
 
-  private changeChoice(): TemplateResult | typeof nothing {
-    const { change } = this;
-    const choices: { source: ChangeSource; label: string }[] = [];
-    if (store.interventions.list.length > 0)
-      choices.push({ source: { kind: 'interventions' }, label: 'what was taken away' });
-    if (store.plan) choices.push({ source: { kind: 'plan' }, label: 'the plan' });
-    const seen = new Set<string>();
-    for (const { name, params } of store.mechanisms) {
-      const source: ChangeSource = { kind: 'mechanism', choice: { name, params } };
-      if (seen.has(changeKey(source))) continue;
-      seen.add(changeKey(source));
-      choices.push({ source, label: mechanismTitle(source.choice) });
-    }
-    if (change && !choices.some(({ source }) => changeKey(source) === changeKey(change)))
-      choices.push({ source: change, label: changeSubject(change) });
-    if (!change || choices.length === 0) return nothing;
-    return choose(
-      'under',
-      changeKey(change),
-      choices.map(({ source, label }) => ({ value: changeKey(source), label })),
-      key => {
-        const chosen = choices.find(({ source }) => changeKey(source) === key);
-        if (chosen) store.select({ change: chosen.source });
-      },
-    );
-  }
-
   /** The whole point in one sentence. */
   private lead(): TemplateResult | typeof nothing {
-    const { show } = this;
-    const { quantity } = this.drawing;
+    const { show, change, effect } = this;
     if (!store.summary)
       return html`<span class="muted">The text is coloured when all layers are finished.</span>`;
-    if (show === 'change') return this.changeLead();
-    if (show === 'loss') {
-      const mean = store.summary?.loss?.mean ?? 0;
-      return html`The model's loss is <strong title=${exact(mean, 'nats')}>${number(mean)} nats</strong> per
-        token; these tokens it predicts worst.`;
-    }
-    const { token } = store.selection;
-    const head = store.shownHead;
-    if (token === null || !head) return html`Click a token of the text to pin it.`;
-    if (!quantity) return html`${requestState(this.row, 'Looking.')}`;
-    const name = tokenLabel(store.tokens?.text[token] ?? '');
-    return show === 'from'
-      ? html`Where <strong>“${name}”</strong> looks in ${headName(head)}.`
-      : html`Who looks at <strong>“${name}”</strong> in ${headName(head)}.`;
-  }
-
-  private changeLead(): TemplateResult | typeof nothing {
-    const { change, effect } = this;
-    if (!change)
-      return html`Nothing has been changed yet: take attention away (select text in the editor, then
-      “Attention: Block Attention to Selection”), or list mechanisms in the settings.`;
-    if (!effect) {
-      if (change.kind === 'interventions')
-        return html`<span class="muted"
-          >${store.interventions.notice ?? 'The text runs on without it.'}</span
-        >`;
-      const title = change.kind === 'mechanism' ? mechanismTitle(change.choice) : 'the plan';
-      if (store.report) return html`This report does not hold what ${title} costs each token.`;
-      return html`${requestState(this.run, `The text runs on with ${title}.`)}`;
-    }
-    const { delta, measure } = effect;
-    const few = concentration(effect);
-    const dense = store.summary?.loss?.mean;
-    const verb = measure === 'output' ? 'turns the output by' : delta >= 0 ? 'costs' : 'gains';
-    const size = measure === 'output' ? number(delta) : `${number(Math.abs(delta))} nats`;
-    return html`${changeSubject(change)} ${verb}
-      <strong title=${exact(delta, measure === 'loss' ? 'nats' : '1 - cosine')}>${size}</strong> per
-      token${
-        few
-          ? html`; half of ${measure === 'output' ? 'it' : 'what is lost'} falls on
-              <strong>${count(few.tokens)} of ${count(few.of)}</strong> tokens, and these
-              ${measure === 'output' ? 'turn' : 'pay'} most.`
-          : '.'
-      }
-      <span class="muted"
-        >(propagated${
-          measure === 'output'
-            ? ', 1 − cosine'
-            : dense === undefined
-              ? ''
-              : `: loss ${number(dense)} → ${number(dense + delta)}`
-        })</span
-      >`;
+    if (show === 'loss') return lossLead(store.summary.loss?.mean ?? 0);
+    if (show === 'change')
+      return effect && change ? changeLead(change, effect) : waitingLead(change, this.run);
+    return attentionLead(show, this.drawing.quantity !== null, this.row);
   }
 
   private main(): TemplateResult {
