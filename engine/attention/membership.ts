@@ -111,9 +111,12 @@ function atLeast(values: Float32Array, threshold: number, found: Int32Array): In
   return found.subarray(0, count);
 }
 
-/** Which clusters hold each token: a set of bits per token, and their number. */
+/** Which clusters hold each token: a list and a set of bits per token, and their number. */
 export class Memberships {
   readonly counts: Int32Array;
+  /** Clusters of all tokens, one token after the other; `starts[token]` is its first. */
+  private readonly lists: Int32Array;
+  private readonly starts: Int32Array;
   private readonly words: number;
   private readonly bits: Int32Array;
 
@@ -123,29 +126,34 @@ export class Memberships {
     tokens: number,
   ) {
     this.counts = new Int32Array(tokens);
+    this.lists = new Int32Array(members.length);
+    this.starts = new Int32Array(tokens + 1);
     this.words = Math.ceil(clusters / 32);
     this.bits = new Int32Array(tokens * this.words);
+    for (const token of members) this.starts[token + 1]!++;
+    for (let t = 0; t < tokens; t++) this.starts[t + 1]! += this.starts[t]!;
     const size = members.length / clusters;
     members.forEach((token, t) => {
       const cluster = Math.floor(t / size);
-      this.counts[token]!++;
+      this.lists[this.starts[token]! + this.counts[token]!++] = cluster;
       this.bits[token * this.words + (cluster >> 5)]! |= 1 << (cluster & 31);
     });
   }
 
   /** In how many clusters `token` here and `other` there are together. */
   together(token: number, there: Memberships, other: number): number {
+    const { starts, lists } = this;
+    const first = other * there.words;
     let count = 0;
-    for (let w = 0; w < this.words; w++) {
-      let common = this.bits[token * this.words + w]! & there.bits[other * this.words + w]!;
-      for (; common !== 0; common &= common - 1) count++;
+    for (let at = starts[token]!; at < starts[token + 1]!; at++) {
+      const cluster = lists[at]!;
+      count += (there.bits[first + (cluster >> 5)]! >> (cluster & 31)) & 1;
     }
     return count;
   }
 
-  *clustersOf(token: number): Generator<number> {
-    for (let c = 0; c < this.clusters; c++) {
-      if ((this.bits[token * this.words + (c >> 5)]! >> (c & 31)) & 1) yield c;
-    }
+  /** Ascending. */
+  clustersOf(token: number): Int32Array {
+    return this.lists.subarray(this.starts[token]!, this.starts[token + 1]!);
   }
 }

@@ -286,6 +286,7 @@ async function attendHead(
         keys: keyMembers.subarray(c * columns, (c + count) * columns),
         bias: bias.subarray(0, count * height * columns).fill(0),
         share: share.subarray(0, count * height * columns).fill(1),
+        scattered: true,
       };
       pairs += fillBias(input, routed, offsets, tiles);
       addOpaque(input, tiles);

@@ -2,9 +2,8 @@ import { openStretches } from './blocked';
 import type { AttendContext } from './mechanism';
 import { FAR_BIAS, kvHead, LOST_SCORES, type CoreInput } from './core';
 import { checkpoint } from '../runtime/cancellation';
-import type { GraphBuilder } from '../runtime/graphBuilder';
-import type { Session } from '../runtime/runtime';
-import { float32, floats } from '../runtime/tensor';
+import type { GraphBuilder, Value } from '../runtime/graphBuilder';
+import { float32, floats, int32, type Tensor } from '../runtime/tensor';
 
 /**
  * Sparse attention is done in tiles: a few queries against a few keys, gathered side by side in memory. Equal tiles
@@ -35,6 +34,8 @@ export interface Tiles {
    * mechanisms that count a pair more than once, so that the mass of distinct pairs can still be told.
    */
   share?: Float32Array;
+  /** Queries and keys are all over the text, without padding: the graph picks them out, on all threads. */
+  scattered?: boolean;
   /** [count, rows]: what `addOpaque` took from each row's bias to keep it near 0; belongs to the log-sum-exps. */
   shift?: Float64Array;
 }
@@ -51,30 +52,21 @@ export interface TileResult {
 export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendContext): Promise<TileResult> {
   await checkpoint(context.cancellation);
   const { head, rows, columns } = tiles;
-  const { dim, valueDim, rule } = input;
+  const { valueDim, rule } = input;
   const count = tiles.queries.length / rows;
-  const kv = kvHead(input, head);
-  const session = await tileGraph(
-    context,
-    tiles.bias !== null,
-    rule.softCap !== null,
-    tiles.share !== undefined,
+  const planes = tiles.bias ? tiles.bias.length / (rows * columns) : 0;
+  const form: TileForm = {
+    planes: planes > 1 ? 'g' : planes,
+    capped: rule.softCap !== null,
+    shared: tiles.share !== undefined,
+    scattered: tiles.scattered === true && tiles.shift === undefined,
+  };
+  const session = await context.runtime.graph(`tiles|${Object.values(form).join('|')}`, g =>
+    buildTileGraph(g, form),
   );
-  const scratch = scratchOf(context);
-  const q = withoutLost(
-    gatherRows(input.q, head * input.queries, dim, tiles.queries, scratch, 'q'),
-    dim,
-    tiles.shift,
-  );
-  const k = gatherRows(input.k, kv * input.keys, dim, tiles.keys, scratch, 'k');
-  const v = gatherRows(input.v, kv * input.keys, valueDim, tiles.keys, scratch, 'v');
   const results = await session.run({
-    q: float32(q, [count, rows, dim]),
-    k: float32(k, [count, columns, dim]),
-    v: float32(v, [count, columns, valueDim]),
-    ...(tiles.bias
-      ? { bias: float32(tiles.bias, [tiles.bias.length / (rows * columns), rows, columns]) }
-      : {}),
+    ...(form.scattered ? rowsOfHead(input, tiles, count) : gatheredRows(input, tiles, count, context)),
+    ...(tiles.bias ? { bias: float32(tiles.bias, [planes, rows, columns]) } : {}),
     scale: float32(Float32Array.of(rule.scale[head]!), [1]),
     ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), [1]) }),
     ...(tiles.share ? { share: float32(tiles.share, [count, rows, columns]) } : {}),
@@ -90,20 +82,59 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
   return { output, lse, distinctLse };
 }
 
-function tileGraph(
+/** The queries, keys and values of every tile, side by side. */
+function gatheredRows(
+  input: CoreInput,
+  { head, rows, columns, queries, keys, shift }: Tiles,
+  count: number,
   context: AttendContext,
-  biased: boolean,
-  capped: boolean,
-  shared: boolean,
-): Promise<Session> {
-  const key = `tiles|${biased}|${capped}|${shared}`;
-  return context.runtime.graph(key, g => buildTileGraph(g, biased, capped, shared));
+): Record<string, Tensor> {
+  const { dim, valueDim } = input;
+  const kv = kvHead(input, head);
+  const scratch = scratchOf(context);
+  const q = gatherRows(input.q, head * input.queries, dim, queries, scratch, 'q');
+  const k = gatherRows(input.k, kv * input.keys, dim, keys, scratch, 'k');
+  const v = gatherRows(input.v, kv * input.keys, valueDim, keys, scratch, 'v');
+  return {
+    q: float32(withoutLost(q, dim, shift), [count, rows, dim]),
+    k: float32(k, [count, columns, dim]),
+    v: float32(v, [count, columns, valueDim]),
+  };
 }
 
-function buildTileGraph(g: GraphBuilder, biased: boolean, capped: boolean, shared: boolean): void {
-  const q = g.input('q', 'float32', ['g', 'a', 'd']);
-  const k = g.input('k', 'float32', ['g', 'b', 'd']);
-  const v = g.input('v', 'float32', ['g', 'b', 'e']);
+/** All of the head's queries, keys and values, and which of them each tile takes. */
+function rowsOfHead(input: CoreInput, tiles: Tiles, count: number): Record<string, Tensor> {
+  const { dim, valueDim, queries, keys } = input;
+  const kv = kvHead(input, tiles.head);
+  const part = (data: Float32Array, at: number, length: number, width: number) =>
+    float32(data.subarray(at * length * width, (at + 1) * length * width), [length, width]);
+  return {
+    q: part(input.q, tiles.head, queries, dim),
+    k: part(input.k, kv, keys, dim),
+    v: part(input.v, kv, keys, valueDim),
+    queries: int32(tiles.queries, [count, tiles.rows]),
+    keys: int32(tiles.keys, [count, tiles.columns]),
+  };
+}
+
+interface TileForm {
+  /** Planes of the bias: none, one for all tiles, or one each. */
+  planes: number | 'g';
+  capped: boolean;
+  shared: boolean;
+  scattered: boolean;
+}
+
+function buildTileGraph(g: GraphBuilder, { planes, capped, shared, scattered }: TileForm): void {
+  const picked = (name: string, length: string, width: string, ids: Value | null) =>
+    ids
+      ? g.op('Gather', [g.input(name, 'float32', [`all ${length}`, width]), ids], { axis: 0 })
+      : g.input(name, 'float32', ['g', length, width]);
+  const queryIds = scattered ? g.input('queries', 'int32', ['g', 'a']) : null;
+  const keyIds = scattered ? g.input('keys', 'int32', ['g', 'b']) : null;
+  const q = picked('q', 'a', 'd', queryIds);
+  const k = picked('k', 'b', 'd', keyIds);
+  const v = picked('v', 'b', 'e', keyIds);
   const scale = g.input('scale', 'float32', [1]);
   const keys = g.op('Transpose', [k], { perm: [0, 2, 1] });
   let scores = g.op('MatMul', [g.op('Mul', [q, scale]), keys]);
@@ -111,7 +142,8 @@ function buildTileGraph(g: GraphBuilder, biased: boolean, capped: boolean, share
     const cap = g.input('cap', 'float32', [1]);
     scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
   }
-  if (biased) scores = g.op('Add', [scores, g.input('bias', 'float32', ['m', 'a', 'b'])]);
+  // Named like the scores, so that it is added in place.
+  if (planes) scores = g.op('Add', [scores, g.input('bias', 'float32', [planes, 'a', 'b'])]);
   const weights = g.op('Softmax', [scores], { axis: -1 });
   // log-sum-exp = largest score - log of the largest weight: two cheap reductions instead of a second Exp.
   const largest = g.op('ReduceMax', [scores, g.int([-1])], { keepdims: 0 });
