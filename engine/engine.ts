@@ -376,7 +376,14 @@ export class Engine {
       mechanisms: results,
       timings: clock.timings,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,
-      notes: notesOn(tokens, target, limit, model.info.context, runtime.report.notes),
+      notes: notesOn(
+        tokens,
+        target,
+        typeof params.target === 'string',
+        limit,
+        model.info.context,
+        runtime.report.notes,
+      ),
     };
   }
 
@@ -463,6 +470,7 @@ class Clock {
 function notesOn(
   tokens: TokenTable,
   target: TargetText | null,
+  given: boolean,
   limit: number,
   context: number | null,
   device: string[],
@@ -483,6 +491,9 @@ function notesOn(
     notes.push(
       'The text itself stands in for the target text: the model has one input for both, or none was given and the tokenizer marks no start and end token.',
     );
+  }
+  if (given && target?.source !== 'given') {
+    notes.push('The given target text is not read: the model has no input of its own for one.');
   }
   return notes;
 }

@@ -48,6 +48,14 @@ export const mechanisms: readonly Mechanism[] = [
 
 export const mechanismInfos: readonly MechanismInfo[] = mechanisms.map(m => m.info);
 
+/** A sentence on a mechanism whose results depend on more than a causal query may see; null for the others. */
+export function looksAhead({ info, settings }: Mechanism): string | null {
+  if (info.causalSelection) return null;
+  return settings
+    ? `${info.title} chooses its pairs by looking at the whole text.`
+    : `${info.title} looks at the whole text, later tokens included.`;
+}
+
 /** @throws UsageError for a name that is not in the registry. */
 export function findMechanism(name: string): Mechanism {
   const found = mechanisms.find(m => m.info.name === name);

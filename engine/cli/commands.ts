@@ -5,7 +5,7 @@ import { Engine, type Notify } from '../engine';
 import { RefusedError } from '../errors';
 import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
-import { checkOutputPath, writeWhole } from '../export/outputFile';
+import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source';
 import type { DeviceChoice, Intervention, InterventionResult, MechanismChoice } from '../protocol';
@@ -38,7 +38,8 @@ export async function analyzeCommand(
   cancellation: Cancellation,
 ): Promise<void> {
   const { json, csv, html } = options;
-  for (const path of [json, csv, html, options.tensors]) if (path !== undefined) await checkOutputPath(path);
+  const inputs = options.target === undefined ? [file] : [file, options.target];
+  await checkOutputPaths([json, csv, html, options.tensors], inputs);
   const text = await readText(file);
   const target = options.target === undefined ? null : await readText(options.target);
   const weights = options.weights ? await createRuntime('cpu') : null;
@@ -110,7 +111,7 @@ export async function attendCommand(
   { output, device, ...options }: AttendCommandOptions,
   cancellation: Cancellation,
 ): Promise<void> {
-  await checkOutputPath(output);
+  await checkOutputPaths([output], [file]);
   const tensors = await readSafetensors(file);
   const runtime = await createRuntime(device);
   try {

@@ -4,7 +4,7 @@ import { startEngine, print, ProgressLine } from './commands';
 import { formatPlan } from './planTables';
 import { readText } from './readText';
 import { UsageError } from '../errors';
-import { checkOutputPath, writeWhole } from '../export/outputFile';
+import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { planFile } from '../export/planJson';
 import type { DeviceChoice, PlanFormat } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
@@ -34,10 +34,8 @@ export async function planCommand(
   cancellation: Cancellation,
 ): Promise<void> {
   const formats: PlanFormat[] = ['csv', 'flex', 'minference', 'duo'];
-  for (const format of ['json', ...formats] as const) {
-    const path = options[format];
-    if (path !== undefined) await checkOutputPath(path);
-  }
+  const outputs = (['json', ...formats] as const).map(format => options[format]);
+  await checkOutputPaths(outputs, files);
   if (files.filter(file => file === '-').length > 1)
     throw new UsageError('Standard input can be read once only.');
   const texts = [];

@@ -26,7 +26,7 @@ export function formatAnalysis(
   const parts = [
     [
       formatModel(model),
-      `text      ${integer(tokens.ids.length)} tokens${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
+      `text      ${counted(tokens.ids.length, 'token')}${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
         (summary.loss ? `, loss ${summary.loss.mean.toFixed(3)} nats per token` : ''),
       `device    ${summary.device.device}`,
       `time      ${(sum(Object.values(summary.timings)) / 1000).toFixed(1)} s, peak memory ${integer(summary.peakRssMiB)} MiB`,
@@ -37,11 +37,20 @@ export function formatAnalysis(
   if (interventions.length > 0) parts.push(formatInterventions(summary, interventions));
   const notes = [
     ...summary.notes,
-    ...summary.mechanisms.flatMap(m => m.notes.map(note => `${m.name}: ${note}`)),
+    ...sharedNotes(summary.mechanisms),
     ...interventions.flatMap(result => result.notes),
   ];
   if (notes.length > 0) parts.push([...new Set(notes)].map(note => `note: ${note}`).join('\n'));
   return parts.join('\n\n');
+}
+
+/** The mechanisms' notes, each once, after the names that it is about. */
+function sharedNotes(mechanisms: AnalysisSummary['mechanisms']): string[] {
+  const names = new Map<string, Set<string>>();
+  for (const { name, notes } of mechanisms) {
+    for (const note of notes) names.set(note, (names.get(note) ?? new Set()).add(name));
+  }
+  return [...names].map(([note, about]) => `${[...about].join(', ')}: ${note}`);
 }
 
 export function formatModel(model: ModelInfo): string {
@@ -138,7 +147,7 @@ function formatInterventions(summary: AnalysisSummary, results: readonly Interve
     {
       title: measure === 'loss' ? 'loss change (propagated)' : 'output turned (propagated)',
       align: 'right',
-      cell: ({ effect }) => signed(effect.delta),
+      cell: ({ effect }) => signed(effect.perToken.length === 0 ? null : effect.delta),
     },
     { title: 'most at', cell: result => mostChanged(summary, result) },
   ];
@@ -160,7 +169,13 @@ function mostChanged({ target, tokens }: AnalysisSummary, { effect }: Interventi
 }
 
 function signed(value: number | null): string {
-  return value === null ? '-' : `${value < 0 ? '' : '+'}${value.toFixed(4)}`;
+  if (value === null) return '-';
+  const digits = Math.abs(value).toFixed(4);
+  return `${value < 0 && Number(digits) > 0 ? '-' : '+'}${digits}`;
+}
+
+function counted(count: number, unit: string): string {
+  return `${integer(count)} ${unit}${count === 1 ? '' : 's'}`;
 }
 
 function integer(value: number): string {

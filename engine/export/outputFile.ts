@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors';
 
 /** An open output file. Call `commit` when everything is written, `abort` otherwise. */
@@ -28,6 +28,39 @@ export async function checkOutputPath(path: string): Promise<void> {
     () => false,
   );
   if (!writable) throw new UsageError(`Cannot write ${path}: permission denied.`);
+}
+
+/**
+ * The same for all outputs of a command, undefined = not wanted. Refuses to replace a file that is read (`-` = standard
+ * input) and to write two results into one file.
+ */
+export async function checkOutputPaths(
+  outputs: readonly (string | undefined)[],
+  inputs: readonly string[],
+): Promise<void> {
+  const taken = new Map<string, string>();
+  const claim = async (path: string, use: string): Promise<string | undefined> => {
+    const file = await fileAt(path);
+    const earlier = file === null ? undefined : taken.get(file);
+    if (file !== null) taken.set(file, use);
+    return earlier;
+  };
+  for (const path of inputs) if (path !== '-') await claim(path, 'it is an input');
+  for (const path of outputs) {
+    if (path === undefined) continue;
+    await checkOutputPath(path);
+    const earlier = await claim(path, 'another result is written there');
+    if (earlier !== undefined) throw new UsageError(`Cannot write ${path}: ${earlier}.`);
+  }
+}
+
+/** The file behind a path, links followed; null for devices and pipes, which take anything. */
+async function fileAt(path: string): Promise<string | null> {
+  const existing = await stat(path).catch(() => null);
+  if (existing) return existing.isFile() ? realpath(path) : null;
+  const full = resolve(path);
+  const folder = await realpath(dirname(full)).catch(() => dirname(full));
+  return join(folder, basename(full));
 }
 
 /** Opens the temporary file. Devices and pipes, which cannot be renamed over, are written in place. */

@@ -3,7 +3,7 @@ import { assignedOutput, changedRun, type CoreAssignment } from './changedRun';
 import { openStretches } from '../attention/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/dense';
-import { findMechanism } from '../attention/registry';
+import { findMechanism, looksAhead } from '../attention/registry';
 import { RefusedError } from '../errors';
 import {
   sidesOf,
@@ -185,10 +185,7 @@ function checkTokens(analysis: Analysis, { kind }: CoreInfo, one: Intervention):
 
 function mechanismNotes(interventions: readonly Intervention[]): string[] {
   const names = new Set(interventions.flatMap(one => (one.kind === 'mechanism' ? [one.choice.name] : [])));
-  return [...names]
-    .map(name => findMechanism(name).info)
-    .filter(info => !info.causalSelection)
-    .map(info => `${info.title} chooses its pairs by looking at the whole text.`);
+  return [...names].flatMap(name => looksAhead(findMechanism(name)) ?? []);
 }
 
 /** Counts the queries that keep no key, whose context is then 0. */

@@ -1,6 +1,6 @@
 import { choiceKey, type Analysis } from './analysis';
 import { addCore, type LocalRun } from './densePass';
-import { findMechanism } from '../attention/registry';
+import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf } from './changedRun';
 import type { HeadComparison, MechanismChoice, MechanismResult } from '../protocol';
@@ -14,7 +14,7 @@ export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismRes
 }
 
 export function localResult(run: LocalRun): MechanismResult {
-  const { info } = findMechanism(run.choice.name);
+  const ahead = looksAhead(findMechanism(run.choice.name));
   return {
     ...summarizeComparison(run.heads),
     name: run.choice.name,
@@ -25,11 +25,7 @@ export function localResult(run: LocalRun): MechanismResult {
     deltaOutput: null,
     milliseconds: run.milliseconds,
     heads: run.heads,
-    notes: [
-      ...run.refused,
-      ...(info.causalSelection ? [] : [`${info.title} chooses its pairs by looking at the whole text.`]),
-      ...reconstructionNote(run.heads),
-    ],
+    notes: [...run.refused, ...(ahead === null ? [] : [ahead]), ...reconstructionNote(run.heads)],
   };
 }
 

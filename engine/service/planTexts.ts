@@ -146,7 +146,7 @@ class PlanTexts {
     const count = tokens.ids.length;
     if (count < 2 * LEAST) {
       throw new RefusedError(
-        `${file.name} has ${count} tokens: a plan needs at least ${2 * LEAST}, to fit and to test.`,
+        `${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${2 * LEAST}, to fit and to test.`,
       );
     }
     const piece = (role: Cut['role'], name: string, from: number, to: number): Cut => ({
@@ -191,7 +191,7 @@ class PlanTexts {
       const count = read.tokens.ids.length;
       if (count < LEAST) {
         throw new RefusedError(
-          `${file.name} has ${count} tokens: a plan needs at least ${LEAST} of each text.`,
+          `${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${LEAST} of each text.`,
         );
       }
       if (count > limit && chosen.includes(file)) {

@@ -2,7 +2,7 @@ import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSafetensors, readSafetensors, writeSafetensors } from '../../engine/export/safetensors';
@@ -301,6 +301,38 @@ describe('command line', function () {
       assert.match(cut.stdout, /^note: Only the first 10 tokens/m);
     });
 
+    it('replaces no file that it reads, and writes no two results into one', async () => {
+      await put('own.txt', TEXT);
+      await symlink('own.txt', at('link.txt'));
+      const into = (...args: string[]) => run('analyze', 'own.txt', '--max-tokens', '10', ...args);
+      assertFails(await into('--json', 'own.txt'), 2, /^Cannot write own\.txt: it is an input\.\n$/);
+      assertFails(await into('--csv', './link.txt'), 2, /^Cannot write \.\/link\.txt: it is an input\./);
+      assertFails(
+        await into('--json', 'twice', '--csv', './twice'),
+        2,
+        /^Cannot write \.\/twice: another result is written there\.\n$/,
+      );
+      assertFails(
+        await run('plan', 'own.txt', '--budget', '10%', '--flex', 'own.txt'),
+        2,
+        /^Cannot write own\.txt: it is an input\.\n$/,
+      );
+      assert.equal(await readFile(at('own.txt'), 'utf8'), TEXT);
+    });
+
+    it('speaks of one token as one, and of no change where nothing is predicted', async () => {
+      await put('one.txt', 'a');
+      const without = ['--without', 'head=0.0', '--mechanisms', 'lsh,performer', '--propagate'];
+      const { code, stdout, stderr } = await run('analyze', 'one.txt', '--target', 'one.txt', ...without);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /^text +1 token$/m);
+      assert.match(stdout, /^head=0\.0 +-$/m);
+      // What keeps no pairs chooses none.
+      assert.match(stdout, /^note: lsh: .* chooses its pairs by looking at the whole text\.$/m);
+      assert.match(stdout, /^note: performer: .* looks at the whole text, later tokens included\.$/m);
+      assert.match(stdout, /^note: The given target text is not read: /m);
+    });
+
     it('stops at an interrupt and leaves no files', async () => {
       await put('long.txt', TEXT.repeat(40));
       const args = [
@@ -357,6 +389,7 @@ describe('command line', function () {
     assert.ok(ajv.validate(schema, summary), ajv.errorsText());
     assert.deepEqual(summary.target, { tokens: 5, source: 'text' });
     assert.ok(summary.notes.some(note => /^The text itself stands in for the target text/.test(note)));
+    assert.ok(summary.notes.some(note => /^The given target text is not read: /.test(note)));
     const file = await openSafetensors(at('pair.safetensors'));
     assert.deepEqual((await file.read('target_tokens')).data, BigInt64Array.of(5n, 6n, 7n, 8n, 9n));
     assert.deepEqual(file.entries.get('logits')!.dims, [5, 512]);
