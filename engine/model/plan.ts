@@ -23,7 +23,7 @@ import { PieceLoader, type Piece } from './pieces';
 import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
 import { replaceShapes, simplify } from './simplify';
 import type { Skeleton } from './skeleton';
-import { contextOf, vocabularyOf } from './sizes';
+import { contextOfTables, namedContext, positionTables, vocabularyOf } from './sizes';
 import { Survey } from './survey';
 
 /** Everything that is known of a model before its segments are loaded. */
@@ -69,7 +69,10 @@ export async function planCut(
   if (isHalf(graph.outputType)) toFloatOutput(graph);
   const inputs = idInputs(graph);
   const vocabulary = vocabularyOf(graph, inputs, config);
-  const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, contextOf(graph, inputs, config));
+  const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, namedContext(config));
+  survey.limit ??= await contextOfTables(positionTables(graph, inputs), (index, length) =>
+    survey.largest(graph, index, length),
+  );
   const written = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
   await checkpoint(cancellation);

@@ -11,13 +11,13 @@ const CONTEXT_KEYS = [
   'seq_length',
 ];
 
-/** Rows of the tables that are indexed by the text itself, or by positions. */
-function tableRows(graph: Graph, inputs: readonly string[], byContent: boolean): number[] {
+/** Rows of the tables that are indexed by the text itself. */
+function contentRows(graph: Graph, inputs: readonly string[]): number[] {
   const content = contentOf(graph, inputs);
   return graph.nodes.flatMap(node => {
     if (node.op !== 'Gather') return [];
     const dims = tableDims(graph, node.inputs[0]!);
-    return dims?.length === 2 && content.has(node.inputs[1]!) === byContent ? [dims[0]!] : [];
+    return dims?.length === 2 && content.has(node.inputs[1]!) ? [dims[0]!] : [];
   });
 }
 
@@ -37,29 +37,59 @@ export function vocabularyOf(
   inputs: readonly string[],
   config: Record<string, unknown>,
 ): number {
-  const rows = tableRows(graph, inputs, true).filter(n => n > 2);
+  const rows = contentRows(graph, inputs).filter(n => n > 2);
   if (rows.length > 0) return Math.min(...rows);
   return typeof config['vocab_size'] === 'number' ? config['vocab_size'] : 16;
 }
 
-/** Longest text: from the configuration, or the rows of the position table; null = no limit. */
-export function contextOf(
-  graph: Graph,
-  inputs: readonly string[],
-  config: Record<string, unknown>,
-): number | null {
-  const tables = tableRows(graph, inputs, false).filter(n => n >= 8);
+/** Longest text that the configuration names, or null. */
+export function namedContext(config: Record<string, unknown>): number | null {
   const named = CONTEXT_KEYS.map(key => config[key]).find(v => typeof v === 'number' && v > 0) as
     number | undefined;
+  if (named === undefined) return null;
   // RoBERTa and its kin start counting after the padding index.
   const offset = /roberta|camembert|longformer|xlm/.test(String(config['model_type']))
     ? Number(config['pad_token_id'] ?? 1) + 1
     : 0;
-  if (named !== undefined) return named - offset;
-  return tables.length > 0 && !relativeOnly(graph, config) ? Math.min(...tables) : null;
+  return named - offset;
 }
 
-/** T5 looks relative distances up in a table of 32 rows, which limits nothing. */
-function relativeOnly(_graph: Graph, config: Record<string, unknown>): boolean {
-  return /t5/.test(String(config['model_type']));
+/** Tokens up to which row numbers are computed to see whether they grow on. */
+const LONGEST_CHECK = 2048;
+
+/** A table that is read by positions: its rows, and the tensor of the row numbers. */
+export interface PositionTable {
+  rows: number;
+  index: string;
+}
+
+export function positionTables(graph: Graph, inputs: readonly string[]): PositionTable[] {
+  const content = contentOf(graph, inputs);
+  return graph.nodes.flatMap(node => {
+    if (node.op !== 'Gather' || content.has(node.inputs[1]!) || graph.initializers.has(node.inputs[1]!))
+      return [];
+    const dims = tableDims(graph, node.inputs[0]!);
+    return dims?.length === 2 && dims[0]! >= 8 ? [{ rows: dims[0]!, index: node.inputs[1]! }] : [];
+  });
+}
+
+/**
+ * Longest text by the tables of positions: where the largest row number grows by one with every token, the rows end it.
+ * Others (T5's buckets of distances) limit nothing. `largest`: row numbers read at these lengths, NaN where it fails.
+ */
+export async function contextOfTables(
+  tables: readonly PositionTable[],
+  largest: (index: string, length: number) => Promise<number>,
+): Promise<number | null> {
+  let context: number | null = null;
+  for (const { rows, index } of tables) {
+    const first = (await largest(index, 6)) - 5;
+    const limit = rows - first;
+    if (limit < 8 || (await largest(index, 11)) - 10 !== first) continue;
+    // Distances stop growing at the last row; positions go beyond it, or fail there.
+    const check = Math.min(LONGEST_CHECK, limit + 3);
+    const beyond = (await largest(index, check)) - (check - 1);
+    if (Number.isNaN(beyond) || beyond === first) context = Math.min(limit, context ?? Infinity);
+  }
+  return context;
 }

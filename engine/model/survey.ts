@@ -52,6 +52,20 @@ export class Survey {
     }
   }
 
+  /** Largest entry of a tensor of whole numbers for a text of `length` tokens; NaN where it fails or has another length. */
+  async largest(graph: Graph, name: string, length: number): Promise<number> {
+    try {
+      const [tensors] = await this.tensors(graph, [name], [this.ids(length, length, 1)]);
+      const { data, dims } = tensors!.get(name)!;
+      if (dims[dims.length - 1] !== length) return NaN;
+      let largest = -Infinity;
+      for (const value of data) largest = Math.max(largest, Number(value));
+      return largest;
+    } catch {
+      return NaN;
+    }
+  }
+
   /** What the uncut graph's cores give for one sample, [heads, queries, valueDim] each. */
   async contexts(graph: Graph, cores: readonly CutCore[], sample: Ids): Promise<Float32Array[]> {
     const own = graph.clone();

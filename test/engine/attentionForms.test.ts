@@ -375,6 +375,40 @@ describe('forms of attention in a graph', function () {
     await cut.dispose();
   });
 
+  it('a table of learned positions ends the texts; a table of distances does not', async () => {
+    const learned = layered(maskBeforeScale);
+    const at = learned.nodes.findIndex(n => n.output![0] === learned.nodes[0]!.output![0]);
+    const word = learned.nodes[at]!.output![0]!;
+    const count = learned.nodes.length;
+    const range = positions(learned, 'input_ids', 'learned', [1, -1]);
+    const position = learned.op('Gather', [learned.weight('places', [70, WIDTH]), range]);
+    learned.op('Add', [word, position], {}, 'placed');
+    for (const node of learned.nodes.slice(at + 1, count))
+      node.input = node.input!.map(name => (name === word ? 'placed' : name));
+    learned.nodes.splice(at + 1, 0, ...learned.nodes.splice(count));
+    const cut = await bench.load(learned);
+    assert.equal(cut.info.context, 70);
+    await assertReproduces(cut);
+    await cut.dispose();
+
+    const distances = aroundHeads((m, { q, k, v, x }, id) => {
+      const difference = m.op('Sub', [
+        positions(m, x, `r${id}`, [-1, 1]),
+        positions(m, x, `c${id}`, [1, -1]),
+      ]);
+      const near = m.op('Min', [m.op('Abs', [difference]), m.ints(`most${id}`, [15], [])]);
+      const bias = m.op('Gather', [m.weight(`near${id}`, [16, HEADS], 2), near]);
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+      const biased = m.op('Add', [scores, m.op('Transpose', [bias], { perm: [2, 0, 1] })]);
+      return m.op('MatMul', [softmax(m, biased), v]);
+    });
+    const relative = await bench.load(layered(distances));
+    assert.equal(relative.info.context, null);
+    assert.equal(relative.info.cores[0]!.mask, 'full, relative bias');
+    await assertReproduces(relative, 2e-5, 90);
+    await relative.dispose();
+  });
+
   it('a base model: hidden states, no vocabulary', async () => {
     const m = layered(scalePerHead);
     const last = m.nodes.find(n => n.output![0] === 'logits')!;
