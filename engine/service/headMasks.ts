@@ -84,6 +84,8 @@ async function headMask(
         return { kind: 'none', reason: 'a pair that several rounds bring together counts several times' };
       return ring(attended, numberOr(params, 'bucketSize', 64), acrossBuckets(choice));
     case 'routing':
+      if (attended.extra['local_heads']?.dims[0])
+        return { kind: 'band', reach: numberOr(params, 'localWindow', 256) - 1 };
       return clusters(attended, input);
   }
   if (attended.reweighted)

@@ -17,6 +17,7 @@ export const CHOICES: MechanismChoice[] = [
   { name: 'lsh', params: { bucketSize: 16, rounds: 2, attendAcrossBuckets: false } },
   { name: 'routing', params: { window: 30 } },
   { name: 'routing', params: { window: 6, clusters: 70 } },
+  { name: 'routing', params: { window: 12, localHeads: 1, localWindow: 40 } },
   { name: 'vertical-slash', params: { vertical: 34, slash: 104 } },
   { name: 'sparsefinder', params: { rule: 'quantize', bucketSize: 8 } },
   { name: 'sparsefinder', params: { rule: 'cluster', clusters: 9 } },
