@@ -71,6 +71,10 @@ function other(input: GraphInput, tokens: number): Tensor | null {
 }
 
 export function unknownInput(name: string): RefusedError {
+  if (name === 'encoder_hidden_states')
+    return new RefusedError(
+      'The file holds the decoder of an encoder-decoder only: its encoder_model.onnx must lie beside it.',
+    );
   return new RefusedError(`The model has an input ${name} that the inspector does not know how to fill.`);
 }
 

@@ -120,13 +120,12 @@ class LoadedModel implements CutModel {
       if (list && context !== null && list.length > context)
         throw new RefusedError(`The text has ${list.length} tokens; the model takes at most ${context}.`);
     const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
-    const output = await this.runner.run(
-      given,
-      core,
-      options.cancellation,
-      options.onSegment,
-      options.onHidden,
-    );
+    const { cancellation, onSegment, onHidden } = options;
+    // A text may be too long for tables of positions that no configuration names.
+    const running = this.runner.run(given, core, cancellation, onSegment, onHidden);
+    const output = await running.catch(error => {
+      throw refusalOf(error);
+    });
     return { ...output, kind: this.info.languageModelHead ? 'logits' : 'hidden' };
   }
 

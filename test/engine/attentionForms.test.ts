@@ -375,6 +375,29 @@ describe('forms of attention in a graph', function () {
     await cut.dispose();
   });
 
+  it('a text beyond a mask that nobody named is refused in one sentence', async () => {
+    // Positions that depend on the text: how far they go is not seen.
+    const m = layered(maskBeforeScale);
+    const word = m.nodes[0]!.output![0]!;
+    const count = m.nodes.length;
+    const zero = m.op('Mul', ['input_ids', m.ints('nothing', [0])]);
+    const range = m.op('Add', [positions(m, 'input_ids', 'learned', [1, -1]), zero]);
+    const position = m.op('Gather', [m.weight('places', [100, WIDTH]), range]);
+    m.op('Add', [word, position], {}, 'placed');
+    for (const node of m.nodes.slice(1, count))
+      node.input = node.input!.map(name => (name === word ? 'placed' : name));
+    m.nodes.splice(1, 0, ...m.nodes.splice(count));
+    const cut = await bench.load(m);
+    const run = cut.run(new Int32Array(120), async (_, i) => referenceAttend(i), {
+      cancellation: neverCancelled,
+    });
+    await assert.rejects(run, (error: Error) => {
+      assert.ok(error instanceof RefusedError, error.stack);
+      return /^ONNX Runtime cannot run the model: .*out of data bounds.*\.$/.test(error.message);
+    });
+    await cut.dispose();
+  });
+
   it('a table of learned positions ends the texts; a table of distances does not', async () => {
     const learned = layered(maskBeforeScale);
     const at = learned.nodes.findIndex(n => n.output![0] === learned.nodes[0]!.output![0]);

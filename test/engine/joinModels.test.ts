@@ -137,6 +137,15 @@ describe('an encoder-decoder in two files', function () {
     await encoder.dispose();
   });
 
+  it('is refused without its encoder', async () => {
+    const path = join(write('alone', halves()), 'onnx', 'decoder_model.onnx');
+    rmSync(join(path, '..', 'encoder_model.onnx'));
+    await assert.rejects(load(path), (e: Error) => {
+      assert.ok(e instanceof RefusedError);
+      return /decoder of an encoder-decoder only: its encoder_model\.onnx must lie beside it/.test(e.message);
+    });
+  });
+
   it('is refused when the halves do not fit', async () => {
     const { encoder } = halves();
     await assert.rejects(load(write('twice', { encoder, decoder: halves().encoder })), (e: Error) => {
