@@ -91,7 +91,7 @@ function build(): Command {
     )
     .option(
       '--runs <n>',
-      'run the model at most so often to correct the choice',
+      'run the model at most so often to find the plan; what it is compared with is always run',
       value => parseCount('--runs', value),
       60,
     )

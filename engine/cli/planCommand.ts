@@ -5,6 +5,7 @@ import { formatPlan } from './planTables';
 import { readText } from './readText';
 import { UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
+import { checkFormat } from '../export/planFormat';
 import { planFile } from '../export/planJson';
 import type { DeviceChoice, PlanFormat } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
@@ -46,6 +47,9 @@ export async function planCommand(
   const engine = await startEngine(options.device, progress);
   try {
     const { model, device, budget, mechanisms, maxTokens, runs } = options;
+    const wanted = formats.filter(format => options[format] !== undefined);
+    const info = await engine.request('models/load', { ref: model, device }, cancellation);
+    for (const format of wanted) checkFormat(info, format);
     const planned = await planTexts(
       engine,
       texts,

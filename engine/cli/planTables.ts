@@ -3,6 +3,7 @@ import { findMechanism } from '../attention/registry';
 import { formatModel, formatTable } from './tables';
 import type { PlanFile } from '../export/planJson';
 import type { ModelInfo } from '../protocol';
+import { ROUNDING } from '../service/plan';
 
 export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);
@@ -11,7 +12,7 @@ export function formatPlan(plan: PlanFile, model: ModelInfo): string {
     [
       formatModel(model),
       `plan      ${percent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${percent(plan.budget)}), fitted to ${fitted.join(', ')}`,
-      `change    ${signed(plan.delta)} (${change}), ${plan.tried.length} runs of the model`,
+      `change    ${signed(plan.delta)} (${change}), ${plan.tried.length} run${plan.tried.length === 1 ? '' : 's'} of the model`,
     ].join('\n'),
     formatHeads(plan),
     formatTexts(plan),
@@ -65,10 +66,17 @@ function formatTexts(plan: PlanFile): string {
         cell: ({ uniform: [best] }) => (best ? `${signed(best.delta)} ${best.mechanism}` : '-'),
       },
       { title: 'random (mean)', align: 'right', cell: text => signed(text.random.mean) },
-      { title: 'wins', cell: text => (text.wins ? 'yes' : 'no') },
+      { title: 'wins', cell: wins },
     ],
     plan.texts,
   );
+}
+
+/** A rival that lost as much makes it a tie. */
+function wins({ wins, delta, uniform: [best], random }: PlanFile['texts'][number]): string {
+  if (!wins) return 'no';
+  const rivals = [...(best ? [best.delta] : []), ...(random.runs > 0 ? [random.least] : [])];
+  return rivals.every(rival => delta + ROUNDING < rival) ? 'yes' : 'tie';
 }
 
 /** Those that are not as by default. */
@@ -86,5 +94,6 @@ function percent(share: number): string {
 }
 
 function signed(delta: number): string {
-  return `${delta < 0 ? '-' : '+'}${Math.abs(delta).toFixed(4)}`;
+  const digits = Math.abs(delta).toFixed(4);
+  return `${delta < 0 && Number(digits) > 0 ? '-' : '+'}${digits}`;
 }

@@ -6,6 +6,7 @@
 import { RefusedError } from '../errors';
 import type { ModelInfo, PlannedHead } from '../protocol';
 import type { CoreMasks, HeadMask } from './headMasks';
+import { checkFormat } from './planFormat';
 import type { TextFile } from './textFile';
 
 export function duoAttention(
@@ -13,8 +14,7 @@ export function duoAttention(
   cores: readonly CoreMasks[],
   planned: readonly Pick<PlannedHead, 'core' | 'head' | 'recall'>[],
 ): TextFile {
-  if (model.kind !== 'decoder' || !model.causal)
-    throw new RefusedError('DuoAttention heads are for causal decoders; this model is none.');
+  checkFormat(model, 'duo');
   const widths = new Set(cores.map(({ info }) => info.kvHeads));
   if (widths.size > 1)
     throw new RefusedError('DuoAttention needs the same number of key/value heads in every layer.');

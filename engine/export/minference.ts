@@ -3,9 +3,9 @@
  * Its kinds are `stream_llm` (first tokens and a window), `vertical_and_slash` (columns and diagonals that the last 64 queries vote for)
  * and `block_sparse` (100 blocks of its own choice). What is none of these becomes the nearest one, and a note says so.
  */
-import { RefusedError } from '../errors';
 import type { ModelInfo, PlannedHead } from '../protocol';
 import type { HeadMask, PlannedMask, CoreMasks } from './headMasks';
+import { checkFormat } from './planFormat';
 import type { TextFile } from './textFile';
 
 type Pattern = ['stream_llm' | 'vertical_and_slash' | 'block_sparse', number, number, number];
@@ -16,8 +16,7 @@ export function minference(
   cores: readonly CoreMasks[],
   planned: readonly Pick<PlannedHead, 'core' | 'head' | 'recall'>[],
 ): TextFile {
-  if (model.kind !== 'decoder' || !model.causal)
-    throw new RefusedError('MInference patterns are for causal decoders; this model is none.');
+  checkFormat(model, 'minference');
   const notes: string[] = [];
   const layers = cores.map(({ info, keys, heads }) => {
     const patterns: Record<string, Pattern> = {};

@@ -55,7 +55,9 @@ export class PlanSearch {
     if (chosen) return chosen;
     const least = sum(this.candidates.lists, list => Math.min(...list.map(({ pairs }) => pairs)));
     throw new RefusedError(
-      `No choice of mechanisms spends so few pairs: on this text the least is ${percent(least / this.dense)}.`,
+      least < this.dense
+        ? `No choice of mechanisms spends so few pairs: the least that was found on this text is ${percent(least / this.dense)}.`
+        : 'No choice of mechanisms spends so few pairs: none has a setting for so small a share of a text of this length.',
     );
   }
 

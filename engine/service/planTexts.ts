@@ -137,7 +137,7 @@ class PlanTexts {
             ),
           )
         : [],
-      notes: notesOf(texts),
+      notes: notesOf(texts, this.options.budget),
     };
   }
 
@@ -292,8 +292,16 @@ function stabilityOf(plan: PlannedHead, alone: readonly PlannedHead[]): HeadStab
   };
 }
 
-function notesOf(texts: readonly PlanText[]): string[] {
-  return texts
+/** Beyond the budget by this factor, a text is named. */
+const OVER = 1.02;
+
+function notesOf(texts: readonly PlanText[], budget: number): string[] {
+  const over = texts
+    .filter(({ share }) => share > OVER * budget)
+    .map(({ name, share }) => `${name} (${Number((100 * share).toPrecision(3))} %)`);
+  const spent = `More than the budget is spent on ${over.join(', ')}: it holds for the fitted texts together and for the pairs of the dense model's queries and keys; on a shorter text a window is a larger share, and what chooses pairs by the text chooses others.`;
+  const lost = texts
     .filter(({ wins, role }) => !wins && role !== 'fitted')
     .map(({ name }) => `On ${name} the plan does not win: a simpler choice lost less there.`);
+  return over.length > 0 ? [spent, ...lost] : lost;
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import schema from '../../engine/export/plan.schema.json';
 import type { PlanFile } from '../../engine/export/planJson';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
+import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
 
 describe('command line: plan', function () {
   this.timeout(300_000);
@@ -131,7 +132,8 @@ describe('command line: plan', function () {
     [
       ['plan', 'part0.txt', '--budget', '0.0001', '--mechanisms', 'local', '--max-tokens', '130'],
       3,
-      /^No choice of mechanisms spends so few pairs/,
+      // A window of one token would spend 1.5 %: the least is not 100 %.
+      /^No choice of mechanisms spends so few pairs: none has a setting for so small a share of a text of this length\.\n$/,
     ],
   ];
   for (const [args, code, message] of wrong) {
@@ -144,6 +146,36 @@ describe('command line: plan', function () {
       assert.equal(result.stdout, '');
     });
   }
+
+  it('refuses a format that the model cannot have before it searches', async () => {
+    await writeFile(join(folder, 'short.txt'), 'Too short to plan anything.');
+    const model = join(folder, 'encoder-decoder');
+    await writeEncoderDecoder(model);
+    for (const format of ['--duo', '--minference']) {
+      const result = await run('plan', 'short.txt', '--budget', '20%', '--model', model, format, 'no.txt');
+      assert.equal(result.code, 3, result.stderr);
+      assert.match(
+        result.stderr,
+        /^(DuoAttention heads|MInference patterns) are for causal decoders; [^\n]*\.\n$/,
+      );
+    }
+  });
+
+  it('calls a tie a tie, and names texts on which more than the budget is spent', async () => {
+    const some = ['--mechanisms', 'local', '--runs', '1', '--no-stability', '--max-tokens'];
+    // Only a window of one token is so small.
+    const tie = await run('plan', files[0]!, '--budget', '1.54%', ...some, '130');
+    assert.equal(tie.code, 0, tie.stderr);
+    assert.match(tie.stdout, /, 1 run of the model$/m);
+    assert.match(tie.stdout, /^part0\.txt \(second half\) .* tie$/m);
+    assert.doesNotMatch(tie.stdout, /More than the budget/);
+
+    const text = await readFile(join(folder, files[1]!), 'utf8');
+    await writeFile(join(folder, 'shorter.txt'), text.slice(0, 600));
+    const over = await run('plan', files[0]!, 'shorter.txt', '--budget', '15%', ...some, '400');
+    assert.equal(over.code, 0, over.stderr);
+    assert.match(over.stdout, /^note: More than the budget is spent on shorter\.txt \(\d\d(\.\d)? %\): /m);
+  });
 
   it('leaves no half files', async () => {
     const result = await run(
