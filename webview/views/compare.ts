@@ -110,7 +110,7 @@ export class CompareView extends Component implements Savable {
             ${tried.length ? this.pareto(tried, head, measure) : nothing}
           </section>
         </div>
-        <div class="plan"><ai-plan></ai-plan></div>
+        ${store.report && !store.plan ? nothing : html`<div class="plan"><ai-plan></ai-plan></div>`}
       </div>
     `;
   }

@@ -117,7 +117,6 @@ export class PlanSection extends Component {
 
   override render() {
     const { plan, planning } = store;
-    if (store.report && !plan) return html``;
     return html`<div class="head">
         <h2>The plan: a mechanism for each head</h2>
         ${store.report ? nothing : html`${this.search(plan)} ${plan ? this.exports() : nothing}`}
