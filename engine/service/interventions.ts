@@ -34,10 +34,12 @@ export async function intervene(
   const changes = changesOf(analysis, interventions);
   const first = changes.findIndex(change => change !== null);
   const left = new LeftWithoutKeys();
+  const unseen = new Set(interventions.filter(one => queriesOf(one) !== null));
   const effect = await changedRun(
     analysis,
     async (info, input) => {
       await checkpoint(cancellation);
+      for (const one of unseen) if (isSeen(info, input, one)) unseen.delete(one);
       const change = changes[info.core];
       if (change) return changedOutput(analysis, info, input, change, left, cancellation);
       // Up to the first change everything is as it was, to the last bit.
@@ -47,7 +49,7 @@ export async function intervene(
     cancellation,
     onProgress,
   );
-  const notes = [...left.notes(), ...mechanismNotes(interventions)];
+  const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
   if (effect.measure === 'output') {
     notes.push('The model predicts no next token: instead of the loss, the turn of its output is measured.');
   }
@@ -186,6 +188,31 @@ function checkTokens(analysis: Analysis, { kind }: CoreInfo, one: Intervention):
 function mechanismNotes(interventions: readonly Intervention[]): string[] {
   const names = new Set(interventions.flatMap(one => (one.kind === 'mechanism' ? [one.choice.name] : [])));
   return [...names].flatMap(name => looksAhead(findMechanism(name)) ?? []);
+}
+
+/** The queries that an intervention names, if it does. */
+function queriesOf(one: Intervention): { from: number; to: number } | null {
+  if (one.kind === 'edge') return { from: one.query, to: one.query + 1 };
+  return one.kind === 'span' ? one.queries : null;
+}
+
+/** Whether the named queries see any of the named keys in this core. */
+function isSeen(info: CoreInfo, input: CoreInput, one: Intervention): boolean {
+  const queries = queriesOf(one);
+  if (!queries || (one.kind !== 'edge' && one.kind !== 'span')) return false;
+  if (one.core === null ? !isMeant(info, one) : one.core !== info.core) return false;
+  const keys = one.kind === 'edge' ? { from: one.key, to: one.key + 1 } : one;
+  for (let query = queries.from; query < queries.to; query++) {
+    const { from, to } = visibleKeys(input, query);
+    if (from < keys.to && keys.from < to) return true;
+  }
+  return false;
+}
+
+function unseenNote(one: Intervention): string {
+  if (one.kind === 'edge')
+    return `Token ${one.query} does not see token ${one.key} in the dense model either: nothing was taken away.`;
+  return 'The named queries see none of the named tokens in the dense model either: nothing was taken away.';
 }
 
 /** Counts the queries that keep no key, whose context is then 0. */

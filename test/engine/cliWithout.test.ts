@@ -98,6 +98,22 @@ describe('command line: --without', function () {
     assert.equal(beyond.stderr, 'The model has no attention core 77.\n');
   });
 
+  it('says when there was nothing to take away', async () => {
+    await writeFile(join(folder, 'causal.txt'), 'The cat sat on the mat. The dog sat on the log.');
+    const without = ['--without', 'edge=3>5', '--without', 'edge=5>3', '--without', 'span=1-2>4-6@1'];
+    const { code, stdout, stderr } = await run('analyze', 'causal.txt', ...without);
+    assert.equal(code, 0, stderr);
+    assert.match(
+      stdout,
+      /^note: Token 3 does not see token 5 in the dense model either: nothing was taken away\.$/m,
+    );
+    assert.match(
+      stdout,
+      /^note: The named queries see none of the named tokens in the dense model either: /m,
+    );
+    assert.doesNotMatch(stdout, /Token 5 does not see/);
+  });
+
   it('with --target: a span of the source text in the cross attention', async () => {
     await writeEncoderDecoder(join(folder, 'pair'));
     await writeFile(join(folder, 'source.txt'), 'the cat sat on the mat');
