@@ -31,7 +31,7 @@ import { costFormulas, forwardTimes, measureCosts } from './service/cost';
 import { densePass } from './service/densePass';
 import { intervene } from './service/interventions';
 import { lostKeys } from './service/lostKeys';
-import { fileLocalResult, mean, propagate, runLocally } from './service/mechanismRuns';
+import { fileLocalResult, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
 import { exportPlan } from './service/exportPlan';
 import { gatherReport } from './service/report';
@@ -42,6 +42,7 @@ import { targetText } from './service/target';
 import { TileCache } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
 import { workingBytes } from './service/workload';
+import { mean } from './statistics';
 import type { Cancellation } from './runtime/cancellation';
 import { neverCancelled } from './runtime/cancellation';
 

@@ -1,7 +1,9 @@
-import type { AssignResult, HeadAssignment, Plan } from '../engine/protocol';
+import { winsOver, type AssignResult, type HeadAssignment, type Plan } from '../engine/protocol';
 import { describeChoice } from './mechanismSetting';
 
 const BY_HAND = 'Changed by hand since it was found.';
+/** How the engine's sentence on lost comparisons begins: it is about the plan as it was found. */
+const DEFEAT = 'The plan does not win';
 
 /** The heads of a plan, one of them with another mechanism. */
 export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {
@@ -21,17 +23,17 @@ export function changedPlan(
   const key = ({ core, head }: { core: number; head: number }) => `${core}.${head}`;
   const before = new Map(plan.heads.map(one => [key(one), one]));
   const choices = new Map(heads.map(one => [key(one), one.choice]));
-  const best = Math.min(
+  const rivals = [
     ...plan.uniform.map(({ effect }) => effect.delta),
-    plan.random.runs > 0 ? plan.random.least : Infinity,
-  );
+    ...(plan.random.runs > 0 ? [plan.random.least] : []),
+  ];
   return {
     ...plan,
     pairs: found.pairs,
     densePairs: found.densePairs,
     effect: found.effect,
-    wins: found.effect.delta < best,
-    notes: [...plan.notes.filter(note => note !== BY_HAND), BY_HAND],
+    wins: winsOver(found.effect.delta, rivals),
+    notes: [...plan.notes.filter(note => note !== BY_HAND && !note.startsWith(DEFEAT)), BY_HAND],
     heads: found.heads.map(comparison => ({
       ...comparison,
       choice: choices.get(key(comparison))!,

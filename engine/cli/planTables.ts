@@ -1,9 +1,8 @@
 /** What the command line prints of a plan. */
 import { findMechanism } from '../attention/registry';
-import { formatModel, formatTable } from './tables';
+import { formatModel, formatTable, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
-import type { ModelInfo } from '../protocol';
-import { ROUNDING } from '../service/plan';
+import { LOSS_ROUNDING, type ModelInfo } from '../protocol';
 
 export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);
@@ -76,7 +75,7 @@ function formatTexts(plan: PlanFile): string {
 function wins({ wins, delta, uniform: [best], random }: PlanFile['texts'][number]): string {
   if (!wins) return 'no';
   const rivals = [...(best ? [best.delta] : []), ...(random.runs > 0 ? [random.least] : [])];
-  return rivals.every(rival => delta + ROUNDING < rival) ? 'yes' : 'tie';
+  return rivals.every(rival => delta + LOSS_ROUNDING < rival) ? 'yes' : 'tie';
 }
 
 /** Those that are not as by default. */
@@ -91,9 +90,4 @@ function parameters({ mechanism, params }: PlanFile['heads'][number]): string {
 
 function percent(share: number): string {
   return `${Number((100 * share).toPrecision(3))} %`;
-}
-
-function signed(delta: number): string {
-  const digits = Math.abs(delta).toFixed(4);
-  return `${delta < 0 && Number(digits) > 0 ? '-' : '+'}${digits}`;
 }

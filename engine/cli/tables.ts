@@ -1,6 +1,7 @@
 /** What the command line prints of an analysis. */
 import type { AnalysisSummary, HeadProfile, InterventionResult, ModelInfo } from '../protocol';
 import { formatWithout } from './interventions';
+import { sum } from '../statistics';
 
 interface Column<Row> {
   title: string;
@@ -168,7 +169,7 @@ function mostChanged({ target, tokens }: AnalysisSummary, { effect }: Interventi
   return `${JSON.stringify(text)} (token ${token}) ${signed(perToken[worst]!)}`;
 }
 
-function signed(value: number | null): string {
+export function signed(value: number | null): string {
   if (value === null) return '-';
   const digits = Math.abs(value).toFixed(4);
   return `${value < 0 && Number(digits) > 0 ? '-' : '+'}${digits}`;
@@ -188,8 +189,4 @@ function percent(share: number): string {
 
 function scientific(value: number): string {
   return value === 0 ? '0' : value.toExponential(1);
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,4 +1,5 @@
 import { biasAt, kvHead, visibleKeys, type CoreInput } from '../attention/core';
+import { argmax } from '../statistics';
 
 /** Plain dense attention, row by row in float64: the core that a cut model is proved with when no other is given. */
 export function referenceAttend(input: CoreInput): Float32Array {
@@ -87,10 +88,4 @@ export function compare(found: Float32Array, expected: Float32Array, width: numb
     argmaxAgreement: agreeing / (count / width),
     equal,
   };
-}
-
-function argmax(row: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < row.length; i++) if (row[i]! > row[best]!) best = i;
-  return best;
 }

@@ -10,6 +10,11 @@ import { outputChange } from '../measure/outputChange';
 import type { Attend, ModelOutput } from '../model/cutModel';
 import type { AssignResult, CoreInfo, HeadAssignment, HeadComparison, RunEffect } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { mean } from '../statistics';
+
+/** What results say whose effect is measured on the output. */
+export const OUTPUT_NOTE =
+  'The model predicts no next token: instead of the loss, the turn of its output is measured.';
 
 /** Runs the analysed text on with other cores and measures what changes, in the loss where there is one. */
 export async function changedRun(
@@ -159,10 +164,4 @@ export async function allPairs(analysis: Analysis): Promise<number> {
 
 export function assignmentKey(heads: readonly HeadAssignment[]): string {
   return heads.map(({ core, head, choice }) => `${core}.${head}=${choiceKey(choice)}`).join('|');
-}
-
-function mean(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return values.length === 0 ? 0 : sum / values.length;
 }

@@ -17,6 +17,7 @@ import type {
 } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { float32, type Tensor } from '../runtime/tensor';
+import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
 import { fitSpansOf } from './spans';
 
@@ -130,7 +131,9 @@ export async function measureCosts(
   const stopped = new Set<MechanismChoice>();
   let done = 0;
   for (const tokens of lengths) {
-    const input = randomHead(shape, tokens);
+    // Known before tensors of that length are made.
+    const large = tooLarge(shape, tokens, memoryLimitMiB);
+    const input = large === null ? randomHead(shape, tokens) : null;
     for (const choice of choices) {
       await checkpoint(cancellation);
       const { info, refuses } = findMechanism(choice.name);
@@ -138,10 +141,10 @@ export async function measureCosts(
       if (stopped.has(choice)) continue;
       const earlier = points.filter(p => p.choice === choice);
       const reason =
-        refuses?.(input, choice.params) ??
-        tooSlow(earlier, tokens, params.secondsPerPoint) ??
-        tooLarge(shape, tokens, memoryLimitMiB);
-      if (reason) {
+        large ??
+        (input && refuses?.(input, choice.params)) ??
+        tooSlow(earlier, tokens, params.secondsPerPoint);
+      if (reason || !input) {
         stopped.add(choice);
         notes.push(`${info.title}${earlier.length > 0 ? ` from ${tokens} tokens` : ''}: ${reason}`);
         continue;
@@ -227,26 +230,6 @@ async function measurePoint(
     runs: times.length,
   };
   return { choice, tokens, milliseconds, pairs };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-function mean(values: readonly number[]): number {
-  return sum(values) / Math.max(1, values.length);
-}
-
-function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-/** Between the two nearest values. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = share * (sorted.length - 1);
-  const [low, high] = [sorted[Math.floor(at)]!, sorted[Math.ceil(at)]!];
-  return low + (high - low) * (at - Math.floor(at));
 }
 
 /** Normally distributed queries, keys and values of one head: scores of variance 1, as attention starts out. */

@@ -1,5 +1,5 @@
 import type { Analysis } from './analysis';
-import { assignedOutput, changedRun, type CoreAssignment } from './changedRun';
+import { assignedOutput, changedRun, OUTPUT_NOTE, type CoreAssignment } from './changedRun';
 import { openStretches } from '../attention/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/dense';
@@ -50,9 +50,7 @@ export async function intervene(
     onProgress,
   );
   const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
-  if (effect.measure === 'output') {
-    notes.push('The model predicts no next token: instead of the loss, the turn of its output is measured.');
-  }
+  if (effect.measure === 'output') notes.push(OUTPUT_NOTE);
   return { interventions: [...interventions], effect, notes };
 }
 

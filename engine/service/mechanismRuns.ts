@@ -2,9 +2,10 @@ import { choiceKey, type Analysis } from './analysis';
 import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
-import { effectOf } from './changedRun';
+import { effectOf, OUTPUT_NOTE } from './changedRun';
 import type { HeadComparison, MechanismChoice, MechanismResult } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { mean } from '../statistics';
 
 /** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
 export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismResult {
@@ -32,9 +33,8 @@ export function localResult(run: LocalRun): MechanismResult {
 function reconstructionNote(heads: readonly HeadComparison[]): string[] {
   const errors = heads.flatMap(({ reconstruction }) => reconstruction ?? []);
   if (errors.length === 0) return [];
-  const percent = (100 * errors.reduce((a, b) => a + b, 0)) / errors.length;
   return [
-    `Attention over the compressed memory differs from attention over its tokens by ${percent.toFixed(0)} % (mean over heads).`,
+    `Attention over the compressed memory differs from attention over its tokens by ${(100 * mean(errors)).toFixed(0)} % (mean over heads).`,
   ];
 }
 
@@ -97,19 +97,8 @@ export async function propagate(
       ? { deltaLoss: perToken.length > 0 ? delta : null, deltaLossPerToken: perToken }
       : { deltaOutput: delta, deltaOutputPerToken: perToken }),
     milliseconds: performance.now() - began,
-    notes: [
-      ...local.notes,
-      ...(effect.measure === 'loss'
-        ? []
-        : ['The model predicts no next token: instead of the loss, the turn of its output is measured.']),
-    ],
+    notes: [...local.notes, ...(effect.measure === 'loss' ? [] : [OUTPUT_NOTE])],
   };
   analysis.results.set(choiceKey(choice), result);
   return result;
-}
-
-export function mean(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
 }

@@ -1,11 +1,12 @@
 import type { Analysis } from './analysis';
+import { OUTPUT_NOTE } from './changedRun';
 import { Candidates } from './planCandidates';
 import { PlanRuns } from './planRuns';
 import { percent, PlanSearch, sum, type Choice, type Found } from './planSearch';
-import { randomChoices, uniformChoices, type Uniform } from './planRivals';
+import { randomChoices, rangeOf, uniformChoices, type Uniform } from './planRivals';
 import { findMechanism } from '../attention/registry';
 import { UsageError } from '../errors';
-import type { HeadAssignment, MechanismChoice, Plan, PlanParams } from '../protocol';
+import { winsOver, type HeadAssignment, type MechanismChoice, type Plan, type PlanParams } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
@@ -20,9 +21,6 @@ export interface FoundPlan {
 
 /** Assignments drawn at random, to see what choosing is worth. */
 const RANDOM_RUNS = 5;
-
-/** Differences of the change below this are rounding. */
-export const ROUNDING = 1e-5;
 
 /** Budgets of the curve, as multiples of the plan's; those of the second list are measured when runs are left. */
 const CURVE = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 3 / 2, 2, 3, 4, 6];
@@ -107,8 +105,7 @@ function planOf(
   const { candidates, budget, dense } = search;
   const pairs = sum(best.chosen, one => one.pairs);
   const drawn = random.map(deltaOf);
-  const rivals = [...uniform.map(({ found }) => deltaOf(found)), ...drawn];
-  const wins = rivals.every(delta => deltaOf(best) <= delta + ROUNDING);
+  const wins = winsOver(deltaOf(best), [...uniform.map(({ found }) => deltaOf(found)), ...drawn]);
   return {
     budget,
     pairs,
@@ -123,12 +120,7 @@ function planOf(
       share: sum(found.chosen, one => one.pairs) / dense,
       effect: found.outcome.effect,
     })),
-    random: {
-      runs: drawn.length,
-      mean: drawn.length === 0 ? 0 : sum(drawn, delta => delta) / drawn.length,
-      least: drawn.length === 0 ? 0 : Math.min(...drawn),
-      most: drawn.length === 0 ? 0 : Math.max(...drawn),
-    },
+    random: rangeOf(drawn),
     wins,
     candidates: candidates.all(),
     notes: notesOf(best, uniform, drawn, wins),
@@ -143,7 +135,7 @@ function notesOf(
 ): string[] {
   const notes: string[] = [];
   const [first] = uniform;
-  if (!wins && first && deltaOf(first.found) + ROUNDING < deltaOf(best)) {
+  if (first && !winsOver(deltaOf(best), [deltaOf(first.found)])) {
     const { title } = findMechanism(first.choice.name).info;
     const [own, other] = [best.outcome.effect.divergence, first.found.outcome.effect.divergence];
     const but =
@@ -164,9 +156,7 @@ function notesOf(
   if (looking.length > 0) {
     notes.push(`Chosen by looking at the whole text: the pairs of ${looking.join(', ')}.`);
   }
-  if (best.outcome.effect.measure === 'output') {
-    notes.push('The model predicts no next token: instead of the loss, the turn of its output is measured.');
-  }
+  if (best.outcome.effect.measure === 'output') notes.push(OUTPUT_NOTE);
   return notes;
 }
 

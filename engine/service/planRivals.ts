@@ -5,7 +5,8 @@ import { sum, type Choice, type PlanSearch } from './planSearch';
 import { fitSpansOf } from './spans';
 import type { Mechanism } from '../attention/mechanism';
 import { seededUniform } from '../attention/random';
-import type { MechanismChoice, PlanCandidate } from '../protocol';
+import type { MechanismChoice, Plan, PlanCandidate } from '../protocol';
+import { mean } from '../statistics';
 
 export interface Uniform {
   choice: MechanismChoice;
@@ -114,4 +115,15 @@ export function randomChoices({ candidates, limit }: PlanSearch, count: number):
     }
     return chosen;
   });
+}
+
+/** Mean and range of the changes under assignments drawn at random; all 0 where none was run. */
+export function rangeOf(deltas: readonly number[]): Plan['random'] {
+  if (deltas.length === 0) return { runs: 0, mean: 0, least: 0, most: 0 };
+  return {
+    runs: deltas.length,
+    mean: mean(deltas),
+    least: Math.min(...deltas),
+    most: Math.max(...deltas),
+  };
 }

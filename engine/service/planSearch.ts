@@ -187,8 +187,8 @@ export class PlanSearch {
     const layers = [...new Set(heads.map(({ core }) => core))].flatMap(core => {
       const list = [...heads.keys()].filter(at => heads[at]!.core === core);
       return [
-        { what: `more pairs for layer ${core + 1}`, apply: scale(list, 2) },
-        { what: `fewer pairs for layer ${core + 1}`, apply: scale(list, 1 / 2) },
+        { what: `more pairs for core ${core}`, apply: scale(list, 2) },
+        { what: `fewer pairs for core ${core}`, apply: scale(list, 1 / 2) },
       ];
     });
     const order = [...heads.keys()].sort((a, b) => this.weighed(b, chosen[b]!) - this.weighed(a, chosen[a]!));

@@ -1,7 +1,8 @@
 import type { Analysis } from './analysis';
 import { allPairs, assignedModel, effectOf } from './changedRun';
-import { ROUNDING, type FoundPlan } from './plan';
-import type { HeadAssignment, MechanismChoice, RunEffect } from '../protocol';
+import type { FoundPlan } from './plan';
+import { rangeOf } from './planRivals';
+import { winsOver, type HeadAssignment, type MechanismChoice, type Plan, type RunEffect } from '../protocol';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** A plan and its rivals on one text, as they are: nothing is chosen anew. */
@@ -11,7 +12,7 @@ export interface PlanOnText {
   effect: RunEffect;
   /** Least change first. */
   uniform: { choice: MechanismChoice; share: number; delta: number }[];
-  random: { runs: number; mean: number; least: number; most: number };
+  random: Plan['random'];
   /** No rival lost less. */
   wins: boolean;
 }
@@ -46,14 +47,7 @@ export async function testPlan(
     tokens: text.tokens.ids.length,
     ...plan,
     uniform: rivals,
-    random: {
-      runs: drawn.length,
-      mean: drawn.reduce((sum, delta) => sum + delta, 0) / Math.max(1, drawn.length),
-      least: drawn.length === 0 ? 0 : Math.min(...drawn),
-      most: drawn.length === 0 ? 0 : Math.max(...drawn),
-    },
-    wins: [...rivals.map(({ delta }) => delta), ...drawn].every(
-      delta => plan.effect.delta <= delta + ROUNDING,
-    ),
+    random: rangeOf(drawn),
+    wins: winsOver(plan.effect.delta, [...rivals.map(({ delta }) => delta), ...drawn]),
   };
 }

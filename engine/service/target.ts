@@ -1,4 +1,5 @@
 import type { LoadedModel } from './modelCache';
+import { argmax } from '../statistics';
 import { floats } from '../runtime/tensor';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { TargetText, TokenTable } from '../protocol';
@@ -62,10 +63,4 @@ function startingWith(start: number, tokens: TokenTable, tokenizer: LoadedModel[
     special: Uint8Array.of(1, ...tokens.special),
     total: tokens.total + 1,
   };
-}
-
-function argmax(row: Float32Array): number {
-  let best = 0;
-  for (let t = 1; t < row.length; t++) if (row[t]! > row[best]!) best = t;
-  return best;
 }

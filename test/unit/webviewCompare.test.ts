@@ -292,6 +292,15 @@ describe('extension: a plan changed by hand', () => {
     assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
     assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
   });
+
+  it('judges the changed plan anew, ties being no losses', () => {
+    const change = { core: 0, head: 0, choice: local };
+    const lost = { ...before, notes: ['The plan does not win: another lost less.', 'Of the text.'] };
+    const found = { heads: [head(0, 0, 0.6, 20)], pairs: 20, densePairs: 200 };
+    const after = changedPlan(lost, change, [change], { ...found, effect: effect(0.2) });
+    assert.equal(after.wins, true);
+    assert.deepEqual(after.notes, ['Of the text.', 'Changed by hand since it was found.']);
+  });
 });
 
 describe('webview: what the plan says of a head', () => {
