@@ -1,4 +1,4 @@
-import type { ViewMessage } from '../webview/hostProtocol';
+import { VIEW_NAMES, type ViewMessage } from '../webview/hostProtocol';
 
 type Check = (value: unknown) => boolean;
 const isNumber: Check = value => typeof value === 'number' && Number.isInteger(value) && value >= 0;
@@ -23,7 +23,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   reveal: { tokens: value => Array.isArray(value) && value.every(isNumber) },
   openFile: { uri: isString, start: isNumber, end: isNumber },
   run: { command: isString },
-  openView: { view: oneOf('overview', 'head', 'spans', 'buckets', 'compare', 'text', 'cost', 'lenses') },
+  openView: { view: oneOf(...VIEW_NAMES) },
   setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },
   findPlan: {
     budget: isShare,
@@ -34,7 +34,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   exportPlan: { format: oneOf('json', 'csv', 'flex', 'minference', 'duo') },
   intervene: { toggle: isIntervention },
   setChangeMarks: { changeMarks: value => typeof value === 'boolean' },
-  viewState: { view: isObject },
+  viewState: { view: isViewState },
   log: { level: oneOf('info', 'warn', 'error'), message: isString },
 };
 
@@ -42,10 +42,22 @@ function isShare(value: unknown): boolean {
   return typeof value === 'number' && value > 0 && value <= 1;
 }
 
+function isChoice(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { name, params } = value as Record<string, unknown>;
+  return isString(name) && isObject(params);
+}
+
+function isViewState(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { view, options } = value as Record<string, unknown>;
+  return oneOf(...VIEW_NAMES)(view) && isObject(options) && Object.values(options as object).every(isObject);
+}
+
 function isAssignment(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { core, head, choice } = value as Record<string, unknown>;
-  return isNumber(core) && isNumber(head) && isObject(choice) && isSelection({ mechanism: choice });
+  return isNumber(core) && isNumber(head) && isChoice(choice);
 }
 
 function isIntervention(value: unknown): boolean {
@@ -63,7 +75,7 @@ function isIntervention(value: unknown): boolean {
     case 'edge':
       return place && isNumber(one.query) && isNumber(one.key);
     case 'mechanism':
-      return place && one.choice !== null && isSelection({ mechanism: one.choice });
+      return place && isChoice(one.choice);
     default:
       return false;
   }
@@ -71,17 +83,14 @@ function isIntervention(value: unknown): boolean {
 
 function isChange(value: unknown): boolean {
   const { kind, choice } = (value ?? { kind: 'plan' }) as { kind: unknown; choice: unknown };
-  if (kind === 'mechanism') return isObject(choice) && isSelection({ mechanism: choice });
+  if (kind === 'mechanism') return isChoice(choice);
   return oneOf('interventions', 'plan')(kind);
 }
 
 function isSelection(value: unknown): boolean {
   if (!isObject(value)) return false;
   return Object.entries(value as object).every(([key, member]) => {
-    if (key === 'mechanism') {
-      const { name, params } = (member ?? { name: '', params: {} }) as { name: unknown; params: unknown };
-      return isString(name) && isObject(params);
-    }
+    if (key === 'mechanism') return orNull(isChoice)(member);
     if (key === 'change') return isChange(member);
     return ['core', 'head', 'token'].includes(key) && orNull(isNumber)(member);
   });

@@ -160,7 +160,17 @@ export interface HostSettings {
 
 // ---------------------------------------------------------------- views
 
-export type ViewName = 'overview' | 'head' | 'spans' | 'buckets' | 'compare' | 'text' | 'cost' | 'lenses';
+export const VIEW_NAMES = [
+  'overview',
+  'head',
+  'spans',
+  'buckets',
+  'compare',
+  'text',
+  'cost',
+  'lenses',
+] as const;
+export type ViewName = (typeof VIEW_NAMES)[number];
 
 /** Kept across reloads by the extension; `options` belongs to the views, plain JSON only. */
 export interface ViewState {

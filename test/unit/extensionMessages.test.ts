@@ -59,6 +59,11 @@ describe('extension: messages of a view', () => {
       { type: 'cancelPlan' },
       { type: 'changePlan', change: { core: 0, head: 1, choice: { name: 'local', params: { window: 3 } } } },
       { type: 'exportPlan', format: 'flex' },
+      {
+        type: 'intervene',
+        toggle: { kind: 'mechanism', core: null, head: null, choice: { name: 'local', params: {} } },
+      },
+      { type: 'viewState', view: { view: 'head', options: { head: { camera: '0,0' } } } },
       { type: 'log', level: 'error', message: 'x' },
     ])
       assert.ok(isViewMessage(message), JSON.stringify(message));
@@ -85,6 +90,10 @@ describe('extension: messages of a view', () => {
       { type: 'changePlan', change: { core: 0, head: 1, choice: null } },
       { type: 'changePlan', change: { core: 0, head: 1, choice: { name: 'local' } } },
       { type: 'exportPlan', format: 'exe' },
+      { type: 'intervene', toggle: { kind: 'mechanism', core: null, head: null } },
+      { type: 'viewState', view: {} },
+      { type: 'viewState', view: { view: 'elsewhere', options: {} } },
+      { type: 'viewState', view: { view: 'head', options: { head: 1 } } },
       { type: 'log', level: 'dispose', message: 'x' },
     ])
       assert.ok(!isViewMessage(message), JSON.stringify(message));
