@@ -22,6 +22,8 @@ interface FunctionProto {
 }
 
 const NODE_LIMIT = 200_000;
+/** Calls within calls: exporters make a handful, and each takes its share of the stack. */
+const DEPTH_LIMIT = 64;
 
 /**
  * The model with every call of its own functions replaced by the function's nodes (ONNX IR, "Functions"), as ONNX Runtime
@@ -75,6 +77,10 @@ class Inliner {
       return [changed(node, { attribute: inner })];
     }
     if (open.includes(key)) throw new RefusedError(`The model's function ${called.name} calls itself.`);
+    if (open.length === DEPTH_LIMIT)
+      throw new RefusedError(
+        `The model's functions are refused: they call each other more than ${DEPTH_LIMIT} deep.`,
+      );
     const defaults = called.attribute_proto.filter(d => !attribute.some(a => a.name === d.name));
     return this.body(called, node, [...attribute, ...defaults], [...open, key]);
   }

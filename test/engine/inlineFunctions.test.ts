@@ -109,4 +109,10 @@ describe('functions of a model', function () {
     const newer = { ...scores, opset_import: [{ domain: '', version: 18 }] };
     await refused([newer, attend], /function Scores is written for another version/);
   });
+
+  it('are refused when their calls go deeper than any exporter makes them', async () => {
+    const calls = (name: string) => ({ ...scores, node: [node(name, ['q', 'k'], 's', [], LOCAL)] });
+    const chain = Array.from({ length: 5000 }, (_, f) => ({ ...calls(`F${f + 1}`), name: `F${f}` }));
+    await refused([calls('F0'), ...chain, attend], /call each other more than 64 deep/);
+  });
 });
