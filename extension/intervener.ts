@@ -138,7 +138,7 @@ export class Intervener extends Owner {
   }
 }
 
-export function sameIntervention(a: Intervention, b: Intervention): boolean {
+function sameIntervention(a: Intervention, b: Intervention): boolean {
   const key = (one: Intervention) => JSON.stringify(Object.entries(one).sort(([x], [y]) => (x < y ? -1 : 1)));
   return key(a) === key(b);
 }

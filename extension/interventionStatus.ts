@@ -50,7 +50,7 @@ export class InterventionStatus extends Owner {
 }
 
 /** Each intervention of an analysis in words. */
-export function interventionsOf(analysis: Analysis): string[] {
+function interventionsOf(analysis: Analysis): string[] {
   const { summary, interventions } = analysis.ready!;
   const names = {
     cores: summary.model.cores,

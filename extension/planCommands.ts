@@ -130,7 +130,7 @@ async function askBudget(usual: number): Promise<number | null> {
 }
 
 /** "10", "10 %", "2,5": a share of 1, or null. */
-export function readPercent(text: string): number | null {
+function readPercent(text: string): number | null {
   const number = Number(text.replace('%', '').replace(',', '.').trim() || NaN);
   return number > 0 && number <= 100 ? number / 100 : null;
 }

@@ -6,7 +6,7 @@ import type { HostSettings, MassScale } from '../webview/hostProtocol';
 import { readMechanisms } from './mechanismSetting';
 import { absoluteRef } from './modelRef';
 
-export const SECTION = 'attentionInspector';
+const SECTION = 'attentionInspector';
 
 /** All settings, read in one place. Each getter reads anew: nothing needs a reload. */
 export class Settings {

@@ -123,6 +123,6 @@ export class StatusBar extends Owner {
 }
 
 /** The last part of a path or hub id: what one calls the model. */
-export function modelName(ref: string): string {
+function modelName(ref: string): string {
   return ref.split(/[\\/]/).filter(Boolean).at(-1) ?? ref;
 }

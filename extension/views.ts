@@ -3,8 +3,8 @@ import type { ViewName } from '../webview/hostProtocol';
 import { Owner } from './disposable';
 import { ViewBridge, type ViewHost } from './viewBridge';
 
-export const SIDE_VIEW = 'attentionInspector.side';
-export const PANEL = 'attentionInspector.panel';
+const SIDE_VIEW = 'attentionInspector.side';
+const PANEL = 'attentionInspector.panel';
 
 /** The two places where views live: the side panel, and the wide panel in an editor tab. */
 export class Views extends Owner implements vscode.WebviewViewProvider, vscode.WebviewPanelSerializer {

@@ -8,7 +8,7 @@ import type { HeadProfile, Role, RoleScore } from '../protocol';
  * spreads evenly over a short text would otherwise be "local" and a text of commas would make every head
  * "punctuation", so the score must be at least twice what even attention over the visible keys would give.
  */
-export const ROLE_THRESHOLDS: Record<Role, number> = {
+const ROLE_THRESHOLDS: Record<Role, number> = {
   self: 0.5,
   previous: 0.5,
   next: 0.5,

@@ -3,7 +3,7 @@ import { sidesOf } from '../../engine/protocol';
 import type { ChangeSource } from '../hostProtocol';
 import { store, type Side } from '../host/store';
 import { percent, tokenLabel } from './format';
-import { coreInfo, headName } from './names';
+import { coreInfo, headName, layerName } from './names';
 
 /** "Local window (window 64)" */
 export function mechanismTitle({ name, params }: MechanismChoice): string {
@@ -84,8 +84,4 @@ function passage(from: number, to: number, side: Side): string {
 
 function numbers(from: number, to: number): string {
   return to === from + 1 ? String(from) : `${from}–${to - 1}`;
-}
-
-function layerName(core: number): string {
-  return headName({ core, head: 0 }).replace(/, head 0$/, '');
 }

@@ -14,10 +14,15 @@ export function coreInfo(core: number): CoreInfo | null {
   return store.model?.cores.find(c => c.core === core) ?? null;
 }
 
-/** "layer 3, head 5", with the stack where the model has more than one. Counted from 0, as the papers' code does. */
-export function headName({ core, head }: HeadId): string {
+/** "layer 3", with the stack where the model has more than one. Counted from 0, as the papers' code does. */
+export function layerName(core: number): string {
   const info = coreInfo(core);
-  return `${info ? STACK[info.kind] : ''}layer ${info?.layer ?? core}, head ${head}`;
+  return `${info ? STACK[info.kind] : ''}layer ${info?.layer ?? core}`;
+}
+
+/** "layer 3, head 5" */
+export function headName({ core, head }: HeadId): string {
+  return `${layerName(core)}, head ${head}`;
 }
 
 /** "L3 H5" */

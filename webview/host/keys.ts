@@ -14,7 +14,7 @@ export const KEYS: [string, string][] = [
 ];
 
 /** Moves the selection by heads and layers, within what is finished. */
-export function moveHead(layers: number, heads: number): void {
+function moveHead(layers: number, heads: number): void {
   const shown = store.shownHead;
   const cores = store.cores;
   if (!shown || !cores.length) return;

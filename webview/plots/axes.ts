@@ -13,7 +13,7 @@ export interface AxisOptions {
 }
 
 /** Powers of ten for logarithmic scales (1, 2 and 5 of each where there are few), round numbers for linear ones, within the domain. */
-export function ticksOf(scale: Scale, about: number): number[] {
+function ticksOf(scale: Scale, about: number): number[] {
   const [low, high] = scale.domain() as [number, number];
   const all = scale.ticks(about);
   if (!('base' in scale)) return all;

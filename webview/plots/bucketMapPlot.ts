@@ -113,7 +113,7 @@ export class BucketMapPlot extends Component {
 }
 
 /** Where a bucket's block lies, in cells. */
-export function blockOf(
+function blockOf(
   map: BucketMap,
   bucket: number,
 ): { x: number; y: number; width: number; height: number } {
@@ -128,7 +128,7 @@ export function blockOf(
 }
 
 /** The bucket that a cell belongs to; the last start is that of the tokens in none: -1. */
-export function bucketAt(starts: Float32Array, cell: number): number {
+function bucketAt(starts: Float32Array, cell: number): number {
   let bucket = 0;
   for (let b = 0; b < starts.length; b++) if (starts[b]! <= cell + 0.5) bucket = b;
   return bucket === starts.length - 1 ? -1 : bucket;

@@ -92,7 +92,7 @@ export class SpanColumns extends Component {
         const left = x(info.core)!;
         const step = x.bandwidth() / heads.length;
         return svg`<rect class="band" x=${left} y=${room.top} width=${x.bandwidth()} height=${bottom - room.top}></rect>
-          <g class="axis"><text x=${left + x.bandwidth() / 2} y=${bottom + 15} text-anchor="middle">${layerName(info.core)}</text></g>
+          <g class="axis"><text x=${left + x.bandwidth() / 2} y=${bottom + 15} text-anchor="middle">${columnName(info.core)}</text></g>
           ${heads.map((h, i) => {
             const cx = left + (i + 0.5) * step;
             const found = fitted.get(`${h.core}.${h.head}`);
@@ -131,7 +131,7 @@ export class SpanColumns extends Component {
   }
 }
 
-function layerName(core: number): string {
+function columnName(core: number): string {
   const info = coreInfo(core);
   if (!info) return String(core);
   return info.kind === 'self' ? String(info.layer) : `${info.kind[0]}${info.layer}`;

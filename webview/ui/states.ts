@@ -23,7 +23,7 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
 };
 
 /** What each view will show, for the time before there is anything to show. */
-export const PROMISES: Partial<Record<ViewName | 'side', string>> = {
+const PROMISES: Partial<Record<ViewName | 'side', string>> = {
   overview:
     'Every head of the model on your text: where it looks, what role it plays, and how the heads compare.',
   head: 'The whole attention map of one head, from all tokens at once down to single words.',
