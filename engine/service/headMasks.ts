@@ -11,13 +11,22 @@ import type { HeadAssignment, MechanismChoice } from '../protocol';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Tensor } from '../runtime/tensor';
 
+/** What lists of single pairs may take, all heads together: a bit for each query and key, which grows as the square. */
+const PAIR_BYTES = 2 ** 26;
+const TOO_MANY: HeadMask = {
+  kind: 'none',
+  reason: 'the text is too long to list the pairs of so many heads',
+};
+
 /** Every core with a mask for every head; heads that the plan does not name are dense. */
 export async function headMasks(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
   cancellation: Cancellation,
+  pairBytes = PAIR_BYTES,
 ): Promise<CoreMasks[]> {
   const assigned = byCore(analysis.model.info.cores, heads);
+  let left = pairBytes;
   const cores: CoreMasks[] = [];
   for (const { result, mask } of analysis.cores) {
     const { info } = result;
@@ -25,11 +34,12 @@ export async function headMasks(
     const masks: CoreMasks['heads'] = [];
     for (const [head, choice] of assigned[info.core]!.entries()) {
       await checkpoint(cancellation);
-      masks.push({
-        head,
-        choice: choice ?? { name: 'dense', params: {} },
-        mask: choice ? await headMask(analysis, choice, info.core, head, input, cancellation) : DENSE,
-      });
+      let mask = choice ? await headMask(analysis, choice, info.core, head, input, cancellation) : DENSE;
+      if (mask.kind === 'pairs') {
+        if (mask.bits.length > left) mask = TOO_MANY;
+        else left -= mask.bits.length;
+      }
+      masks.push({ head, choice: choice ?? { name: 'dense', params: {} }, mask });
     }
     cores.push({ info, mask, queries: input.queries, keys: input.keys, heads: masks });
   }

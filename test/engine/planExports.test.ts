@@ -102,6 +102,17 @@ describe('exported plans', function () {
       sensitivity: 1,
     }));
 
+  it('lists of single pairs stay within a bound, and the others stay dense', async () => {
+    const bytes = tokens * Math.ceil(tokens / 8);
+    const found = await headMasks(engine.analysis('a'), heads, neverCancelled, bytes);
+    const masks = (list: CoreMasks[]) => list.flatMap(core => core.heads.map(({ mask }) => mask));
+    const before = masks(cores).filter(({ kind }) => kind === 'pairs').length;
+    assert.ok(before > 1);
+    assert.equal(masks(found).filter(({ kind }) => kind === 'pairs').length, 1);
+    const long = masks(found).filter(mask => mask.kind === 'none' && /too long/.test(mask.reason));
+    assert.equal(long.length, before - 1);
+  });
+
   it('masks are the pairs that the mechanisms keep, in every head', async () => {
     const analysis = engine.analysis('a');
     const kinds = new Set<string>();
