@@ -3,12 +3,21 @@ import { store, type HeadId } from '../host/store';
 import { percent } from './format';
 import { ROLES } from './roles';
 
-const STACK: Record<CoreInfo['kind'], string> = {
+/** Before the layer's number. */
+const PREFIX: Record<CoreInfo['kind'], string> = {
   self: '',
   encoder: 'encoder ',
   decoder: 'decoder ',
   cross: 'cross ',
 };
+
+/** The stacks that a model may have, as pictures of all heads draw them, from top to bottom. */
+export const STACKS: { kind: CoreInfo['kind']; title: string }[] = [
+  { kind: 'decoder', title: 'Decoder' },
+  { kind: 'cross', title: 'Cross attention' },
+  { kind: 'encoder', title: 'Encoder' },
+  { kind: 'self', title: '' },
+];
 
 export function coreInfo(core: number): CoreInfo | null {
   return store.model?.cores.find(c => c.core === core) ?? null;
@@ -17,7 +26,7 @@ export function coreInfo(core: number): CoreInfo | null {
 /** "layer 3", with the stack where the model has more than one. Counted from 0, as the papers' code does. */
 export function layerName(core: number): string {
   const info = coreInfo(core);
-  return `${info ? STACK[info.kind] : ''}layer ${info?.layer ?? core}`;
+  return `${info ? PREFIX[info.kind] : ''}layer ${info?.layer ?? core}`;
 }
 
 /** "layer 3, head 5" */

@@ -1,22 +1,15 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
-import type { CoreInfo, Plan, PlannedHead } from '../../engine/protocol';
+import type { Plan, PlannedHead } from '../../engine/protocol';
 import { toCss } from '../draw/colour';
 import { exact, number, percent } from '../draw/format';
 import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
-import { headName } from '../draw/names';
+import { headName, STACKS } from '../draw/names';
 import { theme } from '../draw/theme';
 import { headKey, share } from '../draw/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
-
-const BLOCKS: { kind: CoreInfo['kind']; title: string }[] = [
-  { kind: 'decoder', title: 'Decoder' },
-  { kind: 'cross', title: 'Cross attention' },
-  { kind: 'encoder', title: 'Encoder' },
-  { kind: 'self', title: '' },
-];
 
 /** The plan, a cell for each head: colour and letters tell the mechanism, the number what it spends. */
 @customElement('ai-plan-grid')
@@ -91,7 +84,7 @@ export class PlanGrid extends Component {
     const heads = new Map(plan.heads.map(head => [headKey(head), head]));
     const columns = Math.max(...cores.map(c => c.heads));
     const cell = Math.max(14, Math.min(58, Math.floor((width - 64) / columns) - 3));
-    return html`${BLOCKS.map(({ kind, title }) => {
+    return html`${STACKS.map(({ kind, title }) => {
       const rows = cores.filter(c => c.kind === kind).sort((a, b) => b.layer - a.layer);
       if (!rows.length) return nothing;
       return html`${title ? html`<h2>${title}</h2>` : nothing}

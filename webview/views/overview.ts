@@ -13,7 +13,7 @@ import {
   writeShort,
   type HeadMeasure,
 } from '../draw/measures';
-import { coreInfo, headName, rolesInWords, shortName } from '../draw/names';
+import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../draw/names';
 import { ROLES, mainRole, roleGlyph } from '../draw/roles';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
@@ -26,13 +26,6 @@ import { stateStyles } from '../ui/stateStyles';
 import '../ui/legend';
 import '../ui/thumb';
 import { overviewStyles } from './overviewStyles';
-
-const BLOCKS: { kind: CoreInfo['kind']; title: string }[] = [
-  { kind: 'decoder', title: 'Decoder' },
-  { kind: 'cross', title: 'Cross attention' },
-  { kind: 'encoder', title: 'Encoder' },
-  { kind: 'self', title: '' },
-];
 
 /** Layers x heads: a thumbnail, a role and a measure for each; sorted, a ranked list. */
 @customElement('ai-overview')
@@ -108,11 +101,11 @@ export class Overview extends Component implements Savable {
       store.analysis.status === 'running' ? cores.find(c => !done.has(c.core))?.core : undefined;
     const columns = Math.max(...cores.map(c => c.heads));
     const strip = this.width > 700 ? Math.min(300, Math.max(150, this.width * 0.24)) : 0;
-    const layers = Math.max(...BLOCKS.map(b => cores.filter(c => c.kind === b.kind).length));
+    const layers = Math.max(...STACKS.map(b => cores.filter(c => c.kind === b.kind).length));
     const fitting = Math.min((this.width - 100 - strip) / columns, (window.innerHeight - 210) / layers - 6);
     const cell = Math.max(26, Math.min(112, Math.floor(fitting) - 4));
     const position = measurePosition(measure, store.heads);
-    return html`${BLOCKS.map(({ kind, title }) => {
+    return html`${STACKS.map(({ kind, title }) => {
       const rows = cores.filter(c => c.kind === kind).sort((a, b) => b.layer - a.layer);
       if (!rows.length) return nothing;
       return html`${title ? html`<h2>${title}</h2>` : nothing}
