@@ -12,7 +12,7 @@ import tseslint from 'typescript-eslint';
  * Each entry: the files, and what they must not import, as [regular expression, reason].
  */
 const SERVICE = [
-  '(^|/)(engine|main|cli)$|(^|/)service/',
+  '(^|/)(engine|main|cli)$|(^|/)(service|lens|cli)/',
   'only the service behind main.ts and cli.ts knows the whole engine',
 ];
 const VSCODE = ['^vscode$', 'only extension/ knows VS Code'];
@@ -37,9 +37,31 @@ const folders = (...names) => [
 const directions = [
   { files: 'engine/*.ts', not: [VSCODE, OUTSIDE] },
   {
-    files: 'engine/service/**/*.ts',
-    not: [VSCODE, OUTSIDE, ['(^|/)(main|cli)$', 'main.ts and cli.ts stand above the service']],
+    files: 'engine/protocol/**/*.ts',
+    not: [
+      VSCODE,
+      [
+        '^\\.\\./(?!export/reportData$)',
+        'extension and webview read the protocol: it knows only itself, and the form of a report',
+      ],
+    ],
   },
+  {
+    files: 'engine/service/**/*.ts',
+    not: [
+      VSCODE,
+      OUTSIDE,
+      [
+        '(^|/)(engine|main|cli)$|(^|/)(lens|cli)/',
+        'engine.ts, the lenses and the command line stand above the service',
+      ],
+    ],
+  },
+  {
+    files: 'engine/lens/**/*.ts',
+    not: [VSCODE, OUTSIDE, ['(^|/)(engine|main|cli)$|(^|/)cli/', 'only engine.ts knows the lenses']],
+  },
+  { files: 'engine/cli/**/*.ts', not: [VSCODE, OUTSIDE] },
   {
     files: 'engine/runtime/**/*.ts',
     not: [VSCODE, OUTSIDE, SERVICE, folders('model', 'attention', 'measure', 'export')],
