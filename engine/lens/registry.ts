@@ -5,6 +5,7 @@ import type { Analysis } from '../service/analysis';
 import { albert } from './albert';
 import { flash } from './flash';
 import type { Lens, LensContext } from './lens';
+import { positionTerms } from './positionTerms';
 import { retro } from './retro';
 import { scaling } from './scaling';
 import { simplified } from './simplified';
@@ -18,6 +19,7 @@ export const lenses: { readonly [L in LensName]: Lens<L> } = {
   retro,
   simplified,
   scaling,
+  positions: positionTerms,
 };
 
 /** `analysis/lens`. @throws UsageError for a lens or parameter that there is not. */

@@ -3,6 +3,7 @@ import type { CoreInput } from '../attention/core';
 import type { Cancellation } from '../runtime/cancellation';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
+import type { PositionParts } from './positionParts';
 import type { Tensor } from '../runtime/tensor';
 
 /** Runs one core: returns the context, [heads, queries, valueDim]. */
@@ -38,6 +39,12 @@ export interface CutModel {
   embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
   /** Matrices of layers that are built alike, and their numbers; null when no two are. */
   layerWeights(): (LayerWeights & { read(names: readonly string[]): Promise<Float32Array[]> }) | null;
+  /** Queries and keys of a core of layer 0 by content and absolute position. @throws RefusedError where they do not split. */
+  positionParts(
+    core: number,
+    ids: Int32Array,
+    options: Pick<RunOptions, 'cancellation' | 'targetIds'>,
+  ): Promise<PositionParts>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;

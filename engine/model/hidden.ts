@@ -1,7 +1,7 @@
 import { ElementType } from '../runtime/onnxProto';
 import type { Tensor } from '../runtime/tensor';
 import type { Extract, Graph } from './graph';
-import { reads } from './node';
+import { reads, type GraphNode } from './node';
 
 /** Rows of the residual stream: what a core's queries are made from. */
 export interface HiddenRows {
@@ -17,6 +17,11 @@ const PASSING = new Set(['Cast', 'Identity', 'Reshape', 'Squeeze', 'Unsqueeze', 
 
 /** The look-up of the token embedding alone, from ids to rows of the table; null when there is no such node. */
 export function embeddingPiece(graph: Graph, ids: string): Extract | null {
+  const lookup = embeddingLookup(graph, ids);
+  return lookup && graph.extract([lookup.outputs[0]!], () => false);
+}
+
+export function embeddingLookup(graph: Graph, ids: string): GraphNode | null {
   const constants = graph.constants();
   const isIds = (name: string): boolean => {
     if (name === ids) return true;
@@ -30,7 +35,7 @@ export function embeddingPiece(graph: Graph, ids: string): Extract | null {
       isIds(n.inputs[1]!) &&
       graph.type(n.outputs[0]!) === ElementType.float32,
   );
-  return lookup ? graph.extract([lookup.outputs[0]!], () => false) : null;
+  return lookup ?? null;
 }
 
 /**

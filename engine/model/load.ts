@@ -12,6 +12,7 @@ import { joinModels } from './joinModels';
 import { embeddingPiece } from './hidden';
 import { layerWeights } from './layerWeights';
 import { PieceLoader, type Piece } from './pieces';
+import { positionParts, type PositionParts } from './positionParts';
 import { evaluateChain, planCut, type Plan } from './plan';
 import { opaqueBias } from './probe';
 import { compare, referenceAttend, type Difference } from './proof';
@@ -158,6 +159,22 @@ class LoadedModel implements CutModel {
       }
     };
     return { ...found, read };
+  }
+
+  async positionParts(
+    core: number,
+    ids: Int32Array,
+    { cancellation, targetIds }: Pick<RunOptions, 'cancellation' | 'targetIds'>,
+  ): Promise<PositionParts> {
+    const { cut, cores, survey } = this.plan;
+    const found = cores[core]!;
+    const feeds = makeFeeds(cut, { ids, target: this.takesTarget ? (targetIds ?? ids) : null });
+    const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
+    try {
+      return await positionParts(cut, found, survey.idInputs[found.queryInput]!, feeds, loader, cancellation);
+    } finally {
+      await loader.release();
+    }
   }
 
   async dispose(): Promise<void> {

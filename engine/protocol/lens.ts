@@ -4,7 +4,15 @@
  */
 import type { MechanismParams } from './mechanisms';
 
-export const LENS_NAMES = ['flash', 'switch', 'albert', 'retro', 'simplified', 'scaling'] as const;
+export const LENS_NAMES = [
+  'flash',
+  'switch',
+  'albert',
+  'retro',
+  'simplified',
+  'scaling',
+  'positions',
+] as const;
 export type LensName = (typeof LENS_NAMES)[number];
 
 export interface LensParams<L extends LensName = LensName> {
@@ -186,6 +194,33 @@ export interface ScalingLens {
   caches: { name: string; bytes: number }[];
 }
 
+// ---------------------------------------------------------------- content and position
+
+/** Of layer 0 (of the stack of the head in question). Terms: content x content, content x position, position x content, position x position. */
+export interface PositionsLens {
+  lens: 'positions';
+  core: number;
+  tokens: number;
+  /** Queries looked at, and the most keys of each; evenly spaced. */
+  rows: number;
+  keys: number;
+  /** The norm whose statistics are kept as those of the sum. */
+  norm: 'none' | 'layer' | 'rms';
+  /** By how much the parts miss queries and keys, relative to the largest. */
+  error: number;
+  heads: {
+    head: number;
+    /** Covariance of each term with the score within a query's row, over the score's variance: they add up to 1; negative = works against the others. */
+    shares: number[];
+    /** Of the last two shares, what the query's bias alone does. */
+    ofBias: number[];
+    /** Of each term with the score, within rows. */
+    correlations: number[];
+    /** Queries whose largest score is at the key that the term alone would choose. */
+    sameChoice: number[];
+  }[];
+}
+
 export interface LensResults {
   flash: FlashLens;
   switch: SwitchLens;
@@ -193,6 +228,7 @@ export interface LensResults {
   retro: RetroLens;
   simplified: SimplifiedLens;
   scaling: ScalingLens;
+  positions: PositionsLens;
 }
 export type LensResult = LensResults[LensName];
 

@@ -430,7 +430,7 @@ describe('the views alone', function () {
     await until(() => host.received.some(m => m.type === 'openFile' && m.uri === 'file:///notes/other.md'));
   });
 
-  for (const lens of [null, 'flash', 'switch', 'albert', 'retro', 'simplified', 'scaling'])
+  for (const lens of [null, 'flash', 'switch', 'albert', 'retro', 'simplified', 'scaling', 'positions'])
     it(`has no accessibility violation in any theme: ${lens ? `lens ${lens}` : 'cost'}`, async () => {
       const view = lens ? ('lenses' as const) : ('cost' as const);
       const host = await open({ view: { view, options: { lenses: { lens } } } });

@@ -224,6 +224,13 @@ const SHOTS: Shot[] = [
     act: settle,
   },
   {
+    name: 'lens-positions',
+    view: 'lenses',
+    options: { lenses: { lens: 'positions' } },
+    size: [1280, 900],
+    act: settle,
+  },
+  {
     name: 'lens-flash-light',
     view: 'lenses',
     theme: 'light',

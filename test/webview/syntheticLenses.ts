@@ -217,5 +217,28 @@ export function syntheticLens(
         ],
         caches: [{ name: 'GPT-3', bytes: 4.7e6 }],
       };
+    case 'positions': {
+      const next = random(11);
+      return {
+        lens,
+        core: 0,
+        tokens: n,
+        rows: Math.min(n, 96),
+        keys: Math.min(n, 1024),
+        norm: 'layer',
+        error: 4e-7,
+        heads: Array.from({ length: heads }, (_, head) => {
+          const [a, b, c] = [next() * 0.5, next() * 0.4, next() * 0.2 - 0.1];
+          const shares = [a, b, c, 1 - a - b - c];
+          return {
+            head,
+            shares,
+            ofBias: [c / 2, 0.02],
+            correlations: shares.map(x => Math.sign(x) * Math.sqrt(Math.abs(x))),
+            sameChoice: shares.map(x => Math.abs(x)),
+          };
+        }),
+      };
+    }
   }
 }

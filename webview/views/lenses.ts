@@ -10,6 +10,7 @@ import { stateStyles } from '../ui/stateStyles';
 import type { LensPart } from '../lenses/lensPart';
 import '../lenses/albert';
 import '../lenses/flash';
+import '../lenses/positionTerms';
 import '../lenses/retro';
 import '../lenses/scaling';
 import '../lenses/simplified';
@@ -65,6 +66,13 @@ const LENSES: Record<LensName, LensEntry> = {
     paper: 'Kaplan et al. 2020; Hoffmann et al. 2022',
     content: () => html`<ai-lens-scaling class="lens"></ai-lens-scaling>`,
   },
+  positions: {
+    title: 'Content and position',
+    summary:
+      'Scores of layer 0 taken apart into content and absolute position, on the query’s side and on the key’s.',
+    paper: 'Dai et al. 2019, section 3.3',
+    content: () => html`<ai-lens-positions class="lens"></ai-lens-positions>`,
+  },
 };
 
 /** What cannot stand in a model trained dense, each with a view of its own. */
@@ -94,7 +102,7 @@ export class Lenses extends Component implements Savable {
     const choices = LENS_NAMES.map(value => ({ value, label: LENSES[value].title }));
     const set = (value: string) => store.setOption('lenses', 'lens', value);
     return html`<div class="toolbar">
-        ${this.width < 620 ? choose('Lens', this.lens, choices, set) : segmented('Lens', this.lens, choices, set)}
+        ${this.width < 720 ? choose('Lens', this.lens, choices, set) : segmented('Lens', this.lens, choices, set)}
         <span class="end">${saveMenu(this)}</span>
       </div>
       <p class="about">${entry.summary} <span>(${entry.paper})</span></p>

@@ -1,0 +1,199 @@
+import { css, html, type TemplateResult } from 'lit';
+import { customElement } from 'lit/decorators.js';
+import type { PositionsLens } from '../../engine/protocol';
+import { bucketColour, toCss } from '../draw/colour';
+import { count, csv, exact, number, percent } from '../draw/format';
+import { coreInfo, headName, shortName } from '../draw/names';
+import { theme } from '../draw/theme';
+import { store } from '../host/store';
+import { LensPart } from './lensPart';
+
+type Head = PositionsLens['heads'][number];
+
+/** Query's side first, as in the paper. */
+const TERMS = [
+  { letter: 'a', name: 'content × content' },
+  { letter: 'b', name: 'content × position' },
+  { letter: 'c', name: 'position × content' },
+  { letter: 'd', name: 'position × position' },
+];
+
+const NORMS = {
+  none: 'no norm stands between the sum and the projections',
+  layer: 'the mean and deviation of the layer norm are kept as those of the sum',
+  rms: 'the root mean square of the norm is kept as that of the sum',
+};
+
+/** Content and position: the four terms of each score of layer 0. */
+@customElement('ai-lens-positions')
+export class PositionsView extends LensPart<'positions'> {
+  static override styles = [
+    ...LensPart.styles,
+    css`
+      .bars {
+        grid-template-columns: max-content minmax(0, 1fr);
+      }
+      button {
+        border: none;
+        padding: 0;
+        background: none;
+        cursor: pointer;
+        width: 100%;
+      }
+      button.shown {
+        outline: 2px solid var(--vscode-foreground);
+        outline-offset: 1px;
+      }
+      button:focus-visible {
+        outline: 2px solid var(--focus);
+        outline-offset: 1px;
+      }
+      .track .zero {
+        width: 0;
+        border-left: 1px solid var(--vscode-foreground);
+      }
+      table {
+        border-collapse: collapse;
+      }
+      th,
+      td {
+        text-align: right;
+        padding: 2px 10px 2px 0;
+        font-weight: normal;
+      }
+      th {
+        color: var(--muted);
+      }
+      th[scope='row'] {
+        text-align: left;
+        color: inherit;
+      }
+    `,
+  ];
+  protected readonly lens = 'positions';
+
+  protected draw(found: PositionsLens): TemplateResult {
+    const { heads, core } = found;
+    const most = TERMS.map((_, n) => heads.filter(h => h.shares[n] === Math.max(...h.shares)).length);
+    const shown = store.shownHead;
+    const head = heads.find(h => shown?.core === core && shown.head === h.head) ?? heads[0]!;
+    const layer = coreInfo(core)?.layer ?? 0;
+    return html`
+      <div class="lead" role="status">
+        What tells keys apart in layer ${layer} is mostly content for content in <strong>${most[0]}</strong>,
+        content for a position in <strong>${most[1]}</strong>, position for content in
+        <strong>${most[2]}</strong> and position for position in <strong>${most[3]}</strong> of
+        ${heads.length} heads.
+        <span class="muted"
+          >(exact split, over ${count(found.rows)} of ${count(found.tokens)} queries with up to
+          ${count(found.keys)} keys each)</span
+        >
+      </div>
+      <div class="two ${this.narrow ? 'narrow' : ''}">
+        <section aria-label="Shares of the four terms">
+          <h2>Shares of the scores' variance</h2>
+          ${this.bars(found, head)}
+          <div class="key">
+            ${TERMS.map(
+              ({ letter, name }, n) =>
+                html`<span><i .style=${`background: ${colour(n)}`}></i>(${letter}) ${name}</span>`,
+            )}
+          </div>
+        </section>
+        <section aria-label="One head's terms">
+          <h2>${headName({ core, head: head.head })}</h2>
+          ${this.table(head)}
+        </section>
+      </div>
+      <p class="notes">
+        Query × key. Hidden rows of layer 0 are token plus position; ${NORMS[found.norm]}, so queries and keys
+        split exactly (their parts miss them by ${number(found.error)} of the largest at most). A share is the
+        term's covariance with the score within a query's row, over the score's variance: shares add up to 1,
+        and a term left of the line works against the others. Token types count as content. The query's bias
+        is alike for all queries and counts to (c) and (d), where Transformer-XL puts u and v; the key's bias
+        adds the same to all keys of a query and moves nothing.
+      </p>
+    `;
+  }
+
+  /** A bar for each head: what works against the score left of the line, what makes it right of it. */
+  private bars({ heads, core }: PositionsLens, shown: Head): TemplateResult {
+    const against = ({ shares }: Head) => shares.reduce((sum, x) => sum - Math.min(0, x), 0);
+    const left = Math.max(...heads.map(against));
+    const whole = left + Math.max(...heads.map(h => 1 + against(h)));
+    const width = (share: number) => `${(100 * Math.abs(share)) / whole}%`;
+    const part = (share: number, n: number) =>
+      html`<div
+        title=${`(${TERMS[n]!.letter}) ${TERMS[n]!.name}: ${exact(100 * share, '%')}`}
+        .style=${`width: ${width(share)}; background: ${colour(n)}`}
+      ></div>`;
+    return html`<div class="bars">
+      ${heads.map(head => {
+        const words = `${headName({ core, head: head.head })}: ${TERMS.map(({ name }, n) => `${name} ${percent(head.shares[n]!)}`).join(', ')}`;
+        return html`<span>${shortName({ core, head: head.head })}</span>
+          <button
+            class=${head === shown ? 'shown' : ''}
+            aria-label=${words}
+            aria-pressed=${head === shown}
+            @click=${() => store.select({ core, head: head.head })}
+          >
+            <div class="track" .style=${`margin-left: ${width(left - against(head))}`}>
+              ${head.shares.map((share, n) => (share < 0 ? part(share, n) : ''))}
+              <div class="zero"></div>
+              ${head.shares.map((share, n) => (share > 0 ? part(share, n) : ''))}
+            </div>
+          </button>`;
+      })}
+    </div>`;
+  }
+
+  private table(head: Head): TemplateResult {
+    const share = (value: number) => html`<td title=${exact(100 * value, '%')}>${percent(value)}</td>`;
+    return html`<table>
+      <tr>
+        <th></th>
+        <th scope="col">share</th>
+        <th scope="col">of it the query's bias</th>
+        <th scope="col">correlation</th>
+        <th scope="col" title="Queries whose largest score is at the key that this term alone would choose">
+          same choice alone
+        </th>
+      </tr>
+      ${TERMS.map(
+        ({ letter, name }, n) =>
+          html`<tr>
+            <th scope="row">(${letter}) ${name}</th>
+            ${share(head.shares[n]!)} ${n < 2 ? html`<td></td>` : share(head.ofBias[n - 2]!)}
+            <td title=${exact(head.correlations[n]!)}>${number(head.correlations[n]!)}</td>
+            ${share(head.sameChoice[n]!)}
+          </tr>`,
+      )}
+    </table>`;
+  }
+
+  protected csvOf({ core, heads }: PositionsLens): string {
+    return csv(
+      [
+        'core',
+        'head',
+        'name',
+        'term',
+        'meaning',
+        'share',
+        "of it the query's bias",
+        'correlation',
+        'same choice',
+      ],
+      heads.flatMap(h =>
+        TERMS.map(({ letter, name }, n) => [
+          ...[core, h.head, shortName({ core, head: h.head }), letter, name, h.shares[n]],
+          ...[n < 2 ? null : h.ofBias[n - 2], h.correlations[n], h.sameChoice[n]],
+        ]),
+      ),
+    );
+  }
+}
+
+function colour(term: number): string {
+  return toCss(bucketColour(term, theme()).fill);
+}
