@@ -33,7 +33,9 @@ export class Intervener extends Owner {
       }),
     );
     this.register(
-      client.on('analysis/progress', ({ id, fraction }) => {
+      client.on('analysis/progress', ({ id, phase, fraction }) => {
+        // While a run waits its turn, other work on the same text tells of its progress.
+        if (phase !== 'propagate') return;
         const analysis = [...this.runs.keys()].find(one => one.id === id);
         const state = analysis?.ready?.interventions;
         if (state) store.setInterventions(analysis, { ...state, running: fraction });

@@ -20,7 +20,8 @@ export class Planner extends Owner {
   ) {
     super();
     this.register(
-      client.on('analysis/progress', ({ id, fraction, message }) => {
+      client.on('analysis/progress', ({ id, phase, fraction, message }) => {
+        if (phase !== 'plan' && phase !== 'propagate') return;
         const analysis = [...this.searches.keys()].find(one => one.id === id);
         const planning = analysis?.ready?.planning;
         if (planning) store.setPlanning(analysis, { ...planning, fraction, message });

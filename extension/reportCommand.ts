@@ -36,8 +36,8 @@ export async function exportReport(
     },
     async (bar, token) => {
       let told = 0;
-      const progress = client.on('analysis/progress', ({ id, fraction, message }) => {
-        if (id !== shown.id) return;
+      const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
+        if (id !== shown.id || phase !== 'mechanism') return;
         bar.report({ message, increment: Math.max(0, fraction * 100 - told) });
         told = Math.max(told, fraction * 100);
       });
