@@ -13,6 +13,7 @@ import { AnalysedText, documentLength, wholeRange } from './analysedText';
 import { Analysis } from './analysis';
 import { Owner } from './disposable';
 import { EngineDiedError, EngineError, type EngineClient } from './engineClient';
+import { filling } from './progressBar';
 import type { Settings } from './settings';
 import type { TargetTexts } from './targetTexts';
 
@@ -210,13 +211,11 @@ export class AnalysisStore extends Owner {
     await vscode.window.withProgress(
       { location: progress, title, cancellable: !quiet },
       async (bar, cancel) => {
-        let shown = 0;
+        const fill = filling(bar);
         const listeners = [
           cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
           this.client.on('analysis/progress', ({ id, fraction, message }) => {
-            if (id !== analysis.id) return;
-            bar.report({ message, increment: Math.max(0, fraction * 100 - shown) });
-            shown = Math.max(shown, fraction * 100);
+            if (id === analysis.id) fill(fraction, message);
           }),
         ];
         try {

@@ -4,6 +4,7 @@ import type { AnalysisStore } from './analysisStore';
 import type { EngineClient } from './engineClient';
 import { percent, short } from './numbers';
 import type { Planner } from './planner';
+import { filling } from './progressBar';
 import type { Views } from './views';
 
 interface PlanContext {
@@ -30,14 +31,13 @@ export async function findPlan({ store, planner, views }: PlanContext, given?: u
       cancellable: true,
     },
     async (bar, cancel) => {
-      let shown = 0;
+      const fill = filling(bar);
       const listeners = [
         cancel.onCancellationRequested(() => planner.cancel()),
         store.onUpdate(update => {
           if (update.type !== 'planning' || !update.planning) return;
           const { message, fraction } = update.planning;
-          bar.report({ message, increment: Math.max(0, fraction * 100 - shown) });
-          shown = Math.max(shown, fraction * 100);
+          fill(fraction, message);
         }),
       ];
       try {

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from './analysisStore';
 import { EngineError, type EngineClient } from './engineClient';
+import { filling } from './progressBar';
 
 /**
  * Saves the views of the shown text as one HTML file. Asks where to before minutes of work; `given` is where another
@@ -35,11 +36,9 @@ export async function exportReport(
       cancellable: true,
     },
     async (bar, token) => {
-      let told = 0;
+      const fill = filling(bar);
       const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
-        if (id !== shown.id || phase !== 'mechanism') return;
-        bar.report({ message, increment: Math.max(0, fraction * 100 - told) });
-        told = Math.max(told, fraction * 100);
+        if (id === shown.id && phase === 'mechanism') fill(fraction, message);
       });
       try {
         return (await client.request('analysis/report', params, token)).html;

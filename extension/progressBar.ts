@@ -1,0 +1,13 @@
+import type { Progress } from 'vscode';
+
+/** Fills a notification's bar, which takes increments in per cent, by fractions 0..1; it never goes back. */
+export function filling(
+  bar: Progress<{ message?: string; increment?: number }>,
+): (fraction: number, message: string) => void {
+  let shown = 0;
+  return (fraction, message) => {
+    const percent = 100 * fraction;
+    bar.report({ message, increment: Math.max(0, percent - shown) });
+    shown = Math.max(shown, percent);
+  };
+}
