@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { analyze, api, closeAll, hoverAt, ID, openText, run, withSettings } from '../support/session';
+import { analyze, api, closeAll, hoverAt, ID, openText, pickOtherText, withSettings } from '../support/session';
 
 describe('target text of an encoder-decoder', () => {
   afterEach(closeAll);
@@ -18,12 +18,7 @@ describe('target text of an encoder-decoder', () => {
     const target = await openText(words.slice(20, 32).join(' '));
     const source = await openText(words.slice(0, 20).join(' '));
     await withSettings({ model, mechanisms: [] }, async () => {
-      const picking = run('setTarget');
-      // The first entry lets the model write; the second is the other text.
-      await new Promise(resolve => setTimeout(resolve, 500));
-      await vscode.commands.executeCommand('workbench.action.quickOpenSelectNext');
-      await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
-      await picking;
+      await pickOtherText();
 
       // This export feeds its decoder from its one input: the given text is not read, and that is said.
       const { summary } = await analyze(source);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { writeEncoderDecoder } from '../../fixtures/encoderDecoder';
-import { analyze, api, closeAll, openText, run, until, withSettings } from '../support/session';
+import { analyze, api, closeAll, openText, pickOtherText, run, until, withSettings } from '../support/session';
 
 describe('a target text that the model reads', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pair-'));
@@ -16,12 +16,7 @@ describe('a target text that the model reads', () => {
     const target = await openText('then it left');
     const source = await openText('the cat sat on the mat');
     await withSettings({ model: folder, mechanisms: [] }, async () => {
-      const picking = run('setTarget');
-      // The first entry lets the model write; the second is the other text.
-      await new Promise(resolve => setTimeout(resolve, 500));
-      await vscode.commands.executeCommand('workbench.action.quickOpenSelectNext');
-      await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
-      await picking;
+      await pickOtherText();
       const { summary } = await analyze(source);
       assert.equal(summary.target?.source, 'given');
       assert.equal(summary.loss?.perToken.length, summary.target.tokens.ids.length - 1);

@@ -29,6 +29,16 @@ export async function openText(text: string): Promise<vscode.TextEditor> {
   });
 }
 
+/** Makes the other open text the target text of the active one. */
+export async function pickOtherText(): Promise<void> {
+  const picking = run('setTarget');
+  // The list is there a moment after its command. Its first entry lets the model write; the second is the other text.
+  await new Promise(resolve => setTimeout(resolve, 500));
+  await vscode.commands.executeCommand('workbench.action.quickOpenSelectNext');
+  await vscode.commands.executeCommand('workbench.action.acceptSelectedQuickOpenItem');
+  await picking;
+}
+
 export async function closeAll(): Promise<void> {
   await run('cancel');
   const { activeTextEditor } = vscode.window;
