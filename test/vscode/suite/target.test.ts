@@ -2,7 +2,16 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { analyze, api, closeAll, hoverAt, ID, openText, pickOtherText, withSettings } from '../support/session';
+import {
+  analyze,
+  api,
+  closeAll,
+  hoverAt,
+  ID,
+  openText,
+  pickOtherText,
+  withSettings,
+} from '../support/session';
 
 describe('target text of an encoder-decoder', () => {
   afterEach(closeAll);

@@ -4,7 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { writeEncoderDecoder } from '../../fixtures/encoderDecoder';
-import { analyze, api, closeAll, openText, pickOtherText, run, until, withSettings } from '../support/session';
+import {
+  analyze,
+  api,
+  closeAll,
+  openText,
+  pickOtherText,
+  run,
+  until,
+  withSettings,
+} from '../support/session';
 
 describe('a target text that the model reads', () => {
   const folder = mkdtempSync(join(tmpdir(), 'pair-'));
