@@ -1,5 +1,6 @@
 import { biasAt, kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { argmax } from '../statistics';
+import type { ModelOutput } from './cutModel';
 
 /** Plain dense attention, row by row in float64: the core that a cut model is proved with when no other is given. */
 export function referenceAttend(input: CoreInput): Float32Array {
@@ -57,35 +58,68 @@ const MEDIAN_OF = 2 ** 18;
 
 /** Two outputs of the same rows, [rows, width]. NaN or a missing value counts as infinitely far. */
 export function compare(found: Float32Array, expected: Float32Array, width: number): Difference {
-  const count = expected.length;
-  if (found.length !== count)
+  if (found.length !== expected.length)
     return { largest: Infinity, scale: 1, median: Infinity, argmaxAgreement: 0, equal: false };
-  // The median of an even sample is enough: a copy of all logits of a large vocabulary would take as much as a layer.
-  const step = Math.ceil(count / MEDIAN_OF) | 1;
-  const differences = new Float32Array(Math.ceil(count / step));
-  let largest = 0;
-  let scale = 0;
-  let equal = true;
-  for (let i = 0; i < count; i++) {
-    const a = found[i]!;
-    const b = expected[i]!;
-    if (a !== b) equal = false;
-    const d = Math.abs(a - b);
-    if (i % step === 0) differences[i / step] = d;
-    if (!(d <= largest)) largest = Number.isNaN(d) ? Infinity : d;
-    scale = Math.max(scale, Math.abs(b));
+  const comparison = new OutputComparison(expected, width);
+  comparison.add(found);
+  return comparison.result();
+}
+
+/** Values read at once of an output that is compared. */
+const BLOCK = 2 ** 20;
+
+/** The same, reading the output in blocks of rows: all logits of a large vocabulary take as much as a layer. */
+export async function compareOutput(output: ModelOutput, expected: Float32Array): Promise<Difference> {
+  const { rows, width } = output;
+  if (rows * width !== expected.length) return compare(new Float32Array(0), expected, width);
+  const comparison = new OutputComparison(expected, width);
+  const step = Math.max(1, Math.floor(BLOCK / width));
+  for (let from = 0; from < rows; from += step)
+    comparison.add(await output.read(from, Math.min(rows, from + step)));
+  return comparison.result();
+}
+
+class OutputComparison {
+  private readonly step: number;
+  private readonly differences: Float32Array;
+  private at = 0;
+  private largest = 0;
+  private scale = 0;
+  private equal = true;
+  private agreeing = 0;
+
+  constructor(
+    private readonly expected: Float32Array,
+    private readonly width: number,
+  ) {
+    // The median of an even sample is enough: a copy of all logits of a large vocabulary would take as much as a layer.
+    this.step = Math.ceil(expected.length / MEDIAN_OF) | 1;
+    this.differences = new Float32Array(Math.ceil(expected.length / this.step));
   }
-  let agreeing = 0;
-  for (let row = 0; row < count / width; row++) {
-    const range = [row * width, (row + 1) * width] as const;
-    if (argmax(found.subarray(...range)) === argmax(expected.subarray(...range))) agreeing++;
+
+  /** The next rows, [rows, width]. */
+  add(found: Float32Array): void {
+    const { width, step, at } = this;
+    const expected = this.expected.subarray(at, at + found.length);
+    for (let i = 0; i < found.length; i++) {
+      const a = found[i]!;
+      const b = expected[i]!;
+      if (a !== b) this.equal = false;
+      const d = Math.abs(a - b);
+      if ((at + i) % step === 0) this.differences[(at + i) / step] = d;
+      if (!(d <= this.largest)) this.largest = Number.isNaN(d) ? Infinity : d;
+      this.scale = Math.max(this.scale, Math.abs(b));
+    }
+    for (let row = 0; row < found.length; row += width)
+      if (argmax(found.subarray(row, row + width)) === argmax(expected.subarray(row, row + width)))
+        this.agreeing++;
+    this.at += found.length;
   }
-  differences.sort();
-  return {
-    largest,
-    scale,
-    median: differences[differences.length >> 1] ?? 0,
-    argmaxAgreement: agreeing / (count / width),
-    equal,
-  };
+
+  result(): Difference {
+    const { differences, largest, scale, equal } = this;
+    differences.sort();
+    const median = differences[differences.length >> 1] ?? 0;
+    return { largest, scale, median, argmaxAgreement: (this.agreeing * this.width) / this.at, equal };
+  }
 }

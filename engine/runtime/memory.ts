@@ -1,3 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { freemem } from 'node:os';
 import { RefusedError } from '../errors';
 
@@ -21,4 +24,21 @@ export function refuseUnlessFits(bytes: number, limitMiB: number, what: string):
   if (needed > free) {
     throw new RefusedError(`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
   }
+}
+
+let collect: (() => void) | null = null;
+
+/**
+ * Gives back at once what nothing refers to any more. V8 does not see how large the arrays outside its heap are beside the
+ * weights of a model: while one is loaded, their garbage would add to the peak.
+ */
+export async function collectGarbage(): Promise<void> {
+  if (!collect) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as () => void;
+  }
+  collect();
+  // What native code holds for a collected array is let go of on the next turn.
+  await nextTurn();
+  collect();
 }
