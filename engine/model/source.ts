@@ -229,7 +229,10 @@ async function factsOfCached(id: string): Promise<string[]> {
 
 /** The licence that the model card names. */
 async function licence({ folder }: Pick<ModelFiles, 'folder'>): Promise<string[]> {
-  const card = await readFile(join(folder, 'README.md'), 'utf8').catch(() => '');
+  const path = join(folder, 'README.md');
+  const info = await stat(path).catch(() => null);
+  if (!info?.isFile() || info.size > CONFIG_LIMIT) return [];
+  const card = await readFile(path, 'utf8').catch(() => '');
   const [, header = ''] = /^---\r?\n([^]{0,10000}?)\r?\n---/.exec(card) ?? [];
   const [, name] = /^license:\s*["']?([\w.-]+)/m.exec(header) ?? [];
   return name === undefined ? [] : [`licence ${name}`];
