@@ -113,10 +113,7 @@ export class BucketMapPlot extends Component {
 }
 
 /** Where a bucket's block lies, in cells. */
-function blockOf(
-  map: BucketMap,
-  bucket: number,
-): { x: number; y: number; width: number; height: number } {
+function blockOf(map: BucketMap, bucket: number): { x: number; y: number; width: number; height: number } {
   const x = map.columnStarts[bucket]!;
   const y = map.rowStarts[bucket]!;
   return {
