@@ -8,7 +8,7 @@ import type {
 } from '../protocol';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
-export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
+const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
 
 /** The summary without what only views need (thumbnails, curves, per-token numbers). */
 export function analysisJson(summary: AnalysisSummary, interventions: readonly InterventionResult[] = []) {

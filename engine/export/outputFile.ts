@@ -15,7 +15,7 @@ export interface OutputFile {
 }
 
 /** Fails early, before minutes of work, when `path` cannot be written. */
-export async function checkOutputPath(path: string): Promise<void> {
+async function checkOutputPath(path: string): Promise<void> {
   const existing = await stat(path).catch(() => null);
   if (existing?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a folder.`);
   const folder = dirname(resolve(path));

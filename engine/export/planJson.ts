@@ -2,7 +2,7 @@
 import type { CoreInfo, HeadComparison, MechanismParams, ModelInfo, Plan, RunEffect } from '../protocol';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
-export const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
+const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
 
 /** One text that the plan was fitted to or tested on. */
 export interface PlanText {

@@ -32,7 +32,7 @@ export interface DownloadTiming {
   stallMs: number;
 }
 
-export const DEFAULT_TIMING: DownloadTiming = { attempts: 5, pauseMs: 500, stallMs: 30_000 };
+const DEFAULT_TIMING: DownloadTiming = { attempts: 5, pauseMs: 500, stallMs: 30_000 };
 
 /** Worth another attempt: the connection, or a server that is busy. */
 class TransientError extends Error {}

@@ -71,14 +71,14 @@ for (let byte = 0, next = 256; byte < 256; byte++) {
 const SPECIAL_LOOK = /^(<\|[^|\s]*\|>|\[(CLS|SEP|BOS|EOS|PAD)\]|<\/?s>|<(bos|eos|sep|cls|pad)>)$/;
 
 /** Special tokens and tokens of line breaks only: what heads use as a place to rest or to gather a line. */
-export function isSeparator(tokens: TokenTable, index: number): boolean {
+function isSeparator(tokens: TokenTable, index: number): boolean {
   if (tokens.special[index]) return true;
   const text = tokens.text[index]!;
   return /^[^\S\n\r]*[\n\r]\s*$/.test(text) || SPECIAL_LOOK.test(text);
 }
 
 /** Tokens of punctuation marks only (Unicode category P), with or without space or a continuation sign. */
-export function isPunctuation(tokens: TokenTable, index: number): boolean {
+function isPunctuation(tokens: TokenTable, index: number): boolean {
   if (isSeparator(tokens, index)) return false;
   const text = tokens.text[index]!.trim();
   return /^\p{P}+$/u.test(text.length > 2 && text.startsWith('##') ? text.slice(2) : text);
