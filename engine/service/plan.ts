@@ -2,7 +2,7 @@ import type { Analysis } from './analysis';
 import { OUTPUT_NOTE } from './changedRun';
 import { Candidates } from './planCandidates';
 import { PlanRuns } from './planRuns';
-import { percent, PlanSearch, sum, type Choice, type Found } from './planSearch';
+import { losesLess, percent, PlanSearch, sum, type Choice, type Found } from './planSearch';
 import { randomChoices, rangeOf, uniformChoices, type Uniform } from './planRivals';
 import { findMechanism } from '../attention/registry';
 import { UsageError } from '../errors';
@@ -60,7 +60,7 @@ export async function makePlan(
   const curveRuns = rivals && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
   best = await search.sensitivities(best, Math.floor(maxRuns / 3));
   for (const one of uniform) {
-    if (one.found.outcome.objective < best.outcome.objective) best = one.found;
+    if (losesLess(one.found, best)) best = one.found;
   }
   best = await search.correct(best, runs.left - curveRuns);
   const curve = await curveOf(search, best, curveRuns);

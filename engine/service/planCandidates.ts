@@ -150,6 +150,8 @@ export class Candidates {
     const comparisons = await this.compare(at, choice);
     if (!comparisons) return null;
     const comparison = together(comparisons);
+    // What keeps every pair of these texts is dense in disguise: it would keep less of longer ones.
+    if (choice.name !== DENSE.name && comparison.pairs >= comparison.densePairs) return null;
     if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
     const candidate = { ...comparison, choice, onFront: false };
     list.push(candidate);

@@ -16,6 +16,14 @@ export interface Found {
 /** A change must lower the objective by this share to be kept: less is as likely a trait of the text. */
 const WORTH = 0.01;
 
+/** Nats, or turn of the output: two runs of the same attention differ by less. */
+const ROUNDING = 1e-6;
+
+/** By more than rounding, and by the share `worth`. */
+export function losesLess(one: Found, other: Found, worth = 0): boolean {
+  return one.outcome.objective < other.outcome.objective * (1 - worth) - ROUNDING;
+}
+
 /** Exponent of measured sensitivities. */
 const DAMPING = 0.75;
 
@@ -93,7 +101,7 @@ export class PlanSearch {
     for (const what of ['by the measured sensitivities', 'with settings between those tried']) {
       if (this.runs.left === 0) break;
       const found = await this.run(what, this.choose());
-      if (found.outcome.objective < best.outcome.objective) {
+      if (losesLess(found, best)) {
         best = found;
         this.runs.keep();
       }
@@ -156,7 +164,7 @@ export class PlanSearch {
         const tried = this.seen.has(keyOf(chosen));
         const found = tried ? null : await this.run(move.what, chosen);
         this.seen.add(keyOf(chosen));
-        if (found && found.outcome.objective < best.outcome.objective * (1 - WORTH)) {
+        if (found && losesLess(found, best, WORTH)) {
           best = found;
           improved = true;
           this.runs.keep();

@@ -202,6 +202,10 @@ describe('plan', function () {
     it('everything may be spent', async () => {
       const all = await plan('a', 1, ['local'], 8);
       assert.ok(Math.abs(all.effect.delta) < 1e-3);
+      // A window as long as the text keeps as much here, and less of a longer one.
+      assert.ok(all.heads.some(({ choice }) => choice.name === 'dense'));
+      for (const { choice, pairs, densePairs } of all.heads)
+        assert.ok(choice.name === 'dense' || pairs < densePairs, choice.name);
     });
 
     it('fitted to two texts spends their budget together', async () => {
