@@ -346,7 +346,8 @@ export class Engine {
     });
     clock.lap('dense');
 
-    let results = runs.map(run => fileLocalResult(analysis, run));
+    const refused = runs.flatMap(({ choice, refused }) => (refused === null ? [] : [{ choice, refused }]));
+    let results = runs.filter(run => run.refused === null).map(run => fileLocalResult(analysis, run));
     for (const run of runs) clock.add(`mechanism ${run.choice.name}`, run.milliseconds);
     if (params.propagate) {
       const report = this.progressOf(params.id, 'propagate');
@@ -377,14 +378,19 @@ export class Engine {
       mechanisms: results,
       timings: clock.timings,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,
-      notes: notesOn(
-        tokens,
-        target,
-        typeof params.target === 'string',
-        limit,
-        model.info.context,
-        runtime.report.notes,
-      ),
+      notes: [
+        ...notesOn(
+          tokens,
+          target,
+          typeof params.target === 'string',
+          limit,
+          model.info.context,
+          runtime.report.notes,
+        ),
+        ...refused.map(
+          ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
+        ),
+      ],
     };
   }
 

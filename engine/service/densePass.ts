@@ -4,6 +4,7 @@ import type { CoreInput } from '../attention/core';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { compareCore } from '../measure/comparison';
+import { RefusedError } from '../errors';
 import { tokenLoss } from '../measure/loss';
 import { profileCore } from '../measure/profile';
 import type { ModelOutput } from '../model/cutModel';
@@ -37,8 +38,8 @@ export interface LocalRun {
   heads: HeadComparison[];
   milliseconds: number;
   settled?: MechanismParams;
-  /** Why this mechanism could not run on some cores. */
-  refused: string[];
+  /** Why this mechanism cannot run on this model, or null. */
+  refused: string | null;
 }
 
 /**
@@ -54,7 +55,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     choice,
     heads: [],
     milliseconds: 0,
-    refused: [],
+    refused: null,
   }));
   const work = model.info.cores.map(info => coreFlops(info, longest));
   const total = work.reduce((sum, flops) => sum + flops, 0);
@@ -115,10 +116,17 @@ async function compareLocally(
   cancellation: Cancellation,
 ): Promise<void> {
   await checkpoint(cancellation);
+  if (run.refused !== null) return;
   const began = performance.now();
-  const attended = await analysis.attend(run.choice, info.core, input, cancellation);
-  run.milliseconds += performance.now() - began;
-  addCore(run, info, input, dense, attended);
+  try {
+    const attended = await analysis.attend(run.choice, info.core, input, cancellation);
+    run.milliseconds += performance.now() - began;
+    addCore(run, info, input, dense, attended);
+  } catch (error) {
+    // The dense heads and the other mechanisms go on.
+    if (!(error instanceof RefusedError)) throw error;
+    run.refused = error.message;
+  }
 }
 
 /** Compares the heads of one core; what parameters came to is told of the first. */

@@ -26,7 +26,7 @@ export function localResult(run: LocalRun): MechanismResult {
     deltaOutput: null,
     milliseconds: run.milliseconds,
     heads: run.heads,
-    notes: [...run.refused, ...(ahead === null ? [] : [ahead]), ...reconstructionNote(run.heads)],
+    notes: [...(ahead === null ? [] : [ahead]), ...reconstructionNote(run.heads)],
   };
 }
 
@@ -55,7 +55,7 @@ export async function compareLocally(
   cancellation: Cancellation,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<LocalRun> {
-  const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: [] };
+  const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: null };
   for (const { result, lse } of analysis.cores) {
     await checkpoint(cancellation);
     onProgress(result.info.core / analysis.cores.length);
