@@ -24,11 +24,8 @@ const read = (path: string) => readFileSync(path, 'utf8');
 function texts(): NamedText[] {
   const list = [
     { name: 'prose: test/fixtures/sample.txt', text: read('test/fixtures/sample.txt') },
-    { name: 'code: engine/model/findCores.ts', text: read('engine/model/findCores.ts') },
-    {
-      name: 'markdown: docs/architecture.md, docs/decisions.md',
-      text: read('docs/architecture.md') + read('docs/decisions.md'),
-    },
+    { name: 'code: test/fixtures/texts/code.txt', text: read('test/fixtures/texts/code.txt') },
+    { name: 'markdown: test/fixtures/texts/markdown.md', text: read('test/fixtures/texts/markdown.md') },
   ];
   if (existsSync(BOOKS)) {
     const books = execFileSync('xz', ['-dc', BOOKS], { maxBuffer: 2 ** 28 }).toString('utf8');

@@ -334,27 +334,27 @@ describe('command line', function () {
     });
 
     it('leaves out a mechanism that the model cannot have, says why, and goes on with the others', async () => {
-    await put('short.txt', 'The cat sat on the mat, and the cat slept.');
-    const result = await run(
-      'analyze',
-      'short.txt',
-      '--propagate',
-      '--mechanisms',
-      'linformer,local:window=4',
-      '--json',
-      'left.json',
-    );
-    assert.equal(result.code, 0, result.stderr);
-    assert.match(result.stdout, /note: Linformer is left out: .*cannot be causal\./);
-    const json = JSON.parse(await readFile(at('left.json'), 'utf8')) as AnalysisJson;
-    assert.deepEqual(
-      json.mechanisms.map(({ name, scope }) => [name, scope]),
-      [['local', 'propagated']],
-    );
-    assert.ok(json.notes.some(note => note.startsWith('Linformer is left out')));
-  });
+      await put('short.txt', 'The cat sat on the mat, and the cat slept.');
+      const result = await run(
+        'analyze',
+        'short.txt',
+        '--propagate',
+        '--mechanisms',
+        'linformer,local:window=4',
+        '--json',
+        'left.json',
+      );
+      assert.equal(result.code, 0, result.stderr);
+      assert.match(result.stdout, /note: Linformer is left out: .*cannot be causal\./);
+      const json = JSON.parse(await readFile(at('left.json'), 'utf8')) as AnalysisJson;
+      assert.deepEqual(
+        json.mechanisms.map(({ name, scope }) => [name, scope]),
+        [['local', 'propagated']],
+      );
+      assert.ok(json.notes.some(note => note.startsWith('Linformer is left out')));
+    });
 
-  it('stops at an interrupt and leaves no files', async () => {
+    it('stops at an interrupt and leaves no files', async () => {
       await put('long.txt', TEXT.repeat(40));
       const args = [
         'analyze',
