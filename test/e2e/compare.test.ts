@@ -119,7 +119,7 @@ describe('the Compare view alone', function () {
   it('finds a plan, says whether it wins, and gives a head another mechanism by hand', async () => {
     const host = await open();
     await findPlan();
-    await page.getByText(/of the pairs the plan costs/).waitFor();
+    await page.getByText(/of the\s+pairs\s+the plan costs/).waitFor();
     assert.equal(await page.locator('ai-plan-grid .cell').count(), 12);
     await page.locator('ai-plan-grid [data-head="2.1"]').click();
     await until(() => host.selection.core === 2 && host.selection.head === 1);
