@@ -1,10 +1,11 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property } from 'lit/decorators.js';
 import type { TokenTable } from '../../engine/protocol';
 import { bucketBackground } from '../draw/buckets';
 import { bucketColour, contrast, lutColour, toCss, BUCKET_HUES } from '../draw/colour';
 import { percent, tokenLabel } from '../draw/format';
 import { ThemeController, theme } from '../draw/theme';
+import { VisibleBlocks } from '../ui/visibleBlocks';
 import { store } from '../host/store';
 
 /** Tokens per block: a block is painted when it comes near the screen. */
@@ -64,10 +65,9 @@ export class BucketText extends LitElement {
   @property({ attribute: false }) token: number | null = null;
   /** False for a decoder's own text, whose tokens are not in the document and cannot be pinned. */
   @property({ type: Boolean }) pinnable = true;
-  @state() private visible = new Set<number>();
+  private readonly visible = new VisibleBlocks(this);
   /** The token that is to be scrolled into sight, until it is there. */
   private sought: number | null = null;
-  private observer: IntersectionObserver | null = null;
 
   constructor() {
     super();
@@ -79,24 +79,6 @@ export class BucketText extends LitElement {
     this.tabIndex = 0;
     this.setAttribute('role', 'group');
     this.setAttribute('aria-label', 'The text, coloured by bucket');
-    this.observer = new IntersectionObserver(
-      entries => {
-        const next = new Set(this.visible);
-        for (const entry of entries) {
-          const block = Number((entry.target as HTMLElement).dataset.block);
-          if (entry.isIntersecting) next.add(block);
-          else next.delete(block);
-        }
-        this.visible = next;
-      },
-      { root: this, rootMargin: '300px' },
-    );
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.observer?.disconnect();
-    this.observer = null;
   }
 
   override render() {
@@ -158,10 +140,7 @@ export class BucketText extends LitElement {
   }
 
   override updated(changed: PropertyValues): void {
-    if (changed.has('tokens') && this.observer) {
-      this.observer.disconnect();
-      for (const block of this.renderRoot.querySelectorAll('.block')) this.observer.observe(block);
-    }
+    if (changed.has('tokens')) this.visible.watch();
     if (changed.has('token') && this.token !== null && this.token === store.selection.token)
       this.sought = this.token;
     if (this.sought !== null) this.bring(this.sought);

@@ -1,8 +1,9 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
-import { customElement, property, state } from 'lit/decorators.js';
+import { customElement, property } from 'lit/decorators.js';
 import { contrast, toCss, type Rgb } from '../draw/colour';
 import type { Piece } from '../draw/textPieces';
 import { ThemeController, theme } from '../draw/theme';
+import { VisibleBlocks } from '../ui/visibleBlocks';
 
 /** Pieces per block: a block is painted when it comes near the screen. */
 const BLOCK = 200;
@@ -80,9 +81,8 @@ export class ColouredText extends LitElement {
   @property({ attribute: false }) gone: (token: number) => boolean = () => false;
   @property({ attribute: false }) token: number | null = null;
   @property() label = '';
-  @state() private visible = new Set<number>();
+  private readonly visible = new VisibleBlocks(this);
   private sought: number | null = null;
-  private observer: IntersectionObserver | null = null;
   /** Piece of each token. */
   private places = new Map<number, number>();
 
@@ -97,25 +97,11 @@ export class ColouredText extends LitElement {
     this.setAttribute('role', 'group');
     this.setAttribute('data-keeps-arrows', '');
     this.addEventListener('keydown', this.onKey);
-    this.observer = new IntersectionObserver(
-      entries => {
-        const next = new Set(this.visible);
-        for (const entry of entries) {
-          const block = Number((entry.target as HTMLElement).dataset.block);
-          if (entry.isIntersecting) next.add(block);
-          else next.delete(block);
-        }
-        this.visible = next;
-      },
-      { root: this, rootMargin: '300px' },
-    );
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.removeEventListener('keydown', this.onKey);
-    this.observer?.disconnect();
-    this.observer = null;
   }
 
   override willUpdate(changed: PropertyValues): void {
@@ -173,10 +159,7 @@ export class ColouredText extends LitElement {
   }
 
   override updated(changed: PropertyValues): void {
-    if (changed.has('pieces') && this.observer) {
-      this.observer.disconnect();
-      for (const block of this.renderRoot.querySelectorAll('.block')) this.observer.observe(block);
-    }
+    if (changed.has('pieces')) this.visible.watch();
     if (changed.has('token') && this.token !== null) this.sought = this.token;
     if (this.sought !== null) this.bring(this.sought);
   }
