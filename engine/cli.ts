@@ -10,7 +10,7 @@ import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli
 import { parseBudget, planCommand } from './cli/planCommand';
 import { ENGINE_VERSION } from './engine';
 import { RefusedError, UsageError } from './errors';
-import type { Intervention } from './protocol';
+import type { Intervention } from '../shared/protocol/engine';
 import { outputError } from './export/outputFile';
 
 const cancellation = { isCancelled: false };

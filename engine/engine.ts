@@ -2,11 +2,11 @@ import { readParams } from './attention/parameters';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { CancelledError, RefusedError } from './errors';
 import type { CoreInput } from './attention/core';
-import type { ModelOutput } from './model/cutModel';
+import type { ModelOutput } from './model/cut/cutModel';
 import { reportHtml } from './export/reportHtml';
 import { lookThrough } from './lens/registry';
-import { listHubVariants, listModels } from './model/source';
-import { checkTokensFit } from './model/tokenizer';
+import { listHubVariants, listModels } from './model/source/source';
+import { checkTokensFit } from './model/tokens/tokenizer';
 import { refuseUnlessFits } from './runtime/memory';
 import type {
   AnalysisSummary,
@@ -21,7 +21,7 @@ import type {
   ModelInfo,
   TargetText,
   TokenTable,
-} from './protocol';
+} from '../shared/protocol/engine';
 import { Analysis } from './service/analysis';
 import { atBudget } from './service/atBudget';
 import { bucketMap, buckets } from './service/buckets';
@@ -33,10 +33,10 @@ import { intervene } from './service/interventions';
 import { lostKeys } from './service/lostKeys';
 import { fileLocalResult, propagate, runLocally } from './service/mechanismRuns';
 import { ModelCache, type LoadedModel } from './service/modelCache';
-import { exportPlan } from './service/exportPlan';
+import { exportPlan } from './service/plan/exportPlan';
 import { gatherReport } from './service/report';
-import { makePlan, type FoundPlan, type PlanOptions } from './service/plan';
-import { testPlan, type PlanOnText } from './service/planTest';
+import { makePlan, type FoundPlan, type PlanOptions } from './service/plan/plan';
+import { testPlan, type PlanOnText } from './service/plan/test';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import { targetText } from './service/target';
 import { TileCache } from './service/tiles';

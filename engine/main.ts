@@ -8,7 +8,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import { Engine, UnknownAnalysisError } from './engine';
 import { CancelledError, RefusedError, UsageError } from './errors';
-import { ErrorCode, type EngineNotifications, type EngineParams } from './protocol';
+import { ErrorCode, type EngineNotifications, type EngineParams } from '../shared/protocol/engine';
 
 /**
  * The engine as a child process of the extension: JSON-RPC over Node's IPC channel (fork with

@@ -1,5 +1,5 @@
 import type { Uri } from 'vscode';
-import type { AnalysisState, Selection } from '../webview/hostProtocol';
+import type { AnalysisState, Selection } from '../shared/protocol/host';
 
 /** What `activate` returns: read-only, for tests and other extensions. A change that breaks it changes `version`. */
 export interface AttentionInspectorApi {

@@ -1,22 +1,22 @@
 import * as vscode from 'vscode';
-import { AnalysisStore } from './analysisStore';
+import { AnalysisStore } from './analysis/analysisStore';
 import type { AttentionInspectorApi } from './api';
-import { registerCommands } from './commands';
-import { ChangeMarks } from './changeMarks';
-import { ContextKeys } from './contextKeys';
-import { CostMemory } from './costMemory';
-import { EditorMarks } from './editorMarks';
-import { EngineClient, type Death } from './engineClient';
-import { AttentionHover } from './hover';
-import { Intervener } from './intervener';
-import { InterventionStatus } from './interventionStatus';
-import { Planner } from './planner';
-import { SelectionKeeper } from './selectionKeeper';
-import { SelectionModel } from './selectionModel';
-import { Settings } from './settings';
-import { StatusBar } from './statusBar';
-import { TargetTexts } from './targetTexts';
-import { Views } from './views';
+import { registerCommands } from './workbench/commands';
+import { ChangeMarks } from './editor/changeMarks';
+import { ContextKeys } from './workbench/contextKeys';
+import { CostMemory } from './analysis/costMemory';
+import { EditorMarks } from './editor/editorMarks';
+import { EngineClient, type Death } from './engine/engineClient';
+import { AttentionHover } from './editor/hover';
+import { Intervener } from './interventions/intervener';
+import { InterventionStatus } from './interventions/interventionStatus';
+import { Planner } from './plan/planner';
+import { SelectionKeeper } from './views/selectionKeeper';
+import { SelectionModel } from './views/selectionModel';
+import { Settings } from './workbench/settings';
+import { StatusBar } from './workbench/statusBar';
+import { TargetTexts } from './analysis/targetTexts';
+import { Views } from './views/views';
 
 /** Wires the parts together; each part owns what it does. */
 export function activate(context: vscode.ExtensionContext): AttentionInspectorApi {

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mechanismInfos } from '../engine/attention/registry';
-import type { MechanismInfo, ParameterInfo } from '../engine/protocol';
+import type { MechanismInfo, ParameterInfo } from '../shared/protocol/engine';
 
 const SETTING = 'attentionInspector.mechanisms';
 

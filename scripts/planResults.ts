@@ -10,7 +10,7 @@ import { mechanisms } from '../engine/attention/registry';
 import { Engine } from '../engine/engine';
 import type { HeadStability, PlanText } from '../engine/export/planJson';
 import { neverCancelled } from '../engine/runtime/cancellation';
-import { planTexts, type NamedText } from '../engine/service/planTexts';
+import { planTexts, type NamedText } from '../engine/service/plan/texts';
 
 const BUDGET = 0.1;
 const FITTED = 1024;

@@ -1,4 +1,4 @@
-import type { CountKind } from '../protocol';
+import type { CountKind } from '../../shared/protocol/engine';
 
 /**
  * What a mechanism costs by formula, for one head over one text (as many queries as keys). Each mechanism has its own

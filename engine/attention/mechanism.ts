@@ -1,4 +1,4 @@
-import type { MechanismInfo, MechanismParams } from '../protocol';
+import type { MechanismInfo, MechanismParams } from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';

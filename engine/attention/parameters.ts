@@ -1,5 +1,5 @@
 import { UsageError } from '../errors';
-import type { MechanismInfo, MechanismParams, ParameterInfo } from '../protocol';
+import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../shared/protocol/engine';
 
 /**
  * Checks parameters against a mechanism's schema and fills in the defaults. Values may be strings (command line).

@@ -1,26 +1,26 @@
 import { UsageError } from '../errors';
-import type { MechanismInfo } from '../protocol';
-import { adaptiveSpan } from './adaptiveSpan';
-import { bigbird } from './bigbird';
-import { bp } from './bp';
-import { compressive } from './compressive';
-import { continuous } from './continuous';
-import { dense } from './denseMechanism';
-import { entmaxAttention } from './entmax';
-import { fixed } from './fixed';
-import { linformer } from './linformer';
-import { local } from './local';
-import { longformer } from './longformer';
-import { lsh } from './lsh';
+import type { MechanismInfo } from '../../shared/protocol/engine';
+import { adaptiveSpan } from './mechanisms/adaptiveSpan';
+import { bigbird } from './mechanisms/bigbird';
+import { bp } from './mechanisms/bp';
+import { compressive } from './mechanisms/compressive';
+import { continuous } from './mechanisms/continuous';
+import { dense } from './mechanisms/dense';
+import { entmaxAttention } from './mechanisms/entmax';
+import { fixed } from './mechanisms/fixed';
+import { linformer } from './mechanisms/linformer';
+import { local } from './mechanisms/local';
+import { longformer } from './mechanisms/longformer';
+import { lsh } from './mechanisms/lsh';
 import type { Mechanism } from './mechanism';
-import { nystrom } from './nystrom';
-import { performer } from './performer';
-import { routing } from './routing';
-import { shaped } from './shaped';
-import { sparsefinder } from './sparsefinder';
-import { strided } from './strided';
-import { transformerXl } from './transformerXl';
-import { verticalSlash } from './verticalSlash';
+import { nystrom } from './mechanisms/nystrom';
+import { performer } from './mechanisms/performer';
+import { routing } from './mechanisms/routing';
+import { shaped } from './mechanisms/shaped';
+import { sparsefinder } from './mechanisms/sparsefinder';
+import { strided } from './mechanisms/strided';
+import { transformerXl } from './mechanisms/transformerXl';
+import { verticalSlash } from './mechanisms/verticalSlash';
 
 /** Every mechanism, in the order in which they are listed. Adding one = one file and one line here. */
 export const mechanisms: readonly Mechanism[] = [

@@ -1,10 +1,10 @@
 /** `analyze --tensors`: what the model computed on the text, written while it runs. */
 import type { CoreInput } from '../attention/core';
-import { denseRows } from '../attention/dense';
+import { denseRows } from '../attention/kernels/dense';
 import type { AnalyzeHooks } from '../engine';
 import { SafetensorsWriter } from '../export/safetensors';
-import type { ModelOutput } from '../model/cutModel';
-import type { CoreInfo, TokenTable } from '../protocol';
+import type { ModelOutput } from '../model/cut/cutModel';
+import type { CoreInfo, TokenTable } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { int64, type Tensor } from '../runtime/tensor';

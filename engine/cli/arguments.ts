@@ -2,7 +2,7 @@
 import { readParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { UsageError } from '../errors';
-import type { DeviceChoice, MechanismChoice } from '../protocol';
+import type { DeviceChoice, MechanismChoice } from '../../shared/protocol/engine';
 
 export const DEVICES: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 

@@ -7,8 +7,13 @@ import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
-import { listHubVariants, listModels } from '../model/source';
-import type { DeviceChoice, Intervention, InterventionResult, MechanismChoice } from '../protocol';
+import { listHubVariants, listModels } from '../model/source/source';
+import type {
+  DeviceChoice,
+  Intervention,
+  InterventionResult,
+  MechanismChoice,
+} from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';

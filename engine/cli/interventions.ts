@@ -1,6 +1,6 @@
 /** `--without`: what is taken away from the attention, as it is written on the command line. */
 import { UsageError } from '../errors';
-import type { Intervention, MechanismParams, Side } from '../protocol';
+import type { Intervention, MechanismParams, Side } from '../../shared/protocol/engine';
 import { parseMechanisms } from './arguments';
 
 export const WITHOUT_SYNTAX = [

@@ -7,9 +7,9 @@ import { UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile } from '../export/planJson';
-import type { DeviceChoice, PlanFormat } from '../protocol';
+import type { DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
-import { planTexts } from '../service/planTexts';
+import { planTexts } from '../service/plan/texts';
 
 export interface PlanCommandOptions {
   model: string;

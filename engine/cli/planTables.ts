@@ -2,7 +2,7 @@
 import { findMechanism } from '../attention/registry';
 import { formatModel, formatTable, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
-import { LOSS_ROUNDING, type ModelInfo } from '../protocol';
+import { LOSS_ROUNDING, type ModelInfo } from '../../shared/protocol/engine';
 
 export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);

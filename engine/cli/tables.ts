@@ -1,5 +1,10 @@
 /** What the command line prints of an analysis. */
-import type { AnalysisSummary, HeadProfile, InterventionResult, ModelInfo } from '../protocol';
+import type {
+  AnalysisSummary,
+  HeadProfile,
+  InterventionResult,
+  ModelInfo,
+} from '../../shared/protocol/engine';
 import { formatWithout } from './interventions';
 import { sum } from '../statistics';
 

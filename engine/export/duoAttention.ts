@@ -4,7 +4,7 @@
  * that needs far keys in another way is full.
  */
 import { RefusedError } from '../errors';
-import type { ModelInfo, PlannedHead } from '../protocol';
+import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
 import type { CoreMasks, HeadMask } from './headMasks';
 import { checkFormat } from './planFormat';
 import type { TextFile } from './textFile';

@@ -4,7 +4,7 @@
  * clusters and votes are the analysed text's own, as tables. What a mask cannot say is refused: the head stays dense, and the file says so.
  */
 import { deflateSync } from 'node:zlib';
-import type { ModelInfo } from '../protocol';
+import type { ModelInfo } from '../../shared/protocol/engine';
 import type { TextFile } from './textFile';
 import {
   ofOneLength,

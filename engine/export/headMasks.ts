@@ -1,6 +1,6 @@
 /** Which pairs a head of a plan may attend to, in a form that other programs can compute: a rule, or tables of one text. */
 import type { MaskRule } from '../attention/core';
-import type { CoreInfo, MechanismChoice } from '../protocol';
+import type { CoreInfo, MechanismChoice } from '../../shared/protocol/engine';
 
 export type HeadMask =
   | { kind: 'dense' }

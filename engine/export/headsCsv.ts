@@ -1,5 +1,11 @@
 /** All head profiles as one table: `analyze --csv`. One line per head, every measure, and each mechanism's columns behind. */
-import type { AnalysisSummary, HeadComparison, HeadProfile, MechanismResult, Quantiles } from '../protocol';
+import type {
+  AnalysisSummary,
+  HeadComparison,
+  HeadProfile,
+  MechanismResult,
+  Quantiles,
+} from '../../shared/protocol/engine';
 import { csv, type CsvCell } from './csv';
 
 type Compared = [title: string, value: (head: HeadComparison) => CsvCell];

@@ -5,7 +5,7 @@ import type {
   HeadProfile,
   InterventionResult,
   MechanismResult,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';

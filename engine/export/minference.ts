@@ -3,7 +3,7 @@
  * Its kinds are `stream_llm` (first tokens and a window), `vertical_and_slash` (columns and diagonals that the last 64 queries vote for)
  * and `block_sparse` (100 blocks of its own choice). What is none of these becomes the nearest one, and a note says so.
  */
-import type { ModelInfo, PlannedHead } from '../protocol';
+import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
 import type { HeadMask, PlannedMask, CoreMasks } from './headMasks';
 import { checkFormat } from './planFormat';
 import type { TextFile } from './textFile';

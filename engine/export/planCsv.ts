@@ -1,5 +1,5 @@
 /** A plan as one table: a line per head. */
-import type { ModelInfo, PlannedHead } from '../protocol';
+import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
 import { csv } from './csv';
 
 export function planCsv(model: ModelInfo, heads: readonly PlannedHead[]): string {

@@ -1,5 +1,5 @@
 import { RefusedError } from '../errors';
-import type { ModelInfo, PlanFormat } from '../protocol';
+import type { ModelInfo, PlanFormat } from '../../shared/protocol/engine';
 
 /** Formats that have no word for encoders. */
 const CAUSAL: Partial<Record<PlanFormat, string>> = {

@@ -1,5 +1,12 @@
 /** A plan as JSON, for scripts and for the other exports: `plan --json`. Described by `plan.schema.json`. */
-import type { CoreInfo, HeadComparison, MechanismParams, ModelInfo, Plan, RunEffect } from '../protocol';
+import type {
+  CoreInfo,
+  HeadComparison,
+  MechanismParams,
+  ModelInfo,
+  Plan,
+  RunEffect,
+} from '../../shared/protocol/engine';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';

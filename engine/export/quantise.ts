@@ -1,5 +1,5 @@
 /** Roundings of an HTML report. Each keeps zero as zero. */
-import { KEPT_CODES, type MassCodes } from './reportData';
+import { KEPT_CODES, type MassCodes } from '../../shared/reportData';
 
 export function massCodes(mass: Float32Array): MassCodes {
   let largest = 0;

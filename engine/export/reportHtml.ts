@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { RefusedError } from '../errors';
 import { pack } from './pack';
-import type { ReportData } from './reportData';
+import type { ReportData } from '../../shared/reportData';
 import { REPORT_STYLE } from './reportStyle';
 
 export interface ViewBundle {

@@ -1,7 +1,7 @@
 import { numberOr } from '../attention/parameters';
-import { denseOutput } from '../attention/dense';
-import type { CutModel } from '../model/cutModel';
-import type { AlbertLens } from '../protocol';
+import { denseOutput } from '../attention/kernels/dense';
+import type { CutModel } from '../model/cut/cutModel';
+import type { AlbertLens } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { float32, floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';

@@ -1,10 +1,17 @@
 import type { CoreInput, MaskRule } from '../attention/core';
-import { denseOutput } from '../attention/dense';
-import { someHeads } from '../attention/subset';
+import { denseOutput } from '../attention/kernels/dense';
+import { someHeads } from '../attention/kernels/subset';
 import type { AttendContext } from '../attention/mechanism';
 import { numberOr } from '../attention/parameters';
-import { addOpaque, BATCH_ELEMENTS, offsetTable, Outputs, runTiles, type Tiles } from '../attention/tiles';
-import type { FlashIo } from '../protocol';
+import {
+  addOpaque,
+  BATCH_ELEMENTS,
+  offsetTable,
+  Outputs,
+  runTiles,
+  type Tiles,
+} from '../attention/kernels/tiles';
+import type { FlashIo } from '../../shared/protocol/engine';
 import type { Lens } from './lens';
 
 /**

@@ -1,7 +1,13 @@
-import type { LensDocument, LensName, LensResults, MechanismParams, ParameterInfo } from '../protocol';
+import type {
+  LensDocument,
+  LensName,
+  LensResults,
+  MechanismParams,
+  ParameterInfo,
+} from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
-import type { Tokenizer } from '../model/tokenizer';
+import type { Tokenizer } from '../model/tokens/tokenizer';
 
 /** What a lens may use beside the finished analysis. */
 export interface LensContext {

@@ -1,7 +1,7 @@
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { RefusedError } from '../errors';
-import type { PositionParts } from '../model/positionParts';
-import type { PositionsLens } from '../protocol';
+import type { PositionParts } from '../model/cut/positionParts';
+import type { PositionsLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import type { Lens } from './lens';
 

@@ -1,6 +1,6 @@
 import { readParams } from '../attention/parameters';
 import { UsageError } from '../errors';
-import type { LensName, LensParams, LensResult } from '../protocol';
+import type { LensName, LensParams, LensResult } from '../../shared/protocol/engine';
 import type { Analysis } from '../service/analysis';
 import { albert } from './albert';
 import { flash } from './flash';

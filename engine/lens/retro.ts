@@ -1,10 +1,10 @@
 import { numberOr } from '../attention/parameters';
-import type { RetroLens, RetroNeighbour, TokenTable } from '../protocol';
+import type { RetroLens, RetroNeighbour, TokenTable } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
 import { centre } from './switch';
-import { unitRows } from '../attention/tied';
+import { unitRows } from '../attention/kernels/tied';
 
 /** Tokens of each other text that are looked at. */
 const DOCUMENT_TOKENS = 8192;

@@ -1,6 +1,6 @@
 import type { CoreInput } from '../attention/core';
-import { denseOutput } from '../attention/dense';
-import type { HiddenRows } from '../model/hidden';
+import { denseOutput } from '../attention/kernels/dense';
+import type { HiddenRows } from '../model/cut/hidden';
 import type { Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 

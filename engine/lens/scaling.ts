@@ -1,5 +1,5 @@
 import { visiblePairs } from '../attention/cost';
-import type { CoreInfo, ScalingLens } from '../protocol';
+import type { CoreInfo, ScalingLens } from '../../shared/protocol/engine';
 import type { Lens } from './lens';
 
 /** Tokens per parameter that Hoffmann et al. 2022 find best for a given compute. */

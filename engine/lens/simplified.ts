@@ -1,8 +1,8 @@
 import type { CoreInput } from '../attention/core';
-import { denseCore, type BlockFold } from '../attention/dense';
-import { HIDDEN } from '../attention/blocks';
-import { scoreAt } from '../attention/lines';
-import type { SimplifiedLens } from '../protocol';
+import { denseCore, type BlockFold } from '../attention/kernels/dense';
+import { HIDDEN } from '../attention/kernels/blocks';
+import { scoreAt } from '../attention/kernels/lines';
+import type { SimplifiedLens } from '../../shared/protocol/engine';
 import { floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';

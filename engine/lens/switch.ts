@@ -1,7 +1,7 @@
-import { sphericalKMeans } from '../attention/kmeans';
+import { sphericalKMeans } from '../attention/kernels/kmeans';
 import { numberOr } from '../attention/parameters';
-import { unitRows } from '../attention/tied';
-import type { SwitchLens } from '../protocol';
+import { unitRows } from '../attention/kernels/tied';
+import type { SwitchLens } from '../../shared/protocol/engine';
 import type { Lens } from './lens';
 import { residualBefore, sideBySide } from './rows';
 

@@ -1,5 +1,5 @@
-import { seededUniform } from '../attention/random';
-import type { Interval } from '../protocol';
+import { seededUniform } from '../attention/maths/random';
+import type { Interval } from '../../shared/protocol/engine';
 
 /**
  * Block bootstrap (Kunsch, The Jackknife and the Bootstrap for General Stationary Observations, 1989): neighbouring

@@ -1,6 +1,6 @@
 import { densePairs, type CoreInput } from '../attention/core';
 import type { Attended } from '../attention/mechanism';
-import type { CoreInfo, HeadComparison, MechanismResult } from '../protocol';
+import type { CoreInfo, HeadComparison, MechanismResult } from '../../shared/protocol/engine';
 import { distribution } from './quantiles';
 
 /**

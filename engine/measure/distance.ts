@@ -1,6 +1,6 @@
-import { CHUNK, type Block } from '../attention/blocks';
+import { CHUNK, type Block } from '../attention/kernels/blocks';
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/dense';
+import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';

@@ -1,5 +1,5 @@
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/dense';
+import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';

@@ -1,4 +1,4 @@
-import { entmax } from '../attention/entmaxRow';
+import { entmax } from '../attention/maths/entmaxRow';
 import type { SparseRow } from '../attention/mechanism';
 
 /**

@@ -1,5 +1,5 @@
-import { CHUNK, type Block } from '../attention/blocks';
-import type { BlockFold, BlockRun, BlockValues } from '../attention/dense';
+import { CHUNK, type Block } from '../attention/kernels/blocks';
+import type { BlockFold, BlockRun, BlockValues } from '../attention/kernels/dense';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
 import { float32, int64, type Tensor } from '../runtime/tensor';
 

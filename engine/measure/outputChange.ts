@@ -1,4 +1,4 @@
-import type { ModelOutput } from '../model/cutModel';
+import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** Elements read at once from each output. */

@@ -1,4 +1,4 @@
-import type { ModelOutput } from '../model/cutModel';
+import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { float32, floats } from '../runtime/tensor';

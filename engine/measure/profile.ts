@@ -1,6 +1,6 @@
 import type { CoreInput } from '../attention/core';
-import { denseCore, type DenseContext } from '../attention/dense';
-import type { CoreInfo, HeadProfile } from '../protocol';
+import { denseCore, type DenseContext } from '../attention/kernels/dense';
+import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { binDistances, distanceEdges, MassByOffset } from './distance';
 import { Entropy } from './entropy';
 import { foldTogether } from './measure';

@@ -1,4 +1,4 @@
-import type { Quantiles } from '../protocol';
+import type { Quantiles } from '../../shared/protocol/engine';
 
 export interface Distribution {
   mean: number;

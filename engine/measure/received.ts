@@ -1,7 +1,7 @@
-import type { Block } from '../attention/blocks';
+import type { Block } from '../attention/kernels/blocks';
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/dense';
-import type { Thumbnail } from '../protocol';
+import type { BlockRun } from '../attention/kernels/dense';
+import type { Thumbnail } from '../../shared/protocol/engine';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';

@@ -1,6 +1,6 @@
-import type { Block } from '../attention/blocks';
+import type { Block } from '../attention/kernels/blocks';
 import { visibleKeys, type CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/dense';
+import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats, type Tensor } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';

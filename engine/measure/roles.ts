@@ -1,5 +1,5 @@
 import { visibleKeys, type CoreInput } from '../attention/core';
-import type { HeadProfile, Role, RoleScore } from '../protocol';
+import type { HeadProfile, Role, RoleScore } from '../../shared/protocol/engine';
 
 /**
  * Roles of heads after Clark et al., What Does BERT Look At? (2019): mean mass on a class of keys. Their marks are 0.5

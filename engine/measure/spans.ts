@@ -1,6 +1,6 @@
-import { CHUNK, type Block } from '../attention/blocks';
+import { CHUNK, type Block } from '../attention/kernels/blocks';
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/dense';
+import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
 import { ElementType } from '../runtime/onnxProto';
 import { float32, floats, int32, int64, type Tensor } from '../runtime/tensor';

@@ -1,8 +1,20 @@
-import type { CoreInfo, ModelInfo, Verification } from '../protocol';
-import type { ModelFiles } from './load';
-import { intAttribute, reads } from './node';
-import type { Plan } from './plan';
-import { countParameters } from './weights';
+import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
+import { intAttribute, reads } from './onnx/node';
+import type { Plan } from './cut/cutPlan';
+import { countParameters } from './onnx/weights';
+
+/** The graph of one model, in one file or two. */
+export interface GraphFiles {
+  /** The .onnx file. */
+  onnx: string;
+  /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
+  encoder?: string;
+  /** Its config.json, where there is one. */
+  config?: Record<string, unknown>;
+  name: string;
+  /** What the user gave. */
+  ref: string;
+}
 
 export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
   return cores.map((core, i) => ({
@@ -19,7 +31,7 @@ export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
 
 /** `width`: columns of the model's output; `folder`: where its weights lie. */
 export function describeModel(
-  files: ModelFiles,
+  files: GraphFiles,
   plan: Plan,
   width: number,
   verified: Verification,

@@ -1,40 +1,28 @@
 import type { CoreInput } from '../attention/core';
 import { oneClause, RefusedError } from '../errors';
-import type { CoreInfo, ModelInfo, Verification } from '../protocol';
+import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
 import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
-import { referenceCore } from './cutGraph';
-import type { Attend, CutModel, ModelOutput, RunOptions } from './cutModel';
-import { coreInfos, describeModel } from './describe';
-import { makeFeeds, unknownInput, type Ids } from './feeds';
-import { joinModels } from './joinModels';
-import { embeddingPiece } from './hidden';
-import { layerWeights } from './layerWeights';
-import { PieceLoader, type Piece } from './pieces';
-import { positionParts, type PositionParts } from './positionParts';
-import { evaluateChain, planCut, type Plan } from './plan';
-import { opaqueBias } from './probe';
-import { compare, compareOutput, referenceAttend, type Difference } from './proof';
-import { SegmentRunner, type CoreFeeds } from './segmentRunner';
-import { segmentsOf } from './segments';
-import { referenceBytes } from './reference';
-import { readSkeleton, type Skeleton } from './skeleton';
-import { Tolerance } from './tolerance';
-import { widened, widenedBytes } from './widen';
-
-export interface ModelFiles {
-  /** The .onnx file. */
-  onnx: string;
-  /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
-  encoder?: string;
-  /** Its config.json, where there is one. */
-  config?: Record<string, unknown>;
-  name: string;
-  /** What the user gave. */
-  ref: string;
-}
+import { referenceCore } from './cut/cutGraph';
+import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
+import { coreInfos, describeModel, type GraphFiles } from './describe';
+import { makeFeeds, unknownInput, type Ids } from './cut/feeds';
+import { joinModels } from './rewrite/joinModels';
+import { embeddingPiece } from './cut/hidden';
+import { layerWeights } from './cut/layerWeights';
+import { PieceLoader, type Piece } from './cut/pieces';
+import { positionParts, type PositionParts } from './cut/positionParts';
+import { evaluateChain, planCut, type Plan } from './cut/cutPlan';
+import { opaqueBias } from './cut/probe';
+import { compare, compareOutput, referenceAttend, type Difference } from './verify/proof';
+import { SegmentRunner, type CoreFeeds } from './cut/segmentRunner';
+import { segmentsOf } from './cut/segments';
+import { referenceBytes } from './verify/reference';
+import { readSkeleton, type Skeleton } from './onnx/skeleton';
+import { Tolerance } from './verify/tolerance';
+import { widened, widenedBytes } from './cut/widen';
 
 export interface LoadOptions {
   cancellation: Cancellation;
@@ -53,7 +41,7 @@ const WIDENED_LIMIT = 2 ** 29;
  * Throws RefusedError with one sentence when the file is unsound, has no attention that is understood, or fails the proof.
  */
 export async function loadModel(
-  files: ModelFiles,
+  files: GraphFiles,
   runtime: Runtime,
   options: LoadOptions,
 ): Promise<CutModel> {
@@ -97,7 +85,7 @@ class LoadedModel implements CutModel {
   }
 
   static async load(
-    files: ModelFiles,
+    files: GraphFiles,
     skeleton: Skeleton,
     plan: Plan,
     runtime: Runtime,

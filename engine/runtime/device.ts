@@ -1,5 +1,5 @@
 import { RefusedError } from '../errors';
-import type { DeviceChoice, DeviceName, DeviceReport } from '../protocol';
+import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { selfTest } from './selfTest';
 
 /** What this build of ONNX Runtime has; `bundled` = its libraries come with the package. */

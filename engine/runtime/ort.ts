@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { DeviceChoice, DeviceName, DeviceReport } from '../protocol';
+import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { chooseDevice, type Backend } from './device';
 import { GraphBuilder } from './graphBuilder';
 import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';

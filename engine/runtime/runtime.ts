@@ -1,4 +1,4 @@
-import type { DeviceReport } from '../protocol';
+import type { DeviceReport } from '../../shared/protocol/engine';
 import type { GraphBuilder } from './graphBuilder';
 import type { Tensor } from './tensor';
 

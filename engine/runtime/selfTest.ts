@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import type { DeviceName } from '../protocol';
+import type { DeviceName } from '../../shared/protocol/engine';
 import { oneClause } from '../errors';
 import { GraphBuilder } from './graphBuilder';
 import { float32, type Tensor } from './tensor';

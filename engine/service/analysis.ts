@@ -1,10 +1,10 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import type { CoreInput, MaskRule } from '../attention/core';
-import { denseOutput } from '../attention/dense';
+import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
-import { someHeads } from '../attention/subset';
+import { someHeads } from '../attention/kernels/subset';
 import { RefusedError } from '../errors';
-import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cutModel';
+import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cut/cutModel';
 import {
   sidesOf,
   type CoreKind,
@@ -13,7 +13,7 @@ import {
   type MechanismResult,
   type TargetText,
   type TokenTable,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import { neverCancelled, type Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { float32, type Tensor } from '../runtime/tensor';

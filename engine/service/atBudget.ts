@@ -4,7 +4,7 @@ import type { Mechanism } from '../attention/mechanism';
 import { readParams } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError } from '../errors';
-import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../protocol';
+import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */

@@ -2,11 +2,11 @@ import type { Analysis } from './analysis';
 import { HeaviestPairs } from './heaviestPairs';
 import { jointProjection } from './projection';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
-import { denseRows } from '../attention/dense';
+import { denseRows } from '../attention/kernels/dense';
 import type { Attended, SparseRow } from '../attention/mechanism';
-import { unitRows } from '../attention/tied';
+import { unitRows } from '../attention/kernels/tied';
 import { RefusedError } from '../errors';
-import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../protocol';
+import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import type { Tensor } from '../runtime/tensor';
 

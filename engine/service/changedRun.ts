@@ -1,14 +1,20 @@
 import type { Analysis } from './analysis';
 import { choiceKey } from './analysis';
 import { densePairs, type CoreInput } from '../attention/core';
-import { denseOutput } from '../attention/dense';
+import { denseOutput } from '../attention/kernels/dense';
 import type { Attended } from '../attention/mechanism';
-import { someHeads } from '../attention/subset';
+import { someHeads } from '../attention/kernels/subset';
 import { compareCore } from '../measure/comparison';
 import { tokenLoss } from '../measure/loss';
 import { outputChange } from '../measure/outputChange';
-import type { Attend, ModelOutput } from '../model/cutModel';
-import type { AssignResult, CoreInfo, HeadAssignment, HeadComparison, RunEffect } from '../protocol';
+import type { Attend, ModelOutput } from '../model/cut/cutModel';
+import type {
+  AssignResult,
+  CoreInfo,
+  HeadAssignment,
+  HeadComparison,
+  RunEffect,
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { mean } from '../statistics';
 

@@ -1,12 +1,17 @@
 import { choiceKey, type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
 import { runLocally } from './mechanismRuns';
-import { denseScores } from '../attention/lines';
+import { denseScores } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { blockSums, interval95, meanResampled, resampledRatios } from '../measure/bootstrap';
 import { breaksIdentity, divergence } from '../measure/divergence';
 import { EdgeRecall, entmaxKeys, topPKeys } from '../measure/goldGraphs';
-import type { HeadComparison, HeadMeasures, MechanismChoice, MechanismResult } from '../protocol';
+import type {
+  HeadComparison,
+  HeadMeasures,
+  MechanismChoice,
+  MechanismResult,
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** Rows of one head that are looked at in full, evenly spaced: bounds the time, and nothing N x N is kept. */

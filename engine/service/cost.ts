@@ -1,9 +1,9 @@
 import { availableParallelism, cpus } from 'node:os';
 import type { Cost } from '../attention/cost';
 import { densePairs, type CoreInput } from '../attention/core';
-import { denseCore, denseOutput } from '../attention/dense';
+import { denseCore, denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
-import { seededGaussians } from '../attention/random';
+import { seededGaussians } from '../attention/maths/random';
 import type {
   CostCurve,
   CostFormulaParams,
@@ -14,7 +14,7 @@ import type {
   ForwardTimes,
   HeadShape,
   MechanismChoice,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { float32, type Tensor } from '../runtime/tensor';
 import { mean, median, quantile, sum } from '../statistics';

@@ -7,8 +7,8 @@ import { compareCore } from '../measure/comparison';
 import { RefusedError } from '../errors';
 import { tokenLoss } from '../measure/loss';
 import { profileCore } from '../measure/profile';
-import type { ModelOutput } from '../model/cutModel';
-import { tokenMarks } from '../model/text';
+import type { ModelOutput } from '../model/cut/cutModel';
+import { tokenMarks } from '../model/tokens/text';
 import {
   sidesOf,
   type CoreInfo,
@@ -17,7 +17,7 @@ import {
   type MechanismChoice,
   type MechanismParams,
   type ModelInfo,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 export interface DensePassOptions {

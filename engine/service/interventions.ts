@@ -1,8 +1,8 @@
 import type { Analysis } from './analysis';
 import { assignedOutput, changedRun, OUTPUT_NOTE, type CoreAssignment } from './changedRun';
-import { openStretches } from '../attention/blocked';
+import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
-import { denseOutput } from '../attention/dense';
+import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { RefusedError } from '../errors';
 import {
@@ -11,7 +11,7 @@ import {
   type Intervention,
   type InterventionResult,
   type MechanismChoice,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** What one core does differently under a set of interventions. */

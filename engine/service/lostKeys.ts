@@ -1,11 +1,17 @@
 import type { Analysis } from './analysis';
 import { blockedInput, changesOf, type CoreChange } from './interventions';
-import { isBlocked } from '../attention/blocked';
+import { isBlocked } from '../attention/kernels/blocked';
 import type { CoreInput } from '../attention/core';
-import { denseRow } from '../attention/lines';
+import { denseRow } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { RefusedError } from '../errors';
-import { sidesOf, type CoreInfo, type Intervention, type LostKey, type WorstTokensParams } from '../protocol';
+import {
+  sidesOf,
+  type CoreInfo,
+  type Intervention,
+  type LostKey,
+  type WorstTokensParams,
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** Below this mass a key is not lost but was never looked at. */

@@ -3,7 +3,7 @@ import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
-import type { HeadComparison, MechanismChoice, MechanismResult } from '../protocol';
+import type { HeadComparison, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 import { mean } from '../statistics';
 

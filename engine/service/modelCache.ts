@@ -1,9 +1,9 @@
-import { denseOutput } from '../attention/dense';
-import type { CutModel } from '../model/cutModel';
+import { denseOutput } from '../attention/kernels/dense';
+import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
-import { resolveModel } from '../model/source';
-import { loadTokenizer, type Tokenizer } from '../model/tokenizer';
-import type { DeviceChoice } from '../protocol';
+import { resolveModel } from '../model/source/source';
+import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
+import type { DeviceChoice } from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';

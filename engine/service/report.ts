@@ -17,7 +17,7 @@ import {
   type ReportHead,
   type ReportKept,
   type ReportMechanism,
-} from '../export/reportData';
+} from '../../shared/reportData';
 import {
   TILE_SIZE,
   type AnalysisSummary,
@@ -28,7 +28,7 @@ import {
   type InterventionResult,
   type Plan,
   type ReportParams,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */

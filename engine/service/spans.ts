@@ -1,10 +1,10 @@
 import type { Analysis } from './analysis';
 import { eachDenseRow } from './buckets';
 import { HeaviestPairs } from './heaviestPairs';
-import { fitSpans, softMask } from '../attention/softSpan';
+import { fitSpans, softMask } from '../../shared/softSpan';
 import { visibleKeys } from '../attention/core';
 import { UsageError } from '../errors';
-import type { OutsideSpan, OutsideSpanParams, SpanFit, SpanFitParams } from '../protocol';
+import type { OutsideSpan, OutsideSpanParams, SpanFit, SpanFitParams } from '../../shared/protocol/engine';
 import type { Cancellation } from '../runtime/cancellation';
 
 /** Fits a span to every head: to a share of the mass, or to a budget of pairs. */

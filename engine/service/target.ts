@@ -2,7 +2,7 @@ import type { LoadedModel } from './modelCache';
 import { argmax } from '../statistics';
 import { floats } from '../runtime/tensor';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
-import type { TargetText, TokenTable } from '../protocol';
+import type { TargetText, TokenTable } from '../../shared/protocol/engine';
 
 /** Tokens that the model writes at most, when nobody gave a target text. */
 const LONGEST_GENERATION = 64;

@@ -1,6 +1,6 @@
 import { choiceKey, type Analysis } from './analysis';
-import { denseRows } from '../attention/dense';
-import { TILE_SIZE, type Tile, type TileParams } from '../protocol';
+import { denseRows } from '../attention/kernels/dense';
+import { TILE_SIZE, type Tile, type TileParams } from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** One row of tiles: a band of TILE_SIZE cell rows across all columns, at one level. */

@@ -1,6 +1,6 @@
 import { choiceKey, type AnalysedCore, type Analysis } from './analysis';
 import type { CoreInput } from '../attention/core';
-import { denseColumn, denseRow } from '../attention/lines';
+import { denseColumn, denseRow } from '../attention/kernels/lines';
 import { RefusedError } from '../errors';
 import {
   sidesOf,
@@ -9,7 +9,7 @@ import {
   type RowParams,
   type TokenAttention,
   type TokenParams,
-} from '../protocol';
+} from '../../shared/protocol/engine';
 import { checkpoint, type Cancellation } from '../runtime/cancellation';
 
 /** One query's distribution over keys, or what one key receives from every query. */

@@ -1,4 +1,4 @@
-import type { CoreInfo, ModelInfo } from '../protocol';
+import type { CoreInfo, ModelInfo } from '../../shared/protocol/engine';
 
 /** Score and value products of one dense core, for progress in proportion to the work. */
 export function coreFlops(info: CoreInfo, tokens: number): number {

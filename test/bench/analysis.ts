@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { denseOutput } from '../../engine/attention/dense';
+import { denseOutput } from '../../engine/attention/kernels/dense';
 import { tokenLoss } from '../../engine/measure/loss';
 import { profileCore } from '../../engine/measure/profile';
 import { loadModel } from '../../engine/model/load';

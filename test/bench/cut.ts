@@ -1,5 +1,5 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { denseOutput } from '../../engine/attention/dense';
+import { denseOutput } from '../../engine/attention/kernels/dense';
 import { loadModel } from '../../engine/model/load';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';

@@ -1,5 +1,5 @@
 import type { CoreInput } from '../../engine/attention/core';
-import { denseOutput } from '../../engine/attention/dense';
+import { denseOutput } from '../../engine/attention/kernels/dense';
 import type { Mechanism } from '../../engine/attention/mechanism';
 import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';

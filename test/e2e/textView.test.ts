@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../scripts/lib/project.mjs';
-import type { SaveFileParams, ViewMessage } from '../../webview/hostProtocol';
+import type { SaveFileParams, ViewMessage } from '../../shared/protocol/host';
 import { bundleWebview } from '../webview/bundle';
 import { FakeHost, ready } from '../webview/fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { attend } from '../../engine/attend';
-import { largest } from '../../engine/attention/membership';
+import { largest } from '../../engine/attention/kernels/membership';
 import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';
 import { RefusedError, UsageError } from '../../engine/errors';

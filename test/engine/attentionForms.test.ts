@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { RefusedError } from '../../engine/errors';
-import { planCut } from '../../engine/model/plan';
-import { referenceAttend } from '../../engine/model/proof';
-import { readSkeleton } from '../../engine/model/skeleton';
+import { planCut } from '../../engine/model/cut/cutPlan';
+import { referenceAttend } from '../../engine/model/verify/proof';
+import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { AttributeType, ElementType } from '../../engine/runtime/onnxProto';
 import { floats } from '../../engine/runtime/tensor';

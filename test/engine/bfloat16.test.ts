@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { referenceAttend } from '../../engine/model/proof';
+import { referenceAttend } from '../../engine/model/verify/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import { floats, int64 } from '../../engine/runtime/tensor';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { BlockedPairs, CoreInput } from '../../engine/attention/core';
-import { denseColumn } from '../../engine/attention/lines';
+import { denseColumn } from '../../engine/attention/kernels/lines';
 import { mechanisms } from '../../engine/attention/registry';
-import { denseCore } from '../../engine/attention/dense';
-import { someHeads } from '../../engine/attention/subset';
+import { denseCore } from '../../engine/attention/kernels/dense';
+import { someHeads } from '../../engine/attention/kernels/subset';
 import { createRuntime } from '../../engine/runtime/ort';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import type { Runtime } from '../../engine/runtime/runtime';

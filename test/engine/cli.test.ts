@@ -9,7 +9,7 @@ import { openSafetensors, readSafetensors, writeSafetensors } from '../../engine
 import schema from '../../engine/export/analysis.schema.json';
 import type { AnalysisJson } from '../../engine/export/json';
 import { floats, type Tensor } from '../../engine/runtime/tensor';
-import { bundledModels, resolveModel } from '../../engine/model/source';
+import { bundledModels, resolveModel } from '../../engine/model/source/source';
 import { HubServer } from '../fixtures/hubServer';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 

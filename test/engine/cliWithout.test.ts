@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { formatWithout, parseWithout } from '../../engine/cli/interventions';
 import schema from '../../engine/export/analysis.schema.json';
 import type { AnalysisJson } from '../../engine/export/json';
-import type { Intervention } from '../../engine/protocol';
+import type { Intervention } from '../../shared/protocol/engine';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
 

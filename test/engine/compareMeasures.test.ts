@@ -9,13 +9,13 @@ import { compareCore } from '../../engine/measure/comparison';
 import { blockSums, interval95, meanResampled, resampledRatios } from '../../engine/measure/bootstrap';
 import { breaksIdentity, divergence } from '../../engine/measure/divergence';
 import { EdgeRecall, entmaxKeys, TOP_P, topPKeys } from '../../engine/measure/goldGraphs';
-import type { CoreInfo, MechanismChoice, MechanismResult } from '../../engine/protocol';
+import type { CoreInfo, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { Analysis, choiceKey } from '../../engine/service/analysis';
 import { compareMeasures, evenlySpaced, SAMPLED_ROWS } from '../../engine/service/compareMeasures';
-import type { CutModel } from '../../engine/model/cutModel';
+import type { CutModel } from '../../engine/model/cut/cutModel';
 import { random } from '../oracle/random';
 
 describe('comparison measures', function () {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { densePairs } from '../../engine/attention/core';
 import type { Attended } from '../../engine/attention/mechanism';
 import { compareCore, summarizeComparison } from '../../engine/measure/comparison';
-import type { CoreInfo } from '../../engine/protocol';
+import type { CoreInfo } from '../../shared/protocol/engine';
 import { float32 } from '../../engine/runtime/tensor';
 import { close } from '../oracle/close';
 import { oracleOutput, oracleProbabilities, randomCore } from '../oracle/dense';

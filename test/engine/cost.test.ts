@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { lsh } from '../../engine/attention/lsh';
+import { lsh } from '../../engine/attention/mechanisms/lsh';
 import { mechanisms, findMechanism } from '../../engine/attention/registry';
 import { readParams } from '../../engine/attention/parameters';
 import type { Cost } from '../../engine/attention/cost';

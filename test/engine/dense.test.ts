@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
-import { denseCore, denseOutput, denseRows } from '../../engine/attention/dense';
-import { someHeads } from '../../engine/attention/subset';
+import { denseCore, denseOutput, denseRows } from '../../engine/attention/kernels/dense';
+import { someHeads } from '../../engine/attention/kernels/subset';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
 import { readSafetensors, writeSafetensors } from '../../engine/export/safetensors';
-import { loadTokenizer } from '../../engine/model/tokenizer';
+import { loadTokenizer } from '../../engine/model/tokens/tokenizer';
 import { mutate, seeded, type Random } from '../fuzz/mutate';
 import * as definitions from '../fixtures/tokenizers';
 

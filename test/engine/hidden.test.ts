@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { denseOutput } from '../../engine/attention/dense';
+import { denseOutput } from '../../engine/attention/kernels/dense';
 import { loadModel } from '../../engine/model/load';
-import type { HiddenRows } from '../../engine/model/hidden';
-import { resolveModel } from '../../engine/model/source';
+import type { HiddenRows } from '../../engine/model/cut/hidden';
+import { resolveModel } from '../../engine/model/source/source';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

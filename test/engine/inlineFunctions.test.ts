@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { RefusedError } from '../../engine/errors';
-import type { CutModel } from '../../engine/model/cutModel';
+import type { CutModel } from '../../engine/model/cut/cutModel';
 import { loadModel } from '../../engine/model/load';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { AttributeType, decodeModel, encodeModel } from '../../engine/runtime/onnxProto';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
-import type { AnalysisSummary, Intervention, InterventionResult } from '../../engine/protocol';
+import type { AnalysisSummary, Intervention, InterventionResult } from '../../shared/protocol/engine';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
 
 const TEXT = 'The cat sat on the mat. The dog sat on the log.\n\nThen the cat sat on the dog.\n'.repeat(3);

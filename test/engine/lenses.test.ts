@@ -5,7 +5,7 @@ import { Engine } from '../../engine/engine';
 import { blockedRun } from '../../engine/lens/flash';
 import { sharesOf } from '../../engine/lens/simplified';
 import type { CoreInput } from '../../engine/attention/core';
-import type { LensName, LensParams, LensResults } from '../../engine/protocol';
+import type { LensName, LensParams, LensResults } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

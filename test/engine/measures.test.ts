@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { visibleKeys, type CoreInput } from '../../engine/attention/core';
-import { denseCore } from '../../engine/attention/dense';
+import { denseCore } from '../../engine/attention/kernels/dense';
 import { MassByOffset } from '../../engine/measure/distance';
 import { foldTogether } from '../../engine/measure/measure';
 import { profileCore, type TokenMarks } from '../../engine/measure/profile';
 import { Repeats } from '../../engine/measure/repeats';
 import { SPAN_SHARES, Spans } from '../../engine/measure/spans';
-import type { CoreInfo } from '../../engine/protocol';
+import type { CoreInfo } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

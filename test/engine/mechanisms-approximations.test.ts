@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
 import type { Mechanism } from '../../engine/attention/mechanism';
-import { linformer } from '../../engine/attention/linformer';
-import { nystrom } from '../../engine/attention/nystrom';
-import { performer } from '../../engine/attention/performer';
-import { exactPseudoInverse, multiply } from '../../engine/attention/pseudoInverse';
-import { shaped } from '../../engine/attention/shaped';
+import { linformer } from '../../engine/attention/mechanisms/linformer';
+import { nystrom } from '../../engine/attention/mechanisms/nystrom';
+import { performer } from '../../engine/attention/mechanisms/performer';
+import { exactPseudoInverse, multiply } from '../../engine/attention/maths/pseudoInverse';
+import { shaped } from '../../engine/attention/mechanisms/shaped';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32, type Tensor } from '../../engine/runtime/tensor';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
-import { bp } from '../../engine/attention/bp';
-import { continuous } from '../../engine/attention/continuous';
-import { singularProjections } from '../../engine/attention/lowRank';
-import { sparsefinder } from '../../engine/attention/sparsefinder';
+import { bp } from '../../engine/attention/mechanisms/bp';
+import { continuous } from '../../engine/attention/mechanisms/continuous';
+import { singularProjections } from '../../engine/attention/maths/lowRank';
+import { sparsefinder } from '../../engine/attention/mechanisms/sparsefinder';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32 } from '../../engine/runtime/tensor';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
-import { dense } from '../../engine/attention/denseMechanism';
-import { lsh } from '../../engine/attention/lsh';
+import { dense } from '../../engine/attention/mechanisms/dense';
+import { lsh } from '../../engine/attention/mechanisms/lsh';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32, type Tensor } from '../../engine/runtime/tensor';

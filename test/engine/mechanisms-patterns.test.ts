@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
-import { bigbird } from '../../engine/attention/bigbird';
-import { dense } from '../../engine/attention/denseMechanism';
-import { entmaxAttention } from '../../engine/attention/entmax';
-import { longformer } from '../../engine/attention/longformer';
-import { verticalSlash } from '../../engine/attention/verticalSlash';
+import { bigbird } from '../../engine/attention/mechanisms/bigbird';
+import { dense } from '../../engine/attention/mechanisms/dense';
+import { entmaxAttention } from '../../engine/attention/mechanisms/entmax';
+import { longformer } from '../../engine/attention/mechanisms/longformer';
+import { verticalSlash } from '../../engine/attention/mechanisms/verticalSlash';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { int64 } from '../../engine/runtime/tensor';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
-import { compressive } from '../../engine/attention/compressive';
-import { transformerXl } from '../../engine/attention/transformerXl';
+import { compressive } from '../../engine/attention/mechanisms/compressive';
+import { transformerXl } from '../../engine/attention/mechanisms/transformerXl';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32 } from '../../engine/runtime/tensor';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { dense } from '../../engine/attention/denseMechanism';
-import { local } from '../../engine/attention/local';
-import { routing } from '../../engine/attention/routing';
+import { dense } from '../../engine/attention/mechanisms/dense';
+import { local } from '../../engine/attention/mechanisms/local';
+import { routing } from '../../engine/attention/mechanisms/routing';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32 } from '../../engine/runtime/tensor';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { adaptiveSpan } from '../../engine/attention/adaptiveSpan';
-import { dense } from '../../engine/attention/denseMechanism';
-import { fixed } from '../../engine/attention/fixed';
-import { local } from '../../engine/attention/local';
-import { strided } from '../../engine/attention/strided';
-import { fitSpan, keptMass } from '../../engine/attention/softSpan';
+import { adaptiveSpan } from '../../engine/attention/mechanisms/adaptiveSpan';
+import { dense } from '../../engine/attention/mechanisms/dense';
+import { fixed } from '../../engine/attention/mechanisms/fixed';
+import { local } from '../../engine/attention/mechanisms/local';
+import { strided } from '../../engine/attention/mechanisms/strided';
+import { fitSpan, keptMass } from '../../shared/softSpan';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { assertMatches, assertNoFuture, run } from '../oracle/check';

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';
-import type { MechanismInfo, ParameterInfo } from '../../engine/protocol';
+import type { MechanismInfo, ParameterInfo } from '../../shared/protocol/engine';
 import { pictureTitle, PICTURES, SHOWN } from '../../scripts/mechanismPictures';
 
 const DOCUMENT = join(__dirname, '../../docs/mechanisms.md');

@@ -1,6 +1,6 @@
 import { mechanisms } from '../../engine/attention/registry';
 import { readParams } from '../../engine/attention/parameters';
-import type { DeviceChoice } from '../../engine/protocol';
+import type { DeviceChoice } from '../../shared/protocol/engine';
 import { createRuntime } from '../../engine/runtime/ort';
 import { run } from '../oracle/check';
 import { randomInput } from '../oracle/inputs';

@@ -1,5 +1,5 @@
 import { profileCore } from '../../engine/measure/profile';
-import type { DeviceChoice } from '../../engine/protocol';
+import type { DeviceChoice } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import { coreZoo } from '../oracle/dense';

@@ -7,7 +7,7 @@ import { mechanisms } from '../../engine/attention/registry';
 import { readParams } from '../../engine/attention/parameters';
 import { Engine } from '../../engine/engine';
 import { CancelledError, RefusedError, UsageError } from '../../engine/errors';
-import type { Plan, PlanCandidate } from '../../engine/protocol';
+import type { Plan, PlanCandidate } from '../../shared/protocol/engine';
 import { float32 } from '../../engine/runtime/tensor';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

@@ -8,9 +8,9 @@ import { flexAttention } from '../../engine/export/flexAttention';
 import type { CoreMasks, HeadMask } from '../../engine/export/headMasks';
 import { minference } from '../../engine/export/minference';
 import { planCsv } from '../../engine/export/planCsv';
-import type { HeadAssignment, ModelInfo, PlannedHead } from '../../engine/protocol';
+import type { HeadAssignment, ModelInfo, PlannedHead } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
-import { headMasks } from '../../engine/service/headMasks';
+import { headMasks } from '../../engine/service/plan/headMasks';
 import { spread } from '../reference/planHeads';
 
 /** What a mask says of a pair; the same rules as in the exported Python, which test/reference/flex_check.py runs in PyTorch. */

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
-import type { AnalysisSummary, MechanismChoice } from '../../engine/protocol';
+import type { AnalysisSummary, MechanismChoice } from '../../shared/protocol/engine';
 import {
   clusterModel,
   CLUSTERS,

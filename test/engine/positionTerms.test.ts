@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { termsOf } from '../../engine/lens/positionTerms';
 import type { CoreInput } from '../../engine/attention/core';
-import { referenceAttend } from '../../engine/model/proof';
+import { referenceAttend } from '../../engine/model/verify/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ModelWriter } from '../fixtures/onnxModels';
 import { random } from '../oracle/random';

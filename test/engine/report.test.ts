@@ -11,7 +11,7 @@ import type {
   MechanismChoice,
   ReportData,
   Tile,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { gatherReport } from '../../engine/service/report';
 import { Report } from '../../webview/report/report';

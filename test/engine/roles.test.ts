@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
 import { profileCore, type TokenMarks } from '../../engine/measure/profile';
-import type { CoreInfo, Role } from '../../engine/protocol';
+import type { CoreInfo, Role } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';

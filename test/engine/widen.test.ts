@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { makeFeeds } from '../../engine/model/feeds';
-import type { Graph } from '../../engine/model/graph';
-import { PieceLoader } from '../../engine/model/pieces';
-import { graphOf } from '../../engine/model/readGraph';
-import { readSkeleton } from '../../engine/model/skeleton';
-import { widened } from '../../engine/model/widen';
+import { makeFeeds } from '../../engine/model/cut/feeds';
+import type { Graph } from '../../engine/model/onnx/graph';
+import { PieceLoader } from '../../engine/model/cut/pieces';
+import { graphOf } from '../../engine/model/onnx/readGraph';
+import { readSkeleton } from '../../engine/model/onnx/skeleton';
+import { widened } from '../../engine/model/cut/widen';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import { floats } from '../../engine/runtime/tensor';
 import { Bench, DIM, HEADS, layered, linear, WIDTH, type Layer } from './cutHarness';

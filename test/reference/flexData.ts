@@ -10,7 +10,7 @@ import { Engine } from '../../engine/engine';
 import { flexAttention } from '../../engine/export/flexAttention';
 import { writeSafetensors } from '../../engine/export/safetensors';
 import { float32, type Tensor } from '../../engine/runtime/tensor';
-import { headMasks } from '../../engine/service/headMasks';
+import { headMasks } from '../../engine/service/plan/headMasks';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { spread } from './planHeads';
 

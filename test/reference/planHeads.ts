@@ -1,5 +1,5 @@
 /** Every kind of mask that an export can hold, spread over the heads of a model: for the checks of exported plans. */
-import type { HeadAssignment, MechanismChoice, ModelInfo } from '../../engine/protocol';
+import type { HeadAssignment, MechanismChoice, ModelInfo } from '../../shared/protocol/engine';
 
 export const CHOICES: MechanismChoice[] = [
   { name: 'dense', params: {} },

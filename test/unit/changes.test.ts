@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { MechanismResult, Plan, RunEffect, TokenTable } from '../../engine/protocol';
-import { changeInWords, concentration } from '../../webview/draw/changeNumbers';
-import { leadIn, textPieces } from '../../webview/draw/textPieces';
+import type { MechanismResult, Plan, RunEffect, TokenTable } from '../../shared/protocol/engine';
+import { changeInWords, concentration } from '../../webview/model/changeNumbers';
+import { leadIn, textPieces } from '../../webview/model/textPieces';
 import {
   changeLimit,
   changeOf,
@@ -10,7 +10,7 @@ import {
   NO_INTERVENTIONS,
   NO_SELECTION,
   type ChangeSource,
-} from '../../webview/hostProtocol';
+} from '../../shared/protocol/host';
 
 /** Tokens at [start, end) of a text. */
 function table(text: string, ranges: [number, number][]): TokenTable {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
-import { ErrorCode } from '../../engine/protocol';
-import { EngineClient, EngineDiedError, EngineError, type Death } from '../../extension/engineClient';
+import { ErrorCode } from '../../shared/protocol/engine';
+import { EngineClient, EngineDiedError, EngineError, type Death } from '../../extension/engine/engineClient';
 
 const MODULE = join(__dirname, '..', 'support', 'fakeEngine.cjs');
 

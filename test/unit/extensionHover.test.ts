@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import type { CoreInfo, TokenAttention, TokenTable } from '../../engine/protocol';
-import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/hoverText';
-import { scaled, step, STEPS } from '../../extension/massScale';
-import { percent, short, signed } from '../../extension/numbers';
+import type { CoreInfo, TokenAttention, TokenTable } from '../../shared/protocol/engine';
+import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/editor/hoverText';
+import { scaled, step, STEPS } from '../../extension/editor/massScale';
+import { percent, short, signed } from '../../extension/workbench/numbers';
 
 const t: Translate = (message, ...args) =>
   message.replace(/\{(\d)\}/g, (_, index) => String(args[Number(index)]));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { ErrorCode, type HubModel } from '../../engine/protocol';
-import type { EngineClient } from '../../extension/engineClient';
+import { ErrorCode, type HubModel } from '../../shared/protocol/engine';
+import type { EngineClient } from '../../extension/engine/engineClient';
 import { withVscode } from '../fixtures/fakeVscode';
 
 interface Item {
@@ -58,8 +58,8 @@ describe('extension: the dialogue for a hub model', () => {
     },
   ];
   const editor = new FakeEditor();
-  let picker: typeof import('../../extension/hubPicker');
-  let errors: typeof import('../../extension/engineClient');
+  let picker: typeof import('../../extension/model/hubPicker');
+  let errors: typeof import('../../extension/engine/engineClient');
   let asked: unknown[][];
   let answer: () => Promise<HubModel[]>;
   const client = {
@@ -70,8 +70,8 @@ describe('extension: the dialogue for a hub model', () => {
   } as unknown as EngineClient;
 
   before(async () => {
-    picker = await withVscode(editor.module, () => import('../../extension/hubPicker'));
-    errors = await import('../../extension/engineClient');
+    picker = await withVscode(editor.module, () => import('../../extension/model/hubPicker'));
+    errors = await import('../../extension/engine/engineClient');
   });
   beforeEach(() => {
     Object.assign(editor, { trusted: true, typed: 'org/tiny', choice: 0, shown: null, input: null });

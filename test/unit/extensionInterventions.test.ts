@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import type { CoreInfo, Intervention, TokenTable } from '../../engine/protocol';
-import type { Analysis } from '../../extension/analysis';
-import { changeStep } from '../../extension/changeScale';
-import { settled, shifted, type Anchored } from '../../extension/interventionAnchors';
-import { describeIntervention } from '../../extension/interventionText';
-import { isViewMessage } from '../../extension/viewMessage';
+import type { CoreInfo, Intervention, TokenTable } from '../../shared/protocol/engine';
+import type { Analysis } from '../../extension/analysis/analysis';
+import { changeStep } from '../../extension/editor/changeScale';
+import { settled, shifted, type Anchored } from '../../extension/interventions/interventionAnchors';
+import { describeIntervention } from '../../extension/interventions/interventionText';
+import { isViewMessage } from '../../extension/views/viewMessage';
 
 const t = (message: string, ...args: (string | number)[]) =>
   message.replace(/\{(\d)\}/g, (_, index: string) => String(args[Number(index)]));

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MANIFEST, withDerivedParts, type Manifest } from '../../scripts/manifest';
-import { readMechanisms } from '../../extension/mechanismSetting';
-import { CHANGE_STEPS } from '../../extension/changeScale';
-import { STEPS } from '../../extension/massScale';
+import { readMechanisms } from '../../extension/workbench/mechanismSetting';
+import { CHANGE_STEPS } from '../../extension/editor/changeScale';
+import { STEPS } from '../../extension/editor/massScale';
 import { findMechanism } from '../../engine/attention/registry';
 
 interface FullManifest extends Manifest {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { describeChoice, readMechanisms, sameChoice } from '../../extension/mechanismSetting';
-import { ownBuffers } from '../../extension/ownBuffers';
-import { isViewMessage } from '../../extension/viewMessage';
-import { webviewHtml } from '../../extension/webviewHtml';
+import { describeChoice, readMechanisms, sameChoice } from '../../extension/workbench/mechanismSetting';
+import { ownBuffers } from '../../extension/engine/ownBuffers';
+import { isViewMessage } from '../../extension/views/viewMessage';
+import { webviewHtml } from '../../extension/views/webviewHtml';
 
 describe('extension: setting of mechanisms', () => {
   it('takes names and objects', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { parseHubRef } from '../../engine/model/hub';
-import { absoluteRef, hubId, precisionOf } from '../../extension/modelRef';
+import { parseHubRef } from '../../engine/model/source/hub';
+import { absoluteRef, hubId, precisionOf } from '../../extension/model/modelRef';
 
 describe('extension: model references', () => {
   it('takes a hub id as typed or as pasted, and nothing else', () => {

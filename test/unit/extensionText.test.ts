@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { TokenTable } from '../../engine/protocol';
-import { EditedText } from '../../extension/editedText';
-import { tokensIn, wordAt } from '../../extension/tokenLocator';
+import type { TokenTable } from '../../shared/protocol/engine';
+import { EditedText } from '../../extension/analysis/editedText';
+import { tokensIn, wordAt } from '../../extension/analysis/tokenLocator';
 
 /** A table from pieces in order; '' is a special token at that place, an array shares one character. */
 function table(pieces: (string | string[])[]): TokenTable {

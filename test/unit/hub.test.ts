@@ -3,9 +3,9 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CancelledError, RefusedError } from '../../engine/errors';
-import { fetchModel, listVariants, parseHubRef, type HubOptions } from '../../engine/model/hub';
-import { cachedModels, touchAndEvict } from '../../engine/model/hubCache';
-import { listHubVariants, listModels, resolveModel } from '../../engine/model/source';
+import { fetchModel, listVariants, parseHubRef, type HubOptions } from '../../engine/model/source/hub';
+import { cachedModels, touchAndEvict } from '../../engine/model/source/hubCache';
+import { listHubVariants, listModels, resolveModel } from '../../engine/model/source/source';
 import { HubServer, serve } from '../fixtures/hubServer';
 
 /** Content that differs everywhere, so that a wrong offset shows. */

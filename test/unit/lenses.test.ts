@@ -6,9 +6,9 @@ import { chunkRead } from '../../engine/lens/retro';
 import { meanCosine, sideBySide } from '../../engine/lens/rows';
 import { attentionOperations, cacheBytes, evenLength, trainingOperations } from '../../engine/lens/scaling';
 import { auxiliaryLoss, balanceOf } from '../../engine/lens/switch';
-import { symmetricEigen } from '../../engine/attention/lowRank';
+import { symmetricEigen } from '../../engine/attention/maths/lowRank';
 import { neverCancelled } from '../../engine/runtime/cancellation';
-import type { CoreInfo } from '../../engine/protocol';
+import type { CoreInfo } from '../../shared/protocol/engine';
 import { gaussians, randomInput } from '../oracle/inputs';
 
 const near = (actual: number, expected: number, tolerance: number, what = '') =>

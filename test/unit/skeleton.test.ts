@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
-import { readSkeleton } from '../../engine/model/skeleton';
+import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { decodeModel, encodeModel, type Partially, type TensorProto } from '../../engine/runtime/onnxProto';
 import { plainModel } from '../fixtures/onnxModels';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { bundledModels, listModels, resolveModel } from '../../engine/model/source';
-import { chooseOnnx } from '../../engine/model/variants';
+import { bundledModels, listModels, resolveModel } from '../../engine/model/source/source';
+import { chooseOnnx } from '../../engine/model/source/variants';
 
 describe('model source', () => {
   let root: string;

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer as Native } from 'tokenizers';
 import { RefusedError } from '../../engine/errors';
-import { tokenMarks, codePointOffsets, readableToken } from '../../engine/model/text';
-import { checkTokensFit, loadTokenizer, type Tokenizer } from '../../engine/model/tokenizer';
-import type { TokenTable } from '../../engine/protocol';
+import { tokenMarks, codePointOffsets, readableToken } from '../../engine/model/tokens/text';
+import { checkTokensFit, loadTokenizer, type Tokenizer } from '../../engine/model/tokens/tokenizer';
+import type { TokenTable } from '../../shared/protocol/engine';
 import * as definitions from '../fixtures/tokenizers';
 
 const BUNDLED = join(__dirname, '../../engine/bundled/prose-2m');

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
-import type { HeadComparison, HeadProfile, MechanismResult, Plan, RunEffect } from '../../engine/protocol';
-import { changedPlan, withHead } from '../../extension/planEdits';
-import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/draw/compareRows';
-import { headMeasures } from '../../webview/draw/measures';
-import { mechanismLook, parameterWords, settingTitles } from '../../webview/draw/mechanismLook';
+import type {
+  HeadComparison,
+  HeadProfile,
+  MechanismResult,
+  Plan,
+  RunEffect,
+} from '../../shared/protocol/engine';
+import { changedPlan, withHead } from '../../extension/plan/planEdits';
+import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/model/compareRows';
+import { headMeasures } from '../../webview/model/measures';
+import { mechanismLook, parameterWords, settingTitles } from '../../webview/model/mechanismLook';
 import { barLimit } from '../../webview/plots/barLimit';
 import {
   allTried,
@@ -14,7 +20,7 @@ import {
   settingKey,
   share,
   type Point,
-} from '../../webview/draw/tried';
+} from '../../webview/model/tried';
 
 const head = (core: number, at: number, recall: number, pairs: number): HeadComparison => ({
   core,

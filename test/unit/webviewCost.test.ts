@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import type { CostCurve, CostPoint } from '../../engine/protocol';
-import { at, bytes, crossing, fitTime, milliseconds, operations } from '../../webview/draw/cost';
-import { CostMemory } from '../../extension/costMemory';
-import type { CostMeasurement } from '../../engine/protocol';
+import type { CostCurve, CostPoint } from '../../shared/protocol/engine';
+import { at, bytes, crossing, fitTime, milliseconds, operations } from '../../webview/model/cost';
+import { CostMemory } from '../../extension/analysis/costMemory';
+import type { CostMeasurement } from '../../shared/protocol/engine';
 
 const NARROW = '\u202f';
 const curve = (flops: number[]): CostCurve => ({

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { HeadProfile } from '../../engine/protocol';
-import { agreement, coverage, evenSize, imbalance } from '../../webview/draw/buckets';
+import type { HeadProfile } from '../../shared/protocol/engine';
+import { agreement, coverage, evenSize, imbalance } from '../../webview/model/buckets';
 import {
   bucketColour,
   contrast,
@@ -15,9 +15,9 @@ import {
   type Rgb,
   type ThemeColours,
 } from '../../webview/draw/colour';
-import { count, csv, exact, number, percent, signed, tokenLabel, tokens } from '../../webview/draw/format';
-import { findMeasure, headMeasures, measureRange } from '../../webview/draw/measures';
-import { parseNumber, words } from '../../webview/draw/parameters';
+import { count, csv, exact, number, percent, signed, tokenLabel, tokens } from '../../shared/numbers';
+import { findMeasure, headMeasures, measureRange } from '../../webview/model/measures';
+import { parseNumber, words } from '../../webview/model/parameters';
 import { distanceBins, massOutside, softMask } from '../../webview/plots/distance';
 
 const BLACK: Rgb = [0, 0, 0];

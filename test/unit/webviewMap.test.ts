@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { TILE_SIZE } from '../../engine/protocol';
+import { TILE_SIZE } from '../../shared/protocol/engine';
 import { marks, peaks } from '../../webview/map/axis';
 import {
   MAX_SCALE,

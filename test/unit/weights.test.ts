@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countParameters } from '../../engine/model/weights';
+import { countParameters } from '../../engine/model/onnx/weights';
 import { ElementType } from '../../engine/runtime/onnxProto';
 
 describe('numbers in the weights', () => {

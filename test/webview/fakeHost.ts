@@ -1,6 +1,6 @@
 /** Plays the extension for a page with our webview: keeps the state, passes engine requests on, remembers the rest. */
 import type { Page } from 'playwright-core';
-import { ErrorCode } from '../../engine/protocol';
+import { ErrorCode } from '../../shared/protocol/engine';
 import type {
   AnalysisSummary,
   AssignResult,
@@ -12,8 +12,8 @@ import type {
   MechanismInfo,
   MechanismResult,
   Plan,
-} from '../../engine/protocol';
-import { changedPlan, withHead } from '../../extension/planEdits';
+} from '../../shared/protocol/engine';
+import { changedPlan, withHead } from '../../extension/plan/planEdits';
 import {
   ENGINE_METHODS,
   NO_INTERVENTIONS,
@@ -25,7 +25,7 @@ import {
   type Selection,
   type ViewMessage,
   type ViewState,
-} from '../../webview/hostProtocol';
+} from '../../shared/protocol/host';
 import { THEMES, themeStyle, type ThemeName } from './themes';
 
 export interface EngineLike {

@@ -5,8 +5,8 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
-import type { AnalysisSummary } from '../../engine/protocol';
-import type { AnalysisState, ViewName } from '../../webview/hostProtocol';
+import type { AnalysisSummary } from '../../shared/protocol/engine';
+import type { AnalysisState, ViewName } from '../../shared/protocol/host';
 import { violations } from '../e2e/support/accessibility';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { bundleWebview } from './bundle';

@@ -1,6 +1,11 @@
 /** The real engine in this process, with a finished analysis of a text: what the pictures of the README are made from. */
 import { Engine } from '../../engine/engine';
-import type { AnalysisSummary, EngineMethod, EngineParams, MechanismInfo } from '../../engine/protocol';
+import type {
+  AnalysisSummary,
+  EngineMethod,
+  EngineParams,
+  MechanismInfo,
+} from '../../shared/protocol/engine';
 import type { EngineLike } from './fakeHost';
 
 const NEVER = { isCancelled: false };

@@ -12,7 +12,7 @@ import type {
   ForwardTimes,
   HeadShape,
   MechanismChoice,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 
 const SHAPE: HeadShape = { dim: 64, valueDim: 64, causal: true, heads: 48 };
 const CAUSAL_NOT = ['linformer', 'nystrom', 'continuous'];

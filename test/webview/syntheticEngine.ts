@@ -22,7 +22,7 @@ import type {
   Tile,
   TileParams,
   TokenTable,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
 import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';

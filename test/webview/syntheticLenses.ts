@@ -4,7 +4,7 @@ import { flashIo, standardAccesses } from '../../engine/lens/flash';
 import { chunkRead } from '../../engine/lens/retro';
 import { auxiliaryLoss, balanceOf } from '../../engine/lens/switch';
 import { attentionOperations, cacheBytes, evenLength, trainingOperations } from '../../engine/lens/scaling';
-import type { CoreInfo, LensParams, LensResult, TokenTable } from '../../engine/protocol';
+import type { CoreInfo, LensParams, LensResult, TokenTable } from '../../shared/protocol/engine';
 import { random } from './syntheticEngine';
 
 interface Model {

@@ -10,7 +10,7 @@ import type {
   PlanCandidate,
   PlanParams,
   RunEffect,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 
 /** What a plan needs of the engine. */
 export interface PlanningEngine {

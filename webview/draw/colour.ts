@@ -1,5 +1,5 @@
 import { interpolateViridis, schemeTableau10 } from 'd3-scale-chromatic';
-import type { MassScale } from '../hostProtocol';
+import type { MassScale } from '../../shared/protocol/host';
 
 /** Red, green, blue, 0..255. */
 export type Rgb = readonly [number, number, number];

@@ -1,6 +1,6 @@
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
-import type { MechanismResult } from '../../engine/protocol';
-import { ErrorCode } from '../../engine/protocol';
+import type { MechanismResult } from '../../shared/protocol/engine';
+import { ErrorCode } from '../../shared/protocol/engine';
 import { RequestError } from './link';
 import { store } from './store';
 

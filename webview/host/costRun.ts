@@ -1,5 +1,5 @@
-import type { CostMeasurement, CostPoint } from '../../engine/protocol';
-import type { ViewParams } from '../hostProtocol';
+import type { CostMeasurement, CostPoint } from '../../shared/protocol/engine';
+import type { ViewParams } from '../../shared/protocol/host';
 import { store } from './store';
 
 /** The measurement of costs that goes on: it outlives the view, which may be left and opened again meanwhile. */

@@ -1,4 +1,10 @@
-import type { HostMessage, ViewMessage, ViewMethod, ViewParams, ViewResult } from '../hostProtocol';
+import type {
+  HostMessage,
+  ViewMessage,
+  ViewMethod,
+  ViewParams,
+  ViewResult,
+} from '../../shared/protocol/host';
 
 /** What a webview is given to speak with its extension. */
 export interface HostApi {

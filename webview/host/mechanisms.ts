@@ -1,4 +1,4 @@
-import type { MechanismChoice } from '../../engine/protocol';
+import type { MechanismChoice } from '../../shared/protocol/engine';
 
 /** Same name, and every parameter given on both sides agrees (the engine fills in defaults). */
 export function sameMechanism(a: MechanismChoice, b: MechanismChoice): boolean {

@@ -1,5 +1,5 @@
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
-import type { ViewMethod, ViewParams, ViewResult } from '../hostProtocol';
+import type { ViewMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
 import { store } from './store';
 
 /** Answers kept per method, so that a view that is opened again has its picture at once. */

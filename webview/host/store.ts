@@ -13,7 +13,7 @@ import {
   type Plan,
   type TargetText,
   type TokenTable,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 import {
   NO_INTERVENTIONS,
   NO_SELECTION,
@@ -27,7 +27,7 @@ import {
   type Selection,
   type ViewName,
   type ViewState,
-} from '../hostProtocol';
+} from '../../shared/protocol/host';
 import { HostLink, type HostApi } from './link';
 import { sameMechanism } from './mechanisms';
 

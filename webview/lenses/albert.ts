@@ -1,9 +1,9 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { AlbertLens, MechanismParams } from '../../engine/protocol';
+import type { AlbertLens, MechanismParams } from '../../shared/protocol/engine';
 import { lutColour, toCss } from '../draw/colour';
-import { operations } from '../draw/cost';
-import { count, csv, exact, number, percent } from '../draw/format';
+import { operations } from '../model/cost';
+import { count, csv, exact, number, percent } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';

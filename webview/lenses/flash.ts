@@ -1,9 +1,9 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { FlashLens, MechanismParams } from '../../engine/protocol';
-import { bytes, operations } from '../draw/cost';
-import { count, csv, exact, number } from '../draw/format';
-import { headName } from '../draw/names';
+import type { FlashLens, MechanismParams } from '../../shared/protocol/engine';
+import { bytes, operations } from '../model/cost';
+import { count, csv, exact, number } from '../../shared/numbers';
+import { headName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';

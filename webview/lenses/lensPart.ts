@@ -1,5 +1,5 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
-import type { LensName, LensParams, LensResults, MechanismParams } from '../../engine/protocol';
+import type { LensName, LensParams, LensResults, MechanismParams } from '../../shared/protocol/engine';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

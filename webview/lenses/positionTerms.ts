@@ -1,9 +1,9 @@
 import { css, html, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { PositionsLens } from '../../engine/protocol';
+import type { PositionsLens } from '../../shared/protocol/engine';
 import { bucketColour, toCss } from '../draw/colour';
-import { count, csv, exact, number, percent } from '../draw/format';
-import { coreInfo, headName, shortName } from '../draw/names';
+import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { coreInfo, headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { LensPart } from './lensPart';

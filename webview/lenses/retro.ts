@@ -1,7 +1,7 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { LensParams, MechanismParams, RetroLens, RetroNeighbour } from '../../engine/protocol';
-import { count, csv, exact, number, tokenLabel } from '../draw/format';
+import type { LensParams, MechanismParams, RetroLens, RetroNeighbour } from '../../shared/protocol/engine';
+import { count, csv, exact, number, tokenLabel } from '../../shared/numbers';
 import { store } from '../host/store';
 import { segmented, toggle } from '../ui/controls';
 import { LensPart } from './lensPart';

@@ -1,8 +1,8 @@
 import { html, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { ScalingLens } from '../../engine/protocol';
-import { bytes, operations } from '../draw/cost';
-import { count, csv, number, percent } from '../draw/format';
+import type { ScalingLens } from '../../shared/protocol/engine';
+import { bytes, operations } from '../model/cost';
+import { count, csv, number, percent } from '../../shared/numbers';
 import '../plots/linePlot';
 import { LensPart } from './lensPart';
 

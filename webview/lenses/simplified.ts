@@ -1,9 +1,9 @@
 import { css, html, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { SimplifiedLens } from '../../engine/protocol';
-import { operations } from '../draw/cost';
-import { count, csv, exact, number, percent } from '../draw/format';
-import { coreInfo, headName, shortName } from '../draw/names';
+import type { SimplifiedLens } from '../../shared/protocol/engine';
+import { operations } from '../model/cost';
+import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { coreInfo, headName, shortName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
 import { LensPart } from './lensPart';

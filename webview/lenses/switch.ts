@@ -1,9 +1,9 @@
 import { css, html, svg, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { MechanismParams, SwitchLens } from '../../engine/protocol';
+import type { MechanismParams, SwitchLens } from '../../shared/protocol/engine';
 import { bucketColour, toCss } from '../draw/colour';
-import { count, csv, exact, number, percent } from '../draw/format';
-import { coreInfo } from '../draw/names';
+import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { coreInfo } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import '../plots/bucketText';

@@ -1,4 +1,4 @@
-import { TILE_SIZE } from '../../engine/protocol';
+import { TILE_SIZE } from '../../shared/protocol/engine';
 import { dimLost, scaleMass, toCss, type Rgb } from '../draw/colour';
 import type { MapFrame, MapRenderer } from './renderer';
 import type { LoadedTile } from './tileLoader';

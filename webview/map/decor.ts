@@ -1,8 +1,8 @@
-import type { TokenTable } from '../../engine/protocol';
+import type { TokenTable } from '../../shared/protocol/engine';
 import { scaleMass, toCss } from '../draw/colour';
-import { count, percent, tokenLabel } from '../draw/format';
+import { count, percent, tokenLabel } from '../../shared/numbers';
 import type { Theme } from '../draw/theme';
-import type { MassScale } from '../hostProtocol';
+import type { MassScale } from '../../shared/protocol/host';
 import { marks, peaks } from './axis';
 import { LABEL_SCALE, type Camera, type Extent } from './geometry';
 

@@ -1,4 +1,4 @@
-import { TILE_SIZE } from '../../engine/protocol';
+import { TILE_SIZE } from '../../shared/protocol/engine';
 
 /** Where the map is looked at: its top-left corner in tokens, and CSS pixels per token (the same on both axes). */
 export interface Camera {

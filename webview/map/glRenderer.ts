@@ -1,5 +1,5 @@
-import { TILE_SIZE } from '../../engine/protocol';
-import type { MassScale } from '../hostProtocol';
+import { TILE_SIZE } from '../../shared/protocol/engine';
+import type { MassScale } from '../../shared/protocol/host';
 import type { MapFrame, MapRenderer, PlacedTile } from './renderer';
 import { FRAGMENT, VERTEX } from './shaders';
 import type { LoadedTile } from './tileLoader';

@@ -1,9 +1,9 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
-import { TILE_SIZE, type MechanismChoice, type TokenTable } from '../../engine/protocol';
+import { TILE_SIZE, type MechanismChoice, type TokenTable } from '../../shared/protocol/engine';
 import { niceCeiling } from '../draw/colour';
-import { headName } from '../draw/names';
+import { headName } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type HeadId } from '../host/store';

@@ -1,4 +1,4 @@
-import type { Thumbnail } from '../../engine/protocol';
+import type { Thumbnail } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import type { Theme } from '../draw/theme';
 import { thumbnailPixels } from '../ui/thumb';

@@ -1,5 +1,5 @@
 import type { Lut, Rgb } from '../draw/colour';
-import type { MassScale } from '../hostProtocol';
+import type { MassScale } from '../../shared/protocol/host';
 import type { LoadedTile } from './tileLoader';
 
 /** A tile and where it goes, in device pixels of the canvas. */

@@ -1,4 +1,4 @@
-import type { MechanismChoice, Tile } from '../../engine/protocol';
+import type { MechanismChoice, Tile } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import type { TileAddress } from './geometry';
 

@@ -1,6 +1,6 @@
 import { html, type TemplateResult } from 'lit';
-import { TILE_SIZE, type TokenTable } from '../../engine/protocol';
-import { csv, percent, tokenLabel } from '../draw/format';
+import { TILE_SIZE, type TokenTable } from '../../shared/protocol/engine';
+import { csv, percent, tokenLabel } from '../../shared/numbers';
 import type { Crosshair } from './decor';
 import type { TileAddress } from './geometry';
 import type { LoadedTile } from './tileLoader';

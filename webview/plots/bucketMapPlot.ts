@@ -1,8 +1,8 @@
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
-import type { BucketMap } from '../../engine/protocol';
+import type { BucketMap } from '../../shared/protocol/engine';
 import { bucketColour, lutColour, mix, scaleMass, toCss } from '../draw/colour';
-import { percent } from '../draw/format';
+import { percent } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

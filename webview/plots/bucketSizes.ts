@@ -1,8 +1,8 @@
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { bucketColour, toCss } from '../draw/colour';
-import { evenSize } from '../draw/buckets';
-import { count, number } from '../draw/format';
+import { evenSize } from '../model/buckets';
+import { count, number } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { Component } from '../ui/component';
 

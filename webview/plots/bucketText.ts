@@ -1,9 +1,9 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { TokenTable } from '../../engine/protocol';
-import { bucketBackground } from '../draw/buckets';
+import type { TokenTable } from '../../shared/protocol/engine';
+import { bucketBackground } from '../model/buckets';
 import { bucketColour, contrast, lutColour, toCss, BUCKET_HUES } from '../draw/colour';
-import { percent, tokenLabel } from '../draw/format';
+import { percent, tokenLabel } from '../../shared/numbers';
 import { ThemeController, theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 import { store } from '../host/store';

@@ -1,7 +1,7 @@
 import { css, html } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 import { toCss, type Rgb } from '../draw/colour';
-import { count } from '../draw/format';
+import { count } from '../../shared/numbers';
 import { Component } from '../ui/component';
 
 const HEIGHT = 16;

@@ -1,7 +1,7 @@
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { contrast, toCss, type Rgb } from '../draw/colour';
-import type { Piece } from '../draw/textPieces';
+import type { Piece } from '../model/textPieces';
 import { ThemeController, theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 

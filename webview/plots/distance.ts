@@ -1,5 +1,5 @@
-import { count } from '../draw/format';
-import type { HeadProfile } from '../../engine/protocol';
+import { count } from '../../shared/numbers';
+import type { HeadProfile } from '../../shared/protocol/engine';
 
 /** One bin of a head's mass by distance. */
 export interface DistanceBin {

@@ -1,10 +1,10 @@
 import { scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
-import type { HeadProfile, SpanFit } from '../../engine/protocol';
+import type { HeadProfile, SpanFit } from '../../shared/protocol/engine';
 import { scaleMass } from '../draw/colour';
-import { count, percent } from '../draw/format';
-import { headName, shortName } from '../draw/names';
+import { count, percent } from '../../shared/numbers';
+import { headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

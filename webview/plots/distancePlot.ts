@@ -1,8 +1,8 @@
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { HeadProfile } from '../../engine/protocol';
-import { count, exact, percent } from '../draw/format';
+import type { HeadProfile } from '../../shared/protocol/engine';
+import { count, exact, percent } from '../../shared/numbers';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
 import { binMiddle, distanceBins, distanceWords, softMask } from './distance';

@@ -1,9 +1,9 @@
 import { html, css, nothing } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { ForwardTimes } from '../../engine/protocol';
-import { milliseconds } from '../draw/cost';
-import { percent } from '../draw/format';
-import { coreInfo } from '../draw/names';
+import type { ForwardTimes } from '../../shared/protocol/engine';
+import { milliseconds } from '../model/cost';
+import { percent } from '../../shared/numbers';
+import { coreInfo } from '../model/names';
 import { Component } from '../ui/component';
 
 /** A bar per layer: its attention, and what is computed between attentions. Layers from the bottom, as in the papers. */

@@ -1,10 +1,10 @@
 import { css, html } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 import { lutColour } from '../draw/colour';
-import { percent } from '../draw/format';
-import { headName, shortName } from '../draw/names';
+import { percent } from '../../shared/numbers';
+import { headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
-import { headKey } from '../draw/tried';
+import { headKey } from '../model/tried';
 import { store, type HeadId } from '../host/store';
 import { Component } from '../ui/component';
 

@@ -1,6 +1,6 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
-import { TILE_SIZE, type MechanismChoice, type Tile } from '../../engine/protocol';
+import { TILE_SIZE, type MechanismChoice, type Tile } from '../../shared/protocol/engine';
 import { lutColour, mix, niceCeiling, scaleMass } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';

@@ -1,7 +1,7 @@
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import { placeLabels } from '../draw/tried';
+import { placeLabels } from '../model/tried';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
 

@@ -1,12 +1,12 @@
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { MechanismChoice } from '../../engine/protocol';
+import type { MechanismChoice } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, percent } from '../draw/format';
-import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
+import { exact, percent } from '../../shared/numbers';
+import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
-import { front, placeLabels, settingKey, type Box, type Measure, type Point } from '../draw/tried';
+import { front, placeLabels, settingKey, type Box, type Measure, type Point } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';

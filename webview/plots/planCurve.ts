@@ -1,10 +1,10 @@
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { Plan } from '../../engine/protocol';
+import type { Plan } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, number, percent, signed } from '../draw/format';
-import { mechanismLook, mechanismTitle } from '../draw/mechanismLook';
+import { exact, number, percent, signed } from '../../shared/numbers';
+import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

@@ -1,13 +1,13 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
-import type { Plan, PlannedHead } from '../../engine/protocol';
+import type { Plan, PlannedHead } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, number, percent } from '../draw/format';
-import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
-import { headName, STACKS } from '../draw/names';
+import { exact, number, percent } from '../../shared/numbers';
+import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
+import { headName, STACKS } from '../model/names';
 import { theme } from '../draw/theme';
-import { headKey, share } from '../draw/tried';
+import { headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 

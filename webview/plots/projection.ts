@@ -1,8 +1,8 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
-import type { Buckets, TokenTable } from '../../engine/protocol';
+import type { Buckets, TokenTable } from '../../shared/protocol/engine';
 import { bucketColour, toCss, type Rgb } from '../draw/colour';
-import { tokenLabel } from '../draw/format';
+import { tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

@@ -1,9 +1,9 @@
 import { scaleBand, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { SpanFit } from '../../engine/protocol';
-import { count, exact, percent, tokens as inTokens } from '../draw/format';
-import { coreInfo, headName } from '../draw/names';
+import type { SpanFit } from '../../shared/protocol/engine';
+import { count, exact, percent, tokens as inTokens } from '../../shared/numbers';
+import { coreInfo, headName } from '../model/names';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisLeft } from './axes';

@@ -1,4 +1,4 @@
-import { ErrorCode, type ReportData } from '../../engine/protocol';
+import { ErrorCode, type ReportData } from '../../shared/protocol/engine';
 import type { HostApi } from '../host/link';
 import {
   NO_INTERVENTIONS,
@@ -9,7 +9,7 @@ import {
   type Selection,
   type ViewMessage,
   type ViewState,
-} from '../hostProtocol';
+} from '../../shared/protocol/host';
 import { Report } from './report';
 import { readReport } from './unpack';
 

@@ -33,9 +33,9 @@ import {
   type TokenAttention,
   type TokenParams,
   type WorstTokensParams,
-} from '../../engine/protocol';
-import { fitSpans, softMask } from '../../engine/attention/softSpan';
-import type { ViewMethod } from '../hostProtocol';
+} from '../../shared/protocol/engine';
+import { fitSpans, softMask } from '../../shared/softSpan';
+import type { ViewMethod } from '../../shared/protocol/host';
 import { sameMechanism } from '../host/mechanisms';
 
 /** For requests that only the engine could answer. */

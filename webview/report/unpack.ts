@@ -1,4 +1,4 @@
-import type { ReportData } from '../../engine/protocol';
+import type { ReportData } from '../../shared/protocol/engine';
 
 const TYPES = {
   Uint8Array,

@@ -1,8 +1,8 @@
 import { css, html, nothing } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import { changeInWords } from '../draw/changeNumbers';
-import { interventionInWords } from '../draw/changes';
-import { exact, percent } from '../draw/format';
+import { changeInWords } from '../model/changeNumbers';
+import { interventionInWords } from '../model/changes';
+import { exact, percent } from '../../shared/numbers';
 import { store } from '../host/store';
 import { Component } from './component';
 

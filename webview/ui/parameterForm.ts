@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../engine/protocol';
-import { parseNumber, words } from '../draw/parameters';
+import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../shared/protocol/engine';
+import { parseNumber, words } from '../model/parameters';
 import { store } from '../host/store';
 import { choose, textField, toggle } from './controls';
 

@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { HostCommand, ViewName } from '../hostProtocol';
-import { percent } from '../draw/format';
+import type { HostCommand, ViewName } from '../../shared/protocol/host';
+import { percent } from '../../shared/numbers';
 import { store } from '../host/store';
 import { button } from './controls';
 

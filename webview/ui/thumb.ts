@@ -1,6 +1,6 @@
 import { LitElement, css, html } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
-import type { Thumbnail } from '../../engine/protocol';
+import type { Thumbnail } from '../../shared/protocol/engine';
 import { type Lut } from '../draw/colour';
 import { ThemeController, theme } from '../draw/theme';
 

@@ -1,8 +1,8 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { Link, TokenAttention } from '../../engine/protocol';
-import { exact, nats, percent, signed, tokenLabel } from '../draw/format';
-import { mechanismNames } from '../draw/mechanismNames';
+import type { Link, TokenAttention } from '../../shared/protocol/engine';
+import { exact, nats, percent, signed, tokenLabel } from '../../shared/numbers';
+import { mechanismNames } from '../model/mechanismNames';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
 import { Component } from './component';

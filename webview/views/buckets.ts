@@ -1,10 +1,10 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../engine/protocol';
-import { agreement, coverage, imbalance } from '../draw/buckets';
+import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../shared/protocol/engine';
+import { agreement, coverage, imbalance } from '../model/buckets';
 import { massAt, niceCeiling } from '../draw/colour';
-import { count, csv, exact, number, percent, tokenLabel } from '../draw/format';
-import { headName } from '../draw/names';
+import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
+import { headName } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';

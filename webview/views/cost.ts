@@ -7,7 +7,7 @@ import type {
   CostPoint,
   ForwardTimes,
   MechanismChoice,
-} from '../../engine/protocol';
+} from '../../shared/protocol/engine';
 import {
   at,
   bytes,
@@ -18,11 +18,11 @@ import {
   type CostMeasure,
   type Crossing,
   type TimeFit,
-} from '../draw/cost';
-import { count, csv, exact, number, percent } from '../draw/format';
-import { mechanismTitle, parameterWords } from '../draw/mechanismLook';
+} from '../model/cost';
+import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
-import { settingKey } from '../draw/tried';
+import { settingKey } from '../model/tried';
 import { costRun } from '../host/costRun';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';

@@ -1,9 +1,9 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
-import type { HeadProfile, MechanismChoice } from '../../engine/protocol';
+import type { HeadProfile, MechanismChoice } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
-import { exact, nats, percent, tokens as inTokens } from '../draw/format';
-import { headName, rolesInWords } from '../draw/names';
+import { exact, nats, percent, tokens as inTokens } from '../../shared/numbers';
+import { headName, rolesInWords } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { sameMechanism, store } from '../host/store';

@@ -1,6 +1,6 @@
 import { css, html, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
-import { LENS_NAMES, type LensName } from '../../engine/protocol';
+import { LENS_NAMES, type LensName } from '../../shared/protocol/engine';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { choose, segmented } from '../ui/controls';

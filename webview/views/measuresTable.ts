@@ -1,9 +1,14 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import type { HeadMeasures, Interval, MechanismMeasures, MechanismResult } from '../../engine/protocol';
-import { count, exact, nats, percent } from '../draw/format';
-import { mechanismTitle, parameterWords } from '../draw/mechanismLook';
-import { headKey, settingKey, type Tried } from '../draw/tried';
+import type {
+  HeadMeasures,
+  Interval,
+  MechanismMeasures,
+  MechanismResult,
+} from '../../shared/protocol/engine';
+import { count, exact, nats, percent } from '../../shared/numbers';
+import { mechanismTitle, parameterWords } from '../model/mechanismLook';
+import { headKey, settingKey, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

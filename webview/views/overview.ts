@@ -1,8 +1,8 @@
 import { html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
-import type { CoreInfo, HeadProfile } from '../../engine/protocol';
-import { csv } from '../draw/format';
+import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
+import { csv } from '../../shared/numbers';
 import {
   findMeasure,
   headMeasures,
@@ -12,9 +12,9 @@ import {
   writeMeasure,
   writeShort,
   type HeadMeasure,
-} from '../draw/measures';
-import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../draw/names';
-import { ROLES, mainRole, roleGlyph } from '../draw/roles';
+} from '../model/measures';
+import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/names';
+import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';

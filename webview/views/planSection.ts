@@ -1,12 +1,12 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { MechanismChoice, Plan, PlanFormat } from '../../engine/protocol';
+import type { MechanismChoice, Plan, PlanFormat } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { count, exact, number, percent, signed } from '../draw/format';
-import { mechanismLook, mechanismTitle, parameterWords } from '../draw/mechanismLook';
-import { headName } from '../draw/names';
+import { count, exact, number, percent, signed } from '../../shared/numbers';
+import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
+import { headName } from '../model/names';
 import { theme } from '../draw/theme';
-import { allTried, headKey, settingKey, share } from '../draw/tried';
+import { allTried, headKey, settingKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose } from '../ui/controls';

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { HeadProfile, Role } from '../../engine/protocol';
-import { exact, percent } from '../draw/format';
+import type { HeadProfile, Role } from '../../shared/protocol/engine';
+import { exact, percent } from '../../shared/numbers';
 import {
   findMeasure,
   headMeasures,
@@ -10,10 +10,10 @@ import {
   writeMeasure,
   writeShort,
   type HeadMeasure,
-} from '../draw/measures';
-import { mechanismNames } from '../draw/mechanismNames';
-import { headName, rolesInWords, shortName } from '../draw/names';
-import { ROLES, mainRole, roleGlyph } from '../draw/roles';
+} from '../model/measures';
+import { mechanismNames } from '../model/mechanismNames';
+import { headName, rolesInWords, shortName } from '../model/names';
+import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
 import { Component } from '../ui/component';

@@ -1,9 +1,9 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { HeadProfile, SpanFit } from '../../engine/protocol';
+import type { HeadProfile, SpanFit } from '../../shared/protocol/engine';
 import { massAt, niceCeiling } from '../draw/colour';
-import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../draw/format';
-import { headName, shortName } from '../draw/names';
+import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
+import { headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';

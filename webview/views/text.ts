@@ -1,9 +1,9 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
-import type { LostKey, RunEffect, TokenTable } from '../../engine/protocol';
-import { changeKey, changeSubject, explained } from '../draw/changes';
+import type { LostKey, RunEffect, TokenTable } from '../../shared/protocol/engine';
+import { changeKey, changeSubject, explained } from '../model/changes';
 import type { Rgb } from '../draw/colour';
-import { csv, number, tokenLabel } from '../draw/format';
+import { csv, number, tokenLabel } from '../../shared/numbers';
 import {
   changeQuantity,
   colourOf,
@@ -12,12 +12,12 @@ import {
   lossQuantity,
   massQuantity,
   type Quantity,
-} from '../draw/quantity';
-import { textPieces, type Piece } from '../draw/textPieces';
+} from '../model/quantity';
+import { textPieces, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
-import { changeOf, effectOfChange, type ChangeSource } from '../hostProtocol';
+import { changeOf, effectOfChange, type ChangeSource } from '../../shared/protocol/host';
 import type { ColouredText } from '../plots/colouredText';
 import { Component } from '../ui/component';
 import { choose, segmented, toggle } from '../ui/controls';

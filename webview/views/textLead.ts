@@ -1,11 +1,11 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { RunEffect } from '../../engine/protocol';
-import { concentration } from '../draw/changeNumbers';
-import { changeKey, changeSubject, mechanismTitle } from '../draw/changes';
-import { count, exact, number, tokenLabel } from '../draw/format';
-import { headName } from '../draw/names';
+import type { RunEffect } from '../../shared/protocol/engine';
+import { concentration } from '../model/changeNumbers';
+import { changeKey, changeSubject, mechanismTitle } from '../model/changes';
+import { count, exact, number, tokenLabel } from '../../shared/numbers';
+import { headName } from '../model/names';
 import { store } from '../host/store';
-import type { ChangeSource } from '../hostProtocol';
+import type { ChangeSource } from '../../shared/protocol/host';
 import { choose } from '../ui/controls';
 import { requestState } from '../ui/states';
 

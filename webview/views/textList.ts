@@ -1,10 +1,10 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { LostKey, TokenTable } from '../../engine/protocol';
-import { exact, percent, tokenLabel, tokens as inTokens } from '../draw/format';
-import { shortName } from '../draw/names';
+import type { LostKey, TokenTable } from '../../shared/protocol/engine';
+import { exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
+import { shortName } from '../model/names';
 import { toCss, type Rgb } from '../draw/colour';
-import type { Quantity } from '../draw/quantity';
-import { leadIn, type Piece } from '../draw/textPieces';
+import type { Quantity } from '../model/quantity';
+import { leadIn, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { store, type Side } from '../host/store';
 import { inkOn } from '../plots/colouredText';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import type { TokenTable } from '../../../engine/protocol';
+import type { TokenTable } from '../../../shared/protocol/engine';
 import { analyze, api, closeAll, hoverAt, openText, run } from '../support/session';
 
 /** Scripts, combining marks, surrogate pairs and joined emoji; every listed word is hovered. */

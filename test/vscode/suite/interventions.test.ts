@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import type { AnalysisState, Interventions } from '../../../webview/hostProtocol';
+import type { AnalysisState, Interventions } from '../../../shared/protocol/host';
 import { analyze, api, closeAll, openText, run, until } from '../support/session';
 
 const TEXT = 'The keeper is called Eleanor.\nIn the morning the keeper, who is called Eleanor, went up.\n';

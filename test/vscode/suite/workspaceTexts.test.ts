@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { showRange, workspaceTexts } from '../../../extension/workspaceTexts';
+import { showRange, workspaceTexts } from '../../../extension/analysis/workspaceTexts';
 import { closeAll } from '../support/session';
 
 const NEVER = new vscode.CancellationTokenSource().token;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
 import type { AttentionInspectorApi } from '../../../extension/api';
-import type { AnalysisState } from '../../../webview/hostProtocol';
+import type { AnalysisState } from '../../../shared/protocol/host';
 
 export const ID = 'attention-inspector.attention-inspector';
 

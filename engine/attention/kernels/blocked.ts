@@ -1,0 +1,66 @@
+import { visibleKeys, type BlockedPairs, type CoreInput, type ScoreRule } from '../core';
+
+/**
+ * Attention knock-out: pairs taken out of the map before the softmax, so that what is left of a row is renormalised
+ * (Geva et al. 2023, "Dissecting Recall of Factual Associations", section 3). Kept as rectangles of queries and keys and
+ * written into the masks of single blocks: nothing grows with the square of the text.
+ */
+
+export interface Stretch {
+  /** First key and one past the last. */
+  from: number;
+  to: number;
+}
+
+/** Keys that the mask shows a query and nothing blocks, as ascending stretches without overlap. */
+export function openStretches(input: CoreInput, head: number, query: number): Stretch[] {
+  const visible = visibleKeys(input, query);
+  if (visible.from === visible.to) return [];
+  const { blocked } = input.rule;
+  if (!blocked) return [visible];
+  const closed = blocked
+    .filter(pairs => concerns(pairs, head, query))
+    .map(({ keys }) => keys)
+    .sort((a, b) => a.from - b.from);
+  const open: Stretch[] = [];
+  let from = visible.from;
+  for (const keys of closed) {
+    const to = Math.min(keys.from, visible.to);
+    if (to > from) open.push({ from, to });
+    from = Math.max(from, keys.to);
+  }
+  if (visible.to > from) open.push({ from, to: visible.to });
+  return open;
+}
+
+export function isBlocked(
+  { rule: { blocked } }: CoreInput,
+  head: number,
+  query: number,
+  key: number,
+): boolean {
+  if (!blocked) return false;
+  return blocked.some(pairs => key >= pairs.keys.from && key < pairs.keys.to && concerns(pairs, head, query));
+}
+
+/** Whether a pair's score depends on more than the offset of its key, so that tiles cannot share one mask. */
+export function dependsOnPair({ bias, blocked }: ScoreRule): boolean {
+  return bias?.kind === 'opaque' || (blocked?.length ?? 0) > 0;
+}
+
+/** The same for some of the heads, in the given order. */
+export function blockedOf(
+  blocked: readonly BlockedPairs[],
+  heads: readonly number[],
+): readonly BlockedPairs[] | undefined {
+  const found = blocked.flatMap(pairs =>
+    pairs.head === null
+      ? [pairs]
+      : heads.flatMap((head, at) => (head === pairs.head ? [{ ...pairs, head: at }] : [])),
+  );
+  return found.length > 0 ? found : undefined;
+}
+
+function concerns({ head, queries }: BlockedPairs, h: number, query: number): boolean {
+  return (head === null || head === h) && (queries === null || (query >= queries.from && query < queries.to));
+}

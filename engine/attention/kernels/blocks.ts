@@ -1,0 +1,186 @@
+import { openStretches, type Stretch } from './blocked';
+import { FAR_BIAS, visibleKeys, type CoreInput, type ScoreRule } from '../core';
+
+/**
+ * Geometry of the dense core: blocks of query rows, each against the stretch of keys that any of its rows may see.
+ *
+ * Rows of a block are handed to ONNX Runtime last query first. Then row r sees the key at offset o = key - position in
+ * column o + (last position - first key) - r: flattened and re-read with one column less, every offset stands in one
+ * column, for all rows (the trick of Transformer-XL's relative shift, backwards). Measures by distance need no gather.
+ */
+export interface Block {
+  /** First query and number of queries. */
+  from: number;
+  rows: number;
+  /** Position of the first and the last query. */
+  firstPosition: number;
+  lastPosition: number;
+  /** First key (may lie before the keys: padding) and number of keys, padding included. */
+  firstKey: number;
+  columns: number;
+  /** Chunks of CHUNK offsets before offset 0 and from it on, at least 1 each; 0 in blocks without relative layout. */
+  before: number;
+  after: number;
+}
+
+/** Offsets are summed in chunks of this many. */
+export const CHUNK = 32;
+
+/** Additive mask of hidden keys. Finite, so that 0 * score stays 0 and rows without keys stay finite. */
+export const HIDDEN = -1e30;
+
+/** What K and V need before and after, as rows of padding, so that every aligned block lies within them. */
+export function padding(input: CoreInput, rows: number): { front: number; back: number } {
+  return { front: 2 * CHUNK + Math.max(0, input.queries - input.keys), back: rows + 2 * CHUNK };
+}
+
+/**
+ * The blocks of a core, `rows` queries each. Blocks none of whose rows sees a key are left out.
+ * `relative`: columns are laid out for reading by offset, which takes some columns of padding.
+ */
+export function* planBlocks(input: CoreInput, rows: number, relative: boolean): Generator<Block> {
+  for (let from = 0; from < input.queries; from += rows) {
+    const block = planBlock(input, from, Math.min(rows, input.queries - from), relative);
+    if (block) yield block;
+  }
+}
+
+export function planBlock(input: CoreInput, from: number, rows: number, relative: boolean): Block | null {
+  const firstPosition = from + input.keys - input.queries;
+  const lastPosition = firstPosition + rows - 1;
+  let firstKey = Infinity;
+  let lastKey = -Infinity;
+  let furthest = 0;
+  for (let i = from; i < from + rows; i++) {
+    const visible = visibleKeys(input, i);
+    if (visible.from === visible.to) continue;
+    firstKey = Math.min(firstKey, visible.from);
+    lastKey = Math.max(lastKey, visible.to - 1);
+    furthest = Math.max(furthest, visible.to - 1 - (firstPosition + i - from));
+  }
+  if (lastKey < 0) return null;
+  const shape = { from, rows, firstPosition, lastPosition };
+  if (!relative) return { ...shape, firstKey, columns: lastKey + 1 - firstKey, before: 0, after: 0 };
+  const before = Math.max(1, Math.ceil((lastPosition - firstKey) / CHUNK));
+  const after = Math.floor(furthest / CHUNK) + 1;
+  return {
+    ...shape,
+    firstKey: lastPosition - before * CHUNK,
+    columns: (before + after) * CHUNK + 1,
+    before,
+    after,
+  };
+}
+
+/** What is added to a block's scores, and which rows see nothing at all. */
+export interface Additive {
+  /** [planes, rows, columns], rows last query first; null = nothing to add. */
+  data: Float32Array | null;
+  /** 1, or the number of heads asked for when the bias differs by head. */
+  planes: number;
+  /** [planes, rows]: keys each row sees, rows last query first. */
+  visible: Int32Array;
+  /** [planes, rows]: what was taken from a row of an opaque bias far from 0; belongs to the log-sum-exps. */
+  shift: Float64Array | null;
+}
+
+/** Mask and bias of a block for heads `head` .. `head + count - 1`. */
+export function additiveOf(input: CoreInput, block: Block, head: number, count: number): Additive {
+  const { bias } = input.rule;
+  const planes = differsByHead(input.rule) ? count : 1;
+  const { rows, columns, firstKey } = block;
+  const visible = new Int32Array(planes * rows);
+  if (bias === null && seesAll(input, block)) {
+    return { data: null, planes, visible: visible.fill(columns), shift: null };
+  }
+  const data = new Float32Array(planes * rows * columns).fill(HIDDEN);
+  const shift = bias?.kind === 'opaque' ? new Float64Array(planes * rows) : null;
+  for (let plane = 0; plane < planes; plane++) {
+    const byOffset =
+      bias === null || bias.kind === 'opaque' ? null : biasByOffset(input, block, head + plane);
+    for (let r = 0; r < rows; r++) {
+      const query = block.from + rows - 1 - r;
+      const at = (plane * rows + r) * columns;
+      const row = data.subarray(at, at + columns);
+      const open = openStretches(input, head + plane, query);
+      let seen = 0;
+      for (const { from, to } of open) {
+        const first = from - firstKey;
+        const last = to - firstKey;
+        if (bias === null) row.fill(0, first, last);
+        else if (byOffset) row.set(byOffset.subarray(first + r, last + r), first);
+        seen += to - from;
+      }
+      if (bias?.kind === 'opaque') {
+        const copied = copyOpaque(input, head + plane, query, open, firstKey, row);
+        seen = copied.seen;
+        shift![plane * rows + r] = copied.shift;
+      }
+      visible[plane * rows + r] = seen;
+    }
+  }
+  return { data, planes, visible, shift };
+}
+
+/** Whether mask and bias of a block are not the same for all heads. */
+export function differsByHead({ bias, blocked }: ScoreRule): boolean {
+  if (blocked?.some(({ head }) => head !== null)) return true;
+  return bias !== null && !(bias.kind === 'opaque' && bias.heads === 1);
+}
+
+/** True when every row sees every column and no column is padding. */
+function seesAll(input: CoreInput, { from, rows, firstKey, columns }: Block): boolean {
+  if (input.rule.blocked) return false;
+  for (let i = from; i < from + rows; i++) {
+    const visible = visibleKeys(input, i);
+    if (visible.from !== firstKey || visible.to !== firstKey + columns) return false;
+  }
+  return true;
+}
+
+/** Bias by offset: entry column + row is what that column adds in that row. */
+function biasByOffset(input: CoreInput, block: Block, head: number): Float32Array {
+  const { bias } = input.rule;
+  const values = new Float32Array(block.columns + block.rows);
+  const first = block.firstKey - block.lastPosition;
+  for (let t = 0; t < values.length; t++) {
+    const offset = first + t;
+    if (bias?.kind === 'alibi') values[t] = bias.slopes[head]! * offset;
+    if (bias?.kind === 'relative') {
+      const entry = Math.max(0, Math.min(bias.size - 1, offset - bias.first));
+      values[t] = bias.table[head * bias.size + entry]!;
+    }
+  }
+  return values;
+}
+
+/**
+ * Copies one row of an opaque bias, shifted where it is far from 0; returns how many keys it leaves visible. Only
+ * -Infinity hides a key: a row whose keys all carry a large negative number is a softmax over them.
+ */
+function copyOpaque(
+  { rule: { bias }, queries, keys }: CoreInput,
+  head: number,
+  query: number,
+  open: readonly Stretch[],
+  firstKey: number,
+  row: Float32Array,
+): { seen: number; shift: number } {
+  if (bias?.kind !== 'opaque') throw new Error('not an opaque bias');
+  const at = ((bias.heads === 1 ? 0 : head) * queries + query) * keys;
+  let largest = -Infinity;
+  for (const { from, to } of open) {
+    for (let key = from; key < to; key++) largest = Math.max(largest, bias.data[at + key]!);
+  }
+  const shift = Math.abs(largest) > FAR_BIAS && largest > -Infinity ? largest : 0;
+  let seen = 0;
+  for (const { from, to } of open) {
+    for (let key = from; key < to; key++) {
+      const value = bias.data[at + key]!;
+      if (value === -Infinity) continue;
+      row[key - firstKey] = Math.max(HIDDEN, value - shift);
+      seen++;
+    }
+  }
+  return { seen, shift };
+}

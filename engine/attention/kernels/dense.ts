@@ -1,0 +1,240 @@
+import {
+  additiveOf,
+  differsByHead,
+  padding,
+  planBlock,
+  planBlocks,
+  type Additive,
+  type Block,
+} from './blocks';
+import type { CoreInput } from '../core';
+import { blockFeeds, blockGraph, type BlockValues, type HeadRange, type StoredKeys } from './denseGraph';
+import type { AttendContext } from '../mechanism';
+import { checkpoint } from '../../runtime/cancellation';
+import type { GraphBuilder } from '../../runtime/graphBuilder';
+import { floats, type Tensor } from '../../runtime/tensor';
+
+export type { BlockValues } from './denseGraph';
+export type DenseContext = Pick<AttendContext, 'runtime' | 'cancellation'>;
+
+/** One run: a block of queries of some heads. */
+export interface BlockRun extends HeadRange {
+  block: Block;
+  additive: Additive;
+  /** [heads, rows] log-sum-exp of `scores`, -Infinity for rows that see nothing; rows last query first. */
+  lse: Float32Array;
+  results: Record<string, Tensor>;
+}
+
+/** What is computed of a block beside the output while its probabilities exist. */
+export interface BlockFold {
+  /** Names the graph; equal keys build equal graphs. */
+  key: string;
+  build(graph: GraphBuilder, values: BlockValues): void;
+  feeds(block: Block): Record<string, Tensor>;
+  /** Buffers for large results, used again from run to run. */
+  into?(block: Block, heads: number): Record<string, Tensor>;
+  take(run: BlockRun): void;
+}
+
+export interface DenseResult {
+  /** [heads, queries, valueDim] */
+  output: Float32Array;
+  /** [heads, queries]; -Infinity for queries that see nothing. */
+  lse: Float32Array;
+}
+
+/**
+ * Softmax attention in blocks of query rows against the keys they can see; memory grows with the keys, not their square.
+ * `fold` sees every block once, heads innermost.
+ */
+export async function denseCore(
+  input: CoreInput,
+  context: DenseContext,
+  fold?: BlockFold,
+): Promise<DenseResult> {
+  const { heads, queries, valueDim } = input;
+  const output = new Float32Array(heads * queries * valueDim);
+  const lse = new Float32Array(heads * queries).fill(-Infinity);
+  await walk(input, context, withLse(fold), fold !== undefined, (range, block, additive, results) => {
+    const run: BlockRun = {
+      ...range,
+      block,
+      additive,
+      lse: logSumExp(results, additive, block.rows, range.heads),
+      results,
+    };
+    placeOutput(run, input, output);
+    placeLse(run, input, lse);
+    fold?.take(run);
+  });
+  return { output, lse };
+}
+
+/** The output alone, [heads, queries, valueDim]. */
+export async function denseOutput(input: CoreInput, context: DenseContext): Promise<Float32Array> {
+  const output = new Float32Array(input.heads * input.queries * input.valueDim);
+  await walk(input, context, plain, false, (range, block, _, results) =>
+    placeOutput({ ...range, block, results }, input, output),
+  );
+  return output;
+}
+
+type GraphPart = Pick<BlockFold, 'key' | 'build'> & Partial<BlockFold>;
+type TakeRun = (range: HeadRange, block: Block, additive: Additive, results: Record<string, Tensor>) => void;
+
+/** Runs every block of every head; short texts take several heads at once. */
+async function walk(
+  input: CoreInput,
+  context: DenseContext,
+  part: GraphPart,
+  relative: boolean,
+  take: TakeRun,
+): Promise<void> {
+  const { kvHeads } = input;
+  const group = input.heads / kvHeads;
+  const size = blockSize(input, context, relative);
+  const stored = relative ? padKeys(input, size.rows) : unpadded(input);
+  for (const block of planBlocks(input, size.rows, relative)) {
+    const feeds = part.feeds?.(block);
+    const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1);
+    const atOnce = evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
+    for (let kv = 0; kv < kvHeads; kv += atOnce) {
+      await checkpoint(context.cancellation);
+      const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
+      const additive = shared ?? additiveOf(input, block, range.head, range.heads);
+      const core = blockFeeds(input, block, range, additive, stored);
+      const session = await blockGraph(input, core, additive, context.runtime, part);
+      const into = part.into?.(block, range.heads);
+      take(range, block, additive, await session.run({ ...core, ...feeds }, undefined, into));
+    }
+  }
+}
+
+/** How many of `total` to take at once: at most `limit`, and about as many in the last round as in the others. */
+function evenShare(total: number, limit: number): number {
+  const most = Math.max(1, Math.min(total, Math.floor(limit)));
+  return Math.ceil(total / Math.ceil(total / most));
+}
+
+/** Probabilities of queries from .. to-1 of one head, [to - from, keys]. */
+export async function denseRows(
+  input: CoreInput,
+  head: number,
+  from: number,
+  to: number,
+  context: DenseContext,
+): Promise<Float32Array> {
+  const { keys } = input;
+  const rows = new Float32Array((to - from) * keys);
+  const step = blockSize(input, context, false).rows;
+  for (let first = from; first < to; first += step) {
+    await checkpoint(context.cancellation);
+    const block = planBlock(input, first, Math.min(step, to - first), false);
+    if (!block) continue;
+    const additive = additiveOf(input, block, head, 1);
+    const core = blockFeeds(input, block, { head, heads: 1 }, additive, unpadded(input));
+    const session = await blockGraph(input, core, additive, context.runtime, probabilities);
+    const results = await session.run(core, ['probabilities']);
+    const p = floats(results['probabilities']!);
+    for (let r = 0; r < block.rows; r++) {
+      const at = (first - from + block.rows - 1 - r) * keys + block.firstKey;
+      rows.set(p.subarray(r * block.columns, (r + 1) * block.columns), at);
+    }
+  }
+  return rows;
+}
+
+const plain: GraphPart = { key: 'plain', build: () => undefined };
+const probabilities: GraphPart = {
+  key: 'rows',
+  build: (g, values) => g.output('probabilities', values.probabilities),
+};
+
+/**
+ * Queries per block and scores per run. On a CPU the scores of a run should stay near the cores; a GPU wants more work
+ * per launch.
+ */
+function blockSize(
+  input: CoreInput,
+  { runtime }: DenseContext,
+  relative: boolean,
+): { rows: number; elements: number } {
+  const onCpu = runtime.report.device === 'cpu';
+  const elements = onCpu ? 2 ** 20 : 2 ** 23;
+  const group = input.heads / input.kvHeads;
+  const wished = 2 ** Math.round(Math.log2(elements / (group * Math.max(1, input.keys))));
+  const most = onCpu ? (relative || input.keys <= 512 ? 128 : 256) : 1024;
+  return { rows: Math.max(16, Math.min(most, wished)), elements };
+}
+
+const unpadded = ({ k, v, keys }: CoreInput): StoredKeys => ({ k, v, front: 0, keys });
+
+function padKeys(input: CoreInput, rows: number): StoredKeys {
+  const { kvHeads, keys, dim, valueDim } = input;
+  const { front, back } = padding(input, rows);
+  const total = front + keys + back;
+  const pad = (data: Float32Array, width: number) => {
+    const padded = new Float32Array(kvHeads * total * width);
+    for (let h = 0; h < kvHeads; h++) {
+      padded.set(data.subarray(h * keys * width, (h + 1) * keys * width), (h * total + front) * width);
+    }
+    return padded;
+  };
+  return { k: pad(input.k, dim), v: pad(input.v, valueDim), front, keys: total };
+}
+
+/** log-sum-exp of a row = its largest score - log of its largest probability. */
+const withLse = (fold?: BlockFold): GraphPart => ({
+  feeds: block => fold?.feeds(block) ?? {},
+  into: (block, heads) => fold?.into?.(block, heads) ?? {},
+  key: `lse+${fold?.key ?? ''}`,
+  build(g, values) {
+    g.output('largestScore', g.op('ReduceMax', [values.scores, g.int([-1])], { keepdims: 0 }));
+    g.output('largestProbability', g.op('ReduceMax', [values.softmax, g.int([-1])], { keepdims: 0 }));
+    fold?.build(g, values);
+  },
+});
+
+function logSumExp(
+  results: Record<string, Tensor>,
+  { visible, planes }: Additive,
+  rows: number,
+  heads: number,
+): Float32Array {
+  const score = floats(results['largestScore']!);
+  const probability = floats(results['largestProbability']!);
+  const lse = new Float32Array(heads * rows);
+  for (let t = 0; t < lse.length; t++) {
+    const seen = visible[planes === 1 ? t % rows : t]!;
+    lse[t] = seen === 0 ? -Infinity : score[t]! - Math.log(probability[t]!);
+  }
+  return lse;
+}
+
+/** Copies a run's output, first query first, to its place. */
+function placeOutput(
+  { block, head, heads, results }: Pick<BlockRun, 'block' | 'head' | 'heads' | 'results'>,
+  { queries, valueDim }: CoreInput,
+  output: Float32Array,
+): void {
+  const rows = floats(results['output']!);
+  const size = block.rows * valueDim;
+  for (let h = 0; h < heads; h++) {
+    output.set(rows.subarray(h * size, (h + 1) * size), ((head + h) * queries + block.from) * valueDim);
+  }
+}
+
+function placeLse(
+  { block, head, heads, additive: { shift, planes }, lse: blockLse }: BlockRun,
+  { queries }: CoreInput,
+  lse: Float32Array,
+): void {
+  for (let h = 0; h < heads; h++) {
+    const last = (head + h) * queries + block.from + block.rows - 1;
+    for (let r = 0; r < block.rows; r++) {
+      const from = h * block.rows + r;
+      lse[last - r] = blockLse[from]! + (shift?.[planes === 1 ? r : from] ?? 0);
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import type { Additive, Block } from './blocks';
+import { LOST_SCORES, type CoreInput } from '../core';
+import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
+import type { Runtime, Session } from '../../runtime/runtime';
+import { ElementType } from '../../runtime/onnxProto';
+import { float32, int32, int64, type Tensor } from '../../runtime/tensor';
+
+/** Values inside the graph of one block. Rows: last query first (see blocks.ts). */
+export interface BlockValues {
+  /** [heads, rows, columns]: scores as the softmax sees them, hidden keys far below all others. */
+  scores: Value;
+  /** [heads, rows, columns]: their softmax; rows that see nothing are even. */
+  softmax: Value;
+  /** [heads, rows, columns]: the same; rows that see nothing are 0. */
+  probabilities: Value;
+}
+
+/** Heads of one run, those of whole key/value heads (or a single one). */
+export interface HeadRange {
+  head: number;
+  heads: number;
+}
+
+/** K and V with room for keys before the first and after the last. */
+export interface StoredKeys {
+  k: Float32Array;
+  v: Float32Array;
+  front: number;
+  /** Rows stored per key/value head. */
+  keys: number;
+}
+
+/** What the core's own part of the graph reads; which inputs there are decides which graph it is. */
+export function blockFeeds(
+  input: CoreInput,
+  block: Block,
+  { head, heads }: HeadRange,
+  additive: Additive,
+  stored: StoredKeys,
+): Record<string, Tensor> {
+  const { dim, valueDim, queries, rule } = input;
+  const { from, rows, columns } = block;
+  const group = input.heads / input.kvHeads;
+  const kv = Math.floor(head / group);
+  const kvs = Math.ceil(heads / group);
+  const first = stored.front + block.firstKey;
+  // The keys of one head, and all keys of several, lie in one stretch; else the graph cuts them out.
+  const sliced = kvs > 1 && columns < stored.keys;
+  const stretch = (data: Float32Array, width: number) => {
+    const from = (kv * stored.keys + (sliced ? 0 : first)) * width;
+    const length = sliced ? stored.keys : columns;
+    return float32(data.subarray(from, from + kvs * length * width), [kvs, length, width]);
+  };
+  return {
+    q: float32(input.q.subarray(head * queries * dim, (head + heads) * queries * dim), [heads, queries, dim]),
+    k: stretch(stored.k, dim),
+    v: stretch(stored.v, valueDim),
+    order: descending(from + rows - 1, rows),
+    back: descending(rows - 1, rows),
+    scale: scaleOf(input, block, { head, heads }, additive),
+    ...(sliced ? { firstKey: int64([first], [1]), endKey: int64([first + columns], [1]) } : {}),
+    ...(heads > kvs
+      ? {
+          grouped: int64([kvs, (heads / kvs) * rows, -1], [3]),
+          apart: int64([heads, rows, -1], [3]),
+        }
+      : {}),
+    ...(additive.data ? { additive: float32(additive.data, [additive.planes, rows, columns]) } : {}),
+    ...(additive.visible.includes(0) ? { alive: aliveRows(additive, rows) } : {}),
+    ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), []) }),
+  };
+}
+
+function descending(first: number, count: number): Tensor {
+  return int32(
+    Int32Array.from({ length: count }, (_, t) => first - t),
+    [count],
+  );
+}
+
+/** What queries are multiplied with: [heads, 1, 1], or [heads, rows, 1] where the scores of some rows are lost. */
+function scaleOf(
+  { rule: { scale } }: CoreInput,
+  { rows }: Block,
+  { head, heads }: HeadRange,
+  { shift, planes }: Additive,
+): Tensor {
+  const scales = scale.subarray(head, head + heads);
+  if (!shift?.some(isLost)) return float32(scales, [heads, 1, 1]);
+  const perRow = new Float32Array(heads * rows);
+  for (let t = 0; t < perRow.length; t++) {
+    const lost = isLost(shift[planes === 1 ? t % rows : t]!);
+    perRow[t] = lost ? 0 : scales[Math.floor(t / rows)]!;
+  }
+  return float32(perRow, [heads, rows, 1]);
+}
+
+const isLost = (shift: number) => Math.abs(shift) >= LOST_SCORES;
+
+function aliveRows({ visible, planes }: Additive, rows: number): Tensor {
+  return float32(
+    Float32Array.from(visible, count => (count > 0 ? 1 : 0)),
+    [planes, rows, 1],
+  );
+}
+
+/** The graph that takes these feeds, with what `part` adds to it. Equal names of dimensions let it add in place. */
+export function blockGraph(
+  { dim, valueDim, precise }: CoreInput,
+  feeds: Record<string, Tensor>,
+  { planes }: Additive,
+  runtime: Runtime,
+  part: { key: string; build(graph: GraphBuilder, values: BlockValues): void },
+): Promise<Session> {
+  const has = (name: string) => feeds[name] !== undefined;
+  const options = ['firstKey', 'grouped', 'additive', 'alive', 'cap'].filter(has).join();
+  const plane = planes === 1 ? 1 : 'heads';
+  const perRow = feeds['scale']!.dims[1] === 1 ? 1 : 'rows';
+  const inFloat64 = precise === true && runtime.report.device === 'cpu'; // GPUs have no float64
+  const key = `dense|${part.key}|${dim}|${valueDim}|${options}|${plane}|${perRow}|${inFloat64}`;
+  return runtime.graph(key, g => {
+    type Dims = (string | number)[];
+    const cast = (value: Value, to: number) => (inFloat64 ? g.op('Cast', [value], { to }) : value);
+    const wide = (value: Value) => cast(value, ElementType.float64);
+    const narrow = (value: Value) => cast(value, ElementType.float32);
+    const input = (name: string, dims: Dims) => g.input(name, 'float32', dims);
+    const optional = (name: string, dims: Dims) => (has(name) ? wide(input(name, dims)) : null);
+    const whole = (name: string, length: number) => has(name) && g.input(name, 'int64', [length]);
+    const range = has('firstKey') && [g.input('firstKey', 'int64', [1]), g.input('endKey', 'int64', [1])];
+    const [grouped, apart] = [whole('grouped', 3), whole('apart', 3)];
+    const [kvs, kvRows] = grouped ? (['kvs', 'kvRows'] as const) : (['heads', 'rows'] as const);
+    const reshaped = (value: Value, shape: Value | false, dims: Dims) =>
+      shape ? g.shaped(g.op('Reshape', [value, shape]), inFloat64 ? 'float64' : 'float32', dims) : value;
+    const visibleOf = (name: string, width: number) => {
+      const stored = input(name, [kvs, range ? 'keys' : 'columns', width]);
+      if (!range) return wide(stored);
+      const cut = g.op('Slice', [stored, ...range, g.int([1])]);
+      return wide(g.shaped(cut, 'float32', [kvs, 'columns', width]));
+    };
+
+    const q = input('q', ['heads', 'queries', dim]);
+    const rows = g.op('Gather', [q, g.input('order', 'int32', ['rows'])], { axis: 1 });
+    const scaled = g.op('Mul', [wide(rows), wide(input('scale', ['heads', perRow, 1]))]);
+    const keys = g.op('Transpose', [visibleOf('k', dim)], { perm: [0, 2, 1] });
+    const products = g.op('MatMul', [reshaped(scaled, grouped, [kvs, kvRows, dim]), keys]);
+    let scores = reshaped(products, apart, ['heads', 'rows', 'columns']);
+    const cap = optional('cap', []);
+    if (cap) scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
+    const additive = optional('additive', [plane, 'rows', 'columns']);
+    if (additive) scores = g.op('Add', [scores, additive]);
+    const softmax = g.op('Softmax', [scores], { axis: -1 });
+    const alive = optional('alive', [plane, 'rows', 1]);
+    const probabilities = alive ? g.op('Mul', [softmax, alive]) : softmax;
+    const weights = reshaped(probabilities, grouped, [kvs, kvRows, 'columns']);
+    const context = g.op('MatMul', [weights, visibleOf('v', valueDim)]);
+    const byHead = reshaped(context, apart, ['heads', 'rows', valueDim]);
+    const inOrder = g.op('Gather', [byHead, g.input('back', 'int32', ['rows'])], { axis: 1 });
+    g.output('output', narrow(inOrder));
+    part.build(g, { scores: narrow(scores), softmax: narrow(softmax), probabilities: narrow(probabilities) });
+  });
+}

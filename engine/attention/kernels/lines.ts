@@ -1,0 +1,64 @@
+import { isBlocked, openStretches } from './blocked';
+import { biasAt, kvHead, visibleKeys, type CoreInput } from '../core';
+
+/**
+ * Single rows and columns of the dense map, in float64. With the log-sum-exp of every query known from the dense
+ * pass, a column costs as little as a row: P[i, j] = exp(score[i, j] - lse[i]).
+ */
+
+/** Score of one pair before the softmax; -Infinity where the mask hides the key. */
+export function scoreAt(input: CoreInput, head: number, query: number, key: number): number {
+  const { from, to } = visibleKeys(input, query);
+  if (key < from || key >= to || isBlocked(input, head, query, key)) return -Infinity;
+  return visibleScore(input, head, query, key);
+}
+
+function visibleScore(input: CoreInput, head: number, query: number, key: number): number {
+  const { dim, q, k, rule } = input;
+  const a = (head * input.queries + query) * dim;
+  const b = (kvHead(input, head) * input.keys + key) * dim;
+  let dot = 0;
+  for (let c = 0; c < dim; c++) dot += q[a + c]! * k[b + c]!;
+  let score = dot * rule.scale[head]!;
+  if (rule.softCap !== null) score = rule.softCap * Math.tanh(score / rule.softCap);
+  return rule.bias ? score + biasAt(input, head, query, key) : score;
+}
+
+/** One query's scores of the keys from `from` on that it may see, less the largest of them, and their log-sum-exp. */
+export function denseScores(
+  input: CoreInput,
+  head: number,
+  query: number,
+): { from: number; scores: Float64Array; lse: number } {
+  const { from, to } = visibleKeys(input, query);
+  const scores = new Float64Array(to - from).fill(-Infinity);
+  let largest = -Infinity;
+  for (const open of openStretches(input, head, query)) {
+    for (let key = open.from; key < open.to; key++) {
+      scores[key - from] = visibleScore(input, head, query, key);
+      largest = Math.max(largest, scores[key - from]!);
+    }
+  }
+  if (largest === -Infinity) return { from, scores, lse: -Infinity };
+  let sum = 0;
+  for (let t = 0; t < scores.length; t++) sum += Math.exp((scores[t]! -= largest));
+  return { from, scores, lse: Math.log(sum) };
+}
+
+/** Probabilities of one query over all keys, [keys]; all 0 when the mask leaves it nothing. */
+export function denseRow(input: CoreInput, head: number, query: number): Float32Array {
+  const row = new Float32Array(input.keys);
+  const { from, scores, lse } = denseScores(input, head, query);
+  if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = Math.exp(score - lse)));
+  return row;
+}
+
+/** What one key receives from every query, [queries]. `lse`: [heads, queries] of the dense pass. */
+export function denseColumn(input: CoreInput, lse: Float32Array, head: number, key: number): Float32Array {
+  const column = new Float32Array(input.queries);
+  for (let i = 0; i < input.queries; i++) {
+    const score = scoreAt(input, head, i, key);
+    if (score > -Infinity) column[i] = Math.exp(score - lse[head * input.queries + i]!);
+  }
+  return column;
+}

@@ -1,0 +1,159 @@
+import type { AttendContext } from '../mechanism';
+import { checkpoint } from '../../runtime/cancellation';
+import { float32, floats } from '../../runtime/tensor';
+
+/** Elements of one run's similarities. */
+const RANK_ELEMENTS = 2 ** 23;
+
+/**
+ * The `window` rows nearest to each centroid by the dot product of the unit-length row, the lower index on ties.
+ * `rows` [n, dim], `centroids` [clusters, dim]. @returns [clusters, min(window, n)], ascending indices.
+ */
+export async function nearestMembers(
+  rows: Float32Array,
+  centroids: Float32Array,
+  dim: number,
+  window: number,
+  context: AttendContext,
+): Promise<Int32Array> {
+  const count = rows.length / dim;
+  const clusters = centroids.length / dim;
+  const size = Math.min(window, count);
+  const members = new Int32Array(clusters * size);
+  const session = await context.runtime.graph('similarity', g => {
+    const c = g.input('c', 'float32', ['k', 'd']);
+    const x = g.input('x', 'float32', ['n', 'd']);
+    const squares = g.op('ReduceSum', [g.op('Mul', [x, x]), g.int([-1])], { keepdims: 1 });
+    const norm = g.op('Max', [g.op('Sqrt', [squares]), g.float(1e-30)]);
+    g.output('similarity', g.op('Gemm', [c, g.op('Div', [x, norm])], { transB: 1 }));
+  });
+  const scratch = new Int32Array(count);
+  const step = Math.max(1, Math.floor(RANK_ELEMENTS / count));
+  for (let from = 0; from < clusters; from += step) {
+    await checkpoint(context.cancellation);
+    const to = Math.min(clusters, from + step);
+    const { similarity } = await session.run({
+      c: float32(centroids.subarray(from * dim, to * dim), [to - from, dim]),
+      x: float32(rows, [count, dim]),
+    });
+    const all = floats(similarity!);
+    for (let c = from; c < to; c++) {
+      const row = all.subarray((c - from) * count, (c - from + 1) * count);
+      largest(row, size, members.subarray(c * size, (c + 1) * size), scratch);
+    }
+  }
+  return members;
+}
+
+/**
+ * Ascending indices of the `size` largest values, the lower index on ties. One pass over the values: a threshold
+ * guessed from a sample leaves few candidates to sort (much faster than the graph's TopK for long rows).
+ */
+export function largest(
+  values: Float32Array,
+  size: number,
+  into: Int32Array,
+  scratch = new Int32Array(values.length),
+): void {
+  let candidates = atLeast(values, guessThreshold(values, size), scratch);
+  if (candidates.length < size) candidates = atLeast(values, -Infinity, scratch);
+  const picked = new Float32Array(candidates.length);
+  for (let t = 0; t < picked.length; t++) picked[t] = values[candidates[t]!]!;
+  const threshold = selectLargest(picked, size);
+  let ties = size;
+  for (let t = 0; t < picked.length; t++) if (picked[t]! > threshold) ties--;
+  let found = 0;
+  for (let t = 0; t < candidates.length; t++) {
+    const i = candidates[t]!;
+    const value = values[i]!;
+    if (value < threshold || (value === threshold && ties-- <= 0)) continue;
+    into[found++] = i;
+  }
+}
+
+/** A value that somewhat more than `size` of the values are expected to reach. */
+function guessThreshold(values: Float32Array, size: number): number {
+  const stride = Math.floor(values.length / 1024);
+  if (stride < 2 || values.length < 4 * size) return -Infinity;
+  const sample = new Float32Array(Math.ceil(values.length / stride));
+  for (let t = 0; t < sample.length; t++) sample[t] = values[t * stride]!;
+  return selectLargest(sample, Math.min(sample.length, Math.ceil((1.5 * size) / stride) + 9));
+}
+
+/** The k-th largest value (k from 1), by quickselect; reorders the values. */
+function selectLargest(values: Float32Array, k: number): number {
+  let low = 0;
+  let high = values.length - 1;
+  const target = k - 1;
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!;
+    let i = low;
+    let j = high;
+    while (i <= j) {
+      while (values[i]! > pivot) i++;
+      while (values[j]! < pivot) j--;
+      if (i > j) break;
+      const swap = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = swap;
+    }
+    if (target <= j) high = j;
+    else if (target >= i) low = i;
+    else break;
+  }
+  return values[target]!;
+}
+
+/** Ascending indices of the values that reach the threshold. */
+function atLeast(values: Float32Array, threshold: number, found: Int32Array): Int32Array {
+  let count = 0;
+  for (let i = 0; i < values.length; i++) if (values[i]! >= threshold) found[count++] = i;
+  return found.subarray(0, count);
+}
+
+/** Which clusters hold each token: a list and a set of bits per token, and their number. */
+export class Memberships {
+  readonly counts: Int32Array;
+  /** Clusters of all tokens, one token after the other; `starts[token]` is its first. */
+  private readonly lists: Int32Array;
+  private readonly starts: Int32Array;
+  private readonly words: number;
+  private readonly bits: Int32Array;
+
+  constructor(
+    members: Int32Array,
+    readonly clusters: number,
+    tokens: number,
+  ) {
+    this.counts = new Int32Array(tokens);
+    this.lists = new Int32Array(members.length);
+    this.starts = new Int32Array(tokens + 1);
+    this.words = Math.ceil(clusters / 32);
+    this.bits = new Int32Array(tokens * this.words);
+    for (const token of members) this.starts[token + 1]!++;
+    for (let t = 0; t < tokens; t++) this.starts[t + 1]! += this.starts[t]!;
+    const size = members.length / clusters;
+    members.forEach((token, t) => {
+      const cluster = Math.floor(t / size);
+      this.lists[this.starts[token]! + this.counts[token]!++] = cluster;
+      this.bits[token * this.words + (cluster >> 5)]! |= 1 << (cluster & 31);
+    });
+  }
+
+  /** In how many clusters `token` here and `other` there are together. */
+  together(token: number, there: Memberships, other: number): number {
+    const { starts, lists } = this;
+    const first = other * there.words;
+    let count = 0;
+    for (let at = starts[token]!; at < starts[token + 1]!; at++) {
+      const cluster = lists[at]!;
+      count += (there.bits[first + (cluster >> 5)]! >> (cluster & 31)) & 1;
+    }
+    return count;
+  }
+
+  /** Ascending. */
+  clustersOf(token: number): Int32Array {
+    return this.lists.subarray(this.starts[token]!, this.starts[token + 1]!);
+  }
+}

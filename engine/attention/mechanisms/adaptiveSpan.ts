@@ -1,0 +1,199 @@
+import { attendBand, bandKeys, type Band } from '../kernels/band';
+import type { CoreInput } from '../core';
+import { bandSize, pairCost, visiblePairs } from '../cost';
+import { denseRows } from '../kernels/dense';
+import type { AttendContext, Mechanism } from '../mechanism';
+import { numberOr } from '../parameters';
+import { range, sparseRow } from '../kernels/rows';
+import { largestWithin, pairsOfShare } from '../kernels/shares';
+import { fitSpan, reach, softMask, spanPairs } from '../../../shared/softSpan';
+import { RefusedError } from '../../errors';
+import { float32, floats, type Tensor } from '../../runtime/tensor';
+import { Outputs } from '../kernels/tiles';
+
+const RAMP = 32;
+
+/** Of settings for a budget: the pairs under a long soft edge count in full. */
+const SHORT_RAMP = 8;
+
+/**
+ * Adaptive span: each head keeps the distances within its own span, with a soft edge that multiplies the
+ * exponentiated scores before they are normalised again. Spans are given, or fitted to this text.
+ */
+export const adaptiveSpan: Mechanism = {
+  info: {
+    name: 'adaptive-span',
+    title: 'Adaptive span',
+    summary: 'Every head attends as far back as it needs, and no further.',
+    paper: 'Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, section 3',
+    parameters: [
+      {
+        name: 'ramp',
+        type: 'number',
+        default: RAMP,
+        minimum: 0,
+        description: 'Length of the soft edge beyond the span, in tokens; 0 cuts sharply.',
+      },
+      {
+        name: 'massTarget',
+        type: 'number',
+        default: 0.95,
+        minimum: 0,
+        maximum: 1,
+        description: 'Share of its mass that each head keeps, when spans are fitted.',
+      },
+      {
+        name: 'budget',
+        type: 'number',
+        default: null,
+        defaultRule: 'none: the mass target decides',
+        minimum: 0,
+        maximum: 1,
+        description:
+          'Share of the dense pairs that the heads of a core may spend together; replaces massTarget.',
+      },
+      {
+        name: 'span',
+        type: 'number',
+        default: null,
+        defaultRule: 'fitted to each head',
+        minimum: 0,
+        description: 'One span for every head, in tokens, where none are given; replaces the fit.',
+      },
+    ],
+    view: 'spans',
+    causalSelection: true,
+  },
+
+  settings(input, share) {
+    const { queries, keys, rule } = input;
+    const pairs = (span: number) => spanPairs(rule.mask, queries, keys, span, SHORT_RAMP);
+    const span = largestWithin(pairsOfShare(input, share), 0, keys, pairs);
+    return span === null ? [] : [{ span, ramp: SHORT_RAMP }];
+  },
+
+  async prepare(input, params, context): Promise<Record<string, Tensor>> {
+    if (context.own['span']) return {};
+    const span = params['span'];
+    if (span !== undefined)
+      return { span: float32(new Float32Array(input.heads).fill(Number(span)), [input.heads]) };
+    const ramp = numberOr(params, 'ramp', RAMP);
+    const mass = await massByDistance(input, context);
+    const budget = params['budget'];
+    const spans =
+      budget === undefined
+        ? fitSpans(mass, input.heads, ramp, numberOr(params, 'massTarget', 0.95))
+        : fitSpansToBudget(input, mass, ramp, Number(budget));
+    return { span: float32(spans, [input.heads]) };
+  },
+
+  cost(tokens, params, shape) {
+    const ramp = numberOr(params, 'ramp', RAMP);
+    const pairsOf = (span: number) => {
+      const limit = reach(span, ramp);
+      return bandSize(tokens, limit, shape.causal ? 0 : limit);
+    };
+    const spans = Array.from(shape.spans ?? []);
+    if (spans.length > 0) {
+      const sum = spans.reduce((total, span) => total + pairsOf(span), 0);
+      return pairCost(sum / spans.length, shape);
+    }
+    const share = params['budget'] === undefined ? 1 : Number(params['budget']);
+    return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'most');
+  },
+
+  async attend(input, params, context) {
+    const ramp = numberOr(params, 'ramp', RAMP);
+    const spans = givenSpans(input, context);
+    const bandOf = (head: number): Band => {
+      const span = spans[head]!;
+      const limit = reach(span, ramp);
+      const logMask = (distance: number) => Math.log(softMask(distance, span, ramp));
+      return { before: limit, after: limit, logMask };
+    };
+    const outputs = new Outputs(input);
+    await attendBand(input, bandOf, outputs, context);
+    const { mask } = input.rule;
+    return {
+      output: outputs.output,
+      lse: outputs.lse,
+      pairs: Float64Array.from(spans, span => spanPairs(mask, input.queries, input.keys, span, ramp)),
+      row: (head, query) => {
+        const band = bandOf(head);
+        const { from, to } = bandKeys(input, band, query);
+        const position = query + input.keys - input.queries;
+        return sparseRow(input, head, query, range(from, to), key => band.logMask!(Math.abs(position - key)));
+      },
+      extra: { span: float32(Float32Array.from(spans), [input.heads]) },
+    };
+  },
+};
+
+function givenSpans(input: CoreInput, { own }: AttendContext): Float32Array {
+  const tensor = own['span'];
+  if (!tensor) throw new RefusedError('adaptive-span needs the tensor "span".');
+  if (tensor.data.length !== input.heads) {
+    throw new RefusedError(`"span" must have one value for each of the ${input.heads} heads.`);
+  }
+  const spans = Float32Array.from(tensor.data as ArrayLike<number | bigint>, Number);
+  if (spans.some(span => !(span >= 0))) throw new RefusedError('A span must be 0 or more tokens.');
+  return spans;
+}
+
+/** One span per head; `mass`: [heads, distances], mean mass at each distance. */
+export function fitSpans(mass: Float32Array, heads: number, ramp: number, target: number): Float32Array {
+  const distances = mass.length / heads;
+  return Float32Array.from({ length: heads }, (_, head) =>
+    fitSpan(mass.subarray(head * distances, (head + 1) * distances), target, ramp),
+  );
+}
+
+/** One mass target for all heads of the core: the largest whose spans the budget pays for. */
+function fitSpansToBudget(input: CoreInput, mass: Float32Array, ramp: number, budget: number): Float32Array {
+  const { heads, queries, keys, rule } = input;
+  const cost = (span: number) => spanPairs(rule.mask, queries, keys, span, ramp);
+  const allowed = budget * heads * cost(queries + keys);
+  let low = 0;
+  let high = 1;
+  for (let step = 0; step < 24; step++) {
+    const target = (low + high) / 2;
+    const spent = fitSpans(mass, heads, ramp, target).reduce((sum, span) => sum + cost(span), 0);
+    if (spent <= allowed) low = target;
+    else high = target;
+  }
+  return fitSpans(mass, heads, ramp, low);
+}
+
+/**
+ * Mean mass of each head at each distance |i-j|, [heads, keys]: a dense pass, block by block, unless the caller has it
+ * from his own (`mass_by_distance`). Queries that see nothing do not count.
+ */
+async function massByDistance(input: CoreInput, context: AttendContext): Promise<Float32Array> {
+  const given = context.own['mass_by_distance'];
+  if (given) return floats(given);
+  const { heads, queries, keys } = input;
+  const distances = Math.max(queries, keys);
+  const result = new Float32Array(heads * distances);
+  const step = Math.max(1, Math.min(256, Math.floor(2 ** 20 / keys)));
+  for (let head = 0; head < heads; head++) {
+    const sums = new Float64Array(distances);
+    let rows = 0;
+    for (let from = 0; from < queries; from += step) {
+      const to = Math.min(queries, from + step);
+      const block = await denseRows(input, head, from, to, context);
+      for (let i = from; i < to; i++) {
+        const position = i + keys - queries;
+        const at = (i - from) * keys;
+        let seen = 0;
+        for (let j = 0; j < keys; j++) {
+          const mass = block[at + j]!;
+          sums[Math.abs(position - j)]! += mass;
+          seen += mass;
+        }
+        if (seen > 0) rows++;
+      }
+    }
+    for (let x = 0; x < distances; x++) result[head * distances + x] = sums[x]! / Math.max(1, rows);
+  }
+  return result;
+}

@@ -1,0 +1,34 @@
+import { densePairs, visibleKeys } from '../core';
+import { pairCost, visiblePairs } from '../cost';
+import { denseCore } from '../kernels/dense';
+import type { Mechanism } from '../mechanism';
+import { range, sparseRow } from '../kernels/rows';
+
+/** Full attention, as the model was trained: every key that its mask shows. The measure of all others. */
+export const dense: Mechanism = {
+  info: {
+    name: 'dense',
+    title: 'Dense',
+    summary: 'Every token attends to every token that the model lets it see.',
+    paper: 'Vaswani et al., Attention Is All You Need, 2017, section 3.2',
+    parameters: [],
+    view: 'map',
+    causalSelection: true,
+  },
+
+  cost: (tokens, _params, shape) => pairCost(visiblePairs(tokens, shape.causal), shape),
+
+  async attend(input, _params, context) {
+    const { output, lse } = await denseCore(input, context);
+    return {
+      output,
+      lse,
+      pairs: new Float64Array(input.heads).fill(densePairs(input)),
+      row: (head, query) => {
+        const { from, to } = visibleKeys(input, query);
+        return sparseRow(input, head, query, range(from, to));
+      },
+      extra: {},
+    };
+  },
+};

@@ -1,0 +1,437 @@
+import { kvHead, visibleKeys, type CoreInput } from '../core';
+import { caught, pairCost, visiblePairs } from '../cost';
+import { hashRows, padNorms, rotationDims } from '../kernels/hash';
+import { scoreAt } from '../kernels/lines';
+import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
+import { flag, numberOr } from '../parameters';
+import { seededGaussians } from '../maths/random';
+import { buildRing, chunkEntries, type Ring } from '../kernels/ring';
+import { softmax } from '../kernels/rows';
+import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
+import {
+  addOpaque,
+  BATCH_ELEMENTS,
+  logAdd,
+  MASKED,
+  offsetTables,
+  Outputs,
+  runTiles,
+  type OffsetTable,
+  type Tiles,
+} from '../kernels/tiles';
+import { RefusedError } from '../../errors';
+import type { MechanismParams } from '../../../shared/protocol/engine';
+import { float32, int32, type Tensor } from '../../runtime/tensor';
+
+/** Buckets up to which one rotation does; beyond, the hash is factorised. */
+const DIRECT_BUCKETS = 64;
+
+/**
+ * Reformer's LSH attention. Ours departs in one point: without duplicates the count of a pair takes in those seen
+ * across the seam of two rounds, so that the result is one softmax over the union of the visible pairs.
+ */
+export const lsh: Mechanism = {
+  info: {
+    name: 'lsh',
+    title: 'LSH (Reformer)',
+    summary: 'Tokens whose queries and keys hash into the same bucket attend to each other.',
+    paper: 'Kitaev et al., Reformer: The Efficient Transformer, 2020, section 2',
+    parameters: [
+      {
+        name: 'bucketSize',
+        type: 'integer',
+        default: 64,
+        minimum: 1,
+        description: 'Length of a chunk of the sorted tokens, and the mean size of a bucket.',
+      },
+      {
+        name: 'rounds',
+        type: 'integer',
+        default: 2,
+        minimum: 1,
+        maximum: 64,
+        description: 'Independent hashes; a pair is kept if any of them brings it together.',
+      },
+      {
+        name: 'sharedQK',
+        type: 'boolean',
+        default: false,
+        description:
+          'As Reformer is trained: the key of a token is its query at unit length, and k is ignored.',
+      },
+      {
+        name: 'attendAcrossBuckets',
+        type: 'boolean',
+        default: true,
+        description: 'Attend to the whole chunk and the one before, whatever the buckets.',
+      },
+      {
+        name: 'allowDuplicates',
+        type: 'boolean',
+        default: false,
+        description: 'Count a pair once for every round that brings it together.',
+      },
+      {
+        name: 'seed',
+        type: 'integer',
+        default: 1,
+        minimum: 0,
+        description: 'Seed of the random rotations, where none are given.',
+      },
+    ],
+    view: 'buckets',
+    causalSelection: false,
+  },
+
+  refuses: refusesTie,
+
+  settings(input, share) {
+    // A query sees its chunk and the one before, in every round, as far as the mask lets it.
+    return [1, 2, 4].flatMap(rounds => {
+      const bucketSize = Math.floor((share * input.keys) / (2 * rounds));
+      return bucketSize < 4 ? [] : [{ bucketSize, rounds }];
+    });
+  },
+
+  async prepare(input, params, context): Promise<Record<string, Tensor>> {
+    if (context.own['rotations']) return {};
+    return seededRotations(input, params);
+  },
+
+  /**
+   * Every query sees its chunk and the one before, as when queries and keys hash alike; where they hash apart, chunks
+   * meet fewer keys. Hashing costs one product per rotation, token and round.
+   */
+  cost(tokens, params, shape) {
+    const { bucketSize, attendAcrossBuckets } = readOptions(params);
+    const rounds = numberOr(params, 'rounds', 2);
+    const { coarse, fine } = bucketPlan(tokens, bucketSize);
+    const buckets = fine === null ? 2 * coarse : 4 * coarse * fine;
+    const share = attendAcrossBuckets ? Math.min(1, (2 * bucketSize) / tokens) : 1 / buckets;
+    const shared = flag(params, 'sharedQK');
+    const hashed = (shared ? 1 : 2) * tokens;
+    const width = shape.dim + (shared ? 0 : 2);
+    return pairCost(caught(share, rounds) * visiblePairs(tokens, shape.causal), shape, 'expected', {
+      flops: 2 * hashed * width * rounds * (coarse + (fine ?? 0)),
+      floats: hashed * rounds,
+    });
+  },
+
+  async attend(input, params, context) {
+    const options = readOptions(params);
+    const shared = flag(params, 'sharedQK');
+    const core = shared ? tieKeys(input) : input;
+    const outputs = new Outputs(core);
+    const distinct = new Float32Array(outputs.lse.length).fill(-Infinity);
+    const pairs = new Float64Array(input.heads);
+    const tables = offsetTables(core);
+    const rings: HashedHead[] = [];
+    for (let head = 0; head < input.heads; head++) {
+      const hashed = await hashHead(core, head, shared, options, context);
+      rings.push(hashed);
+      pairs[head] = await attendHead(core, hashed, tables(head), outputs, distinct, context);
+    }
+    return {
+      output: outputs.output,
+      // Tied keys have scores of their own: the mass they keep is not the model's.
+      lse: shared ? null : options.allowDuplicates ? distinct : outputs.lse,
+      ...(options.allowDuplicates ? { reweighted: true } : {}),
+      pairs,
+      row: (head, query) => rowOf(core, rings[head]!, query),
+      extra: {
+        buckets: bucketTensor(rings.map(r => r.queryBuckets)),
+        ...(shared ? {} : { key_buckets: bucketTensor(rings.map(r => r.keyBuckets)) }),
+      },
+    };
+  },
+};
+
+interface Options {
+  bucketSize: number;
+  attendAcrossBuckets: boolean;
+  allowDuplicates: boolean;
+}
+
+function readOptions(params: MechanismParams): Options {
+  return {
+    bucketSize: numberOr(params, 'bucketSize', 64),
+    attendAcrossBuckets: params['attendAcrossBuckets'] === undefined || flag(params, 'attendAcrossBuckets'),
+    allowDuplicates: flag(params, 'allowDuplicates'),
+  };
+}
+
+function seededRotations(input: CoreInput, params: MechanismParams): Record<string, Tensor> {
+  const rounds = numberOr(params, 'rounds', 2);
+  const seed = numberOr(params, 'seed', 1);
+  const width = flag(params, 'sharedQK') ? input.dim : input.dim + 2;
+  const { coarse, fine } = bucketPlan(input.keys, numberOr(params, 'bucketSize', 64));
+  const rotation = (half: number, salt: number) =>
+    float32(seededGaussians(width * rounds * half, seed * 2 + salt), [width, rounds, half]);
+  return {
+    rotations: rotation(coarse, 0),
+    ...(fine === null ? {} : { rotations_fine: rotation(fine, 1) }),
+  };
+}
+
+/** Rotations of each hash, half as many as its buckets; `fine` null = one hash does. */
+function bucketPlan(keys: number, bucketSize: number): { coarse: number; fine: number | null } {
+  const buckets = Math.max(2, 2 * Math.round(keys / bucketSize / 2));
+  if (buckets <= DIRECT_BUCKETS) return { coarse: buckets / 2, fine: null };
+  const coarse = Math.max(1, Math.round(Math.sqrt(buckets) / 2));
+  return { coarse, fine: Math.max(1, Math.round(buckets / coarse / 4)) };
+}
+
+interface HashedHead {
+  head: number;
+  options: Options;
+  shared: boolean;
+  queryBuckets: Int32Array[];
+  keyBuckets: Int32Array[];
+  ring: Ring;
+}
+
+/**
+ * Rotations [dim, ...] hash queries and keys as they are; rotations [dim + 2, ...] hash them padded to equal norms,
+ * so that the angle follows the inner product.
+ */
+async function hashHead(
+  input: CoreInput,
+  head: number,
+  shared: boolean,
+  options: Options,
+  context: AttendContext,
+): Promise<HashedHead> {
+  const { dim } = input;
+  const rotations = context.own['rotations'];
+  if (!rotations) throw new RefusedError('lsh needs the tensor "rotations".');
+  const fine = context.own['rotations_fine'];
+  const [width] = rotationDims(rotations);
+  const kv = kvHead(input, head);
+  const vectors = input.q.subarray(head * input.queries * dim, (head + 1) * input.queries * dim);
+  const others = input.k.subarray(kv * input.keys * dim, (kv + 1) * input.keys * dim);
+  const { queries, keys } =
+    width === dim + 2 && !shared
+      ? padNorms(vectors, others, dim)
+      : {
+          queries: { vectors, width: dim, padding: null },
+          keys: { vectors: others, width: dim, padding: null },
+        };
+  const queryBuckets = await hashRows(queries, rotations, fine, context);
+  const keyBuckets = shared ? queryBuckets : await hashRows(keys, rotations, fine, context);
+  const ring = buildRing(queryBuckets, keyBuckets, options.bucketSize);
+  return { head, options, shared, queryBuckets, keyBuckets, ring };
+}
+
+/** Runs the chunks of one head; returns its distinct pairs. */
+async function attendHead(
+  input: CoreInput,
+  hashed: HashedHead,
+  offsets: OffsetTable,
+  outputs: Outputs,
+  distinct: Float32Array,
+  context: AttendContext,
+): Promise<number> {
+  const { ring, head, options } = hashed;
+  const rows = Math.min(options.bucketSize, ring.queryOrder.length);
+  const columns = Math.min(2 * options.bucketSize, ring.keyOrder.length);
+  const perBatch = Math.max(1, Math.floor(BATCH_ELEMENTS / (rows * columns)));
+  const reweigh = options.allowDuplicates && ring.rounds > 1;
+  const most = Math.min(perBatch, ring.chunks.length);
+  const queries = new Int32Array(most * rows);
+  const keys = new Int32Array(most * columns);
+  const places = new Int32Array(most * columns);
+  const bias = new Float32Array(most * rows * columns);
+  const sorted = sortedHead(input, head, ring);
+  const share = reweigh ? new Float32Array(bias.length) : null;
+  let pairs = 0;
+  for (let c = 0; c < ring.chunks.length; c += perBatch) {
+    const count = Math.min(perBatch, ring.chunks.length - c);
+    const tiles: Tiles = {
+      head,
+      rows,
+      columns,
+      queries: queries.subarray(0, count * rows).fill(-1),
+      keys: keys.subarray(0, count * columns).fill(-1),
+      bias: bias.subarray(0, count * rows * columns).fill(MASKED),
+      ...(share ? { share: share.subarray(0, count * rows * columns).fill(0) } : {}),
+    };
+    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles, places);
+    addOpaque(input, tiles);
+    const result = await runTiles(
+      sorted,
+      { ...tiles, head: 0, keys: places.subarray(0, count * columns) },
+      context,
+    );
+    outputs.merge(tiles, result);
+    if (!reweigh) continue;
+    tiles.queries.forEach((query, t) => {
+      const at = head * input.queries + query;
+      if (query >= 0) distinct[at] = logAdd(distinct[at]!, result.distinctLse[t]! + (tiles.shift?.[t] ?? 0));
+    });
+  }
+  if (options.allowDuplicates && !reweigh) {
+    const at = head * input.queries;
+    distinct.set(outputs.lse.subarray(at, at + input.queries), at);
+  }
+  return Math.round(pairs);
+}
+
+/**
+ * One head with its keys and values in the order of the ring: the chunks' keys are then runs, which are copied at
+ * once, and each chunk's look-back costs no second search through memory.
+ */
+function sortedHead(input: CoreInput, head: number, { keyOrder }: Ring): CoreInput {
+  const { queries, keys, dim, valueDim, rule } = input;
+  const kv = kvHead(input, head);
+  const order = (data: Float32Array, width: number) => {
+    const rows = new Float32Array(keyOrder.length * width);
+    for (let t = 0; t < keyOrder.length; t++) {
+      const from = (kv * keys + keyOrder[t]!) * width;
+      for (let c = 0; c < width; c++) rows[t * width + c] = data[from + c]!;
+    }
+    return rows;
+  };
+  return {
+    ...input,
+    heads: 1,
+    kvHeads: 1,
+    keys: keyOrder.length,
+    q: input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
+    k: order(input.k, dim),
+    v: order(input.v, valueDim),
+    rule: { ...rule, scale: rule.scale.subarray(head, head + 1) },
+  };
+}
+
+/** Fills tile t with a chunk, `tiles.keys` with its tokens and `places` with their places in the ring; returns its visible pairs, each counted 1/n when n places in the ring show it. */
+function fillChunk(
+  input: CoreInput,
+  hashed: HashedHead,
+  chunkIndex: number,
+  t: number,
+  { table, base }: OffsetTable,
+  tiles: Tiles,
+  places: Int32Array,
+): number {
+  const { ring, options, shared, queryBuckets, keyBuckets } = hashed;
+  const { rows, columns, share } = tiles;
+  const bias = tiles.bias!;
+  const { attendAcrossBuckets, allowDuplicates } = options;
+  const { keyOrder, rounds } = ring;
+  const { queries, keys } = input;
+  const chunk = ring.chunks[chunkIndex]!;
+  const own = chunk.end - chunk.first;
+  const seen = own + keyOrder.length - chunk.wrap;
+  const placeOf = (c: number) => (c < own ? chunk.first + c : chunk.wrap + c - own);
+  const keysAt = t * columns;
+  const tileKeys = tiles.keys;
+  for (let c = 0; c < columns; c++) {
+    const place = c < seen ? placeOf(c) : -1;
+    places[keysAt + c] = place;
+    tileKeys[keysAt + c] = place < 0 ? -1 : keyOrder[place]!;
+  }
+  const masked = MASKED;
+  const plain = rounds === 1 && attendAcrossBuckets && !shared;
+  let pairs = 0;
+  for (let entry = chunk.from; entry < chunk.to; entry++) {
+    const r = t * rows + entry - chunk.from;
+    const query = ring.queryOrder[entry]!;
+    tiles.queries[r] = query;
+    const zero = base - (query + keys - queries);
+    const at = r * columns;
+    if (plain) {
+      for (let c = 0; c < seen; c++) {
+        const value = table[tileKeys[keysAt + c]! + zero]!;
+        bias[at + c] = value;
+        if (value !== masked) pairs++;
+      }
+      continue;
+    }
+    const round = Math.floor(entry / queries);
+    const bucket = queryBuckets[round]![query]!;
+    const bucketsOfKeys = keyBuckets[round]!;
+    for (let c = 0; c < seen; c++) {
+      const key = tileKeys[keysAt + c]!;
+      let value = table[key + zero]!;
+      if (value === masked) continue;
+      if (!attendAcrossBuckets) {
+        if (bucketsOfKeys[key] !== bucket || Math.floor(placeOf(c) / keys) !== round) continue;
+      }
+      const count = rounds === 1 ? 1 : multiplicity(hashed, query, key, queries, keys);
+      pairs += 1 / count;
+      if (shared && key === query) value += SELF_AS_LAST_RESORT;
+      if (!allowDuplicates) value -= logOf(count);
+      else if (share) share[at + c] = 1 / count;
+      bias[at + c] = value;
+    }
+  }
+  return pairs;
+}
+
+const logs = Float64Array.from({ length: 256 }, (_, n) => Math.log(n));
+
+function logOf(count: number): number {
+  return logs[count] ?? Math.log(count);
+}
+
+/** In how many places of the ring, over all rounds, the query sees the key. */
+function multiplicity(
+  { ring, options, queryBuckets, keyBuckets }: HashedHead,
+  query: number,
+  key: number,
+  queries: number,
+  keys: number,
+): number {
+  const { rounds, keyPlace, chunkOf, chunks } = ring;
+  let count = 0;
+  for (let round = 0; round < rounds; round++) {
+    const { first, end, wrap, mixed } = chunks[chunkOf[round * queries + query]!]!;
+    if (!options.attendAcrossBuckets) {
+      if (queryBuckets[round]![query] !== keyBuckets[round]![key]) continue;
+      const place = keyPlace[round * keys + key]!;
+      if ((place >= first && place < end) || place >= wrap) count++;
+      continue;
+    }
+    const [from, to] = mixed ? [0, rounds] : [round, round + 1];
+    for (let other = from; other < to; other++) {
+      const place = keyPlace[other * keys + key]!;
+      if ((place >= first && place < end) || place >= wrap) count++;
+    }
+  }
+  return count;
+}
+
+function rowOf(input: CoreInput, hashed: HashedHead, query: number): SparseRow {
+  const { ring, head, options, shared, queryBuckets, keyBuckets } = hashed;
+  const { queries, keys } = input;
+  const visible = visibleKeys(input, query);
+  const counts = new Map<number, number>();
+  for (let round = 0; round < ring.rounds; round++) {
+    const chunk = ring.chunks[ring.chunkOf[round * queries + query]!]!;
+    for (const place of chunkEntries(ring, chunk)) {
+      const key = ring.keyOrder[place]!;
+      if (key < visible.from || key >= visible.to) continue;
+      if (!options.attendAcrossBuckets) {
+        if (Math.floor(place / keys) !== round) continue;
+        if (keyBuckets[round]![key] !== queryBuckets[round]![query]) continue;
+      }
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+  }
+  let kept = [...counts.keys()]
+    .sort((a, b) => a - b)
+    .filter(key => scoreAt(input, head, query, key) > -Infinity);
+  if (shared && kept.length > 1) kept = kept.filter(key => key !== query);
+  const scores = kept.map(key => scoreAt(input, head, query, key));
+  const logs = kept.map(key => (options.allowDuplicates ? Math.log(counts.get(key)!) : 0));
+  return { keys: Int32Array.from(kept), weights: softmax(scores, logs) };
+}
+
+/** [heads, rounds, tokens] */
+function bucketTensor(heads: Int32Array[][]): Tensor {
+  const rounds = heads[0]!.length;
+  const tokens = heads[0]![0]!.length;
+  const data = new Int32Array(heads.length * rounds * tokens);
+  heads.forEach((list, h) => list.forEach((ids, r) => data.set(ids, (h * rounds + r) * tokens)));
+  return int32(data, [heads.length, rounds, tokens]);
+}

@@ -1,0 +1,390 @@
+import { attendBand, bandKeys, bandPairs, type Band } from '../kernels/band';
+import { kvHead, visibleKeys, type CoreInput } from '../core';
+import { bandSize, caught, pairCost, visiblePairs } from '../cost';
+import { attendGroups, attendLists, sequence } from '../kernels/lists';
+import { singularProjections } from '../maths/lowRank';
+import type { AttendContext, Mechanism } from '../mechanism';
+import { numberOr } from '../parameters';
+import { range, sparseRow } from '../kernels/rows';
+import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
+import { RefusedError } from '../../errors';
+import type { MechanismParams } from '../../../shared/protocol/engine';
+import { checkpoint } from '../../runtime/cancellation';
+import { float32, int32, type Tensor } from '../../runtime/tensor';
+
+/** Queries at once under the distance rule. */
+const ROWS = 64;
+
+/**
+ * SparseFinder: queries and keys are projected to a few dimensions, and a simple rule there predicts which pairs
+ * matter. The paper trains the projections; ours come from the singular values of this text's Q K^T where none are
+ * given. The distance rule looks at every pair, so it saves no time; the others do.
+ */
+export const sparsefinder: Mechanism = {
+  info: {
+    name: 'sparsefinder',
+    title: 'SparseFinder',
+    summary:
+      'Pairs that are near in a few dimensions attend to each other, and every token to its neighbours.',
+    paper: 'Treviso et al., Predicting Attention Sparsity in Transformers, 2022, section 4',
+    parameters: [
+      {
+        name: 'rule',
+        type: 'string',
+        default: 'quantize',
+        choices: ['distance', 'quantize', 'cluster'],
+        description:
+          'Nearer than a threshold; of the same rank group in any dimension; or nearest to the same centroid.',
+      },
+      {
+        name: 'threshold',
+        type: 'number',
+        default: 1.5,
+        minimum: 0,
+        description: 'Largest distance of the projections (rule distance).',
+      },
+      {
+        name: 'bucketSize',
+        type: 'integer',
+        default: 16,
+        minimum: 1,
+        description: 'Tokens of one rank group (rule quantize).',
+      },
+      {
+        name: 'clusters',
+        type: 'integer',
+        default: 16,
+        minimum: 1,
+        description: 'Number of centroids (rule cluster).',
+      },
+      {
+        name: 'window',
+        type: 'integer',
+        default: 3,
+        minimum: 0,
+        description: 'Neighbours that are always kept: 3 is i-1 .. i+1, 4 is i-1 .. i+2; 0 = none.',
+      },
+      {
+        name: 'rank',
+        type: 'integer',
+        default: 4,
+        minimum: 1,
+        maximum: 16,
+        description: 'Dimensions of the projections, where none are given.',
+      },
+    ],
+    view: 'buckets',
+    causalSelection: false,
+  },
+
+  settings(input, share) {
+    const bucketSize = Math.floor((share * input.keys) / 4);
+    const clusters = Math.round(1 / share);
+    const settings: MechanismParams[] = [];
+    if (bucketSize >= 2) settings.push({ rule: 'quantize', bucketSize, rank: 4 });
+    if (clusters <= input.keys / 4) settings.push({ rule: 'cluster', clusters, rank: 4 });
+    return settings;
+  },
+
+  async prepare(input, params, context): Promise<Record<string, Tensor>> {
+    if (context.own['wq'] && context.own['wk']) return {};
+    const { heads, dim, queries, keys } = input;
+    const rank = Math.min(dim, numberOr(params, 'rank', 4));
+    const wq = new Float32Array(heads * dim * rank);
+    const wk = new Float32Array(heads * dim * rank);
+    for (let head = 0; head < heads; head++) {
+      await checkpoint(context.cancellation);
+      const kv = kvHead(input, head);
+      const found = singularProjections(
+        input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
+        input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim),
+        dim,
+        rank,
+      );
+      wq.set(found.wq, head * dim * rank);
+      wk.set(found.wk, head * dim * rank);
+    }
+    const dims = [heads, dim, rank];
+    return { wq: float32(wq, dims), wk: float32(wk, dims) };
+  },
+
+  cost(tokens, params, shape) {
+    const window = numberOr(params, 'window', 3);
+    const near =
+      window === 0
+        ? 0
+        : bandSize(tokens, Math.floor((window - 1) / 2), shape.causal ? 0 : Math.floor(window / 2));
+    const all = visiblePairs(tokens, shape.causal);
+    const rank = Math.min(shape.dim, numberOr(params, 'rank', 4));
+    const own = { flops: 4 * tokens * shape.dim * rank, floats: 2 * tokens * rank };
+    if (params['rule'] === 'distance') {
+      // Every pair's distance is computed.
+      return pairCost(all, shape, 'most', { ...own, flops: own.flops + 3 * all * rank });
+    }
+    const size = Math.min(tokens, numberOr(params, 'bucketSize', 16));
+    const clusters = numberOr(params, 'clusters', 16);
+    const share = params['rule'] === 'cluster' ? 1 / clusters : caught(size / tokens, rank);
+    return pairCost(near + share * (all - near), shape, 'expected', own);
+  },
+
+  async attend(input, params, context) {
+    const window = numberOr(params, 'window', 3);
+    const band: Band | null =
+      window === 0 ? null : { before: Math.floor((window - 1) / 2), after: Math.floor(window / 2) };
+    const outputs = new Outputs(input);
+    if (band) await attendBand(input, () => band, outputs, context);
+    const pairs = new Float64Array(input.heads).fill(band ? bandPairs(input, band) : 0);
+    const tables = offsetTables(input);
+    const predictions: Prediction[] = [];
+    for (let head = 0; head < input.heads; head++) {
+      const prediction = predict(input, head, params, context);
+      predictions.push(prediction);
+      pairs[head]! += await attendPredicted(input, head, prediction, band, tables(head), outputs, context);
+    }
+    return {
+      output: outputs.output,
+      lse: outputs.lse,
+      pairs,
+      row: (head, query) => {
+        const { from, to } = visibleKeys(input, query);
+        const near = band ? bandKeys(input, band, query) : { from: 0, to: 0 };
+        const keeps = predictions[head]!.keeps;
+        const keys = function* (): Generator<number> {
+          for (const key of range(from, to)) {
+            if ((key >= near.from && key < near.to) || keeps(query, key)) yield key;
+          }
+        };
+        return sparseRow(input, head, query, keys());
+      },
+      extra: bucketTensors(input, predictions),
+    };
+  },
+};
+
+/** Which pairs the rule predicts. */
+interface Prediction {
+  keeps(query: number, key: number): boolean;
+  /** Groups that find the pairs without looking at all of them, one list for each dimension; null = distance rule. */
+  groupings: { queries: Int32Array; keys: Int32Array; count: number }[] | null;
+}
+
+function predict(
+  input: CoreInput,
+  head: number,
+  params: MechanismParams,
+  context: AttendContext,
+): Prediction {
+  const { queries, keys, dim } = input;
+  const wq = weight(input, context, 'wq');
+  const wk = weight(input, context, 'wk');
+  const rank = wq.dims[2]!;
+  if (wk.dims[2] !== rank) throw new RefusedError('"wq" and "wk" have different ranks.');
+  const q = project(input.q, head * queries, queries, dim, wq.data, head, rank);
+  const k = project(input.k, kvHead(input, head) * keys, keys, dim, wk.data, head, rank);
+  switch (params['rule']) {
+    case 'distance': {
+      const limit = numberOr(params, 'threshold', 1.5) ** 2;
+      const keeps = (i: number, j: number) => squaredDistance(q, i, k, j, rank) < limit;
+      return { keeps, groupings: null };
+    }
+    case 'cluster': {
+      const count = numberOr(params, 'clusters', 16);
+      const centroids = givenCentroids(input, head, rank, context) ?? kMeans(q, k, rank, count);
+      const ofQueries = nearest(q, centroids, rank);
+      const ofKeys = nearest(k, centroids, rank);
+      return {
+        keeps: (i, j) => ofQueries[i] === ofKeys[j],
+        groupings: [{ queries: ofQueries, keys: ofKeys, count: centroids.length / rank }],
+      };
+    }
+    default: {
+      const size = numberOr(params, 'bucketSize', 16);
+      const groupings = Array.from({ length: rank }, (_, d) => ({
+        queries: rankGroups(q, d, rank, size),
+        keys: rankGroups(k, d, rank, size),
+        count: Math.ceil(Math.max(queries, keys) / size),
+      }));
+      return { keeps: (i, j) => groupings.some(g => g.queries[i] === g.keys[j]), groupings };
+    }
+  }
+}
+
+function weight(input: CoreInput, { own }: AttendContext, name: string): Tensor & { type: 'float32' } {
+  const tensor = own[name];
+  const { heads, dim } = input;
+  if (
+    tensor?.type !== 'float32' ||
+    tensor.dims.length !== 3 ||
+    tensor.dims[0] !== heads ||
+    tensor.dims[1] !== dim
+  ) {
+    throw new RefusedError(`"${name}" must be float32 [${heads}, ${dim}, rank].`);
+  }
+  return tensor;
+}
+
+/** [rows, rank], in float64 */
+function project(
+  data: Float32Array,
+  first: number,
+  rows: number,
+  dim: number,
+  matrix: Float32Array,
+  head: number,
+  rank: number,
+): Float64Array {
+  const projected = new Float64Array(rows * rank);
+  for (let i = 0; i < rows; i++) {
+    for (let c = 0; c < dim; c++) {
+      const x = data[(first + i) * dim + c]!;
+      const at = (head * dim + c) * rank;
+      for (let d = 0; d < rank; d++) projected[i * rank + d]! += x * matrix[at + d]!;
+    }
+  }
+  return projected;
+}
+
+function squaredDistance(a: Float64Array, i: number, b: Float64Array, j: number, rank: number): number {
+  let sum = 0;
+  for (let d = 0; d < rank; d++) {
+    const x = a[i * rank + d]! - b[j * rank + d]!;
+    sum += x * x;
+  }
+  return sum;
+}
+
+/** Rank of each row in one dimension (smallest first, lower index on ties), divided into groups of `size`. */
+function rankGroups(rows: Float64Array, d: number, rank: number, size: number): Int32Array {
+  const order = sequence(0, rows.length / rank);
+  const value = (i: number) => rows[i * rank + d]!;
+  order.sort((i, j) => value(i) - value(j) || i - j);
+  const groups = new Int32Array(order.length);
+  order.forEach((i, place) => (groups[i] = Math.floor(place / size)));
+  return groups;
+}
+
+function givenCentroids(
+  input: CoreInput,
+  head: number,
+  rank: number,
+  { own }: AttendContext,
+): Float64Array | null {
+  const tensor = own['centroids'];
+  if (!tensor) return null;
+  const { heads } = input;
+  if (
+    tensor.type !== 'float32' ||
+    tensor.dims.length !== 3 ||
+    tensor.dims[0] !== heads ||
+    tensor.dims[2] !== rank
+  ) {
+    throw new RefusedError(`"centroids" must be float32 [${heads}, clusters, ${rank}].`);
+  }
+  const size = tensor.dims[1]! * rank;
+  return Float64Array.from(tensor.data.subarray(head * size, (head + 1) * size));
+}
+
+function nearest(rows: Float64Array, centroids: Float64Array, rank: number): Int32Array {
+  return Int32Array.from({ length: rows.length / rank }, (_, i) => {
+    let best = 0;
+    let smallest = Infinity;
+    for (let c = 0; c < centroids.length / rank; c++) {
+      const distance = squaredDistance(rows, i, centroids, c, rank);
+      if (distance < smallest) [best, smallest] = [c, distance];
+    }
+    return best;
+  });
+}
+
+/** Ten iterations over queries and keys together, from the first query and then the points farthest from all. */
+function kMeans(q: Float64Array, k: Float64Array, rank: number, clusters: number): Float64Array {
+  const points = new Float64Array(q.length + k.length);
+  points.set(q);
+  points.set(k, q.length);
+  const count = points.length / rank;
+  const centroids = new Float64Array(clusters * rank);
+  const away = new Float64Array(count).fill(Infinity);
+  let chosen = 0;
+  for (let c = 0; c < clusters; c++) {
+    centroids.set(points.subarray(chosen * rank, (chosen + 1) * rank), c * rank);
+    let farthest = -1;
+    for (let i = 0; i < count; i++) {
+      away[i] = Math.min(away[i]!, squaredDistance(points, i, centroids, c, rank));
+      if (away[i]! > farthest) [farthest, chosen] = [away[i]!, i];
+    }
+  }
+  for (let iteration = 0; iteration < 10; iteration++) {
+    const ids = nearest(points, centroids, rank);
+    const sums = new Float64Array(centroids.length);
+    const sizes = new Int32Array(clusters);
+    ids.forEach((id, i) => {
+      sizes[id]!++;
+      for (let d = 0; d < rank; d++) sums[id * rank + d]! += points[i * rank + d]!;
+    });
+    sums.forEach((sum, t) => {
+      const size = sizes[Math.floor(t / rank)]!;
+      if (size > 0) centroids[t] = sum / size;
+    });
+  }
+  return centroids;
+}
+
+async function attendPredicted(
+  input: CoreInput,
+  head: number,
+  { keeps, groupings }: Prediction,
+  band: Band | null,
+  offsets: OffsetTable,
+  outputs: Outputs,
+  context: AttendContext,
+): Promise<number> {
+  const shift = input.keys - input.queries;
+  const isNear = (position: number, key: number) =>
+    band !== null && key >= position - band.before && key <= position + band.after;
+  let pairs = 0;
+  if (!groupings) {
+    const keep = (position: number, key: number) => !isNear(position, key) && keeps(position - shift, key);
+    for (let from = 0; from < input.queries; from += ROWS) {
+      const queries = sequence(from, Math.min(input.queries, from + ROWS));
+      const last = visibleKeys(input, queries[queries.length - 1]!).to;
+      const keys = sequence(visibleKeys(input, from).from, last);
+      pairs += await attendLists(input, head, queries, keys, keep, offsets, outputs, context);
+    }
+    return pairs;
+  }
+  for (const [g, grouping] of groupings.entries()) {
+    // A pair that an earlier dimension has found already does not count again.
+    const before = groupings.slice(0, g);
+    const keep = (position: number, key: number) =>
+      !isNear(position, key) && !before.some(other => other.queries[position - shift] === other.keys[key]);
+    const queries = membersOf(grouping.queries, grouping.count);
+    const keys = membersOf(grouping.keys, grouping.count);
+    const groups = queries
+      .map((list, b) => ({ queries: list, keys: keys[b]! }))
+      .filter(group => group.queries.length > 0 && group.keys.length > 0);
+    pairs += await attendGroups(input, head, groups, keep, offsets, outputs, context);
+  }
+  return pairs;
+}
+
+/** Ascending members of each group. */
+function membersOf(groups: Int32Array, count: number): Int32Array[] {
+  const lists: number[][] = Array.from({ length: count }, () => []);
+  groups.forEach((group, i) => lists[group]!.push(i));
+  return lists.map(list => Int32Array.from(list));
+}
+
+/** [heads, dimensions or 1, tokens]; none under the distance rule. */
+function bucketTensors(input: CoreInput, predictions: Prediction[]): Record<string, Tensor> {
+  const rounds = predictions[0]!.groupings?.length;
+  if (rounds === undefined) return {};
+  const tensor = (side: 'queries' | 'keys') => {
+    const tokens = input[side];
+    const data = new Int32Array(input.heads * rounds * tokens);
+    predictions.forEach(({ groupings }, h) =>
+      groupings!.forEach((g, r) => data.set(g[side], (h * rounds + r) * tokens)),
+    );
+    return int32(data, [input.heads, rounds, tokens]);
+  };
+  return { buckets: tensor('queries'), key_buckets: tensor('keys') };
+}

@@ -1,0 +1,184 @@
+import { visibleKeys, type CoreInput } from '../core';
+import { pairCost } from '../cost';
+import { denseRows } from '../kernels/dense';
+import { attendLists, sequence } from '../kernels/lists';
+import type { AttendContext, Mechanism } from '../mechanism';
+import { largest } from '../kernels/membership';
+import { numberOr } from '../parameters';
+import { sparseRow } from '../kernels/rows';
+import { pairsOfShare } from '../kernels/shares';
+import { offsetTables, Outputs } from '../kernels/tiles';
+import { int32 } from '../../runtime/tensor';
+
+/** Columns and diagonals that are always among those kept. */
+const FORCED_COLUMNS = 30;
+const FORCED_DIAGONALS = 100;
+/** Queries done at once: wider blocks would compute more pairs beside the diagonals than on them. */
+const BLOCK = 32;
+
+/**
+ * MInference's vertical-slash pattern: the last queries vote for columns (tokens that all look at) and diagonals
+ * (distances), and every query attends to the columns and diagonals that won.
+ */
+export const verticalSlash: Mechanism = {
+  info: {
+    name: 'vertical-slash',
+    title: 'Vertical-slash',
+    summary: 'Every token attends to the columns and the distances that the last tokens look at most.',
+    paper: 'Jiang et al., MInference 1.0: Accelerating Pre-filling for Long-Context LLMs, 2024, section 3',
+    parameters: [
+      {
+        name: 'vertical',
+        type: 'integer',
+        default: 64,
+        minimum: 0,
+        description: `Columns kept; the first ${FORCED_COLUMNS} tokens come first.`,
+      },
+      {
+        name: 'slash',
+        type: 'integer',
+        default: 128,
+        minimum: 0,
+        description: `Diagonals kept; the nearest ${FORCED_DIAGONALS} distances come first.`,
+      },
+      {
+        name: 'last',
+        type: 'integer',
+        default: 64,
+        minimum: 1,
+        description: 'Queries at the end that vote.',
+      },
+    ],
+    view: 'map',
+    causalSelection: false,
+  },
+
+  refuses: input =>
+    input.rule.mask.causal ? null : 'The vertical-slash pattern is defined for causal attention only.',
+
+  settings(input, share) {
+    const lines = Math.floor(pairsOfShare(input, share) / input.queries);
+    return [0.1, 0.5].flatMap(part => {
+      const vertical = Math.max(1, Math.round(part * lines));
+      return vertical >= lines ? [] : [{ vertical, slash: lines - vertical }];
+    });
+  },
+
+  /** Lines beyond the forced ones are taken to lie anywhere; the votes of the last queries come on top. */
+  cost(tokens, params, shape) {
+    const vertical = Math.min(tokens, numberOr(params, 'vertical', 64));
+    const slash = Math.min(tokens, numberOr(params, 'slash', 128));
+    const columns = Math.min(vertical, FORCED_COLUMNS);
+    const diagonals = Math.min(slash, FORCED_DIAGONALS);
+    const chance = (lines: number, forced: number) =>
+      lines > forced ? (lines - forced) / (tokens - forced) : 0;
+    const free = (1 - chance(vertical, columns)) * (1 - chance(slash, diagonals));
+    let pairs = 0;
+    for (let distance = 0; distance < tokens; distance++) {
+      const all = tokens - distance;
+      const sure = distance < diagonals ? all : Math.min(columns, all);
+      pairs += sure + (all - sure) * (1 - free);
+    }
+    const exact = vertical === columns && slash === diagonals;
+    const last = Math.min(tokens, numberOr(params, 'last', 64));
+    return pairCost(pairs, shape, exact ? 'exact' : 'expected', {
+      flops: 2 * last * tokens * shape.dim,
+      floats: last * tokens,
+    });
+  },
+
+  async attend(input, params, context) {
+    const shift = input.keys - input.queries;
+    const outputs = new Outputs(input);
+    const tables = offsetTables(input);
+    const pairs = new Float64Array(input.heads);
+    const chosen: Chosen[] = [];
+    for (let head = 0; head < input.heads; head++) {
+      const lines = await choose(input, head, params, context);
+      chosen.push(lines);
+      const keep = (position: number, key: number) => lines.keeps(position, key);
+      for (let from = 0; from < input.queries; from += BLOCK) {
+        const to = Math.min(input.queries, from + BLOCK);
+        const keys = keysOf(lines, from + shift, to + shift, input.keys);
+        const queries = sequence(from, to);
+        pairs[head]! += await attendLists(input, head, queries, keys, keep, tables(head), outputs, context);
+      }
+    }
+    const tensor = (name: 'columns' | 'diagonals') => {
+      const data = Int32Array.from(chosen.flatMap(lines => [...lines[name]]));
+      return int32(data, [input.heads, data.length / input.heads]);
+    };
+    return {
+      output: outputs.output,
+      lse: outputs.lse,
+      pairs,
+      row: (head, query) => {
+        const { from, to } = visibleKeys(input, query);
+        const position = query + shift;
+        const keys = keysOf(chosen[head]!, position, position + 1, input.keys);
+        return sparseRow(
+          input,
+          head,
+          query,
+          keys.filter(key => key >= from && key < to),
+        );
+      },
+      extra: { columns: tensor('columns'), diagonals: tensor('diagonals') },
+    };
+  },
+};
+
+interface Chosen {
+  /** Ascending key indices. */
+  columns: Int32Array;
+  /** Ascending distances. */
+  diagonals: Int32Array;
+  keeps(position: number, key: number): boolean;
+}
+
+async function choose(
+  input: CoreInput,
+  head: number,
+  params: Parameters<Mechanism['attend']>[1],
+  context: AttendContext,
+): Promise<Chosen> {
+  const { queries, keys } = input;
+  const last = Math.min(queries, numberOr(params, 'last', 64));
+  const rows = await denseRows(input, head, queries - last, queries, context);
+  const columnMass = new Float32Array(keys);
+  const diagonalMass = new Float32Array(keys);
+  for (let r = 0; r < last; r++) {
+    const position = keys - last + r;
+    for (let j = 0; j <= position; j++) {
+      columnMass[j]! += rows[r * keys + j]!;
+      diagonalMass[position - j]! += rows[r * keys + j]!;
+    }
+  }
+  columnMass.fill(Infinity, 0, FORCED_COLUMNS);
+  diagonalMass.fill(Infinity, 0, FORCED_DIAGONALS);
+  const best = (mass: Float32Array, size: number) => {
+    const into = new Int32Array(Math.min(size, keys));
+    if (into.length > 0) largest(mass, into.length, into);
+    return into;
+  };
+  const columns = best(columnMass, numberOr(params, 'vertical', 64));
+  const diagonals = best(diagonalMass, numberOr(params, 'slash', 128));
+  const isColumn = new Uint8Array(keys);
+  const isDiagonal = new Uint8Array(keys);
+  for (const key of columns) isColumn[key] = 1;
+  for (const distance of diagonals) isDiagonal[distance] = 1;
+  const keeps = (position: number, key: number) => isColumn[key] === 1 || isDiagonal[position - key] === 1;
+  return { columns, diagonals, keeps };
+}
+
+/** Ascending keys on any line of the positions from .. to-1. */
+function keysOf({ columns, diagonals }: Chosen, from: number, to: number, keys: number): Int32Array {
+  const marked = new Uint8Array(Math.min(keys, to));
+  for (const key of columns) if (key < marked.length) marked[key] = 1;
+  for (const distance of diagonals) {
+    marked.fill(1, Math.max(0, from - distance), Math.max(0, to - distance));
+  }
+  const list: number[] = [];
+  for (let key = 0; key < marked.length; key++) if (marked[key] === 1) list.push(key);
+  return Int32Array.from(list);
+}

@@ -1,0 +1,51 @@
+import type { CoreInfo, ModelInfo } from '../../../shared/protocol/engine';
+import type { CoreInput } from '../../attention/core';
+import type { Cancellation } from '../../runtime/cancellation';
+import type { HiddenRows } from './hidden';
+import type { LayerWeights } from './layerWeights';
+import type { PositionParts } from './positionParts';
+import type { Tensor } from '../../runtime/tensor';
+
+/** Runs one core: returns the context, [heads, queries, valueDim]. */
+export type Attend = (core: CoreInfo, input: CoreInput) => Promise<Float32Array>;
+
+/** What came out after the last core. Rows are read in blocks: all logits at once can be larger than the model. */
+export interface ModelOutput {
+  kind: 'logits' | 'hidden';
+  rows: number;
+  width: number;
+  /** [to - from, width] */
+  read(from: number, to: number): Promise<Float32Array>;
+}
+
+export interface RunOptions {
+  cancellation: Cancellation;
+  /** Decoder input of an encoder-decoder with a second id input; default: the text itself. */
+  targetIds?: Int32Array;
+  /** Called when a segment starts, with the share of segments done. */
+  onSegment?: (fraction: number) => void;
+  /** Called with the residual stream before each core where it crosses the cut by itself, and at the end. */
+  onHidden?: (hidden: HiddenRows) => void;
+}
+
+/** A model cut at its attention cores, proved against the uncut model. */
+export interface CutModel {
+  readonly info: ModelInfo;
+  /** True when the decoder has ids of its own; some exports of encoder-decoders feed both sides from one input. */
+  readonly takesTarget: boolean;
+  /** Runs a text through the segments with `attend` in each core's place. */
+  run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
+  /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
+  embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
+  /** Matrices of layers that are built alike, and their numbers; null when no two are. */
+  layerWeights(): (LayerWeights & { read(names: readonly string[]): Promise<Float32Array[]> }) | null;
+  /** Queries and keys of a core of layer 0 by content and absolute position. @throws RefusedError where they do not split. */
+  positionParts(
+    core: number,
+    ids: Int32Array,
+    options: Pick<RunOptions, 'cancellation' | 'targetIds'>,
+  ): Promise<PositionParts>;
+  /** The uncut model's own output for the same tokens (proofs, tests, bench). */
+  runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
+  dispose(): Promise<void>;
+}

@@ -1,0 +1,316 @@
+import { createHash } from 'node:crypto';
+import { RefusedError } from '../../errors';
+import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
+import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { ElementType } from '../../runtime/onnxProto';
+import type { Runtime } from '../../runtime/runtime';
+import { floats, type Tensor } from '../../runtime/tensor';
+import { widenBfloat16 } from '../rewrite/bfloat16';
+import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCore } from './cutGraph';
+import { isHalf } from '../onnx/elementTypes';
+import { cutHead, type HeadCut } from './head';
+import { originsOf, segmentsOf, type Segments } from './segments';
+import { idInputs, makeFeeds, type Ids } from './feeds';
+import { findCores } from './findCores';
+import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
+import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
+import type { Extract, Graph } from '../onnx/graph';
+import { graphOf } from '../onnx/readGraph';
+import { inlineBranches } from '../rewrite/inline';
+import { measureCores } from './measureCores';
+import { attribute, type GraphNode } from '../onnx/node';
+import { PieceLoader, type Piece } from './pieces';
+import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
+import { replaceShapes, simplify } from '../rewrite/simplify';
+import type { Skeleton } from '../onnx/skeleton';
+import { contextOfTables, namedContext, positionTables, vocabularyOf } from './sizes';
+import { Survey } from './survey';
+
+/** Everything that is known of a model before its segments are loaded. */
+export interface Plan {
+  /** The graph before cutting, shapes replaced. */
+  graph: Graph;
+  /** The output's name in the file. */
+  output: string;
+  /** Fused operators were written out, so `graph` is not the file's own bit for bit. */
+  writtenOut: boolean;
+  /** Operators of the file that ONNX Runtime does not run on the CPU: the model is then compared with `graph`. */
+  lacking: string[];
+  /** The graph with stand-ins for the cores. */
+  cut: Graph;
+  cores: CutCore[];
+  rules: ProbedRule[];
+  /** For cores with a bias computed by the graph: the chain that does it. */
+  chains: (Extract | null)[];
+  /** Content tensors that the chains need. */
+  sides: string[][];
+  places: { kind: CoreKind; layer: number }[];
+  kind: ModelKind;
+  segments: Segments;
+  head: HeadCut | null;
+  survey: Survey;
+  vocabulary: number;
+  /** Longest text, or null. */
+  context: number | null;
+}
+
+/** Reads, understands and cuts the graph; runs it only on short sample texts. */
+export async function planCut(
+  skeleton: Skeleton,
+  config: Record<string, unknown>,
+  runtime: Runtime,
+  cancellation: Cancellation,
+): Promise<Plan> {
+  const graph = graphOf(skeleton.model);
+  inlineBranches(graph);
+  simplify(graph, skeleton.folder);
+  const output = graph.output;
+  const bfloat16 = widenBfloat16(graph);
+  if (isHalf(graph.outputType)) toFloatOutput(graph);
+  const inputs = idInputs(graph);
+  const vocabulary = vocabularyOf(graph, inputs, config);
+  const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, namedContext(config));
+  survey.limit ??= await contextOfTables(positionTables(graph, inputs), (index, length) =>
+    survey.largest(graph, index, length),
+  );
+  const written = await writeOut(graph, survey);
+  replaceShapes(graph, await survey.shapes(graph), inputs);
+  await checkpoint(cancellation);
+  const found = findCores(graph, inputs);
+  graph.sort();
+  if (found.length === 0)
+    throw new RefusedError(
+      'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
+    );
+  const measured = await measureCores(graph, found, survey);
+  const cores = inExecutionOrder(graph, measured);
+  const { rules, chains } = await probeAll(graph, cores, survey, runtime, skeleton.folder, cancellation);
+  const sides = cores.map((core, i) => (rules[i]!.opaque ? core.found.contentSides : []));
+  const cut = replaceCores(graph, cores, sides);
+  const places = placesOf(cut, cores);
+  const head = cutHead(cut);
+  const segments = segmentsOf(cut, cores, head?.lookup);
+  const kind = kindOf(places, rules);
+  return {
+    graph,
+    output,
+    writtenOut: written !== null,
+    lacking: [...(bfloat16 ? ['bfloat16 arithmetic'] : []), ...(written?.lacking ?? [])],
+    cut,
+    cores,
+    rules,
+    chains,
+    sides,
+    places,
+    kind,
+    segments,
+    head,
+    survey,
+    vocabulary,
+    context: rules.reduce<number | null>(
+      (limit, rule) => (rule.limit === null ? limit : Math.min(limit ?? Infinity, rule.limit)),
+      survey.limit,
+    ),
+  };
+}
+
+/** Null when there is nothing to write out. */
+async function writeOut(graph: Graph, survey: Survey): Promise<{ lacking: string[] } | null> {
+  const fused = fusedNodes(graph);
+  const products = fusedProducts(graph);
+  if (fused.length + products.length === 0) return null;
+  const nodes = new Set([...fused, ...products]);
+  const order = graph.nodes.filter(n => nodes.has(n));
+  // Where ONNX Runtime cannot run an operator here, the next one's shapes are seen only when it is written out.
+  let groups: GraphNode[][] = [order];
+  const lacking: string[] = [];
+  for (let at = 0; at < groups.length; at++) {
+    const group = groups[at]!;
+    let dims: (name: string) => readonly number[];
+    try {
+      dims = await shapesOf(graph, group, survey);
+    } catch (error) {
+      if (group.length === 1) throw error;
+      groups = order.map(n => [n]);
+      at = -1;
+      continue;
+    }
+    lacking.push(
+      ...writeOutFused(
+        graph,
+        group.filter(n => fused.includes(n)),
+        dims,
+      ),
+    );
+    writeOutProducts(
+      graph,
+      group.filter(n => products.includes(n)),
+      dims,
+    );
+  }
+  graph.prune();
+  refuseSideOutputs(graph, fused);
+  return { lacking: [...new Set(lacking)] };
+}
+
+/** Shapes of what the nodes read, for a short text. */
+async function shapesOf(
+  graph: Graph,
+  nodes: readonly GraphNode[],
+  survey: Survey,
+): Promise<(name: string) => readonly number[]> {
+  const fixed = (name: string) => graph.initializers.get(name)?.dims?.map(Number);
+  const read = [...new Set(nodes.flatMap(n => n.inputs))].filter(name => name !== '' && !fixed(name));
+  // Where padding was taken out (RemovePadding's side outputs) is not computed any more, and nobody needs to know.
+  const names = read.filter(name => {
+    const made = graph.producer(name);
+    return graph.isInput(name) || (made && (made.op !== 'RemovePadding' || made.outputs[0] === name));
+  });
+  if (names.length === 0) return name => fixed(name)!;
+  const [tensors] = await survey.tensors(graph, names, [survey.ids(7, 7, 1)]);
+  return name => fixed(name) ?? tensors!.get(name)!.dims;
+}
+
+/** Logits of 16 bits are given out in 32. */
+function toFloatOutput(graph: Graph): void {
+  const to = attribute.int('to', ElementType.float32);
+  graph.output = graph.op('Cast', [graph.output], [to], `${graph.output}:float32`);
+}
+
+// ---------------------------------------------------------------- rules
+
+async function probeAll(
+  graph: Graph,
+  cores: CutCore[],
+  survey: Survey,
+  runtime: Runtime,
+  folder: string,
+  cancellation: Cancellation,
+): Promise<{ rules: ProbedRule[]; chains: (Extract | null)[] }> {
+  const loader = new PieceLoader(runtime, folder, 'basic', true);
+  const known = new Map<string, ProbedRule>();
+  const rules: ProbedRule[] = [];
+  const chains: (Extract | null)[] = [];
+  try {
+    for (const [i, core] of cores.entries()) {
+      await checkpoint(cancellation);
+      const extract = chainOf(graph, core);
+      const content = core.found.contentSides.length > 0;
+      const key = `${core.heads}:${createHash('sha1').update(extract.bytes).digest('hex')}`;
+      let rule = content ? undefined : known.get(key);
+      if (!rule) {
+        const piece = await loader.load(extract);
+        const chain: Chain = {
+          heads: core.heads,
+          content,
+          half: isHalf(graph.type(core.found.score)),
+          thresholds: thresholdsOf(graph, extract),
+          evaluate: surveyedChain(graph, core, piece, survey),
+          plane: (length, score) => onePlane(graph, core, piece, survey.ids(length, length, 3), score),
+        };
+        const buffer = bufferLimit(graph, extract);
+        const limit = buffer === null ? survey.limit : Math.min(buffer, survey.limit ?? Infinity);
+        const probed = await probeRule(chain, `attention ${i}`, limit);
+        rule = buffer === null ? probed : { ...probed, limit: Math.min(limit!, probed.limit ?? Infinity) };
+        known.set(key, rule);
+      }
+      rules.push(rule);
+      chains.push(rule.opaque ? extract : null);
+    }
+  } finally {
+    await loader.release();
+  }
+  return { rules, chains };
+}
+
+/** Evaluates a chain on sample texts; content tensors are taken from the uncut graph. */
+function surveyedChain(graph: Graph, core: CutCore, piece: Piece, survey: Survey): Chain['evaluate'] {
+  const contents = new Map<number, Promise<Map<string, Tensor>[]>>();
+  const sides = core.found.contentSides;
+  return async (length, score) => {
+    const ids = survey.ids(length, length, 3);
+    if (sides.length > 0 && !contents.has(length)) contents.set(length, survey.tensors(graph, sides, [ids]));
+    const content = (await contents.get(length))?.[0];
+    return evaluateChain(graph, core, piece, ids, score, name => content!.get(name)!);
+  };
+}
+
+/** The chain under scores of one head; null where it needs the others or the text. */
+async function onePlane(
+  graph: Graph,
+  core: CutCore,
+  piece: Piece,
+  ids: Ids,
+  score: number,
+): Promise<Float32Array | null> {
+  const single = { ...core, scoreLead: core.scoreLead.map(() => 1) };
+  const noContent = () => {
+    throw new RefusedError('no content');
+  };
+  const plane = await evaluateChain(graph, single, piece, ids, score, noContent).catch(() => null);
+  const lengths = [ids.ids.length, ids.target?.length ?? 0];
+  return plane?.length === lengths[core.queryInput]! * lengths[core.keyInput]! ? plane : null;
+}
+
+/** Logits of the chain, [heads, queries, keys]. */
+export async function evaluateChain(
+  graph: Graph,
+  core: CutCore,
+  piece: Piece,
+  ids: Ids,
+  score: number | Float32Array,
+  content: (name: string) => Tensor,
+): Promise<Float32Array> {
+  const feeds = makeFeeds(graph, ids);
+  const lengths = [ids.ids.length, ids.target?.length ?? 0];
+  const queries = lengths[core.queryInput]!;
+  const keys = lengths[core.keyInput]!;
+  const { found, layouts } = core;
+  const results = await piece.run(name => {
+    if (name === scoreName(found)) return scoreTensor(core.scoreLead, queries, keys, score);
+    if (name === found.q) {
+      const dims = layouts.q.raw.map(d => (d === -1 ? queries : d));
+      return zeros(graph.type(name), dims);
+    }
+    return feeds[name] ?? content(name);
+  });
+  return floats([...results.values()][0]!);
+}
+
+function zeros(type: number, dims: number[]): Tensor {
+  const count = dims.reduce((a, b) => a * b, 1);
+  if (type === ElementType.float16) return { type: 'float16', dims, data: new Uint16Array(count) };
+  return { type: 'float32', dims, data: new Float32Array(count) };
+}
+
+// ---------------------------------------------------------------- kinds
+
+/** By the segment after which a core can run, then as in the graph. */
+function inExecutionOrder(graph: Graph, cores: CutCore[]): CutCore[] {
+  const all = cores.map(c => c.found.contentSides);
+  const { coreLevels } = segmentsOf(replaceCores(graph, cores, all), cores);
+  return cores
+    .map((core, i) => ({ core, level: coreLevels[i] ?? 0 }))
+    .sort((a, b) => a.level - b.level)
+    .map(({ core }) => core);
+}
+
+/** Cross-attention takes its keys from another stack than its queries; what it takes them from is the encoder. */
+function placesOf(cut: Graph, cores: CutCore[]): { kind: CoreKind; layer: number }[] {
+  const origins = originsOf(cut, cores);
+  const differ = origins.map(
+    ({ query, key }) => query.size !== key.size || [...query].some(c => !key.has(c)),
+  );
+  const real = origins.some(({ query, key }) => [...key].some(c => !query.has(c)));
+  const counts: Record<CoreKind, number> = { self: 0, encoder: 0, decoder: 0, cross: 0 };
+  const encoder = new Set(origins.flatMap(({ key }, i) => (real && differ[i] ? [...key] : [])));
+  return origins.map((_, i) => {
+    const kind: CoreKind = !real ? 'self' : differ[i] ? 'cross' : encoder.has(i) ? 'encoder' : 'decoder';
+    return { kind, layer: counts[kind]++ };
+  });
+}
+
+function kindOf(places: { kind: CoreKind }[], rules: ProbedRule[]): ModelKind {
+  if (places.some(p => p.kind === 'cross')) return 'encoder-decoder';
+  return rules.every(r => r.mask.causal) ? 'decoder' : 'encoder';
+}

@@ -1,0 +1,164 @@
+import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { asFloats, float32, floats, type Tensor } from '../../runtime/tensor';
+import type { ModelOutput } from './cutModel';
+import type { CutCore } from './cutGraph';
+import type { HeadCut } from './head';
+import type { Segments } from './segments';
+import { makeFeeds, type Ids } from './feeds';
+import type { Graph } from '../onnx/graph';
+import { residualOf, type HiddenRows } from './hidden';
+import type { Piece, PieceLoader } from './pieces';
+
+/** What a core gets at run time: canonical tensors, and the content tensors that its bias needs. */
+export interface CoreFeeds {
+  q: Tensor;
+  k: Tensor;
+  v: Tensor;
+  tensor(name: string): Tensor;
+}
+
+/** Gives the context of core `index`, [heads, queries, valueDim]. */
+export type RunCore = (index: number, feeds: CoreFeeds) => Promise<Float32Array>;
+
+/** The segments of a model as loaded sessions, with the cores' places left open. */
+export class SegmentRunner {
+  private constructor(
+    private readonly graph: Graph,
+    private readonly cores: readonly CutCore[],
+    private readonly sides: readonly string[][],
+    private readonly segments: Segments,
+    private readonly head: HeadCut | null,
+    private readonly pieces: (Piece | null)[],
+    private readonly loader: PieceLoader,
+  ) {}
+
+  static async load(
+    graph: Graph,
+    cores: readonly CutCore[],
+    sides: readonly string[][],
+    segments: Segments,
+    head: HeadCut | null,
+    loader: PieceLoader,
+    cancellation: Cancellation,
+  ): Promise<SegmentRunner> {
+    const pieces: (Piece | null)[] = [];
+    try {
+      for (const [level, piece] of segments.pieces.entries()) {
+        await checkpoint(cancellation);
+        const tied = head?.tied && level === segments.pieces.length - 1;
+        pieces.push(piece && (await loader.load(piece, tied ? false : undefined)));
+      }
+    } catch (error) {
+      await loader.release();
+      throw error;
+    }
+    return new SegmentRunner(graph, cores, sides, segments, head, pieces, loader);
+  }
+
+  /** Runs segments and cores in turn; the output is read from the last hidden rows where the head could be cut off. */
+  async run(
+    ids: Ids,
+    core: RunCore,
+    cancellation: Cancellation,
+    onSegment?: (fraction: number) => void,
+    onHidden?: (hidden: HiddenRows) => void,
+  ): Promise<ModelOutput> {
+    const { pieces, segments, head, cores } = this;
+    const feeds = makeFeeds(this.graph, ids);
+    const store = new Map<string, Tensor>(Object.entries(feeds));
+    const lastUse = this.lastUses();
+    const get = (name: string): Tensor => {
+      const tensor = store.get(name);
+      if (!tensor) throw new Error(`internal: ${name} was not computed`);
+      return tensor;
+    };
+    const end = head ? pieces.length - 1 : pieces.length;
+    if (segments.lookup) {
+      const row = float32(new Float32Array(head!.hiddenSize), [1, head!.hiddenSize]);
+      const looked = await pieces[end]!.run(name => (name === head!.rows ? row : get(name)));
+      store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
+    }
+    for (let level = 0; level < end; level++) {
+      await checkpoint(cancellation);
+      onSegment?.(level / pieces.length);
+      const piece = pieces[level];
+      if (piece) for (const [name, tensor] of await piece.run(get)) store.set(name, tensor);
+      for (const [index, cut] of cores.entries()) {
+        if (segments.coreLevels[index] !== level) continue;
+        await checkpoint(cancellation);
+        const q = get(cut.q);
+        if (onHidden) {
+          const carried = (name: string) => (lastUse.get(name) ?? 0) > level;
+          tellHidden(index, residualOf(this.graph, cut.q, store, carried)?.tensor, onHidden);
+        }
+        const context = await core(index, { q, k: get(cut.k), v: get(cut.v), tensor: get });
+        store.set(cut.context, float32(context, [cut.heads, q.dims[1]!, cut.valueDim]));
+      }
+      for (const [name, use] of lastUse) if (use <= level) store.delete(name);
+    }
+    if (head) {
+      tellHidden('output', get(head.hidden), onHidden);
+      return this.rowsOf(get(head.hidden), pieces[end]!, store);
+    }
+    const output = get(this.graph.output);
+    tellHidden('output', output, onHidden);
+    const width = output.dims[output.dims.length - 1]!;
+    const data = floats(output);
+    return {
+      kind: 'logits',
+      rows: data.length / width,
+      width,
+      read: async (from, to) => data.slice(from * width, to * width),
+    };
+  }
+
+  private async rowsOf(hidden: Tensor, piece: Piece, store: Map<string, Tensor>): Promise<ModelOutput> {
+    const [rows, size] = hidden.dims as [number, number];
+    const data = floats(hidden);
+    // What the piece looks up beside its product: as little as possible.
+    const one = Int32Array.of(0);
+    const short = makeFeeds(this.graph, { ids: one, target: one });
+    const lookup = new Set(this.segments.lookup?.inputs);
+    const read = async (from: number, to: number): Promise<Float32Array> => {
+      const block = float32(data.subarray(from * size, to * size), [to - from, size]);
+      const results = await piece.run(name =>
+        name === this.head!.rows ? block : lookup.has(name) ? short[name] : store.get(name),
+      );
+      return floats(results.get(this.graph.output)!);
+    };
+    const width = (await read(0, 1)).length;
+    return { kind: 'logits', rows, width, read };
+  }
+
+  /** Level after which each tensor is not read any more. */
+  private lastUses(): Map<string, number> {
+    const uses = new Map<string, number>();
+    this.pieces.forEach((piece, level) => piece?.inputs.forEach(name => uses.set(name, level)));
+    this.cores.forEach((core, i) => {
+      const level = this.segments.coreLevels[i] ?? 0;
+      for (const name of [core.q, core.k, core.v, ...this.sides[i]!])
+        uses.set(name, Math.max(level, uses.get(name) ?? 0));
+    });
+    if (this.head) uses.set(this.head.hidden, this.pieces.length);
+    return uses;
+  }
+
+  get sessions(): number {
+    return this.loader.size;
+  }
+
+  async release(): Promise<void> {
+    await this.loader.release();
+  }
+}
+
+function tellHidden(
+  at: HiddenRows['at'],
+  tensor: Tensor | undefined,
+  onHidden?: (hidden: HiddenRows) => void,
+): void {
+  const data = tensor && onHidden ? asFloats(tensor) : null;
+  if (!data) return;
+  const width = tensor!.dims.at(-1)!;
+  onHidden!({ at, rows: data.length / width, width, data });
+}

@@ -1,0 +1,139 @@
+import { oneClause, RefusedError } from '../../errors';
+import type { Runtime } from '../../runtime/runtime';
+import { floats, type Tensor } from '../../runtime/tensor';
+import { canonicalContext, type CutCore } from './cutGraph';
+import { makeFeeds, sampleIds, type Ids } from './feeds';
+import type { Graph } from '../onnx/graph';
+import { PieceLoader } from './pieces';
+import { isShapeOf, type AffineShape } from '../rewrite/simplify';
+
+/** Tokens of the longest sample, if the model takes so many. */
+const LONG = 150;
+
+/** Runs parts of the uncut graph on sample texts, to see shapes and values. */
+export class Survey {
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly folder: string,
+    readonly vocabulary: number,
+    /** One or two id inputs. */
+    readonly idInputs: readonly string[],
+    /** Longest text, or null. */
+    public limit: number | null,
+  ) {}
+
+  ids(text: number, target: number, seed: number): Ids {
+    return {
+      ids: sampleIds(text, this.vocabulary, seed),
+      target: this.idInputs.length > 1 ? sampleIds(target, this.vocabulary, seed + 1) : null,
+    };
+  }
+
+  /** The named tensors of the graph for each sample. */
+  async tensors(
+    graph: Graph,
+    names: readonly string[],
+    samples: readonly Ids[],
+  ): Promise<Map<string, Tensor>[]> {
+    const loader = new PieceLoader(this.runtime, this.folder, 'basic', true);
+    try {
+      const piece = await loader.load(graph.extract(names, () => false));
+      const results: Map<string, Tensor>[] = [];
+      for (const sample of samples) {
+        const feeds = makeFeeds(graph, sample);
+        results.push(await piece.run(name => feeds[name]));
+      }
+      return results;
+    } catch (error) {
+      if (error instanceof RefusedError) throw error;
+      throw new RefusedError(`ONNX Runtime cannot run the model: ${oneClause(error)}.`);
+    } finally {
+      await loader.release();
+    }
+  }
+
+  /** Largest entry of a tensor of whole numbers for a text of `length` tokens; NaN where it fails or has another length. */
+  async largest(graph: Graph, name: string, length: number): Promise<number> {
+    try {
+      const [tensors] = await this.tensors(graph, [name], [this.ids(length, length, 1)]);
+      const { data, dims } = tensors!.get(name)!;
+      if (dims[dims.length - 1] !== length) return NaN;
+      let largest = -Infinity;
+      for (const value of data) largest = Math.max(largest, Number(value));
+      return largest;
+    } catch {
+      return NaN;
+    }
+  }
+
+  /** What the uncut graph's cores give for one sample, [heads, queries, valueDim] each. */
+  async contexts(graph: Graph, cores: readonly CutCore[], sample: Ids): Promise<Float32Array[]> {
+    const own = graph.clone();
+    const names = cores.map(c => canonicalContext(own, c));
+    own.sort();
+    const [tensors] = await this.tensors(own, names, [sample]);
+    return names.map(name => floats(tensors!.get(name)!));
+  }
+
+  /** Every Shape node whose output is affine in the lengths; the others stay as they are. */
+  async shapes(graph: Graph): Promise<AffineShape[]> {
+    const names = [...new Set(graph.nodes.filter(isShapeOf).map(n => n.outputs[0]!))];
+    if (names.length === 0) return [];
+    const [a, b, c] = this.limit !== null && this.limit < 20 ? [3, 5, 7] : [8, 12, 20];
+    const two = this.idInputs.length > 1;
+    const lengths: [number, number][] = two
+      ? [
+          [a, b],
+          [b, b],
+          [a, c],
+          [c, a],
+        ]
+      : [
+          [a, 0],
+          [b, 0],
+          [c, 0],
+        ];
+    const sample = ([n, m]: [number, number], i: number) => this.ids(n, m, i);
+    const runs = await this.tensors(graph, names, lengths.map(sample));
+    // What grows with short texts may end at the size of a table (DeBERTa's relative positions).
+    const long = Math.min(LONG, this.limit ?? LONG);
+    const longest: [number, number] = [long, long - 1];
+    const more = await this.tensors(graph, names, [sample(longest, 4)]).catch(() => null);
+    if (more) {
+      runs.push(...more);
+      lengths.push(longest);
+    }
+    return names.flatMap(output => {
+      const values = runs.map(r => Array.from((r.get(output)! as { data: BigInt64Array }).data, Number));
+      const fit = two ? fitTwo(values, lengths) : fitOne(values, lengths);
+      return fit ? [{ output, ...fit }] : [];
+    });
+  }
+}
+
+type Fit = { offset: number[]; slopes: number[][] };
+
+function fitOne(values: number[][], lengths: [number, number][]): Fit | null {
+  const slope = values[0]!.map((v, i) => (values[1]![i]! - v) / (lengths[1]![0] - lengths[0]![0]));
+  const offset = values[0]!.map((v, i) => v - slope[i]! * lengths[0]![0]);
+  return checked({ offset, slopes: [slope] }, values, lengths);
+}
+
+function fitTwo(values: number[][], lengths: [number, number][]): Fit | null {
+  const first = values[0]!.map((v, i) => (values[1]![i]! - v) / (lengths[1]![0] - lengths[0]![0]));
+  const second = values[0]!.map((v, i) => (values[2]![i]! - v) / (lengths[2]![1] - lengths[0]![1]));
+  const offset = values[0]!.map((v, i) => v - first[i]! * lengths[0]![0] - second[i]! * lengths[0]![1]);
+  return checked({ offset, slopes: [first, second] }, values, lengths);
+}
+
+function checked(fit: Fit, values: number[][], lengths: [number, number][]): Fit | null {
+  const whole = [...fit.offset, ...fit.slopes.flat()].every(Number.isInteger);
+  const fits = values.every(
+    (list, r) =>
+      list.length === fit.offset.length &&
+      list.every(
+        (v, i) => v === fit.slopes.reduce((sum, s, j) => sum + s[i]! * lengths[r]![j]!, fit.offset[i]!),
+      ),
+  );
+  return whole && fits ? fit : null;
+}

@@ -1,0 +1,134 @@
+import { RefusedError } from '../../errors';
+import {
+  changed,
+  type AttributeProto,
+  type GraphProto,
+  type ModelProto,
+  type NodeProto,
+} from '../../runtime/onnxProto';
+import { normalDomain } from './node';
+
+/** A function of the model's own (ONNX FunctionProto). */
+interface FunctionProto {
+  name: string;
+  domain: string;
+  overload: string;
+  input: string[];
+  output: string[];
+  /** Defaults of attributes. */
+  attribute_proto: AttributeProto[];
+  node: NodeProto[];
+  opset_import: { domain: string; version: number }[];
+}
+
+const NODE_LIMIT = 200_000;
+/** Calls within calls: exporters make a handful, and each takes its share of the stack. */
+const DEPTH_LIMIT = 64;
+
+/**
+ * The model with every call of its own functions replaced by the function's nodes (ONNX IR, "Functions"), as ONNX Runtime
+ * does it. Throws RefusedError for functions that call themselves or were written for other operator versions.
+ */
+export function inlineFunctions(model: ModelProto): ModelProto {
+  if (model.functions.length === 0) return model;
+  const functions = new Map(
+    (model.functions as FunctionProto[]).map(f => [callKey(f.domain, f.name, f.overload), f] as const),
+  );
+  const opsets = [...model.opset_import];
+  for (const { name, opset_import } of functions.values())
+    for (const one of opset_import) {
+      const known = opsets.find(o => normalDomain(o.domain) === normalDomain(one.domain));
+      if (!known) opsets.push(one);
+      else if (Number(known.version) !== Number(one.version))
+        throw new RefusedError(
+          `The model's function ${name} is written for another version of the ONNX operators than the model; export it with functions inlined.`,
+        );
+    }
+  const inliner = new Inliner(functions);
+  return changed(model, {
+    functions: [],
+    opset_import: opsets,
+    graph: inliner.graph(model.graph!, [], []),
+  });
+}
+
+const callKey = (domain: string, name: string, overload = '') =>
+  `${normalDomain(domain)}|${name}|${overload}`;
+
+class Inliner {
+  private calls = 0;
+  private made = 0;
+
+  constructor(private readonly functions: ReadonlyMap<string, FunctionProto>) {}
+
+  /** `open`: the functions that are being written out; `given`: attributes of the call around. */
+  graph(graph: GraphProto, open: readonly string[], given: readonly AttributeProto[]): GraphProto {
+    return changed(graph, { node: graph.node.flatMap(node => this.node(node, open, given)) });
+  }
+
+  private node(node: NodeProto, open: readonly string[], given: readonly AttributeProto[]): NodeProto[] {
+    if (++this.made > NODE_LIMIT)
+      throw new RefusedError(`The model's functions are refused: they make more than ${NODE_LIMIT} nodes.`);
+    const attribute = node.attribute.flatMap(a => referred(a, given));
+    const key = callKey(node.domain, node.op_type, (node as { overload?: string }).overload);
+    const called = this.functions.get(key);
+    if (!called) {
+      const inner = attribute.map(a => (a.g ? changed(a, { g: this.graph(a.g, open, given) }) : a));
+      return [changed(node, { attribute: inner })];
+    }
+    if (open.includes(key)) throw new RefusedError(`The model's function ${called.name} calls itself.`);
+    if (open.length === DEPTH_LIMIT)
+      throw new RefusedError(
+        `The model's functions are refused: they call each other more than ${DEPTH_LIMIT} deep.`,
+      );
+    const defaults = called.attribute_proto.filter(d => !attribute.some(a => a.name === d.name));
+    return this.body(called, node, [...attribute, ...defaults], [...open, key]);
+  }
+
+  private body(
+    called: FunctionProto,
+    node: NodeProto,
+    given: readonly AttributeProto[],
+    open: readonly string[],
+  ): NodeProto[] {
+    const prefix = `${called.name}:${this.calls++}:`;
+    const names = new Map<string, string>([['', '']]);
+    called.input.forEach((formal, i) => names.set(formal, node.input[i] ?? ''));
+    called.output.forEach((formal, i) => node.output[i] && names.set(formal, node.output[i]));
+    const rename = (name: string) => names.get(name) ?? `${prefix}${name}`;
+    return called.node.flatMap(inner => this.node(renamed(inner, rename, new Set()), open, given));
+  }
+}
+
+/** An attribute that refers to one of the call takes its value; one that the call leaves out is left out. */
+function referred(attribute: AttributeProto, given: readonly AttributeProto[]): AttributeProto[] {
+  const refers = (attribute as { ref_attr_name?: string }).ref_attr_name;
+  if (!refers) return [attribute];
+  const value = given.find(a => a.name === refers);
+  return value ? [changed(value, { name: attribute.name })] : [];
+}
+
+/** The node under other tensor names; `local`: names that a body around it makes itself. */
+function renamed(node: NodeProto, to: (name: string) => string, local: ReadonlySet<string>): NodeProto {
+  const name = (n: string) => (local.has(n) ? n : to(n));
+  return changed(node, {
+    name: '',
+    input: node.input.map(name),
+    output: node.output.map(name),
+    attribute: node.attribute.map(a => {
+      if (!a.g) return a;
+      const own = new Set([
+        ...local,
+        ...a.g.input.map(i => i.name),
+        ...a.g.initializer.map(t => t.name),
+        ...a.g.node.flatMap(n => n.output),
+      ]);
+      const inner = (n: string) => (own.has(n) ? n : to(n));
+      const g = changed(a.g, {
+        output: a.g.output.map(o => changed(o, { name: inner(o.name) })),
+        node: a.g.node.map(n => renamed(n, to, own)),
+      });
+      return changed(a, { g });
+    }),
+  });
+}

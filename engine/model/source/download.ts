@@ -1,0 +1,209 @@
+/** One file over HTTP: resumed after a broken connection, checked, and put in its place only when whole. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { CancelledError, RefusedError } from '../../errors';
+import type { Cancellation } from '../../runtime/cancellation';
+
+export interface RemoteFile {
+  url: string;
+  size: number;
+  /** What the content must hash to: SHA-256, or git's SHA-1 of a blob; null where the server gives none. */
+  sha256: string | null;
+  gitSha1: string | null;
+}
+
+export interface DownloadOptions {
+  /** Headers for a URL: the token goes to the hub only. */
+  headers(url: string): Record<string, string>;
+  cancellation: Cancellation;
+  /** Called with the number of bytes that have arrived (negative when a file starts over). */
+  onBytes(bytes: number): void;
+  timing?: DownloadTiming;
+}
+
+export interface DownloadTiming {
+  /** Failures without any progress in between before giving up. */
+  attempts: number;
+  /** Pause after the first failure; it doubles with each. */
+  pauseMs: number;
+  /** Without a byte for so long a connection counts as broken. */
+  stallMs: number;
+}
+
+const DEFAULT_TIMING: DownloadTiming = { attempts: 5, pauseMs: 500, stallMs: 30_000 };
+
+/** Worth another attempt: the connection, or a server that is busy. */
+class TransientError extends Error {}
+
+/**
+ * Downloads to `target`; what has arrived of it waits in `target.part` for the next attempt or the next call.
+ * Throws RefusedError when the server refuses, the disk is full or the content is not what was announced.
+ */
+export async function download(file: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
+  const { attempts, pauseMs } = options.timing ?? DEFAULT_TIMING;
+  const part = `${target}.part`;
+  await mkdir(dirname(target), { recursive: true });
+  options.onBytes(Math.min(await sizeOf(part), file.size));
+  for (let failures = 0; ;) {
+    const before = await sizeOf(part);
+    try {
+      await fetchRest(file, part, options);
+      break;
+    } catch (error) {
+      if (!(error instanceof TransientError)) throw error;
+      failures = (await sizeOf(part)) > before ? 1 : failures + 1;
+      if (failures >= attempts) {
+        throw new RefusedError(
+          `The download of ${basename(target)} broke off (${error.message}); what has arrived is kept, so try again later.`,
+        );
+      }
+      await pause(pauseMs * 2 ** (failures - 1), options.cancellation);
+    }
+  }
+  await check(file, part, basename(target));
+  await rename(part, target);
+}
+
+async function fetchRest(file: RemoteFile, part: string, options: DownloadOptions): Promise<void> {
+  let have = await sizeOf(part);
+  if (have === file.size && have > 0) return;
+  if (have > file.size) {
+    await rm(part);
+    options.onBytes(-file.size);
+    have = 0;
+  }
+  const watch = new Watch(options);
+  let handle: FileHandle | null = null;
+  try {
+    const response = await fetch(file.url, {
+      // Compressed transfers have other offsets than the file.
+      headers: {
+        'accept-encoding': 'identity',
+        ...(have > 0 && { range: `bytes=${have}-` }),
+        ...options.headers(file.url),
+      },
+      signal: watch.signal,
+    });
+    refuseStatus(response.status, file.url);
+    const resumed =
+      response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${have}-`);
+    if (!resumed) {
+      options.onBytes(-have);
+      have = 0;
+    }
+    if (response.status === 416) {
+      await rm(part, { force: true });
+      throw new TransientError('the server cannot resume there');
+    }
+    handle = await open(part, resumed ? 'r+' : 'w');
+    for await (const chunk of response.body ?? []) {
+      const bytes = chunk as Uint8Array;
+      watch.sawBytes();
+      if (have + bytes.length > file.size) {
+        throw new RefusedError(`${basename(part, '.part')} is longer than the hub announced.`);
+      }
+      await handle.write(bytes, 0, bytes.length, have);
+      have += bytes.length;
+      options.onBytes(bytes.length);
+    }
+    if (have < file.size) throw new TransientError('the connection closed early');
+  } catch (error) {
+    throw meaning(error, options.cancellation, watch, part);
+  } finally {
+    watch.stop();
+    await handle?.close();
+  }
+}
+
+/** Ends a request when it is cancelled or when nothing arrives any more. */
+class Watch {
+  private readonly controller = new AbortController();
+  private last = Date.now();
+  private readonly timer: NodeJS.Timeout;
+  stalled = false;
+
+  constructor({ cancellation, timing }: DownloadOptions) {
+    const { stallMs } = timing ?? DEFAULT_TIMING;
+    this.timer = setInterval(() => {
+      this.stalled = Date.now() - this.last > stallMs;
+      if (this.stalled || cancellation.isCancelled) this.controller.abort();
+    }, 50);
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  sawBytes(): void {
+    this.last = Date.now();
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+}
+
+/** Refusals stay, full disks are told, everything else is the connection. */
+function meaning(error: unknown, cancellation: Cancellation, watch: Watch, part: string): Error {
+  if (cancellation.isCancelled) return new CancelledError();
+  if (error instanceof RefusedError || error instanceof TransientError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new RefusedError(
+      `The disk is full: ${basename(part, '.part')} cannot be stored in ${dirname(part)}.`,
+    );
+  }
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
+    return new RefusedError(`Cannot write to ${dirname(part)}.`);
+  }
+  return new TransientError(watch.stalled ? 'the server went silent' : reason(error));
+}
+
+/** The innermost cause of a failed request: "ECONNREFUSED" rather than "fetch failed". */
+export function reason(error: unknown): string {
+  const { cause, code, message } = error as { cause?: unknown; code?: string; message?: string };
+  if (cause !== undefined && cause !== null) return reason(cause);
+  return code ?? message ?? String(error);
+}
+
+function refuseStatus(status: number, url: string): void {
+  if (status < 400 || status === 416) return;
+  if (status === 429 || status >= 500) throw new TransientError(`the server answered ${status}`);
+  throw statusError(status, new URL(url).host, decodeURIComponent(basename(new URL(url).pathname)));
+}
+
+/** What a refusal of the hub means for the user. */
+export function statusError(status: number, host: string, what: string): RefusedError {
+  if (status === 401 || status === 403) {
+    return new RefusedError(
+      `${host} does not give ${what} to everybody: it does not exist, or you must be granted access and set HF_TOKEN.`,
+    );
+  }
+  if (status === 404) return new RefusedError(`There is no ${what} on ${host}.`);
+  return new RefusedError(`${host} answered ${status} when asked for ${what}.`);
+}
+
+/** Refuses, and deletes, a file that is not what the hub announced. */
+async function check(file: RemoteFile, part: string, name: string): Promise<void> {
+  const hash = createHash(file.sha256 !== null ? 'sha256' : 'sha1');
+  if (file.sha256 === null) hash.update(`blob ${file.size}\0`);
+  for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
+  const expected = file.sha256 ?? file.gitSha1;
+  if (expected === null || hash.digest('hex') === expected) return;
+  await rm(part);
+  throw new RefusedError(`${name} arrived damaged: its checksum is not the hub's. Try again.`);
+}
+
+export async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(() => null))?.size ?? 0;
+}
+
+async function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
+  const until = Date.now() + milliseconds;
+  while (Date.now() < until) {
+    if (cancellation.isCancelled) throw new CancelledError();
+    await new Promise(resolve => setTimeout(resolve, Math.min(50, Math.max(1, until - Date.now()))));
+  }
+}

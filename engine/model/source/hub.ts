@@ -1,0 +1,324 @@
+/** Models of the Hugging Face hub, or of a mirror that speaks its protocol (HF_ENDPOINT). */
+import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
+import { copyFile, link, mkdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { CancelledError, RefusedError } from '../../errors';
+import type { Cancellation } from '../../runtime/cancellation';
+import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
+import {
+  refuseFullDisk,
+  rememberedRevision,
+  rememberRevision,
+  snapshotFolder,
+  touchAndEvict,
+  type HubFile,
+  type HubRevision,
+} from './hubCache';
+import { chooseOnnx, encoderOf } from './variants';
+
+/** `org/name`, `org/name@revision`, `org/name/onnx/model_int8.onnx`, or both. */
+export interface HubRef {
+  id: string;
+  revision: string;
+  /** The .onnx file asked for, or null for the best one. */
+  file: string | null;
+}
+
+export interface HubOptions {
+  cancellation: Cancellation;
+  onProgress(message: string): void;
+  timing?: DownloadTiming;
+  /** How long a model that is complete in the cache waits for the hub to tell of a newer revision. Default 1 s. */
+  patienceMs?: number;
+}
+
+const REF =
+  /^([A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*)(?:@([\w.-]+))?(?:\/((?:[\w-][\w.-]*\/)?[\w-][\w.-]*\.onnx))?$/;
+const ONNX_PATH = /^(onnx\/)?[\w-][\w.-]*\.onnx$/;
+/** What is wanted beside the model itself; small, and each only if it is there. */
+const COMPANIONS = [
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'vocab.txt',
+  'vocab.json',
+  'merges.txt',
+  'README.md',
+];
+const FILES_LIMIT = 20_000;
+const PATIENCE_MS = 1000;
+
+/** Reads a reference, or null when it is none to the hub. */
+export function parseHubRef(ref: string): HubRef | null {
+  const [, id, revision, file] = REF.exec(ref) ?? [];
+  if (id === undefined || (file === undefined && id.endsWith('.onnx'))) return null;
+  return { id, revision: revision ?? 'main', file: file ?? null };
+}
+
+/**
+ * Brings a model here, or finds it in the cache: then the hub is asked only whether there is a newer revision, and a hub
+ * that refuses, cannot be reached or does not answer at once changes nothing. Returns the .onnx file and its folder.
+ */
+export async function fetchModel(
+  ref: HubRef,
+  options: HubOptions,
+): Promise<{ onnx: string; encoder?: string; folder: string }> {
+  const known = await currentRevision(ref, options);
+  const onnx = chooseFile(ref, known);
+  const folder = snapshotFolder(known);
+  const missing = await linkUnchanged(ref, known, await missingFiles(onnx, known));
+  if (missing.length > 0) {
+    if (isOffline())
+      throw new RefusedError(`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
+    await downloadAll(ref, known, missing, folder, options);
+  }
+  await rememberRevision(ref.revision, known);
+  await touchAndEvict(ref.id);
+  const encoder = encoderFile(onnx, known.files);
+  return {
+    onnx: join(folder, onnx.path),
+    encoder: encoder && join(folder, encoder.path),
+    folder,
+  };
+}
+
+/**
+ * The .onnx files of a repository, each with the bytes it takes with its external data, the best one first; and the licence
+ * that the model card names.
+ */
+export async function listVariants(
+  ref: HubRef,
+  options: HubOptions,
+): Promise<{ variants: { path: string; bytes: number }[]; licence: string | null }> {
+  const known = await currentRevision(ref, options);
+  const best = chooseOnnx(onnxFiles(known).map(file => file.path));
+  const variants = onnxFiles(known)
+    .map(file => ({ path: file.path, bytes: total(modelFiles(file, known.files)) }))
+    .sort((a, b) => Number(b.path === best) - Number(a.path === best) || (a.path < b.path ? -1 : 1));
+  return { variants, licence: known.licence ?? null };
+}
+
+/** What of the model and its companions is not in the cache. */
+async function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
+  const missing: HubFile[] = [];
+  for (const file of [...modelFiles(onnx, known.files), ...companions(onnx, known.files)]) {
+    if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
+  }
+  return missing;
+}
+
+/** Takes files that have not changed since the remembered revision from there; returns the others. */
+async function linkUnchanged(
+  ref: HubRef,
+  known: HubRevision,
+  missing: readonly HubFile[],
+): Promise<HubFile[]> {
+  const remembered = missing.length > 0 ? await rememberedRevision(ref.id, ref.revision) : null;
+  if (!remembered || remembered.commit === known.commit) return [...missing];
+  const changed: HubFile[] = [];
+  for (const file of missing) {
+    const same = remembered.files.some(
+      old =>
+        old.path === file.path &&
+        old.size === file.size &&
+        ((file.sha256 !== null && old.sha256 === file.sha256) ||
+          (file.gitSha1 !== null && old.gitSha1 === file.gitSha1)),
+    );
+    const from = join(snapshotFolder(remembered), file.path);
+    const to = join(snapshotFolder(known), file.path);
+    if (same && (await sizeOf(from)) === file.size) {
+      await mkdir(dirname(to), { recursive: true });
+      await link(from, to).catch(() => copyFile(from, to));
+    } else changed.push(file);
+  }
+  return changed;
+}
+
+async function isComplete(ref: HubRef, known: HubRevision): Promise<boolean> {
+  try {
+    return (await missingFiles(chooseFile(ref, known), known)).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+function chooseFile(ref: HubRef, known: HubRevision): HubFile {
+  const files = onnxFiles(known);
+  const names = files.map(file => file.path);
+  if (files.length === 0) throw new RefusedError(`${ref.id} has no ONNX files on the hub.`);
+  const path = ref.file ?? chooseOnnx(names);
+  const found = files.find(file => file.path === path);
+  if (found) return found;
+  const what = ref.file === null ? 'several ONNX models' : `no ${ref.file}`;
+  throw new RefusedError(
+    `${ref.id} has ${what}: give one of ${names.map(name => `${ref.id}/${name}`).join(', ')}.`,
+  );
+}
+
+function onnxFiles(known: HubRevision): HubFile[] {
+  return known.files.filter(file => ONNX_PATH.test(file.path));
+}
+
+function encoderFile(onnx: HubFile, files: readonly HubFile[]): HubFile | undefined {
+  const paths = files.map(file => file.path);
+  const encoder = encoderOf(onnx.path, paths);
+  return files.find(file => file.path === encoder);
+}
+
+/** The file, the encoder that belongs to a decoder, and their weights. */
+function modelFiles(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
+  const encoder = encoderFile(onnx, files);
+  return [...withExternalData(onnx, files), ...(encoder ? withExternalData(encoder, files) : [])];
+}
+
+/** The file and the weights that stand beside it (`model.onnx_data`, `model.onnx.data`, `model.onnx_data_1`). */
+function withExternalData(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
+  return files.filter(
+    file =>
+      file.path === onnx.path ||
+      (file.path.startsWith(onnx.path) && /^[._]data(_\d+)?$/.test(file.path.slice(onnx.path.length))),
+  );
+}
+
+function companions(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
+  const folders = new Set(['.', dirname(onnx.path)]);
+  return files.filter(file => COMPANIONS.includes(basename(file.path)) && folders.has(dirname(file.path)));
+}
+
+async function downloadAll(
+  ref: HubRef,
+  known: HubRevision,
+  files: readonly HubFile[],
+  folder: string,
+  options: HubOptions,
+): Promise<void> {
+  const bytes = total(files);
+  let arrived = 0;
+  for (const file of files) arrived += Math.min(await sizeOf(join(folder, `${file.path}.part`)), file.size);
+  await refuseFullDisk(bytes - arrived, ref.id);
+  arrived = 0;
+  for (const file of files) {
+    const url = `${endpoint()}/${ref.id}/resolve/${known.commit}/${file.path}`;
+    await download({ ...file, url }, join(folder, file.path), {
+      headers: authorization,
+      cancellation: options.cancellation,
+      timing: options.timing,
+      onBytes: count => {
+        arrived += count;
+        options.onProgress(`Downloading ${ref.id}: ${megabytes(arrived)} of ${megabytes(bytes)} MB`);
+      },
+    });
+  }
+}
+
+/** The revision as the hub has it now; the remembered one when the hub cannot be reached. */
+async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRevision> {
+  const remembered = await rememberedRevision(ref.id, ref.revision);
+  if (isOffline()) {
+    if (remembered) return remembered;
+    throw new RefusedError(`${ref.id} is not in the cache, and HF_HUB_OFFLINE is set.`);
+  }
+  options.onProgress(`Asking ${host()} for ${ref.id}`);
+  const complete = remembered !== null && (await isComplete(ref, remembered));
+  try {
+    return await askRevision(
+      ref,
+      options.cancellation,
+      complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity,
+    );
+  } catch (error) {
+    if (options.cancellation.isCancelled) throw error;
+    if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
+    if (error instanceof RefusedError) throw error;
+    throw new RefusedError(`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`);
+  }
+}
+
+/** Gives up after `patienceMs`. */
+async function askRevision(
+  ref: HubRef,
+  cancellation: Cancellation,
+  patienceMs: number,
+): Promise<HubRevision> {
+  const controller = new AbortController();
+  const until = performance.now() + patienceMs;
+  const timer = setInterval(() => {
+    if (cancellation.isCancelled || performance.now() > until) controller.abort();
+  }, 50);
+  const call = {
+    hubUrl: endpoint(),
+    fetch: (url: string | URL | Request, init: RequestInit = {}) =>
+      fetch(url, {
+        ...init,
+        signal: controller.signal,
+        headers: { ...(init.headers as object), ...authorization(String(url)) },
+      }),
+  };
+  try {
+    const info = await modelInfo({
+      ...call,
+      name: ref.id,
+      revision: ref.revision,
+      additionalFields: ['sha', 'cardData'],
+    });
+    const commit = String(info.sha);
+    if (!/^[0-9a-f]{7,64}$/.test(commit)) throw new RefusedError(`${host()} names no commit for ${ref.id}.`);
+    const files: HubFile[] = [];
+    for await (const entry of listFiles({ ...call, repo: ref.id, revision: commit, recursive: true })) {
+      if (entry.type !== 'file') continue;
+      if (files.length >= FILES_LIMIT)
+        throw new RefusedError(`${ref.id} has more than ${FILES_LIMIT} files.`);
+      files.push({
+        path: entry.path,
+        size: entry.size,
+        sha256: entry.lfs?.oid ?? null,
+        gitSha1: entry.lfs ? null : (entry.oid ?? null),
+      });
+    }
+    return { id: ref.id, commit, files, licence: licenceOf(info.cardData) };
+  } catch (error) {
+    if (cancellation.isCancelled) throw new CancelledError();
+    if (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429) {
+      throw statusError(error.statusCode, host(), `model ${ref.id}`);
+    }
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** The licence in the header of a model card; a card may name several. */
+function licenceOf(card: unknown): string | null {
+  const { license } = (card ?? {}) as { license?: unknown };
+  const names = (Array.isArray(license) ? license : [license]).filter(name => typeof name === 'string');
+  return names.length > 0 ? names.join(', ').slice(0, 80) : null;
+}
+
+function endpoint(): string {
+  return (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '');
+}
+
+function host(): string {
+  return new URL(endpoint()).host;
+}
+
+/** The token goes to the endpoint alone; `fetch` drops it when redirected to another origin. */
+function authorization(url: string): Record<string, string> {
+  const token = process.env.HF_TOKEN;
+  return token && new URL(url).origin === new URL(endpoint()).origin
+    ? { authorization: `Bearer ${token}` }
+    : {};
+}
+
+function isOffline(): boolean {
+  return /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '');
+}
+
+function total(files: readonly HubFile[]): number {
+  return files.reduce((bytes, file) => bytes + file.size, 0);
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
+}

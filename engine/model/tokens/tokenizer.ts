@@ -1,0 +1,280 @@
+/** A model's tokenizer: text to ids, each with its range in the text. */
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
+import { oneClause, RefusedError } from '../../errors';
+import type { TokenTable } from '../../../shared/protocol/engine';
+import { narrowByteTokens } from './byteTokens';
+import { isBundled } from '../../bundledFolder';
+import { codePointOffsets, readableToken, type TokenStyle } from './text';
+import { tryTokenizer } from './tokenizerTrial';
+import { byteLevelJson, vocabularyKind, wordPieceJson } from './vocabularyFiles';
+
+/** Tokenizer files larger than this are not read (the largest published ones have about 35 MB). */
+const FILE_LIMIT = 128 * 2 ** 20;
+/** Texts up to so many characters are tokenised whole, so that `total` is exact. */
+const WHOLE_TEXT = 200_000;
+/** No more than this is tokenised at once, whatever the limit: bounds the memory (about 200 bytes a character). */
+const PIECE_LIMIT = 2 ** 21;
+const TOKEN_LIMIT = 2 ** 18;
+/** Tokens closer than this to the end of a piece may come out differently in the whole text. */
+const MARGIN = 256;
+
+export interface Tokenizer {
+  /** Ids there are, added tokens included. */
+  readonly vocabulary: number;
+  /**
+   * Tokens of the text with UTF-16 ranges; at most `maxTokens` (null: no limit of the model's), special tokens
+   * included. Of a large text only as much is tokenised as the limit needs; then `total` is an estimate.
+   */
+  encode(text: string, maxTokens: number | null): Promise<TokenTable>;
+  /** Readable text of ids that a model gave, and the table of its tokens. */
+  describe(ids: Int32Array): { text: string; tokens: TokenTable };
+  /** True for tokens that the tokenizer marks as special, such as the start of a sequence. */
+  isSpecial(id: number): boolean;
+}
+
+/**
+ * Loads `tokenizer.json`, or builds the tokenizer from `vocab.txt` (WordPiece) or `vocab.json` and `merges.txt`
+ * (byte-level BPE). Throws RefusedError when there is none or it cannot be read.
+ */
+export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+  const { path, json } = await tokenizerJson(folder);
+  let native: NativeTokenizer;
+  let style: TokenStyle;
+  try {
+    const definition = JSON.parse(json) as Record<string, unknown>;
+    if (!isBundled(folder)) await tryTokenizer(path, json);
+    native = NativeTokenizer.fromString(json);
+    style = tokenStyle(definition);
+  } catch (error) {
+    if (error instanceof RefusedError) throw error;
+    throw new RefusedError(`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
+  }
+  // Files often carry the truncation and padding of the training run.
+  native.disableTruncation();
+  native.disablePadding();
+  const specials = specialIds(json);
+  return {
+    vocabulary: native.getVocabSize(true),
+    encode: (text, maxTokens) => encode(native, style, text, maxTokens),
+    describe: ids => describe(native, style, specials, ids),
+    isSpecial: id => specials.has(id),
+  };
+}
+
+/** Throws RefusedError when an id is not in the model's vocabulary. */
+export function checkTokensFit(tokens: TokenTable, vocabulary: number | null): void {
+  if (vocabulary === null) return;
+  const at = tokens.ids.findIndex(id => id >= vocabulary);
+  if (at < 0) return;
+  throw new RefusedError(
+    `The tokenizer does not match the model: token ${JSON.stringify(tokens.text[at])} has id ${tokens.ids[at]}, and the model knows ids up to ${vocabulary - 1}.`,
+  );
+}
+
+async function tokenizerJson(folder: string): Promise<{ path: string; json: string }> {
+  const read = (name: string) => readBounded(join(folder, name));
+  const whole = await read('tokenizer.json');
+  if (whole !== null) return { path: join(folder, 'tokenizer.json'), json: whole };
+
+  const config = parseObject(await read('tokenizer_config.json'));
+  const kind = vocabularyKind(config);
+  const words = await read('vocab.txt');
+  if (words !== null && kind !== 'byte-level') {
+    return { path: join(folder, 'vocab.txt'), json: wordPieceJson(words, config) };
+  }
+  const [vocab, merges] = [await read('vocab.json'), await read('merges.txt')];
+  if (vocab !== null && merges !== null && kind !== 'wordpiece') {
+    return { path: join(folder, 'vocab.json'), json: byteLevelJson(parseObject(vocab), merges, config) };
+  }
+  throw new RefusedError(
+    `No tokenizer in ${folder}: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed.`,
+  );
+}
+
+/** The file's text, or null when there is no such file. */
+async function readBounded(path: string): Promise<string | null> {
+  const info = await stat(path).catch(() => null);
+  if (!info?.isFile()) return null;
+  if (info.size > FILE_LIMIT) {
+    throw new RefusedError(`${path} is too large for a tokenizer (${Math.round(info.size / 2 ** 20)} MiB).`);
+  }
+  return readFile(path, 'utf8').catch(error => {
+    throw new RefusedError(`Cannot read ${path}: ${oneClause(error)}.`);
+  });
+}
+
+/** The JSON object, or {} when it is none: then the defaults of the tokenizer's kind hold. */
+function parseObject(json: string | null): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(json ?? '{}');
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+function specialIds(json: string): Set<number> {
+  const added = parseObject(json)['added_tokens'];
+  const list: unknown[] = Array.isArray(added) ? added : [];
+  return new Set(list.flatMap(token => (isSpecialToken(token) ? [token.id] : [])));
+}
+
+function isSpecialToken(token: unknown): token is { id: number } {
+  const { id, special } = (token ?? {}) as { id?: unknown; special?: unknown };
+  return typeof id === 'number' && special === true;
+}
+
+function describe(
+  native: NativeTokenizer,
+  style: TokenStyle,
+  specials: ReadonlySet<number>,
+  ids: Int32Array,
+): { text: string; tokens: TokenTable } {
+  const pieces = Array.from(ids, id => readableToken(native.idToToken(id) ?? '', style));
+  const start = new Int32Array(ids.length);
+  const end = new Int32Array(ids.length);
+  let text = '';
+  pieces.forEach((piece, i) => {
+    start[i] = text.length;
+    if (!specials.has(ids[i]!)) text += style === 'plain' && text !== '' ? ` ${piece}` : piece;
+    end[i] = text.length;
+  });
+  return {
+    text,
+    tokens: {
+      ids,
+      start,
+      end,
+      text: pieces,
+      special: Uint8Array.from(ids, id => Number(specials.has(id))),
+      total: ids.length,
+    },
+  };
+}
+
+function tokenStyle(definition: Record<string, unknown>): TokenStyle {
+  const parts = JSON.stringify([definition.normalizer, definition.pre_tokenizer, definition.decoder]);
+  if (parts.includes('"ByteLevel"')) return 'byte-level';
+  return parts.includes('\u2581') || parts.includes('"Metaspace"') ? 'metaspace' : 'plain';
+}
+
+async function encode(
+  native: NativeTokenizer,
+  style: TokenStyle,
+  text: string,
+  maxTokens: number | null,
+): Promise<TokenTable> {
+  if (text.length === 0) throw new RefusedError('The text is empty.');
+  const limit = Math.min(maxTokens ?? TOKEN_LIMIT, TOKEN_LIMIT);
+  let size = text.length <= WHOLE_TEXT ? text.length : limit * 8;
+  for (;;) {
+    size = Math.min(Math.max(size, WHOLE_TEXT), PIECE_LIMIT, text.length);
+    const piece = size === text.length ? text : text.slice(0, pieceEnd(text, size));
+    const encoding = await native.encode(piece).catch(error => {
+      throw new RefusedError(`The tokenizer failed on this text: ${oneClause(error)}.`);
+    });
+    const found = ranges(encoding, piece);
+    const isLast = piece.length === text.length || size === PIECE_LIMIT;
+    const trusted =
+      piece.length === text.length ? found.to - found.from : found.endingBefore(piece.length - MARGIN);
+    if (isLast || found.specials + trusted >= limit) {
+      return table(style, found, limit, trusted, piece.length, text.length);
+    }
+    size *= 4;
+  }
+}
+
+/** A place to cut near `size`: after white space if there is any, never inside a surrogate pair. */
+function pieceEnd(text: string, size: number): number {
+  for (let end = size; end > size - 1000; end--) {
+    if (/\s/.test(text[end - 1]!) && /\S/.test(text[end] ?? ' ')) return end;
+  }
+  const code = text.charCodeAt(size);
+  return code >= 0xdc00 && code < 0xe000 ? size - 1 : size;
+}
+
+/** An encoding in UTF-16 units; the tokens `from` .. `to` are of the text, the others special ones around it. */
+interface Ranges {
+  ids: number[];
+  tokens: string[];
+  start: Int32Array;
+  end: Int32Array;
+  from: number;
+  to: number;
+  specials: number;
+  /** How many tokens of the text end before this position. */
+  endingBefore(position: number): number;
+}
+
+function ranges(encoding: Encoding, piece: string): Ranges {
+  const ids = encoding.getIds();
+  const added = encoding.getSpecialTokensMask();
+  const offsets = encoding.getOffsets();
+  const utf16 = codePointOffsets(piece);
+  const start = new Int32Array(ids.length);
+  const end = new Int32Array(ids.length);
+  let from = 0;
+  let to = ids.length;
+  while (from < to && added[from]) from++;
+  while (to > from && added[to - 1]) to--;
+  // Odd tokenizers (say with an end-of-word suffix that they spell out) give ranges beyond the text.
+  const position = (point: number): number =>
+    utf16 ? (utf16[point] ?? piece.length) : Math.min(point, piece.length);
+  offsets.forEach((pair, i) => {
+    const [first, last] = pair as [number, number];
+    start[i] = position(first);
+    end[i] = Math.max(start[i]!, position(last));
+  });
+  end.fill(0, 0, from);
+  start.fill(0, 0, from);
+  const tokens = encoding.getTokens();
+  narrowByteTokens(tokens, start, end, piece);
+  const endingBefore = (position: number): number => {
+    let count = 0;
+    while (from + count < to && end[from + count]! <= position) count++;
+    return count;
+  };
+  return {
+    ids,
+    tokens,
+    start,
+    end,
+    from,
+    to,
+    specials: from + ids.length - to,
+    endingBefore,
+  };
+}
+
+function table(
+  style: TokenStyle,
+  found: Ranges,
+  limit: number,
+  trusted: number,
+  pieceLength: number,
+  textLength: number,
+): TokenTable {
+  const { from, to, specials } = found;
+  if (to === from) throw new RefusedError('The text has no tokens: it is white space only.');
+  const kept = Math.min(trusted || to - from, Math.max(1, limit - specials));
+  // Cut like a tokenizer truncates: the special tokens stay, the text's last tokens go.
+  const order: number[] = [];
+  for (let i = 0; i < from + kept; i++) order.push(i);
+  for (let i = to; i < found.ids.length; i++) order.push(i);
+
+  const textEnd = found.end[from + kept - 1]!;
+  const isAdded = (i: number): boolean => i < from || i >= to;
+  const position = (i: number, offset: number): number => (i < from ? 0 : i >= to ? textEnd : offset);
+  const estimated = pieceLength < textLength;
+  return {
+    ids: Int32Array.from(order, i => found.ids[i]!),
+    start: Int32Array.from(order, i => position(i, found.start[i]!)),
+    end: Int32Array.from(order, i => position(i, found.end[i]!)),
+    text: order.map(i => (isAdded(i) ? found.tokens[i]! : readableToken(found.tokens[i]!, style))),
+    special: Uint8Array.from(order, i => Number(isAdded(i))),
+    total: specials + Math.round(((to - from) * textLength) / pieceLength),
+    ...(estimated && { estimated }),
+  };
+}

@@ -1,0 +1,125 @@
+import { biasAt, kvHead, visibleKeys, type CoreInput } from '../../attention/core';
+import { argmax } from '../../statistics';
+import type { ModelOutput } from '../cut/cutModel';
+
+/** Plain dense attention, row by row in float64: the core that a cut model is proved with when no other is given. */
+export function referenceAttend(input: CoreInput): Float32Array {
+  const { heads, queries, keys, valueDim } = input;
+  const output = new Float32Array(heads * queries * valueDim);
+  const row = new Float64Array(valueDim);
+  for (let h = 0; h < heads; h++)
+    for (let i = 0; i < queries; i++) {
+      const weights = referenceWeights(input, h, i);
+      row.fill(0);
+      for (let j = 0; j < keys; j++) {
+        const w = weights[j]!;
+        if (w === 0) continue;
+        const at = (kvHead(input, h) * keys + j) * valueDim;
+        for (let d = 0; d < valueDim; d++) row[d]! += w * input.v[at + d]!;
+      }
+      output.set(row, (h * queries + i) * valueDim);
+    }
+  return output;
+}
+
+/** Probabilities of one query, [keys], in float64; all zero when it sees no key. */
+export function referenceWeights(input: CoreInput, head: number, query: number): Float64Array {
+  const { queries, keys, dim, rule } = input;
+  const logits = new Float64Array(keys).fill(-Infinity);
+  const q = (head * queries + query) * dim;
+  const { from, to } = visibleKeys(input, query);
+  let max = -Infinity;
+  for (let j = from; j < to; j++) {
+    const k = (kvHead(input, head) * keys + j) * dim;
+    let dot = 0;
+    for (let d = 0; d < dim; d++) dot += input.q[q + d]! * input.k[k + d]!;
+    const score = dot * rule.scale[head]!;
+    const capped = rule.softCap === null ? score : rule.softCap * Math.tanh(score / rule.softCap);
+    logits[j] = capped + biasAt(input, head, query, j);
+    max = Math.max(max, logits[j]!);
+  }
+  if (max === -Infinity) return logits.fill(0);
+  let sum = 0;
+  for (let j = 0; j < keys; j++) sum += logits[j] = Math.exp(logits[j]! - max);
+  return logits.map(w => w / sum);
+}
+
+export interface Difference {
+  /** Largest absolute difference, and largest absolute value of the reference. */
+  largest: number;
+  scale: number;
+  median: number;
+  /** Share of rows whose largest entry is at the same place. */
+  argmaxAgreement: number;
+  equal: boolean;
+}
+
+const MEDIAN_OF = 2 ** 18;
+
+/** Two outputs of the same rows, [rows, width]. NaN or a missing value counts as infinitely far. */
+export function compare(found: Float32Array, expected: Float32Array, width: number): Difference {
+  if (found.length !== expected.length)
+    return { largest: Infinity, scale: 1, median: Infinity, argmaxAgreement: 0, equal: false };
+  const comparison = new OutputComparison(expected, width);
+  comparison.add(found);
+  return comparison.result();
+}
+
+/** Values read at once of an output that is compared. */
+const BLOCK = 2 ** 20;
+
+/** The same, reading the output in blocks of rows: all logits of a large vocabulary take as much as a layer. */
+export async function compareOutput(output: ModelOutput, expected: Float32Array): Promise<Difference> {
+  const { rows, width } = output;
+  if (rows * width !== expected.length) return compare(new Float32Array(0), expected, width);
+  const comparison = new OutputComparison(expected, width);
+  const step = Math.max(1, Math.floor(BLOCK / width));
+  for (let from = 0; from < rows; from += step)
+    comparison.add(await output.read(from, Math.min(rows, from + step)));
+  return comparison.result();
+}
+
+class OutputComparison {
+  private readonly step: number;
+  private readonly differences: Float32Array;
+  private at = 0;
+  private largest = 0;
+  private scale = 0;
+  private equal = true;
+  private agreeing = 0;
+
+  constructor(
+    private readonly expected: Float32Array,
+    private readonly width: number,
+  ) {
+    // The median of an even sample is enough: a copy of all logits of a large vocabulary would take as much as a layer.
+    this.step = Math.ceil(expected.length / MEDIAN_OF) | 1;
+    this.differences = new Float32Array(Math.ceil(expected.length / this.step));
+  }
+
+  /** The next rows, [rows, width]. */
+  add(found: Float32Array): void {
+    const { width, step, at } = this;
+    const expected = this.expected.subarray(at, at + found.length);
+    for (let i = 0; i < found.length; i++) {
+      const a = found[i]!;
+      const b = expected[i]!;
+      if (a !== b) this.equal = false;
+      const d = Math.abs(a - b);
+      if ((at + i) % step === 0) this.differences[(at + i) / step] = d;
+      if (!(d <= this.largest)) this.largest = Number.isNaN(d) ? Infinity : d;
+      this.scale = Math.max(this.scale, Math.abs(b));
+    }
+    for (let row = 0; row < found.length; row += width)
+      if (argmax(found.subarray(row, row + width)) === argmax(expected.subarray(row, row + width)))
+        this.agreeing++;
+    this.at += found.length;
+  }
+
+  result(): Difference {
+    const { differences, largest, scale, equal } = this;
+    differences.sort();
+    const median = differences[differences.length >> 1] ?? 0;
+    return { largest, scale, median, argmaxAgreement: (this.agreeing * this.width) / this.at, equal };
+  }
+}

@@ -1,0 +1,67 @@
+import { isHalf } from '../onnx/elementTypes';
+import type { Plan } from '../cut/cutPlan';
+import type { Difference } from './proof';
+
+/** Own cores may differ from the uncut model by this share of its largest output. */
+const FLOAT = { cpu: 2e-5, gpu: 1e-3, half: 5e-3 };
+/**
+ * A model amplifies rounding when its own output differs by `from` between two of ONNX Runtime's optimisation levels (T5:
+ * large scores without a scale). Nothing can agree with it more closely than it agrees with itself; by `to` it must.
+ */
+const AMPLIFIED = { from: 1e-5, to: 1e-4 };
+/** A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens count. */
+const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
+
+/** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
+export class Tolerance {
+  private readonly float: number;
+  private readonly half: boolean;
+  private readonly quantised: boolean;
+  /** Statically quantised models round scores and probabilities. */
+  private readonly roundsAttention: boolean;
+
+  /** `noise`: relative difference of the uncut model's output between two optimisation levels. */
+  constructor(
+    { graph, cores }: Plan,
+    gpu: boolean,
+    private readonly noise: number,
+  ) {
+    // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
+    this.half = cores.some(c => isHalf(graph.type(c.found.q)));
+    this.float = this.half ? FLOAT.half : gpu ? FLOAT.gpu : FLOAT.cpu;
+    this.quantised = graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
+    this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
+  }
+
+  /** The model amplifies the rounding of float32: `differences` are those of the cut model to the uncut one. */
+  amplifies(differences: readonly Difference[]): boolean {
+    const largest = Math.max(this.noise, ...differences.map(d => d.largest / (d.scale || 1)));
+    return !this.half && !this.quantised && largest > AMPLIFIED.from;
+  }
+
+  /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
+  accepts(d: Difference, bitEqual: boolean): boolean {
+    const noisy = bitEqual && this.noise > AMPLIFIED.from;
+    const largest = noisy ? Math.max(this.float, AMPLIFIED.to) : this.float;
+    if (d.largest <= largest * d.scale) return true;
+    const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
+    return (
+      (this.quantised || this.half) && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax
+    );
+  }
+
+  /** The cut model in float64 against the uncut one in float64; only Q, K, V and contexts are rounded between. */
+  acceptsFloat64(d: Difference): boolean {
+    return d.largest <= AMPLIFIED.to * d.scale;
+  }
+
+  /** What the proof of this model must say beside the numbers; '' = nothing. */
+  note(inFloat64: boolean): string {
+    if (inFloat64) return ' in float64 (in float32 the model amplifies rounding)';
+    if (this.roundsAttention)
+      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
+    if (this.half && !this.quantised)
+      return ' (16 bits: up to 0.5% of the largest output, or median difference and most likely token)';
+    return this.quantised ? ' (quantised: median difference and most likely token)' : '';
+  }
+}

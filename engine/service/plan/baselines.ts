@@ -1,0 +1,129 @@
+/** What a plan is compared with at the same budget: one setting in every head, and chance. */
+import type { Analysis } from '../analysis';
+import { costOf, DENSE } from './candidates';
+import { sum, type Choice, type PlanSearch } from './search';
+import { fitSpansOf } from '../spans';
+import type { Mechanism } from '../../attention/mechanism';
+import { seededUniform } from '../../attention/maths/random';
+import type { MechanismChoice, Plan, PlanCandidate } from '../../../shared/protocol/engine';
+import { mean } from '../../statistics';
+
+export interface Uniform {
+  choice: MechanismChoice;
+  chosen: Choice;
+}
+
+/** Soft edge of the spans that are fitted to the heads. */
+const RAMP = 8;
+
+/**
+ * Of each mechanism the setting with the least local error that stays within the budget in all heads together, and for
+ * the adaptive span also what it is made for: a span of its own in each head, for one share of the mass.
+ */
+export async function uniformChoices(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[]> {
+  const found: Uniform[] = [];
+  for (const mechanism of search.candidates.mechanisms) {
+    if (mechanism.info.name === DENSE.name) continue;
+    const best = await bestUniform(search, mechanism);
+    if (best) found.push(best);
+    if (mechanism.info.name === 'adaptive-span') found.push(...(await fittedSpans(search, texts)));
+  }
+  return found;
+}
+
+async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Uniform | null> {
+  let best: (Uniform & { cost: number }) | null = null;
+  const consider = async (share: number) => {
+    let most = 0;
+    for (const choice of await search.candidates.settings(0, mechanism, share)) {
+      const chosen = await everywhere(search, choice);
+      if (!chosen) continue;
+      const pairs = sum(chosen, one => one.pairs);
+      if (pairs > search.limit) continue;
+      most = Math.max(most, pairs / search.dense);
+      const cost = sum(chosen, (one, at) => costOf(one).cost * search.sensitivity[at]!);
+      if (!best || cost < best.cost) best = { choice, chosen, cost };
+    }
+    return most;
+  };
+  const spent = await consider(search.budget);
+  // Where the pairs depend on the text, a setting may leave a part of the budget: one more with what it needs.
+  if (spent > 0 && spent < 0.9 * search.budget) await consider(search.budget ** 2 / spent);
+  return best;
+}
+
+/** The setting in every head; null when a head cannot have it. */
+async function everywhere(search: PlanSearch, choice: MechanismChoice): Promise<Choice | null> {
+  const chosen: PlanCandidate[] = [];
+  for (const at of search.candidates.heads.keys()) {
+    const candidate = await search.candidates.add(at, choice);
+    if (!candidate) return null;
+    chosen.push(candidate);
+  }
+  return chosen;
+}
+
+/** Spans for one share of the mass in all heads, the largest within the budget (as fitted to the first text). */
+async function fittedSpans(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[]> {
+  const choice = { name: 'adaptive-span', params: { ramp: RAMP, budget: search.budget } };
+  for (const budget of [search.budget, 0.9 * search.budget]) {
+    const fit = fitSpansOf(texts[0]!, { id: '', budget, ramp: RAMP });
+    const chosen: PlanCandidate[] = [];
+    for (const [at, { span }] of fit.heads.entries()) {
+      const candidate = await search.candidates.add(at, {
+        name: 'adaptive-span',
+        params: { ramp: RAMP, massTarget: 0.95, span },
+      });
+      if (candidate) chosen.push(candidate);
+    }
+    const all = chosen.length === fit.heads.length;
+    if (all && sum(chosen, one => one.pairs) <= search.limit) return [{ choice, chosen }];
+  }
+  return [];
+}
+
+/** Assignments drawn from the candidates, then moved by random steps to just within the budget. Seeded. */
+export function randomChoices({ candidates, limit }: PlanSearch, count: number): Choice[] {
+  const uniform = seededUniform(1);
+  const draw = <T>(list: readonly T[]): T => list[Math.floor(uniform() * list.length)]!;
+  return Array.from({ length: count }, () => {
+    const chosen = candidates.lists.map(draw);
+    let spent = sum(chosen, one => one.pairs);
+    const step = (at: number, options: readonly PlanCandidate[]) => {
+      if (options.length === 0) return;
+      spent -= chosen[at]!.pairs;
+      chosen[at] = draw(options);
+      spent += chosen[at]!.pairs;
+    };
+    while (spent > limit) {
+      const high = [...chosen.keys()].filter(at =>
+        candidates.lists[at]!.some(one => one.pairs < chosen[at]!.pairs),
+      );
+      if (high.length === 0) break;
+      const at = draw(high);
+      step(
+        at,
+        candidates.lists[at]!.filter(one => one.pairs < chosen[at]!.pairs),
+      );
+    }
+    for (const at of chosen.keys()) {
+      const now = chosen[at]!.pairs;
+      step(
+        at,
+        candidates.lists[at]!.filter(({ pairs }) => pairs > now && pairs - now <= limit - spent),
+      );
+    }
+    return chosen;
+  });
+}
+
+/** Mean and range of the changes under assignments drawn at random; all 0 where none was run. */
+export function rangeOf(deltas: readonly number[]): Plan['random'] {
+  if (deltas.length === 0) return { runs: 0, mean: 0, least: 0, most: 0 };
+  return {
+    runs: deltas.length,
+    mean: mean(deltas),
+    least: Math.min(...deltas),
+    most: Math.max(...deltas),
+  };
+}

@@ -1,0 +1,213 @@
+import { choiceKey, type Analysis } from '../analysis';
+import { compareHead } from '../changedRun';
+import type { Mechanism } from '../../attention/mechanism';
+import { readParams } from '../../attention/parameters';
+import { findMechanism, mechanisms } from '../../attention/registry';
+import { someHeads } from '../../attention/kernels/subset';
+import { RefusedError } from '../../errors';
+import { paretoFront } from '../../measure/allocation';
+import type { HeadComparison, MechanismChoice, PlanCandidate } from '../../../shared/protocol/engine';
+import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+
+/** Shares at which the mechanisms that suit a head are tried, as multiples of the budget. */
+const FACTORS = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2, 4, 7];
+
+/** Mechanisms of a head that get a closer look: those with errors at most this much larger than the best, and how many. */
+const NEAR = 1.3;
+const CLOSER = 5;
+
+export interface HeadId {
+  core: number;
+  head: number;
+}
+
+/** Every head of the model, in execution order. */
+export function headsOf(analysis: Analysis): HeadId[] {
+  return analysis.cores.flatMap(({ result }) =>
+    result.heads.map(({ head }) => ({ core: result.info.core, head })),
+  );
+}
+
+/** The settings of each head that were compared with its dense map, over all fitted texts. Local. */
+export class Candidates {
+  /** By head, as in `headsOf`; the first is dense. */
+  readonly lists: PlanCandidate[][];
+  readonly heads: HeadId[];
+  /** Squared norm of each head's dense output, as a multiple of the mean of its core's heads. */
+  readonly contribution: number[] = [];
+  private readonly known: Set<string>[];
+
+  private constructor(
+    readonly texts: readonly Analysis[],
+    readonly mechanisms: readonly Mechanism[],
+    private readonly cancellation: Cancellation,
+  ) {
+    this.heads = headsOf(texts[0]!);
+    this.lists = this.heads.map(() => []);
+    this.known = this.heads.map(() => new Set());
+  }
+
+  /**
+   * @param names mechanisms to choose from; empty = all that keep a set of pairs. Dense is always among them.
+   * @throws UsageError for an unknown name, RefusedError for one that no budget can be given to.
+   */
+  static async start(
+    texts: readonly Analysis[],
+    names: readonly string[],
+    cancellation: Cancellation,
+  ): Promise<Candidates> {
+    const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
+    for (const { info, settings } of chosen) {
+      if (settings || names.length === 0 || info.name === DENSE.name) continue;
+      throw new RefusedError(
+        `${info.title} keeps no set of pairs that a budget could choose: plans cannot use it.`,
+      );
+    }
+    const found = new Candidates(
+      texts,
+      chosen.filter(mechanism => mechanism.settings),
+      cancellation,
+    );
+    for (const at of found.heads.keys()) await found.add(at, DENSE);
+    await found.weighHeads();
+    return found;
+  }
+
+  /**
+   * Every head under every mechanism at the budget itself; those that come near the best of their head there, at other
+   * shares too.
+   */
+  async explore(budget: number, onProgress: (fraction: number) => void): Promise<void> {
+    const shares = FACTORS.map(factor => factor * budget).filter(share => share < 1);
+    for (const at of this.heads.keys()) {
+      onProgress(at / this.heads.length);
+      for (const mechanism of this.mechanisms) await this.addShare(at, mechanism, budget);
+      for (const mechanism of this.nearest(at)) {
+        for (const share of shares) await this.addShare(at, mechanism, share);
+      }
+    }
+  }
+
+  /** The mechanisms whose best setting so far has nearly the least error of the head, best first. */
+  private nearest(at: number): Mechanism[] {
+    const least = (mechanism: Mechanism) => {
+      const own = this.lists[at]!.filter(({ choice }) => choice.name === mechanism.info.name);
+      return Math.min(...own.map(({ outputError }) => outputError));
+    };
+    const ranked = this.mechanisms
+      .filter(({ info }) => info.name !== DENSE.name)
+      .map(mechanism => ({ mechanism, error: least(mechanism) }))
+      .sort((a, b) => a.error - b.error);
+    return ranked
+      .filter(({ error }) => error <= NEAR * ranked[0]!.error)
+      .slice(0, CLOSER)
+      .map(({ mechanism }) => mechanism);
+  }
+
+  private async weighHeads(): Promise<void> {
+    const norms = this.heads.map(() => 0);
+    for (const text of this.texts) {
+      for (const [at, { core, head }] of this.heads.entries()) {
+        const { input, output } = await text.tensors(core);
+        const size = input.queries * input.valueDim;
+        for (const value of output.subarray(head * size, (head + 1) * size)) norms[at]! += value * value;
+      }
+    }
+    for (const [at, { core }] of this.heads.entries()) {
+      const own = norms.filter((_, other) => this.heads[other]!.core === core);
+      const mean = own.reduce((sum, norm) => sum + norm, 0) / own.length;
+      this.contribution[at] = mean > 0 ? norms[at]! / mean : 1;
+    }
+  }
+
+  /** Adds the settings of a mechanism that spend about this share in this head; returns those it has. */
+  async addShare(at: number, mechanism: Mechanism, share: number): Promise<PlanCandidate[]> {
+    const found: PlanCandidate[] = [];
+    for (const choice of await this.settings(at, mechanism, share)) {
+      const candidate = await this.add(at, choice);
+      if (candidate) found.push(candidate);
+    }
+    return found;
+  }
+
+  /** Settings in words of the mechanism's own parameters, for the longest text. */
+  async settings(at: number, mechanism: Mechanism, share: number): Promise<MechanismChoice[]> {
+    const { core, head } = this.heads[at]!;
+    const { input } = await this.texts[0]!.tensors(core);
+    const alone = someHeads(input, [head]);
+    return (mechanism.settings?.(alone, share) ?? [])
+      .map(params => ({ name: mechanism.info.name, params: readParams(mechanism.info, params) }))
+      .filter(({ params }) => !mechanism.refuses?.(alone, params));
+  }
+
+  /** Compares one head under one setting with its dense map; null when that gives no number. Each is done once. */
+  async add(at: number, choice: MechanismChoice): Promise<PlanCandidate | null> {
+    const key = choiceKey(choice);
+    const list = this.lists[at]!;
+    if (this.known[at]!.has(key)) return list.find(known => choiceKey(known.choice) === key) ?? null;
+    this.known[at]!.add(key);
+    await checkpoint(this.cancellation);
+    const comparisons = await this.compare(at, choice);
+    if (!comparisons) return null;
+    const comparison = together(comparisons);
+    // What keeps every pair of these texts is dense in disguise: it would keep less of longer ones.
+    if (choice.name !== DENSE.name && comparison.pairs >= comparison.densePairs) return null;
+    if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
+    const candidate = { ...comparison, choice, onFront: false };
+    list.push(candidate);
+    return candidate;
+  }
+
+  /** The head under one setting on every text; null when one of them refuses it. */
+  private async compare(at: number, choice: MechanismChoice): Promise<HeadComparison[] | null> {
+    const comparisons: HeadComparison[] = [];
+    try {
+      for (const text of this.texts) {
+        const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.cancellation);
+        comparisons.push(comparison);
+      }
+    } catch (error) {
+      if (error instanceof RefusedError) return null;
+      throw error;
+    }
+    return comparisons;
+  }
+
+  /** All candidates with their places on the fronts. */
+  all(): PlanCandidate[] {
+    return this.lists.flatMap(list => {
+      const front = new Set(paretoFront(list.map(costOf)));
+      return list.map((candidate, at) => ({ ...candidate, onFront: front.has(at) }));
+    });
+  }
+}
+
+export const DENSE: MechanismChoice = { name: 'dense', params: {} };
+
+/** Errors of the output below this are all the same: no pairs are spent on them, and simpler mechanisms come first. */
+const NEGLIGIBLE = 0.01;
+
+/** The squared error is what changes of the output grow with. */
+export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {
+  return { pairs, cost: Math.max(outputError, NEGLIGIBLE) ** 2 };
+}
+
+/** One head over several texts: pairs summed, errors as root of the mean square. */
+function together(comparisons: readonly HeadComparison[]): HeadComparison {
+  const [first] = comparisons;
+  if (comparisons.length === 1) return first!;
+  const mean = (value: (one: HeadComparison) => number | null) =>
+    comparisons.reduce((sum, one) => sum + (value(one) ?? NaN), 0) / comparisons.length;
+  const sum = (value: (one: HeadComparison) => number) =>
+    comparisons.reduce((total, one) => total + value(one), 0);
+  const known = comparisons.every(({ recall }) => recall !== null);
+  return {
+    ...first!,
+    recall: known ? mean(one => one.recall) : null,
+    recallP5: known ? mean(one => one.recallP5) : null,
+    outputError: Math.sqrt(mean(one => one.outputError ** 2)),
+    pairs: sum(one => one.pairs),
+    densePairs: sum(one => one.densePairs),
+    uncovered: sum(one => one.uncovered),
+  };
+}

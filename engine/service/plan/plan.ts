@@ -1,0 +1,222 @@
+import type { Analysis } from '../analysis';
+import { OUTPUT_NOTE } from '../changedRun';
+import { Candidates } from './candidates';
+import { PlanRuns } from './runs';
+import { losesLess, percent, PlanSearch, sum, type Choice, type Found } from './search';
+import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
+import { findMechanism } from '../../attention/registry';
+import { UsageError } from '../../errors';
+import {
+  winsOver,
+  type HeadAssignment,
+  type MechanismChoice,
+  type Plan,
+  type PlanParams,
+} from '../../../shared/protocol/engine';
+import type { Cancellation } from '../../runtime/cancellation';
+
+export type PlanOptions = Omit<PlanParams, 'id'>;
+
+/** A plan, and what it was compared with, so that both can be run on other texts. */
+export interface FoundPlan {
+  plan: Plan;
+  assignment: HeadAssignment[];
+  uniform: { choice: MechanismChoice; heads: HeadAssignment[] }[];
+  random: HeadAssignment[][];
+}
+
+/** Assignments drawn at random, to see what choosing is worth. */
+const RANDOM_RUNS = 5;
+
+/** Budgets of the curve, as multiples of the plan's; those of the second list are measured when runs are left. */
+const CURVE = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 3 / 2, 2, 3, 4, 6];
+const MEASURED = [2, 1 / 2, 4];
+
+/** Of the time of a plan: comparing every head with its candidates. */
+const LOCAL_PART = 0.5;
+
+/**
+ * A mechanism and its setting for each head within a budget of pairs: from the local errors of many candidates, weighed
+ * by how the model takes the errors of each head, corrected by runs of the whole model.
+ *
+ * `texts`: finished analyses of the same model; the first one's length decides what a share means in tokens.
+ * `rivals`: compare with uniform choices and random assignments.
+ * @throws RefusedError when no choice spends so few pairs; UsageError for a budget or mechanism that does not exist.
+ */
+export async function makePlan(
+  texts: readonly Analysis[],
+  options: PlanOptions,
+  cancellation: Cancellation,
+  onProgress: (fraction: number, message: string) => void = () => undefined,
+  rivals = true,
+): Promise<FoundPlan> {
+  const { budget, maxRuns } = options;
+  if (!(budget > 0 && budget <= 1)) {
+    throw new UsageError('The budget of a plan is a share of the dense pairs, above 0 and at most 1.');
+  }
+  const candidates = await Candidates.start(texts, options.mechanisms, cancellation);
+  await candidates.explore(budget, done => onProgress(LOCAL_PART * done, 'Every head under every mechanism'));
+  const runs = new PlanRuns(texts, maxRuns, cancellation, (what, done) =>
+    onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, `The text runs on: ${what}`),
+  );
+  const search = new PlanSearch(candidates, runs, budget);
+  let best = await search.start();
+  const uniform = rivals ? await runUniform(search, await uniformChoices(search, texts)) : [];
+  const random = rivals ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
+  const curveRuns = rivals && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
+  best = await search.sensitivities(best, Math.floor(maxRuns / 3));
+  for (const one of uniform) {
+    if (losesLess(one.found, best)) best = one.found;
+  }
+  best = await search.correct(best, runs.left - curveRuns);
+  const curve = await curveOf(search, best, curveRuns);
+  onProgress(1, 'Plan');
+
+  const plan = { ...planOf(search, best, uniform, random), curve, tried: runs.tried };
+  return {
+    plan,
+    assignment: search.assignment(best.chosen),
+    uniform: uniform.map(({ choice, found }) => ({ choice, heads: search.assignment(found.chosen) })),
+    random: random.map(({ chosen }) => search.assignment(chosen)),
+  };
+}
+
+interface TriedUniform {
+  choice: MechanismChoice;
+  found: Found;
+}
+
+/** Least change first. */
+async function runUniform(search: PlanSearch, list: readonly Uniform[]): Promise<TriedUniform[]> {
+  const tried: TriedUniform[] = [];
+  for (const { choice, chosen } of list) {
+    const { title } = findMechanism(choice.name).info;
+    tried.push({ choice, found: await search.run(`${title} in every head`, chosen) });
+  }
+  return tried.sort((a, b) => deltaOf(a.found) - deltaOf(b.found));
+}
+
+async function runAll(search: PlanSearch, list: readonly Choice[], what: string): Promise<Found[]> {
+  const tried: Found[] = [];
+  for (const chosen of list) tried.push(await search.run(what, chosen));
+  return tried;
+}
+
+function planOf(
+  search: PlanSearch,
+  best: Found,
+  uniform: readonly TriedUniform[],
+  random: readonly Found[],
+): Omit<Plan, 'curve' | 'tried'> {
+  const { candidates, budget, dense } = search;
+  const pairs = sum(best.chosen, one => one.pairs);
+  const drawn = random.map(deltaOf);
+  const wins = winsOver(deltaOf(best), [...uniform.map(({ found }) => deltaOf(found)), ...drawn]);
+  return {
+    budget,
+    pairs,
+    densePairs: dense,
+    heads: best.chosen.map(({ onFront: _, ...candidate }, at) => ({
+      ...candidate,
+      sensitivity: search.sensitivity[at]!,
+    })),
+    effect: best.outcome.effect,
+    uniform: uniform.map(({ choice, found }) => ({
+      choice,
+      share: sum(found.chosen, one => one.pairs) / dense,
+      effect: found.outcome.effect,
+    })),
+    random: rangeOf(drawn),
+    wins,
+    candidates: candidates.all(),
+    notes: notesOf(best, uniform, drawn, wins),
+  };
+}
+
+function notesOf(
+  best: Found,
+  uniform: readonly TriedUniform[],
+  random: readonly number[],
+  wins: boolean,
+): string[] {
+  const notes: string[] = [];
+  const [first] = uniform;
+  if (first && !winsOver(deltaOf(best), [deltaOf(first.found)])) {
+    const { title } = findMechanism(first.choice.name).info;
+    const [own, other] = [best.outcome.effect.divergence, first.found.outcome.effect.divergence];
+    const but =
+      own !== undefined && other !== undefined && own < other
+        ? ` Its predictions moved further from the dense model's, though (${other.toFixed(3)} nats, the plan's ${own.toFixed(3)}): on other texts the plan may well lose less.`
+        : '';
+    notes.push(
+      `The plan does not win: ${title} in every head lost less on this text at the same budget.${but}`,
+    );
+  } else if (!wins) {
+    const count = random.filter(delta => delta < deltaOf(best)).length;
+    notes.push(
+      `The plan does not win: ${count} of ${random.length} random assignments lost less on this text.`,
+    );
+  }
+  const names = [...new Set(best.chosen.map(({ choice }) => choice.name))].map(findMechanism);
+  const looking = names.filter(({ info }) => !info.causalSelection).map(({ info }) => info.title);
+  if (looking.length > 0) {
+    notes.push(`Chosen by looking at the whole text: the pairs of ${looking.join(', ')}.`);
+  }
+  if (best.outcome.effect.measure === 'output') notes.push(OUTPUT_NOTE);
+  return notes;
+}
+
+/**
+ * Change against budget. Between the measured points it follows the local errors, on the scale of the measured points
+ * beside it; more pairs are never predicted to lose more.
+ */
+async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<Plan['curve']> {
+  const shareOf = (chosen: Choice) => sum(chosen, one => one.pairs) / search.dense;
+  const points = [{ ...pointOf(best), predicted: search.predicted(best.chosen), measured: true }];
+  for (const factor of CURVE) {
+    const limit = factor * search.budget;
+    const chosen = limit < 1 ? search.chooseWithin(limit * search.dense) : null;
+    if (!chosen) continue;
+    const predicted = search.predicted(chosen);
+    if (MEASURED.slice(0, runs).includes(factor)) {
+      const found = await search.run(`at ${percent(limit)} of the pairs`, chosen);
+      points.push({ ...pointOf(found), predicted, measured: true });
+    } else {
+      points.push({ share: shareOf(chosen), delta: 0, predicted, measured: false });
+    }
+  }
+  points.sort((a, b) => a.share - b.share);
+  const scale = scaleBetween(points.filter(({ measured }) => measured));
+  let least = 0;
+  const curve: Plan['curve'] = [{ share: 1, delta: 0, measured: true }];
+  for (const { share, delta, predicted, measured } of points.reverse()) {
+    if (!measured) least = Math.max(least, scale(share) * predicted);
+    curve.push({ share, delta: measured ? delta : least, measured });
+  }
+  return curve.reverse();
+
+  function pointOf(found: Found): { share: number; delta: number } {
+    return { share: shareOf(found.chosen), delta: deltaOf(found) };
+  }
+}
+
+/** Measured over predicted change, between the points linear in the logarithm of the share. */
+function scaleBetween(
+  points: readonly { share: number; delta: number; predicted: number }[],
+): (share: number) => number {
+  const known = points
+    .filter(({ predicted }) => predicted > 0)
+    .map(({ share, delta, predicted }) => ({ at: Math.log(share), scale: Math.max(0, delta) / predicted }));
+  return share => {
+    const at = Math.log(share);
+    const after = known.findIndex(point => point.at >= at);
+    if (known.length === 0) return 0;
+    if (after < 0) return known.at(-1)!.scale;
+    const [a, b] = [known[Math.max(0, after - 1)]!, known[after]!];
+    return a === b ? a.scale : a.scale + ((b.scale - a.scale) * (at - a.at)) / (b.at - a.at);
+  };
+}
+
+function deltaOf({ outcome }: Found): number {
+  return outcome.effect.delta;
+}

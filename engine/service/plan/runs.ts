@@ -1,0 +1,92 @@
+import type { Analysis } from '../analysis';
+import { assignedModel, assignedRun, assignmentKey, effectOf } from '../changedRun';
+import { denseOutput } from '../../attention/kernels/dense';
+import { predictionShift } from '../../measure/predictionShift';
+import type { ModelOutput } from '../../model/cut/cutModel';
+import type { HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
+import type { Cancellation } from '../../runtime/cancellation';
+
+/** What a run says, over all fitted texts together. */
+export interface Outcome {
+  effect: RunEffect;
+  /** What the search lowers: the divergence where there is a loss (less noisy than the loss itself), else the change. */
+  objective: number;
+}
+
+/**
+ * The propagated runs of one plan: each assignment runs once over all fitted texts, is written down, and counts against
+ * the limit.
+ *
+ * The change of the loss of a text is a noisy sample of what a changed model loses in general: its expectation, where the
+ * dense model predicts well, is the KL divergence of the changed predictions from the dense ones, which every token
+ * gives in full. So the search goes by the divergence; what is told and compared in the end is the loss.
+ */
+export class PlanRuns {
+  readonly tried: Plan['tried'] = [];
+  private readonly known = new Map<string, Outcome>();
+  private readonly dense = new Map<Analysis, ModelOutput>();
+
+  constructor(
+    readonly texts: readonly Analysis[],
+    private readonly limit: number,
+    private readonly cancellation: Cancellation,
+    private readonly onRun: (what: string, done: number) => void = () => undefined,
+  ) {}
+
+  get left(): number {
+    return Math.max(0, this.limit - this.tried.length);
+  }
+
+  /** Runs the model with these mechanisms (other heads dense). `what`: in words, for the list of what was tried. */
+  async run(what: string, heads: readonly HeadAssignment[]): Promise<Outcome> {
+    const key = assignmentKey(heads);
+    const known = this.known.get(key);
+    if (known) return known;
+    const effects: RunEffect[] = [];
+    for (const text of this.texts) effects.push(await this.runText(text, heads));
+    const outcome = together(effects);
+    this.known.set(key, outcome);
+    const { delta, divergence: moved } = outcome.effect;
+    this.tried.push({ what, delta, ...(moved === undefined ? {} : { divergence: moved }), kept: false });
+    this.onRun(what, this.tried.length / this.limit);
+    return outcome;
+  }
+
+  /** Marks the last run as the one to go on from. */
+  keep(): void {
+    const last = this.tried[this.tried.length - 1];
+    if (last) last.kept = true;
+  }
+
+  private async runText(text: Analysis, heads: readonly HeadAssignment[]): Promise<RunEffect> {
+    if (!text.loss) return assignedRun(text, heads, this.cancellation);
+    let dense = this.dense.get(text);
+    if (!dense) {
+      const context = text.context(this.cancellation);
+      dense = await text.run((_, input) => denseOutput(input, context), { cancellation: this.cancellation });
+      this.dense.set(text, dense);
+    }
+    const output = await assignedModel(text, heads, this.cancellation);
+    const effect = await effectOf(text, output, this.cancellation);
+    const moved = await predictionShift(dense, output, text.context(this.cancellation));
+    return { ...effect, divergence: moved };
+  }
+}
+
+/** Several texts as one: means over all tokens. */
+function together(effects: readonly RunEffect[]): Outcome {
+  const { measure } = effects[0]!;
+  const tokens = effects.reduce((sum, { perToken }) => sum + perToken.length, 0);
+  const perToken = new Float32Array(tokens);
+  let at = 0;
+  let [delta, moved] = [0, 0];
+  for (const effect of effects) {
+    perToken.set(effect.perToken, at);
+    at += effect.perToken.length;
+    const weight = tokens === 0 ? 0 : effect.perToken.length / tokens;
+    delta += weight * effect.delta;
+    moved += weight * (effect.divergence ?? 0);
+  }
+  if (measure === 'output') return { effect: { measure, delta, perToken }, objective: delta };
+  return { effect: { measure, delta, perToken, divergence: moved }, objective: moved };
+}

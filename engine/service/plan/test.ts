@@ -1,0 +1,59 @@
+import type { Analysis } from '../analysis';
+import { allPairs, assignedModel, effectOf } from '../changedRun';
+import type { FoundPlan } from './plan';
+import { rangeOf } from './baselines';
+import {
+  winsOver,
+  type HeadAssignment,
+  type MechanismChoice,
+  type Plan,
+  type RunEffect,
+} from '../../../shared/protocol/engine';
+import type { Cancellation } from '../../runtime/cancellation';
+
+/** A plan and its rivals on one text, as they are: nothing is chosen anew. */
+export interface PlanOnText {
+  tokens: number;
+  share: number;
+  effect: RunEffect;
+  /** Least change first. */
+  uniform: { choice: MechanismChoice; share: number; delta: number }[];
+  random: Plan['random'];
+  /** No rival lost less. */
+  wins: boolean;
+}
+
+export async function testPlan(
+  text: Analysis,
+  { assignment, uniform, random }: Pick<FoundPlan, 'assignment' | 'uniform' | 'random'>,
+  cancellation: Cancellation,
+  onProgress: (fraction: number) => void = () => undefined,
+): Promise<PlanOnText> {
+  const all = await allPairs(text);
+  const count = 1 + uniform.length + random.length;
+  let done = 0;
+  const run = async (heads: readonly HeadAssignment[]) => {
+    let pairs = all;
+    const spend = (own: number, dense: number) => (pairs -= dense - own);
+    const output = await assignedModel(text, heads, cancellation, undefined, spend);
+    const effect = await effectOf(text, output, cancellation);
+    onProgress(++done / count);
+    return { share: pairs / all, effect };
+  };
+  const plan = await run(assignment);
+  const rivals: PlanOnText['uniform'] = [];
+  for (const { choice, heads } of uniform) {
+    const { share, effect } = await run(heads);
+    rivals.push({ choice, share, delta: effect.delta });
+  }
+  rivals.sort((a, b) => a.delta - b.delta);
+  const drawn: number[] = [];
+  for (const heads of random) drawn.push((await run(heads)).effect.delta);
+  return {
+    tokens: text.tokens.ids.length,
+    ...plan,
+    uniform: rivals,
+    random: rangeOf(drawn),
+    wins: winsOver(plan.effect.delta, [...rivals.map(({ delta }) => delta), ...drawn]),
+  };
+}

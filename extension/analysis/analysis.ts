@@ -1,0 +1,188 @@
+import * as vscode from 'vscode';
+import type {
+  AnalysisSummary,
+  CoreResult,
+  EngineNotifications,
+  MechanismResult,
+  Plan,
+  TokenTable,
+} from '../../shared/protocol/engine';
+import {
+  NO_INTERVENTIONS,
+  type AnalysisState,
+  type Began,
+  type DocumentInfo,
+  type Interventions,
+  type Planning,
+} from '../../shared/protocol/host';
+import { AnalysedText } from './analysedText';
+import { sameChoice } from '../workbench/mechanismSetting';
+
+export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;
+export type RunningState = Extract<AnalysisState, { status: 'running' }>;
+
+/**
+ * One run of the engine over one text of one document: its state, and where its tokens are in the document now.
+ * A new run is a new object with a new id, so that nothing of an earlier run is ever taken for it.
+ */
+export class Analysis {
+  readonly cancellation = new vscode.CancellationTokenSource();
+  private now: AnalysisState;
+
+  constructor(
+    readonly id: string,
+    readonly source: AnalysedText,
+    private givenTarget: AnalysedText | null,
+  ) {
+    this.now = {
+      status: 'running',
+      id,
+      document: this.documentInfo,
+      progress: null,
+      began: null,
+      cores: [],
+      mechanisms: [],
+    };
+  }
+
+  /** The document given as the target text of an encoder-decoder; null where the model has not read it. */
+  get target(): AnalysedText | null {
+    return this.givenTarget;
+  }
+
+  get document(): vscode.TextDocument {
+    return this.source.document;
+  }
+
+  get uri(): string {
+    return this.document.uri.toString();
+  }
+
+  get state(): AnalysisState {
+    return this.now;
+  }
+
+  get running(): RunningState | null {
+    return this.now.status === 'running' ? this.now : null;
+  }
+
+  get ready(): ReadyState | null {
+    return this.now.status === 'ready' ? this.now : null;
+  }
+
+  /** Model, device and tokens, known from the first moment of the run on. */
+  get began(): Began | null {
+    if (this.now.status === 'running') return this.now.began;
+    return this.now.status === 'ready' ? this.now.summary : null;
+  }
+
+  get mechanisms(): readonly MechanismResult[] {
+    if (this.now.status === 'running') return this.now.mechanisms;
+    return this.now.status === 'ready' ? this.now.summary.mechanisms : [];
+  }
+
+  get documentInfo(): DocumentInfo {
+    return {
+      uri: this.uri,
+      name: vscode.workspace.asRelativePath(this.document.uri),
+      length: this.source.end - this.source.start,
+      selectionStart: this.isSelection ? this.source.start : null,
+    };
+  }
+
+  // -------------------------------------------------------------- what the engine says
+
+  progress(progress: EngineNotifications['analysis/progress']): void {
+    if (this.running) this.running.progress = progress;
+  }
+
+  begin(began: Began): void {
+    if (this.running) this.running.began = began;
+  }
+
+  addCore(result: CoreResult): void {
+    this.running?.cores.push(result);
+  }
+
+  /** A later result of the same mechanism, parameters and scope replaces the earlier one. */
+  addMechanism(result: MechanismResult): void {
+    const list =
+      this.now.status === 'running'
+        ? this.now.mechanisms
+        : this.now.status === 'ready'
+          ? this.now.summary.mechanisms
+          : [];
+    const at = list.findIndex(other => other.scope === result.scope && sameChoice(other, result));
+    if (at < 0) list.push(result);
+    else list[at] = result;
+  }
+
+  finish(summary: AnalysisSummary): void {
+    if (summary.target?.source !== 'given') this.givenTarget = null;
+    this.now = {
+      status: 'ready',
+      id: this.id,
+      document: this.documentInfo,
+      summary,
+      stale: this.textChanged,
+      plan: null,
+      planning: null,
+      interventions: NO_INTERVENTIONS,
+    };
+  }
+
+  setPlan(plan: Plan | null): void {
+    if (this.ready) this.ready.plan = plan;
+  }
+
+  setPlanning(planning: Planning | null): void {
+    if (this.ready) this.ready.planning = planning;
+  }
+
+  setInterventions(interventions: Interventions): void {
+    if (this.ready) this.ready.interventions = interventions;
+  }
+
+  fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {
+    this.now = { status: 'error', document: this.documentInfo, message, actions };
+  }
+
+  // -------------------------------------------------------------- the documents it belongs to
+
+  get isSelection(): boolean {
+    return this.source.isSelection;
+  }
+
+  get textChanged(): boolean {
+    return this.source.changed || !!this.target?.changed;
+  }
+
+  /** Notes an edit of one of its documents; true when the answer to "is it stale?" has changed. */
+  edit(event: vscode.TextDocumentChangeEvent): boolean {
+    const before = this.textChanged;
+    for (const text of [this.source, this.target]) if (text?.document === event.document) text.edit(event);
+    if (this.ready) this.ready.stale = this.textChanged;
+    return before !== this.textChanged;
+  }
+
+  /** The analysed part as it is now, or null when the edits do not tell. */
+  currentRange(): vscode.Range | null {
+    return this.source.currentRange();
+  }
+
+  /** Tokens of a range of the document, ascending; none where the text was edited. */
+  tokensAt(start: number, end: number): number[] {
+    return this.began ? this.source.tokensAt(this.began.tokens, start, end) : [];
+  }
+
+  /** Where a token is in the document now; null for special tokens and where the text was edited. */
+  rangeOfToken(token: number): vscode.Range | null {
+    return this.began && this.source.rangeOfToken(this.began.tokens, token);
+  }
+
+  /** Tokens of the document that is its target text, once the model is known to read it. */
+  get targetTokens(): TokenTable | null {
+    const read = this.began?.target;
+    return this.target && read?.source === 'given' ? read.tokens : null;
+  }
+}

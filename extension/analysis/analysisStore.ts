@@ -1,0 +1,406 @@
+import * as vscode from 'vscode';
+import { ErrorCode, type Plan } from '../../shared/protocol/engine';
+import type {
+  AnalysisState,
+  HostMessage,
+  Interventions,
+  Planning,
+  ViewEngineMethod,
+  ViewParams,
+  ViewResult,
+} from '../../shared/protocol/host';
+import { AnalysedText, documentLength, wholeRange } from './analysedText';
+import { Analysis } from './analysis';
+import { Owner } from '../disposable';
+import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
+import { filling } from '../workbench/progressBar';
+import type { Settings } from '../workbench/settings';
+import type { TargetTexts } from './targetTexts';
+
+/**
+ * The engine gets at most this much of a document. No model reads as much; a bound keeps a 50 MB file from
+ * stopping the editor.
+ */
+const MAXIMUM_TEXT = 4 << 20;
+
+/** The small messages that follow a `state`. */
+export type AnalysisUpdate = Extract<
+  HostMessage,
+  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' | 'interventions' }
+>;
+
+/** Owns the analyses, one for each document at most, and says which one the views show. */
+export class AnalysisStore extends Owner {
+  private readonly analyses = new Map<string, Analysis>();
+  private current: Analysis | null = null;
+  private runs = 0;
+  private readonly active = new Set<Promise<void>>();
+  private readonly pauses = new Map<string, NodeJS.Timeout>();
+
+  private readonly changed = this.register(new vscode.EventEmitter<Analysis | null>());
+  /** The shown analysis is another one, or its status has changed. */
+  readonly onChange = this.changed.event;
+  private readonly updated = this.register(new vscode.EventEmitter<AnalysisUpdate>());
+  /** More has come of the shown analysis. */
+  readonly onUpdate = this.updated.event;
+
+  constructor(
+    private readonly client: EngineClient,
+    private readonly settings: Settings,
+    private readonly targets: TargetTexts,
+  ) {
+    super();
+    this.listenToEngine();
+    this.register(vscode.workspace.onDidChangeTextDocument(event => this.edited(event)));
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => this.changed.fire(this.current)));
+    this.register(vscode.workspace.onDidCloseTextDocument(document => this.closed(document)));
+    this.register(
+      vscode.window.onDidChangeActiveTextEditor(editor => {
+        const analysis = editor && this.of(editor.document);
+        if (analysis) this.show(analysis);
+      }),
+    );
+  }
+
+  /** The analysis that the views show: that of the active text, else the last one shown. */
+  get shown(): Analysis | null {
+    return this.current;
+  }
+
+  get state(): AnalysisState {
+    if (this.current) return this.current.state;
+    if (vscode.workspace.isTrusted) return { status: 'none' };
+    const message = vscode.l10n.t(
+      'Models are loaded only in a trusted workspace: run "Workspaces: Manage Workspace Trust" to analyze texts.',
+    );
+    return { status: 'error', document: null, message, actions: [] };
+  }
+
+  of(document: vscode.TextDocument): Analysis | undefined {
+    return this.byUri(document.uri);
+  }
+
+  /** The analysis in which a document is the target text, the shown one first. */
+  ofTarget(document: vscode.TextDocument): Analysis | undefined {
+    const all = [...(this.current ? [this.current] : []), ...this.analyses.values()];
+    return all.find(analysis => analysis.targetTokens && analysis.target?.document === document);
+  }
+
+  byUri(uri: vscode.Uri): Analysis | undefined {
+    return this.analyses.get(uri.toString());
+  }
+
+  /** Resolves when nothing runs and no re-analysis waits for its pause. */
+  async whenIdle(): Promise<void> {
+    while (this.active.size || this.pauses.size) {
+      await Promise.allSettled(this.active);
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+  }
+
+  /** Analyses a document or a part of it. A run of the same document that is still going is cancelled. */
+  async analyze(document: vscode.TextDocument, part?: vscode.Range, quiet = false): Promise<void> {
+    const run = this.run(document, part, quiet);
+    this.active.add(run);
+    try {
+      await run;
+    } finally {
+      this.active.delete(run);
+    }
+  }
+
+  cancel(document?: vscode.TextDocument): void {
+    const analysis = document ? this.of(document) : this.current;
+    if (analysis?.running) analysis.cancellation.cancel();
+  }
+
+  /** Forgets a document's analysis. */
+  clear(analysis: Analysis | null = this.current): void {
+    if (!analysis) return;
+    this.stopPause(analysis.uri);
+    this.analyses.delete(analysis.uri);
+    this.release(analysis);
+    if (this.current === analysis) this.show([...this.analyses.values()].at(-1) ?? null);
+  }
+
+  /** A view's or hover's question about an analysis. Asked again after the engine has lost it, it runs it anew. */
+  async request<M extends ViewEngineMethod>(
+    method: M,
+    params: ViewParams<M>,
+    token?: vscode.CancellationToken,
+  ): Promise<ViewResult<M>> {
+    // Not worth a start of the engine, which has never heard of it either.
+    const analysis = this.byId(params.id);
+    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
+    try {
+      return (await this.client.request(method, params, token)) as ViewResult<M>;
+    } catch (error) {
+      const lost = error instanceof EngineError && error.code === ErrorCode.unknownAnalysis;
+      if (lost && analysis.ready) void this.again(analysis);
+      throw error;
+    }
+  }
+
+  setPlan(analysis: Analysis, plan: Plan | null): void {
+    if (!analysis.ready) return;
+    analysis.setPlan(plan);
+    this.update(analysis, { type: 'plan', id: analysis.id, plan });
+  }
+
+  setPlanning(analysis: Analysis, planning: Planning | null): void {
+    if (!analysis.ready) return;
+    analysis.setPlanning(planning);
+    this.update(analysis, { type: 'planning', id: analysis.id, planning });
+  }
+
+  /** The text of an analysis as it was read. */
+  textOf(id: string): string {
+    const analysis = this.byId(id);
+    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
+    return analysis.source.text;
+  }
+
+  setInterventions(analysis: Analysis, interventions: Interventions): void {
+    if (!analysis.ready) return;
+    analysis.setInterventions(interventions);
+    this.update(analysis, { type: 'interventions', id: analysis.id, interventions });
+  }
+
+  /** The engine has died: runs have failed by themselves; finished analyses are lost there, the shown one comes back. */
+  recover(): void {
+    if (this.current?.ready) void this.again(this.current);
+  }
+
+  override dispose(): void {
+    for (const uri of [...this.pauses.keys()]) this.stopPause(uri);
+    for (const analysis of this.analyses.values()) analysis.cancellation.cancel();
+    this.analyses.clear();
+    super.dispose();
+  }
+
+  // -------------------------------------------------------------- one run
+
+  private async run(
+    document: vscode.TextDocument,
+    part: vscode.Range | undefined,
+    quiet: boolean,
+  ): Promise<void> {
+    const uri = document.uri.toString();
+    this.stopPause(uri);
+    const previous = this.analyses.get(uri);
+    previous?.cancellation.cancel();
+
+    const range = part ?? wholeRange(document);
+    const start = document.offsetAt(range.start);
+    const end = Math.min(document.offsetAt(range.end), start + MAXIMUM_TEXT);
+    const text = document.getText(new vscode.Range(range.start, document.positionAt(end)));
+    const source = new AnalysedText(document, start, end, text, part !== undefined);
+    const analysis = new Analysis(`${uri}#${++this.runs}`, source, targetOf(this.targets.of(document)));
+    this.analyses.set(uri, analysis);
+    // A re-analysis in the background takes no view away from another text.
+    if (!quiet || !this.current || this.current === previous) this.show(analysis);
+
+    if (text.length === 0) {
+      analysis.fail(vscode.l10n.t('The document is empty: there is no text to analyze.'), []);
+      if (previous) this.release(previous);
+      this.statusChanged(analysis);
+      return;
+    }
+    const progress = quiet ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
+    const title = vscode.l10n.t('Attention of {0}', analysis.documentInfo.name);
+    await vscode.window.withProgress(
+      { location: progress, title, cancellable: !quiet },
+      async (bar, cancel) => {
+        const fill = filling(bar);
+        const listeners = [
+          cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
+          this.client.on('analysis/progress', ({ id, fraction, message }) => {
+            if (id === analysis.id) fill(fraction, message);
+          }),
+        ];
+        try {
+          await this.askEngine(analysis, previous);
+        } finally {
+          for (const listener of listeners) listener.dispose();
+        }
+      },
+    );
+  }
+
+  private async askEngine(analysis: Analysis, previous: Analysis | undefined): Promise<void> {
+    const { settings } = this;
+    try {
+      const summary = await this.client.request(
+        'analysis/start',
+        {
+          id: analysis.id,
+          model: settings.model,
+          text: analysis.source.text,
+          target: analysis.target?.text ?? null,
+          device: settings.device,
+          maxTokens: settings.maxTokens,
+          mechanisms: settings.mechanisms.choices,
+          propagate: settings.propagate,
+        },
+        analysis.cancellation.token,
+      );
+      if (!this.isCurrent(analysis)) return this.release(analysis);
+      const documentEnd = documentLength(analysis.document);
+      if (!analysis.isSelection && analysis.source.end < documentEnd && !analysis.textChanged) {
+        summary.notes.push(
+          vscode.l10n.t(
+            'Only the first {0} characters of {1} were analyzed.',
+            analysis.source.end,
+            documentEnd,
+          ),
+        );
+      }
+      const lost = this.targets.noteOnLost(analysis.document);
+      if (lost && summary.target) summary.notes.push(lost);
+      analysis.finish(summary);
+    } catch (error) {
+      if (!this.isCurrent(analysis)) return this.release(analysis);
+      if (error instanceof EngineError && error.cancelled) {
+        this.release(analysis);
+        return this.putBack(analysis, previous);
+      }
+      const message = error instanceof Error ? error.message : String(error);
+      analysis.fail(
+        message,
+        error instanceof EngineDiedError ? ['analyze', 'showLog'] : ['analyze', 'selectModel', 'showLog'],
+      );
+    }
+    if (previous) this.release(previous);
+    this.statusChanged(analysis);
+  }
+
+  /** A cancelled run leaves what was there before it. */
+  private putBack(analysis: Analysis, previous: Analysis | undefined): void {
+    if (previous?.ready && !analysis.textChanged) {
+      this.analyses.set(previous.uri, previous);
+      if (this.current === analysis) this.show(previous);
+    } else {
+      if (previous) this.release(previous);
+      this.clear(analysis);
+    }
+  }
+
+  private async again(analysis: Analysis): Promise<void> {
+    const range = analysis.currentRange();
+    if (!this.isCurrent(analysis) || !range) return;
+    await this.analyze(analysis.document, analysis.isSelection ? range : undefined, true);
+  }
+
+  /** Lets the engine forget it; an engine that is not running has nothing to forget. */
+  private release(analysis: Analysis): void {
+    analysis.cancellation.cancel();
+    if (this.client.state === 'running')
+      this.client.request('analysis/dispose', { id: analysis.id }).catch(() => undefined);
+  }
+
+  // -------------------------------------------------------------- events
+
+  private listenToEngine(): void {
+    this.register(
+      this.client.on('analysis/progress', progress => {
+        const analysis = this.byId(progress.id);
+        analysis?.progress(progress);
+        if (analysis) this.update(analysis, { type: 'progress', progress });
+      }),
+    );
+    this.register(
+      this.client.on('analysis/began', ({ id, ...began }) => {
+        const analysis = this.byId(id);
+        analysis?.begin(began);
+        if (analysis) this.update(analysis, { type: 'began', id, began });
+      }),
+    );
+    this.register(
+      this.client.on('analysis/core', ({ id, result }) => {
+        const analysis = this.byId(id);
+        analysis?.addCore(result);
+        if (analysis) this.update(analysis, { type: 'core', id, result });
+      }),
+    );
+    this.register(
+      this.client.on('analysis/mechanismDone', ({ id, result }) => {
+        const analysis = this.byId(id);
+        analysis?.addMechanism(result);
+        if (analysis) this.update(analysis, { type: 'mechanism', id, result });
+      }),
+    );
+    this.register(
+      this.client.on('analysis/planDone', ({ id, plan }) => {
+        const analysis = this.byId(id);
+        if (analysis) this.setPlan(analysis, plan);
+      }),
+    );
+  }
+
+  private edited(event: vscode.TextDocumentChangeEvent): void {
+    if (event.contentChanges.length === 0) return;
+    for (const analysis of [...this.analyses.values()])
+      if (analysis.document === event.document || analysis.target?.document === event.document)
+        this.editedOne(analysis, event);
+  }
+
+  private editedOne(analysis: Analysis, event: vscode.TextDocumentChangeEvent): void {
+    const changed = analysis.edit(event);
+    if (changed && analysis.ready)
+      this.update(analysis, { type: 'stale', id: analysis.id, stale: analysis.textChanged });
+    if (!this.settings.reanalyzeOnEdit || analysis.state.status === 'error') return;
+    this.stopPause(analysis.uri);
+    if (!analysis.textChanged) return;
+    const pause = setTimeout(() => {
+      this.pauses.delete(analysis.uri);
+      const latest = this.of(analysis.document);
+      if (latest) void this.again(latest);
+    }, this.settings.reanalyzeDelay);
+    this.pauses.set(analysis.uri, pause);
+  }
+
+  private closed(document: vscode.TextDocument): void {
+    // Also told when only the language of a document changes: then it is still there.
+    if (vscode.workspace.textDocuments.includes(document)) return;
+    const analysis = this.of(document);
+    if (analysis) this.clear(analysis);
+  }
+
+  private stopPause(uri: string): void {
+    clearTimeout(this.pauses.get(uri));
+    this.pauses.delete(uri);
+  }
+
+  // -------------------------------------------------------------- who is shown
+
+  private byId(id: string): Analysis | undefined {
+    for (const analysis of this.analyses.values()) if (analysis.id === id) return analysis;
+    return undefined;
+  }
+
+  private isCurrent(analysis: Analysis): boolean {
+    return this.analyses.get(analysis.uri) === analysis;
+  }
+
+  private show(analysis: Analysis | null): void {
+    if (this.current === analysis) return;
+    this.current = analysis;
+    this.changed.fire(analysis);
+  }
+
+  private statusChanged(analysis: Analysis): void {
+    if (this.current === analysis) this.changed.fire(analysis);
+  }
+
+  private update(analysis: Analysis, message: AnalysisUpdate): void {
+    if (this.current === analysis) this.updated.fire(message);
+  }
+}
+
+/** A document as target text: as much of it as of an analysed one. */
+function targetOf(document: vscode.TextDocument | null): AnalysedText | null {
+  if (!document) return null;
+  const end = Math.min(documentLength(document), MAXIMUM_TEXT);
+  const text = document.getText(new vscode.Range(new vscode.Position(0, 0), document.positionAt(end)));
+  return new AnalysedText(document, 0, end, text, false);
+}

@@ -1,0 +1,69 @@
+import * as vscode from 'vscode';
+import type { AnalysisStore } from './analysisStore';
+import { EngineError, type EngineClient } from '../engine/engineClient';
+import { filling } from '../workbench/progressBar';
+
+/**
+ * Saves the views of the shown text as one HTML file. Asks where to before minutes of work; `given` is where another
+ * extension (or a test) wants it.
+ */
+export async function exportReport(
+  { store, client }: { store: AnalysisStore; client: EngineClient },
+  given?: unknown,
+): Promise<void> {
+  const { shown } = store;
+  const ready = shown?.ready;
+  if (!shown || !ready) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Analyze a text first: then its views can be saved as a report.'),
+    );
+    return;
+  }
+  const target = given instanceof vscode.Uri ? given : await askWhere(ready.document.name);
+  if (!target) return;
+  const params = {
+    id: shown.id,
+    document: ready.document.name,
+    text: shown.source.text,
+    summary: ready.summary,
+    plan: ready.plan,
+    intervention: ready.interventions.result,
+  };
+  const html = await vscode.window.withProgress(
+    {
+      location: vscode.ProgressLocation.Notification,
+      title: vscode.l10n.t('HTML report'),
+      cancellable: true,
+    },
+    async (bar, token) => {
+      const fill = filling(bar);
+      const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
+        if (id === shown.id && phase === 'mechanism') fill(fraction, message);
+      });
+      try {
+        return (await client.request('analysis/report', params, token)).html;
+      } catch (error) {
+        if (error instanceof EngineError && error.cancelled) return null;
+        throw error;
+      } finally {
+        progress.dispose();
+      }
+    },
+  );
+  if (html === null) return;
+  await vscode.workspace.fs.writeFile(target, Buffer.from(html, 'utf8'));
+  const open = vscode.l10n.t('Open in Browser');
+  // Not awaited: the command has done its work.
+  void vscode.window
+    .showInformationMessage(vscode.l10n.t('The report was saved.'), open)
+    .then(choice => choice === open && vscode.env.openExternal(target));
+}
+
+function askWhere(document: string): Thenable<vscode.Uri | undefined> {
+  const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+  const name = `${document.replace(/\.[^.]*$/, '').replace(/[\\/:*?"<>|]/g, '-')}-attention.html`;
+  return vscode.window.showSaveDialog({
+    defaultUri: folder && vscode.Uri.joinPath(folder, name),
+    filters: { HTML: ['html'] },
+  });
+}

@@ -1,0 +1,156 @@
+import * as vscode from 'vscode';
+import type { MechanismChoice, TokenAttention } from '../../shared/protocol/engine';
+import type { Analysis } from '../analysis/analysis';
+import type { AnalysisStore } from '../analysis/analysisStore';
+import { describeHead, hoverText, type HeadChoice } from './hoverText';
+import { sameChoice } from '../workbench/mechanismSetting';
+import type { SelectionModel } from '../views/selectionModel';
+import type { Settings } from '../workbench/settings';
+import { wordAt } from '../analysis/tokenLocator';
+
+/** A word of more tokens than this shows its first ones. */
+const MAXIMUM_TOKENS = 4;
+/** Links that are listed: of a word of one token, and of each of several, so that the hover stays in sight. */
+const TOP = { one: 5, several: 3 };
+
+/** What the hover's links may run. */
+const LINKED_COMMANDS = [
+  'attentionInspector.pinToken',
+  'attentionInspector.openHead',
+  'attentionInspector.analyze',
+];
+
+interface Hovered {
+  analysis: Analysis;
+  side: 'text' | 'target';
+  tokensAt(start: number, end: number): number[];
+}
+
+/** Hover on a word of an analysed document: its tokens, where they look, who looks at them, what is kept. */
+export class AttentionHover implements vscode.HoverProvider {
+  constructor(
+    private readonly store: AnalysisStore,
+    private readonly selection: SelectionModel,
+    private readonly settings: Settings,
+  ) {}
+
+  async provideHover(
+    document: vscode.TextDocument,
+    position: vscode.Position,
+    cancel: vscode.CancellationToken,
+  ): Promise<vscode.Hover | undefined> {
+    const hovered = this.settings.hover ? this.hovered(document) : null;
+    const word = hovered && wordAround(document, position);
+    if (!hovered || !word) return undefined;
+    const { analysis, side } = hovered;
+    const tokens = hovered.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end));
+    if (tokens.length === 0) return undefined;
+    try {
+      const { core, head } = this.selection.current;
+      const top = tokens.length === 1 ? TOP.one : TOP.several;
+      const planned = plannedFor(analysis, { core, head });
+      // Without a list, the engine takes all that were computed.
+      const mechanisms =
+        planned && planned.name !== 'dense' ? [...computedBeside(analysis, planned), planned] : [];
+      const question = { id: analysis.id, core, head, side, top, mechanisms };
+      const shown = await Promise.all(
+        tokens
+          .slice(0, MAXIMUM_TOKENS)
+          .map(one => this.store.request('analysis/token', { ...question, token: one }, cancel)),
+      );
+      if (planned) for (const one of shown) addChange(analysis, planned, side, one);
+      const more = tokens.length - shown.length;
+      const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
+      const markdown = new vscode.MarkdownString(
+        describe(analysis, side, shown, { core, head }, planned) + rest,
+      );
+      markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
+      return new vscode.Hover(markdown, word);
+    } catch {
+      return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
+    }
+  }
+
+  /** A document may be an analysed text and the target text of another: what the views show decides. */
+  private hovered(document: vscode.TextDocument): Hovered | null {
+    const own = this.store.of(document);
+    const target = this.store.ofTarget(document);
+    const tokens = target?.targetTokens;
+    if (target && tokens && (!own || target === this.store.shown))
+      return {
+        analysis: target,
+        side: 'target',
+        tokensAt: (start, end) => target.target!.tokensAt(tokens, start, end),
+      };
+    if (!own?.began) return null;
+    return { analysis: own, side: 'text', tokensAt: (start, end) => own.tokensAt(start, end) };
+  }
+}
+
+/** What the plan gives the selected head; null without a plan or a head. */
+function plannedFor(analysis: Analysis, { core, head }: HeadChoice): MechanismChoice | null {
+  return analysis.ready?.plan?.heads.find(one => one.core === core && one.head === head)?.choice ?? null;
+}
+
+function computedBeside({ mechanisms }: Analysis, planned: MechanismChoice): MechanismChoice[] {
+  const choices = mechanisms.map(({ name, params }) => ({ name, params }));
+  return choices.filter(
+    (one, at) => !sameChoice(one, planned) && choices.findIndex(other => sameChoice(other, one)) === at,
+  );
+}
+
+/** The change of this token's loss when the text runs on with the plan. */
+function addChange(
+  analysis: Analysis,
+  planned: MechanismChoice,
+  side: 'text' | 'target',
+  { token, kept }: TokenAttention,
+): void {
+  const effect = analysis.ready?.plan?.effect;
+  const written = analysis.ready?.summary.target ? 'target' : 'text';
+  const row = kept.find(({ mechanism }) => sameChoice(mechanism, planned));
+  if (row && effect?.measure === 'loss' && side === written)
+    row.deltaLoss = effect.perToken[token - 1] ?? null;
+}
+
+function describe(
+  analysis: Analysis,
+  side: 'text' | 'target',
+  word: readonly TokenAttention[],
+  choice: HeadChoice,
+  planned: MechanismChoice | null,
+): string {
+  const { tokens: source, model } = analysis.began!;
+  const target = analysis.began!.target?.tokens ?? null;
+  const { t } = vscode.l10n;
+  return hoverText(word, {
+    tokens: side === 'target' && target ? target : source,
+    side,
+    other: side === 'target' ? source : target,
+    of: describeHead(choice, model.cores, t),
+    stale: analysis.textChanged,
+    planned,
+    // A token of the target text cannot be pinned: what is pinned is of the analysed text.
+    links: token =>
+      side === 'target'
+        ? link(t('Open map'), 'attentionInspector.openHead', [])
+        : [
+            link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
+            link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
+          ].join(' · '),
+    t,
+  });
+}
+
+/** The word under a position, by our own rule: the editor's word pattern is slow on very long lines. */
+export function wordAround(
+  document: vscode.TextDocument,
+  position: vscode.Position,
+): vscode.Range | undefined {
+  const word = wordAt(document.lineAt(position.line).text, position.character);
+  return word ? new vscode.Range(position.line, word.start, position.line, word.end) : undefined;
+}
+
+function link(label: string, command: string, args: unknown[]): string {
+  return `[${label}](command:${command}?${encodeURIComponent(JSON.stringify(args))})`;
+}

@@ -1,0 +1,301 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import {
+  createMessageConnection,
+  Emitter,
+  IPCMessageReader,
+  IPCMessageWriter,
+  ResponseError,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import {
+  ErrorCode,
+  type EngineMethod,
+  type EngineNotifications,
+  type EngineParams,
+  type EngineResult,
+  type InitializeParams,
+  type InitializeResult,
+} from '../../shared/protocol/engine';
+import { Owner, type Disposable } from '../disposable';
+import { ownBuffers } from './ownBuffers';
+
+/** What a request fails with. `code` as in ErrorCode, null when the engine itself failed. */
+export class EngineError extends Error {
+  override readonly name: string = 'EngineError';
+  constructor(
+    message: string,
+    readonly code: number | null,
+  ) {
+    super(message);
+  }
+  get cancelled(): boolean {
+    return this.code === ErrorCode.cancelled;
+  }
+}
+
+/** The process ended while it was needed. */
+export class EngineDiedError extends EngineError {
+  override readonly name = 'EngineDiedError';
+  constructor(message: string) {
+    super(message, null);
+  }
+}
+
+/** Structurally the CancellationToken of vscode and of vscode-jsonrpc. */
+export interface Token {
+  readonly isCancellationRequested: boolean;
+  onCancellationRequested(listener: () => void): Disposable;
+}
+
+export interface Log {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export type EngineState = 'stopped' | 'starting' | 'running' | 'failed';
+
+export interface Death {
+  /** One sentence for the user: what happened. */
+  message: string;
+  /** False when it died too often and waits for Restart Engine. */
+  restarting: boolean;
+}
+
+export interface EngineClientOptions {
+  /** The engine's JavaScript file. */
+  module: string;
+  initialize(): InitializeParams;
+  log: Log;
+  environment?: NodeJS.ProcessEnv;
+  /** Deaths within `window` milliseconds after which it is not started again by itself. Default 3 in 5 minutes. */
+  maximumDeaths?: number;
+  window?: number;
+}
+
+/** One life of the engine process. */
+interface Life {
+  child: ChildProcess;
+  connection: MessageConnection;
+  ready: Promise<InitializeResult>;
+  /** Rejects with EngineDiedError when the process ends; never resolves. */
+  died: Promise<never>;
+  /** We asked it to end: not a death to report. */
+  wanted: boolean;
+}
+
+/**
+ * Owns the engine process: starts it at the first request, talks JSON-RPC over Node's IPC, notices its death,
+ * starts it again a bounded number of times. Knows nothing of VS Code.
+ */
+export class EngineClient extends Owner {
+  private readonly stateEmitter = this.register(new Emitter<EngineState>());
+  readonly onState = this.stateEmitter.event;
+  private readonly deathEmitter = this.register(new Emitter<Death>());
+  /** The process ended unasked. Fired after all its requests were rejected, before it is started again. */
+  readonly onDeath = this.deathEmitter.event;
+
+  private readonly listeners = new Map<string, Emitter<unknown>>();
+  private life: Life | null = null;
+  private deaths: number[] = [];
+  private current: EngineState = 'stopped';
+  /** What `initialize` said, of the latest life. */
+  capabilities: InitializeResult | null = null;
+
+  constructor(private readonly options: EngineClientOptions) {
+    super();
+  }
+
+  get state(): EngineState {
+    return this.current;
+  }
+
+  get processId(): number | undefined {
+    return this.life?.child.pid;
+  }
+
+  on<N extends keyof EngineNotifications>(name: N, listener: (params: EngineNotifications[N]) => void) {
+    let emitter = this.listeners.get(name);
+    if (!emitter) this.listeners.set(name, (emitter = this.register(new Emitter<unknown>())));
+    return emitter.event(listener as (params: unknown) => void);
+  }
+
+  /** Starts the engine if it is not running; resolves when it has said what it can do. */
+  async start(): Promise<InitializeResult> {
+    if (this.isDisposed) throw new EngineError('The extension is shutting down.', null);
+    if (this.current === 'failed') {
+      throw new EngineError(
+        'The engine stopped too often. Run "Attention: Restart Engine" to try again.',
+        null,
+      );
+    }
+    this.life ??= this.launch();
+    return this.life.ready;
+  }
+
+  /**
+   * Sends one request. Cancelling rejects at once, whatever the engine is doing; the engine is told and its late
+   * reply is ignored.
+   */
+  async request<M extends EngineMethod>(
+    method: M,
+    params: EngineParams<M>,
+    token?: Token,
+  ): Promise<EngineResult<M>> {
+    const cancellation = cancelled(token);
+    try {
+      await Promise.race([this.start(), cancellation.promise]);
+      const life = this.life;
+      if (!life) throw new EngineDiedError('The engine stopped.');
+      // An argument that is undefined would count as a second parameter.
+      const rest = token ? [token] : [];
+      const reply = life.connection.sendRequest<EngineResult<M>>(method, params, ...rest);
+      reply.catch(() => undefined); // the race below may be over before it fails
+      return ownBuffers(await Promise.race([reply, life.died, cancellation.promise]));
+    } catch (error) {
+      const failure = asEngineError(error);
+      if (!failure.cancelled) this.options.log.warn(`${method}: ${failure.message}`);
+      throw failure;
+    } finally {
+      cancellation.dispose();
+    }
+  }
+
+  /** Ends the process, if any, and starts a new one; forgets earlier deaths. */
+  async restart(): Promise<InitializeResult> {
+    this.deaths = [];
+    this.stop();
+    return this.start();
+  }
+
+  /** Ends the process. The next request starts a new one. */
+  stop(): void {
+    const life = this.life;
+    this.life = null;
+    this.setState('stopped');
+    if (life) this.end(life);
+  }
+
+  override dispose(): void {
+    this.stop();
+    super.dispose();
+  }
+
+  private end(life: Life): void {
+    life.wanted = true;
+    // It may be deep in a native call and deaf to messages; it holds nothing that needs saving.
+    life.child.kill('SIGKILL');
+  }
+
+  private launch(): Life {
+    const { log } = this.options;
+    this.setState('starting');
+    const child = fork(this.options.module, [], {
+      execArgv: [], // else the extension host's inspector flags are inherited
+      serialization: 'advanced', // typed arrays travel as they are
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: { ...process.env, ...this.options.environment },
+    });
+    log.info(`Engine process ${child.pid ?? '(none)'} started.`);
+    // Even an engine that breaks our rule that everything goes over IPC must not be lost from the log.
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => log.info(text.trimEnd()));
+    const errors = new LastLines(12);
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      errors.add(text);
+      log.warn(text.trimEnd());
+    });
+
+    const connection = createMessageConnection(new IPCMessageReader(child), new IPCMessageWriter(child));
+    connection.onNotification((name, params) => {
+      const owned = ownBuffers(params);
+      if (name === 'log') {
+        const { level, message } = owned as unknown as EngineNotifications['log'];
+        log[level](message);
+      }
+      this.listeners.get(name)?.fire(owned);
+    });
+    connection.onError(([error]) => log.error(`Engine connection: ${error.message}`));
+    connection.listen();
+
+    const died = new Promise<never>((_, reject) => {
+      const over = (how: string) => {
+        const message = `The engine stopped (${how}).`;
+        reject(new EngineDiedError(message));
+        connection.dispose(); // rejects what is pending as well, with less to say
+        if (life.wanted) log.info('Engine process ended.');
+        else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, message);
+      };
+      child.once('exit', (code, signal) => over(signal ? `signal ${signal}` : `exit code ${code}`));
+      child.once('error', error => {
+        if (child.pid === undefined) over(error.message);
+        else log.error(`Engine process: ${error.message}`);
+      });
+    });
+    died.catch(() => undefined);
+
+    const initialized = connection.sendRequest<InitializeResult>('initialize', this.options.initialize());
+    initialized.catch(() => undefined);
+    const ready = Promise.race([initialized, died]).then(capabilities => {
+      this.capabilities = capabilities;
+      if (this.life === life) this.setState('running');
+      log.info(`Engine ${capabilities.version} is ready.`);
+      return capabilities;
+    });
+    ready.catch(() => undefined);
+    const life: Life = { child, connection, ready, died, wanted: false };
+    return life;
+  }
+
+  private mourn(life: Life, detail: string, message: string): void {
+    this.options.log.error(detail);
+    if (this.life !== life) return;
+    this.life = null;
+    const now = Date.now();
+    const { maximumDeaths = 3, window = 300_000 } = this.options;
+    this.deaths = [...this.deaths.filter(then => now - then < window), now];
+    const restarting = this.deaths.length < maximumDeaths;
+    this.setState(restarting ? 'stopped' : 'failed');
+    // After the pending requests have seen their rejection.
+    setImmediate(() => {
+      if (this.isDisposed) return;
+      this.deathEmitter.fire({ message, restarting });
+      if (restarting && !this.life) this.start().catch(() => undefined);
+    });
+  }
+
+  private setState(state: EngineState): void {
+    if (this.current === state) return;
+    this.current = state;
+    if (!this.isDisposed) this.stateEmitter.fire(state);
+  }
+}
+
+/** A promise that rejects when the token is cancelled. */
+function cancelled(token: Token | undefined): { promise: Promise<never>; dispose(): void } {
+  let listener: Disposable | undefined;
+  const promise = new Promise<never>((_, reject) => {
+    const stop = () => reject(new EngineError('Cancelled.', ErrorCode.cancelled));
+    if (token?.isCancellationRequested) stop();
+    else listener = token?.onCancellationRequested(stop);
+  });
+  promise.catch(() => undefined);
+  return { promise, dispose: () => listener?.dispose() };
+}
+
+function asEngineError(error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  if (error instanceof ResponseError) return new EngineError(error.message, error.code);
+  return new EngineError(error instanceof Error ? error.message : String(error), null);
+}
+
+/** The last few lines of a stream: the reason of a crash, for the log. */
+class LastLines {
+  private lines: string[] = [];
+  constructor(private readonly count: number) {}
+  add(text: string): void {
+    this.lines = [...this.lines, ...text.trim().split('\n')].slice(-this.count);
+  }
+  get text(): string {
+    return this.lines.join('\n');
+  }
+}

@@ -1,0 +1,51 @@
+import { winsOver, type AssignResult, type HeadAssignment, type Plan } from '../../shared/protocol/engine';
+import { describeChoice } from '../workbench/mechanismSetting';
+
+const BY_HAND = 'Changed by hand since it was found.';
+/** How the engine's sentence on lost comparisons begins: it is about the plan as it was found. */
+const DEFEAT = 'The plan does not win';
+
+/** The heads of a plan, one of them with another mechanism. */
+export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {
+  const same = ({ core, head }: { core: number; head: number }) =>
+    core === change.core && head === change.head;
+  const heads = plan.heads.map(({ core, head, choice }) => ({ core, head, choice }));
+  return heads.some(same) ? heads.map(one => (same(one) ? change : one)) : [...heads, change];
+}
+
+/** A plan after a change by hand, with what the model's run with it has measured. */
+export function changedPlan(
+  plan: Plan,
+  change: HeadAssignment,
+  heads: HeadAssignment[],
+  found: AssignResult,
+): Plan {
+  const key = ({ core, head }: { core: number; head: number }) => `${core}.${head}`;
+  const before = new Map(plan.heads.map(one => [key(one), one]));
+  const choices = new Map(heads.map(one => [key(one), one.choice]));
+  const rivals = [
+    ...plan.uniform.map(({ effect }) => effect.delta),
+    ...(plan.random.runs > 0 ? [plan.random.least] : []),
+  ];
+  return {
+    ...plan,
+    pairs: found.pairs,
+    densePairs: found.densePairs,
+    effect: found.effect,
+    wins: winsOver(found.effect.delta, rivals),
+    notes: [...plan.notes.filter(note => note !== BY_HAND && !note.startsWith(DEFEAT)), BY_HAND],
+    heads: found.heads.map(comparison => ({
+      ...comparison,
+      choice: choices.get(key(comparison))!,
+      sensitivity: before.get(key(comparison))?.sensitivity ?? 0,
+    })),
+    tried: [
+      ...plan.tried,
+      {
+        what: `by hand: core ${change.core}, head ${change.head}: ${describeChoice(change.choice)}`,
+        delta: found.effect.delta,
+        kept: true,
+      },
+    ],
+  };
+}

@@ -1,0 +1,58 @@
+import * as vscode from 'vscode';
+import type { ViewName } from '../../shared/protocol/host';
+import { Owner } from '../disposable';
+import { ViewBridge, type ViewHost } from './viewBridge';
+
+const SIDE_VIEW = 'attentionInspector.side';
+const PANEL = 'attentionInspector.panel';
+
+/** The two places where views live: the side panel, and the wide panel in an editor tab. */
+export class Views extends Owner implements vscode.WebviewViewProvider, vscode.WebviewPanelSerializer {
+  private panel: { tab: vscode.WebviewPanel; bridge: ViewBridge } | null = null;
+  private readonly host: ViewHost;
+
+  constructor(host: Omit<ViewHost, 'openView'>) {
+    super();
+    this.host = { ...host, openView: view => this.openPanel(view) };
+    this.register(vscode.window.registerWebviewViewProvider(SIDE_VIEW, this));
+    this.register(vscode.window.registerWebviewPanelSerializer(PANEL, this));
+  }
+
+  resolveWebviewView(view: vscode.WebviewView): void {
+    const bridge = new ViewBridge(view.webview, 'side', vscode.l10n.t('Attention'), this.host);
+    view.onDidDispose(() => bridge.dispose());
+  }
+
+  /** Opens the panel, or brings it to the front, at a view. */
+  openPanel(view?: ViewName): void {
+    if (!this.panel) {
+      // Beside the text, which keeps the focus: one goes on working in it.
+      const viewColumn = vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
+      const place = { viewColumn, preserveFocus: true };
+      this.adopt(vscode.window.createWebviewPanel(PANEL, vscode.l10n.t('Attention'), place));
+    } else this.panel.tab.reveal(undefined, true);
+    if (view) this.panel?.bridge.show(view);
+  }
+
+  /** After a reload of the window: the page asks for its state as it always does, so the saved one may be missing. */
+  async deserializeWebviewPanel(tab: vscode.WebviewPanel): Promise<void> {
+    if (this.panel) tab.dispose();
+    else this.adopt(tab);
+  }
+
+  override dispose(): void {
+    this.panel?.bridge.dispose();
+    super.dispose();
+  }
+
+  private adopt(tab: vscode.WebviewPanel): void {
+    const icon = (name: string) => vscode.Uri.joinPath(this.host.extensionUri, 'media', name);
+    tab.iconPath = { light: icon('panel-light.svg'), dark: icon('panel-dark.svg') };
+    const bridge = new ViewBridge(tab.webview, 'panel', tab.title, this.host);
+    this.panel = { tab, bridge };
+    tab.onDidDispose(() => {
+      bridge.dispose();
+      this.panel = null;
+    });
+  }
+}

@@ -1,0 +1,200 @@
+import * as vscode from 'vscode';
+import type { Analysis } from '../analysis/analysis';
+import type { AnalysisStore } from '../analysis/analysisStore';
+import type { EngineClient } from '../engine/engineClient';
+import { wordAround } from '../editor/hover';
+import { pickHead, pickModel } from './pickers';
+import { exportPlan, findPlan } from '../plan/planCommands';
+import { exportReport } from '../analysis/reportCommand';
+import type { Intervener } from '../interventions/intervener';
+import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
+import type { Planner } from '../plan/planner';
+import type { SelectionModel } from '../views/selectionModel';
+import type { Settings } from './settings';
+import type { TargetTexts } from '../analysis/targetTexts';
+import type { Views } from '../views/views';
+
+export interface CommandContext {
+  client: EngineClient;
+  store: AnalysisStore;
+  planner: Planner;
+  intervener: Intervener;
+  targets: TargetTexts;
+  selection: SelectionModel;
+  settings: Settings;
+  views: Views;
+  memory: vscode.Memento;
+  log: vscode.LogOutputChannel;
+}
+
+/** Registers every command. Each is a few lines that call others; what they take part in lives elsewhere. */
+export function registerCommands(context: CommandContext): vscode.Disposable {
+  const { client, store, intervener, targets, selection, settings, views, memory, log } = context;
+  const commands: { [name: string]: (...args: never[]) => unknown } = {
+    analyze: () => analyzeInView(context, false),
+    analyzeSelection: () => analyzeInView(context, true),
+    compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
+    findPlan: (budget?: unknown) => {
+      if (trusted()) return findPlan(context, budget);
+    },
+    exportPlan: (format?: unknown, target?: unknown) => exportPlan(context, format, target),
+    exportReport: (target?: unknown) => exportReport(context, target),
+    openPanel: () => views.openPanel(),
+    showText: () => openAnalysed(context, () => views.openPanel('text')),
+    blockSelection: () => blockSelection(context),
+    knockOutHead: () => knockOutHead(context),
+    undoIntervention: () => intervener.undo(),
+    clearInterventions: () => intervener.clear(),
+    showSpans: () => openAnalysed(context, () => views.openPanel('spans')),
+    showBuckets: () => openAnalysed(context, () => views.openPanel('buckets')),
+    openHead: (uri?: unknown, token?: unknown) => {
+      pinAt(context, uri, token);
+      views.openPanel('head');
+    },
+    pinToken: (uri?: unknown, token?: unknown) => {
+      if (uri !== undefined) pinAt(context, uri, token);
+      else pinAtCursor(context);
+    },
+    unpinToken: () => selection.select({ token: null }),
+    selectHead: () => pickHead(store, selection),
+    selectModel: async () => {
+      if (!trusted()) return;
+      const ref = await pickModel(client, settings, memory);
+      if (ref === undefined) return;
+      await settings.setModel(ref);
+      const shown = store.shown;
+      if (!shown) return;
+      await store.analyze(shown.document, (shown.isSelection && shown.currentRange()) || undefined);
+      const state = store.of(shown.document)?.state;
+      if (state?.status === 'error') tellError(state.message);
+    },
+    setTarget: () => {
+      const document = vscode.window.activeTextEditor?.document ?? store.shown?.document;
+      if (document) return targets.pick(document);
+      return vscode.window.showInformationMessage(vscode.l10n.t('Open the text to analyze first.'));
+    },
+    clear: () => {
+      selection.clear();
+      store.clear();
+    },
+    cancel: () => {
+      store.cancel();
+      context.planner.cancel();
+    },
+    restartEngine: async () => {
+      if (!trusted()) return;
+      await client.restart();
+      store.recover();
+    },
+    showLog: () => log.show(),
+    openSettings: () =>
+      vscode.commands.executeCommand(
+        'workbench.action.openSettings',
+        '@ext:attention-inspector.attention-inspector',
+      ),
+  };
+  return vscode.Disposable.from(
+    ...Object.entries(commands).map(([name, run]) =>
+      vscode.commands.registerCommand(`attentionInspector.${name}`, async (...args: never[]) => {
+        try {
+          return await run(...args);
+        } catch (error) {
+          const message = error instanceof Error ? error.message : String(error);
+          log.error(`${name}: ${message}`);
+          void vscode.window.showErrorMessage(message);
+        }
+      }),
+    ),
+  );
+}
+
+/** Nothing is loaded or run before the workspace is trusted. */
+function trusted(): boolean {
+  if (vscode.workspace.isTrusted) return true;
+  const manage = vscode.l10n.t('Manage Workspace Trust');
+  void vscode.window
+    .showWarningMessage(
+      vscode.l10n.t('Attention Inspector loads models only in a trusted workspace.'),
+      manage,
+    )
+    .then(choice => choice === manage && vscode.commands.executeCommand('workbench.trust.manage'));
+  return false;
+}
+
+/** Analyzes the active text, or its selection; with a view in front, the text that it shows. */
+async function analyze({ store, settings, log }: CommandContext, part: boolean): Promise<void> {
+  if (!trusted()) return;
+  const { activeTextEditor, visibleTextEditors } = vscode.window;
+  const editor = activeTextEditor ?? editorOf(store.shown) ?? visibleTextEditors[0];
+  const document = editor?.document ?? store.shown?.document;
+  if (!document) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Open a text first. (VS Code does not show files over 50 MB to extensions.)'),
+    );
+    return;
+  }
+  if (part && (!editor || editor.selection.isEmpty)) {
+    void vscode.window.showInformationMessage(vscode.l10n.t('Select some text first.'));
+    return;
+  }
+  for (const problem of settings.mechanisms.problems)
+    log.warn(`Setting attentionInspector.mechanisms: ${problem}`);
+  await store.analyze(document, part ? editor?.selection : undefined);
+  const state = store.of(document)?.state;
+  if (state?.status === 'error') tellError(state.message);
+}
+
+/** As `analyze`, with the panel open to fill while the layers finish. */
+async function analyzeInView(context: CommandContext, part: boolean): Promise<void> {
+  const finished = analyze(context, part);
+  if (context.store.state.status === 'running') context.views.openPanel();
+  await finished;
+}
+
+/** Told once, not awaited: the progress notification must not stay up behind it. */
+function tellError(message: string): void {
+  const showLog = vscode.l10n.t('Show Log');
+  void vscode.window
+    .showErrorMessage(message, showLog)
+    .then(choice => choice === showLog && vscode.commands.executeCommand('attentionInspector.showLog'));
+}
+
+/** Opens a view at once; it fills as the analysis that is started for it goes on. */
+async function openAnalysed(context: CommandContext, open: () => void): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  const needed = editor ? !context.store.of(editor.document) : !context.store.shown;
+  const analysis = needed ? analyze(context, false) : undefined;
+  open();
+  await analysis;
+}
+
+function editorOf(analysis: Analysis | null): vscode.TextEditor | undefined {
+  return vscode.window.visibleTextEditors.find(editor => editor.document === analysis?.document);
+}
+
+/** Pins a token named by a hover's link. */
+function pinAt({ store, selection }: CommandContext, uri: unknown, token: unknown): void {
+  const analysis = store.shown;
+  if (!analysis?.began || analysis.uri !== uri || typeof token !== 'number') return;
+  if (Number.isInteger(token) && token >= 0 && token < analysis.began.tokens.ids.length)
+    selection.select({ token });
+}
+
+/** Pins the first token of the word at the cursor; again on the same word, unpins it. */
+function pinAtCursor({ store, selection }: CommandContext): void {
+  const editor = vscode.window.activeTextEditor;
+  const analysis = editor && store.of(editor.document);
+  const word = editor && wordAround(editor.document, editor.selection.active);
+  const tokens =
+    analysis && word
+      ? analysis.tokensAt(editor.document.offsetAt(word.start), editor.document.offsetAt(word.end))
+      : [];
+  const token = tokens[0];
+  if (token === undefined) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Put the cursor on a word of an analyzed text to pin its token.'),
+    );
+    return;
+  }
+  selection.select({ token: selection.current.token === token ? null : token });
+}

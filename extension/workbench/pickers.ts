@@ -1,0 +1,148 @@
+import * as vscode from 'vscode';
+import type { HubModel } from '../../shared/protocol/engine';
+import type { AnalysisStore } from '../analysis/analysisStore';
+import type { EngineClient } from '../engine/engineClient';
+import { pickHubModel } from '../model/hubPicker';
+import type { SelectionModel } from '../views/selectionModel';
+import type { Settings } from './settings';
+
+const RECENT = 'recentModels';
+
+interface ModelItem extends vscode.QuickPickItem {
+  ref?: string;
+  browse?: 'file' | 'folder' | 'hub';
+}
+
+const SOURCES: Record<HubModel['source'], () => string> = {
+  bundled: () => vscode.l10n.t('Bundled'),
+  workspace: () => vscode.l10n.t('In this workspace'),
+  recent: () => vscode.l10n.t('Recently used'),
+  hub: () => vscode.l10n.t('Hub cache'),
+};
+
+/** Lets the user choose a model; returns its reference, or undefined. */
+export async function pickModel(
+  client: EngineClient,
+  settings: Settings,
+  memory: vscode.Memento,
+): Promise<string | undefined> {
+  const pick = vscode.window.createQuickPick<ModelItem>();
+  pick.title = vscode.l10n.t('Select the model');
+  pick.placeholder = vscode.l10n.t('Model, .onnx file, or folder in the Hugging Face layout');
+  pick.matchOnDetail = true;
+  pick.busy = true;
+  const browse: ModelItem[] = [
+    { label: '', kind: vscode.QuickPickItemKind.Separator },
+    { label: `$(file) ${vscode.l10n.t('Browse for an .onnx file…')}`, browse: 'file' },
+    { label: `$(folder) ${vscode.l10n.t('Browse for a model folder…')}`, browse: 'folder' },
+    { label: `$(cloud-download) ${vscode.l10n.t('Model from the Hugging Face hub…')}`, browse: 'hub' },
+  ];
+  pick.items = browse;
+  pick.show();
+  const folders = (vscode.workspace.workspaceFolders ?? [])
+    .filter(({ uri }) => uri.scheme === 'file')
+    .map(({ uri }) => uri.fsPath);
+  client.request('models/list', { folders }).then(
+    models => {
+      const known = new Set(models.map(({ ref }) => ref));
+      const recent = memory
+        .get<string[]>(RECENT, [])
+        .filter(ref => !known.has(ref))
+        .map((ref): HubModel => ({ ref, label: ref, detail: '', source: 'recent' }));
+      pick.items = [...modelItems([...models, ...recent], settings.model), ...browse];
+      pick.busy = false;
+    },
+    (error: Error) => {
+      pick.busy = false;
+      pick.placeholder = error.message;
+    },
+  );
+  const chosen = await new Promise<ModelItem | undefined>(resolve => {
+    pick.onDidAccept(() => resolve(pick.selectedItems[0]));
+    pick.onDidHide(() => resolve(undefined));
+  });
+  pick.dispose();
+  const ref = chosen?.browse ? await browseFor(chosen.browse, client) : chosen?.ref;
+  if (ref) {
+    const recent = memory.get<string[]>(RECENT, []).filter(other => other !== ref);
+    await memory.update(RECENT, ref === 'bundled' ? recent : [ref, ...recent].slice(0, 8));
+  }
+  return ref;
+}
+
+function modelItems(models: readonly HubModel[], current: string): ModelItem[] {
+  const items: ModelItem[] = [];
+  for (const source of ['bundled', 'recent', 'workspace', 'hub'] as const) {
+    const group = models.filter(model => model.source === source);
+    if (!group.length) continue;
+    items.push({ label: SOURCES[source](), kind: vscode.QuickPickItemKind.Separator });
+    for (const { ref, label, detail } of group)
+      items.push({ ref, label, detail, description: ref === current ? vscode.l10n.t('current') : undefined });
+  }
+  return items;
+}
+
+async function browseFor(what: 'file' | 'folder' | 'hub', client: EngineClient): Promise<string | undefined> {
+  if (what === 'hub') return pickHubModel(client);
+  const found = await vscode.window.showOpenDialog({
+    canSelectFiles: what === 'file',
+    canSelectFolders: what === 'folder',
+    filters: what === 'file' ? { ONNX: ['onnx'] } : undefined,
+    openLabel: vscode.l10n.t('Use this model'),
+  });
+  return found?.[0]?.fsPath;
+}
+
+interface HeadItem extends vscode.QuickPickItem {
+  core: number | null;
+  head: number | null;
+}
+
+/** Lets the user choose a head by number or role; moving through the list previews it everywhere. */
+export async function pickHead(store: AnalysisStore, selection: SelectionModel): Promise<void> {
+  const { state } = store;
+  const cores =
+    state.status === 'ready' ? state.summary.cores : state.status === 'running' ? state.cores : [];
+  if (!cores.length) {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('Analyze a text first: then its heads can be chosen.'),
+    );
+    return;
+  }
+  const before = selection.current;
+  const items: HeadItem[] = [{ label: vscode.l10n.t('Mean of all heads'), core: null, head: null }];
+  for (const { info, heads } of cores) {
+    items.push({
+      label: vscode.l10n.t('Layer {0} ({1})', info.layer, info.kind),
+      kind: -1,
+      core: null,
+      head: null,
+    });
+    for (const { core, head, roles, entropy, span95 } of heads) {
+      const role = roles[0];
+      items.push({
+        label: vscode.l10n.t('Layer {0}, head {1}', info.layer, head),
+        description: role ? `${role.role} ${role.score.toFixed(2)}` : undefined,
+        detail: vscode.l10n.t('entropy {0} nats, span95 {1} tokens', entropy.toFixed(2), span95.toFixed(1)),
+        core,
+        head,
+      });
+    }
+  }
+  const pick = vscode.window.createQuickPick<HeadItem>();
+  pick.title = vscode.l10n.t('Select the head');
+  pick.matchOnDescription = true;
+  pick.items = items;
+  const current = items.find(
+    item => item.core === before.core && item.head === before.head && item.kind !== -1,
+  );
+  if (current) pick.activeItems = [current];
+  pick.onDidChangeActive(([item]) => item && selection.select({ core: item.core, head: item.head }));
+  const accepted = await new Promise<boolean>(resolve => {
+    pick.onDidAccept(() => resolve(true));
+    pick.onDidHide(() => resolve(false));
+    pick.show();
+  });
+  pick.dispose();
+  if (!accepted) selection.select({ core: before.core, head: before.head });
+}

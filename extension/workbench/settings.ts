@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs';
+import * as os from 'node:os';
+import * as vscode from 'vscode';
+import type { DeviceChoice, MechanismChoice } from '../../shared/protocol/engine';
+import type { HostSettings, MassScale } from '../../shared/protocol/host';
+import { readMechanisms } from './mechanismSetting';
+import { absoluteRef } from '../model/modelRef';
+
+const SECTION = 'attentionInspector';
+
+/** All settings, read in one place. Each getter reads anew: nothing needs a reload. */
+export class Settings {
+  private get<T>(key: string, fallback: T): T {
+    return vscode.workspace.getConfiguration(SECTION).get<T>(key) ?? fallback;
+  }
+
+  /** Model reference as the engine takes it; relative paths are made absolute from the first workspace folder. */
+  get model(): string {
+    const ref = this.get('model', 'bundled').trim() || 'bundled';
+    const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
+    return absoluteRef(ref, folder?.scheme === 'file' ? folder.fsPath : null, os.homedir(), existsSync);
+  }
+
+  get device(): DeviceChoice {
+    return this.get<DeviceChoice>('device', 'auto');
+  }
+
+  get maxTokens(): number | null {
+    const tokens = this.get<number | null>('maxTokens', null);
+    return tokens !== null && tokens > 0 ? Math.floor(tokens) : null;
+  }
+
+  /** The valid entries, and a sentence for each entry that is not. */
+  get mechanisms(): { choices: MechanismChoice[]; problems: string[] } {
+    return readMechanisms(this.get<unknown>('mechanisms', []));
+  }
+
+  get propagate(): boolean {
+    return this.get('propagate', false);
+  }
+
+  get memoryLimitMiB(): number {
+    return Math.max(256, this.get('memoryLimit', 4096));
+  }
+
+  get reanalyzeOnEdit(): boolean {
+    return this.get('reanalyzeOnEdit', false);
+  }
+
+  get reanalyzeDelay(): number {
+    return Math.max(100, this.get('reanalyzeDelay', 1000));
+  }
+
+  get hover(): boolean {
+    return this.get('hover.enabled', true);
+  }
+
+  get decorations(): boolean {
+    return this.get('decorations.enabled', true);
+  }
+
+  get changeMarks(): boolean {
+    return this.get('changeMarks.enabled', true);
+  }
+
+  get massScale(): MassScale {
+    return this.get<MassScale>('massScale', 'sqrt');
+  }
+
+  async setModel(ref: string): Promise<void> {
+    await vscode.workspace.getConfiguration(SECTION).update('model', ref, this.target('model'));
+  }
+
+  async setChangeMarks(shown: boolean): Promise<void> {
+    await vscode.workspace
+      .getConfiguration(SECTION)
+      .update('changeMarks.enabled', shown, vscode.ConfigurationTarget.Global);
+  }
+
+  async setMassScale(scale: MassScale): Promise<void> {
+    await vscode.workspace
+      .getConfiguration(SECTION)
+      .update('massScale', scale, vscode.ConfigurationTarget.Global);
+  }
+
+  forViews(): HostSettings {
+    return {
+      massScale: this.massScale,
+      changeMarks: this.changeMarks,
+      themeKind: themeKind(),
+      mechanisms: this.mechanisms.choices,
+      model: this.model,
+      locale: vscode.env.language,
+      reduceMotion: vscode.workspace.getConfiguration('workbench').get('reduceMotion') === 'on',
+    };
+  }
+
+  /** Where the setting is set now, so that a choice takes effect and does not hide behind a narrower one. */
+  private target(key: string): vscode.ConfigurationTarget {
+    const found = vscode.workspace.getConfiguration(SECTION).inspect(key);
+    return found?.workspaceValue !== undefined
+      ? vscode.ConfigurationTarget.Workspace
+      : vscode.ConfigurationTarget.Global;
+  }
+}
+
+function themeKind(): HostSettings['themeKind'] {
+  switch (vscode.window.activeColorTheme.kind) {
+    case vscode.ColorThemeKind.Light:
+      return 'light';
+    case vscode.ColorThemeKind.Dark:
+      return 'dark';
+    case vscode.ColorThemeKind.HighContrast:
+      return 'high-contrast';
+    case vscode.ColorThemeKind.HighContrastLight:
+      return 'high-contrast-light';
+  }
+}

@@ -1,0 +1,128 @@
+import * as vscode from 'vscode';
+import type { AnalysisStore } from '../analysis/analysisStore';
+import { Owner } from '../disposable';
+import type { EngineClient } from '../engine/engineClient';
+import { tokenCode } from '../editor/hoverText';
+import { short } from './numbers';
+import type { Settings } from './settings';
+
+interface Content {
+  text: string;
+  tooltip: string;
+  command: string;
+  problem?: boolean;
+}
+
+/** Model, device and state at a glance; a click does what the state asks for. */
+export class StatusBar extends Owner {
+  private readonly item = this.register(
+    vscode.window.createStatusBarItem('attentionInspector.status', vscode.StatusBarAlignment.Right, 90),
+  );
+
+  constructor(
+    private readonly store: AnalysisStore,
+    private readonly client: EngineClient,
+    private readonly settings: Settings,
+  ) {
+    super();
+    this.item.name = vscode.l10n.t('Attention Inspector');
+    this.register(store.onChange(() => this.show()));
+    this.register(store.onUpdate(() => this.show()));
+    this.register(client.onState(() => this.show()));
+    this.register(
+      vscode.workspace.onDidChangeConfiguration(event => {
+        if (event.affectsConfiguration('attentionInspector.model')) this.show();
+      }),
+    );
+    this.show();
+    this.item.show();
+  }
+
+  private show(): void {
+    const { text, tooltip, command, problem } = this.content();
+    this.item.text = text;
+    this.item.tooltip = new vscode.MarkdownString(tooltip, true);
+    this.item.command = command;
+    this.item.backgroundColor = problem
+      ? new vscode.ThemeColor('statusBarItem.warningBackground')
+      : undefined;
+    this.item.accessibilityInformation = {
+      label: `Attention Inspector: ${text.replace(/\$\([^)]*\) ?/g, '')}`,
+    };
+  }
+
+  private content(): Content {
+    const { t } = vscode.l10n;
+    const { state } = this.store;
+    if (!vscode.workspace.isTrusted) {
+      return {
+        text: `$(workspace-untrusted) ${t('Attention')}`,
+        tooltip: t('Models are loaded only in a trusted workspace. Click to manage its trust.'),
+        command: 'workbench.trust.manage',
+      };
+    }
+    if (this.client.state === 'failed') {
+      return {
+        text: `$(error) ${t('Attention: engine stopped')}`,
+        tooltip: t('The engine stopped too often. Click to restart it.'),
+        command: 'attentionInspector.restartEngine',
+        problem: true,
+      };
+    }
+    switch (state.status) {
+      case 'none': {
+        const model = modelName(this.settings.model);
+        return {
+          text: `$(eye) ${model}`,
+          tooltip: t('Attention Inspector, model {0}. Click to analyze the open text.', tokenCode(model)),
+          command: 'attentionInspector.analyze',
+        };
+      }
+      case 'running': {
+        const progress = state.progress ? ` ${Math.floor(state.progress.fraction * 100)} %` : '';
+        return {
+          text: `$(loading~spin) ${t('Attention')}${progress}`,
+          tooltip: `${tokenCode(state.document.name)}: ${state.progress?.message ?? t('starting the engine')}\n\n${t('Click to cancel.')}`,
+          command: 'attentionInspector.cancel',
+        };
+      }
+      case 'ready': {
+        const { model, device, tokens, cores, timings, peakRssMiB } = state.summary;
+        const total = Object.values(timings).reduce((sum, one) => sum + one, 0);
+        const lines = [
+          t('Model {0}: {1} layers, {2} heads', tokenCode(model.name), model.layers, model.heads),
+          t('Device {0}', device.device),
+          ...device.notes,
+          t(
+            '{0} tokens of {1}, {2} attention cores',
+            tokens.ids.length,
+            tokenCode(state.document.name),
+            cores.length,
+          ),
+          t('{0} s, peak {1} MiB', short((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
+          ...state.summary.notes,
+          state.stale
+            ? t('The text has changed since. Click to analyze again.')
+            : t('Click to open the views.'),
+        ];
+        return {
+          text: `${state.stale ? '$(history)' : '$(eye)'} ${model.name} · ${device.device}`,
+          tooltip: lines.join('\n\n'),
+          command: state.stale ? 'attentionInspector.analyze' : 'attentionInspector.openPanel',
+        };
+      }
+      case 'error':
+        return {
+          text: `$(warning) ${t('Attention')}`,
+          tooltip: `${state.message}\n\n${t('Click to show the log.')}`,
+          command: 'attentionInspector.showLog',
+          problem: true,
+        };
+    }
+  }
+}
+
+/** The last part of a path or hub id: what one calls the model. */
+function modelName(ref: string): string {
+  return ref.split(/[\\/]/).filter(Boolean).at(-1) ?? ref;
+}

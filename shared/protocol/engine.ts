@@ -1,0 +1,123 @@
+/**
+ * Everything the extension and the webview know of the engine: requests, replies, notifications.
+ *
+ * The engine is a child process. Messages go over Node's IPC channel with `serialization: 'advanced'`,
+ * so typed arrays travel as they are. The webview speaks the same requests; the extension passes them on.
+ *
+ * Units: distances and spans in tokens, entropy and loss in nats, mass and recall as shares of 1,
+ * text positions in UTF-16 code units of the analysed text, times in milliseconds.
+ */
+import type { AnalysisProgress, AnalysisSummary, AnalyzeParams, TargetText } from './analysis';
+import type { CostProgress, CostRequests } from './cost';
+import type {
+  AtBudgetParams,
+  BucketMap,
+  BucketMapParams,
+  BucketParams,
+  Buckets,
+  CompareParams,
+  MechanismParamsRequest,
+  OutsideSpan,
+  OutsideSpanParams,
+  RowParams,
+  SpanFit,
+  SpanFitParams,
+  Tile,
+  TileParams,
+  TokenAttention,
+  TokenParams,
+} from './details';
+import type { ExportPlanParams, ExportedPlan, ReportParams } from './exports';
+import type { InterveneParams, InterventionResult, LostKey, WorstTokensParams } from './interventions';
+import type { LensRequests } from './lens';
+import type { MechanismInfo, MechanismResult } from './mechanisms';
+import type { DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
+import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
+import type { CoreResult, TokenTable } from './text';
+
+export * from './models';
+export * from './mechanisms';
+export * from './text';
+export * from './analysis';
+export * from './details';
+export * from './plans';
+export * from './interventions';
+export * from './exports';
+export * from './cost';
+export * from './lens';
+
+// ---------------------------------------------------------------- the method map
+
+export interface InitializeParams {
+  device: DeviceChoice;
+  memoryLimitMiB: number;
+}
+
+export interface InitializeResult {
+  version: string;
+  mechanisms: MechanismInfo[];
+}
+
+/** Every request: its parameters and its reply. */
+export interface EngineRequests extends CostRequests, LensRequests {
+  initialize: { params: InitializeParams; result: InitializeResult };
+  'models/list': { params: { folders: string[] }; result: HubModel[] };
+  /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */
+  'models/variants': { params: { ref: string }; result: HubModel[] };
+  'models/load': { params: { ref: string; device: DeviceChoice }; result: ModelInfo };
+  'analysis/start': { params: AnalyzeParams; result: AnalysisSummary };
+  'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };
+  /** Fills in `measures` of the results and of their heads. */
+  'analysis/compare': { params: CompareParams; result: MechanismResult[] };
+  /** Each mechanism in every head with the best of its settings for a budget. Local; kept by the caller only. */
+  'analysis/atBudget': { params: AtBudgetParams; result: MechanismResult[] };
+  'analysis/assign': { params: AssignParams; result: AssignResult };
+  'analysis/intervene': { params: InterveneParams; result: InterventionResult };
+  'analysis/worst': { params: WorstTokensParams; result: LostKey[] };
+  /** A mechanism per head for a budget; needs a finished analysis. */
+  'analysis/plan': { params: PlanParams; result: Plan };
+  'analysis/tile': { params: TileParams; result: Tile };
+  'analysis/row': { params: RowParams; result: Float32Array };
+  'analysis/token': { params: TokenParams; result: TokenAttention };
+  'analysis/spans': { params: SpanFitParams; result: SpanFit };
+  'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
+  'analysis/buckets': { params: BucketParams; result: Buckets };
+  'analysis/bucketMap': { params: BucketMapParams; result: BucketMap };
+  'analysis/exportPlan': { params: ExportPlanParams; result: ExportedPlan };
+  'analysis/report': { params: ReportParams; result: { html: string } };
+  'analysis/dispose': { params: { id: string }; result: null };
+  shutdown: { params: Record<string, never>; result: null };
+}
+
+/** Everything the engine says unasked. */
+export interface EngineNotifications {
+  'analysis/progress': AnalysisProgress;
+  'cost/progress': CostProgress;
+  /** Sent once, before the first core: what the summary will say of model, device and tokens. */
+  'analysis/began': {
+    id: string;
+    model: ModelInfo;
+    device: DeviceReport;
+    tokens: TokenTable;
+    target: TargetText | null;
+  };
+  'analysis/core': { id: string; result: CoreResult };
+  'analysis/mechanismDone': { id: string; result: MechanismResult };
+  'analysis/planDone': { id: string; plan: Plan };
+  log: { level: 'info' | 'warn' | 'error'; message: string };
+}
+
+export type EngineMethod = keyof EngineRequests;
+
+export type EngineParams<M extends EngineMethod> = EngineRequests[M]['params'];
+
+export type EngineResult<M extends EngineMethod> = EngineRequests[M]['result'];
+
+/** JSON-RPC error codes beyond the standard ones. `message` is always one clear sentence for the user. */
+export const ErrorCode = {
+  /** The input (model, text, tensors) is refused, with the reason. */
+  refused: 1,
+  /** No analysis of that id, or the core is not finished. */
+  unknownAnalysis: 2,
+  cancelled: -32800,
+} as const;

@@ -1,0 +1,38 @@
+/** What is written for others: plans for other libraries, the HTML report. */
+import type { AnalysisSummary } from './analysis';
+import type { InterventionResult } from './interventions';
+import type { Plan } from './plans';
+
+/** `flex`: FlexAttention masks in Python; `minference`: its best patterns; `duo`: DuoAttention's full heads. */
+export type PlanFormat = 'json' | 'csv' | 'flex' | 'minference' | 'duo';
+
+export interface ExportPlanParams {
+  id: string;
+  plan: Plan;
+  format: PlanFormat;
+}
+
+export interface ExportedPlan {
+  /** File name to suggest. */
+  name: string;
+  text: string;
+  /** Sentences on what the format cannot say: approximations and heads left dense. */
+  notes: string[];
+}
+
+/** `analysis/report`: the views with this analysis inside, as one HTML file that opens without a network. */
+export interface ReportParams {
+  id: string;
+  /** Name of the document, for the title. */
+  document: string;
+  /** As it was analysed: what the token offsets are of. */
+  text: string;
+  /** As the analysis gave it, with the mechanisms computed since. */
+  summary: AnalysisSummary;
+  plan: Plan | null;
+  intervention: InterventionResult | null;
+}
+
+export { KEPT_CODES, LINK_CODES, LOST_CODES } from '../reportData';
+
+export type { MassCodes, ReportBuckets, ReportCore, ReportData, ReportHead } from '../reportData';

@@ -1,0 +1,69 @@
+import type { Buckets } from '../../shared/protocol/engine';
+import { bucketColour, toCss, type Rgb, type ThemeColours } from '../draw/colour';
+
+/**
+ * How far the rounds agree on a token's company: for every two rounds the overlap of the token's buckets
+ * (|A and B| / |A or B|), mean over the pairs of rounds. 1 = the same company every time. One round: all 1.
+ */
+export function agreement(rounds: Int32Array[], count: number): Float32Array {
+  const n = rounds[0]?.length ?? 0;
+  const result = new Float32Array(n);
+  const sizes = rounds.map(ids => {
+    const size = new Int32Array(count);
+    for (const id of ids) if (id >= 0) size[id]!++;
+    return size;
+  });
+  let pairs = 0;
+  for (let r = 0; r < rounds.length; r++) {
+    for (let s = r + 1; s < rounds.length; s++) {
+      pairs++;
+      const both = new Map<number, number>();
+      const [a, b] = [rounds[r]!, rounds[s]!];
+      for (let i = 0; i < n; i++) {
+        const key = a[i]! * count + b[i]!;
+        if (a[i]! >= 0 && b[i]! >= 0) both.set(key, (both.get(key) ?? 0) + 1);
+      }
+      for (let i = 0; i < n; i++) {
+        const shared = a[i]! >= 0 && b[i]! >= 0 ? both.get(a[i]! * count + b[i]!)! : 0;
+        if (shared) result[i]! += shared / (sizes[r]![a[i]!]! + sizes[s]![b[i]!]! - shared);
+      }
+    }
+  }
+  return pairs ? result.map(x => x / pairs) : result.fill(1);
+}
+
+/** Tokens that are in no bucket, and in more than one, of routing-like mechanisms (for LSH `rounds` is what is due). */
+export function coverage({ multiplicity, rounds }: Pick<Buckets, 'multiplicity' | 'rounds'>): {
+  none: number;
+  several: number;
+} {
+  let none = 0;
+  let several = 0;
+  for (const m of multiplicity) {
+    if (m === 0) none++;
+    else if (m > rounds) several++;
+  }
+  return { none, several };
+}
+
+/** CSS background of a bucket; repeated hues carry stripes. */
+export function bucketBackground(bucket: number, theme: ThemeColours): string {
+  const { fill, text, pattern } = bucketColour(bucket, theme);
+  const base = toCss(fill);
+  if (!pattern) return base;
+  const angle = [0, 45, 135, 90][pattern]!;
+  // Stripes away from the text's colour: they must not make it harder to read.
+  const stripe: Rgb = text[0] === 0 ? [255, 255, 255] : [0, 0, 0];
+  return `repeating-linear-gradient(${angle}deg, ${toCss(stripe, 0.35)} 0 2px, transparent 2px 6px), ${base}`;
+}
+
+/** Size of the buckets if all tokens were spread evenly over them. */
+export function evenSize(sizes: Int32Array): number {
+  return sizes.reduce((a, b) => a + b, 0) / Math.max(1, sizes.length);
+}
+
+/** Imbalance: the largest bucket against the even size; 1 = perfectly even. */
+export function imbalance(sizes: Int32Array): number {
+  const even = evenSize(sizes);
+  return even > 0 ? Math.max(...sizes) / even : 1;
+}

@@ -1,0 +1,163 @@
+import type { HeadProfile, MechanismResult, Plan } from '../../shared/protocol/engine';
+import { mechanismNames } from './mechanismNames';
+import { exact, nats, number, percent, tokens } from '../../shared/numbers';
+
+/** One number per head, with its name, unit and way of being written. */
+export interface HeadMeasure {
+  id: string;
+  title: string;
+  /** What it says, in one sentence. */
+  summary: string;
+  unit: 'nats' | 'tokens' | 'share';
+  scale: 'linear' | 'log';
+  /** null where it is not known (yet). */
+  value(head: HeadProfile): number | null;
+}
+
+const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
+  id: `to-${id}`,
+  title: `mass to ${title}`,
+  summary: `Share of the attention that goes to ${title}, mean over queries.`,
+  unit: 'share',
+  scale: 'linear',
+  value: head => head.to[id],
+});
+
+const span = (share: 90 | 95 | 99): HeadMeasure => ({
+  id: `span${share}`,
+  title: `span ${share} %`,
+  summary: `Smallest distance that keeps ${share} % of the mass, mean over queries.`,
+  unit: 'tokens',
+  scale: 'log',
+  value: head => head[`span${share}`],
+});
+
+const OF_THE_HEAD: HeadMeasure[] = [
+  {
+    id: 'entropy',
+    title: 'entropy',
+    summary: 'How spread out the attention is: 0 nats = one key, mean over queries.',
+    unit: 'nats',
+    scale: 'linear',
+    value: head => head.entropy,
+  },
+  {
+    id: 'relativeEntropy',
+    title: 'relative entropy',
+    summary: 'Entropy against the most it could be for the keys in sight: 100 % = uniform.',
+    unit: 'share',
+    scale: 'linear',
+    value: head => head.relativeEntropy,
+  },
+  {
+    id: 'meanDistance',
+    title: 'mean distance',
+    summary: 'How far back the head looks on average, weighted by mass.',
+    unit: 'tokens',
+    scale: 'log',
+    value: head => head.meanDistance,
+  },
+  span(90),
+  span(95),
+  span(99),
+  target('self', 'itself'),
+  target('previous', 'the previous token'),
+  target('next', 'the next token'),
+  target('first', 'the first token'),
+  target('separator', 'separators'),
+  target('punctuation', 'punctuation'),
+];
+
+function ofMechanism(result: MechanismResult, name: string, what: 'recall' | 'outputError'): HeadMeasure {
+  const heads = new Map(result.heads.map(h => [`${h.core}.${h.head}`, h[what]]));
+  return {
+    id: `${what}-${name}`,
+    title: `${what === 'recall' ? 'recall' : 'output error'} under ${name} (local)`,
+    summary:
+      what === 'recall'
+        ? `Share of the dense mass that ${name} keeps, with the same queries, keys and values.`
+        : `Relative error of the head's output under ${name}, with the same queries, keys and values.`,
+    unit: 'share',
+    scale: 'linear',
+    value: head => heads.get(`${head.core}.${head.head}`) ?? null,
+  };
+}
+
+function ofPlan(plan: Plan): HeadMeasure {
+  const heads = new Map(plan.heads.map(h => [`${h.core}.${h.head}`, h.pairs / h.densePairs]));
+  return {
+    id: 'plan-share',
+    title: 'pairs in the plan',
+    summary: 'Share of its dense pairs that the plan lets the head spend.',
+    unit: 'share',
+    scale: 'linear',
+    value: head => heads.get(`${head.core}.${head.head}`) ?? null,
+  };
+}
+
+/** All measures that can be shown now. */
+export function headMeasures(mechanisms: MechanismResult[], plan: Plan | null = null): HeadMeasure[] {
+  const local = mechanisms.filter(m => m.scope === 'local');
+  const names = mechanismNames(local);
+  const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
+  return [
+    ...OF_THE_HEAD,
+    ...(plan ? [ofPlan(plan)] : []),
+    ...of('recall').filter((_, i) => local[i]!.recall !== null),
+    ...of('outputError'),
+  ];
+}
+
+export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
+  return measures.find(m => m.id === id) ?? measures[0]!;
+}
+
+export function writeMeasure(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return '–';
+  if (measure.unit === 'share') return percent(value);
+  return measure.unit === 'nats' ? nats(value) : tokens(value);
+}
+
+/** Without the unit, for columns whose head says it. */
+export function writeShort(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return '–';
+  return measure.unit === 'share' ? percent(value) : number(value);
+}
+
+export function writeExact(measure: HeadMeasure, value: number | null): string {
+  if (value === null) return 'not known';
+  return measure.unit === 'share' ? exact(value * 100, '%') : exact(value, measure.unit);
+}
+
+export interface MeasureRange {
+  /** 0..1 position of a value; unknown values are at 0. */
+  position(value: number | null): number;
+  /** The value at a position: inverse of `position`. */
+  valueAt(position: number): number;
+}
+
+/** How a measure's values are laid out: linear ones from 0, logarithmic ones from the least, both to the most. */
+export function measureRange(measure: HeadMeasure, heads: HeadProfile[]): MeasureRange | null {
+  const values = heads
+    .map(h => measure.value(h))
+    .filter((v): v is number => v !== null && Number.isFinite(v));
+  if (!values.length) return null;
+  const log = measure.scale === 'log';
+  // log(1 + x): distances may be 0.
+  const to = (v: number) => (log ? Math.log1p(v) : v);
+  const from = (v: number) => (log ? Math.expm1(v) : v);
+  const low = log ? to(Math.min(...values)) : 0;
+  const high = to(Math.max(...values));
+  const width = high > low ? high - low : 1;
+  return {
+    position: v => (v === null ? 0 : Math.max(0, Math.min(1, (to(v) - low) / width))),
+    valueAt: p => from(low + p * (high - low)),
+  };
+}
+
+export function measurePosition(
+  measure: HeadMeasure,
+  heads: HeadProfile[],
+): (value: number | null) => number {
+  return measureRange(measure, heads)?.position ?? (() => 0);
+}

@@ -1,0 +1,75 @@
+import { schemeTableau10 } from 'd3-scale-chromatic';
+import type { MechanismChoice, MechanismInfo } from '../../shared/protocol/engine';
+import { contrast, mix, parseColour, type Rgb, type ThemeColours } from '../draw/colour';
+import { number } from '../../shared/numbers';
+import { words } from './parameters';
+
+/** Its last colour is a grey, which stands for dense here: a lime in its place. */
+const HUES = [...schemeTableau10.slice(0, 9), '#b6cf3c'].map(c => parseColour(c)!);
+const BLACK: Rgb = [0, 0, 0];
+const WHITE: Rgb = [255, 255, 255];
+
+export interface MechanismLook {
+  fill: Rgb;
+  /** For words on `fill`. */
+  text: Rgb;
+  /** Up to five letters that stand for the mechanism where its name has no room: colour is never alone. */
+  code: string;
+}
+
+/** The colour of a mechanism, the same in every figure: by its place in the engine's list. Dense is grey. */
+export function mechanismLook(
+  name: string,
+  infos: readonly Pick<MechanismInfo, 'name'>[],
+  theme: Pick<ThemeColours, 'background' | 'foreground'>,
+): MechanismLook {
+  const code = name.replace(/[^a-z]/gi, '').slice(0, 5);
+  const at = infos.filter(info => info.name !== 'dense').findIndex(info => info.name === name);
+  const hue = HUES[Math.max(0, at) % HUES.length]!;
+  // The second ten are lighter (darker) relatives of the first.
+  const fill =
+    name === 'dense'
+      ? mix(theme.background, theme.foreground, 0.22)
+      : at >= HUES.length
+        ? mix(hue, theme.background, 0.45)
+        : hue;
+  return { fill, text: contrast(fill, BLACK) >= contrast(fill, WHITE) ? BLACK : WHITE, code };
+}
+
+/** "Local window", as the engine names it to people. */
+export function mechanismTitle(
+  name: string,
+  infos: readonly Pick<MechanismInfo, 'name' | 'title'>[],
+): string {
+  return infos.find(info => info.name === name)?.title ?? name;
+}
+
+/** Titles for a list of settings; those that are alike also say their parameters. */
+export function settingTitles(
+  choices: readonly MechanismChoice[],
+  infos: readonly Pick<MechanismInfo, 'name' | 'title' | 'parameters'>[],
+): string[] {
+  return choices.map(choice => {
+    const title = mechanismTitle(choice.name, infos);
+    const namesakes = choices.filter(other => other.name === choice.name);
+    if (namesakes.length < 2) return title;
+    const known = infos.find(info => info.name === choice.name)?.parameters;
+    const params = Object.entries(choice.params).filter(
+      ([name, value]) =>
+        namesakes.some(other => other.params[name] !== value) &&
+        known?.find(p => p.name === name)?.default !== value,
+    );
+    return [title, ...params.map(([name, value]) => `${words(name)} ${value}`)].join(', ');
+  });
+}
+
+/** "window 64, rounds 2": only what differs from the mechanism's defaults when they are known, everything otherwise. */
+export function parameterWords(choice: MechanismChoice, info?: MechanismInfo): string {
+  const told = Object.entries(choice.params).filter(([name, value]) => {
+    const known = info?.parameters.find(p => p.name === name);
+    return !known || known.default === null || known.default !== value;
+  });
+  return told
+    .map(([name, value]) => `${words(name)} ${typeof value === 'number' ? number(value) : value}`)
+    .join(', ');
+}
