@@ -1,0 +1,46 @@
+"""Trains everything, a slice at a time, and exports what is done. Stop it when you like: started again, it goes on.
+
+usage: run.py [--slice 12] [--only NAME ...] [--far model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER] [--out FOLDER]
+Every slice is a process of its own, so a change of the recipe counts from the next slice on. HOME/queue.json says where the queue is.
+"""
+import json, os, subprocess, sys
+import data
+from model import MODELS
+
+# Round-robin over these; the bundled model has every third slice.
+ORDER = ['dense', 'adaptive-span', 'lsh', 'routing', 'transformer-xl', 'strided', 'compressive', 'entmax', 'shaped', 'switch', 'albert', 'encoder']
+
+
+def tokens(home, name):
+    try: return json.loads(open(f'{home}/{name}/log.jsonl').read().strip().split('\n')[-1])['tokens']
+    except (FileNotFoundError, ValueError): return 0
+
+
+def main():
+    parser = data.arguments(__doc__)
+    parser.add_argument('--slice', type=float, default=12, help='CPU minutes of a slice')
+    parser.add_argument('--only', nargs='*'); parser.add_argument('--far', help='weights that the bundled model begins with')
+    parser.add_argument('--out', help='exported models (default: HOME/models)')
+    a = parser.parse_args()
+    names = a.only or [n for i, name in enumerate(ORDER) for n in ([name, 'prose'] if i % 2 else [name])]
+    place = a.home + '/queue.json'
+    at = json.load(open(place))['next'] if os.path.exists(place) else 0
+    common = ['--home', a.home, '--corpus', a.corpus, '--code', a.code]
+    # glibc gives large blocks back to the system at once and gets them anew page by page: a third of the time. One thread, so that others can work.
+    environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'), MALLOC_MMAP_THRESHOLD_='4294967296', MALLOC_TRIM_THRESHOLD_='8589934592', MALLOC_TOP_PAD_='268435456')
+    here = os.path.dirname(os.path.abspath(__file__))
+    failed = set()
+    while open_ := [n for n in names if n not in failed and tokens(a.home, n) < MODELS[n]['tokens']]:
+        while names[at % len(names)] not in open_: at += 1
+        name = names[at % len(names)]
+        at += 1
+        with open(place + '.new', 'w') as f: json.dump(dict(next=at % len(names), now=name), f)
+        os.replace(place + '.new', place)
+        init = ['--init', a.far] if a.far and name == 'prose' else []
+        code = subprocess.run([sys.executable, here + '/train.py', name, '--minutes', str(a.slice), *init, *common], env=environment).returncode
+        if code: failed.add(name); print(name, 'stopped with', code, flush=True)
+        elif tokens(a.home, name) >= MODELS[name]['tokens']:
+            subprocess.run([sys.executable, here + '/export.py', name, '--home', a.home, '--out', a.out or a.home + '/models'], env=environment)
+
+
+if __name__ == '__main__': main()
