@@ -58,9 +58,15 @@ class Attention(nn.Module):
 
     def attend(self, q, k, v, **tensors):
         if self.native and getattr(self, 'exporting', False):
-            attributes = {name: value for name, value in self.settings.items()} | dict(scale=q.shape[-1] ** -0.5, causal=int(self.causal))
-            return torch.onnx.ops.symbolic('attention_inspector::' + self.name.replace('-', '_'), [q, k, v, *tensors.values()], attributes, dtype=q.dtype, shape=q.shape, version=1)
+            attributes = dict(self.settings, scale=q.shape[-1] ** -0.5, causal=int(self.causal))
+            # What was learned once and for all stands in the file as it is, not as the operations that give it.
+            inputs = [getattr(self, 'learned_' + name, value) for name, value in tensors.items()]
+            return torch.onnx.ops.symbolic('attention_inspector::' + self.name.replace('-', '_'), [q, k, v, *inputs], attributes, dtype=q.dtype, shape=q.shape, version=1)
         return self.core(q, k, v, *tensors.values())
+
+    def freeze(self):
+        """Before the export."""
+        for name, value in self.tensors(torch.zeros(1, self.h, 1, 1)).items(): self.register_buffer('learned_' + name, value.detach().clone())
 
     def merge(self, context): return self.o(context.transpose(1, 2).flatten(2))
 
@@ -134,7 +140,7 @@ class LSH(Attention):
         chunk, bucket = (place // size).int(), bucket.int()
         back = chunk[..., :, None] - chunk[..., None, :]
         seen = ((bucket[..., :, None] == bucket[..., None, :]) & (back >= 0) & (back <= 1)).any(2) & (d >= 0)
-        s = itself_last(scores(q, unit(k)), d).masked_fill(~seen, HIDDEN)
+        s = itself_last(scores(q, unit(q)), d).masked_fill(~seen, HIDDEN)
         return s.softmax(-1) @ v
 
 
@@ -196,11 +202,13 @@ class TransformerXL(Attention):
         self.r = nn.Linear(width, width, bias=False)
         self.u, self.v_bias = (nn.Parameter(torch.zeros(heads, width // heads)) for _ in range(2))
 
+    def freeze(self): pass
+
     def relative(self, q, length):
         """[heads, length, dim], row t for distance t."""
         width = self.r.in_features
         angle = torch.arange(length, device=q.device).float()[:, None] * 10000.0 ** (-torch.arange(0, width, 2, device=q.device).float() / width)
-        return self.r(torch.cat([angle.sin(), angle.cos()], -1)).view(length, self.h, -1).transpose(0, 1)
+        return self.r(torch.cat([angle.sin(), angle.cos()], -1).to(self.r.weight.dtype)).view(length, self.h, -1).transpose(0, 1)
 
     def visible(self, q, k):
         d, n = distances(q, k), q.shape[2]
@@ -297,20 +305,20 @@ class Compressive(TransformerXL):
     def penalty(self): return self.reconstruction
 
 
-def entmax(x, alpha, steps=8):
-    """alpha-entmax of the last axis, alpha in (1, 2]. Newton on ||((alpha - 1) x - tau)+||_k = 1, k = 1 / (alpha - 1): the norm is convex in tau and
-    nearly straight, so a start from the left converges from the left, in few steps for any alpha."""
+def entmax(x, alpha, steps=8, tolerance=None):
+    """alpha-entmax of the last axis, alpha in (1, 2). Newton on ||((alpha - 1) x - tau)+||_k = 1, k = 1 / (alpha - 1): the norm is convex in tau and
+    nearly straight, so a start from the left converges from the left, in few steps for any alpha. Stops early where `tolerance` is given."""
     k = 1 / (alpha - 1)
     x = (x - x.amax(-1, keepdim=True)) * (alpha - 1)
     tau = torch.full_like(x[..., :1], -1.0)
     for _ in range(steps):
         u = (x - tau).clamp_min(0)
-        lower = u.clamp_min(1e-12).pow(k - 1) * (u > 0)
+        lower = u.pow(k - 1)
         total = (lower * u).sum(-1, keepdim=True)
-        slope = lower.sum(-1, keepdim=True)
-        tau = tau + (total - total.pow(1 - 1 / k)) / slope  # (norm - 1) / slope of the norm
-    p = (x - tau).clamp_min(0)
-    p = p.clamp_min(1e-12).pow(k) * (p > 0)
+        move = (total - total.pow(1 - 1 / k)) / lower.sum(-1, keepdim=True)  # (norm - 1) / slope of the norm
+        tau = tau + move
+        if tolerance and move.abs().max() < tolerance: break
+    p = (x - tau).clamp_min(0).pow(k)
     return p / p.sum(-1, keepdim=True)
 
 
@@ -318,22 +326,20 @@ class Entmax(torch.autograd.Function):
     """Gradients of Correia et al. 2019, proposition 1."""
     @staticmethod
     def forward(ctx, x, alpha):
-        p = entmax(x, alpha)
+        p = entmax(x, alpha, tolerance=1e-5)
         ctx.save_for_backward(p, alpha)
         return p
 
     @staticmethod
     def backward(ctx, g):
         p, alpha = ctx.saved_tensors
-        log = p.clamp_min(1e-30).log()
-        s = ((2 - alpha) * log).exp() * (p > 0)
-        sg = s * g
-        share = s / s.sum(-1, keepdim=True)
-        mean = sg.sum(-1, keepdim=True) / s.sum(-1, keepdim=True)
-        dx = sg - s * mean
-        entropy = -p * log
-        da = (p - share) / (alpha - 1) ** 2 + (entropy - share * entropy.sum(-1, keepdim=True)) / (alpha - 1)
-        return dx, (da * g).sum_to_size(alpha.shape)
+        s = p.pow(2 - alpha)
+        total = s.sum(-1, keepdim=True)
+        mean = (s * g).sum(-1, keepdim=True) / total  # of g under the shares s / total
+        entropy = -torch.special.xlogy(p, p)
+        # sum over keys of g times [(p - s / total) / (alpha - 1)^2 + (entropy - s / total * sum of entropy) / (alpha - 1)]
+        da = ((p * g).sum(-1, keepdim=True) - mean) / (alpha - 1) ** 2 + ((entropy * g).sum(-1, keepdim=True) - mean * entropy.sum(-1, keepdim=True)) / (alpha - 1)
+        return s * (g - mean), da.sum_to_size(alpha.shape)
 
 
 class EntmaxAttention(Attention):
@@ -391,6 +397,8 @@ class FeedForward(nn.Module):
 class Switch(nn.Module):
     """Fedus et al. 2021: a router sends each token to one of several feed-forwards and scales what comes back by its probability. In training an expert
     takes at most `capacity` times its fair share, in order; the others go on as they are. When the model is used nothing is dropped."""
+    name, native = 'switch', True
+
     def __init__(self, width, experts=4, capacity=1.25, balance=0.01):
         super().__init__()
         self.experts, self.capacity, self.balance = experts, capacity, balance
@@ -398,12 +406,21 @@ class Switch(nn.Module):
         self.e = nn.ModuleList(FeedForward(width) for _ in range(experts))
         self.aux = 0
 
-    def forward(self, x):
-        p = self.router(x).softmax(-1)
+    def core(self, x, router, *experts):
+        """Every expert for every token: what an export needs. `experts`: gate, up and down weights of each in turn."""
+        p = F.linear(x, router).softmax(-1)
         chosen = p.argmax(-1)
-        if getattr(self, 'exporting', False):  # every expert for every token: a graph of fixed shape
-            return sum(torch.where(chosen == i, p[..., i], 0.)[..., None] * e(x) for i, e in enumerate(self.e))
-        flat, chosen, p = x.flatten(0, 1), chosen.flatten(), p.flatten(0, 1)
+        parts = [F.linear(F.silu(F.linear(x, g)) * F.linear(x, u), dn) for g, u, dn in zip(experts[::3], experts[1::3], experts[2::3])]
+        return sum(torch.where(chosen == i, p[..., i], 0.)[..., None] * part for i, part in enumerate(parts))
+
+    def weights(self): return [self.router.weight, *(w.weight for e in self.e for w in (e.g, e.u, e.dn))]
+
+    def forward(self, x):
+        if getattr(self, 'exporting', False):
+            return torch.onnx.ops.symbolic('attention_inspector::switch', [x, *self.weights()], dict(experts=self.experts), dtype=x.dtype, shape=x.shape, version=1)
+        flat = x.flatten(0, 1)
+        p = self.router(flat).softmax(-1)
+        chosen = p.argmax(-1)
         out = torch.zeros_like(flat)
         for i, e in enumerate(self.e):
             at = (chosen == i).nonzero()[:, 0]

@@ -1,12 +1,12 @@
 """Trains the bundled model for a given time, in stages (README.md); some windows repeat a passage so that induction heads form.
+The model is that of scripts/zoo.
 
 usage: train.py --data DATA --out RUN [--stage base|induction|long|mixed] [--init RUN.pt|model.onnx] [--minutes 76]
 """
-import argparse, json, os, time
+import argparse, json, os, sys, time
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
-from model import LanguageModel
 
 ap = argparse.ArgumentParser()
 ap.add_argument('--data', required=True); ap.add_argument('--out', required=True); ap.add_argument('--init')
@@ -14,6 +14,10 @@ ap.add_argument('--stage', choices=['base', 'induction', 'long', 'mixed'], defau
 for name, default in dict(layers=6, width=160, heads=8, lr=2e-3, minutes=76.0, seed=1, vocab=4096, code=0.25, threads=0).items():
     ap.add_argument('--' + name, type=type(default), default=default)
 a = ap.parse_args()
+# This folder has a train.py too.
+sys.path[0] = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../../scripts/zoo')
+from model import LanguageModel
+from train import read_back
 torch.manual_seed(a.seed)
 if a.threads: torch.set_num_threads(a.threads)
 rng = np.random.default_rng(a.seed)
@@ -68,21 +72,6 @@ def evaluate(model, context=512):
     nats = total / count
     return dict(validation=round(nats, 4), bitsPerByte=round(float(nats / np.log(2) * len(val) / val_bytes), 4),
                 passage=round(passage, 3), copy=round(copy, 3), randomCopy=round(random_copy, 3))
-
-
-def read_back(path, model):
-    """Weights of an exported model: named ones by name, the MatMul weights in the order of the graph."""
-    import onnx
-    graph = onnx.load(path).graph
-    values = {i.name: onnx.numpy_helper.to_array(i) for i in graph.initializer}
-    weights = iter(n.input[1] for n in graph.node if n.op_type == 'MatMul' and values.get(n.input[1], np.zeros(0)).ndim == 2)
-    state = model.state_dict()
-    for layer in range(a.layers):
-        for name in ('q', 'k', 'v', 'o', 'g', 'u', 'dn'):
-            state[f'b.{layer}.{name}.weight'] = torch.from_numpy(values[next(weights)].T.copy())
-    for name in state:
-        if name in values: state[name] = torch.from_numpy(values[name].copy())
-    return state
 
 
 model = LanguageModel(a.vocab, a.layers, a.width, a.heads).to(device)
