@@ -16,6 +16,12 @@ export interface ParameterInfo {
 export interface MechanismInfo {
   name: string;
   title: string;
+  /** A word of at most seven letters that stands for it where the title has no room; every mechanism has its own. */
+  label: string;
+  /** Its colour in every figure, #rrggbb; null = grey, of dense, which all others are compared with. */
+  hue: string | null;
+  /** Nearer to the background: as many again can be told apart. */
+  pale?: true;
   /** One sentence. */
   summary: string;
   /** Authors, title, year, section. */

@@ -6,6 +6,7 @@ import type {
   Plan,
   RunEffect,
 } from '../../shared/protocol/engine';
+import { mechanismInfos } from '../../engine/attention/registry';
 import { changedPlan, withHead } from '../../extension/plan/planEdits';
 import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/model/compareRows';
 import { headMeasures } from '../../webview/model/measures';
@@ -240,13 +241,18 @@ describe('webview: the Pareto front', () => {
 });
 
 describe('webview: the look of mechanisms', () => {
-  const infos = Array.from({ length: 21 }, (_, i) => ({ name: i ? `m${i}` : 'dense' }));
-  const theme = { background: [31, 31, 31], foreground: [204, 204, 204] } as const;
+  const dark = { background: [31, 31, 31], foreground: [204, 204, 204] } as const;
+  const light = { background: [255, 255, 255], foreground: [51, 51, 51] } as const;
 
-  it('gives each of twenty its own colour and a code', () => {
-    const looks = infos.map(info => mechanismLook(info.name, infos, theme));
-    assert.equal(new Set(looks.map(look => String(look.fill))).size, 21);
-    assert.equal(mechanismLook('adaptive-span', infos, theme).code, 'adapt');
+  it('gives each its own colour and a label that is a word of its own', () => {
+    for (const theme of [dark, light]) {
+      const looks = mechanismInfos.map(({ name }) => mechanismLook(name, mechanismInfos, theme));
+      assert.equal(new Set(looks.map(look => String(look.fill))).size, mechanismInfos.length);
+      assert.equal(new Set(looks.map(look => look.label)).size, mechanismInfos.length);
+      for (const { label } of looks) assert.ok(label.length >= 1 && label.length <= 7, label);
+    }
+    assert.equal(mechanismLook('adaptive-span', mechanismInfos, dark).label, 'span');
+    assert.equal(mechanismLook('unknown', mechanismInfos, dark).label, 'unknown');
   });
 
   it('tells the parameters that are not the defaults', () => {

@@ -3,6 +3,7 @@
  * token, same token, what followed it, neighbourhood, everywhere) over real tokens of a text. Only for the views' own
  * tests and pictures; nothing here reaches the extension.
  */
+import { findMechanism } from '../../engine/attention/registry';
 import type {
   AnalysisSummary,
   BucketMap,
@@ -568,6 +569,11 @@ function quantiles(values: number[]): Quantiles {
   return { p5: at(0.05), p25: at(0.25), p50: at(0.5), p75: at(0.75), p95: at(0.95) };
 }
 
+function lookOf(name: string): Pick<MechanismInfo, 'label' | 'hue' | 'pale'> {
+  const { label, hue, pale } = findMechanism(name).info;
+  return { label, hue, ...(pale && { pale }) };
+}
+
 export const MECHANISMS: MechanismInfo[] = (
   [
     ['local', 'Local window', 'map', [['window', 64]]],
@@ -604,6 +610,7 @@ export const MECHANISMS: MechanismInfo[] = (
 ).map(([name, title, view, parameters]) => ({
   name,
   title,
+  ...lookOf(name),
   summary: `${title}.`,
   paper: '',
   view,

@@ -1,11 +1,8 @@
-import { schemeTableau10 } from 'd3-scale-chromatic';
 import type { MechanismChoice, MechanismInfo } from '../../shared/protocol/engine';
 import { contrast, mix, parseColour, type Rgb, type ThemeColours } from '../draw/colour';
 import { number } from '../../shared/numbers';
 import { words } from './parameters';
 
-/** Its last colour is a grey, which stands for dense here: a lime in its place. */
-const HUES = [...schemeTableau10.slice(0, 9), '#b6cf3c'].map(c => parseColour(c)!);
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
 
@@ -13,27 +10,24 @@ export interface MechanismLook {
   fill: Rgb;
   /** For words on `fill`. */
   text: Rgb;
-  /** Up to five letters that stand for the mechanism where its name has no room: colour is never alone. */
-  code: string;
+  /** Stands for the mechanism where its title has no room: colour is never alone. */
+  label: string;
 }
 
-/** The colour of a mechanism, the same in every figure: by its place in the engine's list. Dense is grey. */
+/** The colour of a mechanism, the same in every figure. What has no hue is grey, as dense. */
 export function mechanismLook(
   name: string,
-  infos: readonly Pick<MechanismInfo, 'name'>[],
+  infos: readonly Pick<MechanismInfo, 'name' | 'label' | 'hue' | 'pale'>[],
   theme: Pick<ThemeColours, 'background' | 'foreground'>,
 ): MechanismLook {
-  const code = name.replace(/[^a-z]/gi, '').slice(0, 5);
-  const at = infos.filter(info => info.name !== 'dense').findIndex(info => info.name === name);
-  const hue = HUES[Math.max(0, at) % HUES.length]!;
-  // The second ten are lighter (darker) relatives of the first.
-  const fill =
-    name === 'dense'
-      ? mix(theme.background, theme.foreground, 0.22)
-      : at >= HUES.length
-        ? mix(hue, theme.background, 0.45)
-        : hue;
-  return { fill, text: contrast(fill, BLACK) >= contrast(fill, WHITE) ? BLACK : WHITE, code };
+  const { label = name, hue = null, pale } = infos.find(info => info.name === name) ?? {};
+  const own = hue === null ? null : parseColour(hue);
+  const fill = own
+    ? pale
+      ? mix(own, theme.background, 0.45)
+      : own
+    : mix(theme.background, theme.foreground, 0.22);
+  return { fill, text: contrast(fill, BLACK) >= contrast(fill, WHITE) ? BLACK : WHITE, label };
 }
 
 /** "Local window", as the engine names it to people. */

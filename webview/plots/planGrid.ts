@@ -11,6 +11,9 @@ import { headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 
+/** Letters smaller than this, in pixels, cannot be read. */
+const LEGIBLE = 7.5;
+
 /** The plan, a cell for each head: colour and letters tell the mechanism, the number what it spends. */
 @customElement('ai-plan-grid')
 export class PlanGrid extends Component {
@@ -55,7 +58,6 @@ export class PlanGrid extends Component {
         outline: 1px solid var(--vscode-contrastBorder, transparent);
       }
       .cell .code {
-        font-size: 11px;
         font-weight: 600;
       }
       .cell .spent {
@@ -113,14 +115,15 @@ export class PlanGrid extends Component {
 
   private cell(core: number, head: number, planned: PlannedHead | null, size: number): TemplateResult {
     const choice = planned?.choice ?? { name: 'dense', params: {} };
-    const { fill, text, code } = mechanismLook(choice.name, store.mechanismInfos, theme());
+    const { fill, text, label } = mechanismLook(choice.name, store.mechanismInfos, theme());
     const spent = planned ? share(planned) : 1;
     const id = { core, head };
     const is = (other: { core: number | null; head: number | null } | null) =>
       other?.core === core && other.head === head;
     const selected = is(store.shownHead);
     const words = `${headName(id)}: ${this.words(planned)}`;
-    const letters = size < 20 ? '' : size >= 40 ? code : code.slice(0, size >= 30 ? 3 : 2);
+    const font = Math.min(11, size / (0.64 * label.length));
+    const letters = font < LEGIBLE ? '' : label;
     const per = size < 34 ? '' : `${number(Number((spent * 100).toPrecision(2)))}%`;
     const pick = () => store.select({ ...id, mechanism: choice.name === 'dense' ? null : choice });
     const previewed = is(store.previewHead);
@@ -147,7 +150,7 @@ export class PlanGrid extends Component {
           }}
           @keydown=${(event: KeyboardEvent) => this.key(event)}
         >
-          ${letters ? html`<span class="code">${letters} </span>` : nothing}
+          ${letters ? html`<span class="code" .style=${`font-size: ${font}px`}>${letters} </span>` : nothing}
           ${per ? html`<span class="spent">${per}</span>` : nothing}
         </button>`,
     )}`;

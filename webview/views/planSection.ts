@@ -244,9 +244,9 @@ export class PlanSection extends Component {
       ${[...used]
         .sort((a, b) => b[1] - a[1])
         .map(([name, heads]) => {
-          const { fill, code } = mechanismLook(name, store.mechanismInfos, look);
+          const { fill, label } = mechanismLook(name, store.mechanismInfos, look);
           return html`<span
-            ><span class="swatch" .style=${`background: ${toCss(fill)}`}></span>${code}:
+            ><span class="swatch" .style=${`background: ${toCss(fill)}`}></span>${label}:
             ${mechanismTitle(name, store.mechanismInfos)}, ${count(heads)}
             ${heads === 1 ? 'head' : 'heads'}</span
           >`;

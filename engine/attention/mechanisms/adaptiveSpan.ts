@@ -24,6 +24,8 @@ export const adaptiveSpan: Mechanism = {
   info: {
     name: 'adaptive-span',
     title: 'Adaptive span',
+    label: 'span',
+    hue: '#edc949',
     summary: 'Every head attends as far back as it needs, and no further.',
     paper: 'Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, section 3',
     parameters: [

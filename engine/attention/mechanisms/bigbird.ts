@@ -19,6 +19,8 @@ export const bigbird: Mechanism = {
   info: {
     name: 'bigbird',
     title: 'BigBird',
+    label: 'bird',
+    hue: '#59a14f',
     summary: 'Every block attends to its neighbours, to a few global blocks and to a few random ones.',
     paper: 'Zaheer et al., Big Bird: Transformers for Longer Sequences, 2020, section 2 (ITC)',
     parameters: [

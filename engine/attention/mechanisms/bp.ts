@@ -22,6 +22,9 @@ export const bp: Mechanism = {
   info: {
     name: 'bp',
     title: 'BP-Transformer',
+    label: 'BP',
+    hue: '#e15759',
+    pale: true,
     summary: 'Every token attends to near tokens one by one and to farther ones in ever longer spans.',
     paper: 'Ye et al., BP-Transformer: Modelling Long-Range Context via Binary Partitioning, 2019, section 3',
     parameters: [

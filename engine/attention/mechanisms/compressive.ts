@@ -37,6 +37,9 @@ export const compressive: Mechanism = {
   info: {
     name: 'compressive',
     title: 'Compressive',
+    label: 'slots',
+    hue: '#f28e2c',
+    pale: true,
     summary:
       'Every token attends to its segment, to a memory before it, and to a compressed memory before that.',
     paper: 'Rae et al., Compressive Transformers for Long-Range Sequence Modelling, 2020, section 3',

@@ -20,6 +20,9 @@ export const continuous: Mechanism = {
   info: {
     name: 'continuous',
     title: 'Continuous (∞-former)',
+    label: '∞',
+    hue: '#ff9da7',
+    pale: true,
     summary: 'The text becomes a smooth function, and every token attends to it with one bell curve.',
     paper: 'Martins et al., ∞-former: Infinite Memory Transformer, 2022, section 3',
     parameters: [

@@ -9,6 +9,8 @@ export const dense: Mechanism = {
   info: {
     name: 'dense',
     title: 'Dense',
+    label: 'dense',
+    hue: null,
     summary: 'Every token attends to every token that the model lets it see.',
     paper: 'Vaswani et al., Attention Is All You Need, 2017, section 3.2',
     parameters: [],

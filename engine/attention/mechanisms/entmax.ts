@@ -18,6 +18,9 @@ export const entmaxAttention: Mechanism = {
   info: {
     name: 'entmax',
     title: 'Entmax',
+    label: 'entmax',
+    hue: '#76b7b2',
+    pale: true,
     summary: 'A sparse softmax: weak keys get exactly nothing.',
     paper:
       'Correia et al., Adaptively Sparse Transformers, 2019, section 3; Peters et al., Sparse Sequence-to-Sequence Models, 2019',

@@ -24,6 +24,8 @@ export const fixed: Mechanism = {
   info: {
     name: 'fixed',
     title: 'Fixed blocks',
+    label: 'fixed',
+    hue: '#e15759',
     summary: 'Every token attends to its own block and to the last tokens of every block.',
     paper:
       'Child et al., Generating Long Sequences with Sparse Transformers, 2019, section 4.3 (fixed attention)',

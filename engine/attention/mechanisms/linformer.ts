@@ -19,6 +19,9 @@ export const linformer: Mechanism = {
   info: {
     name: 'linformer',
     title: 'Linformer',
+    label: 'rank',
+    hue: '#edc949',
+    pale: true,
     summary: 'Keys and values are mixed down to a few, which all tokens attend to.',
     paper: 'Wang et al., Linformer: Self-Attention with Linear Complexity, 2020, section 4',
     parameters: [

@@ -11,6 +11,8 @@ export const local: Mechanism = {
   info: {
     name: 'local',
     title: 'Local window',
+    label: 'local',
+    hue: '#4e79a7',
     summary: 'Every token attends to the nearest tokens only.',
     paper:
       'Child et al., Generating Long Sequences with Sparse Transformers, 2019, section 4.2 (local attention)',

@@ -18,6 +18,8 @@ export const longformer: Mechanism = {
   info: {
     name: 'longformer',
     title: 'Longformer',
+    label: 'global',
+    hue: '#76b7b2',
     summary:
       'Every token attends to its neighbourhood and to a few global tokens, which attend to everything.',
     paper: 'Beltagy et al., Longformer: The Long-Document Transformer, 2020, section 3.1',

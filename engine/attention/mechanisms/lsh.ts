@@ -34,6 +34,8 @@ export const lsh: Mechanism = {
   info: {
     name: 'lsh',
     title: 'LSH (Reformer)',
+    label: 'LSH',
+    hue: '#af7aa1',
     summary: 'Tokens whose queries and keys hash into the same bucket attend to each other.',
     paper: 'Kitaev et al., Reformer: The Efficient Transformer, 2020, section 2',
     parameters: [

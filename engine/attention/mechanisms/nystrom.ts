@@ -17,6 +17,9 @@ export const nystrom: Mechanism = {
   info: {
     name: 'nystrom',
     title: 'Nyströmformer',
+    label: 'Nyström',
+    hue: '#af7aa1',
+    pale: true,
     summary: 'Reconstructs the whole map from a few landmark tokens.',
     paper:
       'Xiong et al., Nyströmformer: A Nyström-Based Algorithm for Approximating Self-Attention, 2021, section 4',

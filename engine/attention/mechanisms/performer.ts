@@ -25,6 +25,9 @@ export const performer: Mechanism = {
   info: {
     name: 'performer',
     title: 'Performer',
+    label: 'FAVOR',
+    hue: '#59a14f',
+    pale: true,
     summary: 'Approximates the whole map by random features, in linear time.',
     paper: 'Choromanski et al., Rethinking Attention with Performers, 2021, section 2',
     parameters: [

@@ -33,6 +33,8 @@ export const routing: Mechanism = {
   info: {
     name: 'routing',
     title: 'Routing',
+    label: 'route',
+    hue: '#ff9da7',
     summary: 'Tokens near the same centroid attend to each other.',
     paper: 'Roy et al., Efficient Content-Based Sparse Attention with Routing Transformers, 2021, section 4',
     parameters: [

@@ -17,6 +17,9 @@ export const shaped: Mechanism = {
   info: {
     name: 'shaped',
     title: 'Shaped',
+    label: 'shaped',
+    hue: '#9c755f',
+    pale: true,
     summary: 'The own value, plus the attention, minus the plain mean of what is visible.',
     paper:
       'He & Hofmann, Simplifying Transformer Blocks, 2024, section 4.1; Noci et al., The Shaped Transformer, 2023',

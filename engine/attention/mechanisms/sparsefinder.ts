@@ -24,6 +24,8 @@ export const sparsefinder: Mechanism = {
   info: {
     name: 'sparsefinder',
     title: 'SparseFinder',
+    label: 'finder',
+    hue: '#9c755f',
     summary:
       'Pairs that are near in a few dimensions attend to each other, and every token to its neighbours.',
     paper: 'Treviso et al., Predicting Attention Sparsity in Transformers, 2022, section 4',

@@ -25,6 +25,8 @@ export const strided: Mechanism = {
   info: {
     name: 'strided',
     title: 'Strided',
+    label: 'stride',
+    hue: '#f28e2c',
     summary: 'Every token attends to its neighbourhood and to every stride-th token.',
     paper:
       'Child et al., Generating Long Sequences with Sparse Transformers, 2019, section 4.3 (strided attention)',

@@ -35,6 +35,9 @@ export const transformerXl: Mechanism = {
   info: {
     name: 'transformer-xl',
     title: 'Transformer-XL',
+    label: 'XL',
+    hue: '#4e79a7',
+    pale: true,
     summary: 'Every token attends to its segment and to a memory of the tokens before it.',
     paper:
       'Dai et al., Transformer-XL: Attentive Language Models beyond a Fixed-Length Context, 2019, section 3',

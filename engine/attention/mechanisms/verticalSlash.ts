@@ -24,6 +24,8 @@ export const verticalSlash: Mechanism = {
   info: {
     name: 'vertical-slash',
     title: 'Vertical-slash',
+    label: 'lines',
+    hue: '#b6cf3c',
     summary: 'Every token attends to the columns and the distances that the last tokens look at most.',
     paper: 'Jiang et al., MInference 1.0: Accelerating Pre-filling for Long-Context LLMs, 2024, section 3',
     parameters: [
