@@ -4,7 +4,7 @@ import { flag, readParams } from './attention/parameters';
 import { findMechanism } from './attention/registry';
 import type { Attended } from './attention/mechanism';
 import { RefusedError } from './errors';
-import { checkpoint, type Cancellation } from './runtime/cancellation';
+import { checkpoint } from './runtime/cancellation';
 import type { Runtime } from './runtime/runtime';
 import { float32, int64, type Tensor } from './runtime/tensor';
 
@@ -16,7 +16,7 @@ export interface AttendOptions {
   /** Also give the effective attention, [heads, queries, keys]. */
   weights: boolean;
   runtime: Runtime;
-  cancellation: Cancellation;
+  signal: AbortSignal;
 }
 
 /**
@@ -44,21 +44,21 @@ export async function attend(
       `The parameter rounds is ${String(params['rounds'])}, "rotations" is for ${rounds} rounds.`,
     );
   }
-  const context = { runtime: options.runtime, cancellation: options.cancellation, own };
+  const context = { runtime: options.runtime, signal: options.signal, own };
   const prepared = await mechanism.prepare?.(input, params, context);
   const attended = await mechanism.attend(input, params, { ...context, own: { ...prepared, ...own } });
   return {
     output: float32(attended.output, [input.heads, input.queries, input.valueDim]),
-    ...(options.weights ? { weights: await weights(input, attended, options.cancellation) } : {}),
+    ...(options.weights ? { weights: await weights(input, attended, options.signal) } : {}),
     ...Object.fromEntries(Object.entries(attended.extra).map(([name, tensor]) => [name, widen(tensor)])),
   };
 }
 
-async function weights(input: CoreInput, attended: Attended, cancellation: Cancellation): Promise<Tensor> {
+async function weights(input: CoreInput, attended: Attended, signal: AbortSignal): Promise<Tensor> {
   const { heads, queries, keys } = input;
   const all = new Float32Array(heads * queries * keys);
   for (let head = 0; head < heads; head++) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     for (let query = 0; query < queries; query++) {
       const row = attended.row(head, query);
       const at = (head * queries + query) * keys;

@@ -13,7 +13,8 @@ import { RefusedError, UsageError } from './errors';
 import type { Intervention } from '../shared/protocol/engine';
 import { outputError } from './export/outputFile';
 
-const cancellation = { isCancelled: false };
+const interrupt = new AbortController();
+const { signal } = interrupt;
 
 function build(): Command {
   const program = new Command('attention-inspector')
@@ -66,7 +67,7 @@ function build(): Command {
       if (options.compare && options.mechanisms.length === 0) {
         throw new UsageError('--compare goes with --mechanisms, which says what to compare.');
       }
-      return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, cancellation);
+      return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, signal);
     });
 
   command(
@@ -102,7 +103,7 @@ function build(): Command {
     .option('--minference <out>', 'write the plan as a best-pattern file of MInference')
     .option('--duo <out>', 'write the plan as a head file of DuoAttention')
     .action((files: string[], { maxTokens, ...options }) =>
-      planCommand(files, { ...options, maxTokens: maxTokens ?? null }, cancellation),
+      planCommand(files, { ...options, maxTokens: maxTokens ?? null }, signal),
     );
 
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
@@ -114,7 +115,7 @@ function build(): Command {
     .option(...device)
     .requiredOption('--output <out>', 'the safetensors file to write')
     .action((file: string, { param, ...options }) =>
-      attendCommand(file, { ...options, params: parsePairs(param ?? []) }, cancellation),
+      attendCommand(file, { ...options, params: parsePairs(param ?? []) }, signal),
     );
 
   const models = command(program, 'models', 'Models that can be analysed.');
@@ -122,11 +123,11 @@ function build(): Command {
     isDefault: true,
   })
     .argument('[id]', 'a hub id: list its variants instead')
-    .action((id: string | undefined) => listCommand(id, cancellation));
+    .action((id: string | undefined) => listCommand(id, signal));
   command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
     .argument('<ref>', 'the model')
     .option(...device)
-    .action((ref: string, options) => verifyCommand(ref, options.device, cancellation));
+    .action((ref: string, options) => verifyCommand(ref, options.device, signal));
   return program;
 }
 
@@ -159,8 +160,8 @@ function tell(message: string): void {
 
 /** The first interrupt stops the work at its next step and leaves no half files; the second ends the process. */
 process.on('SIGINT', () => {
-  if (cancellation.isCancelled) process.exit(1);
-  cancellation.isCancelled = true;
+  if (signal.aborted) process.exit(1);
+  interrupt.abort();
 });
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Somebody closed the other end (`| head`): nothing more to say.

@@ -43,7 +43,6 @@ import { TileCache } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
 import { workingBytes } from './service/workload';
 import { mean } from './statistics';
-import type { Cancellation } from './runtime/cancellation';
 import { neverCancelled } from './runtime/cancellation';
 
 export const ENGINE_VERSION = '0.1.0';
@@ -63,7 +62,7 @@ export interface AnalyzeHooks {
 export class Engine {
   private readonly models = new ModelCache();
   private readonly analyses = new Map<string, Analysis>();
-  private readonly running = new Map<string, { cancelled: boolean }>();
+  private readonly running = new Map<string, AbortController>();
   private readonly tiles = new TileCache();
   private memoryLimitMiB = 4096;
   /** Long jobs (analyses, mechanism runs) go one after another; tiles and hovers slip in between their blocks. */
@@ -75,65 +74,60 @@ export class Engine {
   async request<M extends EngineMethod>(
     method: M,
     params: EngineParams<M>,
-    cancellation: Cancellation = neverCancelled,
+    signal: AbortSignal = neverCancelled,
   ): Promise<EngineResult<M>> {
     const handler = this.handlers[method];
-    return handler(params, cancellation);
+    return handler(params, signal);
   }
 
   private readonly handlers: {
-    [M in EngineMethod]: (params: EngineParams<M>, cancellation: Cancellation) => Promise<EngineResult<M>>;
+    [M in EngineMethod]: (params: EngineParams<M>, signal: AbortSignal) => Promise<EngineResult<M>>;
   } = {
     initialize: async params => {
       this.memoryLimitMiB = params.memoryLimitMiB;
       return { version: ENGINE_VERSION, mechanisms: [...mechanismInfos] };
     },
     'models/list': ({ folders }) => listModels(folders),
-    'models/variants': ({ ref }, cancellation) =>
-      listHubVariants(ref, { cancellation, onProgress: () => undefined }),
-    'models/load': ({ ref, device }, cancellation) =>
-      this.inTurn(async () => (await this.load(ref, device, cancellation, '')).model.info),
-    'analysis/start': (params, cancellation) => this.analyze(params, cancellation),
-    'analysis/mechanism': ({ id, mechanism, scope }, cancellation) =>
+    'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
+    'models/load': ({ ref, device }, signal) =>
+      this.inTurn(async () => (await this.load(ref, device, signal, '')).model.info),
+    'analysis/start': (params, signal) => this.analyze(params, signal),
+    'analysis/mechanism': ({ id, mechanism, scope }, signal) =>
       this.inTurn(async () => {
         const analysis = this.analysis(id);
         const report = this.progressOf(id, scope === 'local' ? 'mechanism' : 'propagate');
         const title = findMechanism(mechanism.name).info.title;
-        const local = await runLocally(analysis, complete(mechanism), cancellation, share =>
-          report(share, title),
-        );
+        const local = await runLocally(analysis, complete(mechanism), signal, share => report(share, title));
         const result =
-          scope === 'local'
-            ? local
-            : await propagate(analysis, local, cancellation, share => report(share, title));
+          scope === 'local' ? local : await propagate(analysis, local, signal, share => report(share, title));
         this.notify('analysis/mechanismDone', { id, result });
         return result;
       }),
-    'analysis/compare': ({ id, mechanisms }, cancellation) =>
+    'analysis/compare': ({ id, mechanisms }, signal) =>
       this.inTurn(() => {
         const report = this.progressOf(id, 'mechanism');
-        return compareMeasures(this.analysis(id), mechanisms.map(complete), cancellation, share =>
+        return compareMeasures(this.analysis(id), mechanisms.map(complete), signal, share =>
           report(share, 'Mechanisms in more detail'),
         );
       }),
-    'analysis/atBudget': ({ id, ...params }, cancellation) =>
-      this.inTurn(() => atBudget(this.analysis(id), params, cancellation, this.progressOf(id, 'mechanism'))),
-    'analysis/assign': ({ id, heads }, cancellation) =>
+    'analysis/atBudget': ({ id, ...params }, signal) =>
+      this.inTurn(() => atBudget(this.analysis(id), params, signal, this.progressOf(id, 'mechanism'))),
+    'analysis/assign': ({ id, heads }, signal) =>
       this.inTurn(() => {
         const report = this.progressOf(id, 'propagate');
         const completedHeads = heads.map(head => ({ ...head, choice: complete(head.choice) }));
-        return assign(this.analysis(id), completedHeads, cancellation, share =>
+        return assign(this.analysis(id), completedHeads, signal, share =>
           report(share, 'The text runs on with a mechanism for each head'),
         );
       }),
-    'analysis/intervene': ({ id, interventions }, cancellation) =>
+    'analysis/intervene': ({ id, interventions }, signal) =>
       this.inTurn(() => {
         const report = this.progressOf(id, 'propagate');
-        return intervene(this.analysis(id), interventions.map(completeIntervention), cancellation, share =>
+        return intervene(this.analysis(id), interventions.map(completeIntervention), signal, share =>
           report(share, 'The text runs on without what was taken away'),
         );
       }),
-    'analysis/worst': (params, cancellation) =>
+    'analysis/worst': (params, signal) =>
       lostKeys(
         this.analysis(params.id),
         {
@@ -141,72 +135,68 @@ export class Engine {
           heads: params.heads.map(head => ({ ...head, choice: complete(head.choice) })),
           interventions: params.interventions?.map(completeIntervention),
         },
-        cancellation,
+        signal,
       ),
-    'analysis/plan': ({ id, ...options }, cancellation) =>
+    'analysis/plan': ({ id, ...options }, signal) =>
       this.inTurn(async () => {
         const report = this.progressOf(id, 'plan');
-        const { plan } = await makePlan([this.analysis(id)], options, cancellation, report);
+        const { plan } = await makePlan([this.analysis(id)], options, signal, report);
         this.notify('analysis/planDone', { id, plan });
         return plan;
       }),
-    'analysis/tile': (params, cancellation) =>
-      this.tiles.tile(this.analysis(params.id), completed(params), cancellation),
+    'analysis/tile': (params, signal) => this.tiles.tile(this.analysis(params.id), completed(params), signal),
     'analysis/row': params => lineOf(this.analysis(params.id), params),
-    'analysis/token': (params, cancellation) =>
+    'analysis/token': (params, signal) =>
       tokenAttention(
         this.analysis(params.id),
         { ...params, mechanisms: params.mechanisms.map(complete) },
-        cancellation,
+        signal,
       ),
     'analysis/spans': async params => fitSpansOf(this.analysis(params.id), params),
-    'analysis/outsideSpan': (params, cancellation) =>
-      outsideSpan(this.analysis(params.id), params, cancellation),
-    'analysis/buckets': (params, cancellation) =>
-      buckets(this.analysis(params.id), completed(params), cancellation),
-    'analysis/bucketMap': (params, cancellation) =>
-      bucketMap(this.analysis(params.id), completed(params), cancellation),
-    'analysis/exportPlan': ({ id, plan, format }, cancellation) =>
-      this.inTurn(() => exportPlan(this.analysis(id), plan, format, cancellation)),
-    'analysis/report': ({ id, ...what }, cancellation) =>
+    'analysis/outsideSpan': (params, signal) => outsideSpan(this.analysis(params.id), params, signal),
+    'analysis/buckets': (params, signal) => buckets(this.analysis(params.id), completed(params), signal),
+    'analysis/bucketMap': (params, signal) => bucketMap(this.analysis(params.id), completed(params), signal),
+    'analysis/exportPlan': ({ id, plan, format }, signal) =>
+      this.inTurn(() => exportPlan(this.analysis(id), plan, format, signal)),
+    'analysis/report': ({ id, ...what }, signal) =>
       this.inTurn(async () => {
         const report = this.progressOf(id, 'mechanism');
-        const data = await gatherReport(this.analysis(id), what, ENGINE_VERSION, cancellation, share =>
+        const data = await gatherReport(this.analysis(id), what, ENGINE_VERSION, signal, share =>
           report(share, 'Writing the report'),
         );
         return { html: await reportHtml(data) };
       }),
-    'cost/formulas': (params, cancellation) =>
+    'cost/formulas': (params, signal) =>
       costFormulas(
         this.analysis(params.id),
         { ...params, mechanisms: params.mechanisms.map(complete) },
-        cancellation,
+        signal,
       ),
-    'cost/measure': (params, cancellation) =>
+    'cost/measure': (params, signal) =>
       this.inTurn(() => {
         const mechanisms = params.mechanisms.map(complete);
         return measureCosts(
           this.analysis(params.id),
           { ...params, mechanisms },
           {
-            cancellation,
+            signal,
             memoryLimitMiB: this.memoryLimitMiB,
             onPoint: (fraction, message, point) =>
               this.notify('cost/progress', { id: params.id, fraction, message, point }),
           },
         );
       }),
-    'cost/forward': ({ id, runs }, cancellation) =>
+    'cost/forward': ({ id, runs }, signal) =>
       this.inTurn(() =>
-        forwardTimes(this.analysis(id), runs, cancellation, fraction =>
+        forwardTimes(this.analysis(id), runs, signal, fraction =>
           this.notify('cost/progress', { id, fraction, message: 'The model runs', point: null }),
         ),
       ),
-    'analysis/lens': (params, cancellation) =>
+    'analysis/lens': (params, signal) =>
       this.inTurn(() => {
         const analysis = this.analysis(params.id);
         return lookThrough(analysis, params, {
-          cancellation,
+          signal,
           tokenizer: this.models.tokenizerOf(analysis.model),
           onProgress: () => undefined,
         });
@@ -230,18 +220,13 @@ export class Engine {
    */
   async analyze(
     params: AnalyzeParams,
-    cancellation: Cancellation = neverCancelled,
+    signal: AbortSignal = neverCancelled,
     hooks: AnalyzeHooks = {},
   ): Promise<AnalysisSummary> {
-    const earlier = this.running.get(params.id);
-    if (earlier) earlier.cancelled = true;
-    const replaced = { cancelled: false };
+    this.running.get(params.id)?.abort();
+    const replaced = new AbortController();
     this.running.set(params.id, replaced);
-    const either: Cancellation = {
-      get isCancelled() {
-        return cancellation.isCancelled || replaced.cancelled;
-      },
-    };
+    const either = AbortSignal.any([signal, replaced.signal]);
     try {
       return await this.inTurn(() => this.runAnalysis(params, either, hooks));
     } catch (error) {
@@ -255,10 +240,10 @@ export class Engine {
   /** For in-process callers: the tokens that an analysis would be of. */
   tokens(
     { model: ref, device, text, maxTokens }: Pick<AnalyzeParams, 'model' | 'device' | 'text' | 'maxTokens'>,
-    cancellation: Cancellation = neverCancelled,
+    signal: AbortSignal = neverCancelled,
   ): Promise<{ model: ModelInfo; tokens: TokenTable }> {
     return this.inTurn(async () => {
-      const { model, tokenizer } = await this.load(ref, device, cancellation, '');
+      const { model, tokenizer } = await this.load(ref, device, signal, '');
       const limit = Math.min(maxTokens ?? MAX_TOKENS, model.info.context ?? MAX_TOKENS, MAX_TOKENS);
       return { model: model.info, tokens: await tokenizer.encode(text, limit) };
     });
@@ -268,20 +253,20 @@ export class Engine {
   plan(
     ids: readonly string[],
     options: PlanOptions,
-    cancellation: Cancellation = neverCancelled,
+    signal: AbortSignal = neverCancelled,
     rivals = true,
   ): Promise<FoundPlan> {
     return this.inTurn(() => {
       const texts = ids.map(id => this.analysis(id));
-      return makePlan(texts, options, cancellation, this.progressOf(ids[0]!, 'plan'), rivals);
+      return makePlan(texts, options, signal, this.progressOf(ids[0]!, 'plan'), rivals);
     });
   }
 
   /** The plan and its rivals on another analysed text. */
-  testPlan(id: string, found: FoundPlan, cancellation: Cancellation = neverCancelled): Promise<PlanOnText> {
+  testPlan(id: string, found: FoundPlan, signal: AbortSignal = neverCancelled): Promise<PlanOnText> {
     const report = this.progressOf(id, 'plan');
     return this.inTurn(() =>
-      testPlan(this.analysis(id), found, cancellation, share =>
+      testPlan(this.analysis(id), found, signal, share =>
         report(share, 'The plan and simpler choices on another text'),
       ),
     );
@@ -289,14 +274,14 @@ export class Engine {
 
   private async runAnalysis(
     params: AnalyzeParams,
-    cancellation: Cancellation,
+    signal: AbortSignal,
     hooks: AnalyzeHooks,
   ): Promise<AnalysisSummary> {
-    if (cancellation.isCancelled) throw new CancelledError();
+    if (signal.aborted) throw new CancelledError();
     this.forget(params.id);
     const choices = params.mechanisms.map(complete);
     const clock = new Clock();
-    const loaded = await this.load(params.model, params.device, cancellation, params.id);
+    const loaded = await this.load(params.model, params.device, signal, params.id);
     const { model, tokenizer, runtime } = loaded;
     clock.lap('model');
 
@@ -310,7 +295,7 @@ export class Engine {
       params.text,
       params.target ?? null,
       limit,
-      cancellation,
+      signal,
       this.progressOf(params.id, 'tokens'),
     );
     if (target) checkTokensFit(target.tokens, model.info.vocabulary);
@@ -336,7 +321,7 @@ export class Engine {
     const share = 1 / (1 + (params.propagate ? choices.length : 0));
     const dense = this.progressOf(params.id, 'dense');
     const runs = await densePass(analysis, {
-      cancellation,
+      signal,
       mechanisms: choices,
       retainBytes: hooks.forget ? 0 : Math.max(0, retain),
       onProgress: (fraction, message) => dense(fraction * share, message),
@@ -354,7 +339,7 @@ export class Engine {
       const propagated = [];
       for (const [m, local] of results.entries()) {
         const title = findMechanism(local.name).info.title;
-        const result = await propagate(analysis, local, cancellation, done =>
+        const result = await propagate(analysis, local, signal, done =>
           report((1 + m + done) * share, `The text runs on with ${title}`),
         );
         clock.lap(`propagate ${local.name}`);
@@ -397,11 +382,11 @@ export class Engine {
   private load(
     ref: string,
     device: AnalyzeParams['device'],
-    cancellation: Cancellation,
+    signal: AbortSignal,
     id: string,
   ): Promise<LoadedModel> {
     const report = this.progressOf(id, 'model');
-    return this.models.load(ref, device, cancellation, message => report(0, message));
+    return this.models.load(ref, device, signal, message => report(0, message));
   }
 
   /** For in-process callers beside the requests. @throws UnknownAnalysisError */
@@ -428,7 +413,7 @@ export class Engine {
   }
 
   async dispose(): Promise<void> {
-    for (const running of this.running.values()) running.cancelled = true;
+    for (const running of this.running.values()) running.abort();
     await this.queue;
     this.analyses.clear();
     await this.models.dispose();

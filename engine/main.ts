@@ -24,15 +24,14 @@ for (const method of engine.methods) {
   connection.onRequest(
     new RequestType<EngineParams<typeof method>, unknown, void>(method),
     async (params, token) => {
-      const cancellation = {
-        get isCancelled() {
-          return token.isCancellationRequested;
-        },
-      };
+      const cancelled = new AbortController();
+      const listener = token.onCancellationRequested(() => cancelled.abort());
       try {
-        return await engine.request(method, params, cancellation);
+        return await engine.request(method, params, cancelled.signal);
       } catch (error) {
         throw toResponseError(error);
+      } finally {
+        listener.dispose();
       }
     },
   );

@@ -210,7 +210,7 @@ async function mechanismPictures(): Promise<Map<string, string>> {
     const causal = cores.get(times)!;
     const full = { ...causal, rule: { ...causal.rule, mask: { causal: false, window: null } } };
     const input = mechanism.refuses?.(causal, params) ? full : causal;
-    const context = { runtime, cancellation: neverCancelled, own: {} };
+    const context = { runtime, signal: neverCancelled, own: {} };
     const own = await mechanism.prepare?.(input, params, context);
     const attended = await mechanism.attend(input, params, { ...context, own: { ...own } });
     pictures.set(name, svgOf(cellsOf(input, attended, times), pictureTitle(mechanism.info)));

@@ -1,5 +1,4 @@
 import type { MechanismInfo, MechanismParams } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';
 import type { CoreInput } from './core';
@@ -8,7 +7,7 @@ import type { Cost, CostShape } from './cost';
 /** What a mechanism may use beside its inputs. */
 export interface AttendContext {
   runtime: Runtime;
-  cancellation: Cancellation;
+  signal: AbortSignal;
   /** Tensors given by the caller (`attend`), or made by `prepare` from this text. */
   own: Record<string, Tensor>;
 }

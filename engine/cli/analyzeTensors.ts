@@ -5,7 +5,7 @@ import type { AnalyzeHooks } from '../engine';
 import { SafetensorsWriter } from '../export/safetensors';
 import type { ModelOutput } from '../model/cut/cutModel';
 import type { CoreInfo, TokenTable } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { int64, type Tensor } from '../runtime/tensor';
 
@@ -19,18 +19,14 @@ const BLOCK = 2 ** 22;
 export class TensorsFile {
   private constructor(
     private readonly writer: SafetensorsWriter,
-    private readonly weights: { runtime: Runtime; cancellation: Cancellation } | null,
-    private readonly cancellation: Cancellation,
+    private readonly weights: { runtime: Runtime; signal: AbortSignal } | null,
+    private readonly signal: AbortSignal,
   ) {}
 
   /** `weights`: where the probabilities are computed again, or null to leave them out. */
-  static async create(
-    path: string,
-    weights: Runtime | null,
-    cancellation: Cancellation,
-  ): Promise<TensorsFile> {
+  static async create(path: string, weights: Runtime | null, signal: AbortSignal): Promise<TensorsFile> {
     const writer = await SafetensorsWriter.create(path, 1024);
-    return new TensorsFile(writer, weights && { runtime: weights, cancellation }, cancellation);
+    return new TensorsFile(writer, weights && { runtime: weights, signal }, signal);
   }
 
   readonly hooks: AnalyzeHooks = {
@@ -76,7 +72,7 @@ export class TensorsFile {
     await this.writer.add(name, { type: 'float32', dims: [output.rows, output.width] });
     const step = Math.max(1, Math.floor(BLOCK / output.width));
     for (let from = 0; from < output.rows; from += step) {
-      await checkpoint(this.cancellation);
+      await checkpoint(this.signal);
       const to = Math.min(output.rows, from + step);
       await this.writer.write(name, await output.read(from, to), from * output.width);
     }

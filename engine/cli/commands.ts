@@ -14,7 +14,6 @@ import type {
   InterventionResult,
   MechanismChoice,
 } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -40,7 +39,7 @@ export interface AnalyzeOptions {
 export async function analyzeCommand(
   file: string,
   options: AnalyzeOptions,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
   const { json, csv, html } = options;
   const inputs = options.target === undefined ? [file] : [file, options.target];
@@ -49,7 +48,7 @@ export async function analyzeCommand(
   const target = options.target === undefined ? null : await readText(options.target);
   const weights = options.weights ? await createRuntime('cpu') : null;
   const tensors =
-    options.tensors === undefined ? null : await TensorsFile.create(options.tensors, weights, cancellation);
+    options.tensors === undefined ? null : await TensorsFile.create(options.tensors, weights, signal);
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
@@ -58,11 +57,11 @@ export async function analyzeCommand(
     const params = { id, model, text, target, device, maxTokens, mechanisms, propagate };
     // The report, the comparison and the interventions ask for details of every head afterwards.
     const forget = html === undefined && !options.compare && options.without.length === 0;
-    const summary = await engine.analyze(params, cancellation, { ...tensors?.hooks, forget });
+    const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget });
     if (options.compare) {
-      summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, cancellation);
+      summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, signal);
     }
-    const interventions = await runWithout(engine, id, options.without, cancellation);
+    const interventions = await runWithout(engine, id, options.without, signal);
     await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
     if (json !== undefined)
       await writeWhole(json, `${JSON.stringify(analysisJson(summary, interventions), null, 2)}\n`);
@@ -71,7 +70,7 @@ export async function analyzeCommand(
       const intervention = interventions.at(-1) ?? null;
       const document = file === '-' ? 'standard input' : basename(file);
       const request = { id, document, text, summary, plan: null, intervention };
-      const report = await engine.request('analysis/report', request, cancellation);
+      const report = await engine.request('analysis/report', request, signal);
       await writeWhole(html, report.html);
     }
     progress.clear();
@@ -91,13 +90,13 @@ async function runWithout(
   engine: Engine,
   id: string,
   without: readonly Intervention[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<InterventionResult[]> {
   const sets = without.map(one => [one]);
   if (sets.length > 1) sets.push([...without]);
   const results: InterventionResult[] = [];
   for (const interventions of sets) {
-    results.push(await engine.request('analysis/intervene', { id, interventions }, cancellation));
+    results.push(await engine.request('analysis/intervene', { id, interventions }, signal));
   }
   return results;
 }
@@ -114,24 +113,24 @@ export interface AttendCommandOptions {
 export async function attendCommand(
   file: string,
   { output, device, ...options }: AttendCommandOptions,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
   await checkOutputPaths([output], [file]);
   const tensors = await readSafetensors(file);
   const runtime = await createRuntime(device);
   try {
-    await writeSafetensors(output, await attend(tensors, { ...options, runtime, cancellation }));
+    await writeSafetensors(output, await attend(tensors, { ...options, runtime, signal }));
   } finally {
     await runtime.dispose();
   }
 }
 
 /** Bundled models, those below the current folder and those downloaded; with a hub id: its variants. */
-export async function listCommand(id: string | undefined, cancellation: Cancellation): Promise<void> {
+export async function listCommand(id: string | undefined, signal: AbortSignal): Promise<void> {
   const models =
     id === undefined
       ? await listModels([process.cwd()])
-      : await listHubVariants(id, { cancellation, onProgress: () => undefined });
+      : await listHubVariants(id, { signal, onProgress: () => undefined });
   print(
     formatTable(
       [
@@ -145,15 +144,11 @@ export async function listCommand(id: string | undefined, cancellation: Cancella
 }
 
 /** Loads a model, proves it, and says how near the cut model is to the uncut one. */
-export async function verifyCommand(
-  ref: string,
-  device: DeviceChoice,
-  cancellation: Cancellation,
-): Promise<void> {
+export async function verifyCommand(ref: string, device: DeviceChoice, signal: AbortSignal): Promise<void> {
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
   try {
-    const model = await engine.request('models/load', { ref, device }, cancellation);
+    const model = await engine.request('models/load', { ref, device }, signal);
     progress.clear();
     const identical = model.verified.bitEqual ? 'identical bits' : 'not identical in bits';
     print(`${formatModel(model)}\ncut       ${identical} when ONNX Runtime runs the cores`);

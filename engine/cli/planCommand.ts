@@ -8,7 +8,6 @@ import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile } from '../export/planJson';
 import type { DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 import { planTexts } from '../service/plan/texts';
 
 export interface PlanCommandOptions {
@@ -32,7 +31,7 @@ const SHOWN_NOTES = 3;
 export async function planCommand(
   files: readonly string[],
   options: PlanCommandOptions,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
   const formats: PlanFormat[] = ['csv', 'flex', 'minference', 'duo'];
   const outputs = (['json', ...formats] as const).map(format => options[format]);
@@ -48,13 +47,13 @@ export async function planCommand(
   try {
     const { model, device, budget, mechanisms, maxTokens, runs } = options;
     const wanted = formats.filter(format => options[format] !== undefined);
-    const info = await engine.request('models/load', { ref: model, device }, cancellation);
+    const info = await engine.request('models/load', { ref: model, device }, signal);
     for (const format of wanted) checkFormat(info, format);
     const planned = await planTexts(
       engine,
       texts,
       { model, device, budget, mechanisms, maxTokens, maxRuns: runs, stability: options.stability },
-      cancellation,
+      signal,
       message => progress.step(message),
     );
     const { found, summary, id, ...tested } = planned;
@@ -69,11 +68,7 @@ export async function planCommand(
     for (const format of formats) {
       const path = options[format];
       if (path === undefined) continue;
-      const made = await engine.request(
-        'analysis/exportPlan',
-        { id, plan: found.plan, format },
-        cancellation,
-      );
+      const made = await engine.request('analysis/exportPlan', { id, plan: found.plan, format }, signal);
       exported.push({ path, text: made.text, notes: made.notes });
     }
     progress.clear();

@@ -2,7 +2,7 @@ import { numberOr } from '../attention/parameters';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import type { AlbertLens } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import { float32, floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';
 import { symmetricEigenvalues } from './eigenvalues';
@@ -35,11 +35,11 @@ export const albert: Lens<'albert'> = {
     },
   ],
 
-  async look(analysis, params, { cancellation, onProgress }) {
+  async look(analysis, params, { signal, onProgress }) {
     const { info } = analysis.model;
     const vocabulary = info.vocabulary ?? 0;
     const one = await analysis.model.embed(Int32Array.of(0));
-    const hidden = (await hiddenWidth(analysis, cancellation)) ?? one?.width ?? 0;
+    const hidden = (await hiddenWidth(analysis, signal)) ?? one?.width ?? 0;
     const embeddingWidth = one?.width ?? hidden;
     const rank = Math.min(
       embeddingWidth,
@@ -56,9 +56,7 @@ export const albert: Lens<'albert'> = {
     if (embeddingWidth < hidden)
       notes.push(`This model's table is factorised already (${embeddingWidth} of ${hidden}).`);
     const spectrum =
-      one && vocabulary > 0
-        ? await spectrumOf(analysis, vocabulary, one.width, cancellation, onProgress)
-        : null;
+      one && vocabulary > 0 ? await spectrumOf(analysis, vocabulary, one.width, signal, onProgress) : null;
     if (!spectrum) notes.push('The table cannot be read from this export, so there is no curve.');
     else if (spectrum.rows < vocabulary)
       notes.push(`The curve is of ${spectrum.rows} of the ${vocabulary} rows, evenly spaced.`);
@@ -77,7 +75,7 @@ export const albert: Lens<'albert'> = {
       both: thin + blocks / stacks,
       curve: spectrum && curveOf(spectrum.values, vocabulary, embeddingWidth),
       sampledRows: spectrum?.rows ?? 0,
-      similarity: await similarityOf(analysis, cancellation),
+      similarity: await similarityOf(analysis, signal),
       paper: {
         vocabulary: 30_000,
         hidden: 768,
@@ -124,7 +122,7 @@ const similarities = new WeakMap<CutModel, number[][] | null>();
  * Cosine between the weights of every two layers, all matrices of a layer as one vector: 1 where they share them, about
  * 0 where each has learned its own.
  */
-async function similarityOf(analysis: Analysis, cancellation: Cancellation): Promise<number[][] | null> {
+async function similarityOf(analysis: Analysis, signal: AbortSignal): Promise<number[][] | null> {
   const known = similarities.get(analysis.model);
   if (known !== undefined) return known;
   const weights = analysis.model.layerWeights();
@@ -132,20 +130,20 @@ async function similarityOf(analysis: Analysis, cancellation: Cancellation): Pro
     weights !== null &&
     weights.largest * weights.pieces <= LARGEST &&
     (weights.size * weights.pieces ** 2) / 2 <= MOST_PRODUCTS;
-  const found = fits ? await cosines(weights, cancellation) : null;
+  const found = fits ? await cosines(weights, signal) : null;
   similarities.set(analysis.model, found);
   return found;
 }
 
 async function cosines(
   { matrices, pieces, read }: NonNullable<ReturnType<CutModel['layerWeights']>>,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<number[][]> {
   const dots = Array.from({ length: pieces }, () => new Float64Array(pieces));
   for (const names of matrices) {
     const data = await read(names);
     for (let a = 0; a < pieces; a++) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       for (let b = 0; b <= a; b++) {
         const [x, y] = [data[a]!, data[b]!];
         let dot = 0;
@@ -161,11 +159,11 @@ async function cosines(
 }
 
 /** Width of the residual stream, from a run of two tokens. */
-async function hiddenWidth(analysis: Analysis, cancellation: Cancellation): Promise<number | null> {
-  const context = analysis.context(cancellation);
+async function hiddenWidth(analysis: Analysis, signal: AbortSignal): Promise<number | null> {
+  const context = analysis.context(signal);
   let width: number | null = null;
   await analysis.model.run(analysis.tokens.ids.slice(0, 2), (_, input) => denseOutput(input, context), {
-    cancellation,
+    signal,
     targetIds: analysis.target?.tokens.ids.slice(0, 2),
     onHidden: hidden => hidden.at !== 'output' && (width = Math.max(width ?? 0, hidden.width)),
   });
@@ -185,7 +183,7 @@ async function spectrumOf(
   analysis: Analysis,
   vocabulary: number,
   width: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<Spectrum | null> {
   const known = spectra.get(analysis.model);
@@ -195,9 +193,9 @@ async function spectrumOf(
   const ids = Int32Array.from({ length: rows }, (_, t) => Math.floor((t * vocabulary) / rows));
   const size = wide ? rows : width;
   const gram = new Float64Array(size * size);
-  const context = analysis.context(cancellation);
+  const context = analysis.context(signal);
   for (let from = 0; from < rows; from += CHUNK) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     onProgress((0.5 * from) / rows);
     const part = ids.subarray(from, from + CHUNK);
     const table = await analysis.model.embed(part);
@@ -206,7 +204,7 @@ async function spectrumOf(
     for (let t = 0; t < gram.length; t++) gram[t]! += product[t]!;
   }
   onProgress(0.5);
-  const spectrum = { values: await symmetricEigenvalues(gram, size, cancellation), rows };
+  const spectrum = { values: await symmetricEigenvalues(gram, size, signal), rows };
   spectra.set(analysis.model, spectrum);
   return spectrum;
 }

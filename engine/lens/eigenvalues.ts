@@ -1,4 +1,4 @@
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /**
  * Eigenvalues of a symmetric matrix, largest first: Householder's reduction to three diagonals, then implicit QL steps
@@ -7,9 +7,9 @@ import { checkpoint, type Cancellation } from '../runtime/cancellation';
 export async function symmetricEigenvalues(
   matrix: Float64Array,
   n: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Float64Array> {
-  const { diagonal, beside } = await tridiagonal(matrix.slice(), n, cancellation);
+  const { diagonal, beside } = await tridiagonal(matrix.slice(), n, signal);
   implicitQl(diagonal, beside);
   return diagonal.sort().reverse();
 }
@@ -18,14 +18,14 @@ export async function symmetricEigenvalues(
 async function tridiagonal(
   a: Float64Array,
   n: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<{ diagonal: Float64Array; beside: Float64Array }> {
   const diagonal = new Float64Array(n);
   const beside = new Float64Array(n);
   const v = new Float64Array(n);
   const p = new Float64Array(n);
   for (let k = 0; k < n - 2; k++) {
-    if (k % 16 === 0) await checkpoint(cancellation);
+    if (k % 16 === 0) await checkpoint(signal);
     let norm = 0;
     for (let i = k + 1; i < n; i++) norm += a[i * n + k]! ** 2;
     norm = Math.sqrt(norm);

@@ -33,12 +33,12 @@ export const flash: Lens<'flash'> = {
     },
   ],
 
-  async look(analysis, params, { core, head, cancellation }) {
+  async look(analysis, params, { core, head, signal }) {
     const { input, output } = await analysis.tensors(core);
     const alone = someHeads(input, [head]);
     const sram = numberOr(params, 'sram', 50_000);
     const chosen = flashIo(alone, sram);
-    const context = analysis.context(cancellation);
+    const context = analysis.context(signal);
     const checked = beginning(alone, CHECKED);
     const size = input.queries * input.valueDim;
     const dense =

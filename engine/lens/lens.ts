@@ -5,13 +5,12 @@ import type {
   MechanismParams,
   ParameterInfo,
 } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 
 /** What a lens may use beside the finished analysis. */
 export interface LensContext {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   core: number;
   head: number;
   tokenizer: Tokenizer;

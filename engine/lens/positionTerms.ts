@@ -25,7 +25,7 @@ export const positionTerms: Lens<'positions'> = {
     'Dai et al., Transformer-XL: Attentive Language Models beyond a Fixed-Length Context, 2019, section 3.3',
   parameters: [],
 
-  async look(analysis, _, { core, cancellation, onProgress }): Promise<PositionsLens> {
+  async look(analysis, _, { core, signal, onProgress }): Promise<PositionsLens> {
     const { cores } = analysis.model.info;
     const { kind } = cores[core]!;
     const stack = kind === 'cross' ? 'decoder' : kind;
@@ -36,13 +36,13 @@ export const positionTerms: Lens<'positions'> = {
         'This model does not split: positions or masks are added to its scores themselves (ALiBi, relative or computed biases).',
       );
     const parts = await analysis.model.positionParts(first, analysis.tokens.ids, {
-      cancellation,
+      signal,
       targetIds: analysis.target?.tokens.ids,
     });
     requireSame(parts, input);
     const heads: PositionsLens['heads'] = [];
     for (let head = 0; head < input.heads; head++) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       onProgress(head / input.heads);
       heads.push({ head, ...termsOf(input, parts, head) });
     }

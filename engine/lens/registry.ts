@@ -26,7 +26,7 @@ export const lenses: { readonly [L in LensName]: Lens<L> } = {
 export async function lookThrough(
   analysis: Analysis,
   { lens: name, core, head, params, documents }: LensParams,
-  context: Pick<LensContext, 'cancellation' | 'tokenizer' | 'onProgress'>,
+  context: Pick<LensContext, 'signal' | 'tokenizer' | 'onProgress'>,
 ): Promise<LensResult> {
   if (!Object.hasOwn(lenses, name)) {
     throw new UsageError(`There is no lens "${name}" (there are: ${Object.keys(lenses).join(', ')}).`);

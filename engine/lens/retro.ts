@@ -1,6 +1,6 @@
 import { numberOr } from '../attention/parameters';
 import type { RetroLens, RetroNeighbour, TokenTable } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
 import { centre } from './switch';
@@ -42,7 +42,7 @@ export const retro: Lens<'retro'> = {
     },
   ],
 
-  async look(analysis, params, { documents, tokenizer, cancellation, onProgress }) {
+  async look(analysis, params, { documents, tokenizer, signal, onProgress }) {
     const chunk = numberOr(params, 'chunk', 64);
     const count = numberOr(params, 'neighbours', 2);
     const notes = [
@@ -50,17 +50,17 @@ export const retro: Lens<'retro'> = {
     ];
     const sources: Source[] = [{ text: null, tokens: analysis.tokens }];
     for (const [d, { text }] of documents.entries()) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       onProgress(d / (documents.length + 1));
       sources.push({ text, tokens: await tokenizer.encode(text, DOCUMENT_TOKENS) });
     }
-    const vectors = await chunkVectors(analysis, sources, chunk, cancellation);
+    const vectors = await chunkVectors(analysis, sources, chunk, signal);
     if (!vectors)
       notes.push('The embedding table cannot be read from this export, so no neighbours are looked for.');
     const tokens = analysis.tokens.ids.length;
     const chunks: RetroLens['chunks'] = [];
     for (let from = 0; from + chunk <= tokens; from += chunk) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       const c = from / chunk;
       chunks.push({
         from,
@@ -112,7 +112,7 @@ async function chunkVectors(
   analysis: Analysis,
   sources: readonly Source[],
   chunk: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<ChunkVectors | null> {
   const counts = new Map<number, number>();
   let all = 0;
@@ -129,7 +129,7 @@ async function chunkVectors(
   let width = 0;
   // A part of the table at a time: rows of all tokens at once could be larger than the model.
   for (let from = 0; from < distinct.length; from += TABLE_ROWS) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const part = distinct.subarray(from, from + TABLE_ROWS);
     const table = await analysis.model.embed(part);
     if (!table) return null;

@@ -1,7 +1,6 @@
 import type { CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import type { HiddenRows } from '../model/cut/hidden';
-import type { Cancellation } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
 
 /**
@@ -11,12 +10,12 @@ import type { Analysis } from '../service/analysis';
 export async function eachResidual(
   analysis: Analysis,
   visit: (hidden: HiddenRows) => void,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<void> {
-  const context = analysis.context(cancellation);
+  const context = analysis.context(signal);
   await analysis.run((_, input) => denseOutput(input, context), {
-    cancellation,
+    signal,
     onSegment: onProgress,
     onHidden: visit,
   });
@@ -34,7 +33,7 @@ const latest = new WeakMap<Analysis, { core: number; found: Rows | null }>();
 export async function residualBefore(
   analysis: Analysis,
   core: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<Rows | null> {
   const known = latest.get(analysis);
@@ -47,7 +46,7 @@ export async function residualBefore(
     throw stop;
   };
   try {
-    await eachResidual(analysis, visit, cancellation, onProgress);
+    await eachResidual(analysis, visit, signal, onProgress);
   } catch (error) {
     if (error !== stop) throw error;
   }

@@ -19,13 +19,13 @@ export const simplified: Lens<'simplified'> = {
   paper: 'He & Hofmann, Simplifying Transformer Blocks, 2024, sections 4.1 and 4.2',
   parameters: [],
 
-  async look(analysis, _params, { cancellation, onProgress }) {
+  async look(analysis, _params, { signal, onProgress }) {
     const { info } = analysis.model;
     const heads: SimplifiedLens['heads'] = [];
     for (const { core, kind } of info.cores) {
       onProgress(core / (2 * info.cores.length));
       const { input } = await analysis.tensors(core);
-      const shares = await sharesOf(input, analysis.context(cancellation), kind !== 'cross');
+      const shares = await sharesOf(input, analysis.context(signal), kind !== 'cross');
       shares.forEach((share, head) => heads.push({ core, head, ...share }));
     }
     const collapse: SimplifiedLens['collapse'] = [];
@@ -36,7 +36,7 @@ export const simplified: Lens<'simplified'> = {
         if (at !== 'output') hidden = Math.max(hidden, width);
         collapse.push({ at, cosine: meanCosine(data, width) });
       },
-      cancellation,
+      signal,
       done => onProgress(0.5 + done / 2),
     );
     const notes = [

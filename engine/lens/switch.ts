@@ -41,13 +41,13 @@ export const switchRouting: Lens<'switch'> = {
     },
   ],
 
-  async look(analysis, params, { core, cancellation, onProgress }) {
-    const residual = await residualBefore(analysis, core, cancellation, onProgress);
+  async look(analysis, params, { core, signal, onProgress }) {
+    const residual = await residualBefore(analysis, core, signal, onProgress);
     const { input, output } = await analysis.tensors(core);
     const { rows, width } = residual ?? sideBySide(input, output);
     const experts = Math.min(numberOr(params, 'experts', 8), rows.length / width);
     const centred = unitRows(centre(rows, width), width);
-    const context = analysis.context(cancellation);
+    const context = analysis.context(signal);
     const centroids = await sphericalKMeans(centred, width, experts, context);
     const probabilities = route(centred, centroids, width, numberOr(params, 'sharpness', 8));
     const balance = balanceOf(probabilities, experts, numberOr(params, 'capacityFactor', 1.25));

@@ -1,5 +1,5 @@
 import type { ModelOutput } from '../model/cut/cutModel';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { float32, floats, int64 } from '../runtime/tensor';
 
@@ -13,7 +13,7 @@ const ELEMENTS = 2 ** 23;
 export async function tokenLoss(
   output: ModelOutput,
   ids: Int32Array,
-  { runtime, cancellation }: { runtime: Runtime; cancellation: Cancellation },
+  { runtime, signal }: { runtime: Runtime; signal: AbortSignal },
 ): Promise<Float32Array> {
   const { width } = output;
   const rows = Math.max(0, Math.min(output.rows, ids.length) - 1);
@@ -26,7 +26,7 @@ export async function tokenLoss(
   });
   const step = Math.max(1, Math.floor(ELEMENTS / width));
   for (let from = 0; from < rows; from += step) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const to = Math.min(rows, from + step);
     const results = await session.run({
       logits: float32(await output.read(from, to), [to - from, width]),

@@ -1,5 +1,5 @@
 import type { ModelOutput } from '../model/cut/cutModel';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** Elements read at once from each output. */
 const ELEMENTS = 2 ** 22;
@@ -11,13 +11,13 @@ const ELEMENTS = 2 ** 22;
 export async function outputChange(
   dense: ModelOutput,
   changed: ModelOutput,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Float32Array> {
   const { rows, width } = dense;
   const change = new Float32Array(rows);
   const step = Math.max(1, Math.floor(ELEMENTS / width));
   for (let from = 0; from < rows; from += step) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const to = Math.min(rows, from + step);
     const [a, b] = [await dense.read(from, to), await changed.read(from, to)];
     for (let i = from; i < to; i++) change[i] = 1 - cosine(a, b, (i - from) * width, width);

@@ -1,5 +1,5 @@
 import type { ModelOutput } from '../model/cut/cutModel';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { float32, floats } from '../runtime/tensor';
 
@@ -10,7 +10,7 @@ const ELEMENTS = 2 ** 22;
 export async function predictionShift(
   dense: ModelOutput,
   changed: ModelOutput,
-  { runtime, cancellation }: { runtime: Runtime; cancellation: Cancellation },
+  { runtime, signal }: { runtime: Runtime; signal: AbortSignal },
 ): Promise<number> {
   const { rows, width } = dense;
   const session = await runtime.graph('prediction shift', g => {
@@ -22,7 +22,7 @@ export async function predictionShift(
   const step = Math.max(1, Math.floor(ELEMENTS / width));
   let sum = 0;
   for (let from = 0; from < rows; from += step) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const to = Math.min(rows, from + step);
     const dims = [to - from, width];
     const results = await session.run({

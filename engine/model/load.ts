@@ -1,7 +1,7 @@
 import type { CoreInput } from '../attention/core';
 import { oneClause, RefusedError } from '../errors';
 import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
-import { checkpoint, neverCancelled, type Cancellation } from '../runtime/cancellation';
+import { checkpoint, neverCancelled } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
@@ -25,7 +25,7 @@ import { Tolerance } from './verify/tolerance';
 import { widened, widenedBytes } from './cut/widen';
 
 export interface LoadOptions {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   onProgress?: (message: string) => void;
   /** The dense core that analyses will use; proved instead of the plain reference when given. */
   attend?: Attend;
@@ -45,13 +45,13 @@ export async function loadModel(
   runtime: Runtime,
   options: LoadOptions,
 ): Promise<CutModel> {
-  const { cancellation, onProgress = () => undefined } = options;
+  const { signal, onProgress = () => undefined } = options;
   onProgress('Reading the model');
   const decoder = readSkeleton(files.onnx);
   const skeleton = files.encoder ? joinModels(readSkeleton(files.encoder), decoder) : decoder;
   try {
     onProgress('Looking for attention');
-    const plan = await planCut(skeleton, files.config ?? {}, runtime, cancellation);
+    const plan = await planCut(skeleton, files.config ?? {}, runtime, signal);
     onProgress(`Proving the ${plan.cores.length} attention cores`);
     return await LoadedModel.load(files, skeleton, plan, runtime, options);
   } catch (error) {
@@ -110,9 +110,9 @@ class LoadedModel implements CutModel {
       if (list && context !== null && list.length > context)
         throw new RefusedError(`The text has ${list.length} tokens; the model takes at most ${context}.`);
     const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
-    const { cancellation, onSegment, onHidden } = options;
+    const { signal, onSegment, onHidden } = options;
     // A text may be too long for tables of positions that no configuration names.
-    const running = this.runner.run(given, core, cancellation, onSegment, onHidden);
+    const running = this.runner.run(given, core, signal, onSegment, onHidden);
     const output = await running.catch(error => {
       throw refusalOf(error);
     });
@@ -153,14 +153,14 @@ class LoadedModel implements CutModel {
   async positionParts(
     core: number,
     ids: Int32Array,
-    { cancellation, targetIds }: Pick<RunOptions, 'cancellation' | 'targetIds'>,
+    { signal, targetIds }: Pick<RunOptions, 'signal' | 'targetIds'>,
   ): Promise<PositionParts> {
     const { cut, cores, survey } = this.plan;
     const found = cores[core]!;
     const feeds = makeFeeds(cut, { ids, target: this.takesTarget ? (targetIds ?? ids) : null });
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
     try {
-      return await positionParts(cut, found, survey.idInputs[found.queryInput]!, feeds, loader, cancellation);
+      return await positionParts(cut, found, survey.idInputs[found.queryInput]!, feeds, loader, signal);
     } finally {
       await loader.release();
     }
@@ -226,22 +226,19 @@ class LoadedModel implements CutModel {
   }
 
   private async prove({
-    cancellation,
+    signal,
     onProgress,
     attend,
   }: LoadOptions): Promise<{ verified: Verification; width: number }> {
     const samples = this.proofSamples();
-    const { bitEqual, expected, tolerance } = await this.references(samples, cancellation, onProgress);
+    const { bitEqual, expected, tolerance } = await this.references(samples, signal, onProgress);
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
-    this.runner = await this.loadSegments('all', false, cancellation);
-    const differences = await this.differences(samples, expected, own, cancellation);
+    this.runner = await this.loadSegments('all', false, signal);
+    const differences = await this.differences(samples, expected, own, signal);
     for (const [i, difference] of differences.entries())
-      if (!tolerance.accepts(difference, bitEqual))
-        await this.refuse(samples[i]!, own, difference, cancellation);
-    const wide = tolerance.amplifies(differences)
-      ? await this.widen(samples, own, tolerance, cancellation)
-      : null;
+      if (!tolerance.accepts(difference, bitEqual)) await this.refuse(samples[i]!, own, difference, signal);
+    const wide = tolerance.amplifies(differences) ? await this.widen(samples, own, tolerance, signal) : null;
     const shown = wide ?? differences;
     const relative = shown.map(d => d.largest / (d.scale || 1));
     return {
@@ -265,10 +262,10 @@ class LoadedModel implements CutModel {
   /** The uncut model's output, and how near to it the cut one must come. */
   private async references(
     samples: Ids[],
-    cancellation: Cancellation,
+    signal: AbortSignal,
     onProgress?: (message: string) => void,
   ): Promise<{ bitEqual: boolean; expected: Tensor[]; tolerance: Tolerance }> {
-    const { bitEqual, basic } = await this.proveBits(samples, cancellation);
+    const { bitEqual, basic } = await this.proveBits(samples, signal);
     onProgress?.('Proving the cut model against the uncut one');
     const expected = await this.uncut(samples, 'all');
     if (expected.some(tensor => floats(tensor).some(Number.isNaN)))
@@ -287,12 +284,12 @@ class LoadedModel implements CutModel {
     samples: Ids[],
     expected: Tensor[],
     own: Attend,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Difference[]> {
     const found: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
       const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, sample, feeds, own);
-      const output = await this.runner.run(sample, core, cancellation);
+      const output = await this.runner.run(sample, core, signal);
       found.push(await compareOutput(output, floats(expected[i]!)));
     }
     return found;
@@ -306,7 +303,7 @@ class LoadedModel implements CutModel {
     samples: Ids[],
     own: Attend,
     tolerance: Tolerance,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Difference[] | null> {
     const { cut, graph, cores, sides, head, survey } = this.plan;
     if (this.runtime.report.device !== 'cpu' || widenedBytes(cut) > WIDENED_LIMIT) return null;
@@ -315,17 +312,9 @@ class LoadedModel implements CutModel {
     const wide = widened(cut, survey.idInputs, head?.rows ?? null);
     // Fusions of float64 nodes are wrong in ONNX Runtime 1.30 (T5: by 3e-3 at level ALL).
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', false, true);
-    this.runner = await SegmentRunner.load(
-      wide,
-      cores,
-      sides,
-      segmentsOf(wide, cores),
-      head,
-      loader,
-      cancellation,
-    );
+    this.runner = await SegmentRunner.load(wide, cores, sides, segmentsOf(wide, cores), head, loader, signal);
     this.precise = true;
-    const differences = await this.differences(samples, expected, own, cancellation);
+    const differences = await this.differences(samples, expected, own, signal);
     if (differences.every(d => tolerance.acceptsFloat64(d))) {
       await narrow.release();
       return differences;
@@ -339,14 +328,14 @@ class LoadedModel implements CutModel {
   /** Cores run by ONNX Runtime itself must give the bits of the uncut model at the same optimisation level. */
   private async proveBits(
     samples: Ids[],
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<{ bitEqual: boolean; basic: Tensor[] }> {
     let basic: Tensor[] = [];
     for (const level of ['basic', 'disabled'] as const) {
       const expected = await this.uncutGraph(samples, level);
       if (level === 'basic') basic = expected.map(lastRows);
       const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
-      const segments = await this.loadSegments(level, true, cancellation);
+      const segments = await this.loadSegments(level, true, signal);
       try {
         const cores: Piece[] = [];
         for (const core of this.plan.cores)
@@ -362,7 +351,7 @@ class LoadedModel implements CutModel {
               const results = await cores[index]!.run(name => own[name] ?? feeds[name] ?? given.tensor(name));
               return floats([...results.values()][0]!);
             },
-            cancellation,
+            signal,
           );
           equal &&= (await compareOutput(output, floats(expected[i]!))).equal;
         }
@@ -376,12 +365,7 @@ class LoadedModel implements CutModel {
   }
 
   /** Names the first core whose output departs from the uncut model's. */
-  private async refuse(
-    sample: Ids,
-    attend: Attend,
-    found: Difference,
-    cancellation: Cancellation,
-  ): Promise<never> {
+  private async refuse(sample: Ids, attend: Attend, found: Difference, signal: AbortSignal): Promise<never> {
     const { plan } = this;
     const expected = await plan.survey.contexts(plan.graph, plan.cores, sample);
     let first: number | null = null;
@@ -391,7 +375,7 @@ class LoadedModel implements CutModel {
       if (first === null && !(d.largest <= 1e-4 * d.scale)) first = index;
       return own;
     };
-    await this.runner.run(sample, core, cancellation);
+    await this.runner.run(sample, core, signal);
     const place = first === null ? 'after the last attention' : `first in ${this.placeName(first)}`;
     throw new RefusedError(
       `The cut model does not reproduce the model (largest difference ${found.largest.toExponential(1)} of ${found.scale.toExponential(1)}, ${place}).`,
@@ -408,14 +392,14 @@ class LoadedModel implements CutModel {
   private async loadSegments(
     level: OptimizationLevel,
     cpu: boolean,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<SegmentRunner> {
     const { cut, cores, sides, segments, head } = this.plan;
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     await collectGarbage();
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu, !cpu);
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
-    return SegmentRunner.load(cut, cores, sides, segments, head, loader, cancellation);
+    return SegmentRunner.load(cut, cores, sides, segments, head, loader, signal);
   }
 
   /** What cores run by ONNX Runtime must equal: the file's own graph, or the one with fused attention written out. */

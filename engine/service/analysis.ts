@@ -14,7 +14,7 @@ import {
   type TargetText,
   type TokenTable,
 } from '../../shared/protocol/engine';
-import { neverCancelled, type Cancellation } from '../runtime/cancellation';
+import { neverCancelled } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { float32, type Tensor } from '../runtime/tensor';
 
@@ -115,7 +115,7 @@ export class Analysis {
           }
           return output;
         },
-        { cancellation: neverCancelled },
+        { signal: neverCancelled },
       );
     } catch (error) {
       if (error !== stop) throw error;
@@ -123,8 +123,8 @@ export class Analysis {
     return found!;
   }
 
-  context(cancellation: Cancellation, own: Record<string, Tensor> = {}): AttendContext {
-    return { runtime: this.runtime, cancellation, own };
+  context(signal: AbortSignal, own: Record<string, Tensor> = {}): AttendContext {
+    return { runtime: this.runtime, signal, own };
   }
 
   /**
@@ -135,13 +135,13 @@ export class Analysis {
     choice: MechanismChoice,
     core: number,
     input: CoreInput,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Record<string, Tensor>> {
     const key = `${choiceKey(choice)}|${core}`;
     const known = this.own.get(key);
     if (known) return known;
     const mechanism = findMechanism(choice.name);
-    const own = (await mechanism.prepare?.(input, choice.params, this.context(cancellation))) ?? {};
+    const own = (await mechanism.prepare?.(input, choice.params, this.context(signal))) ?? {};
     this.own.set(key, own);
     return own;
   }
@@ -151,12 +151,12 @@ export class Analysis {
     choice: MechanismChoice,
     core: number,
     input: CoreInput,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Attended> {
     const mechanism = findMechanism(choice.name);
     refuseUnfit(mechanism, input, choice);
-    const own = await this.ownTensors(choice, core, input, cancellation);
-    return mechanism.attend(input, choice.params, this.context(cancellation, own));
+    const own = await this.ownTensors(choice, core, input, signal);
+    return mechanism.attend(input, choice.params, this.context(signal, own));
   }
 
   /**
@@ -168,7 +168,7 @@ export class Analysis {
     core: number,
     head: number,
     input: CoreInput,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Attended> {
     const mechanism = findMechanism(choice.name);
     const alone = someHeads(input, [head]);
@@ -178,10 +178,10 @@ export class Analysis {
     if (!own) {
       const dense = someHeads((await this.tensors(core)).input, [head]);
       const given = { mass_by_distance: this.massByDistance(core, head) };
-      own = (await mechanism.prepare?.(dense, choice.params, this.context(cancellation, given))) ?? {};
+      own = (await mechanism.prepare?.(dense, choice.params, this.context(signal, given))) ?? {};
       this.own.set(key, own);
     }
-    return mechanism.attend(alone, choice.params, this.context(cancellation, own));
+    return mechanism.attend(alone, choice.params, this.context(signal, own));
   }
 
   private massByDistance(core: number, head: number): Tensor {
@@ -191,12 +191,12 @@ export class Analysis {
   }
 
   /** The same on this analysis' own dense inputs, with the latest kept. */
-  async attendLocally(choice: MechanismChoice, core: number, cancellation: Cancellation): Promise<Attended> {
+  async attendLocally(choice: MechanismChoice, core: number, signal: AbortSignal): Promise<Attended> {
     const key = `${choiceKey(choice)}|${core}`;
     let attended = this.attended.get(key);
     if (!attended) {
       const { input } = await this.tensors(core);
-      attended = await this.attend(choice, core, input, cancellation);
+      attended = await this.attend(choice, core, input, signal);
     }
     this.remember(key, attended);
     return attended;

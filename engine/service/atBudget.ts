@@ -5,7 +5,6 @@ import { readParams } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError } from '../errors';
 import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 
 /** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
 const TOLERANCE = 1.1;
@@ -18,7 +17,7 @@ const TOLERANCE = 1.1;
 export async function atBudget(
   analysis: Analysis,
   { budget, mechanisms: names }: Omit<AtBudgetParams, 'id'>,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number, message: string) => void = () => undefined,
 ): Promise<MechanismResult[]> {
   if (!(budget > 0 && budget <= 1))
@@ -27,7 +26,7 @@ export async function atBudget(
   const found: MechanismResult[] = [];
   for (const [at, mechanism] of chosen.entries()) {
     onProgress(at / chosen.length, mechanism.info.title);
-    const best = await bestSetting(analysis, mechanism, budget, cancellation);
+    const best = await bestSetting(analysis, mechanism, budget, signal);
     if (best) found.push(best);
   }
   if (found.length === 0 && chosen.length === 1)
@@ -39,11 +38,11 @@ async function bestSetting(
   analysis: Analysis,
   mechanism: Mechanism,
   budget: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<MechanismResult | null> {
   const results: MechanismResult[] = [];
   for (const choice of await settingsOf(analysis, mechanism, budget)) {
-    const run = await compareLocally(analysis, choice, cancellation);
+    const run = await compareLocally(analysis, choice, signal);
     if (run.heads.length > 0) results.push(localResult(run));
   }
   const within = results.filter(result => spent(result) <= TOLERANCE * budget);

@@ -7,7 +7,7 @@ import type { Attended, SparseRow } from '../attention/mechanism';
 import { unitRows } from '../attention/kernels/tied';
 import { RefusedError } from '../errors';
 import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { Tensor } from '../runtime/tensor';
 
 /** Which bucket each query and key of one head is in, per round; -1 = none. */
@@ -35,12 +35,12 @@ export interface BucketedHead {
 export async function buckets(
   analysis: Analysis,
   params: BucketParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Buckets> {
-  const bucketed = await bucketedHead(analysis, params, cancellation);
+  const bucketed = await bucketedHead(analysis, params, signal);
   const { input, head, attended } = bucketed;
   const tally = new BucketTally(bucketed);
-  await eachDenseRow(analysis, input, head, cancellation, (query, row) =>
+  await eachDenseRow(analysis, input, head, signal, (query, row) =>
     tally.add(query, row, attended.row(head, query)),
   );
   return tally.result();
@@ -106,12 +106,12 @@ export class BucketTally {
 export async function bucketMap(
   analysis: Analysis,
   params: BucketMapParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<BucketMap> {
-  const bucketed = await bucketedHead(analysis, params, cancellation);
+  const bucketed = await bucketedHead(analysis, params, signal);
   const { input, head, attended } = bucketed;
   const sums = new BucketMapSums(bucketed, params.round, params.size);
-  await eachDenseRow(analysis, input, head, cancellation, (query, row) =>
+  await eachDenseRow(analysis, input, head, signal, (query, row) =>
     sums.add(query, row, attended.row(head, query)),
   );
   return sums.result();
@@ -179,12 +179,12 @@ export class BucketMapSums {
 export async function bucketedHead(
   analysis: Analysis,
   { core, head, mechanism }: BucketParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<BucketedHead> {
   analysis.head(core, head);
   const { input } = await analysis.tensors(core);
-  const attended = await analysis.attendLocally(mechanism, core, cancellation);
-  const own = await analysis.ownTensors(mechanism, core, input, cancellation);
+  const attended = await analysis.attendLocally(mechanism, core, signal);
+  const own = await analysis.ownTensors(mechanism, core, input, signal);
   const { extra } = attended;
   if (extra['buckets']) return { input, head, attended, assignment: hashed(extra, input, head) };
   if (extra['query_members'] && extra['key_members']) {
@@ -308,14 +308,14 @@ export async function eachDenseRow(
   analysis: Analysis,
   input: CoreInput,
   head: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   visit: (query: number, row: Float32Array) => void,
 ): Promise<void> {
   const step = Math.max(1, Math.floor(2 ** 20 / input.keys));
   for (let from = 0; from < input.queries; from += step) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const to = Math.min(input.queries, from + step);
-    const mass = await denseRows(input, head, from, to, analysis.context(cancellation));
+    const mass = await denseRows(input, head, from, to, analysis.context(signal));
     for (let i = from; i < to; i++)
       visit(i, mass.subarray((i - from) * input.keys, (i - from + 1) * input.keys));
   }

@@ -15,7 +15,7 @@ import type {
   HeadComparison,
   RunEffect,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
 
 /** What results say whose effect is measured on the output. */
@@ -26,29 +26,25 @@ export const OUTPUT_NOTE =
 export async function changedRun(
   analysis: Analysis,
   attend: Attend,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<RunEffect> {
-  return effectOf(
-    analysis,
-    await analysis.run(attend, { cancellation, onSegment: onProgress }),
-    cancellation,
-  );
+  return effectOf(analysis, await analysis.run(attend, { signal, onSegment: onProgress }), signal);
 }
 
 /** What a changed output differs by from the dense model's. */
 export async function effectOf(
   analysis: Analysis,
   output: ModelOutput,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<RunEffect> {
   if (analysis.loss) {
     const dense = analysis.loss;
-    const loss = await tokenLoss(output, analysis.written.ids, analysis.context(cancellation));
+    const loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
     const perToken = loss.map((value, t) => value - dense[t]!);
     return { measure: 'loss', delta: mean(perToken), perToken };
   }
-  const perToken = await outputChange(analysis.output!, output, cancellation);
+  const perToken = await outputChange(analysis.output!, output, signal);
   return { measure: 'output', delta: mean(perToken), perToken };
 }
 
@@ -68,11 +64,11 @@ export function byCore(cores: readonly CoreInfo[], heads: readonly HeadAssignmen
 export async function assignedRun(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<RunEffect> {
-  const output = await assignedModel(analysis, heads, cancellation, onProgress);
-  return effectOf(analysis, output, cancellation);
+  const output = await assignedModel(analysis, heads, signal, onProgress);
+  return effectOf(analysis, output, signal);
 }
 
 /**
@@ -82,17 +78,17 @@ export async function assignedRun(
 export function assignedModel(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress?: (fraction: number) => void,
   onPairs?: (pairs: number, densePairs: number) => void,
 ): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
   return analysis.run(
     async (info, input) => {
-      await checkpoint(cancellation);
-      return assignedOutput(analysis, info.core, input, assigned[info.core]!, cancellation, onPairs);
+      await checkpoint(signal);
+      return assignedOutput(analysis, info.core, input, assigned[info.core]!, signal, onPairs);
     },
-    { cancellation, onSegment: onProgress },
+    { signal, onSegment: onProgress },
   );
 }
 
@@ -102,20 +98,20 @@ export async function assignedOutput(
   core: number,
   input: CoreInput,
   assigned: CoreAssignment,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onPairs?: (pairs: number, densePairs: number) => void,
 ): Promise<Float32Array> {
   const output = new Float32Array(input.heads * input.queries * input.valueDim);
   const size = input.queries * input.valueDim;
   const dense = assigned.flatMap((choice, head) => (choice ? [] : [head]));
-  if (dense.length === assigned.length) return denseOutput(input, analysis.context(cancellation));
+  if (dense.length === assigned.length) return denseOutput(input, analysis.context(signal));
   if (dense.length > 0) {
-    const found = await denseOutput(someHeads(input, dense), analysis.context(cancellation));
+    const found = await denseOutput(someHeads(input, dense), analysis.context(signal));
     dense.forEach((head, at) => output.set(found.subarray(at * size, (at + 1) * size), head * size));
   }
   for (const [head, choice] of assigned.entries()) {
     if (!choice) continue;
-    const attended = await analysis.attendHead(choice, core, head, input, cancellation);
+    const attended = await analysis.attendHead(choice, core, head, input, signal);
     output.set(attended.output, head * size);
     onPairs?.(attended.pairs[0]!, densePairs(input));
   }
@@ -126,12 +122,12 @@ export async function assignedOutput(
 export async function compareHead(
   analysis: Analysis,
   { core, head, choice }: HeadAssignment,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<{ comparison: HeadComparison; attended: Attended }> {
   const { input, output } = await analysis.tensors(core);
   const { result, lse } = analysis.head(core, head);
   const size = input.queries * input.valueDim;
-  const attended = await analysis.attendHead(choice, core, head, input, cancellation);
+  const attended = await analysis.attendHead(choice, core, head, input, signal);
   const dense = {
     output: output.subarray(head * size, (head + 1) * size),
     lse: lse.subarray(head * input.queries, (head + 1) * input.queries),
@@ -144,15 +140,15 @@ export async function compareHead(
 export async function assign(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<AssignResult> {
   const comparisons: HeadComparison[] = [];
   for (const head of heads) {
-    await checkpoint(cancellation);
-    comparisons.push((await compareHead(analysis, head, cancellation)).comparison);
+    await checkpoint(signal);
+    comparisons.push((await compareHead(analysis, head, signal)).comparison);
   }
-  const effect = await assignedRun(analysis, heads, cancellation, onProgress);
+  const effect = await assignedRun(analysis, heads, signal, onProgress);
   const dense = await allPairs(analysis);
   const saved = comparisons.reduce((sum, { pairs, densePairs: all }) => sum + all - pairs, 0);
   return { effect, heads: comparisons, pairs: dense - saved, densePairs: dense };

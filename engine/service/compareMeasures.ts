@@ -12,7 +12,7 @@ import type {
   MechanismChoice,
   MechanismResult,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** Rows of one head that are looked at in full, evenly spaced: bounds the time, and nothing N x N is kept. */
 export const SAMPLED_ROWS = 128;
@@ -21,7 +21,7 @@ export const SAMPLED_ROWS = 128;
 export async function compareMeasures(
   analysis: Analysis,
   choices: readonly MechanismChoice[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult[]> {
   const known = [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
@@ -29,12 +29,12 @@ export async function compareMeasures(
   for (const choice of choices.length > 0 ? choices : known) {
     const result =
       analysis.results.get(choiceKey(choice)) ??
-      (await runLocally(analysis, choice, cancellation, () => undefined));
+      (await runLocally(analysis, choice, signal, () => undefined));
     runs.push({ choice, result, heads: new Map(), recalls: [], errors: [], broken: [] });
   }
   for (const [done, core] of analysis.cores.entries()) {
     onProgress(done / analysis.cores.length);
-    await measureCore(analysis, core, runs, cancellation);
+    await measureCore(analysis, core, runs, signal);
   }
   return runs.map(run => {
     const result = withMeasures(run);
@@ -58,7 +58,7 @@ async function measureCore(
   analysis: Analysis,
   core: AnalysedCore,
   runs: Run[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
   const { info } = core.result;
   const tensors = await analysis.tensors(info.core);
@@ -66,14 +66,14 @@ async function measureCore(
   for (const run of runs) {
     const heads = run.result.heads.filter(head => head.core === info.core);
     if (heads.length === 0) continue; // The mechanism cannot be had in this core.
-    const attended = await analysis.attendLocally(run.choice, info.core, cancellation);
+    const attended = await analysis.attendLocally(run.choice, info.core, signal);
     those.push({ run, heads, attended });
   }
   if (those.length === 0) return;
   for (let head = 0; head < info.heads; head++) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const tallies = those.map(({ attended }) => new Tally(attended, head, core.lse, tensors));
-    const graphs = await measureRows(tensors, head, tallies, cancellation);
+    const graphs = await measureRows(tensors, head, tallies, signal);
     those.forEach(({ run, heads, attended }, m) => {
       const comparison = heads.find(one => one.head === head)!;
       const { recall, error } = resample(core, tensors, attended, head);
@@ -151,13 +151,13 @@ async function measureRows(
   { input }: CoreTensors,
   head: number,
   tallies: readonly Tally[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Pick<HeadMeasures, 'sampled' | 'entmaxPairs' | 'topPPairs'>> {
   const sample = evenlySpaced(input.queries, SAMPLED_ROWS);
   let entmaxPairs = 0;
   let topPPairs = 0;
   for (const [t, query] of sample.entries()) {
-    if (t % 16 === 0) await checkpoint(cancellation);
+    if (t % 16 === 0) await checkpoint(signal);
     const { from, scores, lse } = denseScores(input, head, query);
     if (lse === -Infinity) continue;
     const shifted = (keys: Int32Array) => keys.map(key => key + from);

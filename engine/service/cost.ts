@@ -15,7 +15,7 @@ import type {
   HeadShape,
   MechanismChoice,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import { float32, type Tensor } from '../runtime/tensor';
 import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
@@ -34,7 +34,7 @@ const LOGIT_ROWS = 256;
 export async function costFormulas(
   analysis: Analysis,
   params: CostFormulaParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<CostFormulas> {
   const shape = await headShape(analysis, params.core);
   const curve = async (choice: MechanismChoice): Promise<CostCurve> => {
@@ -43,7 +43,7 @@ export async function costFormulas(
     const costs: Cost[] = [];
     for (const tokens of params.lengths) {
       // Some formulas count over the text: requests that wait slip in between.
-      if (tokens > LONG) await checkpoint(cancellation);
+      if (tokens > LONG) await checkpoint(signal);
       costs.push(mechanism.cost?.(tokens, choice.params, of) ?? NO_FORMULA);
     }
     return {
@@ -109,7 +109,7 @@ function spansOf(analysis: Analysis, choice: MechanismChoice): { spans?: number[
 // ---------------------------------------------------------------- measuring
 
 export interface MeasureHooks {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   memoryLimitMiB: number;
   onPoint(fraction: number, message: string, point: CostPoint | null): void;
 }
@@ -121,7 +121,7 @@ export interface MeasureHooks {
 export async function measureCosts(
   analysis: Analysis,
   params: CostMeasureParams,
-  { cancellation, memoryLimitMiB, onPoint }: MeasureHooks,
+  { signal, memoryLimitMiB, onPoint }: MeasureHooks,
 ): Promise<CostMeasurement> {
   const shape = await headShape(analysis, params.core);
   const choices = [DENSE, ...params.mechanisms.filter(({ name }) => name !== 'dense')];
@@ -135,7 +135,7 @@ export async function measureCosts(
     const large = tooLarge(shape, tokens, memoryLimitMiB);
     const input = large === null ? randomHead(shape, tokens) : null;
     for (const choice of choices) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       const { info, refuses } = findMechanism(choice.name);
       const fraction = done++ / (lengths.length * choices.length);
       if (stopped.has(choice)) continue;
@@ -150,7 +150,7 @@ export async function measureCosts(
         continue;
       }
       onPoint(fraction, `${info.title}, ${tokens} tokens`, null);
-      const run = await runner(analysis, choice, input, cancellation);
+      const run = await runner(analysis, choice, input, signal);
       const point = await measurePoint(choice, tokens, run, params);
       points.push(point);
       onPoint(fraction, `${info.title}, ${tokens} tokens`, point);
@@ -187,11 +187,11 @@ async function runner(
   analysis: Analysis,
   choice: MechanismChoice,
   input: CoreInput,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<() => Promise<number>> {
   if (choice.name === 'dense') {
     return async () => {
-      await denseCore(input, analysis.context(cancellation));
+      await denseCore(input, analysis.context(signal));
       return densePairs(input);
     };
   }
@@ -199,9 +199,9 @@ async function runner(
   const { spans } = spansOf(analysis, choice);
   const given: Record<string, Tensor> = spans ? { span: float32(Float32Array.of(mean(spans)), [1]) } : {};
   // What is made from the text once (centroids, rotations, projections) is not part of the time.
-  const made = await mechanism.prepare?.(input, choice.params, analysis.context(cancellation, given));
+  const made = await mechanism.prepare?.(input, choice.params, analysis.context(signal, given));
   return async () => {
-    const context = analysis.context(cancellation, { ...made, ...given });
+    const context = analysis.context(signal, { ...made, ...given });
     return (await mechanism.attend(input, choice.params, context)).pairs[0]!;
   };
 }
@@ -259,10 +259,10 @@ function randomHead({ dim, valueDim, causal }: HeadShape, tokens: number): CoreI
 export async function forwardTimes(
   analysis: Analysis,
   runs: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<ForwardTimes> {
-  const context = analysis.context(cancellation);
+  const context = analysis.context(signal);
   const all: { attention: number[]; rest: number[]; output: number }[] = [];
   for (let r = 0; r < runs; r++) {
     const attention: number[] = [];
@@ -281,10 +281,10 @@ export async function forwardTimes(
         attention[info.core] = lap();
         return result;
       },
-      { cancellation, onSegment: fraction => onProgress((r + fraction) / runs) },
+      { signal, onSegment: fraction => onProgress((r + fraction) / runs) },
     );
     for (let from = 0; from < output.rows; from += LOGIT_ROWS) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       await output.read(from, Math.min(output.rows, from + LOGIT_ROWS));
     }
     all.push({ attention, rest, output: lap() });

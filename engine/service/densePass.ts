@@ -18,10 +18,10 @@ import {
   type MechanismParams,
   type ModelInfo,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 export interface DensePassOptions {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   /** Mechanisms to compare locally while Q, K, V of each core are at hand. */
   mechanisms: MechanismChoice[];
   /** Bytes that Q, K, V and outputs may take after the pass. */
@@ -47,7 +47,7 @@ export interface LocalRun {
  * mechanisms core by core. Fills `analysis.cores` and `analysis.loss`.
  */
 export async function densePass(analysis: Analysis, options: DensePassOptions): Promise<LocalRun[]> {
-  const { cancellation } = options;
+  const { signal } = options;
   const { model } = analysis;
   const longest = Math.max(analysis.tokens.ids.length, analysis.written.ids.length);
   const marks = { text: tokenMarks(analysis.tokens), target: tokenMarks(analysis.written) };
@@ -64,13 +64,13 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
 
   const output = await analysis.run(
     async (info, input) => {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       options.onProgress(done / total, `Layer ${info.layer + 1}, ${info.heads} heads`);
       const profile = await profileCore(
         input,
         info,
         marks[sidesOf(info.kind).keys],
-        analysis.context(cancellation),
+        analysis.context(signal),
       );
       const result: CoreResult = { info, heads: profile.heads };
       const bytes = 4 * (input.q.length + input.k.length + input.v.length + profile.output.length);
@@ -86,16 +86,16 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
       analysis.cores[info.core] = core;
       options.onCore(result);
       await options.onTensors?.(info, input, profile.lse);
-      for (const run of runs) await compareLocally(analysis, run, info, input, profile, cancellation);
+      for (const run of runs) await compareLocally(analysis, run, info, input, profile, signal);
       done += work[info.core]!;
       return profile.output;
     },
-    { cancellation },
+    { signal },
   );
   await options.onOutput?.(output);
   if (output.kind === 'logits' && predictsNext(model.info)) {
     options.onProgress(1, 'Loss of every token');
-    analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(cancellation));
+    analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
   } else {
     analysis.output = output;
   }
@@ -113,13 +113,13 @@ async function compareLocally(
   info: CoreInfo,
   input: CoreInput,
   dense: { output: Float32Array; lse: Float32Array },
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
-  await checkpoint(cancellation);
+  await checkpoint(signal);
   if (run.refused !== null) return;
   const began = performance.now();
   try {
-    const attended = await analysis.attend(run.choice, info.core, input, cancellation);
+    const attended = await analysis.attend(run.choice, info.core, input, signal);
     run.milliseconds += performance.now() - began;
     addCore(run, info, input, dense, attended);
   } catch (error) {

@@ -12,7 +12,7 @@ import {
   type InterventionResult,
   type MechanismChoice,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** What one core does differently under a set of interventions. */
 export interface CoreChange {
@@ -28,7 +28,7 @@ export interface CoreChange {
 export async function intervene(
   analysis: Analysis,
   interventions: readonly Intervention[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<InterventionResult> {
   const changes = changesOf(analysis, interventions);
@@ -38,15 +38,15 @@ export async function intervene(
   const effect = await changedRun(
     analysis,
     async (info, input) => {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       for (const one of unseen) if (isSeen(info, input, one)) unseen.delete(one);
       const change = changes[info.core];
-      if (change) return changedOutput(analysis, info, input, change, left, cancellation);
+      if (change) return changedOutput(analysis, info, input, change, left, signal);
       // Up to the first change everything is as it was, to the last bit.
       const known = first < 0 || info.core < first ? analysis.core(info.core).tensors : null;
-      return known?.output ?? denseOutput(input, analysis.context(cancellation));
+      return known?.output ?? denseOutput(input, analysis.context(signal));
     },
-    cancellation,
+    signal,
     onProgress,
   );
   const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
@@ -60,7 +60,7 @@ async function changedOutput(
   input: CoreInput,
   change: CoreChange,
   left: LeftWithoutKeys,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Float32Array> {
   const size = input.queries * input.valueDim;
   if (change.silenced.size === input.heads) return new Float32Array(input.heads * size);
@@ -69,10 +69,10 @@ async function changedOutput(
   let output: Float32Array;
   if (change.whole) {
     const { input: dense } = await analysis.tensors(core);
-    await analysis.ownTensors(change.whole, core, dense, cancellation);
-    output = (await analysis.attend(change.whole, core, changed, cancellation)).output;
+    await analysis.ownTensors(change.whole, core, dense, signal);
+    output = (await analysis.attend(change.whole, core, changed, signal)).output;
   } else {
-    output = await assignedOutput(analysis, core, changed, change.assigned, cancellation);
+    output = await assignedOutput(analysis, core, changed, change.assigned, signal);
   }
   for (const head of change.silenced) output.fill(0, head * size, (head + 1) * size);
   return output;

@@ -12,7 +12,7 @@ import {
   type LostKey,
   type WorstTokensParams,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** Below this mass a key is not lost but was never looked at. */
 const WORTH_SAYING = 1e-4;
@@ -24,7 +24,7 @@ const WORTH_SAYING = 1e-4;
 export async function lostKeys(
   analysis: Analysis,
   { heads, interventions = [], queries }: WorstTokensParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<LostKey[]> {
   const count = analysis.written.ids.length;
   const missing = queries.find(query => !(Number.isInteger(query) && query >= 0 && query < count));
@@ -38,8 +38,8 @@ export async function lostKeys(
     if (!change || sidesOf(info.kind).queries !== written) continue;
     const { input } = await analysis.tensors(info.core);
     for (let head = 0; head < info.heads; head++) {
-      await checkpoint(cancellation);
-      const lost = await lossesOf(analysis, info, input, change, head, cancellation);
+      await checkpoint(signal);
+      const lost = await lossesOf(analysis, info, input, change, head, signal);
       if (lost) for (const one of worst) keepHeavier(one, info, head, denseRow(input, head, one.query), lost);
     }
   }
@@ -56,7 +56,7 @@ async function lossesOf(
   input: CoreInput,
   change: CoreChange,
   head: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Losses | null> {
   if (change.silenced.has(head)) return () => () => 1;
   const blocked = blockedInput(input, change);
@@ -68,9 +68,9 @@ async function lossesOf(
   }
   let attended: Attended;
   let at = head;
-  if (change.whole && blocked === input) attended = await analysis.attendLocally(choice, core, cancellation);
-  else if (change.whole) attended = await analysis.attend(choice, core, blocked, cancellation);
-  else [attended, at] = [await analysis.attendHead(choice, core, head, blocked, cancellation), 0];
+  if (change.whole && blocked === input) attended = await analysis.attendLocally(choice, core, signal);
+  else if (change.whole) attended = await analysis.attend(choice, core, blocked, signal);
+  else [attended, at] = [await analysis.attendHead(choice, core, head, blocked, signal), 0];
   if (!attended.lse) return null;
   return query => {
     const { keys, mask } = attended.row(at, query);

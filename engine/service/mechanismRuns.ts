@@ -4,7 +4,7 @@ import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
 import type { HeadComparison, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
 
 /** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
@@ -42,26 +42,26 @@ function reconstructionNote(heads: readonly HeadComparison[]): string[] {
 export async function runLocally(
   analysis: Analysis,
   choice: MechanismChoice,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
-  return fileLocalResult(analysis, await compareLocally(analysis, choice, cancellation, onProgress));
+  return fileLocalResult(analysis, await compareLocally(analysis, choice, signal, onProgress));
 }
 
 /** The same, left to the caller to keep. */
 export async function compareLocally(
   analysis: Analysis,
   choice: MechanismChoice,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<LocalRun> {
   const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: null };
   for (const { result, lse } of analysis.cores) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     onProgress(result.info.core / analysis.cores.length);
     const { input, output } = await analysis.tensors(result.info.core);
     const began = performance.now();
-    const attended = await analysis.attendLocally(choice, result.info.core, cancellation);
+    const attended = await analysis.attendLocally(choice, result.info.core, signal);
     run.milliseconds += performance.now() - began;
     addCore(run, result.info, input, { output, lse }, attended);
   }
@@ -75,20 +75,20 @@ export async function compareLocally(
 export async function propagate(
   analysis: Analysis,
   local: MechanismResult,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
   const choice: MechanismChoice = { name: local.name, params: local.params };
   const began = performance.now();
   const output = await analysis.run(
     async (info, input) => {
-      await checkpoint(cancellation);
-      const attended = await analysis.attend(choice, info.core, input, cancellation);
+      await checkpoint(signal);
+      const attended = await analysis.attend(choice, info.core, input, signal);
       return attended.output;
     },
-    { cancellation, onSegment: onProgress },
+    { signal, onSegment: onProgress },
   );
-  const effect = await effectOf(analysis, output, cancellation);
+  const effect = await effectOf(analysis, output, signal);
   const { delta, perToken } = effect;
   const result: MechanismResult = {
     ...local,

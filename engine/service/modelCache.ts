@@ -4,7 +4,6 @@ import { loadModel } from '../model/load';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
 import type { DeviceChoice } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';
 
@@ -38,7 +37,7 @@ export class ModelCache {
   async load(
     ref: string,
     device: DeviceChoice,
-    cancellation: Cancellation,
+    signal: AbortSignal,
     onProgress: (message: string) => void,
   ): Promise<LoadedModel> {
     const key = `${device}|${ref}`;
@@ -49,11 +48,11 @@ export class ModelCache {
       return known;
     }
     const runtime = await this.runtime(device);
-    const files = await resolveModel(ref, { cancellation, onProgress });
+    const files = await resolveModel(ref, { signal, onProgress });
     const tokenizer = await loadTokenizer(files.folder);
-    const context = { runtime, cancellation, own: {} };
+    const context = { runtime, signal, own: {} };
     const model = await loadModel(files, runtime, {
-      cancellation,
+      signal,
       onProgress,
       attend: (_, input) => denseOutput(input, context),
     });

@@ -29,7 +29,6 @@ import {
   type Plan,
   type ReportParams,
 } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 
 /** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */
 const BUDGET = {
@@ -49,10 +48,10 @@ export async function gatherReport(
   analysis: Analysis,
   { document, text, summary, plan, intervention }: Omit<ReportParams, 'id'>,
   version: string,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<ReportData> {
-  const mechanisms = await shownMechanisms(analysis, summary, cancellation);
+  const mechanisms = await shownMechanisms(analysis, summary, signal);
   const sizes = await chooseSizes(analysis, mechanisms);
   const cores: ReportCore[] = [];
   const heads = analysis.cores.reduce((sum, core) => sum + core.result.heads.length, 0);
@@ -66,7 +65,7 @@ export async function gatherReport(
     const own = { ...sizes, level, keptLevel };
     const gathered: ReportHead[] = [];
     for (let head = 0; head < input.heads; head++) {
-      gathered.push(await gatherHead(analysis, mechanisms, own, result.info.core, head, input, cancellation));
+      gathered.push(await gatherHead(analysis, mechanisms, own, result.info.core, head, input, signal));
       onProgress(++done / heads);
     }
     cores.push({
@@ -95,8 +94,8 @@ export async function gatherReport(
     links: sizes.links,
     mechanisms,
     cores,
-    costs: await costs(analysis, summary, cancellation),
-    changes: await changes(analysis, summary, plan, intervention, cancellation),
+    costs: await costs(analysis, summary, signal),
+    changes: await changes(analysis, summary, plan, intervention, signal),
   };
 }
 
@@ -106,17 +105,13 @@ const LENGTHS = Array.from({ length: 19 }, (_, t) => Math.round(128 * 2 ** (t / 
 function costs(
   analysis: Analysis,
   { cores, mechanisms, tokens }: AnalysisSummary,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<CostFormulas[]> {
   const lengths = [...new Set([...LENGTHS, tokens.ids.length])].sort((a, b) => a - b);
   const choices = mechanisms.map(({ name, params }) => ({ name, params }));
   return Promise.all(
     cores.map(({ info }) =>
-      costFormulas(
-        analysis,
-        { id: analysis.id, core: info.core, mechanisms: choices, lengths },
-        cancellation,
-      ),
+      costFormulas(analysis, { id: analysis.id, core: info.core, mechanisms: choices, lengths }, signal),
     ),
   );
 }
@@ -129,13 +124,13 @@ async function changes(
   { mechanisms }: AnalysisSummary,
   plan: Plan | null,
   intervention: InterventionResult | null,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<ReportChange[]> {
   const found: ReportChange[] = [];
   const add = async (heads: HeadAssignment[], interventions: Intervention[], perToken: Float32Array) => {
     const order = Array.from(perToken.keys()).sort((a, b) => perToken[b]! - perToken[a]!);
     const params = { id: analysis.id, heads, interventions, queries: order.slice(0, WORST) };
-    found.push({ heads, interventions, lost: await lostKeys(analysis, params, cancellation) });
+    found.push({ heads, interventions, lost: await lostKeys(analysis, params, signal) });
   };
   for (const { name, params, deltaLossPerToken, deltaOutputPerToken } of mechanisms) {
     const perToken = deltaLossPerToken ?? deltaOutputPerToken;
@@ -154,14 +149,14 @@ async function changes(
 async function shownMechanisms(
   analysis: Analysis,
   summary: AnalysisSummary,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<ReportMechanism[]> {
   const found = new Map<string, ReportMechanism>();
   for (const { name, params } of summary.mechanisms) {
     const choice = { name, params };
     const key = JSON.stringify(choice);
     if (found.has(key)) continue;
-    const attended = await analysis.attendLocally(choice, 0, cancellation);
+    const attended = await analysis.attendLocally(choice, 0, signal);
     found.set(key, { choice, keepsPairs: attended.lse !== null });
   }
   return [...found.values()];
@@ -214,7 +209,7 @@ async function gatherHead(
   core: number,
   head: number,
   input: CoreInput,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<ReportHead> {
   const cells = new CellSums(input, sizes.level);
   const links = new Links(input, sizes.links);
@@ -224,17 +219,17 @@ async function gatherHead(
   const tallies: (BucketSums | null)[] = [];
   const attended: (Attended | null)[] = [];
   for (const { choice, keepsPairs } of mechanisms) {
-    const run = keepsPairs ? await analysis.attendLocally(choice, core, cancellation) : null;
+    const run = keepsPairs ? await analysis.attendLocally(choice, core, signal) : null;
     attended.push(run);
     kept.push(run && new KeptSums(input, denseCells));
     const view = findMechanism(choice.name).info.view;
     const bucketed =
       view === 'buckets'
-        ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, cancellation)
+        ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, signal)
         : null;
     tallies.push(bucketed && new BucketSums(bucketed, sizes.bucketMap));
   }
-  await eachDenseRow(analysis, input, head, cancellation, (query, row) => {
+  await eachDenseRow(analysis, input, head, signal, (query, row) => {
     const { from, to } = visibleKeys(input, query);
     cells.add(query, row, from, to);
     if (attended.length > 0) denseCells.add(query, row, from, to);

@@ -5,7 +5,6 @@ import { fitSpans, softMask } from '../../shared/softSpan';
 import { visibleKeys } from '../attention/core';
 import { UsageError } from '../errors';
 import type { OutsideSpan, OutsideSpanParams, SpanFit, SpanFitParams } from '../../shared/protocol/engine';
-import type { Cancellation } from '../runtime/cancellation';
 
 /** Fits a span to every head: to a share of the mass, or to a budget of pairs. */
 export function fitSpansOf(analysis: Analysis, params: SpanFitParams): SpanFit {
@@ -22,14 +21,14 @@ export function fitSpansOf(analysis: Analysis, params: SpanFitParams): SpanFit {
 export async function outsideSpan(
   analysis: Analysis,
   params: OutsideSpanParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<OutsideSpan> {
   analysis.head(params.core, params.head);
   const { input } = await analysis.tensors(params.core);
   const heaviest = new HeaviestPairs(12);
   let outside = 0;
   let rows = 0;
-  await eachDenseRow(analysis, input, params.head, cancellation, (query, row) => {
+  await eachDenseRow(analysis, input, params.head, signal, (query, row) => {
     const position = query + input.keys - input.queries;
     const { from, to } = visibleKeys(input, query);
     if (to > from) rows++;

@@ -1,7 +1,7 @@
 import type { LoadedModel } from './modelCache';
 import { argmax } from '../statistics';
 import { floats } from '../runtime/tensor';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 import type { TargetText, TokenTable } from '../../shared/protocol/engine';
 
 /** Tokens that the model writes at most, when nobody gave a target text. */
@@ -17,7 +17,7 @@ export async function targetText(
   sourceText: string,
   given: string | null,
   limit: number,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number, message: string) => void,
 ): Promise<TargetText | null> {
   const { model, tokenizer, config } = loaded;
@@ -43,7 +43,7 @@ export async function targetText(
   const ids = [start];
   const longest = Math.min(LONGEST_GENERATION, limit);
   while (ids.length < longest) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     onProgress(ids.length / longest, `The model writes its target text, token ${ids.length}`);
     const logits = floats(await model.runUncut(source.ids, Int32Array.from(ids)));
     const next = argmax(logits.subarray(logits.length - logits.length / ids.length));

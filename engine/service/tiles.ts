@@ -1,7 +1,7 @@
 import { choiceKey, type Analysis } from './analysis';
 import { denseRows } from '../attention/kernels/dense';
 import { TILE_SIZE, type Tile, type TileParams } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** One row of tiles: a band of TILE_SIZE cell rows across all columns, at one level. */
 interface Band {
@@ -17,12 +17,12 @@ export class TileCache {
   private readonly bands = new Map<string, Promise<Band>>();
   private readonly limit = 24;
 
-  async tile(analysis: Analysis, params: TileParams, cancellation: Cancellation): Promise<Tile> {
+  async tile(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
     const mechanism = params.mechanism ? choiceKey(params.mechanism) : '';
     const key = [analysis.id, params.core, params.head, params.level, params.row, mechanism].join('|');
     let band = this.bands.get(key);
     if (!band) {
-      band = computeBand(analysis, params, cancellation);
+      band = computeBand(analysis, params, signal);
       band.catch(() => this.bands.delete(key));
     }
     this.bands.delete(key);
@@ -39,15 +39,11 @@ export class TileCache {
   }
 }
 
-async function computeBand(
-  analysis: Analysis,
-  params: TileParams,
-  cancellation: Cancellation,
-): Promise<Band> {
+async function computeBand(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Band> {
   analysis.head(params.core, params.head);
   const { input } = await analysis.tensors(params.core);
   const attended = params.mechanism
-    ? await analysis.attendLocally(params.mechanism, params.core, cancellation)
+    ? await analysis.attendLocally(params.mechanism, params.core, signal)
     : null;
   const cell = 2 ** params.level;
   const first = params.row * TILE_SIZE * cell;
@@ -63,9 +59,9 @@ async function computeBand(
   };
   const step = Math.max(1, Math.min(last - first, Math.floor(2 ** 20 / input.keys)));
   for (let from = first; from < last; from += step) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const to = Math.min(last, from + step);
-    const mass = await denseRows(input, params.head, from, to, analysis.context(cancellation));
+    const mass = await denseRows(input, params.head, from, to, analysis.context(signal));
     for (let i = from; i < to; i++) {
       const at = Math.floor((i - first) / cell) * columns;
       const row = mass.subarray((i - from) * input.keys, (i - from + 1) * input.keys);

@@ -10,7 +10,7 @@ import {
   type TokenAttention,
   type TokenParams,
 } from '../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../runtime/cancellation';
+import { checkpoint } from '../runtime/cancellation';
 
 /** One query's distribution over keys, or what one key receives from every query. */
 export async function lineOf(analysis: Analysis, params: RowParams): Promise<Float32Array> {
@@ -28,7 +28,7 @@ export async function lineOf(analysis: Analysis, params: RowParams): Promise<Flo
 export async function tokenAttention(
   analysis: Analysis,
   params: TokenParams,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<TokenAttention> {
   const { token, side = 'text' } = params;
   const length = side === 'text' ? analysis.tokens.ids.length : analysis.written.ids.length;
@@ -42,7 +42,7 @@ export async function tokenAttention(
   let sides: ReturnType<typeof sidesOf> = { queries: side, keys: side };
 
   for (const [core, heads] of chosen) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const { input } = await analysis.tensors(core);
     const { lse, result } = analysis.core(core);
     sides = sidesOf(result.info.kind);
@@ -55,7 +55,7 @@ export async function tokenAttention(
     }
     if (sides.queries !== side) continue;
     for (let m = 0; m < choices.length; m++) {
-      await addLost(analysis, choices[m]!, core, heads, token, input, lost[m]!, cancellation);
+      await addLost(analysis, choices[m]!, core, heads, token, input, lost[m]!, signal);
     }
   }
   const written = side === (analysis.target ? 'target' : 'text') && token > 0;
@@ -108,9 +108,9 @@ async function addLost(
   token: number,
   input: CoreInput,
   lost: Means,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<void> {
-  const attended = await analysis.attendLocally(choice, core, cancellation);
+  const attended = await analysis.attendLocally(choice, core, signal);
   for (const head of heads) {
     const row = denseRow(input, head, token);
     const { keys, mask } = attended.row(head, token);

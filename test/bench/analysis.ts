@@ -33,8 +33,8 @@ export async function timeLoad(onnx: string): Promise<Timing> {
   const began = performance.now();
   const before = process.cpuUsage();
   const model = await loadModel({ onnx, name: 'bench', ref: onnx }, runtime, {
-    cancellation: neverCancelled,
-    attend: (_, input) => denseOutput(input, { runtime, cancellation: neverCancelled }),
+    signal: neverCancelled,
+    attend: (_, input) => denseOutput(input, { runtime, signal: neverCancelled }),
   });
   const used = process.cpuUsage(before);
   return {
@@ -48,9 +48,9 @@ export async function timeLoad(onnx: string): Promise<Timing> {
 /** Dense analysis with every measure and the loss of every token. */
 export async function timeAnalysis(onnx: string, tokens: number, repeats: number): Promise<Timing> {
   const runtime = await createRuntime('cpu');
-  const context = { runtime, cancellation: neverCancelled };
+  const context = { runtime, signal: neverCancelled };
   const model = await loadModel({ onnx, name: 'bench', ref: onnx }, runtime, {
-    cancellation: neverCancelled,
+    signal: neverCancelled,
     attend: (_, input) => denseOutput(input, context),
   });
   const marks = (ids: Int32Array) => ({

@@ -14,9 +14,9 @@ export async function benchCut(
   turns: number,
 ): Promise<string> {
   const runtime = await createRuntime('cpu');
-  const context = { runtime, cancellation: neverCancelled };
+  const context = { runtime, signal: neverCancelled };
   const model = await loadModel({ onnx, name: shape.family, ref: onnx }, runtime, {
-    cancellation: neverCancelled,
+    signal: neverCancelled,
     attend: (_, input) => denseOutput(input, context),
   });
   const ids = randomIds(tokens, shape.vocabulary);

@@ -50,7 +50,7 @@ export async function benchMechanisms(
   only: readonly string[] | null,
 ): Promise<void> {
   const runtime = await createRuntime('cpu');
-  const context = { runtime, cancellation: neverCancelled };
+  const context = { runtime, signal: neverCancelled };
   const inputs = (causal: boolean) => {
     const rule = { mask: { causal, window: null } };
     return lengths.map(queries => randomCore(queries, { heads: HEADS, queries, dim: DIM, rule }));
@@ -103,12 +103,12 @@ async function timeMechanism(
   return timesOf(inputs, repeats, async input => {
     if (!own.has(input)) {
       const fixed = given[name]?.(input.heads) ?? {};
-      const context = { runtime, cancellation: neverCancelled, own: fixed };
+      const context = { runtime, signal: neverCancelled, own: fixed };
       own.set(input, { ...(await mechanism.prepare?.(input, params, context)), ...fixed });
     }
     return mechanism.attend(input, params, {
       runtime,
-      cancellation: neverCancelled,
+      signal: neverCancelled,
       own: own.get(input)!,
     });
   });

@@ -91,7 +91,7 @@ describe('a mechanism of its own in each head', function () {
     let runtime: Runtime;
     before(async () => (runtime = await createRuntime('cpu')));
     after(() => runtime.dispose());
-    const context = () => ({ runtime, cancellation: neverCancelled, own: {} });
+    const context = () => ({ runtime, signal: neverCancelled, own: {} });
     const plane = (input: CoreInput, output: Float32Array, head: number) => {
       const size = input.queries * input.valueDim;
       return output.subarray(head * size, (head + 1) * size);

@@ -368,7 +368,7 @@ describe('forms of attention in a graph', function () {
         shapes[info.kind] = [input.queries, input.keys];
         return referenceAttend(input);
       },
-      { cancellation: neverCancelled, targetIds },
+      { signal: neverCancelled, targetIds },
     );
     assert.deepEqual(shapes, { encoder: [17, 17], decoder: [9, 9], cross: [9, 17] });
     assert.equal(output.rows, 9);
@@ -389,7 +389,7 @@ describe('forms of attention in a graph', function () {
     m.nodes.splice(1, 0, ...m.nodes.splice(count));
     const cut = await bench.load(m);
     const run = cut.run(new Int32Array(120), async (_, i) => referenceAttend(i), {
-      cancellation: neverCancelled,
+      signal: neverCancelled,
     });
     await assert.rejects(run, (error: Error) => {
       assert.ok(error instanceof RefusedError, error.stack);
@@ -442,7 +442,7 @@ describe('forms of attention in a graph', function () {
     const cut = await bench.load(m);
     assert.equal(cut.info.languageModelHead, false);
     const output = await cut.run(new Int32Array(5), async (_, i) => referenceAttend(i), {
-      cancellation: neverCancelled,
+      signal: neverCancelled,
     });
     assert.deepEqual([output.kind, output.rows, output.width], ['hidden', 5, WIDTH]);
     await cut.dispose();
@@ -586,7 +586,7 @@ describe('forms of attention in a graph', function () {
     const cut = await bench.load(m);
     await assertReproduces(cut, 5e-3);
     const ids = Int32Array.from({ length: 30 }, (_, i) => i % 40);
-    const run = () => cut.run(ids, async (_, i) => referenceAttend(i), { cancellation: neverCancelled });
+    const run = () => cut.run(ids, async (_, i) => referenceAttend(i), { signal: neverCancelled });
     const output = await run();
     const whole = await output.read(0, 30);
     assert.deepEqual(await output.read(7, 20), whole.slice(7 * 40, 20 * 40));
@@ -601,7 +601,7 @@ describe('forms of attention in a graph', function () {
     for (const tokens of [1, 2, 9, 130]) {
       const ids = Int32Array.from({ length: tokens }, (_, i) => (7 * i) % 40);
       const expected = floats(await cut.runUncut(ids));
-      const output = await cut.run(ids, async (_, i) => referenceAttend(i), { cancellation: neverCancelled });
+      const output = await cut.run(ids, async (_, i) => referenceAttend(i), { signal: neverCancelled });
       const found = await output.read(0, tokens);
       assert.ok(found.every((v, i) => Math.abs(v - expected[i]!) < 1e-4));
     }

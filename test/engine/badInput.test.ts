@@ -207,19 +207,18 @@ describe('bad input', function () {
     });
 
     it('stops when the document is closed meanwhile, and goes on serving', async () => {
-      const cancellation = { isCancelled: false };
+      const cancelled = new AbortController();
       const watched = new Engine(name => {
-        if (name === 'analysis/core') cancellation.isCancelled = true;
+        if (name === 'analysis/core') cancelled.abort();
       });
       const params = { ...{ id: 'closed', model: 'bundled', device: 'cpu' as const, maxTokens: null } };
       const text = 'One thing after another. '.repeat(50);
       const all = { ...params, text, mechanisms: [], propagate: false };
-      await assert.rejects(watched.request('analysis/start', all, cancellation), CancelledError);
+      await assert.rejects(watched.request('analysis/start', all, cancelled.signal), CancelledError);
       await assert.rejects(
         watched.request('analysis/row', { id: 'closed', core: 0, head: 0, token: 0, direction: 'from' }),
         UnknownAnalysisError,
       );
-      cancellation.isCancelled = false;
       const summary = await watched.request('analysis/start', all);
       assert.ok(summary.cores.length > 0);
       await watched.request('analysis/dispose', { id: 'closed' });

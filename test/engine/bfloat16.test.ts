@@ -65,7 +65,7 @@ describe('bfloat16', function () {
     assert.match(cut.info.verified.reference, /bfloat16 arithmetic/);
     const ids = Int32Array.from({ length: 37 }, (_, i) => (7 * i) % 40);
     const output = await cut.run(ids, async (_, input) => referenceAttend(input), {
-      cancellation: neverCancelled,
+      signal: neverCancelled,
     });
     const found = await output.read(0, 37);
     const session = await bench.runtime.load(layered(layer('float32')).encode());

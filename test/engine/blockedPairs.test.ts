@@ -55,7 +55,7 @@ const isOpen = (blocked: BlockedPairs[]) => (head: number, _position: number, ke
 describe('blocked pairs', function () {
   this.timeout(60_000);
   let runtime: Runtime;
-  const context = () => ({ runtime, cancellation: neverCancelled });
+  const context = () => ({ runtime, signal: neverCancelled });
   before(async () => (runtime = await createRuntime('cpu')));
   after(() => runtime.dispose());
 
@@ -110,7 +110,7 @@ describe('blocked pairs', function () {
     const open = isOpen(blocked);
     const served: string[] = [];
     for (const mechanism of mechanisms) {
-      const context = { runtime, cancellation: neverCancelled, own: {} };
+      const context = { runtime, signal: neverCancelled, own: {} };
       const params = Object.fromEntries(
         mechanism.info.parameters.flatMap(p => (p.default === null ? [] : [[p.name, p.default]])),
       );

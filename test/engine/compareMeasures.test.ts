@@ -36,7 +36,7 @@ describe('comparison measures', function () {
   /** An analysis of one core, without a model behind it. */
   async function analysis(tamper?: (attended: Attended) => Attended): Promise<Analysis> {
     const found = new Analysis('test', {} as CutModel, runtime, { ids: new Int32Array(queries) } as never);
-    const context = { runtime, cancellation: neverCancelled, own: {} };
+    const context = { runtime, signal: neverCancelled, own: {} };
     const { output } = await mechanisms[0]!.attend(input, {}, context);
     found.cores.push({
       result: { info: { core: 0, heads } as CoreInfo, heads: [] },

@@ -53,7 +53,7 @@ export class Bench {
     const onnx = join(this.folder, 'model.onnx');
     writeFileSync(onnx, m.encode());
     return loadModel({ onnx, config, name: 'test', ref: onnx }, this.runtime, {
-      cancellation: neverCancelled,
+      signal: neverCancelled,
     });
   }
 
@@ -76,14 +76,14 @@ export async function assertReproduces(cut: CutModel, tolerance = 2e-5, tokens =
   const expected = floats(await cut.runUncut(ids));
   const scale = expected.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
   const own = await cut.run(ids, async (_, input) => referenceAttend(input), {
-    cancellation: neverCancelled,
+    signal: neverCancelled,
   });
   const found = await own.read(0, own.rows);
   assert.equal(found.length, expected.length);
   const worst = found.reduce((a, v, i) => Math.max(a, Math.abs(v - expected[i]!)), 0);
   assert.ok(worst <= tolerance * scale, `${worst} of ${scale}`);
   const without = await cut.run(ids, async (_, i) => new Float32Array(i.heads * i.queries * i.valueDim), {
-    cancellation: neverCancelled,
+    signal: neverCancelled,
   });
   const bare = await without.read(0, without.rows);
   assert.ok(bare.some((v, i) => Math.abs(v - expected[i]!) > 1e-2 * scale));

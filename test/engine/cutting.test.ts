@@ -73,7 +73,7 @@ describe('cutting real exports at their attention', function () {
         );
 
         const compared = new Set<string>();
-        const output = await model.run(ids, comparing(expected, compared), { cancellation: neverCancelled });
+        const output = await model.run(ids, comparing(expected, compared), { signal: neverCancelled });
         const attentions = Object.keys(expected).filter(key => key.includes('attentions'));
         assert.deepEqual([...compared].sort(), attentions.sort());
 
@@ -95,7 +95,7 @@ describe('cutting real exports at their attention', function () {
       Int32Array.from({ length: 40 }, (_, i) => i),
       dense,
       {
-        cancellation: neverCancelled,
+        signal: neverCancelled,
       },
     );
     const whole = await output.read(0, 40);
@@ -146,7 +146,7 @@ describe('cutting real exports at their attention', function () {
     const model = await load('gpt2-sdpa-op23');
     assert.equal(model.info.context, 256);
     await assert.rejects(
-      model.run(new Int32Array(257), dense, { cancellation: neverCancelled }),
+      model.run(new Int32Array(257), dense, { signal: neverCancelled }),
       /257 tokens; the model takes at most 256/,
     );
     await model.dispose();
@@ -154,13 +154,15 @@ describe('cutting real exports at their attention', function () {
 
   it('stops when cancelled', async () => {
     const model = await load('gpt2-sdpa-op23');
-    const cancellation = { isCancelled: false };
+    const cancelled = new AbortController();
     const attend: Attend = async (info, input) => {
-      if (info.core === 1) cancellation.isCancelled = true;
+      if (info.core === 1) cancelled.abort();
       assert.ok(info.core < 2, 'ran on after the cancellation');
       return referenceAttend(input);
     };
-    await assert.rejects(model.run(new Int32Array(8), attend, { cancellation }), { name: 'CancelledError' });
+    await assert.rejects(model.run(new Int32Array(8), attend, { signal: cancelled.signal }), {
+      name: 'CancelledError',
+    });
     await model.dispose();
   });
 
@@ -168,7 +170,7 @@ describe('cutting real exports at their attention', function () {
     const folder = join(models, name);
     const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
     const files = { onnx: join(folder, 'onnx', 'model.onnx'), config, name, ref: folder };
-    return loadModel(files, runtime, { cancellation: neverCancelled, ...(attend ? { attend } : {}) });
+    return loadModel(files, runtime, { signal: neverCancelled, ...(attend ? { attend } : {}) });
   }
 
   const plan = (name: string) =>

@@ -17,7 +17,7 @@ describe('dense core', () => {
 
   for (const [name, input] of Object.entries(coreZoo())) {
     it(`equals the float64 oracle: ${name}`, async () => {
-      const context = { runtime, cancellation: neverCancelled };
+      const context = { runtime, signal: neverCancelled };
       const { output, lse } = await denseCore(input, context);
       const { queries, valueDim, keys } = input;
       for (let head = 0; head < input.heads; head++) {
@@ -36,7 +36,7 @@ describe('dense core', () => {
   }
 
   it('computes in float64 for models that amplify rounding', async () => {
-    const context = { runtime, cancellation: neverCancelled };
+    const context = { runtime, signal: neverCancelled };
     const scale = new Float32Array(2).fill(4);
     const plain = randomCore(4, { heads: 2, queries: 40, keys: 40, dim: 32, rule: { scale } });
     const worst = async (input: CoreInput) => {
@@ -51,7 +51,7 @@ describe('dense core', () => {
 
   for (const causal of [true, false]) {
     it(`heads that are run together equal heads run alone, ${causal ? 'causal' : 'full'}`, async () => {
-      const context = { runtime, cancellation: neverCancelled };
+      const context = { runtime, signal: neverCancelled };
       const rule = { mask: { causal, window: null } };
       const input = randomCore(3, { heads: 14, kvHeads: 7, queries: 800, dim: 4, rule });
       const { output, lse } = await denseCore(input, context);
@@ -65,7 +65,7 @@ describe('dense core', () => {
   }
 
   it('stops between blocks when cancelled', async () => {
-    const context = { runtime, cancellation: { isCancelled: true } };
+    const context = { runtime, signal: AbortSignal.abort() };
     await assert.rejects(denseCore(randomCore(1), context), { name: 'CancelledError' });
   });
 });

@@ -19,10 +19,10 @@ describe('hidden rows', function () {
   after(() => runtime.dispose());
 
   const load = async (ref: string) => {
-    const files = await resolveModel(ref, { cancellation: neverCancelled, onProgress: () => undefined });
-    const context = { runtime, cancellation: neverCancelled };
+    const files = await resolveModel(ref, { signal: neverCancelled, onProgress: () => undefined });
+    const context = { runtime, signal: neverCancelled };
     const attend = (_: unknown, input: Parameters<typeof denseOutput>[0]) => denseOutput(input, context);
-    const model = await loadModel(files, runtime, { cancellation: neverCancelled, attend });
+    const model = await loadModel(files, runtime, { signal: neverCancelled, attend });
     return { model, attend };
   };
 
@@ -30,7 +30,7 @@ describe('hidden rows', function () {
     const { model, attend } = await load('bundled');
     const ids = Int32Array.of(5, 900, 5, 31);
     const hidden: HiddenRows[] = [];
-    await model.run(ids, attend, { cancellation: neverCancelled, onHidden: h => hidden.push(h) });
+    await model.run(ids, attend, { signal: neverCancelled, onHidden: h => hidden.push(h) });
     assert.deepEqual(
       hidden.map(h => h.at),
       [0, 1, 2, 3, 4, 5, 'output'],
@@ -53,7 +53,7 @@ describe('hidden rows', function () {
       const { model, attend } = await load(join(FIXTURES, name));
       const at: (number | string)[] = [];
       const ids = Int32Array.of(5, 6, 7, 8, 9);
-      await model.run(ids, attend, { cancellation: neverCancelled, onHidden: h => at.push(h.at) });
+      await model.run(ids, attend, { signal: neverCancelled, onHidden: h => at.push(h.at) });
       assert.deepEqual(at, [...model.info.cores.map(c => c.core), 'output'], name);
       assert.equal((await model.embed(ids))!.rows.length % 5, 0);
       await model.dispose();

@@ -78,7 +78,7 @@ describe('functions of a model', function () {
     const onnx = bench.path('functions.onnx');
     writeFileSync(onnx, encodeModel({ ...model, functions } as never));
     const files = { onnx, config: {}, name: 'test', ref: onnx };
-    return loadModel(files, bench.runtime, { cancellation: neverCancelled });
+    return loadModel(files, bench.runtime, { signal: neverCancelled });
   }
 
   const refused = (functions: object[], message: RegExp) =>

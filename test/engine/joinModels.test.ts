@@ -91,7 +91,7 @@ describe('an encoder-decoder in two files', function () {
   }
 
   const load = async (path: string) =>
-    loadModel(await resolveModel(path), runtime, { cancellation: neverCancelled });
+    loadModel(await resolveModel(path), runtime, { signal: neverCancelled });
 
   it('is cut as one model with a text and a target', async () => {
     const path = write('whole', halves());
@@ -108,7 +108,7 @@ describe('an encoder-decoder in two files', function () {
     const ids = Int32Array.from({ length: 21 }, (_, i) => (5 * i) % VOCABULARY);
     const targetIds = Int32Array.from({ length: 13 }, (_, i) => (3 * i + 1) % VOCABULARY);
     const output = await model.run(ids, async (_, input) => referenceAttend(input), {
-      cancellation: neverCancelled,
+      signal: neverCancelled,
       targetIds,
     });
     const found = await output.read(0, 13);

@@ -27,7 +27,7 @@ describe('loss', () => {
         return block;
       },
     };
-    const loss = await tokenLoss(output, ids, { runtime, cancellation: neverCancelled });
+    const loss = await tokenLoss(output, ids, { runtime, signal: neverCancelled });
     const expected = Array.from({ length: ids.length - 1 }, (_, i) => {
       const logits = row(i);
       let sum = 0;
@@ -48,7 +48,7 @@ describe('loss', () => {
     const read = async () => assert.fail('read');
     const output = { kind: 'logits' as const, rows: 1, width: 10, read };
     assert.equal(
-      (await tokenLoss(output, ids.subarray(0, 1), { runtime, cancellation: neverCancelled })).length,
+      (await tokenLoss(output, ids.subarray(0, 1), { runtime, signal: neverCancelled })).length,
       0,
     );
     await runtime.dispose();

@@ -45,7 +45,7 @@ describe('measures', () => {
 
   for (const [name, input] of Object.entries(coreZoo(7))) {
     it(`equal the float64 oracle: ${name}`, async () => {
-      const context = { runtime, cancellation: neverCancelled };
+      const context = { runtime, signal: neverCancelled };
       const marks = randomMarks(input.keys);
       const profile = await profileCore(input, info(input), marks, context);
       const { queries, keys, valueDim } = input;
@@ -99,7 +99,7 @@ describe('measures', () => {
     const q = input.q.slice();
     q.set(input.q.subarray(0, size), size);
     q.set(input.q.subarray(size, 2 * size), 0);
-    const context = { runtime, cancellation: neverCancelled };
+    const context = { runtime, signal: neverCancelled };
     const marks = randomMarks(input.keys);
     const [a, b] = [
       await profileCore(input, info(input), marks, context),

@@ -110,7 +110,7 @@ describe('the table of models', function () {
         for (let head = 0; head < input.heads; head++) {
           const rows: Float32Array = await denseRows(input, head, 0, queries, {
             runtime,
-            cancellation: neverCancelled,
+            signal: neverCancelled,
           });
           const own: Float32Array = reference.subarray(head * queries * keys, (head + 1) * queries * keys);
           assert.equal(rows.length, own.length);

@@ -21,7 +21,7 @@ async function main(device: DeviceChoice, names: string[]): Promise<void> {
     const { heads, kvHeads, dim } = input;
     const info = { core: 0, kind: 'self', layer: 0, heads, kvHeads, dim, mask: '', causal: true } as const;
     const [found, expected] = await Promise.all(
-      [gpu, cpu].map(runtime => profileCore(input, info, marks, { runtime, cancellation: neverCancelled })),
+      [gpu, cpu].map(runtime => profileCore(input, info, marks, { runtime, signal: neverCancelled })),
     );
     let difference = 0;
     const compare = (a: ArrayLike<number>, b: ArrayLike<number>) => {

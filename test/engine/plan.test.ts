@@ -232,19 +232,19 @@ describe('plan', function () {
     });
 
     it('can be cancelled between runs, and the analysis lives on', async () => {
-      const cancellation = { isCancelled: false };
+      const cancelled = new AbortController();
       let told = 0;
       const loud = new Engine((name, params) => {
         if (name !== 'analysis/progress' || (params as { phase: string }).phase !== 'plan') return;
         const { fraction, message } = params as { fraction: number; message: string };
         assert.ok(fraction >= 0 && fraction <= 1 && message !== '');
-        if (fraction > 0.5 && ++told === 3) cancellation.isCancelled = true;
+        if (fraction > 0.5 && ++told === 3) cancelled.abort();
       });
       try {
         const params = { id: 'c', model: 'bundled', text, device: 'cpu' as const, maxTokens: 64 };
         await loud.analyze({ ...params, mechanisms: [], propagate: false });
         const options = { id: 'c', budget: 0.2, mechanisms: ['local'], maxRuns: 40 };
-        await assert.rejects(loud.request('analysis/plan', options, cancellation), CancelledError);
+        await assert.rejects(loud.request('analysis/plan', options, cancelled.signal), CancelledError);
         assert.equal(told, 3);
         assertSound(await loud.request('analysis/plan', { ...options, maxRuns: 12 }), 12);
       } finally {

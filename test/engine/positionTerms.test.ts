@@ -134,7 +134,7 @@ describe('content and position terms', function () {
   for (const norm of ['none', 'layer', 'rms'] as const)
     it(`a written model, norm ${norm}: parts and shares are those of the definition in float64`, async () => {
       const cut = await bench.load(absolute(new ModelWriter({ '': 17 }), norm));
-      const parts = await cut.positionParts(0, ids, { cancellation: neverCancelled });
+      const parts = await cut.positionParts(0, ids, { signal: neverCancelled });
       assert.equal(parts.norm, norm);
       const expected = { q: oracle(norm, 'q', ids), k: oracle(norm, 'k', ids) };
       for (const side of ['q', 'k'] as const)
@@ -152,7 +152,7 @@ describe('content and position terms', function () {
           input = given;
           return referenceAttend(given);
         },
-        { cancellation: neverCancelled },
+        { signal: neverCancelled },
       );
       for (let head = 0; head < HEADS; head++) {
         const found = termsOf(input!, parts, head);
@@ -207,10 +207,10 @@ describe('content and position terms', function () {
     };
     const cut = await bench.load(layered(layer));
     await assert.rejects(
-      cut.positionParts(0, ids, { cancellation: neverCancelled }),
+      cut.positionParts(0, ids, { signal: neverCancelled }),
       /does not split: no absolute positions are added/,
     );
-    await assert.rejects(cut.positionParts(1, ids, { cancellation: neverCancelled }), /does not split/);
+    await assert.rejects(cut.positionParts(1, ids, { signal: neverCancelled }), /does not split/);
     await cut.dispose();
   });
 

@@ -79,7 +79,7 @@ describe('roles', () => {
       mask: '',
       causal,
     };
-    const profile = await profileCore(input, info, tokens, { runtime, cancellation: neverCancelled });
+    const profile = await profileCore(input, info, tokens, { runtime, signal: neverCancelled });
     for (const { roles: found } of profile.heads) {
       for (let t = 1; t < found.length; t++) assert.ok(found[t - 1]!.score >= found[t]!.score, 'best first');
     }

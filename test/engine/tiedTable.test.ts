@@ -42,9 +42,9 @@ describe('tied embedding table', () => {
       assert.equal(holders.length, 1);
       assert.ok(segments.lookup);
 
-      const context = { runtime, cancellation: neverCancelled };
+      const context = { runtime, signal: neverCancelled };
       const model = await loadModel({ onnx, name: family, ref: onnx }, runtime, {
-        cancellation: neverCancelled,
+        signal: neverCancelled,
         attend: (_, input) => denseOutput(input, context),
       });
       const ids = randomIds(40, vocabulary);

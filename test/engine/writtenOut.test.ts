@@ -256,7 +256,7 @@ describe('fused operators that ONNX Runtime does not run here', function () {
       assert.match(cut.info.verified.reference, lacking);
       const ids = Int32Array.from({ length: 41 }, (_, i) => (i * i + 3) % VOCABULARY);
       const output = await cut.run(ids, async (_, input) => referenceAttend(input), {
-        cancellation: neverCancelled,
+        signal: neverCancelled,
       });
       const found = await output.read(0, ids.length);
       const session = await bench.runtime.load(layered(twin).encode());

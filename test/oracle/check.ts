@@ -20,7 +20,7 @@ export async function run(
 ): Promise<Attended & { own: Record<string, Tensor> }> {
   const read = readParams(mechanism.info, params);
   assert.equal(mechanism.refuses?.(input, read) ?? null, null);
-  const context = { runtime, cancellation: neverCancelled, own };
+  const context = { runtime, signal: neverCancelled, own };
   const prepared = await mechanism.prepare?.(input, read, context);
   const all = { ...prepared, ...own };
   return { ...(await mechanism.attend(input, read, { ...context, own: all })), own: all };

@@ -24,9 +24,11 @@ describe('models from the hub', function () {
   let server: HubServer;
   let cache: string;
   const messages: string[] = [];
-  const cancellation = { isCancelled: false };
+  let cancelled: AbortController;
   const options: HubOptions = {
-    cancellation,
+    get signal() {
+      return cancelled.signal;
+    },
     onProgress: message => messages.push(message),
     timing: { attempts: 3, pauseMs: 5, stallMs: 400 },
   };
@@ -45,7 +47,7 @@ describe('models from the hub', function () {
     });
     cache = await mkdtemp(join(tmpdir(), 'hub-'));
     Object.assign(process.env, { HF_ENDPOINT: server.url, ATTENTION_INSPECTOR_CACHE: cache });
-    cancellation.isCancelled = false;
+    cancelled = new AbortController();
     messages.length = 0;
   });
   afterEach(async () => {
@@ -315,14 +317,12 @@ describe('models from the hub', function () {
     server.fault = (request, response, content) => {
       if (!request.url!.endsWith('/model.onnx') || request.headers.range) return false;
       response.writeHead(200, { 'content-length': content.length });
-      response.write(content.subarray(0, 900_000), () =>
-        setTimeout(() => (cancellation.isCancelled = true), 30),
-      );
+      response.write(content.subarray(0, 900_000), () => setTimeout(() => cancelled.abort(), 30));
       return true;
     };
     await assert.rejects(fetchTiny(), CancelledError);
     assert.ok((await cached()).includes('model.onnx.part'));
-    cancellation.isCancelled = false;
+    cancelled = new AbortController();
     assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
     assert.equal(server.requests.filter(r => r.path.endsWith('/model.onnx')).at(-1)!.range, 'bytes=900000-');
   });
@@ -357,9 +357,9 @@ describe('models from the hub', function () {
     assert.deepEqual(await readFile((await fetchModel(parseHubRef('org/tiny')!, hasty)).onnx), MODEL);
     // Another file of it is not there yet, so this one waits: until it is cancelled.
     const waiting = fetchModel(parseHubRef('org/tiny/onnx/model_int8.onnx')!, hasty);
-    setTimeout(() => (cancellation.isCancelled = true), 400);
+    setTimeout(() => cancelled.abort(), 400);
     await assert.rejects(waiting, CancelledError);
-    cancellation.isCancelled = false;
+    cancelled = new AbortController();
     server.silent = false;
     server.repositories.get('org/tiny')!.token = 'hf_new';
     assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);

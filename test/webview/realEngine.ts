@@ -8,15 +8,13 @@ import type {
 } from '../../shared/protocol/engine';
 import type { EngineLike } from './fakeHost';
 
-const NEVER = { isCancelled: false };
-
 export async function analyzed(
   text: string,
   model: string,
 ): Promise<{ engine: EngineLike; summary: AnalysisSummary; mechanisms: MechanismInfo[] }> {
   const engine = new Engine(() => undefined);
   const request = <M extends EngineMethod>(method: M, params: EngineParams<M>) =>
-    engine.request(method, params, NEVER);
+    engine.request(method, params);
   const { mechanisms } = (await request('initialize', { device: 'cpu', memoryLimitMiB: 4096 })) as {
     mechanisms: MechanismInfo[];
   };

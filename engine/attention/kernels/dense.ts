@@ -15,7 +15,7 @@ import type { GraphBuilder } from '../../runtime/graphBuilder';
 import { floats, type Tensor } from '../../runtime/tensor';
 
 export type { BlockValues } from './denseGraph';
-export type DenseContext = Pick<AttendContext, 'runtime' | 'cancellation'>;
+export type DenseContext = Pick<AttendContext, 'runtime' | 'signal'>;
 
 /** One run: a block of queries of some heads. */
 export interface BlockRun extends HeadRange {
@@ -100,7 +100,7 @@ async function walk(
     const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1);
     const atOnce = evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
     for (let kv = 0; kv < kvHeads; kv += atOnce) {
-      await checkpoint(context.cancellation);
+      await checkpoint(context.signal);
       const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
       const additive = shared ?? additiveOf(input, block, range.head, range.heads);
       const core = blockFeeds(input, block, range, additive, stored);
@@ -129,7 +129,7 @@ export async function denseRows(
   const rows = new Float32Array((to - from) * keys);
   const step = blockSize(input, context, false).rows;
   for (let first = from; first < to; first += step) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const block = planBlock(input, first, Math.min(step, to - first), false);
     if (!block) continue;
     const additive = additiveOf(input, block, head, 1);

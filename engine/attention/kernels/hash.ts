@@ -61,7 +61,7 @@ async function hashOnce(
   const step = Math.max(1, Math.floor(HASH_ELEMENTS / (2 * columns)));
   const matrix = floats(rotations);
   for (let from = 0; from < count; from += step) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const to = Math.min(count, from + step);
     const results = await session.run({
       x: float32(vectors.subarray(from * width, to * width), [to - from, width]),

@@ -28,7 +28,7 @@ export async function sphericalKMeans(
     g.output('nearest', g.op('ArgMax', [similarity], { axis: 1, keepdims: 0 }), 'int64');
   });
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const { nearest } = await session.run({
       x: float32(sample, [count, dim]),
       c: float32(centres, [clusters, dim]),

@@ -30,7 +30,7 @@ export async function nearestMembers(
   const scratch = new Int32Array(count);
   const step = Math.max(1, Math.floor(RANK_ELEMENTS / count));
   for (let from = 0; from < clusters; from += step) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const to = Math.min(clusters, from + step);
     const { similarity } = await session.run({
       c: float32(centroids.subarray(from * dim, to * dim), [to - from, dim]),

@@ -23,7 +23,7 @@ export async function scoreBlock(
   { table, base }: OffsetTable,
   context: AttendContext,
 ): Promise<ScoreBlock> {
-  await checkpoint(context.cancellation);
+  await checkpoint(context.signal);
   const { dim, queries, keys, rule } = input;
   const rows = to - from;
   const firstKey = visibleKeys(input, from).from;

@@ -50,7 +50,7 @@ export interface TileResult {
 }
 
 export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendContext): Promise<TileResult> {
-  await checkpoint(context.cancellation);
+  await checkpoint(context.signal);
   const { head, rows, columns } = tiles;
   const { valueDim, rule } = input;
   const count = tiles.queries.length / rows;

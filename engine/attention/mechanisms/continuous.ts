@@ -72,7 +72,7 @@ export const continuous: Mechanism = {
     const fit = ridgeFit(basis, keys, numberOr(params, 'ridge', 1));
     const coefficients: Coefficients[] = [];
     for (let kv = 0; kv < kvHeads; kv++) {
-      await checkpoint(context.cancellation);
+      await checkpoint(context.signal);
       coefficients.push({
         k: fit.coefficients(input.k.subarray(kv * keys * input.dim), input.dim),
         v: fit.coefficients(input.v.subarray(kv * keys * valueDim), valueDim),
@@ -135,7 +135,7 @@ async function attendBlock(
   fitted: Coefficients,
   context: AttendContext,
 ): Promise<{ output: Float32Array; mu: Float32Array; sigma: Float32Array }> {
-  await checkpoint(context.cancellation);
+  await checkpoint(context.signal);
   const { dim, valueDim, queries, q, rule } = input;
   const bumps = centre.length;
   const type = sumType(context);

@@ -101,7 +101,7 @@ export const linformer: Mechanism = {
     for (let head = 0; head < heads; head++) {
       const { k, v } = lows[kvHead(input, head)]!;
       for (let from = 0; from < queries; from += step) {
-        await checkpoint(context.cancellation);
+        await checkpoint(context.signal);
         const to = Math.min(queries, from + step);
         const rows = input.q.subarray((head * queries + from) * dim, (head * queries + to) * dim);
         const results = await session.run({
@@ -159,7 +159,7 @@ interface Low {
 
 /** E^T X, [rank, width] */
 async function project(e: Tensor, x: Tensor, type: SumType, context: AttendContext): Promise<Tensor> {
-  await checkpoint(context.cancellation);
+  await checkpoint(context.signal);
   const session = await context.runtime.graph(`project|${type}`, g => {
     const matrix = g.input('e', type, ['n', 'r']);
     g.output('low', g.op('Gemm', [matrix, g.input('x', type, ['n', 'd'])], { transA: 1 }), type);

@@ -191,7 +191,7 @@ async function attendExactly(
   input: CoreInput,
   head: number,
   { landmarks, queries: q, keys: k, inverse }: Landmarks,
-  { cancellation }: AttendContext,
+  { signal }: AttendContext,
 ): Promise<Float64Array> {
   const { dim, valueDim, queries, keys } = input;
   const scale = scaleOf(input, head);
@@ -200,14 +200,14 @@ async function attendExactly(
   const values = Float64Array.from(input.v.subarray(kv * keys * valueDim, (kv + 1) * keys * valueDim));
   const summaries = new Float64Array(landmarks * valueDim);
   for (let a = 0; a < landmarks; a++) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const weights = mapRow(q, a * dim, allKeys, keys, dim, scale);
     summaries.set(multiply(weights, values, 1, keys, valueDim), a * valueDim);
   }
   const mixed = multiply(inverse, summaries, landmarks, landmarks, valueDim);
   const output = new Float64Array(queries * valueDim);
   for (let i = 0; i < queries; i++) {
-    if (i % 64 === 0) await checkpoint(cancellation);
+    if (i % 64 === 0) await checkpoint(signal);
     const weights = mapRow(input.q, (head * queries + i) * dim, k, landmarks, dim, scale);
     output.set(multiply(weights, mixed, 1, landmarks, valueDim), i * valueDim);
   }

@@ -153,7 +153,7 @@ async function attendHead(
   const largest = await runtime.graph('performer-max', buildMax);
   let top = -Infinity;
   for (let from = 0; from < keys; from += 4 * CHUNK) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const { max } = await largest.run({
       x: k(from, Math.min(keys, from + 4 * CHUNK)),
       w: shared.w,
@@ -169,7 +169,7 @@ async function attendHead(
   const absorb = await runtime.graph('performer-absorb', buildAbsorb);
   const take = async (begin: number, end: number) => {
     for (let from = begin; from < end; from += CHUNK) {
-      await checkpoint(context.cancellation);
+      await checkpoint(context.signal);
       const to = Math.min(end, from + CHUNK);
       const next = await absorb.run({ ...shared, x: k(from, to), v: v(from, to), max, state, sum });
       state = next['newState']!;
@@ -182,7 +182,7 @@ async function attendHead(
   await take(0, causal ? shift : keys);
   const read = await runtime.graph(`performer-read|${causal}`, g => buildRead(g, causal));
   for (let from = 0; from < queries; from += CHUNK) {
-    await checkpoint(context.cancellation);
+    await checkpoint(context.signal);
     const to = Math.min(queries, from + CHUNK);
     const here: Record<string, Tensor> = causal
       ? { k: k(from + shift, to + shift), v: v(from + shift, to + shift), max }

@@ -95,7 +95,7 @@ export const sparsefinder: Mechanism = {
     const wq = new Float32Array(heads * dim * rank);
     const wk = new Float32Array(heads * dim * rank);
     for (let head = 0; head < heads; head++) {
-      await checkpoint(context.cancellation);
+      await checkpoint(context.signal);
       const kv = kvHead(input, head);
       const found = singularProjections(
         input.q.subarray(head * queries * dim, (head + 1) * queries * dim),

@@ -1,6 +1,5 @@
 import type { CoreInfo, ModelInfo } from '../../../shared/protocol/engine';
 import type { CoreInput } from '../../attention/core';
-import type { Cancellation } from '../../runtime/cancellation';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
 import type { PositionParts } from './positionParts';
@@ -19,7 +18,7 @@ export interface ModelOutput {
 }
 
 export interface RunOptions {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   /** Decoder input of an encoder-decoder with a second id input; default: the text itself. */
   targetIds?: Int32Array;
   /** Called when a segment starts, with the share of segments done. */
@@ -43,7 +42,7 @@ export interface CutModel {
   positionParts(
     core: number,
     ids: Int32Array,
-    options: Pick<RunOptions, 'cancellation' | 'targetIds'>,
+    options: Pick<RunOptions, 'signal' | 'targetIds'>,
   ): Promise<PositionParts>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;

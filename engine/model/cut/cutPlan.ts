@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../errors';
 import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Runtime } from '../../runtime/runtime';
 import { floats, type Tensor } from '../../runtime/tensor';
@@ -59,7 +59,7 @@ export async function planCut(
   skeleton: Skeleton,
   config: Record<string, unknown>,
   runtime: Runtime,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<Plan> {
   const graph = graphOf(skeleton.model);
   inlineBranches(graph);
@@ -75,7 +75,7 @@ export async function planCut(
   );
   const written = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
-  await checkpoint(cancellation);
+  await checkpoint(signal);
   const found = findCores(graph, inputs);
   graph.sort();
   if (found.length === 0)
@@ -84,7 +84,7 @@ export async function planCut(
     );
   const measured = await measureCores(graph, found, survey);
   const cores = inExecutionOrder(graph, measured);
-  const { rules, chains } = await probeAll(graph, cores, survey, runtime, skeleton.folder, cancellation);
+  const { rules, chains } = await probeAll(graph, cores, survey, runtime, skeleton.folder, signal);
   const sides = cores.map((core, i) => (rules[i]!.opaque ? core.found.contentSides : []));
   const cut = replaceCores(graph, cores, sides);
   const places = placesOf(cut, cores);
@@ -185,7 +185,7 @@ async function probeAll(
   survey: Survey,
   runtime: Runtime,
   folder: string,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<{ rules: ProbedRule[]; chains: (Extract | null)[] }> {
   const loader = new PieceLoader(runtime, folder, 'basic', true);
   const known = new Map<string, ProbedRule>();
@@ -193,7 +193,7 @@ async function probeAll(
   const chains: (Extract | null)[] = [];
   try {
     for (const [i, core] of cores.entries()) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       const extract = chainOf(graph, core);
       const content = core.found.contentSides.length > 0;
       const key = `${core.heads}:${createHash('sha1').update(extract.bytes).digest('hex')}`;

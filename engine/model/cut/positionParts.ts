@@ -1,5 +1,5 @@
 import { RefusedError } from '../../errors';
-import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 import { CUT_DOMAIN, type CutCore } from './cutGraph';
@@ -55,7 +55,7 @@ export async function positionParts(
   ids: string,
   feeds: Readonly<Record<string, Tensor>>,
   loader: PieceLoader,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<PositionParts> {
   const found = embeddingSum(cut, core, ids);
   if (!found)
@@ -71,13 +71,13 @@ export async function positionParts(
       'This model does not split: what is added to its token embeddings is the same for every position.',
     );
   const through = projector(await loader.load(found.projections), core, found.sum, x.dims, feeds);
-  await checkpoint(cancellation);
+  await checkpoint(signal);
   const sum = floats(x);
   const whole = await through(sum);
   const bias = await through(new Float32Array(sum.length));
   let least = Infinity;
   for (const norm of ['none', 'layer', 'rms'] as const) {
-    await checkpoint(cancellation);
+    await checkpoint(signal);
     const frozen = await freeze(norm, { sum, whole, bias }, x.dims.at(-1)!, core.dim, through);
     const [c, p] = [await frozen(content), await frozen(position)];
     const error = Math.max(deviation(whole.q, bias.q, c.q, p.q), deviation(whole.k, bias.k, c.k, p.k));

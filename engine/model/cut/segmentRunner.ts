@@ -1,4 +1,4 @@
-import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { checkpoint } from '../../runtime/cancellation';
 import { asFloats, float32, floats, type Tensor } from '../../runtime/tensor';
 import type { ModelOutput } from './cutModel';
 import type { CutCore } from './cutGraph';
@@ -39,12 +39,12 @@ export class SegmentRunner {
     segments: Segments,
     head: HeadCut | null,
     loader: PieceLoader,
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<SegmentRunner> {
     const pieces: (Piece | null)[] = [];
     try {
       for (const [level, piece] of segments.pieces.entries()) {
-        await checkpoint(cancellation);
+        await checkpoint(signal);
         const tied = head?.tied && level === segments.pieces.length - 1;
         pieces.push(piece && (await loader.load(piece, tied ? false : undefined)));
       }
@@ -59,7 +59,7 @@ export class SegmentRunner {
   async run(
     ids: Ids,
     core: RunCore,
-    cancellation: Cancellation,
+    signal: AbortSignal,
     onSegment?: (fraction: number) => void,
     onHidden?: (hidden: HiddenRows) => void,
   ): Promise<ModelOutput> {
@@ -79,13 +79,13 @@ export class SegmentRunner {
       store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
     }
     for (let level = 0; level < end; level++) {
-      await checkpoint(cancellation);
+      await checkpoint(signal);
       onSegment?.(level / pieces.length);
       const piece = pieces[level];
       if (piece) for (const [name, tensor] of await piece.run(get)) store.set(name, tensor);
       for (const [index, cut] of cores.entries()) {
         if (segments.coreLevels[index] !== level) continue;
-        await checkpoint(cancellation);
+        await checkpoint(signal);
         const q = get(cut.q);
         if (onHidden) {
           const carried = (name: string) => (lastUse.get(name) ?? 0) > level;

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { CancelledError, RefusedError } from '../../errors';
-import type { Cancellation } from '../../runtime/cancellation';
 
 export interface RemoteFile {
   url: string;
@@ -17,7 +17,7 @@ export interface RemoteFile {
 export interface DownloadOptions {
   /** Headers for a URL: the token goes to the hub only. */
   headers(url: string): Record<string, string>;
-  cancellation: Cancellation;
+  signal: AbortSignal;
   /** Called with the number of bytes that have arrived (negative when a file starts over). */
   onBytes(bytes: number): void;
   timing?: DownloadTiming;
@@ -59,7 +59,7 @@ export async function download(file: RemoteFile, target: string, options: Downlo
           `The download of ${basename(target)} broke off (${error.message}); what has arrived is kept, so try again later.`,
         );
       }
-      await pause(pauseMs * 2 ** (failures - 1), options.cancellation);
+      await pause(pauseMs * 2 ** (failures - 1), options.signal);
     }
   }
   await check(file, part, basename(target));
@@ -110,7 +110,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
     }
     if (have < file.size) throw new TransientError('the connection closed early');
   } catch (error) {
-    throw meaning(error, options.cancellation, watch, part);
+    throw meaning(error, options.signal, watch, part);
   } finally {
     watch.stop();
     await handle?.close();
@@ -119,35 +119,31 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
 
 /** Ends a request when it is cancelled or when nothing arrives any more. */
 class Watch {
-  private readonly controller = new AbortController();
-  private last = Date.now();
+  private readonly stall = new AbortController();
   private readonly timer: NodeJS.Timeout;
-  stalled = false;
+  readonly signal: AbortSignal;
 
-  constructor({ cancellation, timing }: DownloadOptions) {
-    const { stallMs } = timing ?? DEFAULT_TIMING;
-    this.timer = setInterval(() => {
-      this.stalled = Date.now() - this.last > stallMs;
-      if (this.stalled || cancellation.isCancelled) this.controller.abort();
-    }, 50);
+  constructor({ signal, timing }: DownloadOptions) {
+    this.signal = AbortSignal.any([signal, this.stall.signal]);
+    this.timer = setTimeout(() => this.stall.abort(), (timing ?? DEFAULT_TIMING).stallMs);
   }
 
-  get signal(): AbortSignal {
-    return this.controller.signal;
+  get stalled(): boolean {
+    return this.stall.signal.aborted;
   }
 
   sawBytes(): void {
-    this.last = Date.now();
+    this.timer.refresh();
   }
 
   stop(): void {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
   }
 }
 
 /** Refusals stay, full disks are told, everything else is the connection. */
-function meaning(error: unknown, cancellation: Cancellation, watch: Watch, part: string): Error {
-  if (cancellation.isCancelled) return new CancelledError();
+function meaning(error: unknown, signal: AbortSignal, watch: Watch, part: string): Error {
+  if (signal.aborted) return new CancelledError();
   if (error instanceof RefusedError || error instanceof TransientError) return error;
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
@@ -200,10 +196,8 @@ export async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => null))?.size ?? 0;
 }
 
-async function pause(milliseconds: number, cancellation: Cancellation): Promise<void> {
-  const until = Date.now() + milliseconds;
-  while (Date.now() < until) {
-    if (cancellation.isCancelled) throw new CancelledError();
-    await new Promise(resolve => setTimeout(resolve, Math.min(50, Math.max(1, until - Date.now()))));
-  }
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await setTimeoutPromise(milliseconds, undefined, { signal }).catch(() => {
+    throw new CancelledError();
+  });
 }

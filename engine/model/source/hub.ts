@@ -3,7 +3,6 @@ import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CancelledError, RefusedError } from '../../errors';
-import type { Cancellation } from '../../runtime/cancellation';
 import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
 import {
   refuseFullDisk,
@@ -25,7 +24,7 @@ export interface HubRef {
 }
 
 export interface HubOptions {
-  cancellation: Cancellation;
+  signal: AbortSignal;
   onProgress(message: string): void;
   timing?: DownloadTiming;
   /** How long a model that is complete in the cache waits for the hub to tell of a newer revision. Default 1 s. */
@@ -202,7 +201,7 @@ async function downloadAll(
     const url = `${endpoint()}/${ref.id}/resolve/${known.commit}/${file.path}`;
     await download({ ...file, url }, join(folder, file.path), {
       headers: authorization,
-      cancellation: options.cancellation,
+      signal: options.signal,
       timing: options.timing,
       onBytes: count => {
         arrived += count;
@@ -222,13 +221,9 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
   options.onProgress(`Asking ${host()} for ${ref.id}`);
   const complete = remembered !== null && (await isComplete(ref, remembered));
   try {
-    return await askRevision(
-      ref,
-      options.cancellation,
-      complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity,
-    );
+    return await askRevision(ref, options.signal, complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity);
   } catch (error) {
-    if (options.cancellation.isCancelled) throw error;
+    if (options.signal.aborted) throw error;
     if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
     if (error instanceof RefusedError) throw error;
     throw new RefusedError(`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`);
@@ -236,22 +231,16 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
 }
 
 /** Gives up after `patienceMs`. */
-async function askRevision(
-  ref: HubRef,
-  cancellation: Cancellation,
-  patienceMs: number,
-): Promise<HubRevision> {
-  const controller = new AbortController();
-  const until = performance.now() + patienceMs;
-  const timer = setInterval(() => {
-    if (cancellation.isCancelled || performance.now() > until) controller.abort();
-  }, 50);
+async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number): Promise<HubRevision> {
+  const patience = new AbortController();
+  const timer = Number.isFinite(patienceMs) ? setTimeout(() => patience.abort(), patienceMs) : undefined;
+  const either = AbortSignal.any([signal, patience.signal]);
   const call = {
     hubUrl: endpoint(),
     fetch: (url: string | URL | Request, init: RequestInit = {}) =>
       fetch(url, {
         ...init,
-        signal: controller.signal,
+        signal: either,
         headers: { ...(init.headers as object), ...authorization(String(url)) },
       }),
   };
@@ -278,13 +267,13 @@ async function askRevision(
     }
     return { id: ref.id, commit, files, licence: licenceOf(info.cardData) };
   } catch (error) {
-    if (cancellation.isCancelled) throw new CancelledError();
+    if (signal.aborted) throw new CancelledError();
     if (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429) {
       throw statusError(error.statusCode, host(), `model ${ref.id}`);
     }
     throw error;
   } finally {
-    clearInterval(timer);
+    clearTimeout(timer);
   }
 }
 

@@ -28,7 +28,7 @@ export interface ModelFiles {
 /** The bundled model that `bundled` stands for. */
 const DEFAULT_BUNDLED = 'prose-2m';
 const CONFIG_LIMIT = 4 * 2 ** 20;
-const QUIETLY: HubOptions = { cancellation: neverCancelled, onProgress: () => undefined };
+const QUIETLY: HubOptions = { signal: neverCancelled, onProgress: () => undefined };
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'vocab.json'];
 
 /**

@@ -7,7 +7,7 @@ import { someHeads } from '../../attention/kernels/subset';
 import { RefusedError } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
 import type { HeadComparison, MechanismChoice, PlanCandidate } from '../../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { checkpoint } from '../../runtime/cancellation';
 
 /** Shares at which the mechanisms that suit a head are tried, as multiples of the budget. */
 const FACTORS = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2, 4, 7];
@@ -40,7 +40,7 @@ export class Candidates {
   private constructor(
     readonly texts: readonly Analysis[],
     readonly mechanisms: readonly Mechanism[],
-    private readonly cancellation: Cancellation,
+    private readonly signal: AbortSignal,
   ) {
     this.heads = headsOf(texts[0]!);
     this.lists = this.heads.map(() => []);
@@ -54,7 +54,7 @@ export class Candidates {
   static async start(
     texts: readonly Analysis[],
     names: readonly string[],
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<Candidates> {
     const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
     for (const { info, settings } of chosen) {
@@ -66,7 +66,7 @@ export class Candidates {
     const found = new Candidates(
       texts,
       chosen.filter(mechanism => mechanism.settings),
-      cancellation,
+      signal,
     );
     for (const at of found.heads.keys()) await found.add(at, DENSE);
     await found.weighHeads();
@@ -146,7 +146,7 @@ export class Candidates {
     const list = this.lists[at]!;
     if (this.known[at]!.has(key)) return list.find(known => choiceKey(known.choice) === key) ?? null;
     this.known[at]!.add(key);
-    await checkpoint(this.cancellation);
+    await checkpoint(this.signal);
     const comparisons = await this.compare(at, choice);
     if (!comparisons) return null;
     const comparison = together(comparisons);
@@ -163,7 +163,7 @@ export class Candidates {
     const comparisons: HeadComparison[] = [];
     try {
       for (const text of this.texts) {
-        const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.cancellation);
+        const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.signal);
         comparisons.push(comparison);
       }
     } catch (error) {

@@ -6,7 +6,6 @@ import { minference } from '../../export/minference';
 import { planCsv } from '../../export/planCsv';
 import { planFile } from '../../export/planJson';
 import type { ExportedPlan, Plan, PlanFormat } from '../../../shared/protocol/engine';
-import type { Cancellation } from '../../runtime/cancellation';
 
 const NAMES: Record<PlanFormat, string> = {
   json: 'plan.json',
@@ -21,7 +20,7 @@ export async function exportPlan(
   analysis: Analysis,
   plan: Plan,
   format: PlanFormat,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<ExportedPlan> {
   const { info } = analysis.model;
   const name = NAMES[format];
@@ -30,7 +29,7 @@ export async function exportPlan(
     const file = planFile(plan, info, analysis.runtime.report.device, analysis.tokens.ids.length);
     return { name, text: `${JSON.stringify(file, null, 2)}\n`, notes: [] };
   }
-  const cores = await headMasks(analysis, plan.heads, cancellation);
+  const cores = await headMasks(analysis, plan.heads, signal);
   if (format === 'flex') return { name, ...flexAttention(info, cores) };
   return { name, ...(format === 'duo' ? duoAttention : minference)(info, cores, plan.heads) };
 }

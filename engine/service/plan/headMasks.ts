@@ -8,7 +8,7 @@ import { flag, numberOr, rootOf } from '../../attention/parameters';
 import { buildRing } from '../../attention/kernels/ring';
 import type { CoreMasks, HeadMask } from '../../export/headMasks';
 import type { HeadAssignment, MechanismChoice } from '../../../shared/protocol/engine';
-import { checkpoint, type Cancellation } from '../../runtime/cancellation';
+import { checkpoint } from '../../runtime/cancellation';
 import type { Tensor } from '../../runtime/tensor';
 
 /** What lists of single pairs may take, all heads together: a bit for each query and key, which grows as the square. */
@@ -22,7 +22,7 @@ const TOO_MANY: HeadMask = {
 export async function headMasks(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
-  cancellation: Cancellation,
+  signal: AbortSignal,
   pairBytes = PAIR_BYTES,
 ): Promise<CoreMasks[]> {
   const assigned = byCore(analysis.model.info.cores, heads);
@@ -33,8 +33,8 @@ export async function headMasks(
     const { input } = await analysis.tensors(info.core);
     const masks: CoreMasks['heads'] = [];
     for (const [head, choice] of assigned[info.core]!.entries()) {
-      await checkpoint(cancellation);
-      let mask = choice ? await headMask(analysis, choice, info.core, head, input, cancellation) : DENSE;
+      await checkpoint(signal);
+      let mask = choice ? await headMask(analysis, choice, info.core, head, input, signal) : DENSE;
       if (mask.kind === 'pairs') {
         if (mask.bits.length > left) mask = TOO_MANY;
         else left -= mask.bits.length;
@@ -54,10 +54,10 @@ async function headMask(
   core: number,
   head: number,
   input: CoreInput,
-  cancellation: Cancellation,
+  signal: AbortSignal,
 ): Promise<HeadMask> {
   const { name, params } = choice;
-  const attend = () => analysis.attendHead(choice, core, head, input, cancellation);
+  const attend = () => analysis.attendHead(choice, core, head, input, signal);
   switch (name) {
     case 'local':
       return { kind: 'band', reach: numberOr(params, 'window', 128) - 1 };

@@ -13,7 +13,6 @@ import {
   type Plan,
   type PlanParams,
 } from '../../../shared/protocol/engine';
-import type { Cancellation } from '../../runtime/cancellation';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
 
@@ -46,7 +45,7 @@ const LOCAL_PART = 0.5;
 export async function makePlan(
   texts: readonly Analysis[],
   options: PlanOptions,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number, message: string) => void = () => undefined,
   rivals = true,
 ): Promise<FoundPlan> {
@@ -54,9 +53,9 @@ export async function makePlan(
   if (!(budget > 0 && budget <= 1)) {
     throw new UsageError('The budget of a plan is a share of the dense pairs, above 0 and at most 1.');
   }
-  const candidates = await Candidates.start(texts, options.mechanisms, cancellation);
+  const candidates = await Candidates.start(texts, options.mechanisms, signal);
   await candidates.explore(budget, done => onProgress(LOCAL_PART * done, 'Every head under every mechanism'));
-  const runs = new PlanRuns(texts, maxRuns, cancellation, (what, done) =>
+  const runs = new PlanRuns(texts, maxRuns, signal, (what, done) =>
     onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, `The text runs on: ${what}`),
   );
   const search = new PlanSearch(candidates, runs, budget);

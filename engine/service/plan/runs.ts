@@ -4,7 +4,6 @@ import { denseOutput } from '../../attention/kernels/dense';
 import { predictionShift } from '../../measure/predictionShift';
 import type { ModelOutput } from '../../model/cut/cutModel';
 import type { HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
-import type { Cancellation } from '../../runtime/cancellation';
 
 /** What a run says, over all fitted texts together. */
 export interface Outcome {
@@ -29,7 +28,7 @@ export class PlanRuns {
   constructor(
     readonly texts: readonly Analysis[],
     private readonly limit: number,
-    private readonly cancellation: Cancellation,
+    private readonly signal: AbortSignal,
     private readonly onRun: (what: string, done: number) => void = () => undefined,
   ) {}
 
@@ -59,16 +58,16 @@ export class PlanRuns {
   }
 
   private async runText(text: Analysis, heads: readonly HeadAssignment[]): Promise<RunEffect> {
-    if (!text.loss) return assignedRun(text, heads, this.cancellation);
+    if (!text.loss) return assignedRun(text, heads, this.signal);
     let dense = this.dense.get(text);
     if (!dense) {
-      const context = text.context(this.cancellation);
-      dense = await text.run((_, input) => denseOutput(input, context), { cancellation: this.cancellation });
+      const context = text.context(this.signal);
+      dense = await text.run((_, input) => denseOutput(input, context), { signal: this.signal });
       this.dense.set(text, dense);
     }
-    const output = await assignedModel(text, heads, this.cancellation);
-    const effect = await effectOf(text, output, this.cancellation);
-    const moved = await predictionShift(dense, output, text.context(this.cancellation));
+    const output = await assignedModel(text, heads, this.signal);
+    const effect = await effectOf(text, output, this.signal);
+    const moved = await predictionShift(dense, output, text.context(this.signal));
     return { ...effect, divergence: moved };
   }
 }

@@ -9,7 +9,6 @@ import {
   type Plan,
   type RunEffect,
 } from '../../../shared/protocol/engine';
-import type { Cancellation } from '../../runtime/cancellation';
 
 /** A plan and its rivals on one text, as they are: nothing is chosen anew. */
 export interface PlanOnText {
@@ -26,7 +25,7 @@ export interface PlanOnText {
 export async function testPlan(
   text: Analysis,
   { assignment, uniform, random }: Pick<FoundPlan, 'assignment' | 'uniform' | 'random'>,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<PlanOnText> {
   const all = await allPairs(text);
@@ -35,8 +34,8 @@ export async function testPlan(
   const run = async (heads: readonly HeadAssignment[]) => {
     let pairs = all;
     const spend = (own: number, dense: number) => (pairs -= dense - own);
-    const output = await assignedModel(text, heads, cancellation, undefined, spend);
-    const effect = await effectOf(text, output, cancellation);
+    const output = await assignedModel(text, heads, signal, undefined, spend);
+    const effect = await effectOf(text, output, signal);
     onProgress(++done / count);
     return { share: pairs / all, effect };
   };

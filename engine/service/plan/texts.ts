@@ -10,13 +10,12 @@ import type {
   PlannedHead,
   TokenTable,
 } from '../../../shared/protocol/engine';
-import type { Cancellation } from '../../runtime/cancellation';
 
 /** What a plan over several texts asks of the engine. */
 export interface PlanEngine {
   tokens(
     params: { model: string; device: DeviceChoice; text: string; maxTokens: number | null },
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<{ model: ModelInfo; tokens: TokenTable }>;
   analyze(
     params: {
@@ -28,15 +27,15 @@ export interface PlanEngine {
       mechanisms: [];
       propagate: false;
     },
-    cancellation: Cancellation,
+    signal: AbortSignal,
   ): Promise<AnalysisSummary>;
   plan(
     ids: readonly string[],
     options: PlanOptions,
-    cancellation: Cancellation,
+    signal: AbortSignal,
     rivals?: boolean,
   ): Promise<FoundPlan>;
-  testPlan(id: string, found: FoundPlan, cancellation: Cancellation): Promise<PlanOnText>;
+  testPlan(id: string, found: FoundPlan, signal: AbortSignal): Promise<PlanOnText>;
   request(method: 'analysis/dispose', params: { id: string }): Promise<null>;
 }
 
@@ -80,10 +79,10 @@ export async function planTexts(
   engine: PlanEngine,
   files: readonly NamedText[],
   options: PlanTextsOptions,
-  cancellation: Cancellation,
+  signal: AbortSignal,
   onStep: (message: string) => void = () => undefined,
 ): Promise<PlannedTexts> {
-  return new PlanTexts(engine, options, cancellation, onStep).run(files);
+  return new PlanTexts(engine, options, signal, onStep).run(files);
 }
 
 /** A text and how much of it is read. */
@@ -98,7 +97,7 @@ class PlanTexts {
   constructor(
     private readonly engine: PlanEngine,
     private readonly options: PlanTextsOptions,
-    private readonly cancellation: Cancellation,
+    private readonly signal: AbortSignal,
     private readonly onStep: (message: string) => void,
   ) {}
 
@@ -112,7 +111,7 @@ class PlanTexts {
       ids.push(`fitted ${at}`);
     }
     this.onStep('Fitting the plan');
-    const found = await this.engine.plan(ids, this.options, this.cancellation);
+    const found = await this.engine.plan(ids, this.options, this.signal);
     const texts: PlanText[] = [];
     for (const [at, cut] of fitted.entries()) texts.push(await this.test(ids[at]!, cut, found));
     for (const id of ids.slice(1)) await this.dispose(id);
@@ -127,7 +126,7 @@ class PlanTexts {
       this.onStep(`Fitting to ${cut.name} alone`);
       await this.analyze('alone', cut);
       const options = { ...this.options, maxRuns: Math.ceil(this.options.maxRuns / 2) };
-      choices.push((await this.engine.plan(['alone'], options, this.cancellation, false)).plan.heads);
+      choices.push((await this.engine.plan(['alone'], options, this.signal, false)).plan.heads);
       await this.dispose('alone');
     }
     return {
@@ -220,7 +219,7 @@ class PlanTexts {
     const { model: ref, device } = this.options;
     const { tokens, model } = await this.engine.tokens(
       { model: ref, device, text: file.text, maxTokens: wanted },
-      this.cancellation,
+      this.signal,
     );
     const limit = Math.min(
       maxTokens ?? FITTED,
@@ -237,7 +236,7 @@ class PlanTexts {
     const { model, device } = this.options;
     const summary = await this.engine.analyze(
       { id, model, text, device, maxTokens, mechanisms: [], propagate: false },
-      this.cancellation,
+      this.signal,
     );
     if (id === 'fitted 0') this.summary = summary;
     return summary;
@@ -247,7 +246,7 @@ class PlanTexts {
     const { effect, share, uniform, random, wins, tokens } = await this.engine.testPlan(
       id,
       found,
-      this.cancellation,
+      this.signal,
     );
     return {
       name: cut.name,
