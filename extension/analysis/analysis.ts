@@ -1,25 +1,17 @@
 import * as vscode from 'vscode';
-import type {
-  AnalysisSummary,
-  CoreResult,
-  EngineNotifications,
-  MechanismResult,
-  Plan,
-  TokenTable,
-} from '../../shared/protocol/engine';
+import type { AnalysisSummary, MechanismResult, TokenTable } from '../../shared/protocol/engine';
+import type { AnalysisState, Began, DocumentInfo } from '../../shared/protocol/host';
 import {
-  NO_INTERVENTIONS,
-  type AnalysisState,
-  type Began,
-  type DocumentInfo,
-  type Interventions,
-  type Planning,
-} from '../../shared/protocol/host';
+  begun,
+  readyState,
+  resultsOf,
+  runningState,
+  updated,
+  type AnalysisUpdate,
+  type ReadyState,
+  type RunningState,
+} from '../../shared/host/analysisState';
 import { AnalysedText } from './analysedText';
-import { sameChoice } from '../workbench/mechanismSetting';
-
-export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;
-export type RunningState = Extract<AnalysisState, { status: 'running' }>;
 
 /**
  * One run of the engine over one text of one document: its state, and where its tokens are in the document now.
@@ -34,15 +26,7 @@ export class Analysis {
     readonly source: AnalysedText,
     private givenTarget: AnalysedText | null,
   ) {
-    this.now = {
-      status: 'running',
-      id,
-      document: this.documentInfo,
-      progress: null,
-      began: null,
-      cores: [],
-      mechanisms: [],
-    };
+    this.now = runningState(id, this.documentInfo);
   }
 
   /** The document given as the target text of an encoder-decoder; null where the model has not read it. */
@@ -72,13 +56,11 @@ export class Analysis {
 
   /** Model, device and tokens, known from the first moment of the run on. */
   get began(): Began | null {
-    if (this.now.status === 'running') return this.now.began;
-    return this.now.status === 'ready' ? this.now.summary : null;
+    return begun(this.now);
   }
 
   get mechanisms(): readonly MechanismResult[] {
-    if (this.now.status === 'running') return this.now.mechanisms;
-    return this.now.status === 'ready' ? this.now.summary.mechanisms : [];
+    return resultsOf(this.now);
   }
 
   get documentInfo(): DocumentInfo {
@@ -90,57 +72,18 @@ export class Analysis {
     };
   }
 
-  // -------------------------------------------------------------- what the engine says
+  // -------------------------------------------------------------- what comes of it
 
-  progress(progress: EngineNotifications['analysis/progress']): void {
-    if (this.running) this.running.progress = progress;
-  }
-
-  begin(began: Began): void {
-    if (this.running) this.running.began = began;
-  }
-
-  addCore(result: CoreResult): void {
-    this.running?.cores.push(result);
-  }
-
-  /** A later result of the same mechanism, parameters and scope replaces the earlier one. */
-  addMechanism(result: MechanismResult): void {
-    const list =
-      this.now.status === 'running'
-        ? this.now.mechanisms
-        : this.now.status === 'ready'
-          ? this.now.summary.mechanisms
-          : [];
-    const at = list.findIndex(other => other.scope === result.scope && sameChoice(other, result));
-    if (at < 0) list.push(result);
-    else list[at] = result;
+  /** Takes in what is told of it; false when that changes nothing. */
+  update(update: AnalysisUpdate): boolean {
+    const before = this.now;
+    this.now = updated(before, update);
+    return this.now !== before;
   }
 
   finish(summary: AnalysisSummary): void {
     if (summary.target?.source !== 'given') this.givenTarget = null;
-    this.now = {
-      status: 'ready',
-      id: this.id,
-      document: this.documentInfo,
-      summary,
-      stale: this.textChanged,
-      plan: null,
-      planning: null,
-      interventions: NO_INTERVENTIONS,
-    };
-  }
-
-  setPlan(plan: Plan | null): void {
-    if (this.ready) this.ready.plan = plan;
-  }
-
-  setPlanning(planning: Planning | null): void {
-    if (this.ready) this.ready.planning = planning;
-  }
-
-  setInterventions(interventions: Interventions): void {
-    if (this.ready) this.ready.interventions = interventions;
+    this.now = readyState(this.documentInfo, summary, { stale: this.textChanged });
   }
 
   fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {
@@ -161,7 +104,6 @@ export class Analysis {
   edit(event: vscode.TextDocumentChangeEvent): boolean {
     const before = this.textChanged;
     for (const text of [this.source, this.target]) if (text?.document === event.document) text.edit(event);
-    if (this.ready) this.ready.stale = this.textChanged;
     return before !== this.textChanged;
   }
 

@@ -1,14 +1,7 @@
 import * as vscode from 'vscode';
-import { ErrorCode, type Plan } from '../../shared/protocol/engine';
-import type {
-  AnalysisState,
-  HostMessage,
-  Interventions,
-  Planning,
-  ViewEngineMethod,
-  ViewParams,
-  ViewResult,
-} from '../../shared/protocol/host';
+import { ErrorCode } from '../../shared/protocol/engine';
+import type { AnalysisState, ViewEngineMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
+import { idOf, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { AnalysedText, documentLength, wholeRange } from './analysedText';
 import { Analysis } from './analysis';
 import { Owner } from '../disposable';
@@ -23,15 +16,12 @@ import type { TargetTexts } from './targetTexts';
  */
 const MAXIMUM_TEXT = 4 << 20;
 
-/** The small messages that follow a `state`. */
-export type AnalysisUpdate = Extract<
-  HostMessage,
-  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' | 'interventions' }
->;
-
 /** Owns the analyses, one for each document at most, and says which one the views show. */
 export class AnalysisStore extends Owner {
+  /** By document. */
   private readonly analyses = new Map<string, Analysis>();
+  /** By id: those that the engine knows, the one that a run is to replace among them. */
+  private readonly alive = new Map<string, Analysis>();
   private current: Analysis | null = null;
   private runs = 0;
   private readonly active = new Set<Promise<void>>();
@@ -130,7 +120,7 @@ export class AnalysisStore extends Owner {
     token?: vscode.CancellationToken,
   ): Promise<ViewResult<M>> {
     // Not worth a start of the engine, which has never heard of it either.
-    const analysis = this.byId(params.id);
+    const analysis = this.alive.get(params.id);
     if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
     try {
       return (await this.client.request(method, params, token)) as ViewResult<M>;
@@ -141,29 +131,17 @@ export class AnalysisStore extends Owner {
     }
   }
 
-  setPlan(analysis: Analysis, plan: Plan | null): void {
-    if (!analysis.ready) return;
-    analysis.setPlan(plan);
-    this.update(analysis, { type: 'plan', id: analysis.id, plan });
-  }
-
-  setPlanning(analysis: Analysis, planning: Planning | null): void {
-    if (!analysis.ready) return;
-    analysis.setPlanning(planning);
-    this.update(analysis, { type: 'planning', id: analysis.id, planning });
+  /** Takes in what has become of an analysis, and tells of it when the views show it. */
+  tell(update: AnalysisUpdate): void {
+    const analysis = this.alive.get(idOf(update));
+    if (analysis?.update(update) && this.current === analysis) this.updated.fire(update);
   }
 
   /** The text of an analysis as it was read. */
   textOf(id: string): string {
-    const analysis = this.byId(id);
+    const analysis = this.alive.get(id);
     if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
     return analysis.source.text;
-  }
-
-  setInterventions(analysis: Analysis, interventions: Interventions): void {
-    if (!analysis.ready) return;
-    analysis.setInterventions(interventions);
-    this.update(analysis, { type: 'interventions', id: analysis.id, interventions });
   }
 
   /** The engine has died: runs have failed by themselves; finished analyses are lost there, the shown one comes back. */
@@ -173,8 +151,9 @@ export class AnalysisStore extends Owner {
 
   override dispose(): void {
     for (const uri of [...this.pauses.keys()]) this.stopPause(uri);
-    for (const analysis of this.analyses.values()) analysis.cancellation.cancel();
+    for (const analysis of this.alive.values()) analysis.cancellation.cancel();
     this.analyses.clear();
+    this.alive.clear();
     super.dispose();
   }
 
@@ -197,6 +176,7 @@ export class AnalysisStore extends Owner {
     const source = new AnalysedText(document, start, end, text, part !== undefined);
     const analysis = new Analysis(`${uri}#${++this.runs}`, source, targetOf(this.targets.of(document)));
     this.analyses.set(uri, analysis);
+    this.alive.set(analysis.id, analysis);
     // A re-analysis in the background takes no view away from another text.
     if (!quiet || !this.current || this.current === previous) this.show(analysis);
 
@@ -294,6 +274,7 @@ export class AnalysisStore extends Owner {
   /** Lets the engine forget it; an engine that is not running has nothing to forget. */
   private release(analysis: Analysis): void {
     analysis.cancellation.cancel();
+    this.alive.delete(analysis.id);
     if (this.client.state === 'running')
       this.client.request('analysis/dispose', { id: analysis.id }).catch(() => undefined);
   }
@@ -301,40 +282,15 @@ export class AnalysisStore extends Owner {
   // -------------------------------------------------------------- events
 
   private listenToEngine(): void {
-    this.register(
-      this.client.on('analysis/progress', progress => {
-        const analysis = this.byId(progress.id);
-        analysis?.progress(progress);
-        if (analysis) this.update(analysis, { type: 'progress', progress });
-      }),
-    );
-    this.register(
-      this.client.on('analysis/began', ({ id, ...began }) => {
-        const analysis = this.byId(id);
-        analysis?.begin(began);
-        if (analysis) this.update(analysis, { type: 'began', id, began });
-      }),
-    );
-    this.register(
-      this.client.on('analysis/core', ({ id, result }) => {
-        const analysis = this.byId(id);
-        analysis?.addCore(result);
-        if (analysis) this.update(analysis, { type: 'core', id, result });
-      }),
-    );
-    this.register(
-      this.client.on('analysis/mechanismDone', ({ id, result }) => {
-        const analysis = this.byId(id);
-        analysis?.addMechanism(result);
-        if (analysis) this.update(analysis, { type: 'mechanism', id, result });
-      }),
-    );
-    this.register(
-      this.client.on('analysis/planDone', ({ id, plan }) => {
-        const analysis = this.byId(id);
-        if (analysis) this.setPlan(analysis, plan);
-      }),
-    );
+    const { client } = this;
+    for (const listener of [
+      client.on('analysis/progress', progress => this.tell({ type: 'progress', progress })),
+      client.on('analysis/began', ({ id, ...began }) => this.tell({ type: 'began', id, began })),
+      client.on('analysis/core', ({ id, result }) => this.tell({ type: 'core', id, result })),
+      client.on('analysis/mechanismDone', ({ id, result }) => this.tell({ type: 'mechanism', id, result })),
+      client.on('analysis/planDone', ({ id, plan }) => this.tell({ type: 'plan', id, plan })),
+    ])
+      this.register(listener);
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {
@@ -345,9 +301,7 @@ export class AnalysisStore extends Owner {
   }
 
   private editedOne(analysis: Analysis, event: vscode.TextDocumentChangeEvent): void {
-    const changed = analysis.edit(event);
-    if (changed && analysis.ready)
-      this.update(analysis, { type: 'stale', id: analysis.id, stale: analysis.textChanged });
+    if (analysis.edit(event)) this.tell({ type: 'stale', id: analysis.id, stale: analysis.textChanged });
     if (!this.settings.reanalyzeOnEdit || analysis.state.status === 'error') return;
     this.stopPause(analysis.uri);
     if (!analysis.textChanged) return;
@@ -373,11 +327,6 @@ export class AnalysisStore extends Owner {
 
   // -------------------------------------------------------------- who is shown
 
-  private byId(id: string): Analysis | undefined {
-    for (const analysis of this.analyses.values()) if (analysis.id === id) return analysis;
-    return undefined;
-  }
-
   private isCurrent(analysis: Analysis): boolean {
     return this.analyses.get(analysis.uri) === analysis;
   }
@@ -390,10 +339,6 @@ export class AnalysisStore extends Owner {
 
   private statusChanged(analysis: Analysis): void {
     if (this.current === analysis) this.changed.fire(analysis);
-  }
-
-  private update(analysis: Analysis, message: AnalysisUpdate): void {
-    if (this.current === analysis) this.updated.fire(message);
   }
 }
 

@@ -12,15 +12,16 @@ export async function exportReport(
   given?: unknown,
 ): Promise<void> {
   const { shown } = store;
-  const ready = shown?.ready;
-  if (!shown || !ready) {
+  if (!shown?.ready) {
     void vscode.window.showInformationMessage(
       vscode.l10n.t('Analyze a text first: then its views can be saved as a report.'),
     );
     return;
   }
-  const target = given instanceof vscode.Uri ? given : await askWhere(ready.document.name);
+  const target = given instanceof vscode.Uri ? given : await askWhere(shown.ready.document.name);
   if (!target) return;
+  // As it is now: plans and interventions may have come while the user chose.
+  const { ready } = shown;
   const params = {
     id: shown.id,
     document: ready.document.name,

@@ -38,7 +38,7 @@ export class Intervener extends Owner {
         if (phase !== 'propagate') return;
         const analysis = [...this.runs.keys()].find(one => one.id === id);
         const state = analysis?.ready?.interventions;
-        if (state) store.setInterventions(analysis, { ...state, running: fraction });
+        if (state) store.tell({ type: 'interventions', id, interventions: { ...state, running: fraction } });
       }),
     );
   }
@@ -80,7 +80,11 @@ export class Intervener extends Owner {
     this.runs.delete(analysis);
     this.owners.set(analysis.uri, analysis);
     const tell = (state: Partial<Interventions>) =>
-      this.store.setInterventions(analysis, { ...NO_INTERVENTIONS, list, notice, ...state });
+      this.store.tell({
+        type: 'interventions',
+        id: analysis.id,
+        interventions: { ...NO_INTERVENTIONS, list, notice, ...state },
+      });
     if (list.length === 0) return tell({});
     const cancellation = new vscode.CancellationTokenSource();
     this.runs.set(analysis, cancellation);

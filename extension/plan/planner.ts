@@ -24,7 +24,7 @@ export class Planner extends Owner {
         if (phase !== 'plan' && phase !== 'propagate') return;
         const analysis = [...this.searches.keys()].find(one => one.id === id);
         const planning = analysis?.ready?.planning;
-        if (planning) store.setPlanning(analysis, { ...planning, fraction, message });
+        if (planning) store.tell({ type: 'planning', id, planning: { ...planning, fraction, message } });
       }),
     );
   }
@@ -46,7 +46,7 @@ export class Planner extends Owner {
     await this.search(message, plan.budget, async (analysis, token) => {
       const heads = withHead(plan, change);
       const found = await this.client.request('analysis/assign', { id: analysis.id, heads }, token);
-      this.store.setPlan(analysis, changedPlan(plan, change, heads, found));
+      this.store.tell({ type: 'plan', id: analysis.id, plan: changedPlan(plan, change, heads, found) });
     });
   }
 
@@ -71,7 +71,8 @@ export class Planner extends Owner {
     const cancellation = new vscode.CancellationTokenSource();
     this.searches.set(analysis, cancellation);
     const tell = (planning: Planning | null) => {
-      if (this.searches.get(analysis) === cancellation) this.store.setPlanning(analysis, planning);
+      if (this.searches.get(analysis) === cancellation)
+        this.store.tell({ type: 'planning', id: analysis.id, planning });
     };
     tell({ budget, fraction: 0, message, error: null });
     try {

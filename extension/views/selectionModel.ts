@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { NO_SELECTION, type Selection } from '../../shared/protocol/host';
+import { changedSelection } from '../../shared/host/selection';
 import { Owner } from '../disposable';
-import { sameChoice } from '../workbench/mechanismSetting';
 
 /** The one selection that editor, side panel and views follow, and the token under the pointer. */
 export class SelectionModel extends Owner {
@@ -17,9 +17,8 @@ export class SelectionModel extends Owner {
 
   /** Changes the named fields; a head without a core means nothing and is dropped. */
   select(change: Partial<Selection>): void {
-    const next = { ...this.selection, ...change };
-    if (next.core === null) next.head = null;
-    if (same(this.selection, next)) return;
+    const next = changedSelection(this.selection, change);
+    if (next === this.selection) return;
     this.selection = next;
     this.changed.fire(next);
   }
@@ -31,12 +30,4 @@ export class SelectionModel extends Owner {
   preview(token: number | null): void {
     this.previewed.fire(token);
   }
-}
-
-function same(a: Selection, b: Selection): boolean {
-  const mechanism =
-    a.mechanism === b.mechanism ||
-    (a.mechanism !== null && b.mechanism !== null && sameChoice(a.mechanism, b.mechanism));
-  const change = a.change === b.change || JSON.stringify(a.change) === JSON.stringify(b.change);
-  return mechanism && change && a.core === b.core && a.head === b.head && a.token === b.token;
 }

@@ -1,4 +1,7 @@
 import type { MechanismChoice, MechanismParams } from '../../shared/protocol/engine';
+import { sameChoice } from '../../shared/sameChoice';
+
+export { sameChoice };
 
 /**
  * Reads the setting `attentionInspector.mechanisms`: a list of names or of `{ name, params }`. What cannot be read is
@@ -35,16 +38,6 @@ function readOne(entry: unknown): MechanismChoice | string {
     read[key] = parameter as number | boolean | string;
   }
   return { name: name.trim(), params: read };
-}
-
-/** Same mechanism with the same parameters, in whatever order they are written. */
-export function sameChoice(a: MechanismChoice, b: MechanismChoice): boolean {
-  const keys = Object.keys(a.params);
-  return (
-    a.name === b.name &&
-    keys.length === Object.keys(b.params).length &&
-    keys.every(key => a.params[key] === b.params[key])
-  );
 }
 
 /** `local (window 64)`, as the palette, hovers and tables write it. */

@@ -26,6 +26,7 @@ import {
   type ViewMessage,
   type ViewState,
 } from '../../shared/protocol/host';
+import { readyState } from '../../shared/host/analysisState';
 import { THEMES, themeStyle, type ThemeName } from './themes';
 
 export interface EngineLike {
@@ -47,16 +48,8 @@ export interface HostOptions {
 }
 
 export function ready(summary: AnalysisSummary, stale = false): AnalysisState {
-  return {
-    status: 'ready',
-    id: summary.id,
-    document: { uri: 'file:///sample.txt', name: 'sample.txt', length: 1, selectionStart: null },
-    summary,
-    stale,
-    plan: null,
-    planning: null,
-    interventions: NO_INTERVENTIONS,
-  };
+  const document = { uri: 'file:///sample.txt', name: 'sample.txt', length: 1, selectionStart: null };
+  return readyState(document, summary, { stale });
 }
 
 export class FakeHost {

@@ -1,3 +1,4 @@
+import type { StateMessage } from '../../shared/host/hostState';
 import type {
   HostMessage,
   ViewMessage,
@@ -39,7 +40,7 @@ export class HostLink {
 
   constructor(
     private readonly api: HostApi,
-    private readonly onMessage: (message: HostMessage) => void,
+    private readonly onMessage: (message: StateMessage) => void,
   ) {
     window.addEventListener('message', event => this.receive(event.data as HostMessage));
   }

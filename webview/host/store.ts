@@ -16,9 +16,7 @@ import {
 } from '../../shared/protocol/engine';
 import {
   NO_INTERVENTIONS,
-  NO_SELECTION,
   type AnalysisState,
-  type HostMessage,
   type HostSettings,
   type Interventions,
   type Place,
@@ -28,6 +26,8 @@ import {
   type ViewName,
   type ViewState,
 } from '../../shared/protocol/host';
+import { begun, resultsOf } from '../../shared/host/analysisState';
+import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
 import { sameMechanism } from './mechanisms';
 
@@ -43,38 +43,16 @@ export type Side = 'text' | 'target';
 
 type OptionValue = string | number | boolean | null;
 
-const INITIAL_SETTINGS: HostSettings = {
-  massScale: 'sqrt',
-  changeMarks: true,
-  themeKind: 'dark',
-  mechanisms: [],
-  model: '',
-  locale: 'en',
-  reduceMotion: false,
-};
-
 /**
  * The one truth of a view: the analysis, the selection and the settings as the extension told them,
  * plus what only this view knows (previews, its own options). Fires `change` after every change.
  */
 export class Store extends EventTarget {
-  connected = false;
-  place: Place = 'panel';
-  analysis: AnalysisState = { status: 'none' };
-  selection: Selection = NO_SELECTION;
-  settings: HostSettings = INITIAL_SETTINGS;
-  mechanismInfos: MechanismInfo[] = [];
-  viewState: ViewState = { view: 'overview', options: {} };
-  /** The token under the pointer, here or in the editor. */
-  previewToken: number | null = null;
+  private state: HostState = INITIAL_STATE;
   /** The head under the pointer in this view. */
   previewHead: HeadId | null = null;
   /** One sentence on what was just done, or why it was not; goes with the next change of view. */
   notice: string | null = null;
-  /** A measurement of costs that goes on. */
-  cost: CostProgress | null = null;
-  /** In an HTML report: what it holds. The views offer nothing that would need an engine. */
-  report: ReportInfo | null = null;
   private previewedAt = 0;
   readonly host: HostLink;
 
@@ -84,6 +62,49 @@ export class Store extends EventTarget {
   }
 
   // ------------------------------------------------------------ reading
+
+  get connected(): boolean {
+    return this.state.connected;
+  }
+
+  get place(): Place {
+    return this.state.place;
+  }
+
+  get analysis(): AnalysisState {
+    return this.state.analysis;
+  }
+
+  get selection(): Selection {
+    return this.state.selection;
+  }
+
+  get settings(): HostSettings {
+    return this.state.settings;
+  }
+
+  get mechanismInfos(): MechanismInfo[] {
+    return this.state.mechanisms;
+  }
+
+  get viewState(): ViewState {
+    return this.state.view;
+  }
+
+  /** The token under the pointer, here or in the editor. */
+  get previewToken(): number | null {
+    return this.state.previewToken;
+  }
+
+  /** A measurement of costs that goes on. */
+  get cost(): CostProgress | null {
+    return this.state.cost;
+  }
+
+  /** In an HTML report: what it holds. The views offer nothing that would need an engine. */
+  get report(): ReportInfo | null {
+    return this.state.report;
+  }
 
   get id(): string | null {
     return this.analysis.status === 'running' || this.analysis.status === 'ready' ? this.analysis.id : null;
@@ -115,19 +136,16 @@ export class Store extends EventTarget {
   }
 
   get model(): ModelInfo | null {
-    if (this.analysis.status === 'ready') return this.analysis.summary.model;
-    return this.analysis.status === 'running' ? (this.analysis.began?.model ?? null) : null;
+    return begun(this.analysis)?.model ?? null;
   }
 
   get tokens(): TokenTable | null {
-    if (this.analysis.status === 'ready') return this.analysis.summary.tokens;
-    return this.analysis.status === 'running' ? (this.analysis.began?.tokens ?? null) : null;
+    return begun(this.analysis)?.tokens ?? null;
   }
 
   /** What the decoder of an encoder-decoder reads. */
   get target(): TargetText | null {
-    if (this.analysis.status === 'ready') return this.analysis.summary.target;
-    return this.analysis.status === 'running' ? (this.analysis.began?.target ?? null) : null;
+    return begun(this.analysis)?.target ?? null;
   }
 
   /** The tokens of one text: the analysed one, or what the decoder of an encoder-decoder reads. */
@@ -153,8 +171,7 @@ export class Store extends EventTarget {
   }
 
   get mechanisms(): MechanismResult[] {
-    if (this.analysis.status === 'ready') return this.analysis.summary.mechanisms;
-    return this.analysis.status === 'running' ? this.analysis.mechanisms : [];
+    return resultsOf(this.analysis);
   }
 
   profile({ core, head }: HeadId): HeadProfile | null {
@@ -205,10 +222,9 @@ export class Store extends EventTarget {
 
   preview(token: number | null): void {
     if (token === this.previewToken) return;
-    this.previewToken = token;
     this.previewedAt = Date.now();
     this.host.send({ type: 'preview', token });
-    this.changed();
+    this.become({ previewToken: token });
   }
 
   previewOf(head: HeadId | null): void {
@@ -225,35 +241,34 @@ export class Store extends EventTarget {
   show(view: ViewName): void {
     if (view === this.viewState.view) return;
     this.notice = null;
-    this.viewState = { ...this.viewState, view };
-    this.keepViewState();
+    this.keep({ ...this.viewState, view });
   }
 
   setOption(view: string, name: string, value: OptionValue): void {
     const { options } = this.viewState;
-    this.viewState = {
-      ...this.viewState,
-      options: { ...options, [view]: { ...options[view], [name]: value } },
-    };
-    this.keepViewState();
+    this.keep({ ...this.viewState, options: { ...options, [view]: { ...options[view], [name]: value } } });
   }
 
   setChangeMarks(changeMarks: boolean): void {
-    this.settings = { ...this.settings, changeMarks };
     this.host.send({ type: 'setChangeMarks', changeMarks });
-    this.changed();
+    this.become({ settings: { ...this.settings, changeMarks } });
   }
 
   setMassScale(massScale: HostSettings['massScale']): void {
-    this.settings = { ...this.settings, massScale };
     this.host.send({ type: 'setMassScale', massScale });
-    this.changed();
+    this.become({ settings: { ...this.settings, massScale } });
   }
 
   // ------------------------------------------------------------ hearing
 
-  private keepViewState(): void {
-    this.host.send({ type: 'viewState', view: this.viewState });
+  private keep(view: ViewState): void {
+    this.host.send({ type: 'viewState', view });
+    this.become({ view });
+  }
+
+  /** What is seen at once, before the host says so. */
+  private become(change: Partial<HostState>): void {
+    this.state = { ...this.state, ...change };
     this.changed();
   }
 
@@ -261,84 +276,13 @@ export class Store extends EventTarget {
     this.dispatchEvent(new Event('change'));
   }
 
-  private receive(message: HostMessage): void {
-    switch (message.type) {
-      case 'state':
-        this.connected = true;
-        this.place = message.place;
-        this.analysis = message.analysis;
-        this.selection = message.selection;
-        this.settings = message.settings;
-        this.mechanismInfos = message.mechanisms;
-        this.report = message.report ?? null;
-        if (message.view) this.viewState = message.view;
-        break;
-      case 'progress':
-        if (this.analysis.status !== 'running' || this.analysis.id !== message.progress.id) return;
-        this.analysis = { ...this.analysis, progress: message.progress };
-        break;
-      case 'began':
-        if (this.analysis.status !== 'running' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, began: message.began };
-        break;
-      case 'core':
-        if (this.analysis.status !== 'running' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, cores: [...this.analysis.cores, message.result] };
-        break;
-      case 'mechanism':
-        if (this.id !== message.id) return;
-        this.addMechanism(message.result);
-        break;
-      case 'stale':
-        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, stale: message.stale };
-        break;
-      case 'plan':
-        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, plan: message.plan };
-        break;
-      case 'planning':
-        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, planning: message.planning };
-        break;
-      case 'interventions':
-        if (this.analysis.status !== 'ready' || this.analysis.id !== message.id) return;
-        this.analysis = { ...this.analysis, interventions: message.interventions };
-        break;
-      case 'cost':
-        this.cost = message.progress;
-        break;
-      case 'selection':
-        this.selection = message.selection;
-        break;
-      case 'preview':
-        // While the pointer moves here, what comes back is where it was.
-        if (Date.now() - this.previewedAt < 400) return;
-        this.previewToken = message.token;
-        break;
-      case 'settings':
-        this.settings = message.settings;
-        break;
-      case 'show':
-        this.show(message.view);
-        break;
-      case 'response':
-        return;
-    }
-    this.changed();
-  }
-
-  private addMechanism(result: MechanismResult): void {
-    const replace = (list: MechanismResult[]) => [
-      ...list.filter(m => m.scope !== result.scope || !sameMechanism(m, result)),
-      result,
-    ];
-    if (this.analysis.status === 'running') {
-      this.analysis = { ...this.analysis, mechanisms: replace(this.analysis.mechanisms) };
-    } else if (this.analysis.status === 'ready') {
-      const { summary } = this.analysis;
-      this.analysis = { ...this.analysis, summary: { ...summary, mechanisms: replace(summary.mechanisms) } };
-    }
+  private receive(message: StateMessage): void {
+    // While the pointer moves here, what comes back is where it was.
+    if (message.type === 'preview' && Date.now() - this.previewedAt < 400) return;
+    if (message.type === 'show') return this.show(message.view);
+    const before = this.state;
+    this.state = told(before, message);
+    if (this.state !== before) this.changed();
   }
 }
 

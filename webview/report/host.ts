@@ -10,6 +10,7 @@ import {
   type ViewMessage,
   type ViewState,
 } from '../../shared/protocol/host';
+import { readyState } from '../../shared/host/analysisState';
 import { Report } from './report';
 import { readReport } from './unpack';
 
@@ -105,20 +106,14 @@ export class ReportHost implements HostApi {
     const { summary, document: name, infos, level, links, made, version, intervention } = data;
     this.send({
       ...base,
-      analysis: {
-        status: 'ready',
-        id: summary.id,
-        document: { uri: '', name, length: 0, selectionStart: null },
-        summary,
-        stale: false,
+      analysis: readyState({ uri: '', name, length: 0, selectionStart: null }, summary, {
         plan: data.plan,
-        planning: null,
         interventions: {
           ...NO_INTERVENTIONS,
           list: intervention?.interventions ?? [],
           result: intervention,
         },
-      },
+      }),
       mechanisms: infos,
       report: { level, links, made, version },
     });

@@ -1,0 +1,92 @@
+/** Everything that a host has told a view, and how it follows from the messages. Pure, like the analysis in it. */
+import type { CostProgress, MechanismInfo } from '../protocol/engine';
+import {
+  NO_SELECTION,
+  type AnalysisState,
+  type HostMessage,
+  type HostSettings,
+  type Place,
+  type ReportInfo,
+  type Response,
+  type Selection,
+  type ViewState,
+} from '../protocol/host';
+import { updated } from './analysisState';
+
+export interface HostState {
+  /** False until the host has told the whole state once. */
+  connected: boolean;
+  place: Place;
+  analysis: AnalysisState;
+  selection: Selection;
+  settings: HostSettings;
+  /** All mechanisms that the engine knows. */
+  mechanisms: MechanismInfo[];
+  /** The view that is open, and its options. */
+  view: ViewState;
+  /** The token under the pointer, in the editor or in a view. */
+  previewToken: number | null;
+  /** A measurement of costs that goes on. */
+  cost: CostProgress | null;
+  /** In an HTML report: what it holds. */
+  report: ReportInfo | null;
+}
+
+export const INITIAL_SETTINGS: HostSettings = {
+  massScale: 'sqrt',
+  changeMarks: true,
+  themeKind: 'dark',
+  mechanisms: [],
+  model: '',
+  locale: 'en',
+  reduceMotion: false,
+};
+
+export const INITIAL_STATE: HostState = {
+  connected: false,
+  place: 'panel',
+  analysis: { status: 'none' },
+  selection: NO_SELECTION,
+  settings: INITIAL_SETTINGS,
+  mechanisms: [],
+  view: { view: 'overview', options: {} },
+  previewToken: null,
+  cost: null,
+  report: null,
+};
+
+/** What a host says of its state; the rest are answers to requests. */
+export type StateMessage = Exclude<HostMessage, Response>;
+
+export function told(state: HostState, message: StateMessage): HostState {
+  switch (message.type) {
+    case 'state': {
+      const { place, analysis, selection, settings, mechanisms, view, report = null } = message;
+      return {
+        ...state,
+        connected: true,
+        place,
+        analysis,
+        selection,
+        settings,
+        mechanisms,
+        view: view ?? state.view,
+        report,
+      };
+    }
+    case 'cost':
+      return { ...state, cost: message.progress };
+    case 'selection':
+      return { ...state, selection: message.selection };
+    case 'preview':
+      return { ...state, previewToken: message.token };
+    case 'settings':
+      return { ...state, settings: message.settings };
+    case 'show':
+      return { ...state, view: { ...state.view, view: message.view } };
+    default: {
+      const analysis = updated(state.analysis, message);
+      return analysis === state.analysis ? state : { ...state, analysis };
+    }
+  }
+}

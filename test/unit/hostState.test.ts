@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { readyState, runningState, updated, type AnalysisUpdate } from '../../shared/host/analysisState';
+import { INITIAL_STATE, told } from '../../shared/host/hostState';
+import { changedSelection } from '../../shared/host/selection';
+import type { AnalysisSummary, CoreResult, MechanismResult } from '../../shared/protocol/engine';
+import { NO_INTERVENTIONS, NO_SELECTION, type AnalysisState } from '../../shared/protocol/host';
+
+const document = { uri: 'file:///a', name: 'a', length: 1, selectionStart: null };
+const result = (params: MechanismResult['params'], scope: 'local' | 'propagated' = 'local') =>
+  ({ name: 'strided', params, scope }) as MechanismResult;
+const after = (state: AnalysisState, ...updates: AnalysisUpdate[]) => updates.reduce(updated, state);
+
+describe('the state of an analysis', () => {
+  const running = runningState('a', document);
+  const ready = readyState(document, { id: 'a', mechanisms: [] as MechanismResult[] } as AnalysisSummary);
+
+  it('follows from what is told of it, and is never changed itself', () => {
+    const core = { info: { core: 0 } } as CoreResult;
+    const before = structuredClone(running);
+    const now = after(
+      running,
+      { type: 'core', id: 'a', result: core },
+      { type: 'mechanism', id: 'a', result: result({}) },
+    );
+    assert.deepEqual(running, before);
+    assert.ok(now.status === 'running' && now.cores[0] === core && now.mechanisms.length === 1);
+  });
+
+  it('keeps one result for each setting and scope, in its place, and tells settings apart', () => {
+    const results = [
+      result({}),
+      result({ stride: 8 }),
+      result({ stride: 8 }, 'propagated'),
+      { ...result({}), pairs: 7 },
+    ];
+    for (const start of [running, ready]) {
+      const now = after(start, ...results.map(one => ({ type: 'mechanism', id: 'a', result: one }) as const));
+      const list = now.status === 'running' ? now.mechanisms : (now as typeof ready).summary.mechanisms;
+      assert.deepEqual(list, [results[3], results[1], results[2]]);
+    }
+  });
+
+  it('is the same object when an update is not of it, or not of its stage', () => {
+    const stale = { type: 'stale', id: 'a', stale: false } as const;
+    assert.equal(updated(ready, stale), ready);
+    assert.equal(updated(running, stale), running);
+    assert.equal(updated(ready, { type: 'core', id: 'a', result: {} as CoreResult }), ready);
+    assert.equal(updated(ready, { type: 'plan', id: 'b', plan: null }), ready);
+    assert.equal(updated(ready, { type: 'interventions', id: 'b', interventions: NO_INTERVENTIONS }), ready);
+    const state = { ...INITIAL_STATE, analysis: ready };
+    assert.equal(told(state, { type: 'stale', id: 'a', stale: false }), state);
+  });
+});
+
+describe('the selection', () => {
+  const strided = (stride: number) => ({ name: 'strided', params: { stride } });
+
+  it('drops a head without a core', () => {
+    assert.deepEqual(changedSelection(NO_SELECTION, { core: null, head: 3 }), NO_SELECTION);
+    assert.equal(changedSelection({ ...NO_SELECTION, core: 1, head: 3 }, { core: null }).head, null);
+  });
+
+  it('is the same object when nothing has changed', () => {
+    const selection = {
+      ...NO_SELECTION,
+      mechanism: strided(4),
+      change: { kind: 'mechanism', choice: strided(4) } as const,
+    };
+    const same = structuredClone(selection);
+    assert.equal(changedSelection(selection, same), selection);
+    assert.notEqual(changedSelection(selection, { mechanism: strided(8) }), selection);
+    assert.notEqual(
+      changedSelection(selection, { change: { kind: 'mechanism', choice: strided(8) } }),
+      selection,
+    );
+    assert.notEqual(changedSelection(selection, { change: { kind: 'plan' } }), selection);
+  });
+});
