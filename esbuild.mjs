@@ -2,8 +2,9 @@
  * Builds dist/: the extension, the engine, its command line, and the webview.
  * `--production` minifies and leaves the source maps out; the vsix is made from that.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import * as esbuild from 'esbuild';
+import { notices } from './scripts/lib/notices.mjs';
 
 const production = process.argv.includes('--production');
 
@@ -59,18 +60,11 @@ const builds = bundles.map(async bundle => {
 // esbuild has printed its errors already; one broken bundle does not keep the others from being built.
 const outcomes = await Promise.allSettled(builds);
 if (outcomes.some(outcome => outcome.status === 'rejected')) process.exit(1);
-writeFileSync('dist/THIRD_PARTY_NOTICES.txt', notices(outcomes.flatMap(outcome => outcome.value)));
-
-/** The licences of every package that is in the bundles or ships beside them. */
-function notices(files) {
-  const packages = files.map(file => /.*node_modules\/((@[^/]+\/)?[^/]+)/.exec(file)?.[0]).filter(Boolean);
-  const folders = new Set([...packages, ...native.map(name => `node_modules/${name}`)]);
-  return [...folders].sort().map(noticeOf).join('\n\n');
-}
-
-function noticeOf(folder) {
-  const { name, version, license } = JSON.parse(readFileSync(`${folder}/package.json`, 'utf8'));
-  const file = readdirSync(folder).find(each => /^(licen[cs]e|copying)/i.test(each));
-  const text = file ? readFileSync(`${folder}/${file}`, 'utf8').trim() : `License: ${license}`;
-  return `==== ${name} ${version} (${license}) ====\n\n${text}\n`;
-}
+writeFileSync(
+  'dist/THIRD_PARTY_NOTICES.txt',
+  notices(
+    '.',
+    outcomes.flatMap(outcome => outcome.value),
+    native,
+  ),
+);

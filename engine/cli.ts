@@ -8,7 +8,7 @@ import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from '.
 import { parseWithout, WITHOUT_SYNTAX } from './cli/interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './cli/commands';
 import { parseBudget, planCommand } from './cli/planCommand';
-import { ENGINE_VERSION } from './engine';
+import { VERSION } from './version';
 import { RefusedError, UsageError } from './errors';
 import type { Intervention } from '../shared/protocol/engine';
 import { outputError } from './export/outputFile';
@@ -21,7 +21,7 @@ function build(): Command {
     .description(
       'Where the attention heads of a transformer look on a text, and what efficient attention would keep of it.',
     )
-    .version(ENGINE_VERSION)
+    .version(VERSION)
     .exitOverride()
     .configureOutput({ writeErr: () => undefined })
     .showSuggestionAfterError(false)

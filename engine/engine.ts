@@ -1,3 +1,4 @@
+import { VERSION } from './version';
 import { readParams } from './attention/parameters';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { CancelledError, RefusedError } from './errors';
@@ -45,8 +46,6 @@ import { workingBytes } from './service/workload';
 import { mean } from './statistics';
 import { neverCancelled } from './runtime/cancellation';
 
-export const ENGINE_VERSION = '0.1.0';
-
 export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
 
 /** What only in-process callers (the command line, tests) may ask of an analysis. */
@@ -85,7 +84,7 @@ export class Engine {
   } = {
     initialize: async params => {
       this.memoryLimitMiB = params.memoryLimitMiB;
-      return { version: ENGINE_VERSION, mechanisms: [...mechanismInfos] };
+      return { version: VERSION, mechanisms: [...mechanismInfos] };
     },
     'models/list': ({ folders }) => listModels(folders),
     'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
@@ -161,7 +160,7 @@ export class Engine {
     'analysis/report': ({ id, ...what }, signal) =>
       this.inTurn(async () => {
         const report = this.progressOf(id, 'mechanism');
-        const data = await gatherReport(this.analysis(id), what, ENGINE_VERSION, signal, share =>
+        const data = await gatherReport(this.analysis(id), what, VERSION, signal, share =>
           report(share, 'Writing the report'),
         );
         return { html: await reportHtml(data) };

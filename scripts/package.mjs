@@ -6,15 +6,16 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bin, ROOT, run } from './lib/project.mjs';
+import { programOf, ROOT, run } from './lib/project.mjs';
 
 /** The native files of each target. ONNX Runtime has none for Intel Macs. */
 const NATIVE_FILES = {
   'linux-x64': ['linux/x64/*', 'linux-x64-gnu'],
   'linux-arm64': ['linux/arm64/*', 'linux-arm64-gnu'],
   'darwin-arm64': ['darwin/arm64/{libonnxruntime.1.dylib,onnxruntime_binding.node}', 'darwin-arm64'],
-  'win32-x64': ['win32/x64/*', 'win32-x64-msvc'],
-  'win32-arm64': ['win32/arm64/*', 'win32-arm64-msvc'],
+  // Without DirectML.dll (18 MB): it is loaded late and only for the device `dml`, and WebGPU serves the same GPUs.
+  'win32-x64': ['win32/x64/{onnxruntime*,dx*}', 'win32-x64-msvc'],
+  'win32-arm64': ['win32/arm64/{onnxruntime*,dx*}', 'win32-arm64-msvc'],
 };
 
 const lines = target => {
@@ -44,10 +45,12 @@ const scratch = mkdtempSync(join(tmpdir(), 'attention-inspector-package-'));
 try {
   const ignoreFile = join(scratch, 'vscodeignore');
   writeFileSync(ignoreFile, linux.replace(lines('linux-x64'), lines(target)));
-  await run(bin('vsce'), [
-    ...['package', '--target', target, '--ignoreFile', ignoreFile],
-    ...(values.out ? ['--out', values.out] : []),
-  ]);
+  await run(
+    ...programOf('@vscode/vsce', 'vsce', [
+      ...['package', '--target', target, '--ignoreFile', ignoreFile],
+      ...(values.out ? ['--out', values.out] : []),
+    ]),
+  );
 } finally {
   rmSync(scratch, { recursive: true });
 }

@@ -8,6 +8,9 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { installPackages, onPath, ROOT, run } from './lib/project.mjs';
 
+/** Where the VS Code server of the tests runs. */
+const SERVES_HERE = process.platform === 'linux' && process.arch === 'x64';
+
 const { values, positionals } = parseArgs({
   options: { 'no-open': { type: 'boolean', default: false } },
   allowPositionals: true,
@@ -35,7 +38,15 @@ async function open() {
   const desktop = onPath('code');
   if (desktop) {
     console.log(`\nOpening ${basename(file)} in VS Code. Press F1 and choose "Attention: Analyze Text".`);
-    await run(desktop, ['--new-window', `--extensionDevelopmentPath=${ROOT}`, file]);
+    // On Windows `code` is a batch file; this library quotes what its shell would take apart.
+    const { default: spawn } = await import('cross-spawn');
+    await run(desktop, ['--new-window', `--extensionDevelopmentPath=${ROOT}`, file], { spawn });
+    return;
+  }
+  if (!SERVES_HERE) {
+    console.log(
+      '\nVS Code\'s command `code` is not on the PATH. Run "Shell Command: Install \'code\' command in PATH" from its command palette (on Windows: install VS Code with "Add to PATH") and start again, or run "npm run package" and install the .vsix in VS Code.',
+    );
     return;
   }
 

@@ -7,12 +7,15 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { installPackages, ROOT, runToEnd } from './lib/project.mjs';
+import { installPackages, npm, ROOT, runToEnd } from './lib/project.mjs';
 
 const ARTIFACTS = join(ROOT, 'test-artifacts');
 const TOTALS = join(ARTIFACTS, 'totals.json');
 
-const npm = script => ({ command: 'npm', args: ['run', '--silent', script] });
+const script = name => {
+  const [command, args] = npm(['run', '--silent', name]);
+  return { command, args };
+};
 
 /** Mocha on TypeScript; one process a suite, bounded in time and in JavaScript memory. */
 const mocha = (folder, timeout) => ({
@@ -27,9 +30,9 @@ const mocha = (folder, timeout) => ({
 });
 
 const steps = {
-  typecheck: { ...npm('typecheck'), minutes: 5 },
-  lint: { ...npm('lint'), minutes: 5 },
-  format: { ...npm('format:check'), minutes: 3 },
+  typecheck: { ...script('typecheck'), minutes: 5 },
+  lint: { ...script('lint'), minutes: 5 },
+  format: { ...script('format:check'), minutes: 3 },
   build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
   unit: { ...mocha('unit', 20_000), minutes: 5 },
   engine: { ...mocha('engine', 120_000), minutes: 15 },

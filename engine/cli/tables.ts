@@ -1,6 +1,7 @@
 /** What the command line prints of an analysis. */
 import type {
   AnalysisSummary,
+  DeviceReport,
   HeadProfile,
   InterventionResult,
   ModelInfo,
@@ -23,6 +24,9 @@ export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly
   return cells.map(line => line.map(pad).join('  ').trimEnd()).join('\n');
 }
 
+const deviceLine = ({ device, adapter }: DeviceReport) =>
+  adapter === null ? device : `${device} (${adapter})`;
+
 export function formatAnalysis(
   summary: AnalysisSummary,
   interventions: readonly InterventionResult[] = [],
@@ -34,7 +38,7 @@ export function formatAnalysis(
       formatModel(model),
       `text      ${counted(tokens.ids.length, 'token')}${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
         (summary.loss ? `, loss ${summary.loss.mean.toFixed(3)} nats per token` : ''),
-      `device    ${summary.device.device}`,
+      `device    ${deviceLine(summary.device)}`,
       `time      ${(sum(Object.values(summary.timings)) / 1000).toFixed(1)} s, peak memory ${integer(summary.peakRssMiB)} MiB`,
     ].join('\n'),
     formatHeads(summary),

@@ -1,6 +1,6 @@
 import { RefusedError } from '../errors';
 import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
-import { selfTest } from './selfTest';
+import { selfTest, type Verdict } from './selfTest';
 
 /** What this build of ONNX Runtime has; `bundled` = its libraries come with the package. */
 export interface Backend {
@@ -8,8 +8,7 @@ export interface Backend {
   bundled: boolean;
 }
 
-/** Tells why a device cannot be used, in a clause; null when it works. */
-export type DeviceTest = (device: DeviceName) => Promise<string | null>;
+export type DeviceTest = (device: DeviceName) => Promise<Verdict>;
 
 const titles: Record<DeviceName, string> = {
   cpu: 'CPU',
@@ -19,34 +18,49 @@ const titles: Record<DeviceName, string> = {
   coreml: 'Core ML',
 };
 
-/** Tried in this order by `auto`, as far as the build has them. */
-const preferred: readonly DeviceName[] = ['cuda', 'webgpu', 'dml', 'coreml'];
+/** Tried in this order by `auto`, as far as the build has them. DirectML is left to those who ask for it: WebGPU serves the same GPUs. */
+const preferred: readonly DeviceName[] = ['cuda', 'webgpu', 'coreml'];
 
 /**
- * The device to run on. `auto` takes the first GPU provider that passes the self-test and falls back to the CPU,
- * with a note per provider not taken; a device asked for by name that fails is refused with the reason.
+ * The device to run on. `auto` takes the first GPU provider that passes the self-test and is faster than the CPU, and falls
+ * back to the CPU, with a note per provider not taken. A device asked for by name is refused with the reason where it
+ * fails, and used with a note where it is slow.
  */
 export async function chooseDevice(
   choice: DeviceChoice,
   backends: readonly Backend[],
   test: DeviceTest = selfTest,
 ): Promise<DeviceReport> {
-  if (choice === 'cpu') return { device: 'cpu', requested: choice, notes: [] };
+  if (choice === 'cpu') return { device: 'cpu', requested: choice, adapter: null, notes: [] };
   if (choice !== 'auto') {
-    const reason = backends.some(({ name }) => name === choice)
-      ? await test(choice)
-      : 'this build of ONNX Runtime does not have it';
-    if (reason !== null) throw new RefusedError(`${titles[choice]} cannot be used here: ${reason}.`);
-    return { device: choice, requested: choice, notes: [] };
+    if (!backends.some(({ name }) => name === choice))
+      throw refusal(choice, 'this build of ONNX Runtime does not have it');
+    const verdict = await test(choice);
+    if (verdict.failure !== null) throw refusal(choice, verdict.failure);
+    const slow = slowness(verdict);
+    const notes = slow === null ? [] : [`${titles[choice]} is used as asked, though ${slow}.`];
+    return { device: choice, requested: choice, adapter: verdict.adapter, notes };
   }
   const notes: string[] = [];
   for (const device of preferred) {
     // A provider whose libraries the user would have to fetch is tried only when asked for by name.
     if (!backends.some(({ name, bundled }) => name === device && bundled)) continue;
-    const reason = await test(device);
-    if (reason === null) return { device, requested: choice, notes };
+    const verdict = await test(device);
+    const reason = verdict.failure ?? slowness(verdict);
+    if (reason === null) return { device, requested: choice, adapter: verdict.adapter, notes };
     notes.push(`${titles[device]} is not used: ${reason}.`);
   }
   if (notes.length === 0) notes.push('This build of ONNX Runtime has no GPU provider for this platform.');
-  return { device: 'cpu', requested: choice, notes };
+  return { device: 'cpu', requested: choice, adapter: null, notes };
+}
+
+const refusal = (device: DeviceName, reason: string) =>
+  new RefusedError(`${titles[device]} cannot be used here: ${reason}.`);
+
+/** Why a working device is not worth using, in a clause; null when it is faster than the CPU. */
+function slowness({ times, adapter }: Verdict): string | null {
+  if (times === null || times.device < times.cpu) return null;
+  const took = (milliseconds: number) =>
+    `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
+  return `it is slower here than the CPU (${took(times.device)} against ${took(times.cpu)} for a block of attention; ${adapter ?? 'no GPU was found, the adapter is software'})`;
 }

@@ -1,14 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { freemem } from 'node:os';
 import { RefusedError } from '../errors';
+import { arrayBytesLimit, availableBytes } from './availableMemory';
 
 const MIB = 2 ** 20;
 
 /** What is free now, less a reserve for everybody else. */
 export function defaultLimitMiB(): number {
-  return Math.floor((freemem() * 0.6) / MIB);
+  return Math.floor(Math.min(availableBytes() * 0.6, arrayBytesLimit()) / MIB);
 }
 
 /**
@@ -17,10 +17,11 @@ export function defaultLimitMiB(): number {
  */
 export function refuseUnlessFits(bytes: number, limitMiB: number, what: string): void {
   const needed = Math.ceil(bytes / MIB);
+  limitMiB = Math.min(limitMiB, Math.floor(arrayBytesLimit() / MIB));
   if (needed > limitMiB) {
     throw new RefusedError(`${what} needs about ${needed} MiB of memory; the limit is ${limitMiB} MiB.`);
   }
-  const free = Math.floor(freemem() / MIB);
+  const free = Math.floor(availableBytes() / MIB);
   if (needed > free) {
     throw new RefusedError(`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
   }

@@ -73,11 +73,19 @@ const levels: Record<OptimizationLevel, 'disabled' | 'basic' | 'all'> = {
   all: 'all',
 };
 
+/** Every session has threads of its own, and dozens of sessions are kept: beyond 16 a core gains nothing and many sessions lose. */
+const MOST_THREADS = 16;
+
+/** Threads of one session. On a GPU the processor only hands the work over. */
+export function threadsOf(device: DeviceName, cores = availableParallelism()): number {
+  return device === 'cpu' ? Math.min(cores, MOST_THREADS) : 1;
+}
+
 function sessionOptions(device: DeviceName, options: SessionOptions): InferenceSession.SessionOptions {
   return {
     executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
     graphOptimizationLevel: levels[options.optimization ?? 'all'],
-    intraOpNumThreads: availableParallelism(),
+    intraOpNumThreads: threadsOf(device),
     interOpNumThreads: 1,
     // An arena would keep its peak for the life of the session; peaks matter more here than allocation time.
     enableCpuMemArena: false,

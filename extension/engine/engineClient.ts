@@ -194,7 +194,8 @@ export class EngineClient extends Owner {
       execArgv: [], // else the extension host's inspector flags are inherited
       serialization: 'advanced', // typed arrays travel as they are
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: { ...process.env, ...this.options.environment },
+      // In Electron the program is not Node unless told so; options of the editor's own Node are not the engine's.
+      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '', ...this.options.environment },
     });
     log.info(`Engine process ${child.pid ?? '(none)'} started.`);
     // Even an engine that breaks our rule that everything goes over IPC must not be lost from the log.

@@ -91,7 +91,7 @@ export class StatusBar extends Owner {
         const total = Object.values(timings).reduce((sum, one) => sum + one, 0);
         const lines = [
           t('Model {0}: {1} layers, {2} heads', tokenCode(model.name), model.layers, model.heads),
-          t('Device {0}', device.device),
+          t('Device {0}', device.adapter ? `${device.device} (${tokenCode(device.adapter)})` : device.device),
           ...device.notes,
           t(
             '{0} tokens of {1}, {2} attention cores',

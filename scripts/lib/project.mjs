@@ -1,6 +1,7 @@
 /** Where the project is, how its commands are run, and whether its packages are installed. Plain JavaScript: runs before `npm ci`. */
-import { spawn } from 'node:child_process';
+import { spawn as spawnDirectly } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -14,7 +15,11 @@ export async function run(command, args, options = {}) {
 }
 
 /** As `run`, but a failure is only reported: `{ code, timedOut }`. With `quiet`, the output is shown when it fails. */
-export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, quiet = false } = {}) {
+export function runToEnd(
+  command,
+  args,
+  { cwd = ROOT, env = {}, minutes = 15, quiet = false, spawn = spawnDirectly } = {},
+) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,
@@ -23,7 +28,6 @@ export function runToEnd(command, args, { cwd = ROOT, env = {}, minutes = 15, qu
       stdio: ['ignore', quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
       // A group of its own, so that a run that hangs is ended with everything it started.
       detached: process.platform !== 'win32',
-      shell: process.platform === 'win32',
     });
     let timedOut = false;
     const output = [];
@@ -58,8 +62,31 @@ export function endGroup(child, signal = 'SIGTERM') {
   }
 }
 
-/** Runs a program of node_modules/.bin. */
-export const bin = name => join(ROOT, 'node_modules', '.bin', name);
+/**
+ * How npm is run: its own JavaScript file by this Node. Windows has npm as a batch file, which only a shell runs, and a shell
+ * does not quote arguments ("Program Files").
+ * @returns {[string, string[]]} program and arguments
+ */
+export function npm(args, { execPath = process.execPath, env = process.env } = {}) {
+  const folder = dirname(execPath);
+  const files = [
+    env.npm_execpath,
+    join(folder, 'node_modules', 'npm', 'bin', 'npm-cli.js'),
+    join(folder, '..', 'lib', 'node_modules', 'npm', 'bin', 'npm-cli.js'),
+  ];
+  const file = files.find(each => each && /npm-cli\.c?js$/.test(each) && existsSync(each));
+  if (file) return [execPath, [file, ...args]];
+  if (process.platform !== 'win32') return ['npm', args];
+  throw new Error(`npm was not found beside ${execPath}; start this with "npm run".`);
+}
+
+/** How a program of an installed package is run: its JavaScript file by this Node. @returns {[string, string[]]} */
+export function programOf(name, program, args) {
+  const manifest = createRequire(join(ROOT, 'package.json')).resolve(`${name}/package.json`);
+  const { bin } = JSON.parse(readFileSync(manifest, 'utf8'));
+  const file = typeof bin === 'string' ? bin : bin[program];
+  return [process.execPath, [join(dirname(manifest), file), ...args]];
+}
 
 /** The first of `names` on the PATH, as a full path, or null. */
 export function onPath(...names) {
@@ -74,7 +101,7 @@ export function onPath(...names) {
 export async function installPackages(folder, args = []) {
   if (isInstalled(folder)) return;
   console.log(`Installing the packages of ${folder}`);
-  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...args], { cwd: folder });
+  await run(...npm(['ci', '--no-audit', '--no-fund', '--loglevel=error', ...args]), { cwd: folder });
 }
 
 /** npm writes what it installed to node_modules/.package-lock.json, in the format of the lock file. */

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { endGroup, installPackages, ROOT, run } from './project.mjs';
+import { endGroup, installPackages, npm, ROOT, run } from './project.mjs';
 
 const HOME = join(ROOT, '.vscode-under-test');
 const CODE_SERVER = join(HOME, 'node_modules', 'code-server');
@@ -39,13 +39,8 @@ export async function setUpServer() {
   const server = join(CODE_SERVER, 'lib', 'vscode');
   if (!existsSync(join(server, 'node_modules', '.package-lock.json'))) {
     console.log('Installing the packages of the VS Code server');
-    await run(
-      'npm',
-      ['install', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'],
-      {
-        cwd: server,
-      },
-    );
+    const quietly = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    await run(...npm(['install', '--omit=dev', ...quietly]), { cwd: server });
   }
 }
 

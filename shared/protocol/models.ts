@@ -8,6 +8,8 @@ export type DeviceChoice = 'auto' | DeviceName;
 export interface DeviceReport {
   device: DeviceName;
   requested: DeviceChoice;
+  /** The GPU as ONNX Runtime names it; null on the CPU, and where none was found. */
+  adapter: string | null;
   /** One sentence per provider that was tried and not taken. */
   notes: string[];
 }

@@ -62,6 +62,17 @@ describe('analyze --device webgpu', function () {
     assert.ok(largest < 1e-3, `${largest}`);
   });
 
+  it('auto leaves a software GPU that is slower than the CPU, and says so', async function () {
+    const env = await softwareVulkanEnvironment();
+    if (!env) {
+      console.log('      SKIPPED: no SwiftShader beside a Chromium');
+      return this.skip();
+    }
+    const { device, said } = await analyze('auto', env);
+    assert.equal(device, 'cpu');
+    assert.match(said, /WebGPU is not used: it is slower here than the CPU \([\d.]+ ms against [\d.]+ ms/);
+  });
+
   it('falls back to the CPU where there is no adapter, and says why', async () => {
     // A loader that knows of no driver: WebGPU finds no adapter, whatever the machine has.
     const none = { VK_ICD_FILENAMES: join(folder, 'none.json'), VK_DRIVER_FILES: join(folder, 'none.json') };

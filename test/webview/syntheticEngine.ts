@@ -631,7 +631,7 @@ export function summaryOf(engine: SyntheticEngine, text: string, limit: number):
   return {
     id: 'a',
     model,
-    device: { device: 'cpu', requested: 'auto', notes: [] },
+    device: { device: 'cpu', requested: 'auto', adapter: null, notes: [] },
     tokens: splitTokens(text, limit),
     target: null,
     cores: model.cores.map(c => engine.core(c.core)),
