@@ -1,8 +1,9 @@
-import type { MechanismInfo, MechanismParams } from '../../shared/protocol/engine';
+import type { MechanismInfo, MechanismParams, SpanFitParams } from '../../shared/protocol/engine';
 import type { Runtime } from '../runtime/runtime';
 import type { Tensor } from '../runtime/tensor';
 import type { CoreInput } from './core';
 import type { Cost, CostShape } from './cost';
+import type { HeadMask, PairRule } from './mask';
 
 /** What a mechanism may use beside its inputs. */
 export interface AttendContext {
@@ -43,9 +44,41 @@ export interface Attended {
   extra: Record<string, Tensor>;
 }
 
+/** A head of a core that ran under a mechanism, with the tensors that were made or given for the run. */
+export interface BucketedRun {
+  input: CoreInput;
+  head: number;
+  attended: Attended;
+  own: Readonly<Record<string, Tensor>>;
+}
+
+/** Which bucket each query and key of one head is in, per round; -1 = none. */
+export interface Bucketing {
+  rounds: number;
+  count: number;
+  queryBucket: Int32Array[];
+  keyBucket: Int32Array[];
+  /** In how many buckets each query is (hashing: one per round). */
+  multiplicity: Int32Array;
+  /** Members per bucket and round, counting every membership. */
+  sizes: Int32Array[];
+  /** [count, dim] directions of the buckets, empty where there are none. */
+  centers: Float32Array;
+}
+
+/** Of a mechanism that gives each head a span of its own. */
+export interface Spans {
+  /** What the spans of a setting are fitted to, or the one that it gives to all. */
+  wish(params: MechanismParams): Omit<SpanFitParams, 'id'> | { span: number };
+  /** The setting whose spans are fitted to a share of the pairs of all heads together. */
+  atBudget(share: number): MechanismParams;
+  /** The same setting with this span in place of a fit. */
+  given(params: MechanismParams, span: number): MechanismParams;
+}
+
 /**
- * One way of attending. One file each; `registry.ts` lists them, and command line, settings, palette,
- * tables and docs are derived from `info`.
+ * One way of attending. One file each; `registry.ts` lists them, and all that others need to know of it is said
+ * here: command line, settings, palette, tables, views, exports and docs name no mechanism.
  */
 export interface Mechanism {
   readonly info: MechanismInfo;
@@ -66,6 +99,13 @@ export interface Mechanism {
    * keeps no set of pairs, or its pairs are not for the caller to choose.
    */
   settings?(input: CoreInput, share: number): MechanismParams[];
+  /** The pairs it keeps, where they follow from parameters and positions alone: exports write it. */
+  rule?(input: Pick<CoreInput, 'keys'>, params: MechanismParams): PairRule;
+  /** What a run over a single head kept of this text, as tables for exports; absent = its pairs one by one. */
+  mask?(attended: Attended, input: CoreInput, params: MechanismParams): HeadMask;
+  /** In which buckets the tokens of one head are, after a run over all heads; null where this setting has none. */
+  buckets?(of: BucketedRun): Bucketing | null;
+  readonly spans?: Spans;
   /** What one head costs by formula on a text of `tokens` tokens; its pairs are those that `Attended.pairs` counts. */
   cost?(tokens: number, params: MechanismParams, shape: CostShape): Cost;
   /** Sub-quadratic where the paper is: scores in ONNX Runtime graphs, index work in typed arrays. */

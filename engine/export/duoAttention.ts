@@ -5,8 +5,10 @@
  */
 import { RefusedError } from '../errors';
 import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
-import type { CoreMasks, HeadMask } from './headMasks';
+import type { HeadMask } from '../attention/mask';
+import type { CoreMasks } from './headMasks';
 import { checkFormat } from './planFormat';
+import { streamOf } from './ruleShape';
 import type { TextFile } from './textFile';
 
 export function duoAttention(
@@ -24,7 +26,7 @@ export function duoAttention(
   const rows = cores.map(({ info, heads }) => {
     const values = new Array<number>(info.kvHeads).fill(0);
     for (const { head, choice, mask } of heads) {
-      const stream = streamOf(mask);
+      const stream = streaming(mask);
       let value = 1;
       if (stream) {
         sinks = Math.max(sinks, stream.sinks);
@@ -48,17 +50,8 @@ export function duoAttention(
 }
 
 /** First tokens and recent tokens of a mask that is nothing else; null for all others. */
-function streamOf(mask: HeadMask): { sinks: number; recent: number } | null {
-  switch (mask.kind) {
-    case 'band':
-      return { sinks: 0, recent: mask.reach + 1 };
-    case 'soft':
-      return { sinks: 0, recent: Math.ceil(mask.span + mask.ramp) };
-    case 'globals': {
-      const sinks = Math.max(-1, ...mask.globals) + 1;
-      return sinks === mask.globals.length ? { sinks, recent: mask.window + 1 } : null;
-    }
-    default:
-      return null;
-  }
+function streaming(mask: HeadMask): { sinks: number; recent: number } | null {
+  if (mask.kind === 'soft') return { sinks: 0, recent: Math.ceil(mask.span + mask.ramp) };
+  const stream = mask.kind === 'rule' ? streamOf(mask.rule) : null;
+  return stream?.leftOut === 0 ? stream : null;
 }

@@ -3,17 +3,12 @@
  * parameters as tensors, and a `score_mod` where a span has a soft edge. Masks of rules hold for any text; those of hashing,
  * clusters and votes are the analysed text's own, as tables. What a mask cannot say is refused: the head stays dense, and the file says so.
  */
-import { deflateSync } from 'node:zlib';
 import type { ModelInfo } from '../../shared/protocol/engine';
 import type { TextFile } from './textFile';
-import {
-  ofOneLength,
-  ofOneText,
-  type CoreMasks,
-  type HeadMask,
-  type PlannedMask,
-  type RingMask,
-} from './headMasks';
+import { ofOneLength, ofOneText, type HeadMask, type RingMask } from '../attention/mask';
+import { rules } from './flexRules';
+import { flagsOf, stacked, type Part } from './flexTables';
+import type { CoreMasks, PlannedMask } from './headMasks';
 
 export function flexAttention(model: ModelInfo, cores: readonly CoreMasks[]): TextFile {
   const notes = cores.flatMap(core => core.heads.flatMap(head => notesOn(core, head)));
@@ -28,14 +23,15 @@ function notesOn({ info }: CoreMasks, { head, choice, mask }: PlannedMask): stri
   }
   if (mask.kind === 'clusters' && mask.averaged) {
     return [
-      `${where}: routing averages over the clusters of a query that is in several; the mask joins them in one softmax.`,
+      `${where}: ${choice.name} averages over the clusters of a query that is in several; the mask joins them in one softmax.`,
     ];
   }
   return [];
 }
 
 function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly string[]): string {
-  const text = cores.some(core => core.heads.some(head => ofOneText(head.mask)));
+  const tables = cores.flatMap(core => core.heads.filter(head => ofOneText(head.mask)));
+  const titles = [...new Set(tables.map(({ title }) => title))];
   const lines = [
     `Attention masks of a plan for ${model.name}, for torch.nn.attention.flex_attention.`,
     'Made by Attention Inspector.',
@@ -49,10 +45,10 @@ function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly s
     `A layer is an attention core of the model, in execution order: 0 to ${cores.length - 1}. Positions are counted from the start of`,
     'the text, so masks are for whole texts (prefill). Scale, bias and soft cap of the scores are the model’s own: pass its scale to',
     'attend, and put its bias (ALiBi, relative positions) into score_mod.',
-    ...(text
+    ...(titles.length > 0
       ? [
           '',
-          'TEXT-SPECIFIC: the tables of LSH, routing, SparseFinder and vertical-slash were made from one text. They give the masks of that',
+          `TEXT-SPECIFIC: the tables of ${titles.join(', ')} were made from one text. They give the masks of that`,
           'text, and no other: on another text the mechanism would choose other pairs.',
         ]
       : []),
@@ -131,12 +127,6 @@ function layer(core: CoreMasks): string {
   ].join('\n');
 }
 
-/** Tensors of one kind of mask and what they let through; nothing for layers that have no such head. */
-interface Part {
-  tensors: string[];
-  keep: string;
-}
-
 type Kind<K extends HeadMask['kind']> = Extract<HeadMask, { kind: K }>;
 
 /** The masks of one kind by head. */
@@ -169,16 +159,6 @@ function slots(name: string, heads: readonly PlannedMask[], kind: HeadMask['kind
   ];
 }
 
-const TORCH = { Uint8Array: 'torch.uint8', Int32Array: 'torch.int32' };
-
-/** All heads' tables of one name, one after another. */
-function stacked(name: string, data: (Uint8Array | Int32Array)[], shape: number[]): string {
-  const all = Buffer.concat(data.map(each => Buffer.from(each.buffer, each.byteOffset, each.byteLength)));
-  const dtype = data[0] instanceof Uint8Array ? TORCH.Uint8Array : TORCH.Int32Array;
-  const coded = deflateSync(all, { level: 9 }).toString('base64');
-  return `${name} = table(${dtype}, (${[data.length, ...shape].join(', ')}), "${coded}").to(device)`;
-}
-
 const PARTS: ((heads: readonly PlannedMask[], core: CoreMasks) => Part[])[] = [
   heads => [
     {
@@ -188,10 +168,7 @@ const PARTS: ((heads: readonly PlannedMask[], core: CoreMasks) => Part[])[] = [
       keep: 'dense[h]',
     },
   ],
-  heads =>
-    only(heads, 'band').length === 0
-      ? []
-      : [{ tensors: [perHead('reach', heads, 'band', mask => mask.reach, -1)], keep: '(apart <= reach[h])' }],
+  heads => rules(heads),
   heads =>
     only(heads, 'soft').length === 0
       ? []
@@ -203,61 +180,12 @@ const PARTS: ((heads: readonly PlannedMask[], core: CoreMasks) => Part[])[] = [
             keep: '(apart <= soft_reach[h])',
           },
         ],
-  heads =>
-    only(heads, 'strided').length === 0
-      ? []
-      : [
-          {
-            tensors: [perHead('stride', heads, 'strided', mask => mask.stride, 0)],
-            keep: '((stride[h] > 0) & ((apart <= stride[h]) | (apart % stride[h].clamp(min=1) == 0)))',
-          },
-        ],
-  heads =>
-    only(heads, 'fixed').length === 0
-      ? []
-      : [
-          {
-            tensors: [
-              perHead('fixed', heads, 'fixed', mask => mask.block, 0),
-              perHead('summary', heads, 'fixed', mask => mask.summary, 0),
-              'fixed_block = fixed.clamp(min=1)',
-            ],
-            keep:
-              `((fixed[h] > 0) & ((position // fixed_block[h] == kv_idx // fixed_block[h])` +
-              ' | (kv_idx % fixed_block[h] >= fixed_block[h] - summary[h])))',
-          },
-        ],
-  heads => globals(heads),
   (heads, core) => blocks(heads, core),
   (heads, core) => lines(heads, core),
   heads => rings(heads),
   heads => clusters(heads),
   (heads, core) => pairs(heads, core),
 ];
-
-function globals(heads: readonly PlannedMask[]): Part[] {
-  const found = only(heads, 'globals');
-  if (found.length === 0) return [];
-  // One entry more than the last of them, for all tokens behind.
-  const size = 2 + Math.max(-1, ...found.flatMap(({ mask }) => [...mask.globals]));
-  const tables = found.map(({ mask }) => {
-    const table = new Uint8Array(size);
-    for (const token of mask.globals) table[token] = 1;
-    return table;
-  });
-  const global = (index: string) => `(global_tokens[global_slot[h], (${index}).clamp(max=${size - 1})] > 0)`;
-  return [
-    {
-      tensors: [
-        ...slots('global_slot', heads, 'globals'),
-        perHead('window', heads, 'globals', mask => mask.window, -1),
-        stacked('global_tokens', tables, [size]),
-      ],
-      keep:
-        '(global_slot_own[h] & ((apart <= window[h])' + ` | ${global('kv_idx')} | ${global('position')}))`,
-    },
-  ];
-}
 
 function blocks(heads: readonly PlannedMask[], { keys }: CoreMasks): Part[] {
   const found = only(heads, 'blocks');
@@ -286,23 +214,18 @@ function blocks(heads: readonly PlannedMask[], { keys }: CoreMasks): Part[] {
 function lines(heads: readonly PlannedMask[], { keys }: CoreMasks): Part[] {
   const found = only(heads, 'lines');
   if (found.length === 0) return [];
-  const flags = (indices: readonly number[]) => {
-    const result = new Uint8Array(keys);
-    for (const index of indices) if (index < keys) result[index] = 1;
-    return result;
-  };
   return [
     {
       tensors: [
         ...slots('line_slot', heads, 'lines'),
         stacked(
           'columns',
-          found.map(({ mask }) => flags(mask.columns)),
+          found.map(({ mask }) => flagsOf(mask.columns, keys)),
           [keys],
         ),
         stacked(
           'diagonals',
-          found.map(({ mask }) => flags(mask.diagonals)),
+          found.map(({ mask }) => flagsOf(mask.diagonals, keys)),
           [keys],
         ),
       ],

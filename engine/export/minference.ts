@@ -4,8 +4,10 @@
  * and `block_sparse` (100 blocks of its own choice). What is none of these becomes the nearest one, and a note says so.
  */
 import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
-import type { HeadMask, PlannedMask, CoreMasks } from './headMasks';
+import type { HeadMask } from '../attention/mask';
+import type { PlannedMask, CoreMasks } from './headMasks';
 import { checkFormat } from './planFormat';
+import { linesOf, streamOf } from './ruleShape';
 import type { TextFile } from './textFile';
 
 type Pattern = ['stream_llm' | 'vertical_and_slash' | 'block_sparse', number, number, number];
@@ -47,51 +49,51 @@ function patternOf({ mask }: PlannedMask, tokens: number): { pattern: Kernel; ne
         pattern: ['vertical_and_slash', tokens, tokens],
         nearest: 'vertical_and_slash with all lines, since it is no set of pairs',
       };
-    case 'band':
-      return { pattern: ['stream_llm', 0, mask.reach + 1] };
+    case 'rule':
+      return ruled(mask, tokens);
     case 'soft': {
       const window = Math.ceil(mask.span + mask.ramp);
       return { pattern: ['stream_llm', 0, window], nearest: `a window of ${window} without the soft edge` };
     }
-    case 'globals':
-      return streaming(mask);
     case 'lines':
       return { pattern: ['vertical_and_slash', mask.columns.length, mask.diagonals.length], ...voted(mask) };
-    case 'strided': {
-      const lines = mask.stride + 1 + Math.max(0, Math.ceil(tokens / mask.stride) - 2);
-      return {
-        pattern: ['vertical_and_slash', 30, lines],
-        nearest: `${lines} diagonals that the last queries vote for, not every ${mask.stride}th`,
-      };
-    }
-    case 'fixed': {
-      const columns = mask.summary * Math.ceil(tokens / mask.block);
-      return {
-        pattern: ['vertical_and_slash', columns, mask.block],
-        nearest: `${columns} columns and ${mask.block} diagonals that the last queries vote for`,
-      };
-    }
     default:
-      return {
-        pattern: ['block_sparse', 100, 1],
-        nearest: 'block_sparse, whose 100 blocks the kernel chooses by itself',
-      };
+      return CHOSEN_BLOCKS;
   }
 }
 
-/** Sinks at the start are what stream_llm has; global tokens elsewhere are not. */
-function streaming({ window, globals }: Extract<HeadMask, { kind: 'globals' }>): {
-  pattern: Kernel;
-  nearest?: string;
-} {
-  const sinks = new Set(globals);
-  let first = 0;
-  while (sinks.has(first)) first++;
-  const pattern: Kernel = ['stream_llm', first, window + 1];
-  return first === sinks.size
-    ? { pattern }
-    : { pattern, nearest: `stream_llm with the first ${first} tokens; the other global tokens are left out` };
+const CHOSEN_BLOCKS = {
+  pattern: ['block_sparse', 100, 1] as Kernel,
+  nearest: 'block_sparse, whose 100 blocks the kernel chooses by itself',
+};
+
+/** Sinks at the start and a window are what stream_llm has; other rules become lines, where they have such. */
+function ruled(
+  { rule }: Extract<HeadMask, { kind: 'rule' }>,
+  tokens: number,
+): { pattern: Kernel; nearest?: string } {
+  const stream = streamOf(rule);
+  if (stream) {
+    const { sinks, recent, leftOut } = stream;
+    const pattern: Kernel = ['stream_llm', sinks, recent];
+    return leftOut === 0
+      ? { pattern }
+      : {
+          pattern,
+          nearest: `stream_llm with the first ${sinks} tokens; the other global tokens are left out`,
+        };
+  }
+  const lines = linesOf(rule, tokens);
+  if (!lines) return CHOSEN_BLOCKS;
+  const columns = Math.max(FORCED_COLUMNS, lines.columns);
+  return {
+    pattern: ['vertical_and_slash', columns, lines.diagonals],
+    nearest: `${columns} columns and ${lines.diagonals} diagonals that the last queries vote for`,
+  };
 }
+
+/** Columns that the kernel keeps whatever the votes. */
+const FORCED_COLUMNS = 30;
 
 /** The kernel always keeps the first 30 columns and the nearest 100 diagonals, and at least 30 and 50 lines. */
 function voted({ columns, diagonals }: Extract<HeadMask, { kind: 'lines' }>): { nearest?: string } {

@@ -3,33 +3,19 @@ import { HeaviestPairs } from './heaviestPairs';
 import { jointProjection } from './projection';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/kernels/dense';
-import type { Attended, SparseRow } from '../attention/mechanism';
+import type { Attended, Bucketing, SparseRow } from '../attention/mechanism';
+import { findMechanism } from '../attention/registry';
 import { unitRows } from '../attention/kernels/tied';
 import { RefusedError } from '../errors';
 import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
-import type { Tensor } from '../runtime/tensor';
-
-/** Which bucket each query and key of one head is in, per round; -1 = none. */
-interface Assignment {
-  rounds: number;
-  count: number;
-  queryBucket: Int32Array[];
-  keyBucket: Int32Array[];
-  /** In how many buckets each query is (LSH: one per round). */
-  multiplicity: Int32Array;
-  /** Members per bucket and round, counting every membership. */
-  sizes: Int32Array[];
-  /** [count, dim] directions of the buckets, empty where there are none. */
-  centers: Float32Array;
-}
 
 /** One head under a mechanism with buckets. */
 export interface BucketedHead {
   input: CoreInput;
   head: number;
   attended: Attended;
-  assignment: Assignment;
+  assignment: Bucketing;
 }
 
 export async function buckets(
@@ -185,102 +171,9 @@ export async function bucketedHead(
   const { input } = await analysis.tensors(core);
   const attended = await analysis.attendLocally(mechanism, core, signal);
   const own = await analysis.ownTensors(mechanism, core, input, signal);
-  const { extra } = attended;
-  if (extra['buckets']) return { input, head, attended, assignment: hashed(extra, input, head) };
-  if (extra['query_members'] && extra['key_members']) {
-    return { input, head, attended, assignment: clustered(extra, own, input, head) };
-  }
-  throw new RefusedError(`The mechanism ${mechanism.name} has no buckets.`);
-}
-
-/** LSH: one bucket per token and round. Queries and keys may hash apart (`key_buckets`). */
-function hashed(extra: Record<string, Tensor>, input: CoreInput, head: number): Assignment {
-  const rounds = extra['buckets']!.dims[1]!;
-  const perRound = (name: string, tokens: number) => {
-    const { data } = extra[name]!;
-    return Array.from({ length: rounds }, (_, round) => {
-      const at = (head * rounds + round) * tokens;
-      return Int32Array.from({ length: tokens }, (_, i) => Number(data[at + i]!));
-    });
-  };
-  const queryBucket = perRound('buckets', input.queries);
-  const keyBucket = extra['key_buckets'] ? perRound('key_buckets', input.keys) : queryBucket;
-  let count = 0;
-  for (const ids of [...queryBucket, ...keyBucket]) for (const id of ids) count = Math.max(count, id + 1);
-  return {
-    rounds,
-    count,
-    queryBucket,
-    keyBucket,
-    multiplicity: new Int32Array(input.queries).fill(rounds),
-    sizes: queryBucket.map(ids => histogram(ids, count)),
-    centers: new Float32Array(0),
-  };
-}
-
-/** Routing: a token may be in several clusters or none; it is painted with the nearest centroid that holds it. */
-function clustered(
-  extra: Record<string, Tensor>,
-  own: Record<string, Tensor>,
-  input: CoreInput,
-  head: number,
-): Assignment {
-  const centroids = own['centroids']!;
-  const count = centroids.dims[1]!;
-  const { dim } = input;
-  const centers = Float32Array.from({ length: count * dim }, (_, t) =>
-    Number(centroids.data[head * count * dim + t]!),
-  );
-  const queries = members(extra['query_members']!, head, count, input.queries);
-  const keys = members(extra['key_members']!, head, count, input.keys);
-  return {
-    rounds: 1,
-    count,
-    queryBucket: [nearest(headRows(input.q, head, input.queries, dim), centers, queries.lists, dim)],
-    keyBucket: [nearest(headRows(input.k, kvHead(input, head), input.keys, dim), centers, keys.lists, dim)],
-    multiplicity: Int32Array.from(queries.lists, list => list.length),
-    sizes: [queries.sizes],
-    centers,
-  };
-}
-
-function members(
-  tensor: Tensor,
-  head: number,
-  clusters: number,
-  tokens: number,
-): { lists: number[][]; sizes: Int32Array } {
-  const window = tensor.dims[2]!;
-  const lists: number[][] = Array.from({ length: tokens }, () => []);
-  const sizes = new Int32Array(clusters);
-  for (let c = 0; c < clusters; c++) {
-    for (let t = 0; t < window; t++) {
-      const token = Number(tensor.data[(head * clusters + c) * window + t]!);
-      if (token < 0) continue;
-      lists[token]!.push(c);
-      sizes[c]!++;
-    }
-  }
-  return { lists, sizes };
-}
-
-function nearest(rows: Float32Array, centers: Float32Array, lists: number[][], dim: number): Int32Array {
-  return Int32Array.from(lists, (clusters, i) => {
-    let best = -1;
-    let bestDot = -Infinity;
-    for (const c of clusters) {
-      let dot = 0;
-      for (let x = 0; x < dim; x++) dot += rows[i * dim + x]! * centers[c * dim + x]!;
-      if (dot > bestDot) [best, bestDot] = [c, dot];
-    }
-    return best;
-  });
-}
-
-function histogram(ids: Int32Array, count: number): Int32Array {
-  const sizes = new Int32Array(count);
-  for (const id of ids) if (id >= 0) sizes[id]!++;
-  return sizes;
+  const assignment = findMechanism(mechanism.name).buckets?.({ input, head, attended, own });
+  if (!assignment) throw new RefusedError(`The mechanism ${mechanism.name} has no buckets.`);
+  return { input, head, attended, assignment };
 }
 
 interface Ranks {

@@ -16,7 +16,6 @@ import type {
   MechanismChoice,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
-import { float32, type Tensor } from '../runtime/tensor';
 import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
 import { fitSpansOf } from './spans';
@@ -93,17 +92,12 @@ async function headShape(analysis: Analysis, core: number): Promise<HeadShape> {
   return { dim: input.dim, valueDim: input.valueDim, causal: input.rule.mask.causal, heads };
 }
 
-/** Adaptive span costs what the spans cost that the model's heads need on this text. */
-function spansOf(analysis: Analysis, choice: MechanismChoice): { spans?: number[] } {
-  if (choice.name !== 'adaptive-span') return {};
-  const { ramp, massTarget, budget, span } = choice.params;
-  if (span !== undefined) return { spans: [Number(span)] };
-  const fit = fitSpansOf(analysis, {
-    id: analysis.id,
-    ramp: Number(ramp ?? 32),
-    ...(budget === undefined ? { massTarget: Number(massTarget ?? 0.95) } : { budget: Number(budget) }),
-  });
-  return { spans: fit.heads.map(head => head.span) };
+/** What has spans costs what the spans cost that the model's heads need on this text. */
+function spansOf(analysis: Analysis, { name, params }: MechanismChoice): { spans?: number[] } {
+  const wish = findMechanism(name).spans?.wish(params);
+  if (!wish) return {};
+  if ('span' in wish) return { spans: [wish.span] };
+  return { spans: fitSpansOf(analysis, { id: analysis.id, ...wish }).heads.map(head => head.span) };
 }
 
 // ---------------------------------------------------------------- measuring
@@ -197,12 +191,12 @@ async function runner(
   }
   const mechanism = findMechanism(choice.name);
   const { spans } = spansOf(analysis, choice);
-  const given: Record<string, Tensor> = spans ? { span: float32(Float32Array.of(mean(spans)), [1]) } : {};
+  const params = spans ? mechanism.spans!.given(choice.params, mean(spans)) : choice.params;
   // What is made from the text once (centroids, rotations, projections) is not part of the time.
-  const made = await mechanism.prepare?.(input, choice.params, analysis.context(signal, given));
+  const made = await mechanism.prepare?.(input, params, analysis.context(signal));
   return async () => {
-    const context = analysis.context(signal, { ...made, ...given });
-    return (await mechanism.attend(input, choice.params, context)).pairs[0]!;
+    const context = analysis.context(signal, made);
+    return (await mechanism.attend(input, params, context)).pairs[0]!;
   };
 }
 

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { visibleKeys } from '../../engine/attention/core';
+import { mechanisms } from '../../engine/attention/registry';
 import { Engine } from '../../engine/engine';
 import { duoAttention } from '../../engine/export/duoAttention';
 import { flexAttention } from '../../engine/export/flexAttention';
-import type { CoreMasks, HeadMask } from '../../engine/export/headMasks';
+import { holds, type HeadMask } from '../../engine/attention/mask';
+import type { CoreMasks } from '../../engine/export/headMasks';
 import { minference } from '../../engine/export/minference';
 import { planCsv } from '../../engine/export/planCsv';
 import type { HeadAssignment, ModelInfo, PlannedHead } from '../../shared/protocol/engine';
@@ -20,19 +22,10 @@ function keeps(mask: HeadMask, tokens: number, query: number, key: number): bool
     case 'dense':
     case 'none':
       return true;
-    case 'band':
-      return apart <= mask.reach;
+    case 'rule':
+      return holds(mask.rule, query, key);
     case 'soft':
       return apart < mask.span + mask.ramp;
-    case 'strided':
-      return apart <= mask.stride || apart % mask.stride === 0;
-    case 'fixed':
-      return (
-        Math.floor(query / mask.block) === Math.floor(key / mask.block) ||
-        key % mask.block >= mask.block - mask.summary
-      );
-    case 'globals':
-      return apart <= mask.window || mask.globals.includes(key) || mask.globals.includes(query);
     case 'blocks': {
       const count = Math.sqrt(mask.seen.length);
       return mask.seen[Math.floor(query / mask.block) * count + Math.floor(key / mask.block)] === 1;
@@ -116,11 +109,13 @@ describe('exported plans', function () {
   it('masks are the pairs that the mechanisms keep, in every head', async () => {
     const analysis = engine.analysis('a');
     const kinds = new Set<string>();
+    const ruled = new Set<string>();
     for (const { info, heads: masks } of cores) {
       const { input } = await analysis.tensors(info.core);
       for (const { head, choice, mask } of masks) {
         if (mask.kind === 'none' || mask.kind === 'dense') continue;
         kinds.add(mask.kind);
+        if (mask.kind === 'rule') ruled.add(choice.name);
         const attended = await analysis.attendHead(choice, info.core, head, input, neverCancelled);
         for (let query = 0; query < tokens; query++) {
           const { from, to } = visibleKeys(input, query);
@@ -135,19 +130,10 @@ describe('exported plans', function () {
         }
       }
     }
-    const all = [
-      'band',
-      'soft',
-      'strided',
-      'fixed',
-      'globals',
-      'blocks',
-      'lines',
-      'ring',
-      'clusters',
-      'pairs',
-    ];
+    const all = ['rule', 'soft', 'blocks', 'lines', 'ring', 'clusters', 'pairs'];
     assert.deepEqual([...kinds].sort(), all.sort());
+    for (const { info, rule } of mechanisms)
+      if (rule) assert.ok(ruled.has(info.name), `${info.name} is among them`);
   });
 
   it('what no mask can say is refused by name, and stays dense', () => {

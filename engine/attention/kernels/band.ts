@@ -1,13 +1,14 @@
 import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from '../core';
-import type { AttendContext } from '../mechanism';
+import type { AttendContext, Attended } from '../mechanism';
+import { range, sparseRow } from './rows';
 import {
   addOpaque,
   BATCH_ELEMENTS,
   MASKED,
   offsetTables,
+  Outputs,
   type OffsetTable,
-  type Outputs,
   type Tiles,
 } from './tiles';
 
@@ -17,6 +18,22 @@ export interface Band {
   after: number;
   /** Log of a soft mask by distance |offset|. */
   logMask?: (distance: number) => number;
+}
+
+/** The same band in every head, and nothing else. */
+export async function attendOneBand(input: CoreInput, band: Band, context: AttendContext): Promise<Attended> {
+  const outputs = new Outputs(input);
+  await attendBand(input, () => band, outputs, context);
+  return {
+    output: outputs.output,
+    lse: outputs.lse,
+    pairs: new Float64Array(input.heads).fill(bandPairs(input, band)),
+    row: (head, query) => {
+      const { from, to } = bandKeys(input, band, query);
+      return sparseRow(input, head, query, range(from, to));
+    },
+    extra: {},
+  };
 }
 
 /**

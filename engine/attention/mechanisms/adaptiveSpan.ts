@@ -104,6 +104,23 @@ export const adaptiveSpan: Mechanism = {
     return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'most');
   },
 
+  mask({ extra }, _input, params) {
+    const span = Number(extra['span']!.data[0]!);
+    const ramp = numberOr(params, 'ramp', RAMP);
+    return ramp === 0 ? { kind: 'rule', rule: { near: Math.floor(span) } } : { kind: 'soft', span, ramp };
+  },
+
+  spans: {
+    wish({ span, budget, massTarget = 0.95, ramp = RAMP }) {
+      if (span !== undefined) return { span: Number(span) };
+      return budget === undefined
+        ? { ramp: Number(ramp), massTarget: Number(massTarget) }
+        : { ramp: Number(ramp), budget: Number(budget) };
+    },
+    atBudget: budget => ({ ramp: SHORT_RAMP, budget }),
+    given: ({ budget: _, ...params }, span) => ({ ...params, span }),
+  },
+
   async attend(input, params, context) {
     const ramp = numberOr(params, 'ramp', RAMP);
     const spans = givenSpans(input, context);

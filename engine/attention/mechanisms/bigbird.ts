@@ -1,7 +1,8 @@
 import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { attendLists, sequence } from '../kernels/lists';
-import type { AttendContext, Mechanism } from '../mechanism';
+import type { HeadMask } from '../mask';
+import type { AttendContext, Attended, Mechanism } from '../mechanism';
 import { numberOr } from '../parameters';
 import { seededUniform } from '../maths/random';
 import { sparseRow } from '../kernels/rows';
@@ -95,6 +96,8 @@ export const bigbird: Mechanism = {
     return pairCost(pairs, shape, partial ? 'expected' : 'exact');
   },
 
+  mask: (attended, input, params) => blockMask(attended, input, numberOr(params, 'block', 32)),
+
   async attend(input, params, context) {
     const layout = readLayout(input, params, context);
     const { block, blocks, globals } = layout;
@@ -139,6 +142,20 @@ export const bigbird: Mechanism = {
     };
   },
 };
+
+/** Blocks that see each other, from the rows of every block's first and last query. */
+function blockMask(attended: Attended, input: CoreInput, block: number): HeadMask {
+  const count = Math.ceil(input.keys / block);
+  const shift = input.keys - input.queries;
+  const seen = new Uint8Array(count * count);
+  for (let b = 0; b < count; b++) {
+    for (const position of [b * block, Math.min(input.keys, (b + 1) * block) - 1]) {
+      if (position < shift) continue;
+      for (const key of attended.row(0, position - shift).keys) seen[b * count + Math.floor(key / block)] = 1;
+    }
+  }
+  return { kind: 'blocks', block, seen };
+}
 
 interface Layout {
   block: number;

@@ -84,6 +84,11 @@ export const fixed: Mechanism = {
     return pairCost(pairs, shape);
   },
 
+  rule(input, params) {
+    const { block, summary } = sizes(input, params);
+    return { any: [{ block }, { tail: summary, of: block }] };
+  },
+
   settle: sizes,
 
   async attend(input, params, context) {
@@ -108,7 +113,7 @@ export const fixed: Mechanism = {
 };
 
 function sizes(
-  input: CoreInput,
+  input: Pick<CoreInput, 'keys'>,
   params: Parameters<Mechanism['attend']>[1],
 ): { block: number; summary: number } {
   const block = numberOr(params, 'block', rootOf(input.keys));

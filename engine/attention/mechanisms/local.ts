@@ -1,10 +1,9 @@
 import { bandSize, pairCost } from '../cost';
-import { attendBand, bandKeys, bandPairs, type Band } from '../kernels/band';
+import { attendOneBand, bandPairs, type Band } from '../kernels/band';
 import type { Mechanism } from '../mechanism';
 import { numberOr } from '../parameters';
-import { range, sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
-import { Outputs } from '../kernels/tiles';
+import type { MechanismParams } from '../../../shared/protocol/engine';
 
 /** A fixed window of `window` keys: i-window+1 .. i when causal, |i-j| < window otherwise. */
 export const local: Mechanism = {
@@ -37,24 +36,16 @@ export const local: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const reach = numberOr(params, 'window', 128) - 1;
-    return pairCost(bandSize(tokens, reach, shape.causal ? 0 : reach), shape);
+    const { before, after } = bandOf(params);
+    return pairCost(bandSize(tokens, before, shape.causal ? 0 : after), shape);
   },
 
-  async attend(input, params, context) {
-    const window = numberOr(params, 'window', 128);
-    const band: Band = { before: window - 1, after: window - 1 };
-    const outputs = new Outputs(input);
-    await attendBand(input, () => band, outputs, context);
-    return {
-      output: outputs.output,
-      lse: outputs.lse,
-      pairs: new Float64Array(input.heads).fill(bandPairs(input, band)),
-      row: (head, query) => {
-        const { from, to } = bandKeys(input, band, query);
-        return sparseRow(input, head, query, range(from, to));
-      },
-      extra: {},
-    };
-  },
+  rule: (_input, params) => ({ near: bandOf(params).before }),
+
+  attend: (input, params, context) => attendOneBand(input, bandOf(params), context),
 };
+
+function bandOf(params: MechanismParams): Band {
+  const reach = numberOr(params, 'window', 128) - 1;
+  return { before: reach, after: reach };
+}

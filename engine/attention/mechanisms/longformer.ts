@@ -69,6 +69,11 @@ export const longformer: Mechanism = {
     return pairCost(pairs, shape);
   },
 
+  rule({ keys }, params) {
+    const globals = [...readGlobals(params, keys)];
+    return { any: [{ near: numberOr(params, 'window', 64) }, { keys: globals }, { queries: globals }] };
+  },
+
   async attend(input, params, context) {
     const window = numberOr(params, 'window', 64);
     const globals = readGlobals(params, input.keys);
@@ -123,7 +128,7 @@ function countPairs(input: CoreInput, window: number, count: number): number {
 }
 
 /** Ascending, without repetitions. */
-export function readGlobals(params: MechanismParams, keys: number): Int32Array {
+function readGlobals(params: MechanismParams, keys: number): Int32Array {
   const text = String(params['globals'] ?? '0').trim();
   const indices = text === '' ? [] : text.split(/[\s,+|]+/).map(Number);
   if (indices.some(i => !Number.isInteger(i) || i < 0)) {

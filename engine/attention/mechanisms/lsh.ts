@@ -6,6 +6,7 @@ import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
 import { flag, numberOr } from '../parameters';
 import { seededGaussians } from '../maths/random';
 import { buildRing, chunkEntries, type Ring } from '../kernels/ring';
+import { hashedBuckets, ringMask } from '../kernels/bucketing';
 import { softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
 import {
@@ -118,6 +119,15 @@ export const lsh: Mechanism = {
       floats: hashed * rounds,
     });
   },
+
+  mask({ extra, reweighted }, _input, params) {
+    const { bucketSize, attendAcrossBuckets } = readOptions(params);
+    return reweighted && numberOr(params, 'rounds', 2) > 1
+      ? { kind: 'none', reason: 'a pair that several rounds bring together counts several times' }
+      : ringMask(extra, bucketSize, attendAcrossBuckets);
+  },
+
+  buckets: hashedBuckets,
 
   async attend(input, params, context) {
     const options = readOptions(params);

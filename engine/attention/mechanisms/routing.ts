@@ -1,9 +1,10 @@
 import { kvHead, visibleKeys, type CoreInput } from '../core';
 import { caught, pairCost, visiblePairs } from '../cost';
+import { clusteredBuckets, clusterMask } from '../kernels/bucketing';
 import { sphericalKMeans } from '../kernels/kmeans';
 import { scoreAt } from '../kernels/lines';
 import type { AttendContext, Attended, Mechanism, SparseRow } from '../mechanism';
-import { chooseLocalHeads, withLocalHeads } from './localHeads';
+import { chooseLocalHeads, withLocalHeads } from '../kernels/localHeads';
 import { Memberships, nearestMembers } from '../kernels/membership';
 import { flag, numberOr, rootOf } from '../parameters';
 import { softmax } from '../kernels/rows';
@@ -119,6 +120,13 @@ export const routing: Mechanism = {
       floats: ranked * clusters,
     });
   },
+
+  mask: (attended, input, params) =>
+    attended.extra['local_heads']?.dims[0]
+      ? { kind: 'rule', rule: { near: numberOr(params, 'localWindow', 256) - 1 } }
+      : clusterMask(attended.extra, input),
+
+  buckets: clusteredBuckets,
 
   async attend(input, params, context) {
     const routed = await attendRouted(input, params, context);

@@ -1,6 +1,7 @@
 import { attendBand, bandKeys, bandPairs, type Band } from '../kernels/band';
 import { kvHead, visibleKeys, type CoreInput } from '../core';
 import { bandSize, caught, pairCost, visiblePairs } from '../cost';
+import { hashedBuckets } from '../kernels/bucketing';
 import { attendGroups, attendLists, sequence } from '../kernels/lists';
 import { singularProjections } from '../maths/lowRank';
 import type { AttendContext, Mechanism } from '../mechanism';
@@ -128,6 +129,8 @@ export const sparsefinder: Mechanism = {
     const share = params['rule'] === 'cluster' ? 1 / clusters : caught(size / tokens, rank);
     return pairCost(near + share * (all - near), shape, 'expected', own);
   },
+
+  buckets: hashedBuckets,
 
   async attend(input, params, context) {
     const window = numberOr(params, 'window', 3);

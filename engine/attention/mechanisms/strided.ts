@@ -62,6 +62,11 @@ export const strided: Mechanism = {
     return pairCost(near + (shape.causal ? far : 2 * far), shape);
   },
 
+  rule: ({ keys }, params) => {
+    const stride = numberOr(params, 'stride', rootOf(keys));
+    return { any: [{ near: stride }, { every: stride }] };
+  },
+
   settle: (input, params) => ({ stride: strideOf(input, params) }),
 
   async attend(input, params, context) {

@@ -89,6 +89,11 @@ export const verticalSlash: Mechanism = {
     });
   },
 
+  mask({ extra }) {
+    const lines = (name: string) => Array.from(extra[name]!.data, Number).filter(line => line >= 0);
+    return { kind: 'lines', columns: lines('columns'), diagonals: lines('diagonals') };
+  },
+
   async attend(input, params, context) {
     const shift = input.keys - input.queries;
     const outputs = new Outputs(input);

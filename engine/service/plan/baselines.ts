@@ -3,7 +3,8 @@ import type { Analysis } from '../analysis';
 import { costOf, DENSE } from './candidates';
 import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
-import type { Mechanism } from '../../attention/mechanism';
+import type { Mechanism, Spans } from '../../attention/mechanism';
+import { readParams } from '../../attention/parameters';
 import { seededUniform } from '../../attention/maths/random';
 import type { MechanismChoice, Plan, PlanCandidate } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
@@ -13,12 +14,9 @@ export interface Uniform {
   chosen: Choice;
 }
 
-/** Soft edge of the spans that are fitted to the heads. */
-const RAMP = 8;
-
 /**
  * Of each mechanism the setting with the least local error that stays within the budget in all heads together, and for
- * the adaptive span also what it is made for: a span of its own in each head, for one share of the mass.
+ * one with spans also what it is made for: a span of its own in each head, for one share of the mass.
  */
 export async function uniformChoices(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[]> {
   const found: Uniform[] = [];
@@ -26,7 +24,7 @@ export async function uniformChoices(search: PlanSearch, texts: readonly Analysi
     if (mechanism.info.name === DENSE.name) continue;
     const best = await bestUniform(search, mechanism);
     if (best) found.push(best);
-    if (mechanism.info.name === 'adaptive-span') found.push(...(await fittedSpans(search, texts)));
+    if (mechanism.spans) found.push(...(await fittedSpans(search, mechanism, mechanism.spans, texts)));
   }
   return found;
 }
@@ -64,15 +62,23 @@ async function everywhere(search: PlanSearch, choice: MechanismChoice): Promise<
 }
 
 /** Spans for one share of the mass in all heads, the largest within the budget (as fitted to the first text). */
-async function fittedSpans(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[]> {
-  const choice = { name: 'adaptive-span', params: { ramp: RAMP, budget: search.budget } };
+async function fittedSpans(
+  search: PlanSearch,
+  { info }: Mechanism,
+  spans: Spans,
+  texts: readonly Analysis[],
+): Promise<Uniform[]> {
+  const choice = { name: info.name, params: spans.atBudget(search.budget) };
   for (const budget of [search.budget, 0.9 * search.budget]) {
-    const fit = fitSpansOf(texts[0]!, { id: '', budget, ramp: RAMP });
+    const params = readParams(info, spans.atBudget(budget));
+    const wish = spans.wish(params);
+    if ('span' in wish) return [];
+    const fit = fitSpansOf(texts[0]!, { id: '', ...wish });
     const chosen: PlanCandidate[] = [];
     for (const [at, { span }] of fit.heads.entries()) {
       const candidate = await search.candidates.add(at, {
-        name: 'adaptive-span',
-        params: { ramp: RAMP, massTarget: 0.95, span },
+        name: info.name,
+        params: spans.given(params, span),
       });
       if (candidate) chosen.push(candidate);
     }

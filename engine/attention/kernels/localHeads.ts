@@ -1,7 +1,7 @@
 import type { CoreInput } from '../core';
-import { local } from './local';
+import { attendOneBand } from './band';
 import type { AttendContext, Attended } from '../mechanism';
-import { someHeads } from '../kernels/subset';
+import { someHeads } from './subset';
 import { int32, type Tensor } from '../../runtime/tensor';
 
 /**
@@ -15,7 +15,7 @@ export async function chooseLocalHeads(
   context: AttendContext,
 ): Promise<Tensor> {
   const { heads, queries } = input;
-  const near = await local.attend(input, { window }, context);
+  const near = await attendWindow(input, window, context);
   const gains = Array.from({ length: heads }, (_, head) => {
     let gain = 0;
     for (let t = head * queries; t < (head + 1) * queries; t++) {
@@ -39,7 +39,7 @@ export async function withLocalHeads(
   context: AttendContext,
 ): Promise<Attended> {
   if (heads.length === 0) return attended;
-  const near = await local.attend(someHeads(input, heads), { window }, context);
+  const near = await attendWindow(someHeads(input, heads), window, context);
   const size = input.queries * input.valueDim;
   const result = { ...attended, output: attended.output.slice(), pairs: attended.pairs.slice() };
   const lse = attended.lse && attended.lse.slice();
@@ -57,4 +57,8 @@ export async function withLocalHeads(
     },
     extra: { ...attended.extra, local_heads: int32(Int32Array.from(heads), [heads.length]) },
   };
+}
+
+function attendWindow(input: CoreInput, window: number, context: AttendContext): Promise<Attended> {
+  return attendOneBand(input, { before: window - 1, after: window - 1 }, context);
 }
