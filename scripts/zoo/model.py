@@ -88,12 +88,16 @@ class AdaptiveSpan(Attention):
     """Sukhbaatar et al. 2019: softmax times clamp((ramp + span - distance) / ramp), renormalised; the spans are learned, one a head, and cost `cost` a token."""
     name, native = 'adaptive-span', True
 
-    def __init__(self, *args, longest=512, cost=2e-5, **settings):
+    def __init__(self, *args, longest=512, cost=1e-5, **settings):
         super().__init__(*args, **settings)
         self.longest, self.cost = longest, cost
         self.share = nn.Parameter(torch.full((self.h,), 0.05))
 
-    def span(self): return self.share.clamp(0, 1) * self.longest
+    def span(self): return self.share * self.longest
+
+    @torch.no_grad()
+    def after_step(self): self.share.clamp_(0, 1)  # here and not in span(): a span at 0 has to keep its gradient, or it never comes back
+
     def tensors(self, q): return dict(span=self.span())
     def penalty(self): return self.cost * self.span().mean()
 

@@ -133,7 +133,6 @@ def main():
         share = tokens / spec['tokens']
         for group in optimizer.param_groups:
             group['lr'] = spec['lr'] * min(1, (step + 1) / 100) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
-        # Half of the windows of the bundled model begin with the first token anyway; those of recurrent ones once an episode.
         w = source.windows(step) if mixture else source.windows(step, first_everywhere=not model.recurrent)
         parts = np.array_split(w, max(1, len(w) * (w.shape[1] - 1) // 512 // spec['micro'])) if len(w) > 1 else [w]
         parts = [p for p in parts if len(p)]
@@ -155,6 +154,8 @@ def main():
                 seen += loss.item() * weight
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        for m in model.modules():
+            if hasattr(m, 'after_step'): m.after_step()
         step += 1; tokens += w.shape[0] * (w.shape[1] - 1); recent.append(seen)
         whole = mixture or source.starts_episode(step)  # memories are not saved: stop where they begin anew
         if not whole or tokens >= spec['tokens']: continue
