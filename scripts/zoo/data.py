@@ -60,21 +60,58 @@ def readable(root):
 
 
 class Streams:
-    """`streams` texts side by side; each stays in one place of the books for `episode` windows, so that a memory has something to remember."""
+    """`streams` texts side by side; each stays in one place of the books for `episode` windows, so that a memory has something to remember.
 
-    def __init__(self, tokens, streams=8, window=512, episode=4, seed=1):
-        self.tokens, self.streams, self.window, self.episode, self.seed = tokens, streams, window, episode, seed
+    `order`, the data level, at the same number of tokens:
+    plain   places at random;
+    unique  the same without places of which more than a fifth stood earlier in the books (runs of 16 tokens);
+    length  windows of 128, then 256, then 512 tokens, a third of the tokens each;
+    rarity  texts of frequent tokens first (Platanios et al. 2019: competence grows with the root of time);
+    loss    twice as many texts, of which the trainer takes those with the larger loss.
+    """
+    def __init__(self, tokens, streams=8, window=512, episode=4, seed=1, order='plain', steps=2442):
+        self.tokens, self.streams, self.window, self.episode, self.seed, self.order, self.steps = tokens, streams, window, episode, seed, order, steps
+        if order == 'unique': self.repeated = np.concatenate([[0], np.cumsum(repeated(tokens))])
+        if order == 'rarity':
+            counts = np.bincount(tokens[:5_000_000], minlength=VOCAB) + 1
+            self.rarity = np.concatenate([[0], np.cumsum(-np.log(counts / counts.sum())[tokens])])
 
     def starts_episode(self, step): return step % self.episode == 0
+
+    def starts(self, rng, share):
+        length = self.episode * self.window
+        draw = lambda *size: rng.integers(0, len(self.tokens) - length - 1, size)
+        if self.order == 'loss': return draw(2 * self.streams)
+        starts = draw(self.streams)
+        if self.order == 'unique':
+            while (often := self.repeated[starts + length] - self.repeated[starts] > length / 5).any(): starts = np.where(often, draw(self.streams), starts)
+        if self.order == 'rarity':
+            candidates = draw(self.streams, 16)
+            easiest = np.argsort(self.rarity[candidates + length] - self.rarity[candidates], 1)
+            pick = rng.integers(0, max(1, int(16 * min(1, (0.01 + share) ** 0.5))), self.streams)
+            starts = candidates[np.arange(self.streams), easiest[np.arange(self.streams), pick]]
+        return starts
 
     def windows(self, step, first_everywhere=True):
         """[streams, window + 1]; the first token stands at the start of each window, or of each episode only."""
         rng = np.random.default_rng((self.seed, step // self.episode))
-        starts = rng.integers(0, len(self.tokens) - self.episode * self.window - 1, self.streams)
-        at = starts + step % self.episode * self.window
+        at = self.starts(rng, step / self.steps) + step % self.episode * self.window
         w = np.stack([self.tokens[a:a + self.window + 1] for a in at]).astype(np.int64)
+        if self.order == 'length' and step < self.steps * 2 / 3:
+            size = 128 if step < self.steps / 3 else 256
+            w = np.concatenate([w[:, o:o + size + 1] for o in range(0, self.window, size)])
         if first_everywhere or self.starts_episode(step): w[:, 0] = FIRST
         return w
+
+
+def repeated(tokens, run=16):
+    """Which tokens begin a run that stood earlier."""
+    hashes = np.zeros(len(tokens) - run + 1, np.uint64)
+    for i in range(run): hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + np.asarray(tokens[i:len(tokens) - run + 1 + i], np.uint64) + np.uint64(1)
+    order = np.argsort(hashes, kind='stable')
+    again = np.zeros(len(tokens), bool)
+    again[order[1:][hashes[order[1:]] == hashes[order[:-1]]]] = True
+    return again
 
 
 class Mixture:

@@ -527,6 +527,11 @@ MODELS = {
     'switch': DECODER | dict(title='Switch', model=dict(switch=4)),
     'albert': DECODER | dict(title='ALBERT', model=dict(shared=True, embedding=64)),
     'encoder': DECODER | dict(title='Masked-LM encoder', kind='encoder', model=dict(vocab=4099, causal=False)),
+    # The data level: the dense model once more, its text chosen or ordered (data.py, Streams).
+    'dense-unique': DECODER | dict(title='Dense, without repeated text', order='unique'),
+    'dense-length': DECODER | dict(title='Dense, short windows first', order='length'),
+    'dense-rarity': DECODER | dict(title='Dense, frequent tokens first', order='rarity'),
+    'dense-loss': DECODER | dict(title='Dense, the harder half of twice the text', order='loss'),
     # The bundled model: from the weights of an earlier one, more windows in which something far back matters.
     'prose': dict(kind='decoder', title='prose-2m', tokens=24_000_000, lr=1.2e-3, micro=2, mixture=True, longest=2048, model=dict(layers=6, width=160)),
 }

@@ -9,6 +9,10 @@ from model import MODELS
 
 # Round-robin over these; the bundled model has every third slice.
 ORDER = ['dense', 'adaptive-span', 'lsh', 'routing', 'transformer-xl', 'strided', 'compressive', 'entmax', 'shaped', 'switch', 'albert', 'encoder']
+# When all of these are done: the data level.
+LATER = ['dense-unique', 'dense-length', 'dense-rarity', 'dense-loss']
+
+
 
 
 def tokens(home, name):
@@ -19,28 +23,29 @@ def tokens(home, name):
 def main():
     parser = data.arguments(__doc__)
     parser.add_argument('--slice', type=float, default=12, help='CPU minutes of a slice')
-    parser.add_argument('--only', nargs='*'); parser.add_argument('--far', help='weights that the bundled model begins with')
+    parser.add_argument('--only', nargs='*', help='these in turn, nothing else'); parser.add_argument('--far', help='weights that the bundled model begins with')
     parser.add_argument('--out', help='exported models (default: HOME/models)')
     a = parser.parse_args()
-    names = a.only or [n for i, name in enumerate(ORDER) for n in ([name, 'prose'] if i % 2 else [name])]
-    place = a.home + '/queue.json'
-    at = json.load(open(place))['next'] if os.path.exists(place) else 0
+    place, here = a.home + '/queue.json', os.path.dirname(os.path.abspath(__file__))
     common = ['--home', a.home, '--corpus', a.corpus, '--code', a.code]
     # glibc gives large blocks back to the system at once and gets them anew page by page: a third of the time. One thread, so that others can work.
     environment = dict(os.environ, OMP_NUM_THREADS=os.environ.get('OMP_NUM_THREADS', '1'), MALLOC_MMAP_THRESHOLD_='4294967296', MALLOC_TRIM_THRESHOLD_='8589934592', MALLOC_TOP_PAD_='268435456')
-    here = os.path.dirname(os.path.abspath(__file__))
     failed = set()
-    while open_ := [n for n in names if n not in failed and tokens(a.home, n) < MODELS[n]['tokens']]:
-        while names[at % len(names)] not in open_: at += 1
-        name = names[at % len(names)]
-        at += 1
-        with open(place + '.new', 'w') as f: json.dump(dict(next=at % len(names), now=name), f)
+    isopen = lambda name: name not in failed and tokens(a.home, name) < MODELS[name]['tokens']
+    turn = json.load(open(place))['next'] if os.path.exists(place) else 0
+    while True:
+        names = a.only or [n for i, name in enumerate(ORDER) for n in ([name, 'prose'] if i % 2 else [name])]
+        if not any(map(isopen, names)): names = LATER
+        if not any(map(isopen, names)): break
+        while not isopen(names[turn % len(names)]): turn += 1
+        name = names[turn % len(names)]
+        turn += 1
+        with open(place + '.new', 'w') as f: json.dump(dict(next=turn % len(names), now=name), f)
         os.replace(place + '.new', place)
         init = ['--init', a.far] if a.far and name == 'prose' else []
         code = subprocess.run([sys.executable, here + '/train.py', name, '--minutes', str(a.slice), *init, *common], env=environment).returncode
         if code: failed.add(name); print(name, 'stopped with', code, flush=True)
-        elif tokens(a.home, name) >= MODELS[name]['tokens']:
-            subprocess.run([sys.executable, here + '/export.py', name, '--home', a.home, '--out', a.out or a.home + '/models'], env=environment)
+        elif not isopen(name): subprocess.run([sys.executable, here + '/export.py', name, *common[:2], '--out', a.out or a.home + '/models'], env=environment)
 
 
 if __name__ == '__main__': main()

@@ -1,6 +1,6 @@
 """Trains one model of MODELS (model.py) for a slice of time, from its last checkpoint on. Stops at the end of the slice or when its tokens are used up.
 
-usage: train.py NAME [--minutes 12] [--seed 1] [--order plain] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
+usage: train.py NAME [--minutes 12] [--seed 1] [--init model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
 Under HOME/NAME: checkpoint.pt (replaced in one go), log.jsonl (step, tokens, losses).
 Minutes are CPU minutes, so that a slice means the same on a busy machine.
 """
@@ -81,6 +81,13 @@ def reach(model, val, vocab=data.VOCAB):
     return result | dict(context=context)
 
 
+@torch.no_grad()
+def hardest(model, w):
+    """The half of the windows with the larger loss."""
+    losses = [cross_entropy(model, torch.from_numpy(x[None, :-1]), torch.from_numpy(x[None, 1:])).item() for x in w]
+    return w[np.sort(np.argsort(losses)[len(w) // 2:])]
+
+
 def learned(model):
     """What the mechanism itself learned, for the log."""
     if model.attention is AdaptiveSpan: return dict(spans=[[round(z) for z in b.a.span().tolist()] for b in model.b])
@@ -113,7 +120,7 @@ def main():
         step, tokens, spent = saved['step'], saved['tokens'], saved['minutes']
     elif a.init: model.load_state_dict(read_back(a.init, model))
     mixture = spec.get('mixture')
-    source = data.Mixture(texts['books'], texts['code'], a.seed) if mixture else data.Streams(texts['books'], spec['streams'], spec['window'], seed=a.seed)
+    source = data.Mixture(texts['books'], texts['code'], a.seed) if mixture else data.Streams(texts['books'], spec['streams'], spec['window'], seed=a.seed, order=spec.get('order', 'plain'), steps=spec['tokens'] // (spec['streams'] * spec['window']))
     states, began, recent = {}, time.process_time(), []
     minutes = lambda: spent + (time.process_time() - began) / 60
 
@@ -134,6 +141,7 @@ def main():
         for group in optimizer.param_groups:
             group['lr'] = spec['lr'] * min(1, (step + 1) / 100) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
         w = source.windows(step) if mixture else source.windows(step, first_everywhere=not model.recurrent)
+        if spec.get('order') == 'loss': w = hardest(model, w)
         parts = np.array_split(w, max(1, len(w) * (w.shape[1] - 1) // 512 // spec['micro'])) if len(w) > 1 else [w]
         parts = [p for p in parts if len(p)]
         if not mixture and source.starts_episode(step): states = {}
