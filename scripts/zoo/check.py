@@ -6,7 +6,7 @@ usage: check.py [PART of a name ...]
 import logging, math, os, sys, tempfile
 import numpy as np, onnx, torch
 import data, export, train
-from model import (AdaptiveSpan, Attention, Compressive, Entmax, EntmaxAttention, LSH, MODELS, LanguageModel, ParallelBlock, Routing, Shaped, Strided, Switch,
+from model import (AdaptiveSpan, Attention, ChunkedCross, Compressive, Entmax, EntmaxAttention, LSH, MODELS, LanguageModel, ParallelBlock, Routing, Shaped, Strided, Switch,
                    TransformerXL, build, entmax)
 
 logging.disable(logging.WARNING)
@@ -167,6 +167,18 @@ def experts():
     return (s(x) - s.core(x, *s.weights())).abs().max().item()
 
 
+def chunks():
+    """RETRO's shift: token i reads the neighbours of chunk floor((i + 1) / chunk) - 1, the first ones nothing."""
+    torch.manual_seed(7)
+    a, n, size = ChunkedCross(HEADS * DIM, HEADS, chunk=4).double(), 22, 4
+    q, (k, v) = torch.randn(1, HEADS, n, DIM, dtype=torch.double), torch.randn(2, 1, 6, HEADS, 5, DIM, dtype=torch.double)
+    expected = torch.zeros_like(q)
+    for i in range(n):
+        chunk = (i + 1) // size - 1
+        if chunk >= 0: expected[0, :, i] = ((q[0, :, i, None] * k[0, chunk]).sum(-1) * DIM ** -0.5).softmax(-1)[:, None].matmul(v[0, chunk])[:, 0]
+    return (a.core(q, k, v) - expected).abs().max().item()
+
+
 def learns(name):
     """A few steps on one text bring its loss down; all that is to be learned has a gradient."""
     torch.manual_seed(5)
@@ -230,7 +242,7 @@ def main():
     torch.set_num_threads(1)
     zoo = [n for n in MODELS if n != 'prose' and 'order' not in MODELS[n]]
     checks = [(f'formula {n}', 1e-6, lambda n=n: one_pass(n)) for n in SMALL]
-    checks += [('gradient', 1e-6, gradient), ('experts', 1e-5, experts), ('resumes', 1e-6, resumes)]
+    checks += [('gradient', 1e-6, gradient), ('experts', 1e-5, experts), ('formula retro', 1e-6, chunks), ('resumes', 1e-6, resumes)]
     checks += [(f'recurrence {n}', 1e-9, lambda n=n: recurrence(n)) for n in ('transformer-xl', 'compressive')]
     checks += [(f'causal {n}', 1e-5, lambda n=n: causal(n)) for n in zoo if n not in ('routing', 'lsh', 'encoder')]
     checks += [(f'learns {n}', 0.8, lambda n=n: learns(n)) for n in zoo]

@@ -10,7 +10,7 @@ import numpy as np, onnx, onnxruntime as ort, torch
 from onnx import helper, numpy_helper
 from tokenizers import Tokenizer, processors
 import data
-from model import MODELS, Attention, Switch, build
+from model import MODELS, Attention, ChunkedCross, Switch, build
 
 SMALL = 1024  # tensors below this many elements stay float32
 DOMAIN = 'attention_inspector'
@@ -31,6 +31,9 @@ def examples(owner, n=37):
         width = owner.router.in_features
         return names, [torch.randn(1, n, width), *owner.weights()], [{1: 'tokens'}] + [{}] * (len(names) - 1)
     dim = owner.q.weight.shape[0] // owner.h
+    if isinstance(owner, ChunkedCross):
+        kv = [torch.randn(1, 3, owner.h, 2 * 2 * owner.settings['chunk'], dim) for _ in 'kv']
+        return ['q', 'k', 'v'], [torch.randn(1, owner.h, 2 * owner.settings['chunk'] + 9, dim), *kv], [{2: 'tokens'}, {1: 'slots'}, {1: 'slots'}]
     q = torch.randn(1, owner.h, n, dim)
     tensors = owner.tensors(q) if not hasattr(owner, 'relative') else dict(r=owner.relative(q, n), u=owner.u, v_bias=owner.v_bias)
     if hasattr(owner, 'compress'): tensors |= dict(slot_k=torch.randn(1, owner.h, -(-n // 4), dim), slot_v=torch.randn(1, owner.h, -(-n // 4), dim))
@@ -181,7 +184,7 @@ def main():
                           'num_attention_heads': heads, 'head_dim': width // heads, 'max_position_embeddings': context, 'rms_norm_eps': 1e-6, 'hidden_act': 'silu', 'tie_word_embeddings': True,
                           **({'rope_theta': 10000.0} if attention.positions == 'rotary' else {}),
                           'attention_mechanism': {'name': attention.name, 'trained_with': True, **attention.settings}})
-    write('training.json', dict(model=a.name, seed=1, settings={k: str(v) if not isinstance(v, (int, float, str)) else v for k, v in spec.items() if k != 'model'}, log=log))
+    write('training.json', dict(model=a.name, seed=1, settings={k: str(v) if not isinstance(v, (int, float, str)) else v for k, v in spec.items() if k not in ('model', 'kind_of_model')}, log=log))
     last = log[-1]
     about = ' '.join(((type(attention).__doc__ if attention.native else None) or (Switch.__doc__ if spec.get('model', {}).get('switch') else None) or 'softmax attention.').split())
     bits = f"| bits per byte | {last['bitsPerByte']} |\n" if 'bitsPerByte' in last else ''

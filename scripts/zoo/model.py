@@ -512,6 +512,89 @@ class LanguageModel(nn.Module):
     def penalty(self): return sum(b.penalty() for b in self.b)
 
 
+class Retriever(nn.Module):
+    """Nearest chunks of a small database in the model itself. A chunk's key is the sum of fixed random vectors of its tokens, rarer tokens weighing
+    more: frozen, as the keys of RETRO are, and far plainer."""
+    def __init__(self, vocab, chunk=64, neighbours=2, entries=4096, width=48):
+        super().__init__()
+        self.chunk, self.neighbours = chunk, neighbours
+        generator = torch.Generator().manual_seed(11)
+        self.register_buffer('vectors', torch.randn(vocab, width, generator=generator))
+        self.register_buffer('keys', torch.zeros(entries, width))
+        self.register_buffer('texts', torch.zeros(entries, 2 * chunk, dtype=torch.int16))  # a chunk and what follows it
+
+    def fill(self, books):
+        """Chunks evenly from all books. To be called once; checkpoints have it."""
+        counts = torch.bincount(torch.from_numpy(books[:10_000_000].astype('int64')), minlength=len(self.vectors)) + 10
+        rarity = (counts.sum() / counts).log()
+        rarity = rarity - rarity.min()
+        self.vectors.mul_(rarity[:, None] / rarity.max())
+        at = torch.linspace(0, len(books) - 2 * self.chunk - 1, len(self.keys)).long()
+        self.texts.copy_(torch.stack([torch.from_numpy(books[a:a + 2 * self.chunk].astype('int16')) for a in at.tolist()]))
+        self.keys.copy_(self.key(self.texts[:, :self.chunk].long()))
+
+    def key(self, ids): return unit(self.vectors[ids].sum(-2))
+
+    @torch.no_grad()
+    def forward(self, ids):
+        """ids [batch, chunks, chunk] -> [batch, chunks, neighbours, 2 chunk]"""
+        likeness = self.key(ids) @ self.keys.T
+        # In training the text may stand in the database itself: what is nearly the same is not a neighbour but the answer.
+        if self.training: likeness = likeness.masked_fill(likeness > 0.9, -2)
+        return self.texts[likeness.topk(self.neighbours, -1).indices].long()
+
+
+class ChunkedCross(Attention):
+    """RETRO (Borgeaud et al. 2022): the last token of a chunk and all but the last of the next attend to the neighbours of that chunk; token i reads those
+    of chunk floor((i + 1) / chunk) - 1, the first ones nothing."""
+    name, native, positions = 'retro', True, 'none'
+
+    def forward(self, y, neighbours):
+        """neighbours [batch, chunks, tokens, width]"""
+        q = self.split(self.q(y))
+        k, v = (m(neighbours).unflatten(-1, (self.h, -1)).transpose(2, 3) for m in (self.k, self.v))
+        return self.merge(self.attend(q, k, v))
+
+    def core(self, q, k, v):
+        """q [batch, heads, tokens, dim]; k, v [batch, chunks, heads, neighbour tokens, dim], a chunk for each begun one of the text"""
+        n, size, chunks = q.shape[2], self.settings['chunk'], k.shape[1]
+        shifted = F.pad(q, (0, 0, 0, size))[:, :, size - 1:]
+        shifted = F.pad(shifted, (0, 0, 0, size))[:, :, :chunks * size].unflatten(2, (chunks, size)).transpose(1, 2)
+        read = (scores(shifted, k).softmax(-1) @ v).transpose(1, 2).flatten(2, 3)
+        return F.pad(read, (0, 0, size - 1, 0))[:, :, :n]
+
+
+class Retro(LanguageModel):
+    """The dense model with chunked cross-attention in layers 1 and 3, to neighbours that one bidirectional block has encoded."""
+    def __init__(self, chunk=64, **settings):
+        super().__init__(**settings)
+        width, heads = self.n.w.shape[0], self.b[0].a.h
+        self.chunk = chunk
+        self.retriever = Retriever(self.e.num_embeddings, chunk)
+        self.encoder = Block(width, Attention(width, heads, causal=False), FeedForward(width))
+        self.cross = nn.ModuleDict({str(layer): ChunkedCross(width, heads, chunk=chunk) for layer in range(1, self.layers, 2)})
+        self.norms = nn.ModuleDict({layer: RMSNorm(width) for layer in self.cross})
+        for name, p in [*self.encoder.named_parameters(), *self.cross.named_parameters()]:
+            if p.dim() == 2: nn.init.normal_(p, std=width ** -0.5 * ((2 * self.layers) ** -0.5 if name.endswith(('o.weight', 'dn.weight')) else 1))
+
+    def angles(self, n, device):
+        angle = torch.arange(n, device=device).float()[:, None] * self.inv[None]
+        return angle.cos(), angle.sin()
+
+    def hidden(self, ids, states=None):
+        batch, n = ids.shape
+        chunks = (n + self.chunk - 1) // self.chunk
+        found = self.retriever(F.pad(ids, (0, self.chunk - 1))[:, :chunks * self.chunk].unflatten(1, (chunks, self.chunk)))
+        encoded = self.encoder(self.e(found.flatten(0, 2)), self.angles(found.shape[-1], ids.device))
+        encoded = encoded.view(batch, chunks, -1, encoded.shape[-1])
+        x, angles = self.e(ids), self.angles(n, ids.device)
+        for layer, block in enumerate(self.b):
+            x = x + block.a(block.n1(x), angles)
+            if str(layer) in self.cross: x = x + self.cross[str(layer)](self.norms[str(layer)](x), encoded)
+            x = x + block.f(block.n2(x))
+        return self.n(x)
+
+
 # What is trained: the model and how. 10 million tokens each, in the same windows.
 DECODER = dict(kind='decoder', tokens=10_000_000, window=512, streams=8, lr=2e-3, micro=2)
 MODELS = {
@@ -527,6 +610,7 @@ MODELS = {
     'switch': DECODER | dict(title='Switch', model=dict(switch=4)),
     'albert': DECODER | dict(title='ALBERT', model=dict(shared=True, embedding=64)),
     'encoder': DECODER | dict(title='Masked-LM encoder', kind='encoder', model=dict(vocab=4099, causal=False)),
+    'retro': DECODER | dict(title='RETRO', micro=1, kind_of_model=Retro),
     # The data level: the dense model once more, its text chosen or ordered (data.py, Streams).
     'dense-unique': DECODER | dict(title='Dense, without repeated text', order='unique'),
     'dense-length': DECODER | dict(title='Dense, short windows first', order='length'),
@@ -538,4 +622,4 @@ MODELS = {
 
 
 def build(name):
-    return LanguageModel(**MODELS[name].get('model', {}))
+    return MODELS[name].get('kind_of_model', LanguageModel)(**MODELS[name].get('model', {}))

@@ -8,7 +8,7 @@ import data
 from model import MODELS
 
 # Round-robin over these; the bundled model has every third slice.
-ORDER = ['dense', 'adaptive-span', 'lsh', 'routing', 'transformer-xl', 'strided', 'compressive', 'entmax', 'shaped', 'switch', 'albert', 'encoder']
+ORDER = ['dense', 'adaptive-span', 'lsh', 'routing', 'transformer-xl', 'strided', 'compressive', 'entmax', 'shaped', 'switch', 'albert', 'encoder', 'retro']
 # When all of these are done: the data level.
 LATER = ['dense-unique', 'dense-length', 'dense-rarity', 'dense-loss']
 
