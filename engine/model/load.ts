@@ -1,5 +1,6 @@
 import type { CoreInput } from '../attention/core';
-import { oneClause, RefusedError } from '../errors';
+import { RefusedError } from '../errors';
+import { refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
 import { checkpoint, neverCancelled } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
@@ -8,7 +9,8 @@ import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cut/cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
 import { coreInfos, describeModel, type GraphFiles } from './describe';
-import { makeFeeds, unknownInput, type Ids } from './cut/feeds';
+import { makeFeeds, type Ids } from './cut/feeds';
+import { unknownInput } from './onnx/inputs';
 import { joinModels } from './rewrite/joinModels';
 import { embeddingPiece } from './cut/hidden';
 import { layerWeights } from './cut/layerWeights';
@@ -63,7 +65,7 @@ export async function loadModel(
 function refusalOf(error: unknown): unknown {
   if (error instanceof RefusedError) return error;
   const isRunError = error instanceof Error && /Non-zero status code|ONNXRuntimeError/.test(error.message);
-  return isRunError ? new RefusedError(`ONNX Runtime cannot run the model: ${oneClause(error)}.`) : error;
+  return isRunError ? refusedByRuntime('run', error) : error;
 }
 
 class LoadedModel implements CutModel {
@@ -435,7 +437,7 @@ class LoadedModel implements CutModel {
     await checkpoint(neverCancelled);
     await collectGarbage();
     const session = await this.runtime.load(referenceBytes(this.skeleton), options).catch(error => {
-      throw new RefusedError(`ONNX Runtime does not load the model: ${oneClause(error)}.`);
+      throw refusedByRuntime('load', error);
     });
     try {
       const outputs: Tensor[] = [];

@@ -10,11 +10,12 @@ import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCo
 import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
-import { idInputs, makeFeeds, type Ids } from './feeds';
+import { makeFeeds, type Ids } from './feeds';
 import { findCores } from './findCores';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
 import type { Extract, Graph } from '../onnx/graph';
+import { conventionsOf, idInputs } from '../onnx/inputs';
 import { graphOf } from '../onnx/readGraph';
 import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
@@ -68,6 +69,7 @@ export async function planCut(
   const bfloat16 = widenBfloat16(graph);
   if (isHalf(graph.outputType)) toFloatOutput(graph);
   const inputs = idInputs(graph);
+  graph.conventions = conventionsOf(graph.inputs, config);
   const vocabulary = vocabularyOf(graph, inputs, config);
   const survey = new Survey(runtime, skeleton.folder, vocabulary, inputs, namedContext(config));
   survey.limit ??= await contextOfTables(positionTables(graph, inputs), (index, length) =>

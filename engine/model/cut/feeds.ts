@@ -1,7 +1,16 @@
 import { RefusedError } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import { float32, int32, int64, type Tensor } from '../../runtime/tensor';
-import type { Graph, GraphInput } from '../onnx/graph';
+import type { Graph } from '../onnx/graph';
+import {
+  idInputs,
+  isOfTarget,
+  roleOf,
+  unknownInput,
+  type Conventions,
+  type GraphInput,
+  type InputRole,
+} from '../onnx/inputs';
 
 /** The token ids of one run: the text, and for encoder-decoders the target text. */
 export interface Ids {
@@ -10,75 +19,123 @@ export interface Ids {
   target: Int32Array | null;
 }
 
-const TEXT = ['input_ids', 'input_ids_0', 'input', 'tokens', 'ids', 'input.1'];
-const TARGET = ['decoder_input_ids'];
-
-/** Names of the graph inputs that take token ids: the text, then the target text if there is one. */
-export function idInputs(graph: Graph): string[] {
-  const integer = graph.inputs.filter(i => i.type === ElementType.int64 || i.type === ElementType.int32);
-  const text = TEXT.map(name => integer.find(i => i.name === name)).find(i => i !== undefined);
-  const chosen = text ?? (integer.length === 1 ? integer[0] : undefined);
-  if (!chosen) {
-    const names = graph.inputs.map(i => i.name).join(', ');
-    throw new RefusedError(
-      `The model takes no token ids that the inspector knows of (its inputs: ${names}).`,
-    );
-  }
-  for (const size of chosen.dims?.slice(1) ?? [])
-    if (typeof size === 'number')
-      throw new RefusedError(
-        `The model takes exactly ${size} tokens; export it with a dynamic sequence length.`,
-      );
-  const target = integer.find(i => TARGET.includes(i.name));
-  return target ? [chosen.name, target.name] : [chosen.name];
-}
-
-/** Values of every graph input for these ids: masks of ones, positions 0, 1, 2, ..., segments 0, empty caches. */
+/** Values of every graph input for these ids: everything visible, positions 0, 1, 2, ..., segments 0, empty caches. */
 export function makeFeeds(graph: Graph, { ids, target }: Ids): Record<string, Tensor> {
-  const [text, second] = idInputs(graph);
+  const names = idInputs(graph);
   const feeds: Record<string, Tensor> = {};
   for (const input of graph.inputs) {
-    const own = second !== undefined && input.name.startsWith('decoder_') ? target! : ids;
-    if (input.name === text || input.name === second)
-      feeds[input.name] = whole(input, Array.from(own), [1, own.length]);
-    else {
-      const value = other(input, own.length);
-      if (value) feeds[input.name] = value;
-      else if (graph.consumers(input.name).length > 0) throw unknownInput(input.name);
-    }
+    const own = names.length > 1 && isOfTarget(input.name) ? target! : ids;
+    const role = roleOf(input, names, graph.conventions);
+    if (role) feeds[input.name] = valueOf(input, role, role.kind === 'target' ? target! : own, graph);
+    else if (graph.consumers(input.name).length > 0) throw unknownInput(input.name);
   }
   return feeds;
 }
 
-/** Null for an input of no known meaning. */
-function other(input: GraphInput, tokens: number): Tensor | null {
-  const { name } = input;
-  const fill = (value: (i: number) => number) =>
-    whole(
-      input,
-      Array.from({ length: tokens }, (_, i) => value(i)),
-      [1, tokens],
-    );
-  if (/attention_mask|(^|\.|_)mask$|input_mask/.test(name)) return fill(() => 1);
-  if (/position/.test(name)) return fill(i => i);
-  if (/token_type|segment/.test(name)) return fill(() => 0);
-  if (/use_cache_branch/.test(name)) return { type: 'bool', data: Uint8Array.of(0), dims: [1] };
-  // How many tokens are in the cache.
-  if (/past_(sequence_)?length|past_seq_len/.test(name))
-    return whole(input, [0], input.dims && input.dims.length > 0 ? [1] : []);
-  if (/past|cache/.test(name)) return emptyCache(input);
-  return null;
+function valueOf(
+  input: GraphInput,
+  role: InputRole,
+  ids: Int32Array,
+  { conventions }: Pick<Graph, 'conventions'>,
+): Tensor {
+  const tokens = ids.length;
+  switch (role.kind) {
+    case 'text':
+    case 'target':
+      return filled(input, perToken(input, tokens), i => ids[i]!);
+    case 'mask':
+      return maskOf(input, role, tokens);
+    case 'heads':
+      return filled(input, declared(input, 1), () => 1);
+    case 'positions':
+      return filled(input, perToken(input, tokens), i => i % tokens);
+    case 'zeros':
+      return filled(input, perToken(input, tokens), () => 0);
+    case 'length':
+      return filled(input, declared(input, 1), () => (role.of === 'past' ? 0 : tokens + role.beyond));
+    case 'kept': {
+      // 0 keeps all; a list of open length names the positions.
+      const listed = input.dims?.length === 1 && typeof input.dims[0] === 'string';
+      return filled(input, listed ? [tokens] : declared(input, 1), i => i);
+    }
+    case 'branch':
+      return { type: 'bool', data: Uint8Array.of(0), dims: [1] };
+    case 'cache':
+      return filled(input, cacheDims(input, conventions), () => 0);
+  }
 }
 
-export function unknownInput(name: string): RefusedError {
-  if (name === 'encoder_hidden_states')
-    return new RefusedError(
-      'The file holds the decoder of an encoder-decoder only: its encoder_model.onnx must lie beside it.',
-    );
-  return new RefusedError(`The model has an input ${name} that the inspector does not know how to fill.`);
+/**
+ * The shape of something that every token has: [tokens], [1, tokens], [3, 1, tokens] (positions of several axes) or
+ * [1, tokens, 4] (boxes).
+ */
+function perToken({ name, dims }: GraphInput, tokens: number): number[] {
+  const rank = dims?.length ?? 2;
+  const first = dims?.[0];
+  if (rank === 3 && typeof dims!.at(-1) === 'number') return [1, tokens, dims!.at(-1) as number];
+  // Multi-axis rotary positions: time, height and width.
+  if (rank === 3) return [typeof first === 'number' ? first : 3, 1, tokens];
+  if (rank === 2) return [typeof first === 'number' ? first : 1, tokens];
+  if (rank === 1) return [tokens];
+  throw new RefusedError(`The model's input ${name} has ${rank} axes, which the inspector cannot fill.`);
 }
 
-function whole(input: GraphInput, values: number[], dims: number[]): Tensor {
+/** A mask of keys, [1, tokens], or of queries by keys under leading axes of 1. */
+function maskOf(
+  input: GraphInput,
+  { visible, hidden, causal }: Extract<InputRole, { kind: 'mask' }>,
+  tokens: number,
+): Tensor {
+  const rank = input.dims?.length ?? 2;
+  const byQuery = rank > 2 || (rank === 2 && /^(src|tgt|memory|attn)_mask/.test(input.name));
+  if (!byQuery) return filled(input, rank === 1 ? [tokens] : [1, tokens], () => visible);
+  const one = (axis: number) => input.dims?.at(axis) === 1;
+  const rows = one(-2) ? 1 : tokens;
+  const dims = [...Array<number>(rank - 2).fill(1), rows, tokens];
+  const future = (i: number) => causal && rows > 1 && i % tokens > Math.floor(i / tokens);
+  return filled(input, dims, i => (future(i) ? hidden : visible));
+}
+
+/** The declared shape, open sizes as `open`. */
+const declared = ({ dims }: GraphInput, open: number): number[] =>
+  (dims ?? []).map(d => (typeof d === 'number' ? d : open));
+
+/**
+ * Past keys and values of length zero, [1, heads, 0, dim], or [2, 1, heads, 0, dim] where both lie in one tensor. A state
+ * that does not grow (of a convolution, of a recurrence) has its own size.
+ */
+function cacheDims({ name, dims }: GraphInput, { headSize, kvHeads }: Conventions): number[] {
+  const known = dims ?? [];
+  const rank = known.length;
+  const packed = rank === 5;
+  const open = known.map((d, axis) => ({ d, axis })).filter(({ d }) => typeof d !== 'number');
+  const isState = /conv|recurrent|ssm|state/.test(name);
+  const lengthAxis = open.find(({ d, axis }) => axis > (packed ? 1 : 0) && namesLength(String(d)))?.axis;
+  const missing = (): never => {
+    throw new RefusedError(
+      `The shape of the model's cache input ${name} is not told: neither the file nor a config.json names its size.`,
+    );
+  };
+  const sizes = known.map((d, axis): number => {
+    if (typeof d === 'number') return d;
+    if (axis === (packed ? 1 : 0)) return 1;
+    if (isState) return 1;
+    if (axis === lengthAxis) return 0;
+    if (namesHeads(d) || (axis === rank - 3 && rank >= 4)) return kvHeads ?? missing();
+    if (axis === rank - 1 && (lengthAxis !== undefined || open.some(o => o.axis === rank - 2)))
+      return headSize ?? missing();
+    return 0;
+  });
+  if (!isState && !sizes.includes(0))
+    throw new RefusedError(`The model's cache input ${name} has a fixed length and cannot be left empty.`);
+  return sizes;
+}
+
+const namesLength = (symbol: string) => /past|seq|len|total|kv_cache(?!_dim)|window/.test(symbol);
+const namesHeads = (symbol: string) => /heads?$/.test(symbol);
+
+function filled(input: GraphInput, dims: number[], value: (i: number) => number): Tensor {
+  const values = Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => value(i));
   switch (input.type) {
     case ElementType.int64:
       return int64(values, dims);
@@ -86,22 +143,30 @@ function whole(input: GraphInput, values: number[], dims: number[]): Tensor {
       return int32(Int32Array.from(values), dims);
     case ElementType.float32:
       return float32(Float32Array.from(values), dims);
+    case ElementType.float64:
+      return { type: 'float64', data: Float64Array.from(values), dims };
+    case ElementType.float16:
+      return { type: 'float16', data: Uint16Array.from(values, halfBits), dims };
     case ElementType.bool:
-      return { type: 'bool', data: Uint8Array.from(values), dims };
+    case ElementType.uint8:
+      return {
+        type: input.type === ElementType.bool ? 'bool' : 'uint8',
+        data: Uint8Array.from(values),
+        dims,
+      };
+    case ElementType.int8:
+      return { type: 'int8', data: Int8Array.from(values), dims };
     default:
       throw new RefusedError(`The model's input ${input.name} has an element type that is not supported.`);
   }
 }
 
-/** Past keys and values of length zero: [batch 1, heads, 0, dim]. */
-function emptyCache(input: GraphInput): Tensor {
-  const dims = (input.dims ?? []).map((d, i) => (typeof d === 'number' ? d : i === 0 ? 1 : 0));
-  if (!dims.includes(0))
-    throw new RefusedError(
-      `The model's cache input ${input.name} has a fixed length and cannot be left empty.`,
-    );
-  if (input.type === ElementType.float16) return { type: 'float16', data: new Uint16Array(0), dims };
-  return whole(input, [], dims);
+/** The bits of a whole number up to 65504 as a float16. */
+function halfBits(value: number): number {
+  if (value === 0) return 0;
+  const exponent = Math.floor(Math.log2(Math.abs(value)));
+  const fraction = Math.round((Math.abs(value) / 2 ** exponent - 1) * 1024);
+  return (value < 0 ? 0x8000 : 0) + ((exponent + 15) << 10) + fraction;
 }
 
 /** Deterministic ids below `vocabulary`, as random as a text is to the graph. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { oneClause, RefusedError } from '../../errors';
+import { RefusedError } from '../../errors';
+import { refusedByRuntime } from '../../runtime/complaint';
 import type { OptimizationLevel, Runtime, Session } from '../../runtime/runtime';
 import type { Tensor } from '../../runtime/tensor';
 import type { Extract } from '../onnx/graph';
@@ -72,7 +73,7 @@ export class PieceLoader {
         reason = error;
       }
     }
-    throw new RefusedError(`ONNX Runtime does not load the model: ${oneClause(reason)}.`);
+    throw refusedByRuntime('load', reason);
   }
 
   get size(): number {

@@ -1,4 +1,5 @@
-import { oneClause, RefusedError } from '../../errors';
+import { RefusedError } from '../../errors';
+import { refusedByRuntime } from '../../runtime/complaint';
 import type { Runtime } from '../../runtime/runtime';
 import { floats, type Tensor } from '../../runtime/tensor';
 import { canonicalContext, type CutCore } from './cutGraph';
@@ -46,7 +47,7 @@ export class Survey {
       return results;
     } catch (error) {
       if (error instanceof RefusedError) throw error;
-      throw new RefusedError(`ONNX Runtime cannot run the model: ${oneClause(error)}.`);
+      throw refusedByRuntime('run', error);
     } finally {
       await loader.release();
     }

@@ -9,14 +9,8 @@ import {
   type ValueInfoProto,
 } from '../../runtime/onnxProto';
 import { outputTypes } from './elementTypes';
+import type { Conventions, GraphInput } from './inputs';
 import { normalDomain, reads, type GraphNode } from './node';
-
-export interface GraphInput {
-  name: string;
-  type: number;
-  /** Fixed sizes as numbers, symbolic ones as names; null = unknown rank. */
-  dims: (number | string)[] | null;
-}
 
 /** One half of a port: a session calls its inputs i0, i1, ... and its outputs o0, o1, ... */
 export interface Extract {
@@ -35,6 +29,8 @@ export class Graph {
   private readers: Map<string, GraphNode[]> | null = null;
   private types: Map<string, number> | null = null;
   private fresh = 0;
+  /** How inputs are filled whose shape the file leaves open. */
+  conventions: Conventions = { causal: false, headSize: null, kvHeads: null };
 
   constructor(
     public nodes: GraphNode[],
@@ -49,7 +45,7 @@ export class Graph {
 
   /** An independent copy; nodes and tensors are shared. */
   clone(): Graph {
-    return new Graph(
+    const copy = new Graph(
       [...this.nodes],
       new Map(this.initializers),
       this.inputs,
@@ -58,6 +54,8 @@ export class Graph {
       this.opsets,
       this.irVersion,
     );
+    copy.conventions = this.conventions;
+    return copy;
   }
 
   opset(domain = ''): number {

@@ -134,7 +134,8 @@ export function replaceShapes(graph: Graph, shapes: AffineShape[], idInputs: str
   graph.setNodes(nodes);
   idInputs.forEach((name, i) => {
     const shape = graph.op('Shape', [name]);
-    graph.op('Gather', [shape, graph.ints([1])], [attribute.int('axis', 0)], lengths[i]!);
+    const rank = graph.inputs.find(input => input.name === name)?.dims?.length ?? 2;
+    graph.op('Gather', [shape, graph.ints([rank - 1])], [attribute.int('axis', 0)], lengths[i]!);
   });
   for (const { output, offset, slopes } of shapes) {
     let sum = graph.ints(offset);
