@@ -1,6 +1,6 @@
 import { coreInput, ownTensors, withoutKeys } from './attendInput';
 import type { CoreInput } from './attention/core';
-import { flag, readParams } from './attention/parameters';
+import { readParams } from './attention/parameters';
 import { findMechanism } from './attention/registry';
 import type { Attended } from './attention/mechanism';
 import { RefusedError } from './errors';
@@ -34,7 +34,7 @@ export async function attend(
   const mechanism = findMechanism(options.mechanism);
   const params = readParams(mechanism.info, options.params);
   const causal = options.causal || mechanism.causalOnly === true;
-  const input = coreInput(flag(params, 'sharedQK') ? withoutKeys(tensors) : tensors, causal);
+  const input = coreInput(params['sharedQK'] === true ? withoutKeys(tensors) : tensors, causal);
   const reason = mechanism.refuses?.(input, params);
   if (reason) throw new RefusedError(reason);
   const own = ownTensors(tensors);

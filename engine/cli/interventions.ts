@@ -2,6 +2,7 @@
 import { UsageError } from '../errors';
 import type { Intervention, MechanismParams, Side } from '../../shared/protocol/engine';
 import { parseMechanisms } from './arguments';
+import { chosenParams } from '../../shared/setting';
 
 export const WITHOUT_SYNTAX = [
   'head=CORE.HEAD',
@@ -109,6 +110,6 @@ function at({ core, head }: { core: number | null; head: number | null }): strin
 }
 
 function parameters(params: MechanismParams): string {
-  const pairs = Object.entries(params).map(([name, value]) => `${name}=${value}`);
+  const pairs = Object.entries(chosenParams({ params })).map(([name, value]) => `${name}=${value}`);
   return pairs.length > 0 ? `:${pairs.join(';')}` : '';
 }

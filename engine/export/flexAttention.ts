@@ -4,6 +4,7 @@
  * clusters and votes are the analysed text's own, as tables. What a mask cannot say is refused: the head stays dense, and the file says so.
  */
 import type { ModelInfo } from '../../shared/protocol/engine';
+import { chosenParams } from '../../shared/setting';
 import type { TextFile } from './textFile';
 import { ofOneLength, ofOneText, type HeadMask, type RingMask } from '../attention/mask';
 import { rules } from './flexRules';
@@ -116,7 +117,7 @@ function layer(core: CoreMasks): string {
     `return mask_mod, ${score.functions.length > 0 ? 'score_mod' : 'None'}`,
   ];
   const described = core.heads.map(({ head, choice }) => {
-    const params = Object.entries(choice.params).map(([name, value]) => `${name}=${value}`);
+    const params = Object.entries(chosenParams(choice)).map(([name, value]) => `${name}=${value}`);
     return `head ${head}: ${[choice.name, ...params].join(' ')}`.replace(/\s/g, ' ');
   });
   return [

@@ -7,6 +7,7 @@ import type {
   Quantiles,
 } from '../../shared/protocol/engine';
 import { csv, type CsvCell } from './csv';
+import { chosenParams } from '../../shared/setting';
 
 type Compared = [title: string, value: (head: HeadComparison) => CsvCell];
 type Column = [title: string, value: (head: HeadProfile) => CsvCell];
@@ -82,6 +83,6 @@ function columnsOf(result: MechanismResult): Compared[] {
 
 /** `local:window=64` */
 function nameOf({ name, params }: MechanismResult): string {
-  const pairs = Object.entries(params).map(([key, value]) => `${key}=${value}`);
+  const pairs = Object.entries(chosenParams({ params })).map(([key, value]) => `${key}=${value}`);
   return pairs.length > 0 ? `${name}:${pairs.join(';')}` : name;
 }

@@ -6,6 +6,7 @@ import type {
   InterventionResult,
   MechanismResult,
 } from '../../shared/protocol/engine';
+import { chosenParams } from '../../shared/setting';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
@@ -89,7 +90,7 @@ function interventionJson({ interventions, effect, notes }: InterventionResult) 
 function mechanismJson(result: MechanismResult) {
   return {
     name: result.name,
-    params: result.params,
+    params: chosenParams(result),
     ...(result.settled ? { settled: result.settled } : {}),
     scope: result.scope,
     recall: result.recall,

@@ -1,6 +1,7 @@
 /** A plan as one table: a line per head. */
 import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
 import { csv } from './csv';
+import { chosenParams } from '../../shared/setting';
 
 export function planCsv(model: ModelInfo, heads: readonly PlannedHead[]): string {
   return csv(
@@ -21,7 +22,7 @@ export function planCsv(model: ModelInfo, heads: readonly PlannedHead[]): string
     ],
     heads.map(({ core, head, choice, recall, outputError, pairs, densePairs, uncovered, span }) => {
       const info = model.cores.find(one => one.core === core)!;
-      const params = Object.entries(choice.params).map(([name, value]) => `${name}=${value}`);
+      const params = Object.entries(chosenParams(choice)).map(([name, value]) => `${name}=${value}`);
       return [
         core,
         info.kind,

@@ -7,6 +7,7 @@ import type {
   Plan,
   RunEffect,
 } from '../../shared/protocol/engine';
+import { chosenParams } from '../../shared/setting';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
@@ -152,13 +153,13 @@ export function planFile(
       layer: info(head.core).layer,
       head: head.head,
       mechanism: head.choice.name,
-      params: head.choice.params,
+      params: chosenParams(head.choice),
       ...local(head),
       sensitivity: head.sensitivity,
     })),
     uniform: plan.uniform.map(({ choice, share, effect }) => ({
       mechanism: choice.name,
-      params: choice.params,
+      params: chosenParams(choice),
       share,
       delta: effect.delta,
     })),

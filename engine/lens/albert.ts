@@ -1,4 +1,4 @@
-import { numberOr } from '../attention/parameters';
+import { numberOrAuto } from '../../shared/setting';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import type { AlbertLens } from '../../shared/protocol/engine';
@@ -43,7 +43,7 @@ export const albert: Lens<'albert'> = {
     const embeddingWidth = one?.width ?? hidden;
     const rank = Math.min(
       embeddingWidth,
-      numberOr(params, 'rank', Math.max(1, Math.round(embeddingWidth / 6))),
+      numberOrAuto(params, 'rank', Math.max(1, Math.round(embeddingWidth / 6))),
     );
     const embedding = vocabulary * embeddingWidth;
     const blocks = Math.max(0, info.parameters - embedding);

@@ -2,7 +2,7 @@ import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
 import type { AttendContext } from '../attention/mechanism';
-import { numberOr } from '../attention/parameters';
+import { numberOf } from '../../shared/setting';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -36,7 +36,7 @@ export const flash: Lens<'flash'> = {
   async look(analysis, params, { core, head, signal }) {
     const { input, output } = await analysis.tensors(core);
     const alone = someHeads(input, [head]);
-    const sram = numberOr(params, 'sram', 50_000);
+    const sram = numberOf(params, 'sram');
     const chosen = flashIo(alone, sram);
     const context = analysis.context(signal);
     const checked = beginning(alone, CHECKED);

@@ -1,4 +1,4 @@
-import { numberOr } from '../attention/parameters';
+import { numberOf } from '../../shared/setting';
 import type { RetroLens, RetroNeighbour, TokenTable } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import type { Analysis } from '../service/analysis';
@@ -43,8 +43,8 @@ export const retro: Lens<'retro'> = {
   ],
 
   async look(analysis, params, { documents, tokenizer, signal, onProgress }) {
-    const chunk = numberOr(params, 'chunk', 64);
-    const count = numberOr(params, 'neighbours', 2);
+    const chunk = numberOf(params, 'chunk');
+    const count = numberOf(params, 'neighbours');
     const notes = [
       'Approximate: chunks are compared by their mean token embeddings, rare tokens weighing more.',
     ];

@@ -1,5 +1,5 @@
 import { sphericalKMeans } from '../attention/kernels/kmeans';
-import { numberOr } from '../attention/parameters';
+import { numberOf } from '../../shared/setting';
 import { unitRows } from '../attention/kernels/tied';
 import type { SwitchLens } from '../../shared/protocol/engine';
 import type { Lens } from './lens';
@@ -45,21 +45,21 @@ export const switchRouting: Lens<'switch'> = {
     const residual = await residualBefore(analysis, core, signal, onProgress);
     const { input, output } = await analysis.tensors(core);
     const { rows, width } = residual ?? sideBySide(input, output);
-    const experts = Math.min(numberOr(params, 'experts', 8), rows.length / width);
+    const experts = Math.min(numberOf(params, 'experts'), rows.length / width);
     const centred = unitRows(centre(rows, width), width);
     const context = analysis.context(signal);
     const centroids = await sphericalKMeans(centred, width, experts, context);
-    const probabilities = route(centred, centroids, width, numberOr(params, 'sharpness', 8));
-    const balance = balanceOf(probabilities, experts, numberOr(params, 'capacityFactor', 1.25));
+    const probabilities = route(centred, centroids, width, numberOf(params, 'sharpness'));
+    const balance = balanceOf(probabilities, experts, numberOf(params, 'capacityFactor'));
     const factors = Array.from({ length: 31 }, (_, t) => 0.5 + t / 10);
-    const alpha = numberOr(params, 'alpha', 0.01);
+    const alpha = numberOf(params, 'alpha');
     return {
       lens: 'switch',
       rowsAre: residual ? 'residual' : 'context',
       tokens: rows.length / width,
       experts,
       ...balance,
-      capacityFactor: numberOr(params, 'capacityFactor', 1.25),
+      capacityFactor: numberOf(params, 'capacityFactor'),
       curve: factors.map(factor => ({
         factor,
         dropRate: balanceOf(probabilities, experts, factor).dropRate,

@@ -19,6 +19,7 @@ import {
   type ModelInfo,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
+import { settledParams } from '../attention/parameters';
 
 export interface DensePassOptions {
   signal: AbortSignal;
@@ -139,5 +140,5 @@ export function addCore(
 ): void {
   const { name, params } = run.choice;
   run.heads.push(...compareCore(info, input, dense, attended));
-  run.settled ??= findMechanism(name).settle?.(input, params);
+  run.settled ??= settledParams(findMechanism(name), input, params);
 }

@@ -3,7 +3,8 @@
 /** One parameter of a mechanism; forms, settings and help are made from it. */
 export interface ParameterInfo {
   name: string;
-  type: 'integer' | 'number' | 'boolean' | 'string';
+  /** `indices`: token indices, ascending, with commas between them. */
+  type: 'integer' | 'number' | 'boolean' | 'string' | 'indices';
   default: number | boolean | string | null;
   /** How the default follows from the text when `default` is null, e.g. "square root of the tokens". */
   defaultRule?: string;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { BlockedPairs, CoreInput } from '../../engine/attention/core';
 import { denseColumn } from '../../engine/attention/kernels/lines';
+import { readParams } from '../../engine/attention/parameters';
 import { mechanisms } from '../../engine/attention/registry';
 import { denseCore } from '../../engine/attention/kernels/dense';
 import { someHeads } from '../../engine/attention/kernels/subset';
@@ -111,9 +112,7 @@ describe('blocked pairs', function () {
     const served: string[] = [];
     for (const mechanism of mechanisms) {
       const context = { runtime, signal: neverCancelled, own: {} };
-      const params = Object.fromEntries(
-        mechanism.info.parameters.flatMap(p => (p.default === null ? [] : [[p.name, p.default]])),
-      );
+      const params = readParams(mechanism.info, {});
       const reason = mechanism.refuses?.(changed, params);
       if (reason) {
         assert.match(reason, /^[^.]+\.$/, mechanism.info.name);

@@ -1,31 +1,33 @@
 /** Every kind of mask that an export can hold, spread over the heads of a model: for the checks of exported plans. */
-import type { HeadAssignment, MechanismChoice, ModelInfo } from '../../shared/protocol/engine';
+import type { HeadAssignment, ModelInfo } from '../../shared/protocol/engine';
+import type { Setting } from '../../shared/setting';
+import { setting } from '../support/settings';
 
-export const CHOICES: MechanismChoice[] = [
-  { name: 'dense', params: {} },
-  { name: 'local', params: { window: 17 } },
-  { name: 'strided', params: { stride: 11 } },
-  { name: 'fixed', params: { block: 24, summary: 3 } },
-  { name: 'longformer', params: { window: 9, globals: '0,1,2,40' } },
-  { name: 'bigbird', params: { block: 16, randomBlocks: 2, globalBlocks: 2, seed: 3 } },
-  { name: 'bigbird', params: { block: 10, randomBlocks: 1, globalBlocks: 1 } },
-  { name: 'adaptive-span', params: { span: 20, ramp: 0 } },
-  { name: 'adaptive-span', params: { span: 12.5, ramp: 16 } },
-  { name: 'adaptive-span', params: { massTarget: 0.9 } },
-  { name: 'lsh', params: { bucketSize: 16, rounds: 1 } },
-  { name: 'lsh', params: { bucketSize: 12, rounds: 3 } },
-  { name: 'lsh', params: { bucketSize: 16, rounds: 2, attendAcrossBuckets: false } },
-  { name: 'routing', params: { window: 30 } },
-  { name: 'routing', params: { window: 6, clusters: 70 } },
-  { name: 'routing', params: { window: 12, localHeads: 1, localWindow: 40 } },
-  { name: 'vertical-slash', params: { vertical: 34, slash: 104 } },
-  { name: 'sparsefinder', params: { rule: 'quantize', bucketSize: 8 } },
-  { name: 'sparsefinder', params: { rule: 'cluster', clusters: 9 } },
-  { name: 'transformer-xl', params: { memory: 20, segment: 32 } },
+export const CHOICES: Setting[] = [
+  setting('dense'),
+  setting('local', { window: 17 }),
+  setting('strided', { stride: 11 }),
+  setting('fixed', { block: 24, summary: 3 }),
+  setting('longformer', { window: 9, globals: '0,1,2,40' }),
+  setting('bigbird', { block: 16, randomBlocks: 2, globalBlocks: 2, seed: 3 }),
+  setting('bigbird', { block: 10, randomBlocks: 1, globalBlocks: 1 }),
+  setting('adaptive-span', { span: 20, ramp: 0 }),
+  setting('adaptive-span', { span: 12.5, ramp: 16 }),
+  setting('adaptive-span', { massTarget: 0.9 }),
+  setting('lsh', { bucketSize: 16, rounds: 1 }),
+  setting('lsh', { bucketSize: 12, rounds: 3 }),
+  setting('lsh', { bucketSize: 16, rounds: 2, attendAcrossBuckets: false }),
+  setting('routing', { window: 30 }),
+  setting('routing', { window: 6, clusters: 70 }),
+  setting('routing', { window: 12, localHeads: 1, localWindow: 40 }),
+  setting('vertical-slash', { vertical: 34, slash: 104 }),
+  setting('sparsefinder', { rule: 'quantize', bucketSize: 8 }),
+  setting('sparsefinder', { rule: 'cluster', clusters: 9 }),
+  setting('transformer-xl', { memory: 20, segment: 32 }),
   // What no mask can say.
-  { name: 'entmax', params: { alpha: 1.5 } },
-  { name: 'performer', params: {} },
-  { name: 'lsh', params: { bucketSize: 16, rounds: 2, allowDuplicates: true } },
+  setting('entmax', { alpha: 1.5 }),
+  setting('performer'),
+  setting('lsh', { bucketSize: 16, rounds: 2, allowDuplicates: true }),
 ];
 
 /** The choices one after another, in every head that can take them. */

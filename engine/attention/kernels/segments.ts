@@ -1,5 +1,5 @@
 import { visibleKeys, type CoreInput } from '../core';
-import { numberOr } from '../parameters';
+import { numberOrAuto } from '../../../shared/setting';
 import type { MechanismParams, ParameterInfo } from '../../../shared/protocol/engine';
 
 /**
@@ -30,7 +30,7 @@ export function segmentLength(
   params: MechanismParams,
   whole = input.keys > input.queries,
 ): number {
-  return numberOr(params, 'segment', whole ? input.queries : SEGMENT);
+  return numberOrAuto(params, 'segment', whole ? input.queries : SEGMENT);
 }
 
 /** `whole`: the queries are one segment unless the parameter says otherwise. */

@@ -1,5 +1,5 @@
 import { kvHead, type CoreInput } from '../core';
-import { flag } from '../parameters';
+import { flagOf } from '../../../shared/setting';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 
 /** Rows at unit length (zeros stay zeros), [rows, width]. */
@@ -37,7 +37,7 @@ export const SELF_AS_LAST_RESORT = -5e4;
 
 /** Why this input cannot be tied though `sharedQK` asks for it, or null. */
 export function refusesTie(input: CoreInput, params: MechanismParams): string | null {
-  return flag(params, 'sharedQK') && input.queries !== input.keys
+  return flagOf(params, 'sharedQK') && input.queries !== input.keys
     ? 'Shared queries and keys need as many queries as keys.'
     : null;
 }

@@ -3,7 +3,7 @@ import type { CoreInput } from '../core';
 import { bandSize, pairCost, visiblePairs } from '../cost';
 import { denseRows } from '../kernels/dense';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { AUTO, numberOf, numberOrAuto } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { fitSpan, reach, softMask, spanPairs } from '../../../shared/softSpan';
@@ -76,21 +76,21 @@ export const adaptiveSpan: Mechanism = {
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['span']) return {};
-    const span = params['span'];
-    if (span !== undefined)
-      return { span: float32(new Float32Array(input.heads).fill(Number(span)), [input.heads]) };
-    const ramp = numberOr(params, 'ramp', RAMP);
+    if (params['span'] !== AUTO) {
+      const span = numberOf(params, 'span');
+      return { span: float32(new Float32Array(input.heads).fill(span), [input.heads]) };
+    }
+    const ramp = numberOf(params, 'ramp');
     const mass = await massByDistance(input, context);
-    const budget = params['budget'];
     const spans =
-      budget === undefined
-        ? fitSpans(mass, input.heads, ramp, numberOr(params, 'massTarget', 0.95))
-        : fitSpansToBudget(input, mass, ramp, Number(budget));
+      params['budget'] === AUTO
+        ? fitSpans(mass, input.heads, ramp, numberOf(params, 'massTarget'))
+        : fitSpansToBudget(input, mass, ramp, numberOf(params, 'budget'));
     return { span: float32(spans, [input.heads]) };
   },
 
   cost(tokens, params, shape) {
-    const ramp = numberOr(params, 'ramp', RAMP);
+    const ramp = numberOf(params, 'ramp');
     const pairsOf = (span: number) => {
       const limit = reach(span, ramp);
       return bandSize(tokens, limit, shape.causal ? 0 : limit);
@@ -100,29 +100,30 @@ export const adaptiveSpan: Mechanism = {
       const sum = spans.reduce((total, span) => total + pairsOf(span), 0);
       return pairCost(sum / spans.length, shape);
     }
-    const share = params['budget'] === undefined ? 1 : Number(params['budget']);
+    const share = numberOrAuto(params, 'budget', 1);
     return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'most');
   },
 
   mask({ extra }, _input, params) {
     const span = Number(extra['span']!.data[0]!);
-    const ramp = numberOr(params, 'ramp', RAMP);
+    const ramp = numberOf(params, 'ramp');
     return ramp === 0 ? { kind: 'rule', rule: { near: Math.floor(span) } } : { kind: 'soft', span, ramp };
   },
 
   spans: {
-    wish({ span, budget, massTarget = 0.95, ramp = RAMP }) {
-      if (span !== undefined) return { span: Number(span) };
-      return budget === undefined
-        ? { ramp: Number(ramp), massTarget: Number(massTarget) }
-        : { ramp: Number(ramp), budget: Number(budget) };
+    wish(params) {
+      if (params['span'] !== AUTO) return { span: numberOf(params, 'span') };
+      const ramp = numberOf(params, 'ramp');
+      return params['budget'] === AUTO
+        ? { ramp, massTarget: numberOf(params, 'massTarget') }
+        : { ramp, budget: numberOf(params, 'budget') };
     },
     atBudget: budget => ({ ramp: SHORT_RAMP, budget }),
-    given: ({ budget: _, ...params }, span) => ({ ...params, span }),
+    given: (params, span) => ({ ...params, budget: AUTO, span }),
   },
 
   async attend(input, params, context) {
-    const ramp = numberOr(params, 'ramp', RAMP);
+    const ramp = numberOf(params, 'ramp');
     const spans = givenSpans(input, context);
     const bandOf = (head: number): Band => {
       const span = spans[head]!;

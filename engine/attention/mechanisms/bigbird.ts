@@ -3,7 +3,7 @@ import { pairCost } from '../cost';
 import { attendLists, sequence } from '../kernels/lists';
 import type { HeadMask } from '../mask';
 import type { AttendContext, Attended, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { seededUniform } from '../maths/random';
 import { sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
@@ -58,7 +58,7 @@ export const bigbird: Mechanism = {
     return [16, 64].flatMap(block => {
       if (4 * block > input.keys) return [];
       const pairs = (randomBlocks: number) => {
-        const params = { block, randomBlocks, globalBlocks: 2 };
+        const params = { block, randomBlocks, globalBlocks: 2, seed: 1 };
         const own = { random_blocks: drawBlocks({ ...input, heads: 1 }, params) };
         return countPairs(input, readLayout({ ...input, heads: 1 }, params, { own }));
       };
@@ -73,9 +73,9 @@ export const bigbird: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const block = numberOr(params, 'block', 32);
+    const block = numberOf(params, 'block');
     const blocks = Math.ceil(tokens / block);
-    const globals = globalBlocks(numberOr(params, 'globalBlocks', 2), blocks);
+    const globals = globalBlocks(numberOf(params, 'globalBlocks'), blocks);
     const size = (b: number) => Math.min(block, tokens - b * block);
     let pairs = 0;
     let partial = false;
@@ -86,7 +86,7 @@ export const bigbird: Mechanism = {
       for (const x of seen) if (!shape.causal || x < b) keys += size(x);
       if (!globals.has(b) && b > 0 && b < blocks - 1) {
         const free = freeBlocks(b, shape.causal ? b - 1 : blocks, globals);
-        const drawn = Math.min(numberOr(params, 'randomBlocks', 2), free.length);
+        const drawn = Math.min(numberOf(params, 'randomBlocks'), free.length);
         const even = free.reduce((sum, x) => sum + size(x), 0) / Math.max(1, free.length);
         partial ||= even !== block && drawn > 0 && drawn < free.length;
         keys += drawn * even;
@@ -96,7 +96,7 @@ export const bigbird: Mechanism = {
     return pairCost(pairs, shape, partial ? 'expected' : 'exact');
   },
 
-  mask: (attended, input, params) => blockMask(attended, input, numberOr(params, 'block', 32)),
+  mask: (attended, input, params) => blockMask(attended, input, numberOf(params, 'block')),
 
   async attend(input, params, context) {
     const layout = readLayout(input, params, context);
@@ -165,7 +165,7 @@ interface Layout {
 }
 
 function readLayout(input: CoreInput, params: MechanismParams, context: Pick<AttendContext, 'own'>): Layout {
-  const block = numberOr(params, 'block', 32);
+  const block = numberOf(params, 'block');
   const blocks = Math.ceil(input.keys / block);
   const given = context.own['random_blocks'];
   const [heads, rows, count] = given?.dims ?? [0, 0, 0];
@@ -180,7 +180,7 @@ function readLayout(input: CoreInput, params: MechanismParams, context: Pick<Att
   return {
     block,
     blocks,
-    globals: globalBlocks(numberOr(params, 'globalBlocks', 2), blocks),
+    globals: globalBlocks(numberOf(params, 'globalBlocks'), blocks),
     random: (head, b) => {
       const row = b - first;
       if (!given || row < 0 || row >= rows!) return [];
@@ -237,11 +237,11 @@ function blockKeys(input: CoreInput, { block }: Layout, list: number[], b: numbe
 
 /** For each block between the first and the last: distinct blocks outside its window and the global ones; -1 = none left. */
 function drawBlocks(input: CoreInput, params: MechanismParams): Tensor {
-  const block = numberOr(params, 'block', 32);
-  const count = numberOr(params, 'randomBlocks', 2);
+  const block = numberOf(params, 'block');
+  const count = numberOf(params, 'randomBlocks');
   const blocks = Math.ceil(input.keys / block);
-  const globals = globalBlocks(numberOr(params, 'globalBlocks', 2), blocks);
-  const uniform = seededUniform(numberOr(params, 'seed', 1));
+  const globals = globalBlocks(numberOf(params, 'globalBlocks'), blocks);
+  const uniform = seededUniform(numberOf(params, 'seed'));
   const rows = Math.max(0, blocks - 2);
   const drawn = new Int32Array(input.heads * rows * count).fill(-1);
   for (let at = 0; at < drawn.length; at += count) {

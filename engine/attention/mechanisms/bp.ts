@@ -2,7 +2,7 @@ import { kvHead, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { softmax } from '../kernels/rows';
 import { buildTree, readNodes, type Run, type Tree } from '../maths/spanTree';
@@ -47,7 +47,7 @@ export const bp: Mechanism = {
 
   cost(tokens, params, shape) {
     const tree = buildTree(tokens);
-    const k = numberOr(params, 'k', 16);
+    const k = numberOf(params, 'k');
     // Of long texts every few positions: what they read changes slowly.
     const step = Math.ceil(tokens / COUNTED);
     let pairs = 0;
@@ -66,7 +66,7 @@ export const bp: Mechanism = {
   },
 
   async attend(input, params, context) {
-    const k = numberOr(params, 'k', 16);
+    const k = numberOf(params, 'k');
     const tree = buildTree(input.keys);
     const core = treeInput(input, tree);
     const outputs = new Outputs(core);

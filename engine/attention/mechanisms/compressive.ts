@@ -4,7 +4,7 @@ import { pairCost } from '../cost';
 import { scoreAt } from '../kernels/lines';
 import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf, numberOrAuto, wordOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { softmax } from '../kernels/rows';
 import {
@@ -89,14 +89,14 @@ export const compressive: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const segment = numberOr(params, 'segment', SEGMENT);
-    const memory = numberOr(params, 'memory', SEGMENT);
-    const rate = numberOr(params, 'rate', 4);
+    const segment = numberOrAuto(params, 'segment', SEGMENT);
+    const memory = numberOrAuto(params, 'memory', SEGMENT);
+    const rate = numberOf(params, 'rate');
     let slots = 0;
     for (let start = 0; start < tokens; start += segment) {
       const old = Math.floor(Math.max(0, start - memory) / rate);
       const rows = Math.min(segment, tokens - start);
-      slots += rows * Math.min(old, numberOr(params, 'compressed', 128));
+      slots += rows * Math.min(old, numberOf(params, 'compressed'));
     }
     return pairCost(recentPairs(tokens, segment, memory) + slots, shape);
   },
@@ -160,23 +160,23 @@ export const compressive: Mechanism = {
 
 function memoryOf(input: CoreInput, params: MechanismParams): number {
   const otherwise = input.keys > input.queries ? Math.ceil(defaultMemory(input) / 2) : SEGMENT;
-  return numberOr(params, 'memory', otherwise);
+  return numberOrAuto(params, 'memory', otherwise);
 }
 
 /** Whether any token gets old enough to be compressed. */
 function hasSlots(input: CoreInput, params: MechanismParams): boolean {
   const last = segmentsOf(input, params).at(-1)!;
   const old = last.start - memoryOf(input, params);
-  return old >= numberOr(params, 'rate', 4) && numberOr(params, 'compressed', 128) > 0;
+  return old >= numberOf(params, 'rate') && numberOf(params, 'compressed') > 0;
 }
 
 function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendContext): CompressionOptions {
-  const rate = numberOr(params, 'rate', 4);
+  const rate = numberOf(params, 'rate');
   const options: CompressionOptions = {
     memory: memoryOf(input, params),
-    compressed: numberOr(params, 'compressed', 128),
+    compressed: numberOf(params, 'compressed'),
     rate,
-    pool: String(params['pool'] ?? 'mean'),
+    pool: wordOf(params, 'pool'),
     conv: null,
   };
   if (options.pool !== 'conv') return options;

@@ -2,7 +2,7 @@ import { densePairs, kvHead, type CoreInput } from '../core';
 import { visiblePairs } from '../cost';
 import { gaussianBasis, ridgeFit, type Basis } from '../maths/gaussianBasis';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { numbers, sumType } from '../kernels/precision';
 import { checkpoint } from '../../runtime/cancellation';
@@ -47,7 +47,7 @@ export const continuous: Mechanism = {
   },
 
   refuses(input, params) {
-    if (numberOr(params, 'basis', 64) % 2 !== 0) return 'The basis must have an even number of bumps.';
+    if (numberOf(params, 'basis') % 2 !== 0) return 'The basis must have an even number of bumps.';
     return input.rule.mask.causal
       ? 'Continuous attention is fitted to the whole text and cannot be causal.'
       : refusesRule('Continuous attention', input);
@@ -55,7 +55,7 @@ export const continuous: Mechanism = {
 
   /** The ridge fit of keys and values to the bumps, then each query against the bumps. */
   cost(tokens, params, { dim, valueDim, causal }) {
-    const bumps = numberOr(params, 'basis', 64);
+    const bumps = numberOf(params, 'basis');
     const width = dim + valueDim;
     const fit = 2 * bumps * bumps * tokens + (2 / 3) * bumps ** 3 + 2 * tokens * bumps * width;
     return {
@@ -68,8 +68,8 @@ export const continuous: Mechanism = {
 
   async attend(input, params, context) {
     const { heads, queries, keys, valueDim, kvHeads } = input;
-    const basis = gaussianBasis(numberOr(params, 'basis', 64));
-    const fit = ridgeFit(basis, keys, numberOr(params, 'ridge', 1));
+    const basis = gaussianBasis(numberOf(params, 'basis'));
+    const fit = ridgeFit(basis, keys, numberOf(params, 'ridge'));
     const coefficients: Coefficients[] = [];
     for (let kv = 0; kv < kvHeads; kv++) {
       await checkpoint(context.signal);

@@ -3,7 +3,7 @@ import { pairCost, visiblePairs } from '../cost';
 import { entmax } from '../maths/entmaxRow';
 import { scoreAt } from '../kernels/lines';
 import type { Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { scoreBlock, weighValues } from '../kernels/scoreBlocks';
 import { offsetTables } from '../kernels/tiles';
 
@@ -45,7 +45,7 @@ export const entmaxAttention: Mechanism = {
   },
 
   async attend(input, params, context) {
-    const alpha = numberOr(params, 'alpha', 1.5);
+    const alpha = numberOf(params, 'alpha');
     const { heads, queries, keys, valueDim } = input;
     const output = new Float32Array(heads * queries * valueDim);
     const lse = new Float32Array(heads * queries).fill(-Infinity);

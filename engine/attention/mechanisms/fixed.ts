@@ -2,7 +2,8 @@ import { dependsOnPair } from '../kernels/blocked';
 import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr, rootOf } from '../parameters';
+import { rootOf } from '../parameters';
+import { numberOrAuto } from '../../../shared/setting';
 import { sparseRow } from '../kernels/rows';
 import { geometric, pairsOfShare } from '../kernels/shares';
 import {
@@ -71,8 +72,7 @@ export const fixed: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const block = numberOr(params, 'block', rootOf(tokens));
-    const summary = numberOr(params, 'summary', Math.min(4, block));
+    const { block, summary } = sizes({ keys: tokens }, params);
     const columns = summaryColumns(tokens, block, summary).length;
     let pairs = 0;
     for (let start = 0; start < tokens; start += block) {
@@ -116,8 +116,8 @@ function sizes(
   input: Pick<CoreInput, 'keys'>,
   params: Parameters<Mechanism['attend']>[1],
 ): { block: number; summary: number } {
-  const block = numberOr(params, 'block', rootOf(input.keys));
-  return { block, summary: numberOr(params, 'summary', Math.min(4, block)) };
+  const block = numberOrAuto(params, 'block', rootOf(input.keys));
+  return { block, summary: numberOrAuto(params, 'summary', Math.min(4, block)) };
 }
 
 function summaryColumns(keys: number, block: number, summary: number): Int32Array {

@@ -1,7 +1,7 @@
 import { kvHead, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf, wordOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { numbers, sumType, type SumType } from '../kernels/precision';
 import { seededGaussians } from '../maths/random';
@@ -53,11 +53,11 @@ export const linformer: Mechanism = {
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['projection_k'] && context.own['projection_v']) return {};
     const { keys } = input;
-    const rank = Math.min(keys, numberOr(params, 'rank', 256));
+    const rank = Math.min(keys, numberOf(params, 'rank'));
     const make = (salt: number): Tensor => {
       const data =
-        params['projection'] === 'random'
-          ? seededGaussians(keys * rank, 2 * numberOr(params, 'seed', 1) + salt).map(x => x / Math.sqrt(rank))
+        wordOf(params, 'projection') === 'random'
+          ? seededGaussians(keys * rank, 2 * numberOf(params, 'seed') + salt).map(x => x / Math.sqrt(rank))
           : means(keys, rank);
       return float32(data, [keys, rank]);
     };
@@ -65,7 +65,7 @@ export const linformer: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const rank = Math.min(tokens, numberOr(params, 'rank', 256));
+    const rank = Math.min(tokens, numberOf(params, 'rank'));
     const width = shape.dim + shape.valueDim;
     return pairCost(tokens * rank, shape, 'exact', {
       flops: 2 * tokens * rank * width,

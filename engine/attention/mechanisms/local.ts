@@ -1,7 +1,7 @@
 import { bandSize, pairCost } from '../cost';
 import { attendOneBand, bandPairs, type Band } from '../kernels/band';
 import type { Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 
@@ -46,6 +46,6 @@ export const local: Mechanism = {
 };
 
 function bandOf(params: MechanismParams): Band {
-  const reach = numberOr(params, 'window', 128) - 1;
+  const reach = numberOf(params, 'window') - 1;
   return { before: reach, after: reach };
 }

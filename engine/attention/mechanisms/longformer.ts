@@ -3,11 +3,10 @@ import { visibleKeys, type CoreInput } from '../core';
 import { bandSize, pairCost } from '../cost';
 import { attendLists, sequence } from '../kernels/lists';
 import type { Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf, wordOf } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
-import { UsageError } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 
 /**
@@ -33,7 +32,7 @@ export const longformer: Mechanism = {
       },
       {
         name: 'globals',
-        type: 'string',
+        type: 'indices',
         default: '0',
         description: 'Indices of the global tokens, separated by commas, plus signs or spaces.',
       },
@@ -53,7 +52,7 @@ export const longformer: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const window = numberOr(params, 'window', 64);
+    const window = numberOf(params, 'window');
     const globals = readGlobals(params, tokens);
     const far = (distance: number) => Math.max(0, distance - window);
     let pairs = bandSize(tokens, window, shape.causal ? 0 : window);
@@ -71,11 +70,11 @@ export const longformer: Mechanism = {
 
   rule({ keys }, params) {
     const globals = [...readGlobals(params, keys)];
-    return { any: [{ near: numberOr(params, 'window', 64) }, { keys: globals }, { queries: globals }] };
+    return { any: [{ near: numberOf(params, 'window') }, { keys: globals }, { queries: globals }] };
   },
 
   async attend(input, params, context) {
-    const window = numberOr(params, 'window', 64);
+    const window = numberOf(params, 'window');
     const globals = readGlobals(params, input.keys);
     const isGlobal = new Set(globals);
     const band: Band = { before: window, after: window };
@@ -129,10 +128,7 @@ function countPairs(input: CoreInput, window: number, count: number): number {
 
 /** Ascending, without repetitions. */
 function readGlobals(params: MechanismParams, keys: number): Int32Array {
-  const text = String(params['globals'] ?? '0').trim();
-  const indices = text === '' ? [] : text.split(/[\s,+|]+/).map(Number);
-  if (indices.some(i => !Number.isInteger(i) || i < 0)) {
-    throw new UsageError(`The parameter globals of longformer must be token indices, not "${text}".`);
-  }
-  return Int32Array.from(new Set(indices.filter(i => i < keys))).sort();
+  const text = wordOf(params, 'globals');
+  const indices = text === '' ? [] : text.split(',').map(Number);
+  return Int32Array.from(indices.filter(i => i < keys));
 }

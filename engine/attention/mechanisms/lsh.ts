@@ -3,7 +3,7 @@ import { caught, pairCost, visiblePairs } from '../cost';
 import { hashRows, padNorms, rotationDims } from '../kernels/hash';
 import { scoreAt } from '../kernels/lines';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
-import { flag, numberOr } from '../parameters';
+import { flagOf, numberOf } from '../../../shared/setting';
 import { seededGaussians } from '../maths/random';
 import { buildRing, chunkEntries, type Ring } from '../kernels/ring';
 import { hashedBuckets, ringMask } from '../kernels/bucketing';
@@ -107,11 +107,11 @@ export const lsh: Mechanism = {
    */
   cost(tokens, params, shape) {
     const { bucketSize, attendAcrossBuckets } = readOptions(params);
-    const rounds = numberOr(params, 'rounds', 2);
+    const rounds = numberOf(params, 'rounds');
     const { coarse, fine } = bucketPlan(tokens, bucketSize);
     const buckets = fine === null ? 2 * coarse : 4 * coarse * fine;
     const share = attendAcrossBuckets ? Math.min(1, (2 * bucketSize) / tokens) : 1 / buckets;
-    const shared = flag(params, 'sharedQK');
+    const shared = flagOf(params, 'sharedQK');
     const hashed = (shared ? 1 : 2) * tokens;
     const width = shape.dim + (shared ? 0 : 2);
     return pairCost(caught(share, rounds) * visiblePairs(tokens, shape.causal), shape, 'expected', {
@@ -122,7 +122,7 @@ export const lsh: Mechanism = {
 
   mask({ extra, reweighted }, _input, params) {
     const { bucketSize, attendAcrossBuckets } = readOptions(params);
-    return reweighted && numberOr(params, 'rounds', 2) > 1
+    return reweighted && numberOf(params, 'rounds') > 1
       ? { kind: 'none', reason: 'a pair that several rounds bring together counts several times' }
       : ringMask(extra, bucketSize, attendAcrossBuckets);
   },
@@ -131,7 +131,7 @@ export const lsh: Mechanism = {
 
   async attend(input, params, context) {
     const options = readOptions(params);
-    const shared = flag(params, 'sharedQK');
+    const shared = flagOf(params, 'sharedQK');
     const core = shared ? tieKeys(input) : input;
     const outputs = new Outputs(core);
     const distinct = new Float32Array(outputs.lse.length).fill(-Infinity);
@@ -166,17 +166,17 @@ interface Options {
 
 function readOptions(params: MechanismParams): Options {
   return {
-    bucketSize: numberOr(params, 'bucketSize', 64),
-    attendAcrossBuckets: params['attendAcrossBuckets'] === undefined || flag(params, 'attendAcrossBuckets'),
-    allowDuplicates: flag(params, 'allowDuplicates'),
+    bucketSize: numberOf(params, 'bucketSize'),
+    attendAcrossBuckets: flagOf(params, 'attendAcrossBuckets'),
+    allowDuplicates: flagOf(params, 'allowDuplicates'),
   };
 }
 
 function seededRotations(input: CoreInput, params: MechanismParams): Record<string, Tensor> {
-  const rounds = numberOr(params, 'rounds', 2);
-  const seed = numberOr(params, 'seed', 1);
-  const width = flag(params, 'sharedQK') ? input.dim : input.dim + 2;
-  const { coarse, fine } = bucketPlan(input.keys, numberOr(params, 'bucketSize', 64));
+  const rounds = numberOf(params, 'rounds');
+  const seed = numberOf(params, 'seed');
+  const width = flagOf(params, 'sharedQK') ? input.dim : input.dim + 2;
+  const { coarse, fine } = bucketPlan(input.keys, numberOf(params, 'bucketSize'));
   const rotation = (half: number, salt: number) =>
     float32(seededGaussians(width * rounds * half, seed * 2 + salt), [width, rounds, half]);
   return {

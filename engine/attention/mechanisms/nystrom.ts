@@ -1,6 +1,6 @@
 import { kvHead, type CoreInput } from '../core';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf, wordOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { exactPseudoInverse, iterativePseudoInverse, multiply } from '../maths/pseudoInverse';
 import { softmax } from '../kernels/rows';
@@ -52,7 +52,7 @@ export const nystrom: Mechanism = {
 
   /** Three maps with the landmarks on a side, and six steps of four products for the inverse of the small one. */
   cost(tokens, params, { dim, valueDim }) {
-    const m = Math.min(numberOr(params, 'landmarks', 64), tokens);
+    const m = Math.min(numberOf(params, 'landmarks'), tokens);
     const maps = m * (2 * tokens + m);
     return {
       pairs: maps,
@@ -101,7 +101,7 @@ interface Landmarks {
 
 function landmarksOf(input: CoreInput, head: number, params: MechanismParams): Landmarks {
   const { dim, queries, keys } = input;
-  const landmarks = Math.min(numberOr(params, 'landmarks', 64), queries, keys);
+  const landmarks = Math.min(numberOf(params, 'landmarks'), queries, keys);
   const kv = kvHead(input, head);
   const q = stretchMeans(input.q.subarray(head * queries * dim, (head + 1) * queries * dim), landmarks, dim);
   const k = stretchMeans(input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim), landmarks, dim);
@@ -109,7 +109,7 @@ function landmarksOf(input: CoreInput, head: number, params: MechanismParams): L
   for (let a = 0; a < landmarks; a++) {
     map.set(mapRow(q, a * dim, k, landmarks, dim, scaleOf(input, head)), a * landmarks);
   }
-  const exact = params['pinv'] === 'exact';
+  const exact = wordOf(params, 'pinv') === 'exact';
   const inverse = exact ? exactPseudoInverse(map, landmarks) : iterativePseudoInverse(map, landmarks);
   return { landmarks, queries: q, keys: k, inverse, exact };
 }

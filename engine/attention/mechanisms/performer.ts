@@ -1,7 +1,8 @@
 import { densePairs, kvHead, visibleKeys, type CoreInput } from '../core';
 import { visiblePairs } from '../cost';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
-import { numberOr } from '../parameters';
+import type { MechanismParams } from '../../../shared/protocol/engine';
+import { numberOf, numberOrAuto } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { seededGaussians } from '../maths/random';
 import { RefusedError } from '../../errors';
@@ -52,19 +53,19 @@ export const performer: Mechanism = {
     return refusesRule('Performer', input);
   },
 
-  settle: ({ dim }, params) => ({ features: numberOr(params, 'features', defaultFeatures(dim)) }),
+  settle: ({ dim }, params) => ({ features: featureCount(dim, params) }),
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['projection']) return {};
     const { dim } = input;
-    const features = numberOr(params, 'features', defaultFeatures(dim));
-    const rows = orthogonalFeatures(features, dim, Number(params['seed'] ?? 1));
+    const features = featureCount(dim, params);
+    const rows = orthogonalFeatures(features, dim, numberOf(params, 'seed'));
     return { projection: float32(rows, [features, dim]) };
   },
 
   /** The implied map is dense, and never made: features of queries and keys, and their products with the values. */
   cost(tokens, params, { dim, valueDim, causal }) {
-    const features = numberOr(params, 'features', defaultFeatures(dim));
+    const features = featureCount(dim, params);
     return {
       pairs: visiblePairs(tokens, causal),
       count: 'exact',
@@ -106,7 +107,9 @@ function givenProjection(input: CoreInput, { own }: AttendContext): Projection {
   return tensor;
 }
 
-const defaultFeatures = (dim: number) => Math.max(1, Math.floor(dim * Math.log(dim)));
+function featureCount(dim: number, params: MechanismParams): number {
+  return numberOrAuto(params, 'features', Math.max(1, Math.floor(dim * Math.log(dim))));
+}
 
 /** Blocks of `dim` orthonormal rows, each row as long as a Gaussian vector (section 2.4). */
 function orthogonalFeatures(features: number, dim: number, seed: number): Float32Array {

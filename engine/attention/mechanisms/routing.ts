@@ -6,7 +6,8 @@ import { scoreAt } from '../kernels/lines';
 import type { AttendContext, Attended, Mechanism, SparseRow } from '../mechanism';
 import { chooseLocalHeads, withLocalHeads } from '../kernels/localHeads';
 import { Memberships, nearestMembers } from '../kernels/membership';
-import { flag, numberOr, rootOf } from '../parameters';
+import { rootOf } from '../parameters';
+import { flagOf, numberOf, numberOrAuto } from '../../../shared/setting';
 import { softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
 import {
@@ -82,7 +83,7 @@ export const routing: Mechanism = {
   },
 
   refuses(input, params) {
-    if (flag(params, 'sharedQK') && numberOr(params, 'localHeads', 0) > 0) {
+    if (flagOf(params, 'sharedQK') && numberOf(params, 'localHeads') > 0) {
       return 'Local heads are chosen by the mass that they keep, which tied queries and keys do not tell.';
     }
     return refusesTie(input, params);
@@ -95,26 +96,26 @@ export const routing: Mechanism = {
   },
 
   settle: (input, params) => ({
-    window: windowOf(input, params),
-    clusters: clustersOf(input, params),
+    window: windowOf(input.keys, params),
+    clusters: clustersOf(input.keys, params),
   }),
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     const made: Record<string, Tensor> = {};
     if (!context.own['centroids']) made['centroids'] = await fitCentroids(input, params, context);
-    const most = numberOr(params, 'localHeads', 0);
+    const most = numberOf(params, 'localHeads');
     if (most === 0 || context.own['local_heads']) return made;
     const routed = await attendRouted(input, params, { ...context, own: { ...made, ...context.own } });
-    const window = numberOr(params, 'localWindow', 256);
+    const window = numberOf(params, 'localWindow');
     return { ...made, local_heads: await chooseLocalHeads(input, routed, { most, window }, context) };
   },
 
   /** Every cluster pairs its queries with its keys; ranking all tokens for all centroids comes on top. */
   cost(tokens, params, shape) {
-    const window = Math.min(tokens, numberOr(params, 'window', rootOf(tokens)));
-    const clusters = numberOr(params, 'clusters', Math.ceil(tokens / window));
+    const window = Math.min(tokens, windowOf(tokens, params));
+    const clusters = clustersOf(tokens, params);
     const share = caught((window / tokens) ** 2, clusters);
-    const ranked = (flag(params, 'sharedQK') ? 1 : 2) * tokens;
+    const ranked = (flagOf(params, 'sharedQK') ? 1 : 2) * tokens;
     return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'expected', {
       flops: 2 * ranked * clusters * shape.dim,
       floats: ranked * clusters,
@@ -123,7 +124,7 @@ export const routing: Mechanism = {
 
   mask: (attended, input, params) =>
     attended.extra['local_heads']?.dims[0]
-      ? { kind: 'rule', rule: { near: numberOr(params, 'localWindow', 256) - 1 } }
+      ? { kind: 'rule', rule: { near: numberOf(params, 'localWindow') - 1 } }
       : clusterMask(attended.extra, input),
 
   buckets: clusteredBuckets,
@@ -131,7 +132,7 @@ export const routing: Mechanism = {
   async attend(input, params, context) {
     const routed = await attendRouted(input, params, context);
     const local = Array.from(context.own['local_heads']?.data ?? [], Number);
-    return withLocalHeads(input, routed, local, numberOr(params, 'localWindow', 256), context);
+    return withLocalHeads(input, routed, local, numberOf(params, 'localWindow'), context);
   },
 };
 
@@ -141,8 +142,8 @@ async function fitCentroids(
   params: MechanismParams,
   context: AttendContext,
 ): Promise<Tensor> {
-  const clusters = clustersOf(input, params);
-  const core = flag(params, 'sharedQK') ? tieKeys(input) : input;
+  const clusters = clustersOf(input.keys, params);
+  const core = flagOf(params, 'sharedQK') ? tieKeys(input) : input;
   const centroids = new Float32Array(input.heads * clusters * input.dim);
   for (let head = 0; head < input.heads; head++) {
     const { queries, keys } = vectors(core, head);
@@ -160,7 +161,7 @@ async function attendRouted(
   params: MechanismParams,
   context: AttendContext,
 ): Promise<Attended> {
-  const shared = flag(params, 'sharedQK');
+  const shared = flagOf(params, 'sharedQK');
   const core = shared ? tieKeys(input) : input;
   const { heads, queries, valueDim } = core;
   const output = new Float32Array(heads * queries * valueDim);
@@ -169,7 +170,7 @@ async function attendRouted(
   const tables = offsetTables(core);
   const routed: Routed[] = [];
   for (let head = 0; head < heads; head++) {
-    const clusters = await route(core, head, shared, windowOf(input, params), context);
+    const clusters = await route(core, head, shared, windowOf(input.keys, params), context);
     routed.push(clusters);
     const at = head * queries;
     pairs[head] = await attendHead(
@@ -201,12 +202,12 @@ async function attendRouted(
   };
 }
 
-function windowOf(input: CoreInput, params: MechanismParams): number {
-  return numberOr(params, 'window', rootOf(input.keys));
+function windowOf(tokens: number, params: MechanismParams): number {
+  return numberOrAuto(params, 'window', rootOf(tokens));
 }
 
-function clustersOf(input: CoreInput, params: MechanismParams): number {
-  return numberOr(params, 'clusters', Math.ceil(input.keys / windowOf(input, params)));
+function clustersOf(tokens: number, params: MechanismParams): number {
+  return numberOrAuto(params, 'clusters', Math.ceil(tokens / windowOf(tokens, params)));
 }
 
 function vectors(input: CoreInput, head: number): { queries: Float32Array; keys: Float32Array } {

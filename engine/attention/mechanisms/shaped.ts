@@ -4,7 +4,7 @@ import { pairCost, visiblePairs } from '../cost';
 import { denseCore } from '../kernels/dense';
 import { denseRow } from '../kernels/lines';
 import type { Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 
 const one = (name: string, description: string) =>
   ({ name, type: 'number', default: 1, description }) as const;
@@ -36,7 +36,7 @@ export const shaped: Mechanism = {
     pairCost(visiblePairs(tokens, shape.causal), shape, 'exact', { flops: 5 * tokens * shape.valueDim }),
 
   async attend(input, params, context) {
-    const [alpha, beta, gamma] = ['alpha', 'beta', 'gamma'].map(name => numberOr(params, name, 1)) as [
+    const [alpha, beta, gamma] = ['alpha', 'beta', 'gamma'].map(name => numberOf(params, name)) as [
       number,
       number,
       number,

@@ -5,7 +5,7 @@ import { hashedBuckets } from '../kernels/bucketing';
 import { attendGroups, attendLists, sequence } from '../kernels/lists';
 import { singularProjections } from '../maths/lowRank';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOf, wordOf } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
 import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
 import { RefusedError } from '../../errors';
@@ -92,7 +92,7 @@ export const sparsefinder: Mechanism = {
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['wq'] && context.own['wk']) return {};
     const { heads, dim, queries, keys } = input;
-    const rank = Math.min(dim, numberOr(params, 'rank', 4));
+    const rank = Math.min(dim, numberOf(params, 'rank'));
     const wq = new Float32Array(heads * dim * rank);
     const wk = new Float32Array(heads * dim * rank);
     for (let head = 0; head < heads; head++) {
@@ -112,28 +112,28 @@ export const sparsefinder: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const window = numberOr(params, 'window', 3);
+    const window = numberOf(params, 'window');
     const near =
       window === 0
         ? 0
         : bandSize(tokens, Math.floor((window - 1) / 2), shape.causal ? 0 : Math.floor(window / 2));
     const all = visiblePairs(tokens, shape.causal);
-    const rank = Math.min(shape.dim, numberOr(params, 'rank', 4));
+    const rank = Math.min(shape.dim, numberOf(params, 'rank'));
     const own = { flops: 4 * tokens * shape.dim * rank, floats: 2 * tokens * rank };
-    if (params['rule'] === 'distance') {
+    if (wordOf(params, 'rule') === 'distance') {
       // Every pair's distance is computed.
       return pairCost(all, shape, 'most', { ...own, flops: own.flops + 3 * all * rank });
     }
-    const size = Math.min(tokens, numberOr(params, 'bucketSize', 16));
-    const clusters = numberOr(params, 'clusters', 16);
-    const share = params['rule'] === 'cluster' ? 1 / clusters : caught(size / tokens, rank);
+    const size = Math.min(tokens, numberOf(params, 'bucketSize'));
+    const clusters = numberOf(params, 'clusters');
+    const share = wordOf(params, 'rule') === 'cluster' ? 1 / clusters : caught(size / tokens, rank);
     return pairCost(near + share * (all - near), shape, 'expected', own);
   },
 
   buckets: hashedBuckets,
 
   async attend(input, params, context) {
-    const window = numberOr(params, 'window', 3);
+    const window = numberOf(params, 'window');
     const band: Band | null =
       window === 0 ? null : { before: Math.floor((window - 1) / 2), after: Math.floor(window / 2) };
     const outputs = new Outputs(input);
@@ -186,14 +186,14 @@ function predict(
   if (wk.dims[2] !== rank) throw new RefusedError('"wq" and "wk" have different ranks.');
   const q = project(input.q, head * queries, queries, dim, wq.data, head, rank);
   const k = project(input.k, kvHead(input, head) * keys, keys, dim, wk.data, head, rank);
-  switch (params['rule']) {
+  switch (wordOf(params, 'rule')) {
     case 'distance': {
-      const limit = numberOr(params, 'threshold', 1.5) ** 2;
+      const limit = numberOf(params, 'threshold') ** 2;
       const keeps = (i: number, j: number) => squaredDistance(q, i, k, j, rank) < limit;
       return { keeps, groupings: null };
     }
     case 'cluster': {
-      const count = numberOr(params, 'clusters', 16);
+      const count = numberOf(params, 'clusters');
       const centroids = givenCentroids(input, head, rank, context) ?? kMeans(q, k, rank, count);
       const ofQueries = nearest(q, centroids, rank);
       const ofKeys = nearest(k, centroids, rank);
@@ -203,7 +203,7 @@ function predict(
       };
     }
     default: {
-      const size = numberOr(params, 'bucketSize', 16);
+      const size = numberOf(params, 'bucketSize');
       const groupings = Array.from({ length: rank }, (_, d) => ({
         queries: rankGroups(q, d, rank, size),
         keys: rankGroups(k, d, rank, size),

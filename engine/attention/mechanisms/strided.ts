@@ -3,7 +3,8 @@ import { dependsOnPair } from '../kernels/blocked';
 import { visibleKeys, type CoreInput } from '../core';
 import { bandSize, pairCost } from '../cost';
 import type { AttendContext, Mechanism } from '../mechanism';
-import { numberOr, rootOf } from '../parameters';
+import { rootOf } from '../parameters';
+import { numberOrAuto } from '../../../shared/setting';
 import { sparseRow } from '../kernels/rows';
 import { geometric, pairsOfShare } from '../kernels/shares';
 import {
@@ -55,7 +56,7 @@ export const strided: Mechanism = {
   },
 
   cost(tokens, params, shape) {
-    const stride = numberOr(params, 'stride', rootOf(tokens));
+    const stride = strideOf(tokens, params);
     let far = 0;
     for (let distance = 2 * stride; distance < tokens; distance += stride) far += tokens - distance;
     const near = bandSize(tokens, stride, shape.causal ? 0 : stride);
@@ -63,14 +64,14 @@ export const strided: Mechanism = {
   },
 
   rule: ({ keys }, params) => {
-    const stride = numberOr(params, 'stride', rootOf(keys));
+    const stride = strideOf(keys, params);
     return { any: [{ near: stride }, { every: stride }] };
   },
 
-  settle: (input, params) => ({ stride: strideOf(input, params) }),
+  settle: (input, params) => ({ stride: strideOf(input.keys, params) }),
 
   async attend(input, params, context) {
-    const stride = strideOf(input, params);
+    const stride = strideOf(input.keys, params);
     const band: Band = { before: stride, after: stride };
     const outputs = new Outputs(input);
     await attendBand(input, () => band, outputs, context);
@@ -85,8 +86,8 @@ export const strided: Mechanism = {
   },
 };
 
-function strideOf(input: CoreInput, params: MechanismParams): number {
-  return numberOr(params, 'stride', rootOf(input.keys));
+function strideOf(tokens: number, params: MechanismParams): number {
+  return numberOrAuto(params, 'stride', rootOf(tokens));
 }
 
 function* stridedKeys(input: CoreInput, stride: number, query: number): Generator<number> {

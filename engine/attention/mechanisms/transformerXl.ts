@@ -3,7 +3,7 @@ import { pairCost } from '../cost';
 import { scoreAt } from '../kernels/lines';
 import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
-import { numberOr } from '../parameters';
+import { numberOrAuto } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { range, sparseRow, visibleRow } from '../kernels/rows';
 import {
@@ -61,8 +61,8 @@ export const transformerXl: Mechanism = {
   refuses: input => refusesSegments('Transformer-XL', input),
 
   cost(tokens, params, shape) {
-    const segment = numberOr(params, 'segment', SEGMENT);
-    const memory = numberOr(params, 'memory', SEGMENT);
+    const segment = numberOrAuto(params, 'segment', SEGMENT);
+    const memory = numberOrAuto(params, 'memory', SEGMENT);
     return pairCost(recentPairs(tokens, segment, memory), shape);
   },
 
@@ -120,7 +120,7 @@ export const transformerXl: Mechanism = {
 };
 
 function memoryOf(input: CoreInput, params: MechanismParams): number {
-  return numberOr(params, 'memory', defaultMemory(input));
+  return numberOrAuto(params, 'memory', defaultMemory(input));
 }
 
 function countKeys(input: CoreInput, query: number, segment: Segment, memory: number): number {

@@ -4,7 +4,7 @@ import { denseRows } from '../kernels/dense';
 import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism } from '../mechanism';
 import { largest } from '../kernels/membership';
-import { numberOr } from '../parameters';
+import { numberOf } from '../../../shared/setting';
 import { sparseRow } from '../kernels/rows';
 import { pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
@@ -68,8 +68,8 @@ export const verticalSlash: Mechanism = {
 
   /** Lines beyond the forced ones are taken to lie anywhere; the votes of the last queries come on top. */
   cost(tokens, params, shape) {
-    const vertical = Math.min(tokens, numberOr(params, 'vertical', 64));
-    const slash = Math.min(tokens, numberOr(params, 'slash', 128));
+    const vertical = Math.min(tokens, numberOf(params, 'vertical'));
+    const slash = Math.min(tokens, numberOf(params, 'slash'));
     const columns = Math.min(vertical, FORCED_COLUMNS);
     const diagonals = Math.min(slash, FORCED_DIAGONALS);
     const chance = (lines: number, forced: number) =>
@@ -82,7 +82,7 @@ export const verticalSlash: Mechanism = {
       pairs += sure + (all - sure) * (1 - free);
     }
     const exact = vertical === columns && slash === diagonals;
-    const last = Math.min(tokens, numberOr(params, 'last', 64));
+    const last = Math.min(tokens, numberOf(params, 'last'));
     return pairCost(pairs, shape, exact ? 'exact' : 'expected', {
       flops: 2 * last * tokens * shape.dim,
       floats: last * tokens,
@@ -150,7 +150,7 @@ async function choose(
   context: AttendContext,
 ): Promise<Chosen> {
   const { queries, keys } = input;
-  const last = Math.min(queries, numberOr(params, 'last', 64));
+  const last = Math.min(queries, numberOf(params, 'last'));
   const rows = await denseRows(input, head, queries - last, queries, context);
   const columnMass = new Float32Array(keys);
   const diagonalMass = new Float32Array(keys);
@@ -168,8 +168,8 @@ async function choose(
     if (into.length > 0) largest(mass, into.length, into);
     return into;
   };
-  const columns = best(columnMass, numberOr(params, 'vertical', 64));
-  const diagonals = best(diagonalMass, numberOr(params, 'slash', 128));
+  const columns = best(columnMass, numberOf(params, 'vertical'));
+  const diagonals = best(diagonalMass, numberOf(params, 'slash'));
   const isColumn = new Uint8Array(keys);
   const isDiagonal = new Uint8Array(keys);
   for (const key of columns) isColumn[key] = 1;

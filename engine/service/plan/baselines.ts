@@ -68,7 +68,7 @@ async function fittedSpans(
   spans: Spans,
   texts: readonly Analysis[],
 ): Promise<Uniform[]> {
-  const choice = { name: info.name, params: spans.atBudget(search.budget) };
+  const choice = { name: info.name, params: readParams(info, spans.atBudget(search.budget)) };
   for (const budget of [search.budget, 0.9 * search.budget]) {
     const params = readParams(info, spans.atBudget(budget));
     const wish = spans.wish(params);

@@ -10,6 +10,7 @@ import type {
   PlannedHead,
   TokenTable,
 } from '../../../shared/protocol/engine';
+import { chosenParams } from '../../../shared/setting';
 
 /** What a plan over several texts asks of the engine. */
 export interface PlanEngine {
@@ -256,7 +257,7 @@ class PlanTexts {
       delta: effect.delta,
       uniform: uniform.map(({ choice, ...rest }) => ({
         mechanism: choice.name,
-        params: choice.params,
+        params: chosenParams(choice),
         ...rest,
       })),
       random,
@@ -291,7 +292,7 @@ function stabilityOf(plan: PlannedHead, alone: readonly PlannedHead[]): HeadStab
     }),
     choices: alone.map(one => ({
       mechanism: one.choice.name,
-      params: one.choice.params,
+      params: chosenParams(one.choice),
       share: shareOf(one),
     })),
   };
