@@ -6,6 +6,7 @@ import type { CutModel } from '../../engine/model/cut/cutModel';
 import { loadModel } from '../../engine/model/load';
 import { referenceAttend } from '../../engine/model/verify/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
+import { ElementType } from '../../engine/runtime/onnxProto';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { floats } from '../../engine/runtime/tensor';
@@ -37,6 +38,22 @@ export function layered(
 
 export const linear = (m: ModelWriter, x: string, name: string, width = WIDTH): string =>
   m.op('MatMul', [x, m.weight(name, [WIDTH, width])]);
+
+/** The layer computed in 16 bits, its weights as well. */
+export const halved =
+  (layer: Layer): Layer =>
+  (m, x, id) => {
+    const to = (name: string, type: number) => m.op('Cast', [name], { to: type }, `${name}:${type}${id}`);
+    const narrow = to(x, ElementType.float16);
+    const [firstNode, firstWeight] = [m.nodes.length, m.initializers.length];
+    const y = layer(m, narrow, id);
+    const own = m.nodes.splice(firstNode);
+    const floats = m.initializers.slice(firstWeight).filter(t => t.data_type === ElementType.float32);
+    const weights = new Map(floats.map(t => [t.name, to(t.name!, ElementType.float16)]));
+    for (const node of own) node.input = node.input!.map(name => weights.get(name) ?? name);
+    m.nodes.push(...own);
+    return to(y, ElementType.float32);
+  };
 
 /** Loads written models from a folder of their own. */
 export class Bench {

@@ -2,7 +2,17 @@ import assert from 'node:assert/strict';
 import { RefusedError } from '../../engine/errors';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import type { ModelWriter } from '../fixtures/onnxModels';
-import { assertReproduces, Bench, DIM, HEADS, layered, linear, WIDTH, type Layer } from './cutHarness';
+import {
+  assertReproduces,
+  Bench,
+  DIM,
+  halved,
+  HEADS,
+  layered,
+  linear,
+  WIDTH,
+  type Layer,
+} from './cutHarness';
 
 const MS = 'com.microsoft';
 
@@ -234,21 +244,19 @@ describe('fused attention operators', function () {
     });
 
   it('standard Attention in 16 bits: equals the operator within 16 bits', async () => {
-    const whole = standard({ is_causal: 1, softcap: { float: 3 } }, true, 2);
-    const layer: Layer = (m, x, id) => {
-      const y = whole(m, x, id);
-      const node = m.nodes.at(-1)!;
-      const to = (name: string, type: number) => m.op('Cast', [name], { to: type });
-      m.nodes.pop();
-      node.input = node.input!.map(name => to(name, ElementType.float16));
-      m.nodes.push(node);
-      return to(y, ElementType.float32);
-    };
-    const cut = await bench.load(layered(layer, OP23));
+    const layer = standard({ is_causal: 1, softcap: { float: 3 } }, true, 2);
+    const cut = await bench.load(layered(halved(layer), OP23));
     assert.deepEqual(
       cut.info.cores.map(c => c.mask),
       ['causal, soft cap 3', 'causal, soft cap 3'],
     );
+    await assertReproduces(cut, 5e-3);
+    await cut.dispose();
+  });
+
+  it('a fused operator in 16 bits: its products have the precision that counts', async () => {
+    const cut = await bench.load(layered(halved(multiHead({ unidirectional: 1 }))));
+    assert.match(cut.info.verified.reference, /16 bits/);
     await assertReproduces(cut, 5e-3);
     await cut.dispose();
   });

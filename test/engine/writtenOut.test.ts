@@ -4,7 +4,17 @@ import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import { floats, int64 } from '../../engine/runtime/tensor';
 import type { ModelWriter } from '../fixtures/onnxModels';
-import { Bench, DIM, HEADS, layered, VOCABULARY, WIDTH, type Layer } from './cutHarness';
+import {
+  assertReproduces,
+  Bench,
+  DIM,
+  halved,
+  HEADS,
+  layered,
+  VOCABULARY,
+  WIDTH,
+  type Layer,
+} from './cutHarness';
 
 const MS = 'com.microsoft';
 
@@ -272,4 +282,11 @@ describe('fused operators that ONNX Runtime does not run here', function () {
       await session.release();
       await cut.dispose();
     });
+
+  it('queries and keys normalised in 16 bits', async () => {
+    const cut = await bench.load(layered(halved(groupQuery(true))));
+    assert.match(cut.info.verified.reference, /16 bits/);
+    await assertReproduces(cut, 5e-3);
+    await cut.dispose();
+  });
 });

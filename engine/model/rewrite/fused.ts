@@ -359,13 +359,17 @@ class Writer {
   /** Each head's rows over their root mean square, times a weight: [batch, tokens, heads * dim]. */
   normalised(name: string, weight: string, heads: number): string {
     const { graph, node } = this;
-    const split = graph.op('Reshape', [name, graph.ints([0, 0, heads, -1])]);
+    const type = graph.type(name);
+    const float = (x: string) =>
+      isHalf(type) ? graph.op('Cast', [x], [attribute.int('to', ElementType.float32)]) : x;
+    const split = graph.op('Reshape', [float(name), graph.ints([0, 0, heads, -1])]);
     const squares = graph.op('Mul', [split, split]);
     const mean = graph.op('Div', [this.sumOfLast(squares), graph.floats([this.dims(weight)[0]!], [])]);
     const epsilon = graph.floats([floatAttribute(node, 'qk_norm_epsilon', 1e-6)], []);
     const root = graph.op('Sqrt', [graph.op('Add', [mean, epsilon])]);
-    const scaled = graph.op('Mul', [graph.op('Div', [split, root]), weight]);
-    return graph.op('Reshape', [scaled, graph.ints([0, 0, -1])]);
+    const scaled = graph.op('Mul', [graph.op('Div', [split, root]), float(weight)]);
+    const joined = graph.op('Reshape', [scaled, graph.ints([0, 0, -1])]);
+    return isHalf(type) ? graph.op('Cast', [joined], [attribute.int('to', type)]) : joined;
   }
 
   private sumOfLast(name: string): string {

@@ -1,4 +1,5 @@
 import { isHalf } from '../onnx/elementTypes';
+import { intAttribute, type GraphNode } from '../onnx/node';
 import type { Plan } from '../cut/cutPlan';
 import type { Difference } from './proof';
 
@@ -9,8 +10,17 @@ const FLOAT = { cpu: 2e-5, gpu: 1e-3, half: 5e-3 };
  * large scores without a scale). Nothing can agree with it more closely than it agrees with itself; by `to` it must.
  */
 const AMPLIFIED = { from: 1e-5, to: 1e-4 };
-/** A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens count. */
-const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2 };
+/**
+ * A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens
+ * count. Even so no value may be further off than `largest`, or than `noise` times what the model differs from itself.
+ */
+const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2, largest: 0.1, noise: 3 };
+
+/** Products: their type is the precision that the model computes with, wherever its attention was fused. */
+const COMPUTING = /^(Fused)?(MatMul|Gemm|Conv)/;
+
+/** `MatMulNBits` of accuracy level 4 rounds what it is given to 8 bits. */
+const roundsInput = (n: GraphNode) => n.op === 'MatMulNBits' && intAttribute(n, 'accuracy_level', 0) === 4;
 
 /** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
 export class Tolerance {
@@ -27,9 +37,13 @@ export class Tolerance {
     private readonly noise: number,
   ) {
     // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
-    this.half = cores.some(c => isHalf(graph.type(c.found.q)));
+    this.half =
+      cores.some(c => isHalf(graph.type(c.found.q))) ||
+      graph.nodes.some(n => COMPUTING.test(n.op) && isHalf(graph.type(n.outputs[0]!)));
     this.float = this.half ? FLOAT.half : gpu ? FLOAT.gpu : FLOAT.cpu;
-    this.quantised = graph.nodes.some(n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op));
+    this.quantised = graph.nodes.some(
+      n => /^(Dynamic)?Quantize|^QLinear|^QAttention/.test(n.op) || roundsInput(n),
+    );
     this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
@@ -45,8 +59,12 @@ export class Tolerance {
     const largest = noisy ? Math.max(this.float, AMPLIFIED.to) : this.float;
     if (d.largest <= largest * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
+    const bound = Math.max(QUANTISED.largest, QUANTISED.noise * this.noise);
     return (
-      (this.quantised || this.half) && d.median <= median * d.scale && d.argmaxAgreement >= QUANTISED.argmax
+      (this.quantised || this.half) &&
+      d.median <= median * d.scale &&
+      d.argmaxAgreement >= QUANTISED.argmax &&
+      d.largest <= bound * d.scale
     );
   }
 
