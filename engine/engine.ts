@@ -140,7 +140,6 @@ export class Engine {
       this.inTurn(async () => {
         const report = this.progressOf(id, 'plan');
         const { plan } = await makePlan([this.analysis(id)], options, signal, report);
-        this.notify('analysis/planDone', { id, plan });
         return plan;
       }),
     'analysis/tile': (params, signal) => this.tiles.tile(this.analysis(params.id), completed(params), signal),

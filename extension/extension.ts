@@ -8,9 +8,10 @@ import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
 import { EngineClient, type Death } from './engine/engineClient';
 import { AttentionHover } from './editor/hover';
-import { Intervener } from './interventions/intervener';
+import { InterventionKeeper, tellFailedRun } from './interventions/interventionKeeper';
 import { InterventionStatus } from './interventions/interventionStatus';
-import { Planner } from './plan/planner';
+import { Intervener } from '../shared/host/intervener';
+import { Planner } from '../shared/host/planner';
 import { SelectionKeeper } from './views/selectionKeeper';
 import { SelectionModel } from './views/selectionModel';
 import { Settings } from './workbench/settings';
@@ -38,10 +39,17 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const targets = own(new TargetTexts());
   const store = own(new AnalysisStore(client, settings, targets));
   const selection = own(new SelectionModel());
-  const planner = own(new Planner(client, store));
-  const intervener = own(new Intervener(client, store, selection));
+  const planner = own(new Planner(store));
+  const intervener = own(new Intervener(store, change => selection.select(change), tellFailedRun));
+  own(
+    client.on('analysis/progress', progress => {
+      planner.progress(progress);
+      intervener.progress(progress);
+    }),
+  );
+  own(new InterventionKeeper(store, intervener));
   const views = own(
-    new Views({ extensionUri, memory, costs, log, client, store, planner, intervener, selection, settings }),
+    new Views(extensionUri, { memory, costs, log, client, store, planner, intervener, selection, settings }),
   );
   own(new SelectionKeeper(store, selection));
   own(new EditorMarks(store, selection, settings));

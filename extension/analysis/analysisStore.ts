@@ -1,11 +1,18 @@
 import * as vscode from 'vscode';
-import { ErrorCode } from '../../shared/protocol/engine';
-import type { AnalysisState, ViewEngineMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
+import {
+  ErrorCode,
+  type EngineMethod,
+  type EngineParams,
+  type EngineResult,
+} from '../../shared/protocol/engine';
+import type { AnalysisState } from '../../shared/protocol/host';
+import { updateFrom, type AnalysisHost } from '../../shared/host/host';
 import { idOf, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { AnalysedText, documentLength, wholeRange } from './analysedText';
 import { Analysis } from './analysis';
 import { Owner } from '../disposable';
-import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
+import { tokenOf } from '../engine/abort';
+import { EngineDiedError, EngineError, type EngineClient, type Token } from '../engine/engineClient';
 import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import type { TargetTexts } from './targetTexts';
@@ -16,8 +23,11 @@ import type { TargetTexts } from './targetTexts';
  */
 const MAXIMUM_TEXT = 4 << 20;
 
+/** What is told of the shown analysis: it is another one or in another status, or more has come of it. */
+type StoreEvent = { changed: Analysis | null } | { update: AnalysisUpdate };
+
 /** Owns the analyses, one for each document at most, and says which one the views show. */
-export class AnalysisStore extends Owner {
+export class AnalysisStore extends Owner implements AnalysisHost {
   /** By document. */
   private readonly analyses = new Map<string, Analysis>();
   /** By id: those that the engine knows, the one that a run is to replace among them. */
@@ -25,6 +35,8 @@ export class AnalysisStore extends Owner {
   private current: Analysis | null = null;
   private runs = 0;
   private readonly active = new Set<Promise<void>>();
+  /** Being told, and waiting to be. */
+  private readonly events: StoreEvent[] = [];
   private readonly pauses = new Map<string, NodeJS.Timeout>();
 
   private readonly changed = this.register(new vscode.EventEmitter<Analysis | null>());
@@ -33,6 +45,9 @@ export class AnalysisStore extends Owner {
   private readonly updated = this.register(new vscode.EventEmitter<AnalysisUpdate>());
   /** More has come of the shown analysis. */
   readonly onUpdate = this.updated.event;
+  private readonly toldAll = this.register(new vscode.EventEmitter<StoreEvent>());
+  /** Either of them, when everyone has been told: for what changes more in answer to it. */
+  readonly afterEvent = this.toldAll.event;
 
   constructor(
     private readonly client: EngineClient,
@@ -113,17 +128,21 @@ export class AnalysisStore extends Owner {
     if (this.current === analysis) this.show([...this.analyses.values()].at(-1) ?? null);
   }
 
-  /** A view's or hover's question about an analysis. Asked again after the engine has lost it, it runs it anew. */
-  async request<M extends ViewEngineMethod>(
+  stateOf(id: string): AnalysisState | undefined {
+    return this.alive.get(id)?.state;
+  }
+
+  /** A question about an analysis. Asked again after the engine has lost it, it runs it anew. */
+  async request<M extends EngineMethod>(
     method: M,
-    params: ViewParams<M>,
-    token?: vscode.CancellationToken,
-  ): Promise<ViewResult<M>> {
+    params: EngineParams<M> & { id: string },
+    token?: Token,
+  ): Promise<EngineResult<M>> {
     // Not worth a start of the engine, which has never heard of it either.
     const analysis = this.alive.get(params.id);
     if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
     try {
-      return (await this.client.request(method, params, token)) as ViewResult<M>;
+      return await this.client.request(method, params, token);
     } catch (error) {
       const lost = error instanceof EngineError && error.code === ErrorCode.unknownAnalysis;
       if (lost && analysis.ready) void this.again(analysis);
@@ -131,10 +150,20 @@ export class AnalysisStore extends Owner {
     }
   }
 
+  ask<M extends EngineMethod>(
+    method: M,
+    params: EngineParams<M>,
+    signal: AbortSignal,
+  ): Promise<EngineResult<M>> {
+    return this.request(method, params as EngineParams<M> & { id: string }, tokenOf(signal));
+  }
+
+  readonly t = vscode.l10n.t;
+
   /** Takes in what has become of an analysis, and tells of it when the views show it. */
   tell(update: AnalysisUpdate): void {
     const analysis = this.alive.get(idOf(update));
-    if (analysis?.update(update) && this.current === analysis) this.updated.fire(update);
+    if (analysis?.update(update) && this.current === analysis) this.tellAll({ update });
   }
 
   /** The text of an analysis as it was read. */
@@ -282,15 +311,18 @@ export class AnalysisStore extends Owner {
   // -------------------------------------------------------------- events
 
   private listenToEngine(): void {
-    const { client } = this;
-    for (const listener of [
-      client.on('analysis/progress', progress => this.tell({ type: 'progress', progress })),
-      client.on('analysis/began', ({ id, ...began }) => this.tell({ type: 'began', id, began })),
-      client.on('analysis/core', ({ id, result }) => this.tell({ type: 'core', id, result })),
-      client.on('analysis/mechanismDone', ({ id, result }) => this.tell({ type: 'mechanism', id, result })),
-      client.on('analysis/planDone', ({ id, plan }) => this.tell({ type: 'plan', id, plan })),
-    ])
-      this.register(listener);
+    for (const name of [
+      'analysis/progress',
+      'analysis/began',
+      'analysis/core',
+      'analysis/mechanismDone',
+    ] as const)
+      this.register(
+        this.client.on(name, said => {
+          const update = updateFrom(name, said);
+          if (update) this.tell(update);
+        }),
+      );
   }
 
   private edited(event: vscode.TextDocumentChangeEvent): void {
@@ -334,11 +366,22 @@ export class AnalysisStore extends Owner {
   private show(analysis: Analysis | null): void {
     if (this.current === analysis) return;
     this.current = analysis;
-    this.changed.fire(analysis);
+    this.tellAll({ changed: analysis });
   }
 
   private statusChanged(analysis: Analysis): void {
-    if (this.current === analysis) this.changed.fire(analysis);
+    if (this.current === analysis) this.tellAll({ changed: analysis });
+  }
+
+  /** Everyone hears of one thing before anyone hears of the next, which may have come of it. */
+  private tellAll(event: StoreEvent): void {
+    this.events.push(event);
+    if (this.events.length > 1) return;
+    for (let next: StoreEvent | undefined; (next = this.events[0]); this.events.shift()) {
+      if ('update' in next) this.updated.fire(next.update);
+      else this.changed.fire(next.changed);
+      this.toldAll.fire(next);
+    }
   }
 }
 

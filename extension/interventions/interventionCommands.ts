@@ -1,10 +1,10 @@
 import * as vscode from 'vscode';
 import { sidesOf, type Intervention, type Side } from '../../shared/protocol/engine';
+import type { Intervener } from '../../shared/host/intervener';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { wordAround } from '../editor/hover';
 import { describeHeads } from './interventionText';
-import type { Intervener } from './intervener';
 import { pickHead } from '../workbench/pickers';
 import type { SelectionModel } from '../views/selectionModel';
 

@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
+import type { Planner } from '../../shared/host/planner';
 import type { PlanFormat } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { percent, short } from '../workbench/numbers';
-import type { Planner } from './planner';
 import { filling } from '../workbench/progressBar';
 
 interface PlanContext {

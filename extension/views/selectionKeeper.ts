@@ -18,8 +18,12 @@ export class SelectionKeeper extends Owner {
   ) {
     super();
     this.shown = store.shown;
-    this.register(store.onChange(analysis => this.follow(analysis)));
-    this.register(store.onUpdate(({ type }) => type === 'began' && this.settle()));
+    this.register(
+      store.afterEvent(event => {
+        if ('changed' in event) this.follow(event.changed);
+        else if (event.update.type === 'began') this.settle();
+      }),
+    );
   }
 
   private follow(analysis: Analysis | null): void {

@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
 import type { ViewName } from '../../shared/protocol/host';
 import { Owner } from '../disposable';
-import { ViewBridge, type ViewHost } from './viewBridge';
+import type { HostParts } from './extensionHost';
+import { ViewBridge } from './viewBridge';
 
 const SIDE_VIEW = 'attentionInspector.side';
 const PANEL = 'attentionInspector.panel';
@@ -9,17 +10,26 @@ const PANEL = 'attentionInspector.panel';
 /** The two places where views live: the side panel, and the wide panel in an editor tab. */
 export class Views extends Owner implements vscode.WebviewViewProvider, vscode.WebviewPanelSerializer {
   private panel: { tab: vscode.WebviewPanel; bridge: ViewBridge } | null = null;
-  private readonly host: ViewHost;
+  private readonly parts: HostParts;
 
-  constructor(host: Omit<ViewHost, 'openView'>) {
+  constructor(
+    private readonly extensionUri: vscode.Uri,
+    parts: Omit<HostParts, 'openView'>,
+  ) {
     super();
-    this.host = { ...host, openView: view => this.openPanel(view) };
+    this.parts = { ...parts, openView: view => this.openPanel(view) };
     this.register(vscode.window.registerWebviewViewProvider(SIDE_VIEW, this));
     this.register(vscode.window.registerWebviewPanelSerializer(PANEL, this));
   }
 
   resolveWebviewView(view: vscode.WebviewView): void {
-    const bridge = new ViewBridge(view.webview, 'side', vscode.l10n.t('Attention'), this.host);
+    const bridge = new ViewBridge(
+      view.webview,
+      'side',
+      vscode.l10n.t('Attention'),
+      this.extensionUri,
+      this.parts,
+    );
     view.onDidDispose(() => bridge.dispose());
   }
 
@@ -46,9 +56,9 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
   }
 
   private adopt(tab: vscode.WebviewPanel): void {
-    const icon = (name: string) => vscode.Uri.joinPath(this.host.extensionUri, 'media', name);
+    const icon = (name: string) => vscode.Uri.joinPath(this.extensionUri, 'media', name);
     tab.iconPath = { light: icon('panel-light.svg'), dark: icon('panel-dark.svg') };
-    const bridge = new ViewBridge(tab.webview, 'panel', tab.title, this.host);
+    const bridge = new ViewBridge(tab.webview, 'panel', tab.title, this.extensionUri, this.parts);
     this.panel = { tab, bridge };
     tab.onDidDispose(() => {
       bridge.dispose();

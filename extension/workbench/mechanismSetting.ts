@@ -1,7 +1,7 @@
 import type { MechanismChoice, MechanismParams } from '../../shared/protocol/engine';
-import { sameChoice } from '../../shared/sameChoice';
+import { describeChoice, sameChoice } from '../../shared/choice';
 
-export { sameChoice };
+export { describeChoice, sameChoice };
 
 /**
  * Reads the setting `attentionInspector.mechanisms`: a list of names or of `{ name, params }`. What cannot be read is
@@ -38,10 +38,4 @@ function readOne(entry: unknown): MechanismChoice | string {
     read[key] = parameter as number | boolean | string;
   }
   return { name: name.trim(), params: read };
-}
-
-/** `local (window 64)`, as the palette, hovers and tables write it. */
-export function describeChoice({ name, params }: MechanismChoice): string {
-  const parameters = Object.entries(params).map(([key, value]) => `${key} ${value}`);
-  return parameters.length ? `${name} (${parameters.join(', ')})` : name;
 }

@@ -10,7 +10,7 @@ import {
   type DocumentInfo,
   type HostMessage,
 } from '../protocol/host';
-import { sameChoice } from '../sameChoice';
+import { sameChoice } from '../choice';
 
 export type RunningState = Extract<AnalysisState, { status: 'running' }>;
 export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;

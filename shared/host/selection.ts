@@ -1,5 +1,5 @@
 import { NO_SELECTION, type ChangeSource, type Selection } from '../protocol/host';
-import { sameChoice } from '../sameChoice';
+import { sameChoice } from '../choice';
 
 /** The selection with the named fields changed; the same object when nothing has. A head without a core is dropped. */
 export function changedSelection(selection: Selection, change: Partial<Selection>): Selection {

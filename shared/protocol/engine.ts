@@ -103,7 +103,6 @@ export interface EngineNotifications {
   };
   'analysis/core': { id: string; result: CoreResult };
   'analysis/mechanismDone': { id: string; result: MechanismResult };
-  'analysis/planDone': { id: string; plan: Plan };
   log: { level: 'info' | 'warn' | 'error'; message: string };
 }
 

@@ -7,7 +7,7 @@ import type {
   RunEffect,
 } from '../../shared/protocol/engine';
 import { mechanismInfos } from '../../engine/attention/registry';
-import { changedPlan, withHead } from '../../extension/plan/planEdits';
+import { changedPlan, withHead } from '../../shared/host/planEdits';
 import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/model/compareRows';
 import { headMeasures } from '../../webview/model/measures';
 import { mechanismLook, parameterWords, settingTitles } from '../../webview/model/mechanismLook';

@@ -1,32 +1,30 @@
-/** Plays the extension for a page with our webview: keeps the state, passes engine requests on, remembers the rest. */
+/** Plays the extension for a page with our webview: the host model that all hosts share, in front of an engine. */
 import type { Page } from 'playwright-core';
-import { ErrorCode } from '../../shared/protocol/engine';
-import type {
-  AnalysisSummary,
-  AssignResult,
-  EngineMethod,
-  EngineParams,
-  HeadAssignment,
-  Intervention,
-  InterventionResult,
-  MechanismInfo,
-  MechanismResult,
-  Plan,
+import { readyState } from '../../shared/host/analysisState';
+import { INITIAL_SETTINGS, type StateMessage } from '../../shared/host/hostState';
+import { MemoryHost } from '../../shared/host/memoryHost';
+import type { HostWish } from '../../shared/host/viewSession';
+import {
+  ErrorCode,
+  type AnalysisSummary,
+  type EngineMethod,
+  type EngineParams,
+  type EngineResult,
+  type MechanismInfo,
+  type MechanismResult,
 } from '../../shared/protocol/engine';
-import { changedPlan, withHead } from '../../extension/plan/planEdits';
 import {
   ENGINE_METHODS,
-  NO_INTERVENTIONS,
   NO_SELECTION,
   type AnalysisState,
   type HostMessage,
-  type HostSettings,
   type Place,
   type Selection,
   type ViewMessage,
+  type ViewMethod,
+  type ViewParams,
   type ViewState,
 } from '../../shared/protocol/host';
-import { readyState } from '../../shared/host/analysisState';
 import { THEMES, themeStyle, type ThemeName } from './themes';
 
 export interface EngineLike {
@@ -52,28 +50,26 @@ export function ready(summary: AnalysisSummary, stale = false): AnalysisState {
   return readyState(document, summary, { stale });
 }
 
-export class FakeHost {
+export class FakeHost extends MemoryHost {
   readonly received: ViewMessage[] = [];
-  selection: Selection;
-  private settings: HostSettings;
-  private plan: Plan | null;
-  private interventions: Intervention[] = [];
+  private posted = Promise.resolve();
 
   private constructor(
     readonly page: Page,
     private readonly options: HostOptions,
   ) {
-    this.selection = { ...NO_SELECTION, ...options.selection };
-    this.plan = options.analysis.status === 'ready' ? options.analysis.plan : null;
-    this.settings = {
-      massScale: 'sqrt',
-      changeMarks: true,
-      themeKind: options.theme,
-      mechanisms: [],
-      model: 'bundled',
-      locale: 'en',
-      reduceMotion: true,
-    };
+    super(options.place, message => this.post(message), {
+      analysis: options.analysis,
+      mechanisms: options.mechanisms,
+      selection: { ...NO_SELECTION, ...options.selection },
+      settings: {
+        ...INITIAL_SETTINGS,
+        themeKind: options.theme,
+        model: 'bundled',
+        reduceMotion: true,
+      },
+      ...(options.view && { view: options.view }),
+    });
   }
 
   /** Puts the built webview into a page and answers it. */
@@ -93,13 +89,10 @@ export class FakeHost {
     return host;
   }
 
-  async send(message: HostMessage): Promise<void> {
-    if (this.page.isClosed()) return;
-    // Made from text, for the same reason.
-    const post = new Function('message', 'postMessage(message, "*")') as (message: HostMessage) => void;
-    await this.page.evaluate(post, message).catch((error: Error) => {
-      if (!this.page.isClosed()) throw error;
-    });
+  /** Tells the page, and waits until it has heard. */
+  async send(message: StateMessage): Promise<void> {
+    this.tell(message);
+    await this.posted;
   }
 
   async setTheme(name: ThemeName): Promise<void> {
@@ -108,112 +101,45 @@ export class FakeHost {
     );
   }
 
-  private async receive(message: ViewMessage): Promise<void> {
-    this.received.push(message);
-    switch (message.type) {
-      case 'ready':
-        return this.send({
-          type: 'state',
-          place: this.options.place,
-          analysis: this.options.analysis,
-          selection: this.selection,
-          settings: this.settings,
-          mechanisms: this.options.mechanisms,
-          view: this.options.view ?? null,
-        });
-      case 'select':
-        this.selection = { ...this.selection, ...message.selection };
-        return this.send({ type: 'selection', selection: this.selection });
-      case 'setChangeMarks':
-        this.settings = { ...this.settings, changeMarks: message.changeMarks };
-        return this.send({ type: 'settings', settings: this.settings });
-      case 'intervene':
-        return this.intervene(message.toggle);
-      case 'run':
-        if (message.command === 'clearInterventions') this.interventions = [];
-        if (message.command === 'undoIntervention') this.interventions = this.interventions.slice(0, -1);
-        return this.intervene();
-      case 'setMassScale':
-        this.settings = { ...this.settings, massScale: message.massScale };
-        return this.send({ type: 'settings', settings: this.settings });
-      case 'request':
-        return this.send(await this.answer(message));
-      case 'findPlan':
-        return this.findPlan(message.budget, message.mechanisms);
-      case 'changePlan':
-        return this.changePlan(message.change);
-      case 'log':
-        console.error(`webview ${message.level}: ${message.message}`);
-    }
-  }
-
-  private async intervene(toggle?: Intervention): Promise<void> {
-    const same = (one: Intervention) => JSON.stringify(one) === JSON.stringify(toggle);
-    const rest = this.interventions.filter(one => !same(one));
-    if (toggle) this.interventions = rest.length < this.interventions.length ? rest : [...rest, toggle];
-    const { id, interventions: list } = this;
-    const result =
-      list.length > 0
-        ? ((await this.options.engine.request('analysis/intervene', {
-            id,
-            interventions: list,
-          })) as InterventionResult)
-        : null;
-    this.selection = { ...this.selection, change: list.length > 0 ? { kind: 'interventions' } : null };
-    await this.send({ type: 'interventions', id, interventions: { ...NO_INTERVENTIONS, list, result } });
-    await this.send({ type: 'selection', selection: this.selection });
-  }
-
-  private async findPlan(budget: number, mechanisms: string[]): Promise<void> {
-    const { id } = this;
-    const planning = { budget, fraction: 0.3, message: 'Trying settings in every head', error: null };
-    await this.send({ type: 'planning', id, planning });
+  async ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>> {
+    await this.options.beforeAnswer?.(method);
     try {
-      await this.options.beforeAnswer?.('analysis/plan');
-      const params = { id, budget, mechanisms, maxRuns: 40 };
-      this.plan = (await this.options.engine.request('analysis/plan', params)) as Plan;
-      await this.send({ type: 'plan', id, plan: this.plan });
-      await this.send({ type: 'planning', id, planning: null });
-    } catch (error) {
-      await this.send({ type: 'planning', id, planning: { ...planning, error: (error as Error).message } });
-    }
-  }
-
-  private async changePlan(change: HeadAssignment): Promise<void> {
-    const { id, plan } = this;
-    if (!plan) return;
-    const heads = withHead(plan, change);
-    const found = (await this.options.engine.request('analysis/assign', { id, heads })) as AssignResult;
-    this.plan = changedPlan(plan, change, heads, found);
-    await this.send({ type: 'plan', id, plan: this.plan });
-  }
-
-  private get id(): string {
-    const { analysis } = this.options;
-    return 'id' in analysis ? analysis.id : '';
-  }
-
-  private async answer({ id, method, params }: ViewMessage & { type: 'request' }): Promise<HostMessage> {
-    try {
-      await this.options.beforeAnswer?.(method);
-      if (method === 'host/text')
-        return { type: 'response', id, ok: true, result: this.options.text ?? null };
-      if (!(ENGINE_METHODS as readonly string[]).includes(method))
-        return { type: 'response', id, ok: true, result: null };
-      const result = await this.options.engine.request(method as EngineMethod, params as never);
+      const result = (await this.options.engine.request(method, params)) as EngineResult<M>;
+      // As the engine says it to everyone.
       if (method === 'analysis/mechanism')
-        await this.send({ type: 'mechanism', id: this.id, result: result as MechanismResult });
-      return { type: 'response', id, ok: true, result };
+        this.hear('analysis/mechanismDone', {
+          id: (params as { id: string }).id,
+          result: result as MechanismResult,
+        });
+      return result;
     } catch (error) {
-      return {
-        type: 'response',
-        id,
-        ok: false,
-        error: {
-          code: (error as Error).name === 'RefusedError' ? ErrorCode.refused : null,
-          message: (error as Error).message,
-        },
-      };
+      const refused = (error as Error).name === 'RefusedError';
+      throw Object.assign(error as Error, { code: refused ? ErrorCode.refused : null });
     }
+  }
+
+  async answer<M extends ViewMethod>(method: M, params: ViewParams<M>): Promise<unknown> {
+    if ((ENGINE_METHODS as readonly string[]).includes(method))
+      return this.ask(method as EngineMethod, params as never);
+    await this.options.beforeAnswer?.(method);
+    return method === 'host/text' ? (this.options.text ?? null) : null;
+  }
+
+  perform(wish: HostWish): void {
+    if (wish.type === 'log') console.error(`webview ${wish.level}: ${wish.message}`);
+  }
+
+  private receive(message: ViewMessage): Promise<void> {
+    this.received.push(message);
+    return this.session.receive(message);
+  }
+
+  private post(message: HostMessage): void {
+    if (this.page.isClosed()) return;
+    // Made from text: a function of ours would bring names along that the page does not have.
+    const post = new Function('message', 'postMessage(message, "*")') as (message: HostMessage) => void;
+    this.posted = this.page.evaluate(post, message).catch((error: Error) => {
+      if (!this.page.isClosed()) throw error;
+    });
   }
 }

@@ -1,43 +1,50 @@
-import { ErrorCode, type ReportData } from '../../shared/protocol/engine';
-import type { HostApi } from '../host/link';
+import {
+  ErrorCode,
+  type EngineMethod,
+  type EngineParams,
+  type EngineResult,
+  type ReportData,
+} from '../../shared/protocol/engine';
+import { readyState } from '../../shared/host/analysisState';
+import { reasonOf } from '../../shared/host/host';
+import { INITIAL_SETTINGS } from '../../shared/host/hostState';
+import { MemoryHost } from '../../shared/host/memoryHost';
+import type { HostWish } from '../../shared/host/viewSession';
 import {
   NO_INTERVENTIONS,
-  NO_SELECTION,
-  type HostMessage,
-  type HostSettings,
+  type AnalysisState,
   type SaveFileParams,
-  type Selection,
   type ViewMessage,
-  type ViewState,
+  type ViewMethod,
+  type ViewParams,
 } from '../../shared/protocol/host';
-import { readyState } from '../../shared/host/analysisState';
+import { RequestError, type HostApi } from '../host/link';
 import { Report } from './report';
 import { readReport } from './unpack';
 
-/** Plays the extension inside a report: keeps selection and settings, answers requests from the page's own data. */
-export class ReportHost implements HostApi {
-  private readonly data: Promise<ReportData>;
+/** Plays the extension inside a report: answers requests from the page's own data. */
+export class ReportHost extends MemoryHost implements HostApi {
   private report: Report | null = null;
-  private selection: Selection = NO_SELECTION;
-  private view: ViewState | null = null;
-  private settings: HostSettings = {
-    massScale: 'sqrt',
-    themeKind: darkPreferred.matches ? 'dark' : 'light',
-    changeMarks: false,
-    mechanisms: [],
-    model: '',
-    locale: navigator.language,
-    reduceMotion: matchMedia('(prefers-reduced-motion: reduce)').matches,
-  };
+  private readonly loaded: Promise<void>;
 
   constructor(base64: string) {
-    this.data = readReport(base64);
+    const settings = {
+      ...INITIAL_SETTINGS,
+      changeMarks: false,
+      locale: navigator.language,
+      reduceMotion: matchMedia('(prefers-reduced-motion: reduce)').matches,
+    };
+    super('panel', data => window.dispatchEvent(new MessageEvent('message', { data })), { settings });
     darkPreferred.addEventListener('change', () => this.followTheme());
     this.followTheme();
+    this.loaded = readReport(base64).then(
+      data => this.load(data),
+      (error: unknown) => this.show(unreadable(reasonOf(error))),
+    );
   }
 
   getState(): unknown {
-    return this.view;
+    return this.recall();
   }
 
   setState(): void {
@@ -45,11 +52,47 @@ export class ReportHost implements HostApi {
   }
 
   postMessage(message: unknown): void {
-    void this.handle(message as ViewMessage);
+    void this.loaded.then(() => this.session.receive(message as ViewMessage));
   }
 
-  private send(message: HostMessage): void {
-    window.dispatchEvent(new MessageEvent('message', { data: message }));
+  async ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>> {
+    return this.answer(method as ViewMethod, params as never) as Promise<EngineResult<M>>;
+  }
+
+  async answer<M extends ViewMethod>(method: M, params: ViewParams<M>): Promise<unknown> {
+    if (method === 'host/saveFile') return download(params as SaveFileParams);
+    try {
+      return this.report!.answer(method, params as object);
+    } catch (error) {
+      throw new RequestError(reasonOf(error), ErrorCode.refused);
+    }
+  }
+
+  perform(wish: HostWish): void {
+    switch (wish.type) {
+      case 'reveal':
+        // There is no editor to show them in: the first is pinned instead.
+        return this.select({ token: wish.tokens[0] ?? null });
+      case 'openView':
+        return this.tell({ type: 'show', view: wish.view });
+      case 'log':
+        console[wish.level](wish.message);
+    }
+  }
+
+  private load(data: ReportData): void {
+    this.report = new Report(data);
+    const { summary, document, plan, infos, level, links, made, version, intervention } = data;
+    const interventions = {
+      ...NO_INTERVENTIONS,
+      list: intervention?.interventions ?? [],
+      result: intervention,
+    };
+    const name = { uri: '', name: document, length: 0, selectionStart: null };
+    this.show(readyState(name, summary, { plan, interventions }), {
+      mechanisms: infos,
+      report: { level, links, made, version },
+    });
   }
 
   /** The class that VS Code would give the body; the views read their colours anew when it changes. */
@@ -57,80 +100,13 @@ export class ReportHost implements HostApi {
     const dark = darkPreferred.matches;
     document.body.classList.toggle('vscode-dark', dark);
     document.body.classList.toggle('vscode-light', !dark);
-    this.settings = { ...this.settings, themeKind: dark ? 'dark' : 'light' };
+    this.set({ themeKind: dark ? 'dark' : 'light' });
   }
+}
 
-  private async handle(message: ViewMessage): Promise<void> {
-    switch (message.type) {
-      case 'ready':
-        return this.sendState();
-      case 'request':
-        return this.answer(message);
-      case 'select':
-        this.selection = { ...this.selection, ...message.selection };
-        return this.send({ type: 'selection', selection: this.selection });
-      case 'reveal': {
-        // There is no editor to show them in: the first is pinned instead.
-        const [token = null] = message.tokens;
-        this.selection = { ...this.selection, token };
-        return this.send({ type: 'selection', selection: this.selection });
-      }
-      case 'openView':
-        return this.send({ type: 'show', view: message.view });
-      case 'setMassScale':
-        this.settings = { ...this.settings, massScale: message.massScale };
-        return this.send({ type: 'settings', settings: this.settings });
-      case 'viewState':
-        this.view = message.view;
-        return;
-      case 'log':
-        console[message.level](message.message);
-    }
-  }
-
-  private async sendState(): Promise<void> {
-    const data = await this.data.catch((error: unknown) => String(error));
-    const base = {
-      type: 'state',
-      place: 'panel',
-      selection: this.selection,
-      settings: this.settings,
-      view: this.view,
-    } as const;
-    if (typeof data === 'string') {
-      const message = `This report cannot be read: it may be cut off, or the browser is too old. (${data})`;
-      const analysis = { status: 'error', document: null, message, actions: [] } as const;
-      return this.send({ ...base, analysis: { ...analysis, actions: [] }, mechanisms: [] });
-    }
-    this.report = new Report(data);
-    const { summary, document: name, infos, level, links, made, version, intervention } = data;
-    this.send({
-      ...base,
-      analysis: readyState({ uri: '', name, length: 0, selectionStart: null }, summary, {
-        plan: data.plan,
-        interventions: {
-          ...NO_INTERVENTIONS,
-          list: intervention?.interventions ?? [],
-          result: intervention,
-        },
-      }),
-      mechanisms: infos,
-      report: { level, links, made, version },
-    });
-  }
-
-  private async answer({ id, method, params }: ViewMessage & { type: 'request' }): Promise<void> {
-    // Replies come later than the request, as an extension's do.
-    await Promise.resolve();
-    try {
-      const result =
-        method === 'host/saveFile' ? download(params) : this.report!.answer(method, params as object);
-      this.send({ type: 'response', id, ok: true, result });
-    } catch (error) {
-      const { message } = error as Error;
-      this.send({ type: 'response', id, ok: false, error: { code: ErrorCode.refused, message } });
-    }
-  }
+function unreadable(reason: string): AnalysisState {
+  const message = `This report cannot be read: it may be cut off, or the browser is too old. (${reason})`;
+  return { status: 'error', document: null, message, actions: [] };
 }
 
 const darkPreferred = matchMedia('(prefers-color-scheme: dark)');

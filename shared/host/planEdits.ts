@@ -1,5 +1,5 @@
-import { winsOver, type AssignResult, type HeadAssignment, type Plan } from '../../shared/protocol/engine';
-import { describeChoice } from '../workbench/mechanismSetting';
+import { describeChoice } from '../choice';
+import { winsOver, type AssignResult, type HeadAssignment, type Plan } from '../protocol/engine';
 
 const BY_HAND = 'Changed by hand since it was found.';
 /** How the engine's sentence on lost comparisons begins: it is about the plan as it was found. */

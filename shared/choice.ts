@@ -9,3 +9,9 @@ export function sameChoice(a: MechanismChoice, b: MechanismChoice): boolean {
     keys.every(key => a.params[key] === b.params[key])
   );
 }
+
+/** `local (window 64)`, as the palette, hovers and tables write it. */
+export function describeChoice({ name, params }: MechanismChoice): string {
+  const parameters = Object.entries(params).map(([key, value]) => `${key} ${value}`);
+  return parameters.length ? `${name} (${parameters.join(', ')})` : name;
+}
