@@ -21,6 +21,29 @@ export default defineConfig(
     },
   },
   {
+    // What VS Code shows here acts on links, pictures and icons that a foreign name may hold.
+    files: ['extension/**/*.ts'],
+    ignores: ['extension/workbench/tell.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'Identifier[name=/^(show(Error|Warning|Information)Message|setStatusBarMessage)$/]',
+          message: 'Tell it with tell() of extension/workbench/tell.ts.',
+        },
+        {
+          selector: 'Identifier[name="withProgress"]',
+          message: 'Use tellProgress() of extension/workbench/tell.ts.',
+        },
+        {
+          selector:
+            'NewExpression[callee.property.name="MarkdownString"], NewExpression[callee.name="MarkdownString"]',
+          message: 'Make it with tooltip() of extension/workbench/tell.ts.',
+        },
+      ],
+    },
+  },
+  {
     files: ['**/*.mjs', '**/*.cjs'],
     languageOptions: {
       globals: Object.fromEntries(

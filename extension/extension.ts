@@ -18,6 +18,7 @@ import { Settings } from './workbench/settings';
 import { StatusBar } from './workbench/statusBar';
 import { TargetTexts } from './analysis/targetTexts';
 import { Views } from './views/views';
+import { tell } from './workbench/tell';
 
 /** Wires the parts together; each part owns what it does. */
 export function activate(context: vscode.ExtensionContext): AttentionInspectorApi {
@@ -95,12 +96,8 @@ function tellDeath({ message, restarting }: Death): void {
   const showLog = t('Show Log');
   const restart = t('Restart Engine');
   const told = restarting
-    ? vscode.window.showWarningMessage(t('{0} It was started again.', message), showLog)
-    : vscode.window.showErrorMessage(
-        t('{0} It will not be started again by itself.', message),
-        restart,
-        showLog,
-      );
+    ? tell('warning', t('{0} It was started again.', message), showLog)
+    : tell('error', t('{0} It will not be started again by itself.', message), restart, showLog);
   void told.then(choice => {
     if (choice === showLog) return vscode.commands.executeCommand('attentionInspector.showLog');
     if (choice === restart) return vscode.commands.executeCommand('attentionInspector.restartEngine');

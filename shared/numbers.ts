@@ -1,3 +1,5 @@
+import { visible } from './foreign';
+
 /** Numbers as the views write them: at most three significant digits, units always; `exact*` for hovers. */
 
 const NARROW = '\u202f';
@@ -55,11 +57,19 @@ export function tokenLabel(text: string, length = 24): string {
   return characters.length > length ? `${characters.slice(0, length - 1).join('')}…` : shown;
 }
 
-/** CSV after RFC 4180. */
-export function csv(header: string[], rows: (string | number | null | undefined)[][]): string {
-  const cell = (value: string | number | null | undefined) => {
-    const text = value === null || value === undefined ? '' : String(value);
+export type CsvCell = string | number | null | undefined;
+
+/** CSV after RFC 4180: comma, quotes where needed, CRLF. Texts only show: a spreadsheet computes none of them. */
+export function csv(header: readonly string[], rows: readonly (readonly CsvCell[])[]): string {
+  const cell = (value: CsvCell) => {
+    const text = typeof value === 'string' ? noFormula(value) : String(value ?? '');
     return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
   };
   return [header, ...rows].map(row => row.map(cell).join(',')).join('\r\n') + '\r\n';
+}
+
+/** What starts like a formula gets the apostrophe that spreadsheets take for "this is text". */
+function noFormula(text: string): string {
+  const shown = text.replace(/[^\r\n\t]+/g, visible);
+  return /^\s*[=+\-@]|^[\t\r]/.test(shown) && !Number.isFinite(Number(shown)) ? `'${shown}` : shown;
 }

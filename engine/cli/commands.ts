@@ -14,6 +14,7 @@ import type {
   InterventionResult,
   MechanismChoice,
 } from '../../shared/protocol/engine';
+import { visible } from '../../shared/foreign';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -198,7 +199,7 @@ export class ProgressLine {
 
   show(fraction: number, message: string): void {
     if (!process.stderr.isTTY) return;
-    const line = `${Math.round(100 * fraction)} %  ${this.prefix}${message}`.slice(
+    const line = visible(`${Math.round(100 * fraction)} %  ${this.prefix}${message}`).slice(
       0,
       (process.stderr.columns ?? 80) - 1,
     );
@@ -212,6 +213,7 @@ export class ProgressLine {
   }
 }
 
+/** Lines on stdout; what a model, a file or a text brought into them only shows. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${text.split('\n').map(visible).join('\n')}\n`);
 }

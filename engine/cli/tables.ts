@@ -6,6 +6,7 @@ import type {
   InterventionResult,
   ModelInfo,
 } from '../../shared/protocol/engine';
+import { visible } from '../../shared/foreign';
 import { formatWithout } from './interventions';
 import { sum } from '../statistics';
 
@@ -17,7 +18,10 @@ interface Column<Row> {
 
 /** Rows under their titles, columns as wide as their widest cell. */
 export function formatTable<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
-  const cells = [columns.map(column => column.title), ...rows.map(row => columns.map(c => c.cell(row)))];
+  const cells = [
+    columns.map(column => column.title),
+    ...rows.map(row => columns.map(c => visible(c.cell(row)))),
+  ];
   const widths = columns.map((_, c) => Math.max(...cells.map(line => line[c]!.length)));
   const pad = (text: string, c: number): string =>
     columns[c]!.align === 'right' ? text.padStart(widths[c]!) : text.padEnd(widths[c]!);

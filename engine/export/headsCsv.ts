@@ -6,7 +6,7 @@ import type {
   MechanismResult,
   Quantiles,
 } from '../../shared/protocol/engine';
-import { csv, type CsvCell } from './csv';
+import { csv, type CsvCell } from '../../shared/numbers';
 import { chosenParams } from '../../shared/setting';
 
 type Compared = [title: string, value: (head: HeadComparison) => CsvCell];

@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { UsageError } from '../errors';
+import { UsageError, told } from '../errors';
 
 /** An open output file. Call `commit` when everything is written, `abort` otherwise. */
 export interface OutputFile {
@@ -17,17 +17,17 @@ export interface OutputFile {
 /** Fails early, before minutes of work, when `path` cannot be written. */
 async function checkOutputPath(path: string): Promise<void> {
   const existing = await stat(path).catch(() => null);
-  if (existing?.isDirectory()) throw new UsageError(`Cannot write ${path}: it is a folder.`);
+  if (existing?.isDirectory()) throw new UsageError(told`Cannot write ${path}: it is a folder.`);
   const folder = dirname(resolve(path));
   const parent = await stat(folder).catch(() => null);
   if (!parent?.isDirectory())
-    throw new UsageError(`Cannot write ${path}: the folder ${folder} does not exist.`);
+    throw new UsageError(told`Cannot write ${path}: the folder ${folder} does not exist.`);
   // A device (say /dev/stdout) is written in place, a file is replaced: then the folder must be writable.
   const writable = await access(existing && !existing.isFile() ? path : folder, constants.W_OK).then(
     () => true,
     () => false,
   );
-  if (!writable) throw new UsageError(`Cannot write ${path}: permission denied.`);
+  if (!writable) throw new UsageError(told`Cannot write ${path}: permission denied.`);
 }
 
 /**
@@ -50,7 +50,7 @@ export async function checkOutputPaths(
     if (path === undefined) continue;
     await checkOutputPath(path);
     const earlier = await claim(path, 'another result is written there');
-    if (earlier !== undefined) throw new UsageError(`Cannot write ${path}: ${earlier}.`);
+    if (earlier !== undefined) throw new UsageError(told`Cannot write ${path}: ${earlier}.`);
   }
 }
 

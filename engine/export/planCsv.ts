@@ -1,6 +1,6 @@
 /** A plan as one table: a line per head. */
 import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
-import { csv } from './csv';
+import { csv } from '../../shared/numbers';
 import { chosenParams } from '../../shared/setting';
 
 export function planCsv(model: ModelInfo, heads: readonly PlannedHead[]): string {

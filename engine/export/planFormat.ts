@@ -1,4 +1,4 @@
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { ModelInfo, PlanFormat } from '../../shared/protocol/engine';
 
 /** Formats that have no word for encoders. */
@@ -11,5 +11,5 @@ const CAUSAL: Partial<Record<PlanFormat, string>> = {
 export function checkFormat({ kind, causal }: Pick<ModelInfo, 'kind' | 'causal'>, format: PlanFormat): void {
   const what = CAUSAL[format];
   if (what !== undefined && (kind !== 'decoder' || !causal))
-    throw new RefusedError(`${what} are for causal decoders; this model is none.`);
+    throw new RefusedError(told`${what} are for causal decoders; this model is none.`);
 }

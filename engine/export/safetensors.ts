@@ -5,7 +5,7 @@
 import { open, statfs, type FileHandle } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { Tensor } from '../runtime/tensor';
 import { openOutput, outputError, type OutputFile } from './outputFile';
 
@@ -76,7 +76,7 @@ export async function readSafetensors(
     for (const entry of file.entries.values()) bytes += entry.end - entry.begin;
     if (bytes > limitBytes) {
       throw new RefusedError(
-        `${path} holds ${Math.ceil(bytes / 2 ** 20)} MiB of tensors; at most ${Math.floor(limitBytes / 2 ** 20)} MiB can be read here.`,
+        told`${path} holds ${Math.ceil(bytes / 2 ** 20)} MiB of tensors; at most ${Math.floor(limitBytes / 2 ** 20)} MiB can be read here.`,
       );
     }
     const tensors: Record<string, Tensor> = {};
@@ -88,7 +88,7 @@ export async function readSafetensors(
 }
 
 async function readHeader(path: string, handle: FileHandle) {
-  const refuse = (why: string) => new RefusedError(`${path} is not a valid safetensors file: ${why}.`);
+  const refuse = (why: string) => new RefusedError(told`${path} is not a valid safetensors file: ${why}.`);
   const info = await handle.stat();
   if (!info.isFile()) throw refuse('it is not a file');
   if (info.size < 10) throw refuse('it is too short');
@@ -154,12 +154,12 @@ async function readTensor(
   name: string,
   entry: TensorEntry | undefined,
 ): Promise<Tensor> {
-  if (!entry) throw new RefusedError(`${path} has no tensor "${name}".`);
+  if (!entry) throw new RefusedError(told`${path} has no tensor "${name}".`);
   const buffer = new ArrayBuffer(entry.end - entry.begin);
   for (let at = 0; at < buffer.byteLength;) {
     const view = new Uint8Array(buffer, at, Math.min(CHUNK, buffer.byteLength - at));
     const { bytesRead } = await handle.read(view, 0, view.length, dataStart + entry.begin + at);
-    if (bytesRead === 0) throw new RefusedError(`${path} became shorter while it was read.`);
+    if (bytesRead === 0) throw new RefusedError(told`${path} became shorter while it was read.`);
     at += bytesRead;
   }
   const { dims } = entry;
@@ -191,7 +191,7 @@ async function readTensor(
       return { type: 'bool', data: new Uint8Array(buffer), dims };
     default:
       throw new RefusedError(
-        `Tensor "${name}" of ${path} has the type ${entry.dtype}, which is not supported.`,
+        told`Tensor "${name}" of ${path} has the type ${entry.dtype}, which is not supported.`,
       );
   }
 }

@@ -15,6 +15,7 @@ import { tokenOf } from '../engine/abort';
 import { EngineDiedError, EngineError, type EngineClient, type Token } from '../engine/engineClient';
 import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
+import { tellProgress } from '../workbench/tell';
 import type { TargetTexts } from './targetTexts';
 
 /**
@@ -215,25 +216,21 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       this.statusChanged(analysis);
       return;
     }
-    const progress = quiet ? vscode.ProgressLocation.Window : vscode.ProgressLocation.Notification;
     const title = vscode.l10n.t('Attention of {0}', analysis.documentInfo.name);
-    await vscode.window.withProgress(
-      { location: progress, title, cancellable: !quiet },
-      async (bar, cancel) => {
-        const fill = filling(bar);
-        const listeners = [
-          cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
-          this.client.on('analysis/progress', ({ id, fraction, message }) => {
-            if (id === analysis.id) fill(fraction, message);
-          }),
-        ];
-        try {
-          await this.askEngine(analysis, previous);
-        } finally {
-          for (const listener of listeners) listener.dispose();
-        }
-      },
-    );
+    await tellProgress({ title, quiet }, async (bar, cancel) => {
+      const fill = filling(bar);
+      const listeners = [
+        cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
+        this.client.on('analysis/progress', ({ id, fraction, message }) => {
+          if (id === analysis.id) fill(fraction, message);
+        }),
+      ];
+      try {
+        await this.askEngine(analysis, previous);
+      } finally {
+        for (const listener of listeners) listener.dispose();
+      }
+    });
   }
 
   private async askEngine(analysis: Analysis, previous: Analysis | undefined): Promise<void> {

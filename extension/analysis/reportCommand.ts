@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { AnalysisStore } from './analysisStore';
 import { EngineError, type EngineClient } from '../engine/engineClient';
 import { filling } from '../workbench/progressBar';
+import { tell, tellProgress } from '../workbench/tell';
 
 /**
  * Saves the views of the shown text as one HTML file. Asks where to before minutes of work; `given` is where another
@@ -13,9 +14,7 @@ export async function exportReport(
 ): Promise<void> {
   const { shown } = store;
   if (!shown?.ready) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('Analyze a text first: then its views can be saved as a report.'),
-    );
+    void tell('information', vscode.l10n.t('Analyze a text first: then its views can be saved as a report.'));
     return;
   }
   const target = given instanceof vscode.Uri ? given : await askWhere(shown.ready.document.name);
@@ -30,34 +29,27 @@ export async function exportReport(
     plan: ready.plan,
     intervention: ready.interventions.result,
   };
-  const html = await vscode.window.withProgress(
-    {
-      location: vscode.ProgressLocation.Notification,
-      title: vscode.l10n.t('HTML report'),
-      cancellable: true,
-    },
-    async (bar, token) => {
-      const fill = filling(bar);
-      const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
-        if (id === shown.id && phase === 'mechanism') fill(fraction, message);
-      });
-      try {
-        return (await client.request('analysis/report', params, token)).html;
-      } catch (error) {
-        if (error instanceof EngineError && error.cancelled) return null;
-        throw error;
-      } finally {
-        progress.dispose();
-      }
-    },
-  );
+  const html = await tellProgress({ title: vscode.l10n.t('HTML report') }, async (bar, token) => {
+    const fill = filling(bar);
+    const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
+      if (id === shown.id && phase === 'mechanism') fill(fraction, message);
+    });
+    try {
+      return (await client.request('analysis/report', params, token)).html;
+    } catch (error) {
+      if (error instanceof EngineError && error.cancelled) return null;
+      throw error;
+    } finally {
+      progress.dispose();
+    }
+  });
   if (html === null) return;
   await vscode.workspace.fs.writeFile(target, Buffer.from(html, 'utf8'));
   const open = vscode.l10n.t('Open in Browser');
   // Not awaited: the command has done its work.
-  void vscode.window
-    .showInformationMessage(vscode.l10n.t('The report was saved.'), open)
-    .then(choice => choice === open && vscode.env.openExternal(target));
+  void tell('information', vscode.l10n.t('The report was saved.'), open).then(
+    choice => choice === open && vscode.env.openExternal(target),
+  );
 }
 
 function askWhere(document: string): Thenable<vscode.Uri | undefined> {

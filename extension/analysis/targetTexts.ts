@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { foreign } from '../../shared/foreign';
 import { Owner } from '../disposable';
 
 interface TargetItem extends vscode.QuickPickItem {
@@ -53,7 +54,7 @@ export class TargetTexts extends Owner {
     const items: TargetItem[] = [
       { label: t('Let the model write it'), description: mark(null), uri: null },
       ...uris.map(uri => ({
-        label: vscode.workspace.asRelativePath(uri),
+        label: foreign(vscode.workspace.asRelativePath(uri)),
         description: mark(uri.toString()),
         uri,
       })),

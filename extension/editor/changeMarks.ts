@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { markdown } from '../../shared/foreign';
 import type { RunEffect, TokenTable } from '../../shared/protocol/engine';
 import {
   changeLimit,
@@ -17,6 +18,7 @@ import { describeChoice, sameChoice } from '../workbench/mechanismSetting';
 import { percent, short, signed } from '../workbench/numbers';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
+import { tooltip } from '../workbench/tell';
 
 /** From this step on a token is underlined like a problem and marked on the overview ruler. */
 const PROBLEM_STEP = 4;
@@ -198,9 +200,9 @@ function hoverOf(
   const unit = measure === 'loss' ? t('nats') : '';
   const legend = t(
     'Under {0} (propagated). Orange: worse, blue: better, full colour at {1} {2}.',
-    title.replace(/[\\`*_{}[\]()#+\-.!|<>~]/g, '\\$&'),
+    markdown(title),
     short(limit),
     unit,
   );
-  return new vscode.MarkdownString(`${what}\n\n${legend}`);
+  return tooltip(`${what}\n\n${legend}`);
 }

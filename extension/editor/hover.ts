@@ -6,6 +6,7 @@ import { describeHead, hoverText, type HeadChoice } from './hoverText';
 import { sameChoice } from '../workbench/mechanismSetting';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
+import { tooltip } from '../workbench/tell';
 import { wordAt } from '../analysis/tokenLocator';
 
 /** A word of more tokens than this shows its first ones. */
@@ -61,11 +62,8 @@ export class AttentionHover implements vscode.HoverProvider {
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const markdown = new vscode.MarkdownString(
-        describe(analysis, side, shown, { core, head }, planned) + rest,
-      );
-      markdown.isTrusted = { enabledCommands: LINKED_COMMANDS };
-      return new vscode.Hover(markdown, word);
+      const text = describe(analysis, side, shown, { core, head }, planned) + rest;
+      return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
     }

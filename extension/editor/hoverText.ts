@@ -6,6 +6,7 @@ import type {
   TokenTable,
 } from '../../shared/protocol/engine';
 import type { Selection } from '../../shared/protocol/host';
+import { markdown } from '../../shared/foreign';
 import { describeChoice, sameChoice } from '../workbench/mechanismSetting';
 import { percent, short, signed } from '../workbench/numbers';
 
@@ -127,7 +128,7 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
     const head = [t('mechanism'), t('mass kept (local)'), t('costliest lost key')];
     if (withLoss) head.push(t('loss change (propagated)'));
     const rows = only.kept.map(({ mass, deltaLoss }, m) => {
-      const cells = [plain(names[m]!), percent(mass), lost(only, m)];
+      const cells = [markdown(names[m]!), percent(mass), lost(only, m)];
       if (withLoss) cells.push(deltaLoss === null ? '' : t('{0} nats', signed(deltaLoss)));
       return cells;
     });
@@ -138,7 +139,7 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
     ...word.map(({ token }) => tokenCode(tokens.text[token] ?? '', true)),
   ];
   const rows = names.map((name, m) => [
-    plain(name),
+    markdown(name),
     ...word.map(one => `${percent(one.kept[m]?.mass ?? NaN)}, ${lost(one, m)}`),
   ]);
   return table(head, rows);
@@ -163,9 +164,4 @@ function table(head: string[], rows: string[][]): string {
 function distance(offset: number, t: Translate): string {
   if (offset === 0) return ` (${t('itself')})`;
   return ` (${offset < 0 ? t('{0} back', -offset) : t('{0} ahead', offset)})`;
-}
-
-/** Text outside of code: Markdown's own characters escaped. */
-function plain(text: string): string {
-  return text.replace(/[\\`*_{}[\]()#+\-.!|<>~]/g, '\\$&');
 }

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { foreign } from '../../shared/foreign';
 import { sidesOf, type Intervention, type Side } from '../../shared/protocol/engine';
 import type { Intervener } from '../../shared/host/intervener';
 import type { Analysis } from '../analysis/analysis';
@@ -7,6 +8,7 @@ import { wordAround } from '../editor/hover';
 import { describeHeads } from './interventionText';
 import { pickHead } from '../workbench/pickers';
 import type { SelectionModel } from '../views/selectionModel';
+import { tell } from '../workbench/tell';
 
 interface Context {
   store: AnalysisStore;
@@ -37,16 +39,15 @@ export async function blockSelection(context: Context): Promise<void> {
   const editor = vscode.window.activeTextEditor;
   const found = editor && selectedTokens(context.store, editor);
   if (!found) {
-    void vscode.window.showInformationMessage(
+    void tell(
+      'information',
       t('Select text of a finished analysis first: then attention to it can be blocked.'),
     );
     return;
   }
   const { analysis, side, passages } = found;
   if (passages.length === 0) {
-    void vscode.window.showInformationMessage(
-      t('The model has no tokens there, or the text has changed since the analysis.'),
-    );
+    void tell('information', t('The model has no tokens there, or the text has changed since the analysis.'));
     return;
   }
   const isOn = (one: Intervention, { from, to }: Passage) =>
@@ -70,9 +71,7 @@ export async function blockSelection(context: Context): Promise<void> {
 /** Sets the selected head's output to zero, or gives it back. */
 export async function knockOutHead({ store, selection, intervener }: Context): Promise<void> {
   if (!store.shown?.ready) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('Analyze a text first: then its heads can be knocked out.'),
-    );
+    void tell('information', vscode.l10n.t('Analyze a text first: then its heads can be knocked out.'));
     return;
   }
   if (selection.current.head === null) await pickHead(store, selection);
@@ -127,7 +126,7 @@ async function pickScope(
     places.flatMap((place): ScopeItem[] => {
       if (at > 0 && !queries) return [];
       if (queries && (place.core === null ? side : sides.queries) !== 'text') return [];
-      const name = (analysis.began?.tokens.text[token ?? -1] ?? '').trim();
+      const name = foreign(analysis.began?.tokens.text[token ?? -1] ?? '').trim();
       const description = queries ? t('only from the pinned “{0}” ({1})', name, token!) : undefined;
       return [{ label: sentenceCase(describeHeads(place, cores, t)), description, ...place, queries }];
     }),

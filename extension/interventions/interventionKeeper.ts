@@ -6,6 +6,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
 import { EngineDiedError } from '../engine/engineClient';
 import { anchored, settled, shifted, type Anchored } from './interventionAnchors';
+import { tell } from '../workbench/tell';
 
 /**
  * Carries what is taken away from the attention of a text over when the text is analysed anew, after an edit or because
@@ -64,7 +65,7 @@ export class InterventionKeeper extends Owner {
             lost,
             list.length,
           );
-    if (notice) void vscode.window.showWarningMessage(notice);
+    if (notice) void tell('warning', notice);
     void this.intervener.run(analysis.id, kept, notice);
   }
 }
@@ -75,6 +76,6 @@ export function tellFailedRun(error: unknown): string {
     error instanceof EngineDiedError
       ? vscode.l10n.t('The engine stopped while the text ran on; what was taken away is kept.')
       : reasonOf(error);
-  void vscode.window.showWarningMessage(reason);
+  void tell('warning', reason);
   return reason;
 }

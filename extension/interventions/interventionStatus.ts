@@ -1,9 +1,11 @@
 import * as vscode from 'vscode';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import { markdown } from '../../shared/foreign';
 import { Owner } from '../disposable';
 import { describeIntervention } from './interventionText';
 import { signed } from '../workbench/numbers';
+import { tooltip } from '../workbench/tell';
 
 /** What is taken away from the shown text, and what that costs; there only while something is. */
 export class InterventionStatus extends Owner {
@@ -34,14 +36,14 @@ export class InterventionStatus extends Owner {
     this.item.text = `${icon} ${list.length}${effect ? ` · ${effect}` : ''}`;
     const lines = [
       t('Taken away from the attention:'),
-      ...interventionsOf(analysis).map(line => `- ${escaped(line)}`),
+      ...interventionsOf(analysis).map(line => `- ${markdown(line)}`),
       '',
       effect
         ? t('{0}, propagated. Click to show it on the text.', effect)
         : t('Click to show it on the text.'),
-      ...(notice ? ['', escaped(notice)] : []),
+      ...(notice ? ['', markdown(notice)] : []),
     ];
-    this.item.tooltip = new vscode.MarkdownString(lines.join('\n'));
+    this.item.tooltip = tooltip(lines.join('\n'));
     this.item.accessibilityInformation = {
       label: t('{0} interventions on the attention, {1}', list.length, effect ?? t('running')),
     };
@@ -68,5 +70,3 @@ function effectInWords(analysis: Analysis): string | null {
     ? vscode.l10n.t('loss {0} nats per token', signed(effect.delta))
     : vscode.l10n.t('output turned by {0}', signed(effect.delta));
 }
-
-const escaped = (text: string) => text.replace(/[\\`*_{}[\]()#+\-.!|<>~]/g, '\\$&');

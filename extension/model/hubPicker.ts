@@ -1,7 +1,9 @@
 import * as vscode from 'vscode';
+import { foreign } from '../../shared/foreign';
 import type { HubModel } from '../../shared/protocol/engine';
 import { EngineError, type EngineClient } from '../engine/engineClient';
 import { hubId, precisionOf } from './modelRef';
+import { tellProgress } from '../workbench/tell';
 
 interface VariantItem extends vscode.QuickPickItem {
   ref: string;
@@ -39,9 +41,8 @@ export async function pickHubModel(client: EngineClient): Promise<string | undef
 /** The files of a hub model; undefined when the user cancelled. */
 async function askVariants(client: EngineClient, id: string): Promise<HubModel[] | undefined> {
   const title = vscode.l10n.t('Asking the hub for {0}', id);
-  const location = vscode.ProgressLocation.Notification;
   try {
-    return await vscode.window.withProgress({ location, title, cancellable: true }, (_bar, cancel) =>
+    return await tellProgress({ title }, (_bar, cancel) =>
       client.request('models/variants', { ref: id }, cancel),
     );
   } catch (error) {
@@ -51,5 +52,10 @@ async function askVariants(client: EngineClient, id: string): Promise<HubModel[]
 }
 
 function variantItem({ ref, label, detail }: HubModel): VariantItem {
-  return { ref, label, description: detail, detail: precisionOf(label) ?? vscode.l10n.t('as exported') };
+  return {
+    ref,
+    label: foreign(label),
+    description: foreign(detail),
+    detail: precisionOf(label) ?? vscode.l10n.t('as exported'),
+  };
 }

@@ -5,6 +5,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { percent, short } from '../workbench/numbers';
 import { filling } from '../workbench/progressBar';
+import { tell, tellProgress } from '../workbench/tell';
 
 interface PlanContext {
   store: AnalysisStore;
@@ -15,20 +16,14 @@ interface PlanContext {
 /** Asks for a budget (unless it is given), opens Compare and searches a plan for the shown text. */
 export async function findPlan({ store, planner, views }: PlanContext, given?: unknown): Promise<void> {
   if (!store.shown?.ready) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('Analyze a text first: then a plan for its heads can be found.'),
-    );
+    void tell('information', vscode.l10n.t('Analyze a text first: then a plan for its heads can be found.'));
     return;
   }
   const budget = typeof given === 'number' ? given : await askBudget(store.shown.ready.plan?.budget ?? 0.1);
   if (budget === null) return;
   views.openPanel('compare');
-  await vscode.window.withProgress(
-    {
-      location: vscode.ProgressLocation.Notification,
-      title: vscode.l10n.t('Plan for {0} of the pairs', percent(budget)),
-      cancellable: true,
-    },
+  await tellProgress(
+    { title: vscode.l10n.t('Plan for {0} of the pairs', percent(budget)) },
     async (bar, cancel) => {
       const fill = filling(bar);
       const listeners = [
@@ -47,7 +42,7 @@ export async function findPlan({ store, planner, views }: PlanContext, given?: u
     },
   );
   const error = store.shown?.ready?.planning?.error;
-  if (error) void vscode.window.showErrorMessage(error);
+  if (error) void tell('error', error);
 }
 
 const FORMATS: { format: PlanFormat; label: string; ends: string; detail: () => string }[] = [
@@ -87,7 +82,7 @@ export async function exportPlan(
   const { shown } = store;
   const plan = shown?.ready?.plan;
   if (!shown || !plan) {
-    void vscode.window.showInformationMessage(vscode.l10n.t('Find a plan first: then it can be exported.'));
+    void tell('information', vscode.l10n.t('Find a plan first: then it can be exported.'));
     return;
   }
   const chosen = wanted
@@ -112,7 +107,7 @@ export async function exportPlan(
   const open = vscode.l10n.t('Open');
   const told = [vscode.l10n.t('The plan was saved.'), ...notes].join(' ');
   // Not awaited: the command has done its work.
-  void vscode.window.showInformationMessage(told, open).then(choice => {
+  void tell('information', told, open).then(choice => {
     if (choice === open) void vscode.window.showTextDocument(target);
   });
 }

@@ -13,6 +13,7 @@ import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from './settings';
 import type { TargetTexts } from '../analysis/targetTexts';
 import type { Views } from '../views/views';
+import { tell } from './tell';
 
 export interface CommandContext {
   client: EngineClient;
@@ -71,7 +72,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     setTarget: () => {
       const document = vscode.window.activeTextEditor?.document ?? store.shown?.document;
       if (document) return targets.pick(document);
-      return vscode.window.showInformationMessage(vscode.l10n.t('Open the text to analyze first.'));
+      return tell('information', vscode.l10n.t('Open the text to analyze first.'));
     },
     clear: () => {
       selection.clear();
@@ -101,7 +102,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
         } catch (error) {
           const message = error instanceof Error ? error.message : String(error);
           log.error(`${name}: ${message}`);
-          void vscode.window.showErrorMessage(message);
+          void tell('error', message);
         }
       }),
     ),
@@ -112,12 +113,11 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
 function trusted(): boolean {
   if (vscode.workspace.isTrusted) return true;
   const manage = vscode.l10n.t('Manage Workspace Trust');
-  void vscode.window
-    .showWarningMessage(
-      vscode.l10n.t('Attention Inspector loads models only in a trusted workspace.'),
-      manage,
-    )
-    .then(choice => choice === manage && vscode.commands.executeCommand('workbench.trust.manage'));
+  void tell(
+    'warning',
+    vscode.l10n.t('Attention Inspector loads models only in a trusted workspace.'),
+    manage,
+  ).then(choice => choice === manage && vscode.commands.executeCommand('workbench.trust.manage'));
   return false;
 }
 
@@ -128,13 +128,14 @@ async function analyze({ store, settings, log }: CommandContext, part: boolean):
   const editor = activeTextEditor ?? editorOf(store.shown) ?? visibleTextEditors[0];
   const document = editor?.document ?? store.shown?.document;
   if (!document) {
-    void vscode.window.showInformationMessage(
+    void tell(
+      'information',
       vscode.l10n.t('Open a text first. (VS Code does not show files over 50 MB to extensions.)'),
     );
     return;
   }
   if (part && (!editor || editor.selection.isEmpty)) {
-    void vscode.window.showInformationMessage(vscode.l10n.t('Select some text first.'));
+    void tell('information', vscode.l10n.t('Select some text first.'));
     return;
   }
   for (const problem of settings.mechanisms.problems)
@@ -154,9 +155,9 @@ async function analyzeInView(context: CommandContext, part: boolean): Promise<vo
 /** Told once, not awaited: the progress notification must not stay up behind it. */
 function tellError(message: string): void {
   const showLog = vscode.l10n.t('Show Log');
-  void vscode.window
-    .showErrorMessage(message, showLog)
-    .then(choice => choice === showLog && vscode.commands.executeCommand('attentionInspector.showLog'));
+  void tell('error', message, showLog).then(
+    choice => choice === showLog && vscode.commands.executeCommand('attentionInspector.showLog'),
+  );
 }
 
 /** Opens a view at once; it fills as the analysis that is started for it goes on. */
@@ -191,9 +192,7 @@ function pinAtCursor({ store, selection }: CommandContext): void {
       : [];
   const token = tokens[0];
   if (token === undefined) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('Put the cursor on a word of an analyzed text to pin its token.'),
-    );
+    void tell('information', vscode.l10n.t('Put the cursor on a word of an analyzed text to pin its token.'));
     return;
   }
   selection.select({ token: selection.current.token === token ? null : token });

@@ -1,10 +1,12 @@
 import * as vscode from 'vscode';
+import { foreign } from '../../shared/foreign';
 import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { pickHubModel } from '../model/hubPicker';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from './settings';
+import { tell } from './tell';
 
 const RECENT = 'recentModels';
 
@@ -77,7 +79,12 @@ function modelItems(models: readonly HubModel[], current: string): ModelItem[] {
     if (!group.length) continue;
     items.push({ label: SOURCES[source](), kind: vscode.QuickPickItemKind.Separator });
     for (const { ref, label, detail } of group)
-      items.push({ ref, label, detail, description: ref === current ? vscode.l10n.t('current') : undefined });
+      items.push({
+        ref,
+        label: foreign(label),
+        detail: foreign(detail),
+        description: ref === current ? vscode.l10n.t('current') : undefined,
+      });
   }
   return items;
 }
@@ -104,9 +111,7 @@ export async function pickHead(store: AnalysisStore, selection: SelectionModel):
   const cores =
     state.status === 'ready' ? state.summary.cores : state.status === 'running' ? state.cores : [];
   if (!cores.length) {
-    void vscode.window.showInformationMessage(
-      vscode.l10n.t('Analyze a text first: then its heads can be chosen.'),
-    );
+    void tell('information', vscode.l10n.t('Analyze a text first: then its heads can be chosen.'));
     return;
   }
   const before = selection.current;

@@ -1,9 +1,7 @@
-import type { Progress } from 'vscode';
+import type { Progress } from './tell';
 
 /** Fills a notification's bar, which takes increments in per cent, by fractions 0..1; it never goes back. */
-export function filling(
-  bar: Progress<{ message?: string; increment?: number }>,
-): (fraction: number, message: string) => void {
+export function filling(bar: Progress): (fraction: number, message: string) => void {
   let shown = 0;
   return (fraction, message) => {
     const percent = 100 * fraction;

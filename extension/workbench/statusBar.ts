@@ -1,14 +1,17 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import { foreign, markdown } from '../../shared/foreign';
 import { Owner } from '../disposable';
 import type { EngineClient } from '../engine/engineClient';
 import { tokenCode } from '../editor/hoverText';
 import { short } from './numbers';
 import type { Settings } from './settings';
+import { tooltip } from './tell';
 
 interface Content {
   text: string;
-  tooltip: string;
+  /** Markdown. */
+  hint: string;
   command: string;
   problem?: boolean;
 }
@@ -39,9 +42,9 @@ export class StatusBar extends Owner {
   }
 
   private show(): void {
-    const { text, tooltip, command, problem } = this.content();
+    const { text, hint, command, problem } = this.content();
     this.item.text = text;
-    this.item.tooltip = new vscode.MarkdownString(tooltip, true);
+    this.item.tooltip = tooltip(hint);
     this.item.command = command;
     this.item.backgroundColor = problem
       ? new vscode.ThemeColor('statusBarItem.warningBackground')
@@ -57,14 +60,14 @@ export class StatusBar extends Owner {
     if (!vscode.workspace.isTrusted) {
       return {
         text: `$(workspace-untrusted) ${t('Attention')}`,
-        tooltip: t('Models are loaded only in a trusted workspace. Click to manage its trust.'),
+        hint: t('Models are loaded only in a trusted workspace. Click to manage its trust.'),
         command: 'workbench.trust.manage',
       };
     }
     if (this.client.state === 'failed') {
       return {
         text: `$(error) ${t('Attention: engine stopped')}`,
-        tooltip: t('The engine stopped too often. Click to restart it.'),
+        hint: t('The engine stopped too often. Click to restart it.'),
         command: 'attentionInspector.restartEngine',
         problem: true,
       };
@@ -73,8 +76,8 @@ export class StatusBar extends Owner {
       case 'none': {
         const model = modelName(this.settings.model);
         return {
-          text: `$(eye) ${model}`,
-          tooltip: t('Attention Inspector, model {0}. Click to analyze the open text.', tokenCode(model)),
+          text: `$(eye) ${foreign(model)}`,
+          hint: t('Attention Inspector, model {0}. Click to analyze the open text.', tokenCode(model)),
           command: 'attentionInspector.analyze',
         };
       }
@@ -82,7 +85,7 @@ export class StatusBar extends Owner {
         const progress = state.progress ? ` ${Math.floor(state.progress.fraction * 100)} %` : '';
         return {
           text: `$(loading~spin) ${t('Attention')}${progress}`,
-          tooltip: `${tokenCode(state.document.name)}: ${state.progress?.message ?? t('starting the engine')}\n\n${t('Click to cancel.')}`,
+          hint: `${tokenCode(state.document.name)}: ${markdown(state.progress?.message ?? t('starting the engine'))}\n\n${t('Click to cancel.')}`,
           command: 'attentionInspector.cancel',
         };
       }
@@ -92,7 +95,7 @@ export class StatusBar extends Owner {
         const lines = [
           t('Model {0}: {1} layers, {2} heads', tokenCode(model.name), model.layers, model.heads),
           t('Device {0}', device.adapter ? `${device.device} (${tokenCode(device.adapter)})` : device.device),
-          ...device.notes,
+          ...device.notes.map(markdown),
           t(
             '{0} tokens of {1}, {2} attention cores',
             tokens.ids.length,
@@ -100,21 +103,21 @@ export class StatusBar extends Owner {
             cores.length,
           ),
           t('{0} s, peak {1} MiB', short((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
-          ...state.summary.notes,
+          ...state.summary.notes.map(markdown),
           state.stale
             ? t('The text has changed since. Click to analyze again.')
             : t('Click to open the views.'),
         ];
         return {
-          text: `${state.stale ? '$(history)' : '$(eye)'} ${model.name} · ${device.device}`,
-          tooltip: lines.join('\n\n'),
+          text: `${state.stale ? '$(history)' : '$(eye)'} ${foreign(model.name)} · ${device.device}`,
+          hint: lines.join('\n\n'),
           command: state.stale ? 'attentionInspector.analyze' : 'attentionInspector.openPanel',
         };
       }
       case 'error':
         return {
           text: `$(warning) ${t('Attention')}`,
-          tooltip: `${state.message}\n\n${t('Click to show the log.')}`,
+          hint: `${markdown(state.message)}\n\n${t('Click to show the log.')}`,
           command: 'attentionInspector.showLog',
           problem: true,
         };
