@@ -21,6 +21,19 @@ export default defineConfig(
     },
   },
   {
+    // File names, tensors and other programs' messages stand in these sentences.
+    files: ['engine/**/*.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'NewExpression[callee.name=/^(Refused|Usage)Error$/] > TemplateLiteral',
+          message: 'Write foreign values by told`...`.',
+        },
+      ],
+    },
+  },
+  {
     // What VS Code shows here acts on links, pictures and icons that a foreign name may hold.
     files: ['extension/**/*.ts'],
     ignores: ['extension/workbench/tell.ts'],

@@ -3,7 +3,7 @@ import type { CoreInput } from './attention/core';
 import { readParams } from './attention/parameters';
 import { findMechanism } from './attention/registry';
 import type { Attended } from './attention/mechanism';
-import { RefusedError } from './errors';
+import { RefusedError, told } from './errors';
 import { checkpoint } from './runtime/cancellation';
 import type { Runtime } from './runtime/runtime';
 import { float32, int64, type Tensor } from './runtime/tensor';
@@ -41,7 +41,7 @@ export async function attend(
   const rounds = own['rotations']?.dims[1];
   if (options.params['rounds'] !== undefined && rounds !== undefined && rounds !== params['rounds']) {
     throw new RefusedError(
-      `The parameter rounds is ${String(params['rounds'])}, "rotations" is for ${rounds} rounds.`,
+      told`The parameter rounds is ${String(params['rounds'])}, "rotations" is for ${rounds} rounds.`,
     );
   }
   const context = { runtime: options.runtime, signal: options.signal, own };

@@ -1,5 +1,5 @@
 import type { CoreInput } from './attention/core';
-import { RefusedError } from './errors';
+import { RefusedError, told } from './errors';
 import { asFloats, float32, type Tensor } from './runtime/tensor';
 
 /** The core that `q`, `k`, `v` and `bias` describe. @throws RefusedError */
@@ -7,23 +7,25 @@ export function coreInput(tensors: Readonly<Record<string, Tensor>>, causal: boo
   const [heads, queries, dim] = dimsOf(tensors, 'q');
   const [kvHeads, keys, keyDim] = dimsOf(tensors, 'k');
   const [valueHeads, values, valueDim] = dimsOf(tensors, 'v');
-  if (keyDim !== dim) throw new RefusedError(`q has ${dim} dimensions per head, k has ${keyDim}.`);
+  if (keyDim !== dim) throw new RefusedError(told`q has ${dim} dimensions per head, k has ${keyDim}.`);
   if (valueHeads !== kvHeads || values !== keys) {
-    throw new RefusedError(`k is ${kvHeads} x ${keys}, v is ${valueHeads} x ${values}; they must agree.`);
+    throw new RefusedError(told`k is ${kvHeads} x ${keys}, v is ${valueHeads} x ${values}; they must agree.`);
   }
   if (heads % kvHeads !== 0) {
-    throw new RefusedError(`The ${heads} heads of q are not a multiple of the ${kvHeads} heads of k.`);
+    throw new RefusedError(told`The ${heads} heads of q are not a multiple of the ${kvHeads} heads of k.`);
   }
   if (causal && queries > keys) {
-    throw new RefusedError(`There are more queries (${queries}) than keys (${keys}) under a causal mask.`);
+    throw new RefusedError(
+      told`There are more queries (${queries}) than keys (${keys}) under a causal mask.`,
+    );
   }
   const bias = tensors['bias'];
   if (bias && !(bias.dims.length === 3 && [1, heads].includes(bias.dims[0]!))) {
-    throw new RefusedError(`bias must be [${heads} or 1, ${queries}, ${keys}].`);
+    throw new RefusedError(told`bias must be [${heads} or 1, ${queries}, ${keys}].`);
   }
   if (bias && (bias.dims[1] !== queries || bias.dims[2] !== keys)) {
     throw new RefusedError(
-      `bias is [${bias.dims.join(', ')}], it must be [${heads} or 1, ${queries}, ${keys}].`,
+      told`bias is [${bias.dims.join(', ')}], it must be [${heads} or 1, ${queries}, ${keys}].`,
     );
   }
   return {
@@ -47,11 +49,11 @@ export function coreInput(tensors: Readonly<Record<string, Tensor>>, causal: boo
 
 function dimsOf(tensors: Readonly<Record<string, Tensor>>, name: string): [number, number, number] {
   const tensor = tensors[name];
-  if (!tensor) throw new RefusedError(`The tensor "${name}" is missing.`);
+  if (!tensor) throw new RefusedError(told`The tensor "${name}" is missing.`);
   const [a, b, c] = tensor.dims;
   if (tensor.dims.length !== 3 || !a || !b || !c) {
     throw new RefusedError(
-      `"${name}" must have three dimensions above 0, it is [${tensor.dims.join(', ')}].`,
+      told`"${name}" must have three dimensions above 0, it is [${tensor.dims.join(', ')}].`,
     );
   }
   return [a, b, c];
@@ -59,11 +61,14 @@ function dimsOf(tensors: Readonly<Record<string, Tensor>>, name: string): [numbe
 
 function floatData(tensor: Tensor, name: string): Float32Array {
   const data = asFloats(tensor);
-  if (!data) throw new RefusedError(`"${name}" must be float32, float64 or float16, it is ${tensor.type}.`);
+  if (!data)
+    throw new RefusedError(told`"${name}" must be float32, float64 or float16, it is ${tensor.type}.`);
   const hides = name === 'bias';
   for (const x of data) {
     if (Number.isFinite(x) || (hides && x === -Infinity)) continue;
-    throw new RefusedError(`"${name}" holds ${Number.isNaN(x) ? 'NaN' : x}, which no score can be made of.`);
+    throw new RefusedError(
+      told`"${name}" holds ${Number.isNaN(x) ? 'NaN' : x}, which no score can be made of.`,
+    );
   }
   return data;
 }

@@ -12,6 +12,7 @@ import { VERSION } from './version';
 import { RefusedError, UsageError } from './errors';
 import type { Intervention } from '../shared/protocol/engine';
 import { outputError } from './export/outputFile';
+import { oneSentence } from '../shared/foreign';
 
 const interrupt = new AbortController();
 const { signal } = interrupt;
@@ -154,8 +155,7 @@ function report(error: unknown): number {
 
 /** One line with a full stop. */
 function tell(message: string): void {
-  const line = message.replace(/\s*\n\s*/g, ' ').trim();
-  process.stderr.write(/[.!?]$/.test(line) ? `${line}\n` : `${line}.\n`);
+  process.stderr.write(`${oneSentence(message)}\n`);
 }
 
 /** The first interrupt stops the work at its next step and leaves no half files; the second ends the process. */

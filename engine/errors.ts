@@ -1,10 +1,21 @@
-/** The input (model, text, tensors) cannot be used; the message is one clear sentence for the user. Exit code 3. */
-export class RefusedError extends Error {
+import { foreign, oneSentence } from '../shared/foreign';
+
+export { told } from '../shared/foreign';
+
+/** What the user is told: one clear sentence of at most 300 characters, whatever went into it. Foreign values go in by `told`. */
+class Told extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(oneSentence(message), options);
+  }
+}
+
+/** The input (model, text, tensors) cannot be used. Exit code 3. */
+export class RefusedError extends Told {
   override readonly name = 'RefusedError';
 }
 
 /** The call itself is wrong (unknown mechanism, bad parameter). Exit code 2. */
-export class UsageError extends Error {
+export class UsageError extends Told {
   override readonly name = 'UsageError';
 }
 
@@ -18,12 +29,10 @@ export class CancelledError extends Error {
 
 /**
  * Somebody else's error message (ONNX Runtime's, the file system's) as a clause of one of our sentences: its first line
- * without source locations, failed conditions, control characters and the final stop.
+ * without source locations, failed conditions and the final stop.
  */
 export function oneClause(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const line = message.split(/[\r\n]/)[0]!.replace(/^.*\.(cc|h|cpp):\d+ .*?(was false\. |\) ?:(?!:) ?)/, '');
-  // eslint-disable-next-line no-control-regex -- that is what is to be removed
-  const clean = line.replace(/[\u0000-\u001f\u007f\ufffd]/g, '?').trim();
-  return (clean.length > 300 ? `${clean.slice(0, 300)}...` : clean).replace(/[.\s]+$/, '');
+  return foreign(line.replace(/\ufffd/g, '?').trim(), 300).replace(/[.\s]+$/, '');
 }

@@ -7,7 +7,7 @@ import {
   NotificationType,
 } from 'vscode-jsonrpc/node';
 import { Engine, UnknownAnalysisError } from './engine';
-import { CancelledError, RefusedError, UsageError } from './errors';
+import { CancelledError, RefusedError, told, UsageError } from './errors';
 import { ErrorCode, type EngineNotifications, type EngineParams } from '../shared/protocol/engine';
 
 /**
@@ -48,7 +48,7 @@ function toResponseError(error: unknown): ResponseError<void> {
     level: 'error',
     message: stack ?? message,
   });
-  return new ResponseError(-32603, `The engine failed: ${message}`);
+  return new ResponseError(-32603, told`The engine failed: ${message}`);
 }
 
 process.on('disconnect', () => process.exit(0));

@@ -1,4 +1,4 @@
-import { UsageError } from '../errors';
+import { UsageError, told } from '../errors';
 import type { MechanismInfo } from '../../shared/protocol/engine';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
@@ -61,6 +61,6 @@ export function findMechanism(name: string): Mechanism {
   const found = mechanisms.find(m => m.info.name === name);
   if (found) return found;
   throw new UsageError(
-    `There is no mechanism "${name}" (there are: ${mechanisms.map(m => m.info.name).join(', ')}).`,
+    told`There is no mechanism "${name}" (there are: ${mechanisms.map(m => m.info.name).join(', ')}).`,
   );
 }

@@ -1,7 +1,7 @@
 /** Command-line values with a syntax of their own. */
 import { readParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
-import { UsageError } from '../errors';
+import { UsageError, told } from '../errors';
 import type { DeviceChoice, MechanismChoice } from '../../shared/protocol/engine';
 
 export const DEVICES: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
@@ -16,7 +16,7 @@ export function parseMechanisms(list: string): MechanismChoice[] {
   }
   return items.map(item => {
     const [name = '', ...rest] = item.trim().split(':');
-    if (name === '') throw new UsageError(`"${list}" names a mechanism without a name.`);
+    if (name === '') throw new UsageError(told`"${list}" names a mechanism without a name.`);
     const { info } = findMechanism(name);
     const pairs = rest
       .join(':')
@@ -31,9 +31,9 @@ export function parsePairs(pairs: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {};
   for (const pair of pairs) {
     const at = pair.indexOf('=');
-    if (at <= 0) throw new UsageError(`"${pair}" is not of the form key=value.`);
+    if (at <= 0) throw new UsageError(told`"${pair}" is not of the form key=value.`);
     const key = pair.slice(0, at).trim();
-    if (Object.hasOwn(values, key)) throw new UsageError(`The parameter ${key} is given twice.`);
+    if (Object.hasOwn(values, key)) throw new UsageError(told`The parameter ${key} is given twice.`);
     values[key] = pair.slice(at + 1).trim();
   }
   return values;
@@ -42,7 +42,7 @@ export function parsePairs(pairs: readonly string[]): Record<string, string> {
 export function parseCount(name: string, value: string): number {
   const count = Number(value);
   if (!/^\d+$/.test(value) || count < 1 || !Number.isSafeInteger(count)) {
-    throw new UsageError(`${name} must be a whole number of at least 1, not "${value}".`);
+    throw new UsageError(told`${name} must be a whole number of at least 1, not "${value}".`);
   }
   return count;
 }
@@ -50,6 +50,6 @@ export function parseCount(name: string, value: string): number {
 export function parseDevice(value: string): DeviceChoice {
   const device = DEVICES.find(known => known === value);
   if (device === undefined)
-    throw new UsageError(`--device must be one of ${DEVICES.join(', ')}, not "${value}".`);
+    throw new UsageError(told`--device must be one of ${DEVICES.join(', ')}, not "${value}".`);
   return device;
 }

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { attend } from '../attend';
 import { Engine, type Notify } from '../engine';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
@@ -168,7 +168,7 @@ export async function verifyCommand(ref: string, device: DeviceChoice, signal: A
       ),
     );
     if (!Number.isFinite(model.verified.maxAbsDiff)) {
-      throw new RefusedError(`${ref} gives values that are not finite.`);
+      throw new RefusedError(told`${ref} gives values that are not finite.`);
     }
   } finally {
     progress.clear();

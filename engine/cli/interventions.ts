@@ -1,5 +1,5 @@
 /** `--without`: what is taken away from the attention, as it is written on the command line. */
-import { UsageError } from '../errors';
+import { UsageError, told } from '../errors';
 import type { Intervention, MechanismParams, Side } from '../../shared/protocol/engine';
 import { parseMechanisms } from './arguments';
 import { chosenParams } from '../../shared/setting';
@@ -60,7 +60,7 @@ export function formatWithout(one: Intervention): string {
 
 function wrong(text: string): UsageError {
   return new UsageError(
-    `--without "${text}" is none of ${WITHOUT_SYNTAX.slice(0, -1).join(', ')} and ${WITHOUT_SYNTAX.at(-1)}.`,
+    told`--without "${text}" is none of ${WITHOUT_SYNTAX.slice(0, -1).join(', ')} and ${WITHOUT_SYNTAX.at(-1)}.`,
   );
 }
 

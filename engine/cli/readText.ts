@@ -1,7 +1,7 @@
 /** The text to analyse, from a file or from standard input. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 
 const SIZE_LIMIT = 256 * 2 ** 20;
 
@@ -9,7 +9,7 @@ const SIZE_LIMIT = 256 * 2 ** 20;
 export async function readText(file: string): Promise<string> {
   const name = file === '-' ? 'Standard input' : file;
   if (file !== '-') await checkFile(file);
-  const tooLarge = new RefusedError(`${name} is larger than ${SIZE_LIMIT / 2 ** 20} MiB.`);
+  const tooLarge = new RefusedError(told`${name} is larger than ${SIZE_LIMIT / 2 ** 20} MiB.`);
   const chunks: Buffer[] = [];
   let size = 0;
   try {
@@ -20,26 +20,26 @@ export async function readText(file: string): Promise<string> {
     }
   } catch (error) {
     if (error === tooLarge) throw error;
-    throw new RefusedError(`Cannot read ${name}: ${(error as Error).message}.`);
+    throw new RefusedError(told`Cannot read ${name}: ${(error as Error).message}.`);
   }
   return decode(name, Buffer.concat(chunks));
 }
 
 async function checkFile(file: string): Promise<void> {
   const info = await stat(file).catch(() => null);
-  if (!info) throw new RefusedError(`There is no file ${file}.`);
-  if (info.isDirectory()) throw new RefusedError(`${file} is a folder, not a text.`);
+  if (!info) throw new RefusedError(told`There is no file ${file}.`);
+  if (info.isDirectory()) throw new RefusedError(told`${file} is a folder, not a text.`);
 }
 
 function decode(name: string, bytes: Buffer): string {
   if (bytes.subarray(0, 8192).includes(0))
-    throw new RefusedError(`${name} is not a text: it holds binary data.`);
+    throw new RefusedError(told`${name} is not a text: it holds binary data.`);
   let text: string;
   try {
     // Drops the byte order mark.
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new RefusedError(`${name} is not UTF-8 text.`);
+    throw new RefusedError(told`${name} is not UTF-8 text.`);
   }
   if (text.length === 0) throw new RefusedError('The text is empty.');
   return text;

@@ -1,5 +1,5 @@
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { PositionParts } from '../model/cut/positionParts';
 import type { PositionsLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -140,7 +140,7 @@ function requireSame(parts: PositionParts, input: CoreInput): void {
     });
     if (!(worst <= TOLERANCE * most))
       throw new RefusedError(
-        `This model does not split: content and position miss its ${side === 'q' ? 'queries' : 'keys'} by ${((100 * worst) / most).toPrecision(2)}%.`,
+        told`This model does not split: content and position miss its ${side === 'q' ? 'queries' : 'keys'} by ${((100 * worst) / most).toPrecision(2)}%.`,
       );
   }
 }

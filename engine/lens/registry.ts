@@ -1,5 +1,5 @@
 import { readParams } from '../attention/parameters';
-import { UsageError } from '../errors';
+import { UsageError, told } from '../errors';
 import type { LensName, LensParams, LensResult } from '../../shared/protocol/engine';
 import type { Analysis } from '../service/analysis';
 import { albert } from './albert';
@@ -29,7 +29,7 @@ export async function lookThrough(
   context: Pick<LensContext, 'signal' | 'tokenizer' | 'onProgress'>,
 ): Promise<LensResult> {
   if (!Object.hasOwn(lenses, name)) {
-    throw new UsageError(`There is no lens "${name}" (there are: ${Object.keys(lenses).join(', ')}).`);
+    throw new UsageError(told`There is no lens "${name}" (there are: ${Object.keys(lenses).join(', ')}).`);
   }
   const lens = lenses[name] as Lens<LensName>;
   analysis.head(core, head);

@@ -1,5 +1,5 @@
 import type { CoreInput } from '../attention/core';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import { refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
 import { checkpoint, neverCancelled } from '../runtime/cancellation';
@@ -110,7 +110,7 @@ class LoadedModel implements CutModel {
     const given: Ids = { ids, target: this.takesTarget ? (options.targetIds ?? ids) : null };
     for (const list of [given.ids, given.target])
       if (list && context !== null && list.length > context)
-        throw new RefusedError(`The text has ${list.length} tokens; the model takes at most ${context}.`);
+        throw new RefusedError(told`The text has ${list.length} tokens; the model takes at most ${context}.`);
     const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
     const { signal, onSegment, onHidden } = options;
     // A text may be too long for tables of positions that no configuration names.
@@ -211,7 +211,7 @@ class LoadedModel implements CutModel {
     const bytes = 4 * core.heads * queries * keys;
     if (bytes > OPAQUE_LIMIT)
       throw new RefusedError(
-        `The model computes its attention bias as a full matrix, which would take ${Math.round(bytes / 2 ** 20)} MB for this text; use a shorter one.`,
+        told`The model computes its attention bias as a full matrix, which would take ${Math.round(bytes / 2 ** 20)} MB for this text; use a shorter one.`,
       );
     const logits = await evaluateChain(this.plan.graph, core, chain, ids, 0, feeds.tensor);
     return { ...input, rule: { ...input.rule, bias: opaqueBias(core.heads, logits) } };
@@ -386,7 +386,7 @@ class LoadedModel implements CutModel {
     await this.runner.run(sample, core, signal);
     const place = first === null ? 'after the last attention' : `first in ${this.placeName(first)}`;
     throw new RefusedError(
-      `The cut model does not reproduce the model (largest difference ${found.largest.toExponential(1)} of ${found.scale.toExponential(1)}, ${place}).`,
+      told`The cut model does not reproduce the model (largest difference ${found.largest.toExponential(1)} of ${found.scale.toExponential(1)}, ${place}).`,
     );
   }
 

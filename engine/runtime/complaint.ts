@@ -1,4 +1,4 @@
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 
 /** What ONNX Runtime's messages mean, as clauses of our sentences; its own words name ports and source files. */
 const MEANINGS: [pattern: RegExp, clause: (found: RegExpExecArray) => string][] = [
@@ -52,5 +52,5 @@ export function refusedByRuntime(what: 'load' | 'run', error: unknown): RefusedE
   })[0];
   const does = what === 'load' ? 'does not load' : 'cannot run';
   const reason = clause === undefined ? '' : `: ${clause}`;
-  return new RefusedError(`ONNX Runtime ${does} the model${reason}.`, { cause: error });
+  return new RefusedError(told`ONNX Runtime ${does} the model${reason}.`, { cause: error });
 }

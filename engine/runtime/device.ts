@@ -1,4 +1,4 @@
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { selfTest, type Verdict } from './selfTest';
 
@@ -55,7 +55,7 @@ export async function chooseDevice(
 }
 
 const refusal = (device: DeviceName, reason: string) =>
-  new RefusedError(`${titles[device]} cannot be used here: ${reason}.`);
+  new RefusedError(told`${titles[device]} cannot be used here: ${reason}.`);
 
 /** Why a working device is not worth using, in a clause; null when it is faster than the CPU. */
 function slowness({ times, adapter }: Verdict): string | null {

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import { arrayBytesLimit, availableBytes } from './availableMemory';
 
 const MIB = 2 ** 20;
@@ -19,11 +19,11 @@ export function refuseUnlessFits(bytes: number, limitMiB: number, what: string):
   const needed = Math.ceil(bytes / MIB);
   limitMiB = Math.min(limitMiB, Math.floor(arrayBytesLimit() / MIB));
   if (needed > limitMiB) {
-    throw new RefusedError(`${what} needs about ${needed} MiB of memory; the limit is ${limitMiB} MiB.`);
+    throw new RefusedError(told`${what} needs about ${needed} MiB of memory; the limit is ${limitMiB} MiB.`);
   }
   const free = Math.floor(availableBytes() / MIB);
   if (needed > free) {
-    throw new RefusedError(`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
+    throw new RefusedError(told`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
   }
 }
 

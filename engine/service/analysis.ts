@@ -3,7 +3,7 @@ import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cut/cutModel';
 import {
   sidesOf,
@@ -78,7 +78,7 @@ export class Analysis {
 
   core(core: number): AnalysedCore {
     const found = this.cores[core];
-    if (!found) throw new RefusedError(`Core ${core} of this analysis is not there (yet).`);
+    if (!found) throw new RefusedError(told`Core ${core} of this analysis is not there (yet).`);
     return found;
   }
 
@@ -86,7 +86,7 @@ export class Analysis {
   head(core: number, head: number): AnalysedCore {
     const found = this.core(core);
     if (!(head >= 0 && head < found.result.info.heads)) {
-      throw new RefusedError(`Core ${core} has no head ${head}.`);
+      throw new RefusedError(told`Core ${core} has no head ${head}.`);
     }
     return found;
   }

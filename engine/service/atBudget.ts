@@ -3,7 +3,7 @@ import { compareLocally, localResult } from './mechanismRuns';
 import type { Mechanism } from '../attention/mechanism';
 import { readParams } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
 
 /** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
@@ -30,7 +30,9 @@ export async function atBudget(
     if (best) found.push(best);
   }
   if (found.length === 0 && chosen.length === 1)
-    throw new RefusedError(`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`);
+    throw new RefusedError(
+      told`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`,
+    );
   return found;
 }
 

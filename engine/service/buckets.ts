@@ -6,7 +6,7 @@ import { denseRows } from '../attention/kernels/dense';
 import type { Attended, Bucketing, SparseRow } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { unitRows } from '../attention/kernels/tied';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 
@@ -172,7 +172,7 @@ export async function bucketedHead(
   const attended = await analysis.attendLocally(mechanism, core, signal);
   const own = await analysis.ownTensors(mechanism, core, input, signal);
   const assignment = findMechanism(mechanism.name).buckets?.({ input, head, attended, own });
-  if (!assignment) throw new RefusedError(`The mechanism ${mechanism.name} has no buckets.`);
+  if (!assignment) throw new RefusedError(told`The mechanism ${mechanism.name} has no buckets.`);
   return { input, head, attended, assignment };
 }
 

@@ -4,7 +4,7 @@ import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism, looksAhead } from '../attention/registry';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import {
   sidesOf,
   type CoreInfo,
@@ -138,7 +138,7 @@ function coresOf(analysis: Analysis, one: Intervention): CoreInfo[] {
   const { cores } = analysis.model.info;
   if (one.core !== null) {
     const info = cores[one.core];
-    if (!info) throw new RefusedError(`The model has no attention core ${one.core}.`);
+    if (!info) throw new RefusedError(told`The model has no attention core ${one.core}.`);
     checkHead(info, one.head);
     checkTokens(analysis, info, one);
     return [info];
@@ -162,7 +162,7 @@ function isMeant({ kind }: CoreInfo, one: Intervention): boolean {
 
 function checkHead({ core, heads }: CoreInfo, head: number | null): void {
   if (head !== null && !(Number.isInteger(head) && head >= 0 && head < heads)) {
-    throw new RefusedError(`Core ${core} has no head ${head}.`);
+    throw new RefusedError(told`Core ${core} has no head ${head}.`);
   }
 }
 
@@ -172,7 +172,7 @@ function checkTokens(analysis: Analysis, { kind }: CoreInfo, one: Intervention):
   const check = (from: number, to: number, count: number) => {
     if (Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= count) return;
     const tokens = to === from + 1 ? `token ${from}` : `span of tokens ${from} to ${to - 1}`;
-    throw new RefusedError(`There is no ${tokens}: the text has ${count} tokens, counted from 0.`);
+    throw new RefusedError(told`There is no ${tokens}: the text has ${count} tokens, counted from 0.`);
   };
   if (one.kind === 'edge') {
     check(one.query, one.query + 1, queries.ids.length);

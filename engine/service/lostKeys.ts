@@ -4,7 +4,7 @@ import { isBlocked } from '../attention/kernels/blocked';
 import type { CoreInput } from '../attention/core';
 import { denseRow } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import {
   sidesOf,
   type CoreInfo,
@@ -28,7 +28,7 @@ export async function lostKeys(
 ): Promise<LostKey[]> {
   const count = analysis.written.ids.length;
   const missing = queries.find(query => !(Number.isInteger(query) && query >= 0 && query < count));
-  if (missing !== undefined) throw new RefusedError(`There is no token ${missing}.`);
+  if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
   const assigned = heads.map((head): Intervention => ({ kind: 'mechanism', ...head }));
   const changes = changesOf(analysis, [...assigned, ...interventions]);
   const worst = queries.map((query): LostKey => ({ query, lost: null }));

@@ -1,7 +1,7 @@
 import { choiceKey, type AnalysedCore, type Analysis } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 import {
   sidesOf,
   type Link,
@@ -18,7 +18,7 @@ export async function lineOf(analysis: Analysis, params: RowParams): Promise<Flo
   const { input } = await analysis.tensors(params.core);
   const limit = params.direction === 'from' ? input.queries : input.keys;
   if (!(params.token >= 0 && params.token < limit))
-    throw new RefusedError(`There is no token ${params.token}.`);
+    throw new RefusedError(told`There is no token ${params.token}.`);
   return params.direction === 'from'
     ? denseRow(input, params.head, params.token)
     : denseColumn(input, lse, params.head, params.token);
@@ -32,7 +32,7 @@ export async function tokenAttention(
 ): Promise<TokenAttention> {
   const { token, side = 'text' } = params;
   const length = side === 'text' ? analysis.tokens.ids.length : analysis.written.ids.length;
-  if (!(token >= 0 && token < length)) throw new RefusedError(`There is no token ${token}.`);
+  if (!(token >= 0 && token < length)) throw new RefusedError(told`There is no token ${token}.`);
   const chosen = headsOf(analysis, params, side);
   const choices = params.mechanisms.length > 0 ? params.mechanisms : computedChoices(analysis);
   const from = new Means();

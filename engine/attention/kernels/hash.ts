@@ -1,5 +1,5 @@
 import type { AttendContext } from '../mechanism';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import { float32, floats, int64, lowWords, type Tensor } from '../../runtime/tensor';
 
@@ -40,7 +40,7 @@ async function hashOnce(
   const [inner, rounds, half] = rotationDims(rotations);
   const wanted = width + (padding ? 2 : 0);
   if (inner !== wanted) {
-    throw new RefusedError(`"rotations" is for ${inner} dimensions, the vectors to hash have ${wanted}.`);
+    throw new RefusedError(told`"rotations" is for ${inner} dimensions, the vectors to hash have ${wanted}.`);
   }
   const session = await context.runtime.graph(`lsh-hash|${padding !== null}`, g => {
     const x = g.input('x', 'float32', ['n', 'd']);

@@ -7,7 +7,7 @@ import { AUTO, numberOf, numberOrAuto } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { fitSpan, reach, softMask, spanPairs } from '../../../shared/softSpan';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 import { Outputs } from '../kernels/tiles';
 
@@ -153,7 +153,7 @@ function givenSpans(input: CoreInput, { own }: AttendContext): Float32Array {
   const tensor = own['span'];
   if (!tensor) throw new RefusedError('adaptive-span needs the tensor "span".');
   if (tensor.data.length !== input.heads) {
-    throw new RefusedError(`"span" must have one value for each of the ${input.heads} heads.`);
+    throw new RefusedError(told`"span" must have one value for each of the ${input.heads} heads.`);
   }
   const spans = Float32Array.from(tensor.data as ArrayLike<number | bigint>, Number);
   if (spans.some(span => !(span >= 0))) throw new RefusedError('A span must be 0 or more tokens.');

@@ -8,7 +8,7 @@ import { seededUniform } from '../maths/random';
 import { sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { int64, type Tensor } from '../../runtime/tensor';
 
@@ -172,7 +172,7 @@ function readLayout(input: CoreInput, params: MechanismParams, context: Pick<Att
   const middle = Math.max(0, blocks - 2);
   if (given && (given.dims.length !== 3 || heads !== input.heads || (rows !== middle && rows !== blocks))) {
     throw new RefusedError(
-      `"random_blocks" must be [${input.heads}, ${middle} or ${blocks}, number], it is [${given.dims.join(', ')}].`,
+      told`"random_blocks" must be [${input.heads}, ${middle} or ${blocks}, number], it is [${given.dims.join(', ')}].`,
     );
   }
   // Rows are for the blocks between the first and the last, or for all of them.

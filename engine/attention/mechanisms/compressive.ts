@@ -20,7 +20,7 @@ import {
 } from '../kernels/segments';
 import { AttentionReconstruction, autoencodingError } from '../kernels/reconstruction';
 import { offsetTables, Outputs, runTiles, type TileResult } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { float32 } from '../../runtime/tensor';
 
@@ -183,7 +183,7 @@ function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendC
   const { dim, valueDim } = input;
   const conv = own['conv'];
   if (conv?.type !== 'float32' || conv.dims.join() !== `${dim},${dim},${rate}` || dim !== valueDim) {
-    throw new RefusedError(`The pool "conv" needs the tensor "conv", float32 [${dim}, ${dim}, ${rate}].`);
+    throw new RefusedError(told`The pool "conv" needs the tensor "conv", float32 [${dim}, ${dim}, ${rate}].`);
   }
   return { ...options, conv: conv.data };
 }

@@ -7,7 +7,7 @@ import { numbers, sumType, type SumType } from '../kernels/precision';
 import { seededGaussians } from '../maths/random';
 import { softmax } from '../kernels/rows';
 import { BATCH_ELEMENTS } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import { asFloats, float32, type Tensor } from '../../runtime/tensor';
 
@@ -135,7 +135,7 @@ type Matrix = Tensor & { type: 'float32' };
 function projection(input: CoreInput, context: AttendContext, name: string): Matrix {
   const tensor = context.own[name];
   if (tensor?.type !== 'float32' || tensor.dims.length !== 2 || tensor.dims[0] !== input.keys) {
-    throw new RefusedError(`"${name}" must be float32 [${input.keys}, rank].`);
+    throw new RefusedError(told`"${name}" must be float32 [${input.keys}, rank].`);
   }
   return tensor;
 }

@@ -5,7 +5,7 @@ import type { MechanismParams } from '../../../shared/protocol/engine';
 import { numberOf, numberOrAuto } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
 import { seededGaussians } from '../maths/random';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
@@ -102,7 +102,7 @@ type Projection = Tensor & { type: 'float32' };
 function givenProjection(input: CoreInput, { own }: AttendContext): Projection {
   const tensor = own['projection'];
   if (tensor?.type !== 'float32' || tensor.dims.length !== 2 || tensor.dims[1] !== input.dim) {
-    throw new RefusedError(`"projection" must be float32 [features, ${input.dim}].`);
+    throw new RefusedError(told`"projection" must be float32 [features, ${input.dim}].`);
   }
   return tensor;
 }

@@ -20,7 +20,7 @@ import {
   type OffsetTable,
   type Tiles,
 } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { float32, int32, type Tensor } from '../../runtime/tensor';
 
@@ -245,7 +245,7 @@ async function route(
     tensor.dims[0] !== heads ||
     tensor.dims[2] !== dim
   ) {
-    throw new RefusedError(`"centroids" must be float32 [${heads}, clusters, ${dim}].`);
+    throw new RefusedError(told`"centroids" must be float32 [${heads}, clusters, ${dim}].`);
   }
   const clusters = tensor.dims[1]!;
   const centroids = tensor.data.subarray(head * clusters * dim, (head + 1) * clusters * dim);

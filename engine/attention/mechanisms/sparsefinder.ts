@@ -8,7 +8,7 @@ import type { AttendContext, Mechanism } from '../mechanism';
 import { numberOf, wordOf } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
 import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { float32, int32, type Tensor } from '../../runtime/tensor';
@@ -223,7 +223,7 @@ function weight(input: CoreInput, { own }: AttendContext, name: string): Tensor 
     tensor.dims[0] !== heads ||
     tensor.dims[1] !== dim
   ) {
-    throw new RefusedError(`"${name}" must be float32 [${heads}, ${dim}, rank].`);
+    throw new RefusedError(told`"${name}" must be float32 [${heads}, ${dim}, rank].`);
   }
   return tensor;
 }
@@ -283,7 +283,7 @@ function givenCentroids(
     tensor.dims[0] !== heads ||
     tensor.dims[2] !== rank
   ) {
-    throw new RefusedError(`"centroids" must be float32 [${heads}, clusters, ${rank}].`);
+    throw new RefusedError(told`"centroids" must be float32 [${heads}, clusters, ${rank}].`);
   }
   const size = tensor.dims[1]! * rank;
   return Float64Array.from(tensor.data.subarray(head * size, (head + 1) * size));

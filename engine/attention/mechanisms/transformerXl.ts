@@ -19,7 +19,7 @@ import {
 } from '../kernels/segments';
 import { termShares } from '../kernels/relativeTerms';
 import { addOpaque, MASKED, offsetTables, Outputs } from '../kernels/tiles';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 
@@ -149,7 +149,7 @@ function readRelative(input: CoreInput, { own }: AttendContext): Relative | null
   const read = (name: string, dims: number[]) => {
     const tensor = own[name];
     if (tensor?.type !== 'float32' || tensor.dims.join() !== dims.join()) {
-      throw new RefusedError(`"${name}" must be float32 [${dims.join(', ')}].`);
+      throw new RefusedError(told`"${name}" must be float32 [${dims.join(', ')}].`);
     }
     return tensor.data;
   };

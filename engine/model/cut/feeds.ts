@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import { float32, int32, int64, type Tensor } from '../../runtime/tensor';
 import type { Graph } from '../onnx/graph';
@@ -77,7 +77,7 @@ function perToken({ name, dims }: GraphInput, tokens: number): number[] {
   if (rank === 3) return [typeof first === 'number' ? first : 3, 1, tokens];
   if (rank === 2) return [typeof first === 'number' ? first : 1, tokens];
   if (rank === 1) return [tokens];
-  throw new RefusedError(`The model's input ${name} has ${rank} axes, which the inspector cannot fill.`);
+  throw new RefusedError(told`The model's input ${name} has ${rank} axes, which the inspector cannot fill.`);
 }
 
 /** A mask of keys, [1, tokens], or of queries by keys under leading axes of 1. */
@@ -113,7 +113,7 @@ function cacheDims({ name, dims }: GraphInput, { headSize, kvHeads }: Convention
   const lengthAxis = open.find(({ d, axis }) => axis > (packed ? 1 : 0) && namesLength(String(d)))?.axis;
   const missing = (): never => {
     throw new RefusedError(
-      `The shape of the model's cache input ${name} is not told: neither the file nor a config.json names its size.`,
+      told`The shape of the model's cache input ${name} is not told: neither the file nor a config.json names its size.`,
     );
   };
   const sizes = known.map((d, axis): number => {
@@ -127,7 +127,9 @@ function cacheDims({ name, dims }: GraphInput, { headSize, kvHeads }: Convention
     return 0;
   });
   if (!isState && !sizes.includes(0))
-    throw new RefusedError(`The model's cache input ${name} has a fixed length and cannot be left empty.`);
+    throw new RefusedError(
+      told`The model's cache input ${name} has a fixed length and cannot be left empty.`,
+    );
   return sizes;
 }
 
@@ -157,7 +159,9 @@ function filled(input: GraphInput, dims: number[], value: (i: number) => number)
     case ElementType.int8:
       return { type: 'int8', data: Int8Array.from(values), dims };
     default:
-      throw new RefusedError(`The model's input ${input.name} has an element type that is not supported.`);
+      throw new RefusedError(
+        told`The model's input ${input.name} has an element type that is not supported.`,
+      );
   }
 }
 

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { Graph } from '../onnx/graph';
 import { attribute, findAttribute, floatAttribute, intAttribute, reads, type GraphNode } from '../onnx/node';
 
@@ -110,7 +110,7 @@ function refuseSink(graph: Graph, softmax: GraphNode, active: (name: string) => 
   while (made && (made.op === 'Sub' || made.op === 'Cast')) made = graph.producer(made.inputs[0]!);
   if (made?.op === 'Concat' && productAfter(graph, softmax, active, SLICED))
     throw new RefusedError(
-      `The attention at ${softmax.outputs[0]} shares its mass with a sink beside the keys, which is not supported.`,
+      told`The attention at ${softmax.outputs[0]} shares its mass with a sink beside the keys, which is not supported.`,
     );
 }
 
@@ -187,7 +187,7 @@ function softmaxCore(
   for (const name of inside)
     if (name === graph.output || graph.consumers(name).some(n => !interior.includes(n)))
       throw new RefusedError(
-        `The scores or probabilities of the attention at ${softmax.outputs[0]} are used elsewhere in the model (${name}); it cannot be cut there.`,
+        told`The scores or probabilities of the attention at ${softmax.outputs[0]} are used elsewhere in the model (${name}); it cannot be cut there.`,
       );
   const ends = new Set([pv.node.inputs[1]!, qk.inputs[0]!, qk.inputs[1]!]);
   const sides = new Set(
@@ -196,7 +196,9 @@ function softmaxCore(
   for (const end of ends) sides.delete(end);
   const axes = productAxes(qk, pv.node);
   if (!axes)
-    throw new RefusedError(`The attention at ${softmax.outputs[0]} uses a product that is not supported.`);
+    throw new RefusedError(
+      told`The attention at ${softmax.outputs[0]} uses a product that is not supported.`,
+    );
   return {
     q: qk.inputs[0]!,
     k: qk.inputs[1]!,
@@ -310,7 +312,7 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     node.outputs.slice(1).some(o => graph.consumers(o).length > 0)
   )
     throw new RefusedError(
-      `The Attention node that makes ${node.outputs[0]} works with a cache or gives out its scores, which is not supported.`,
+      told`The Attention node that makes ${node.outputs[0]} works with a cache or gives out its scores, which is not supported.`,
     );
   const heads = intAttribute(node, 'q_num_heads', 0);
   const score = `cut:score:${node.outputs[0]}`;

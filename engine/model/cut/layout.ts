@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { AxisOrder } from './findCores';
 import type { Graph } from '../onnx/graph';
 import { attribute } from '../onnx/node';
@@ -30,7 +30,7 @@ export function layoutOf(
   const one = a.length === b.length && raw.filter(d => d === -1).length === 1;
   if (!one || a[at] !== lengths[0] || b[at] !== lengths[1])
     throw new RefusedError(
-      `The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,
+      told`The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,
     );
   if (packedHeads > 0 && raw.length === 3) {
     const dim = raw[2]! / packedHeads;
@@ -41,7 +41,7 @@ export function layoutOf(
   if (order === 'columns') [perm[n - 2], perm[n - 1]] = [n - 1, n - 2];
   if (n < 3 || at !== perm[n - 2])
     throw new RefusedError(
-      `The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,
+      told`The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,
     );
   const dim = raw[perm[n - 1]!]!;
   const heads = perm.slice(0, -2).reduce((product, axis) => product * raw[axis]!, 1);

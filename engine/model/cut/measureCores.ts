@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { Tensor } from '../../runtime/tensor';
 import type { CutCore } from './cutGraph';
 import type { AxisOrder, FoundCore } from './findCores';
@@ -39,7 +39,7 @@ export async function measureCores(graph: Graph, found: FoundCore[], survey: Sur
     const v = layout(`values ${where}`, core.v, core.packed?.kvHeads ?? 0, core.axes.v);
     const context = layout(`outputs ${where}`, core.context, core.packed?.heads ?? 0, core.axes.context);
     if (k.layout.heads !== v.layout.heads || q.layout.heads % k.layout.heads !== 0)
-      throw new RefusedError(`The keys and values ${where} have different numbers of heads.`);
+      throw new RefusedError(told`The keys and values ${where} have different numbers of heads.`);
     const group = groupSize(k.layout, first.get(core.k)!, v.layout, first.get(core.v)!);
     return {
       found: core,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { refusedByRuntime } from '../../runtime/complaint';
 import type { OptimizationLevel, Runtime, Session } from '../../runtime/runtime';
 import type { Tensor } from '../../runtime/tensor';
@@ -50,7 +50,7 @@ export class PieceLoader {
           const name = inputOf(piece, port);
           const tensor = feeds(name);
           if (!tensor)
-            throw new RefusedError(`The model reads ${JSON.stringify(name)}, which nothing gives.`);
+            throw new RefusedError(told`The model reads ${JSON.stringify(name)}, which nothing gives.`);
           given[port] = tensor;
         }
         const results = await session.run(given);

@@ -1,6 +1,6 @@
 import type { BiasRule, MaskRule, ScoreRule } from '../../attention/core';
 import { biasAt, visibleKeys, type CoreInput } from '../../attention/core';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { float32, type Tensor } from '../../runtime/tensor';
 
 /** The chain between QK^T and the softmax, evaluated on scores of our choice. */
@@ -272,7 +272,7 @@ async function verified(
   if (worst <= (chain.half ? TOLERANCE.half : TOLERANCE.float)) return rule;
   if (rule.opaque)
     throw new RefusedError(
-      `What ${name} does to its scores is not understood (probabilities differ by ${worst.toExponential(1)}).`,
+      told`What ${name} does to its scores is not understood (probabilities differ by ${worst.toExponential(1)}).`,
     );
   const mask: MaskRule = { causal: rule.mask.causal, window: null };
   const words = mask.causal ? 'causal' : 'full';

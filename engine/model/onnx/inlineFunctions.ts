@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import {
   changed,
   type AttributeProto,
@@ -41,7 +41,7 @@ export function inlineFunctions(model: ModelProto): ModelProto {
       if (!known) opsets.push(one);
       else if (Number(known.version) !== Number(one.version))
         throw new RefusedError(
-          `The model's function ${name} is written for another version of the ONNX operators than the model; export it with functions inlined.`,
+          told`The model's function ${name} is written for another version of the ONNX operators than the model; export it with functions inlined.`,
         );
     }
   const inliner = new Inliner(functions);
@@ -68,7 +68,9 @@ class Inliner {
 
   private node(node: NodeProto, open: readonly string[], given: readonly AttributeProto[]): NodeProto[] {
     if (++this.made > NODE_LIMIT)
-      throw new RefusedError(`The model's functions are refused: they make more than ${NODE_LIMIT} nodes.`);
+      throw new RefusedError(
+        told`The model's functions are refused: they make more than ${NODE_LIMIT} nodes.`,
+      );
     const attribute = node.attribute.flatMap(a => referred(a, given));
     const key = callKey(node.domain, node.op_type, (node as { overload?: string }).overload);
     const called = this.functions.get(key);
@@ -76,10 +78,10 @@ class Inliner {
       const inner = attribute.map(a => (a.g ? changed(a, { g: this.graph(a.g, open, given) }) : a));
       return [changed(node, { attribute: inner })];
     }
-    if (open.includes(key)) throw new RefusedError(`The model's function ${called.name} calls itself.`);
+    if (open.includes(key)) throw new RefusedError(told`The model's function ${called.name} calls itself.`);
     if (open.length === DEPTH_LIMIT)
       throw new RefusedError(
-        `The model's functions are refused: they call each other more than ${DEPTH_LIMIT} deep.`,
+        told`The model's functions are refused: they call each other more than ${DEPTH_LIMIT} deep.`,
       );
     const defaults = called.attribute_proto.filter(d => !attribute.some(a => a.name === d.name));
     return this.body(called, node, [...attribute, ...defaults], [...open, key]);

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import { isHalf } from './elementTypes';
 
@@ -85,7 +85,7 @@ function noIds(inputs: readonly GraphInput[]): RefusedError {
     );
   if (has(/^encoder_hidden_states/)) return unknownInput('encoder_hidden_states');
   const names = inputs.map(i => i.name).join(', ');
-  return new RefusedError(`The model takes no token ids that the inspector knows of (its inputs: ${names}).`);
+  return new RefusedError(told`The model takes no token ids that the inspector knows of (its inputs: ${names}).`);
 }
 
 function refuseFixed({ dims }: GraphInput): void {
@@ -93,12 +93,12 @@ function refuseFixed({ dims }: GraphInput): void {
   const tokens = dims.at(-1);
   if (typeof tokens === 'number')
     throw new RefusedError(
-      `The model takes exactly ${tokens} tokens; export it with a dynamic sequence length.`,
+      told`The model takes exactly ${tokens} tokens; export it with a dynamic sequence length.`,
     );
   const batch = dims.length > 1 ? dims[0] : 1;
   if (typeof batch === 'number' && batch !== 1)
     throw new RefusedError(
-      `The model takes exactly ${batch} texts at a time; export it with a batch of one, or a dynamic one.`,
+      told`The model takes exactly ${batch} texts at a time; export it with a batch of one, or a dynamic one.`,
     );
 }
 
@@ -153,7 +153,7 @@ export function unknownInput(name: string): RefusedError {
     return new RefusedError(
       'The file holds the decoder of an encoder-decoder only: its encoder_model.onnx must lie beside it.',
     );
-  return new RefusedError(`The model has an input ${name} that the inspector does not know how to fill.`);
+  return new RefusedError(told`The model has an input ${name} that the inspector does not know how to fill.`);
 }
 
 /** What config.json says of the shapes that a file leaves open. */

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import {
   ElementType,
   type GraphProto,
@@ -54,7 +54,9 @@ export function graphOf(model: ModelProto): Graph {
   ]);
   const missing = [output, ...nodes.flatMap(reads)].find(name => !made.has(name));
   if (missing !== undefined)
-    throw new RefusedError(`The ONNX graph is damaged: nothing makes its tensor ${JSON.stringify(missing)}.`);
+    throw new RefusedError(
+      told`The ONNX graph is damaged: nothing makes its tensor ${JSON.stringify(missing)}.`,
+    );
   graph.sort();
   return graph;
 }

@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, sep } from 'node:path';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { inlineFunctions } from './inlineFunctions';
 import {
   decodeModel,
@@ -47,7 +47,7 @@ export function readSkeleton(onnxFile: string): Skeleton {
     file = realpathSync(onnxFile);
     if (!statSync(file).isFile()) throw new Error('no file');
   } catch {
-    throw new RefusedError(`There is no file ${onnxFile}.`);
+    throw new RefusedError(told`There is no file ${onnxFile}.`);
   }
   const fd = openSync(file, 'r');
   try {
@@ -173,7 +173,7 @@ class Scanner {
     this.copied += length;
     if (this.copied > SKELETON_LIMIT)
       throw new RefusedError(
-        `${this.name} is refused: its graph without weights exceeds ${SKELETON_LIMIT / 2 ** 20} MB.`,
+        told`${this.name} is refused: its graph without weights exceeds ${SKELETON_LIMIT / 2 ** 20} MB.`,
       );
     const bytes = new Uint8Array(length);
     if (from >= this.windowStart && to <= this.windowEnd) {
@@ -189,7 +189,7 @@ class Scanner {
   }
 
   broken(): RefusedError {
-    return new RefusedError(`${this.name} is no ONNX model, or the file is cut short or damaged.`);
+    return new RefusedError(told`${this.name} is no ONNX model, or the file is cut short or damaged.`);
   }
 }
 
@@ -233,13 +233,14 @@ function decode(bytes: Uint8Array, name: string): ModelProto {
   try {
     model = decodeModel(bytes);
   } catch {
-    throw new RefusedError(`${name} is no ONNX model, or the file is cut short or damaged.`);
+    throw new RefusedError(told`${name} is no ONNX model, or the file is cut short or damaged.`);
   }
-  if (!model.graph || model.graph.node.length === 0) throw new RefusedError(`${name} holds no ONNX graph.`);
+  if (!model.graph || model.graph.node.length === 0)
+    throw new RefusedError(told`${name} holds no ONNX graph.`);
   if (model.opset_import.length === 0 || model.graph.output.length === 0)
-    throw new RefusedError(`${name} is no complete ONNX model: it names no operator set or no output.`);
+    throw new RefusedError(told`${name} is no complete ONNX model: it names no operator set or no output.`);
   if (model.graph.node.length > NODE_LIMIT)
-    throw new RefusedError(`${name} is refused: its graph has more than ${NODE_LIMIT} nodes.`);
+    throw new RefusedError(told`${name} is refused: its graph has more than ${NODE_LIMIT} nodes.`);
   return model;
 }
 
@@ -272,7 +273,7 @@ function checkTensors(model: ModelProto, folder: string, name: string): void {
     let bits = bitsOf[tensor.data_type] ?? 0;
     for (const d of tensor.dims) bits *= Number(d);
     if (!Number.isSafeInteger(bits) || bits < 0)
-      throw new RefusedError(`${name} is refused: the tensor ${tensor.name} has impossible dimensions.`);
+      throw new RefusedError(told`${name} is refused: the tensor ${tensor.name} has impossible dimensions.`);
     const expected = Math.ceil(bits / 8);
     const found =
       tensor.data_location === 1
@@ -280,7 +281,7 @@ function checkTensors(model: ModelProto, folder: string, name: string): void {
         : tensor.raw_data.length || null;
     if (found !== null && bits > 0 && found !== expected)
       throw new RefusedError(
-        `${name} is refused: the tensor ${tensor.name} has ${found} bytes where its dimensions ask for ${expected}.`,
+        told`${name} is refused: the tensor ${tensor.name} has ${found} bytes where its dimensions ask for ${expected}.`,
       );
   }
 }
@@ -304,7 +305,9 @@ function externalLength(
 ): number {
   const keys = tensor.external_data.map(e => e.key);
   if (new Set(keys).size < keys.length)
-    throw new RefusedError(`${name} is refused: the tensor ${tensor.name} says twice where its weights lie.`);
+    throw new RefusedError(
+      told`${name} is refused: the tensor ${tensor.name} says twice where its weights lie.`,
+    );
   const entry = (key: string) => tensor.external_data.find(e => e.key === key)?.value;
   const location = entry('location') ?? '';
   if (!sizes.has(location)) sizes.set(location, externalSize(folder, location, name));
@@ -313,7 +316,7 @@ function externalLength(
   const sane = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
   if (!sane || offset + length > sizes.get(location)!)
     throw new RefusedError(
-      `${name} is refused: the tensor ${tensor.name} lies outside its weight file ${location}, which may be cut short.`,
+      told`${name} is refused: the tensor ${tensor.name} lies outside its weight file ${location}, which may be cut short.`,
     );
   return length;
 }
@@ -321,7 +324,7 @@ function externalLength(
 /** Size of a weight file; refuses locations that leave the folder, also through links. */
 function externalSize(folder: string, location: string, name: string): number {
   const escapes = new RefusedError(
-    `${name} is refused: its weights point to ${JSON.stringify(location)}, outside the model's folder.`,
+    told`${name} is refused: its weights point to ${JSON.stringify(location)}, outside the model's folder.`,
   );
   if (location === '' || location.includes('\0') || isAbsolute(location) || /^[a-z]:|^[\\/]/i.test(location))
     throw escapes;
@@ -330,7 +333,7 @@ function externalSize(folder: string, location: string, name: string): number {
   try {
     real = realpathSync(join(folder, location));
   } catch {
-    throw new RefusedError(`${name} is refused: its weight file ${location} is missing.`);
+    throw new RefusedError(told`${name} is refused: its weight file ${location} is missing.`);
   }
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw escapes;
   return statSync(real).size;

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { isHalf } from '../onnx/elementTypes';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Graph } from '../onnx/graph';
@@ -52,7 +52,7 @@ const LOWEST = -3.4028234663852886e38;
 export function fusedNodes(graph: Graph): GraphNode[] {
   const nodes = graph.nodes.filter(n => n.domain === DOMAIN);
   for (const n of nodes)
-    if (REFUSED.has(n.op)) throw new RefusedError(`The model uses ${n.op}, which is not supported.`);
+    if (REFUSED.has(n.op)) throw new RefusedError(told`The model uses ${n.op}, which is not supported.`);
   return nodes.filter(n => Object.hasOwn(FUSED, n.op));
 }
 
@@ -83,7 +83,7 @@ export function refuseSideOutputs(graph: Graph, nodes: readonly GraphNode[]): vo
   for (const name of nodes.flatMap(n => n.outputs.slice(1)))
     if (name !== '' && graph.consumers(name).length > 0)
       throw new RefusedError(
-        `The model reads the side output ${name} of a fused attention, which is not supported.`,
+        told`The model reads the side output ${name} of a fused attention, which is not supported.`,
       );
 }
 
@@ -280,7 +280,7 @@ class Writer {
   }
 
   refuse(what: string): never {
-    throw new RefusedError(`The model's ${this.node.op} ${what}, which is not supported.`);
+    throw new RefusedError(told`The model's ${this.node.op} ${what}, which is not supported.`);
   }
 
   lacks(what: string): void {

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
-import { CancelledError, RefusedError } from '../../errors';
+import { CancelledError, RefusedError, told } from '../../errors';
 
 export interface RemoteFile {
   url: string;
@@ -56,7 +56,7 @@ export async function download(file: RemoteFile, target: string, options: Downlo
       failures = (await sizeOf(part)) > before ? 1 : failures + 1;
       if (failures >= attempts) {
         throw new RefusedError(
-          `The download of ${basename(target)} broke off (${error.message}); what has arrived is kept, so try again later.`,
+          told`The download of ${basename(target)} broke off (${error.message}); what has arrived is kept, so try again later.`,
         );
       }
       await pause(pauseMs * 2 ** (failures - 1), options.signal);
@@ -102,7 +102,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
       const bytes = chunk as Uint8Array;
       watch.sawBytes();
       if (have + bytes.length > file.size) {
-        throw new RefusedError(`${basename(part, '.part')} is longer than the hub announced.`);
+        throw new RefusedError(told`${basename(part, '.part')} is longer than the hub announced.`);
       }
       await handle.write(bytes, 0, bytes.length, have);
       have += bytes.length;
@@ -148,11 +148,11 @@ function meaning(error: unknown, signal: AbortSignal, watch: Watch, part: string
   const { code } = error as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new RefusedError(
-      `The disk is full: ${basename(part, '.part')} cannot be stored in ${dirname(part)}.`,
+      told`The disk is full: ${basename(part, '.part')} cannot be stored in ${dirname(part)}.`,
     );
   }
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
-    return new RefusedError(`Cannot write to ${dirname(part)}.`);
+    return new RefusedError(told`Cannot write to ${dirname(part)}.`);
   }
   return new TransientError(watch.stalled ? 'the server went silent' : reason(error));
 }
@@ -174,11 +174,11 @@ function refuseStatus(status: number, url: string): void {
 export function statusError(status: number, host: string, what: string): RefusedError {
   if (status === 401 || status === 403) {
     return new RefusedError(
-      `${host} does not give ${what} to everybody: it does not exist, or you must be granted access and set HF_TOKEN.`,
+      told`${host} does not give ${what} to everybody: it does not exist, or you must be granted access and set HF_TOKEN.`,
     );
   }
-  if (status === 404) return new RefusedError(`There is no ${what} on ${host}.`);
-  return new RefusedError(`${host} answered ${status} when asked for ${what}.`);
+  if (status === 404) return new RefusedError(told`There is no ${what} on ${host}.`);
+  return new RefusedError(told`${host} answered ${status} when asked for ${what}.`);
 }
 
 /** Refuses, and deletes, a file that is not what the hub announced. */
@@ -189,7 +189,7 @@ async function check(file: RemoteFile, part: string, name: string): Promise<void
   const expected = file.sha256 ?? file.gitSha1;
   if (expected === null || hash.digest('hex') === expected) return;
   await rm(part);
-  throw new RefusedError(`${name} arrived damaged: its checksum is not the hub's. Try again.`);
+  throw new RefusedError(told`${name} arrived damaged: its checksum is not the hub's; try again.`);
 }
 
 export async function sizeOf(path: string): Promise<number> {

@@ -2,7 +2,7 @@
 import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { CancelledError, RefusedError } from '../../errors';
+import { CancelledError, RefusedError, told } from '../../errors';
 import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
 import {
   refuseFullDisk,
@@ -69,7 +69,7 @@ export async function fetchModel(
   const missing = await linkUnchanged(ref, known, await missingFiles(onnx, known));
   if (missing.length > 0) {
     if (isOffline())
-      throw new RefusedError(`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
+      throw new RefusedError(told`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
     await downloadAll(ref, known, missing, folder, options);
   }
   await rememberRevision(ref.revision, known);
@@ -145,13 +145,13 @@ async function isComplete(ref: HubRef, known: HubRevision): Promise<boolean> {
 function chooseFile(ref: HubRef, known: HubRevision): HubFile {
   const files = onnxFiles(known);
   const names = files.map(file => file.path);
-  if (files.length === 0) throw new RefusedError(`${ref.id} has no ONNX files on the hub.`);
+  if (files.length === 0) throw new RefusedError(told`${ref.id} has no ONNX files on the hub.`);
   const path = ref.file ?? chooseOnnx(names);
   const found = files.find(file => file.path === path);
   if (found) return found;
   const what = ref.file === null ? 'several ONNX models' : `no ${ref.file}`;
   throw new RefusedError(
-    `${ref.id} has ${what}: give one of ${names.map(name => `${ref.id}/${name}`).join(', ')}.`,
+    told`${ref.id} has ${what}: give one of ${names.map(name => `${ref.id}/${name}`).join(', ')}.`,
   );
 }
 
@@ -216,7 +216,7 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
   const remembered = await rememberedRevision(ref.id, ref.revision);
   if (isOffline()) {
     if (remembered) return remembered;
-    throw new RefusedError(`${ref.id} is not in the cache, and HF_HUB_OFFLINE is set.`);
+    throw new RefusedError(told`${ref.id} is not in the cache, and HF_HUB_OFFLINE is set.`);
   }
   options.onProgress(`Asking ${host()} for ${ref.id}`);
   const complete = remembered !== null && (await isComplete(ref, remembered));
@@ -226,7 +226,9 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
     if (options.signal.aborted) throw error;
     if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
     if (error instanceof RefusedError) throw error;
-    throw new RefusedError(`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`);
+    throw new RefusedError(
+      told`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`,
+    );
   }
 }
 
@@ -252,12 +254,13 @@ async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number)
       additionalFields: ['sha', 'cardData'],
     });
     const commit = String(info.sha);
-    if (!/^[0-9a-f]{7,64}$/.test(commit)) throw new RefusedError(`${host()} names no commit for ${ref.id}.`);
+    if (!/^[0-9a-f]{7,64}$/.test(commit))
+      throw new RefusedError(told`${host()} names no commit for ${ref.id}.`);
     const files: HubFile[] = [];
     for await (const entry of listFiles({ ...call, repo: ref.id, revision: commit, recursive: true })) {
       if (entry.type !== 'file') continue;
       if (files.length >= FILES_LIMIT)
-        throw new RefusedError(`${ref.id} has more than ${FILES_LIMIT} files.`);
+        throw new RefusedError(told`${ref.id} has more than ${FILES_LIMIT} files.`);
       files.push({
         path: entry.path,
         size: entry.size,

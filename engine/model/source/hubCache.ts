@@ -5,7 +5,7 @@
 import { mkdir, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 
 /** A file of a repository, as the hub announces it. */
 export interface HubFile {
@@ -107,14 +107,14 @@ export async function touchAndEvict(id: string, limit = CACHE_LIMIT): Promise<st
 /** Refuses when the disk of the cache has less than `bytes` left, with a little to spare. */
 export async function refuseFullDisk(bytes: number, what: string): Promise<void> {
   await mkdir(cacheRoot(), { recursive: true }).catch(error => {
-    throw new RefusedError(`Cannot write to ${cacheRoot()}: ${(error as Error).message}.`);
+    throw new RefusedError(told`Cannot write to ${cacheRoot()}: ${(error as Error).message}.`);
   });
   const disk = await statfs(cacheRoot());
   const free = disk.bavail * disk.bsize - 64 * 2 ** 20;
   if (bytes <= free) return;
   const mib = (n: number): number => Math.max(0, Math.round(n / 2 ** 20));
   throw new RefusedError(
-    `${what} needs ${mib(bytes)} MiB more on the disk of ${cacheRoot()}, which has ${mib(free)} MiB left.`,
+    told`${what} needs ${mib(bytes)} MiB more on the disk of ${cacheRoot()}, which has ${mib(free)} MiB left.`,
   );
 }
 

@@ -3,7 +3,7 @@ import { bundledFolder } from '../../bundledFolder';
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { HubModel } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
@@ -52,14 +52,14 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
     const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(files.onnx, '.onnx')}`;
     return { ref, name, ...files, config: await readConfig(files.folder) };
   }
-  if (extname(ref) === '.onnx') throw new RefusedError(`There is no file ${ref}.`);
+  if (extname(ref) === '.onnx') throw new RefusedError(told`There is no file ${ref}.`);
   throw new RefusedError(
-    `There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id.`,
+    told`There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id.`,
   );
 }
 
 async function fromFile(ref: string, path: string): Promise<ModelFiles> {
-  if (extname(path) !== '.onnx') throw new RefusedError(`${ref} is not an .onnx file.`);
+  if (extname(path) !== '.onnx') throw new RefusedError(told`${ref} is not an .onnx file.`);
   const beside = dirname(path);
   // In the usual layout the files are in `onnx/`, the tokenizer one folder up.
   const folder = hasTokenizer(beside) || !hasTokenizer(dirname(beside)) ? beside : dirname(beside);
@@ -72,11 +72,11 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
   const files = [...(await onnxFiles(folder)), ...(await onnxFiles(join(folder, 'onnx')))];
   const onnx = chooseOnnx(files);
-  if (files.length === 0) throw new RefusedError(`The folder ${ref} holds no .onnx file.`);
+  if (files.length === 0) throw new RefusedError(told`The folder ${ref} holds no .onnx file.`);
   if (onnx === null) {
     const names = files.map(file => basename(file)).join(', ');
     throw new RefusedError(
-      `The folder ${ref} holds several models (${names}): give the file of one of them.`,
+      told`The folder ${ref} holds several models (${names}): give the file of one of them.`,
     );
   }
   const encoder = withEncoder(onnx, files);
@@ -108,7 +108,7 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const path = join(folder, 'config.json');
   const info = await stat(path).catch(() => null);
   if (!info?.isFile()) return {};
-  if (info.size > CONFIG_LIMIT) throw new RefusedError(`${path} is too large for a model configuration.`);
+  if (info.size > CONFIG_LIMIT) throw new RefusedError(told`${path} is too large for a model configuration.`);
   try {
     const config: unknown = JSON.parse(await readFile(path, 'utf8'));
     if (typeof config === 'object' && config !== null && !Array.isArray(config)) {
@@ -117,7 +117,7 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   } catch {
     // Told below, as for JSON that is not an object.
   }
-  throw new RefusedError(`${path} is not a valid model configuration.`);
+  throw new RefusedError(told`${path} is not a valid model configuration.`);
 }
 
 // ---------------------------------------------------------------- lists
@@ -159,9 +159,9 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
 /** The variants of a hub model with their sizes, the one that would be taken first. */
 export async function listHubVariants(ref: string, options: HubOptions = QUIETLY): Promise<HubModel[]> {
   const hubRef = parseHubRef(ref);
-  if (!hubRef) throw new RefusedError(`"${ref}" is not a hub id of the form org/name.`);
+  if (!hubRef) throw new RefusedError(told`"${ref}" is not a hub id of the form org/name.`);
   const { variants, licence } = await listVariants(hubRef, options);
-  if (variants.length === 0) throw new RefusedError(`${hubRef.id} has no ONNX files on the hub.`);
+  if (variants.length === 0) throw new RefusedError(told`${hubRef.id} has no ONNX files on the hub.`);
   const revision = hubRef.revision === 'main' ? '' : `@${hubRef.revision}`;
   return variants.map(({ path, bytes }) => ({
     ref: `${hubRef.id}${revision}/${path}`,

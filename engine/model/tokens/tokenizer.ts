@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
-import { oneClause, RefusedError } from '../../errors';
+import { oneClause, RefusedError, told } from '../../errors';
 import type { TokenTable } from '../../../shared/protocol/engine';
 import { narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
@@ -49,7 +49,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     style = tokenStyle(definition);
   } catch (error) {
     if (error instanceof RefusedError) throw error;
-    throw new RefusedError(`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
+    throw new RefusedError(told`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
   // Files often carry the truncation and padding of the training run.
   native.disableTruncation();
@@ -69,7 +69,7 @@ export function checkTokensFit(tokens: TokenTable, vocabulary: number | null): v
   const at = tokens.ids.findIndex(id => id >= vocabulary);
   if (at < 0) return;
   throw new RefusedError(
-    `The tokenizer does not match the model: token ${JSON.stringify(tokens.text[at])} has id ${tokens.ids[at]}, and the model knows ids up to ${vocabulary - 1}.`,
+    told`The tokenizer does not match the model: token ${JSON.stringify(tokens.text[at])} has id ${tokens.ids[at]}, and the model knows ids up to ${vocabulary - 1}.`,
   );
 }
 
@@ -89,7 +89,7 @@ async function tokenizerJson(folder: string): Promise<{ path: string; json: stri
     return { path: join(folder, 'vocab.json'), json: byteLevelJson(parseObject(vocab), merges, config) };
   }
   throw new RefusedError(
-    `No tokenizer in ${folder}: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed.`,
+    told`No tokenizer in ${folder}: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed.`,
   );
 }
 
@@ -98,10 +98,12 @@ async function readBounded(path: string): Promise<string | null> {
   const info = await stat(path).catch(() => null);
   if (!info?.isFile()) return null;
   if (info.size > FILE_LIMIT) {
-    throw new RefusedError(`${path} is too large for a tokenizer (${Math.round(info.size / 2 ** 20)} MiB).`);
+    throw new RefusedError(
+      told`${path} is too large for a tokenizer (${Math.round(info.size / 2 ** 20)} MiB).`,
+    );
   }
   return readFile(path, 'utf8').catch(error => {
-    throw new RefusedError(`Cannot read ${path}: ${oneClause(error)}.`);
+    throw new RefusedError(told`Cannot read ${path}: ${oneClause(error)}.`);
   });
 }
 
@@ -173,7 +175,7 @@ async function encode(
     size = Math.min(Math.max(size, WHOLE_TEXT), PIECE_LIMIT, text.length);
     const piece = size === text.length ? text : text.slice(0, pieceEnd(text, size));
     const encoding = await native.encode(piece).catch(error => {
-      throw new RefusedError(`The tokenizer failed on this text: ${oneClause(error)}.`);
+      throw new RefusedError(told`The tokenizer failed on this text: ${oneClause(error)}.`);
     });
     const found = ranges(encoding, piece);
     const isLast = piece.length === text.length || size === PIECE_LIMIT;

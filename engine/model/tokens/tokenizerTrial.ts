@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 
 const SAMPLE = 'The cat sat on the mat, 42 times! 😀 é\r\n\tשלום 日本 a\u0301 <s>';
 const TIME_LIMIT = 60_000;
@@ -31,7 +31,7 @@ export async function tryTokenizer(path: string, json: string): Promise<void> {
   if (end === 'lived') survived.add(key);
   else
     throw new RefusedError(
-      `The tokenizer ${path} cannot be used: its definition ${end} the tokenizers library.`,
+      told`The tokenizer ${path} cannot be used: its definition ${end} the tokenizers library.`,
     );
 }
 

@@ -3,7 +3,7 @@
  * that the tokenizers library reads.
  */
 
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 
 type Config = Record<string, unknown>;
 
@@ -22,7 +22,7 @@ export function vocabularyKind(config: Config): 'wordpiece' | 'byte-level' | nul
   if (WORDPIECE.test(name)) return 'wordpiece';
   if (BYTE_LEVEL.test(name)) return 'byte-level';
   throw new RefusedError(
-    `The vocabulary files of a ${name} do not say how it splits texts: its tokenizer.json is needed.`,
+    told`The vocabulary files of a ${name} do not say how it splits texts: its tokenizer.json is needed.`,
   );
 }
 

@@ -4,7 +4,7 @@ import type { Mechanism } from '../../attention/mechanism';
 import { readParams } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
 import { someHeads } from '../../attention/kernels/subset';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
 import type { HeadComparison, MechanismChoice, PlanCandidate } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
@@ -60,7 +60,7 @@ export class Candidates {
     for (const { info, settings } of chosen) {
       if (settings || names.length === 0 || info.name === DENSE.name) continue;
       throw new RefusedError(
-        `${info.title} keeps no set of pairs that a budget could choose: plans cannot use it.`,
+        told`${info.title} keeps no set of pairs that a budget could choose: plans cannot use it.`,
       );
     }
     const found = new Candidates(

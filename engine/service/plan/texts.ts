@@ -1,6 +1,6 @@
 import type { FoundPlan, PlanOptions } from './plan';
 import type { PlanOnText } from './test';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { HeadStability, PlanText } from '../../export/planJson';
 import { interval95, resampledRatios } from '../../measure/bootstrap';
 import type {
@@ -152,7 +152,7 @@ class PlanTexts {
     const count = tokens.ids.length;
     if (count < 2 * LEAST) {
       throw new RefusedError(
-        `${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${2 * LEAST}, to fit and to test.`,
+        told`${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${2 * LEAST}, to fit and to test.`,
       );
     }
     const piece = (role: Cut['role'], name: string, from: number, to: number): Cut => ({
@@ -197,7 +197,7 @@ class PlanTexts {
       const count = read.tokens.ids.length;
       if (count < LEAST) {
         throw new RefusedError(
-          `${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${LEAST} of each text.`,
+          told`${file.name} has ${count === 1 ? 'one token' : `${count} tokens`}: a plan needs at least ${LEAST} of each text.`,
         );
       }
       if (count > limit && chosen.includes(file)) {
