@@ -1,3 +1,4 @@
+import './noTelemetry';
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
