@@ -85,7 +85,9 @@ function noIds(inputs: readonly GraphInput[]): RefusedError {
     );
   if (has(/^encoder_hidden_states/)) return unknownInput('encoder_hidden_states');
   const names = inputs.map(i => i.name).join(', ');
-  return new RefusedError(told`The model takes no token ids that the inspector knows of (its inputs: ${names}).`);
+  return new RefusedError(
+    told`The model takes no token ids that the inspector knows of (its inputs: ${names}).`,
+  );
 }
 
 function refuseFixed({ dims }: GraphInput): void {
