@@ -40,6 +40,8 @@ export interface ScoreRule {
   softCap: number | null;
   mask: MaskRule;
   bias: BiasRule | null;
+  /** [heads]: a score beside those of the keys that takes a share of every query's mass and gives it to none (gpt-oss). */
+  sink?: Float32Array;
   /** What an intervention takes away. No model has it by itself. */
   blocked?: readonly BlockedPairs[];
 }
@@ -68,6 +70,9 @@ export const FAR_BIAS = 100;
 
 /** Beside a bias this far from 0 a score is lost even in float64 sums: what is left is the softmax of the bias. */
 export const LOST_SCORES = 1e18;
+
+/** Share of a query's mass that its keys get beside a sink; `lse`: log-sum-exp of the keys' scores. */
+export const keptBySink = (sink: number, lse: number): number => 1 / (1 + Math.exp(sink - lse));
 
 export function kvHead(input: CoreInput, head: number): number {
   return Math.floor((head * input.kvHeads) / input.heads);

@@ -42,6 +42,7 @@ const MEASURES: Column[] = [
     `mass to ${name}`,
     head => head.to[name],
   ]),
+  ['mass to the sink', head => head.to.sink],
   ['role', head => head.roles[0]?.role],
   ...ROLES.map((role): Column => [
     `role ${role}`,

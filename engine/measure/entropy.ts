@@ -1,10 +1,13 @@
-import type { CoreInput } from '../attention/core';
+import { keptBySink, type CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';
 
-/** Entropy in nats: -sum p log p = log-sum-exp - sum p * score, which spares the logarithm of every pair. */
+/**
+ * Entropy in nats: -sum p log p = log-sum-exp - sum p * score, which spares the logarithm of every pair. Where the softmax has
+ * a sink, the sink is one of the places that the mass is spread over.
+ */
 export class Entropy implements Measure {
   readonly key = 'entropy';
   /** [heads, queries]; 0 where nothing is visible. */
@@ -31,10 +34,18 @@ export class Entropy implements Measure {
       for (let r = 0; r < rows; r++) {
         const visible = additive.visible[seen + r]!;
         this.visible[last - r] = visible;
-        const entropy = lse[h * rows + r]! - meanScore[h * rows + r]!;
+        const entropy = this.withSink(head + h, lse[h * rows + r]!) - meanScore[h * rows + r]!;
         if (visible > 1) this.perQuery[last - r] = entropy > 0 ? entropy : 0;
       }
     }
+  }
+
+  /** The log-sum-exp of the keys and the sink, less what the sink's own score adds to the mean score. */
+  private withSink(head: number, lse: number): number {
+    const sink = this.input.rule.sink?.[head];
+    if (sink === undefined) return lse;
+    const kept = keptBySink(sink, lse);
+    return lse - Math.log(kept) - (1 - kept) * sink;
   }
 
   /** Means over the queries of a head: of entropy, and of entropy / log(visible keys) where more than one is visible. */

@@ -10,6 +10,8 @@ export interface MeasureValues extends BlockValues {
    * the same for all rows; rows last query first.
    */
   chunks: Value;
+  /** The same of each row's mass on keys alone: other numbers only where a sink takes some. */
+  chunksOfKeys: Value;
 }
 
 /** Something folded over blocks of attention rows: adds its reductions to the block's graph and collects them. */
@@ -28,8 +30,13 @@ export function foldTogether(measures: readonly Measure[]): BlockFold {
   return {
     key: measures.map(measure => measure.key).join('+'),
     build(graph, values) {
-      const chunks = byOffset(graph, values.probabilities);
-      for (const measure of measures) measure.build(graph, { ...values, chunks });
+      const layout = {
+        size: graph.input('flatSize', 'int64', [1]),
+        shape: graph.input('relativeShape', 'int64', [4]),
+      };
+      const chunks = byOffset(graph, values.probabilities, layout);
+      const chunksOfKeys = values.sunk ? byOffset(graph, values.softmax, layout) : chunks;
+      for (const measure of measures) measure.build(graph, { ...values, chunks, chunksOfKeys });
     },
     feeds(block) {
       const size = block.rows * (block.columns - 1);
@@ -53,10 +60,10 @@ export function foldTogether(measures: readonly Measure[]): BlockFold {
   };
 }
 
+type Layout = Record<'size' | 'shape', Value>;
+
 /** Re-reads the block with one column less: offsets come to stand below one another (see attention/blocks.ts). */
-function byOffset(graph: GraphBuilder, probabilities: Value): Value {
-  const size = graph.input('flatSize', 'int64', [1]);
-  const shape = graph.input('relativeShape', 'int64', [4]);
+function byOffset(graph: GraphBuilder, probabilities: Value, { size, shape }: Layout): Value {
   const flat = graph.op('Reshape', [probabilities, graph.int([0, -1])]);
   return graph.op('Reshape', [graph.op('Slice', [flat, graph.int([0]), size, graph.int([1])]), shape]);
 }

@@ -1,4 +1,4 @@
-import type { CoreInput } from '../attention/core';
+import { keptBySink, type CoreInput } from '../attention/core';
 import { denseCore, type DenseContext } from '../attention/kernels/dense';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { binDistances, distanceEdges, MassByOffset } from './distance';
@@ -69,6 +69,7 @@ export async function profileCore(
       first: mean(perKey[0] ?? 0),
       separator: mean(massOn(perKey, marks.separator)),
       punctuation: mean(massOn(perKey, marks.punctuation)),
+      ...(input.rule.sink && { sink: mean(massOnSink(input.rule.sink[head]!, perHead(lse, input.queries))) }),
     };
     const { entropy: meanEntropy, relative } = entropy.mean(head);
     const [span90, span95, span99] = spans.perQuery.map(values =>
@@ -105,6 +106,11 @@ export async function profileCore(
     received: received.perKey,
     byDistance,
   };
+}
+
+/** What a sink takes of all queries that see a key; `lse`: [queries] of their keys. */
+function massOnSink(sink: number, lse: Float32Array): number {
+  return lse.reduce((sum, mass) => sum + (mass === -Infinity ? 0 : 1 - keptBySink(sink, mass)), 0);
 }
 
 function massOn(perKey: Float32Array, marks: Uint8Array): number {

@@ -11,7 +11,7 @@ const SHARES = SPAN_SHARES.length;
 const SIZE = CHUNK; // module bindings are slow in inner loops when the code is not bundled
 
 /**
- * Span of every query: the smallest distance d such that the mass within |key - position| <= d is at least the share.
+ * Span of every query: the smallest distance d such that the mass within |key - position| <= d is at least the share of what its keys get.
  *
  * Two levels. The graph sums chunks of offsets and finds the ring of chunks (one on each side) that holds the
  * quantile; only the entries of that ring come back and are walked here, so the result is exact.
@@ -27,7 +27,7 @@ export class Spans implements Measure {
     this.perQuery = SPAN_SHARES.map(() => new Float32Array(length).fill(-1));
   }
 
-  build(g: GraphBuilder, { chunks }: MeasureValues): void {
+  build(g: GraphBuilder, { chunksOfKeys: chunks }: MeasureValues): void {
     const middle = g.input('middle', 'int64', [1]);
     const leftPads = g.input('leftPads', 'int64', [6]);
     const rightPads = g.input('rightPads', 'int64', [6]);

@@ -16,7 +16,7 @@ export interface GraphFiles {
   ref: string;
 }
 
-export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
+export function coreInfos({ cores, rules, sinks, places }: Plan): CoreInfo[] {
   return cores.map((core, i) => ({
     core: i,
     kind: places[i]!.kind,
@@ -24,7 +24,7 @@ export function coreInfos({ cores, rules, places }: Plan): CoreInfo[] {
     heads: core.heads,
     kvHeads: core.kvHeads,
     dim: core.dim,
-    mask: rules[i]!.description,
+    mask: rules[i]!.description + (sinks[i] ? ', sink' : ''),
     causal: rules[i]!.mask.causal,
   }));
 }

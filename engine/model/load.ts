@@ -191,6 +191,7 @@ class LoadedModel implements CutModel {
   private async coreInput(index: number, ids: Ids, feeds: CoreFeeds): Promise<CoreInput> {
     const core = this.plan.cores[index]!;
     const { scale, softCap, mask, bias } = this.plan.rules[index]!;
+    const sink = this.plan.sinks[index];
     const queries = feeds.q.dims[1]!;
     const keys = feeds.k.dims[1]!;
     const input: CoreInput = {
@@ -203,7 +204,7 @@ class LoadedModel implements CutModel {
       q: floats(feeds.q),
       k: floats(feeds.k),
       v: floats(feeds.v),
-      rule: { scale, softCap, mask, bias },
+      rule: { scale, softCap, mask, bias, ...(sink && { sink }) },
       precise: this.precise,
     };
     const chain = this.chains[index];

@@ -1,4 +1,5 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
+import { besideSink } from '../attention/kernels/sink';
 import type { CoreInput, MaskRule } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
@@ -156,7 +157,9 @@ export class Analysis {
     const mechanism = findMechanism(choice.name);
     refuseUnfit(mechanism, input, choice);
     const own = await this.ownTensors(choice, core, input, signal);
-    return mechanism.attend(input, choice.params, this.context(signal, own));
+    return besideSink(input, mechanism.info.title, plain =>
+      mechanism.attend(plain, choice.params, this.context(signal, own)),
+    );
   }
 
   /**
@@ -181,7 +184,8 @@ export class Analysis {
       own = (await mechanism.prepare?.(dense, choice.params, this.context(signal, given))) ?? {};
       this.own.set(key, own);
     }
-    return mechanism.attend(alone, choice.params, this.context(signal, own));
+    const context = this.context(signal, own);
+    return besideSink(alone, mechanism.info.title, plain => mechanism.attend(plain, choice.params, context));
   }
 
   private massByDistance(core: number, head: number): Tensor {

@@ -63,6 +63,8 @@ export interface HeadProfile {
     first: number;
     separator: number;
     punctuation: number;
+    /** Of models whose softmax has a sink beside the keys. */
+    sink?: number;
   };
   roles: RoleScore[];
   /** Mass by relative distance |i-j|, log-spaced bins: bin b holds distances edges[b] .. edges[b+1]-1. */

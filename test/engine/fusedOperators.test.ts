@@ -74,7 +74,12 @@ const multiHead =
   };
 
 const groupQuery =
-  (attributes: Record<string, number | { float: number }>, kvHeads: number, packedInput = false): Layer =>
+  (
+    attributes: Record<string, number | { float: number }>,
+    kvHeads: number,
+    packedInput = false,
+    sinks = false,
+  ): Layer =>
   (m, x, id) => {
     const kvWidth = kvHeads * DIM;
     const sources = packedInput
@@ -87,7 +92,7 @@ const groupQuery =
     const last = m.op('Sub', [sum, one]);
     const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`at${id}`, [1], [])], { axis: 0 });
     const total = m.op('Cast', [count], { to: ElementType.int32 });
-    const inputs = [...sources, '', '', last, total];
+    const inputs: string[] = [...sources, '', '', last, total];
     if (attributes['do_rotary']) {
       const angle = (fn: (x: number) => number) =>
         Float32Array.from({ length: 128 * (DIM / 2) }, (_, i) => {
@@ -97,6 +102,7 @@ const groupQuery =
       inputs.push(m.floats(`cos${id}`, angle(Math.cos), [128, DIM / 2]));
       inputs.push(m.floats(`sin${id}`, angle(Math.sin), [128, DIM / 2]));
     }
+    if (sinks) inputs.push(...Array<string>(11 - inputs.length).fill(''), m.weight(`sink${id}`, [HEADS], 3));
     const all = { num_heads: HEADS, kv_num_heads: kvHeads, ...attributes };
     return m.ops('GroupQueryAttention', inputs, [`out${id}`, `pk${id}`, `pv${id}`], all, MS)[0]!;
   };
@@ -171,6 +177,18 @@ const cases: Case[] = [
     name: 'GroupQueryAttention, interleaved rotary',
     layer: groupQuery({ do_rotary: 1, rotary_interleaved: 1 }, 2),
     mask: 'causal',
+    kvHeads: 2,
+  },
+  {
+    name: 'GroupQueryAttention, sinks',
+    layer: groupQuery({ local_window_size: 8 }, 2, false, true),
+    mask: 'causal, window 8, sink',
+    kvHeads: 2,
+  },
+  {
+    name: 'GroupQueryAttention, smooth softmax',
+    layer: groupQuery({ smooth_softmax: 1 }, 2),
+    mask: 'causal, sink',
     kvHeads: 2,
   },
   { name: 'GroupQueryAttention, packed', layer: groupQuery({}, 2, true), mask: 'causal', kvHeads: 2 },

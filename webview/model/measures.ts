@@ -20,7 +20,7 @@ const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
   summary: `Share of the attention that goes to ${title}, mean over queries.`,
   unit: 'share',
   scale: 'linear',
-  value: head => head.to[id],
+  value: head => head.to[id] ?? null,
 });
 
 const span = (share: 90 | 95 | 99): HeadMeasure => ({
@@ -96,12 +96,17 @@ function ofPlan(plan: Plan): HeadMeasure {
 }
 
 /** All measures that can be shown now. */
-export function headMeasures(mechanisms: MechanismResult[], plan: Plan | null = null): HeadMeasure[] {
+export function headMeasures(
+  mechanisms: MechanismResult[],
+  plan: Plan | null = null,
+  heads: readonly HeadProfile[] = [],
+): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
   const names = mechanismNames(local);
   const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
   return [
     ...OF_THE_HEAD,
+    ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', 'the sink')] : []),
     ...(plan ? [ofPlan(plan)] : []),
     ...of('recall').filter((_, i) => local[i]!.recall !== null),
     ...of('outputError'),

@@ -33,7 +33,7 @@ export class Overview extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, overviewStyles];
 
   private get measures(): HeadMeasure[] {
-    return headMeasures(store.mechanisms, store.plan);
+    return headMeasures(store.mechanisms, store.plan, store.heads);
   }
 
   private get measure(): HeadMeasure {

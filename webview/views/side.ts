@@ -69,7 +69,7 @@ export class Side extends Component {
 
   private get measure(): HeadMeasure {
     return findMeasure(
-      headMeasures(store.mechanisms, store.plan),
+      headMeasures(store.mechanisms, store.plan, store.heads),
       store.option('side', 'measure', 'meanDistance'),
     );
   }
@@ -115,7 +115,7 @@ export class Side extends Component {
       ${choose(
         'Measure',
         measure.id,
-        headMeasures(store.mechanisms, store.plan).map(m => ({ value: m.id, label: m.title })),
+        headMeasures(store.mechanisms, store.plan, store.heads).map(m => ({ value: m.id, label: m.title })),
         value => store.setOption('side', 'measure', value),
       )}
       ${choose(
@@ -249,7 +249,7 @@ export class Side extends Component {
       ${bars(
         (Object.keys(profile.to) as (keyof HeadProfile['to'])[]).map(t => ({
           name: t,
-          value: profile.to[t],
+          value: profile.to[t] ?? 0,
         })),
         1,
       )}

@@ -11,8 +11,10 @@ export interface BlockValues {
   scores: Value;
   /** [heads, rows, columns]: their softmax; rows that see nothing are even. */
   softmax: Value;
-  /** [heads, rows, columns]: the same; rows that see nothing are 0. */
+  /** [heads, rows, columns]: the same, less what a sink takes; rows that see nothing are 0. */
   probabilities: Value;
+  /** There is a sink: the probabilities of a row do not sum to 1. */
+  sunk: boolean;
 }
 
 /** Heads of one run, those of whole key/value heads (or a single one). */
@@ -66,6 +68,7 @@ export function blockFeeds(
         }
       : {}),
     ...(additive.data ? { additive: float32(additive.data, [additive.planes, rows, columns]) } : {}),
+    ...(rule.sink ? { sink: sinkOf(rule.sink, block, { head, heads }, additive) } : {}),
     ...(additive.visible.includes(0) ? { alive: aliveRows(additive, rows) } : {}),
     ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), []) }),
   };
@@ -95,6 +98,22 @@ function scaleOf(
   return float32(perRow, [heads, rows, 1]);
 }
 
+/** [heads, 1, 1], or [heads, rows, 1] where the scores of rows were shifted. */
+function sinkOf(
+  sink: Float32Array,
+  { rows }: Block,
+  { head, heads }: HeadRange,
+  { shift, planes }: Additive,
+): Tensor {
+  const own = sink.subarray(head, head + heads);
+  if (!shift) return float32(own, [heads, 1, 1]);
+  const perRow = Float32Array.from({ length: heads * rows }, (_, t) => {
+    const shifted = shift[planes === 1 ? t % rows : t]!;
+    return own[Math.floor(t / rows)]! - shifted;
+  });
+  return float32(perRow, [heads, rows, 1]);
+}
+
 const isLost = (shift: number) => Math.abs(shift) >= LOST_SCORES;
 
 function aliveRows({ visible, planes }: Additive, rows: number): Tensor {
@@ -113,11 +132,13 @@ export function blockGraph(
   part: { key: string; build(graph: GraphBuilder, values: BlockValues): void },
 ): Promise<Session> {
   const has = (name: string) => feeds[name] !== undefined;
-  const options = ['firstKey', 'grouped', 'additive', 'alive', 'cap'].filter(has).join();
+  const options = ['firstKey', 'grouped', 'additive', 'alive', 'cap', 'sink'].filter(has).join();
   const plane = planes === 1 ? 1 : 'heads';
-  const perRow = feeds['scale']!.dims[1] === 1 ? 1 : 'rows';
+  const rowsOf = (name: string) => (feeds[name]?.dims[1] === 1 ? 1 : 'rows');
+  const perRow = rowsOf('scale');
+  const sinkRows = rowsOf('sink');
   const inFloat64 = precise === true && runtime.report.device === 'cpu'; // GPUs have no float64
-  const key = `dense|${part.key}|${dim}|${valueDim}|${options}|${plane}|${perRow}|${inFloat64}`;
+  const key = `dense|${part.key}|${dim}|${valueDim}|${options}|${plane}|${perRow}|${sinkRows}|${inFloat64}`;
   return runtime.graph(key, g => {
     type Dims = (string | number)[];
     const cast = (value: Value, to: number) => (inFloat64 ? g.op('Cast', [value], { to }) : value);
@@ -150,12 +171,26 @@ export function blockGraph(
     if (additive) scores = g.op('Add', [scores, additive]);
     const softmax = g.op('Softmax', [scores], { axis: -1 });
     const alive = optional('alive', [plane, 'rows', 1]);
-    const probabilities = alive ? g.op('Mul', [softmax, alive]) : softmax;
+    const living = alive ? g.op('Mul', [softmax, alive]) : softmax;
+    const sink = optional('sink', ['heads', sinkRows, 1]);
+    const probabilities = sink ? g.op('Mul', [living, keptBeside(g, sink, scores, softmax)]) : living;
     const weights = reshaped(probabilities, grouped, [kvs, kvRows, 'columns']);
     const context = g.op('MatMul', [weights, visibleOf('v', valueDim)]);
     const byHead = reshaped(context, apart, ['heads', 'rows', valueDim]);
     const inOrder = g.op('Gather', [byHead, g.input('back', 'int32', ['rows'])], { axis: 1 });
     g.output('output', narrow(inOrder));
-    part.build(g, { scores: narrow(scores), softmax: narrow(softmax), probabilities: narrow(probabilities) });
+    part.build(g, {
+      scores: narrow(scores),
+      softmax: narrow(softmax),
+      probabilities: narrow(probabilities),
+      sunk: sink !== null,
+    });
   });
+}
+
+/** [heads, rows, 1]: the share of each row's mass that a sink leaves to the keys, 1 / (1 + exp(sink - log-sum-exp)). */
+function keptBeside(g: GraphBuilder, sink: Value, scores: Value, softmax: Value): Value {
+  const most = (value: Value) => g.op('ReduceMax', [value, g.int([-1])], { keepdims: 1 });
+  const lse = g.op('Sub', [most(scores), g.op('Log', [most(softmax)])]);
+  return g.op('Sigmoid', [g.op('Sub', [lse, sink])]);
 }

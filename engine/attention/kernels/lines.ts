@@ -1,5 +1,5 @@
 import { isBlocked, openStretches } from './blocked';
-import { biasAt, kvHead, visibleKeys, type CoreInput } from '../core';
+import { biasAt, keptBySink, kvHead, visibleKeys, type CoreInput } from '../core';
 
 /**
  * Single rows and columns of the dense map, in float64. With the log-sum-exp of every query known from the dense
@@ -24,12 +24,15 @@ function visibleScore(input: CoreInput, head: number, query: number, key: number
   return rule.bias ? score + biasAt(input, head, query, key) : score;
 }
 
-/** One query's scores of the keys from `from` on that it may see, less the largest of them, and their log-sum-exp. */
+/**
+ * One query's scores of the keys from `from` on that it may see, less the largest of them, their log-sum-exp, and the share
+ * of the query's mass that a sink leaves to them.
+ */
 export function denseScores(
   input: CoreInput,
   head: number,
   query: number,
-): { from: number; scores: Float64Array; lse: number } {
+): { from: number; scores: Float64Array; lse: number; kept: number } {
   const { from, to } = visibleKeys(input, query);
   const scores = new Float64Array(to - from).fill(-Infinity);
   let largest = -Infinity;
@@ -39,17 +42,22 @@ export function denseScores(
       largest = Math.max(largest, scores[key - from]!);
     }
   }
-  if (largest === -Infinity) return { from, scores, lse: -Infinity };
+  if (largest === -Infinity) return { from, scores, lse: -Infinity, kept: 0 };
   let sum = 0;
   for (let t = 0; t < scores.length; t++) sum += Math.exp((scores[t]! -= largest));
-  return { from, scores, lse: Math.log(sum) };
+  const lse = Math.log(sum);
+  return { from, scores, lse, kept: keptOf(input, head, largest + lse) };
+}
+
+function keptOf({ rule: { sink } }: CoreInput, head: number, lse: number): number {
+  return sink ? keptBySink(sink[head]!, lse) : 1;
 }
 
 /** Probabilities of one query over all keys, [keys]; all 0 when the mask leaves it nothing. */
 export function denseRow(input: CoreInput, head: number, query: number): Float32Array {
   const row = new Float32Array(input.keys);
-  const { from, scores, lse } = denseScores(input, head, query);
-  if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = Math.exp(score - lse)));
+  const { from, scores, lse, kept } = denseScores(input, head, query);
+  if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = kept * Math.exp(score - lse)));
   return row;
 }
 
@@ -58,7 +66,8 @@ export function denseColumn(input: CoreInput, lse: Float32Array, head: number, k
   const column = new Float32Array(input.queries);
   for (let i = 0; i < input.queries; i++) {
     const score = scoreAt(input, head, i, key);
-    if (score > -Infinity) column[i] = Math.exp(score - lse[head * input.queries + i]!);
+    const all = lse[head * input.queries + i]!;
+    if (score > -Infinity) column[i] = keptOf(input, head, all) * Math.exp(score - all);
   }
   return column;
 }

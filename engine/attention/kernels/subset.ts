@@ -19,6 +19,7 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
     rule: {
       ...rule,
       scale: planes(rule.scale, heads, 1),
+      ...(rule.sink && { sink: planes(rule.sink, heads, 1) }),
       bias: rule.bias && someBias(rule.bias, heads, queries * keys),
       blocked: rule.blocked && blockedOf(rule.blocked, heads),
     },

@@ -4,7 +4,7 @@ import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Runtime } from '../../runtime/runtime';
-import { floats, type Tensor } from '../../runtime/tensor';
+import { asFloats, floats, type Tensor } from '../../runtime/tensor';
 import { widenBfloat16 } from '../rewrite/bfloat16';
 import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCore } from './cutGraph';
 import { isHalf } from '../onnx/elementTypes';
@@ -41,6 +41,8 @@ export interface Plan {
   cut: Graph;
   cores: CutCore[];
   rules: ProbedRule[];
+  /** [heads] of each core whose softmax has a sink beside the keys. */
+  sinks: (Float32Array | null)[];
   /** For cores with a bias computed by the graph: the chain that does it. */
   chains: (Extract | null)[];
   /** Content tensors that the chains need. */
@@ -101,6 +103,7 @@ export async function planCut(
     cut,
     cores,
     rules,
+    sinks: await sinksOf(graph, cores, survey),
     chains,
     sides,
     places,
@@ -223,6 +226,28 @@ async function probeAll(
     await loader.release();
   }
   return { rules, chains };
+}
+
+/** The sinks of cores that have one, one number for each head. */
+async function sinksOf(
+  graph: Graph,
+  cores: readonly CutCore[],
+  survey: Survey,
+): Promise<(Float32Array | null)[]> {
+  const names = [...new Set(cores.flatMap(c => c.found.sink ?? []))];
+  if (names.length === 0) return cores.map(() => null);
+  const [tensors] = await survey.tensors(graph, names, [survey.ids(6, 6, 1)]);
+  return cores.map(({ heads, found: { sink } }, i) => {
+    if (sink === null) return null;
+    const values = asFloats(tensors!.get(sink)!) ?? new Float32Array(0);
+    const each = values.length / heads;
+    const perHead = Float32Array.from({ length: heads }, (_, h) => values[h * each]!);
+    if (!Number.isInteger(each) || values.some((v, at) => v !== perHead[Math.floor(at / each)]))
+      throw new RefusedError(
+        `The sink of attention ${i} is not one number for each head, which is not supported.`,
+      );
+    return perHead;
+  });
 }
 
 /** Evaluates a chain on sample texts; content tensors are taken from the uncut graph. */

@@ -13,6 +13,8 @@ export interface FoundCore {
   context: string;
   score: string;
   logits: string;
+  /** A column beside the logits that takes a share of the mass and gives it to no key; null = none. */
+  sink: string | null;
   /** How the axes of Q, K, V and context are ordered. */
   axes: { q: AxisOrder; k: AxisOrder; v: AxisOrder; context: AxisOrder };
   /** Q, K, V and context of an Attention node may come packed, [1, tokens, heads * dim]. */
@@ -77,10 +79,10 @@ export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
   for (const node of [...graph.nodes]) {
     if (node.op === 'Attention' && node.domain === '') cores.push(attentionNode(graph, node, content));
     if (node.op !== 'Softmax' || !onLastAxis(graph, node)) continue;
-    const pv = productAfter(graph, node, active);
-    if (!pv) refuseSink(graph, node, active);
+    const columns = columnsOf(graph, node);
+    const pv = productAfter(graph, node, active, columns ? SLICED : AFTER_SOFTMAX);
     const qk = pv && productBefore(graph, node, active, constants);
-    if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, content));
+    if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, columns, content));
   }
   return cores;
 }
@@ -103,15 +105,24 @@ interface ProbabilityProduct {
   p: string;
 }
 
-/** A column beside the scores takes a share of the mass, and is cut off again (gpt-oss): no rule of ours has one. */
-function refuseSink(graph: Graph, softmax: GraphNode, active: (name: string) => boolean): void {
+/** What is laid side by side before the softmax: scores, and columns that are cut off again (sinks). */
+function columnsOf(graph: Graph, softmax: GraphNode): GraphNode | null {
   let made = graph.producer(softmax.inputs[0]!);
   // The row's largest score may be subtracted before.
   while (made && (made.op === 'Sub' || made.op === 'Cast')) made = graph.producer(made.inputs[0]!);
-  if (made?.op === 'Concat' && productAfter(graph, softmax, active, SLICED))
-    throw new RefusedError(
-      told`The attention at ${softmax.outputs[0]} shares its mass with a sink beside the keys, which is not supported.`,
-    );
+  return made?.op === 'Concat' ? made : null;
+}
+
+/** The scores and the sink of a softmax over both; null where the columns are no such pair. */
+function sinkBeside(
+  columns: GraphNode,
+  inside: ReadonlySet<string>,
+  content: ReadonlySet<string>,
+): { logits: string; sink: string } | null {
+  const scores = columns.inputs.filter(name => inside.has(name));
+  const others = columns.inputs.filter(name => !inside.has(name));
+  if (scores.length !== 1 || others.length !== 1 || content.has(others[0]!)) return null;
+  return { logits: scores[0]!, sink: others[0]! };
 }
 
 function productAfter(
@@ -178,6 +189,7 @@ function softmaxCore(
   softmax: GraphNode,
   qk: GraphNode,
   pv: ProbabilityProduct,
+  columns: GraphNode | null,
   content: Set<string>,
 ): FoundCore {
   const score = qk.outputs[0]!;
@@ -189,6 +201,11 @@ function softmaxCore(
       throw new RefusedError(
         told`The scores or probabilities of the attention at ${softmax.outputs[0]} are used elsewhere in the model (${name}); it cannot be cut there.`,
       );
+  const beside = columns && interior.includes(columns) ? sinkBeside(columns, inside, content) : null;
+  if (columns && interior.includes(columns) && !beside)
+    throw new RefusedError(
+      told`The attention at ${softmax.outputs[0]} shares its mass with columns that depend on the text, which is not supported.`,
+    );
   const ends = new Set([pv.node.inputs[1]!, qk.inputs[0]!, qk.inputs[1]!]);
   const sides = new Set(
     interior.flatMap(n => (n === qk || n === pv.node ? [] : reads(n))).filter(name => !inside.has(name)),
@@ -205,7 +222,8 @@ function softmaxCore(
     v: pv.node.inputs[1]!,
     context: pv.node.outputs[0]!,
     score,
-    logits: softmax.inputs[0]!,
+    logits: beside?.logits ?? softmax.inputs[0]!,
+    sink: beside?.sink ?? null,
     axes,
     packed: null,
     interior,
@@ -345,6 +363,7 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     context: node.outputs[0]!,
     score,
     logits,
+    sink: null,
     axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: heads > 0 ? { heads, kvHeads: intAttribute(node, 'kv_num_heads', heads) } : null,
     interior: [node],

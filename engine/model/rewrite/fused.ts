@@ -208,7 +208,6 @@ function groupQuery(w: Writer): string {
   w.noPast(pastKey);
   w.noPast(pastValue);
   if (keyScale || valueScale) w.refuse('quantises its keys and values');
-  if (sink || w.int('smooth_softmax') === 1) w.refuse('adds a sink to its softmax');
   const width = w.dims(query!)[2]!;
   const dim = key ? width / heads : width / (heads + 2 * kvHeads);
   let [q, k, v] = [query!, key ?? '', value ?? ''];
@@ -242,6 +241,8 @@ function groupQuery(w: Writer): string {
     causal: intAttribute(node, 'causal', 1) === 1,
     window: intAttribute(node, 'local_window_size', -1),
     cap: floatAttribute(node, 'softcap', 0),
+    // A smooth softmax has a sink whose score is 0.
+    sink: sink || (w.int('smooth_softmax') === 1 ? graph.floats([0], [1]) : ''),
   });
 }
 
@@ -259,6 +260,8 @@ interface Parts {
   /** Each query sees so many keys, itself included; -1 = all. */
   window: number;
   cap: number;
+  /** [heads] or [1]: a score beside those of the keys; '' = none. */
+  sink?: string;
 }
 
 class Writer {
@@ -407,13 +410,13 @@ class Writer {
   }
 
   /** Scores, scale, cap, bias, masks, softmax, weighted sum; gives [batch, tokens, heads * valueDim]. */
-  attend({ q, k, v, dim, bias, mask, causal, window, cap }: Parts): string {
+  attend({ q, k, v, dim, bias, mask, causal, window, cap, sink = '' }: Parts): string {
     const { graph, node } = this;
     const type = graph.type(q);
     const half = isHalf(type);
     const float = (name: string) =>
       half && name !== '' ? graph.op('Cast', [name], [attribute.int('to', ElementType.float32)]) : name;
-    [q, k, v, bias] = [q, k, v, bias].map(float) as [string, string, string, string];
+    [q, k, v, bias, sink] = [q, k, v, bias, sink].map(float) as [string, string, string, string, string];
     const given = floatAttribute(node, 'scale', 0);
     const scale = findAttribute(node, 'scale') && given !== 0 ? given : 1 / Math.sqrt(dim);
     const kt = graph.op('Transpose', [k], [attribute.ints('perm', [0, 1, 3, 2])]);
@@ -425,7 +428,7 @@ class Writer {
     if (bias !== '') scores = graph.op('Add', [scores, bias]);
     if (mask !== '') scores = this.masked(scores, mask, q, k);
     if (causal) scores = this.causal(scores, q, k, window);
-    const p = graph.op('Softmax', [scores], [attribute.int('axis', -1)]);
+    const p = sink === '' ? this.softmax(scores) : this.softmaxBeside(scores, sink);
     const context = graph.op(
       'Transpose',
       [graph.op('MatMul', [p, v])],
@@ -433,6 +436,20 @@ class Writer {
     );
     const joined = graph.op('Reshape', [context, graph.ints([0, 0, -1])]);
     return half ? graph.op('Cast', [joined], [attribute.int('to', type)]) : joined;
+  }
+
+  private softmax(scores: string): string {
+    return this.graph.op('Softmax', [scores], [attribute.int('axis', -1)]);
+  }
+
+  /** The softmax over scores and one more column, which is cut off again. */
+  private softmaxBeside(scores: string, sink: string): string {
+    const { graph } = this;
+    const lead = this.slice(graph.op('Shape', [scores]), 0, 3, 0);
+    const dims = graph.op('Concat', [lead, graph.ints([1])], [attribute.int('axis', 0)]);
+    const column = graph.op('Expand', [graph.op('Reshape', [sink, graph.ints([1, -1, 1, 1])]), dims]);
+    const all = this.softmax(graph.op('Concat', [scores, column], [attribute.int('axis', 3)]));
+    return this.slice(all, 0, -1, 3);
   }
 
   private masked(scores: string, mask: string, q: string, k: string): string {

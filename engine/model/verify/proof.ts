@@ -39,7 +39,9 @@ export function referenceWeights(input: CoreInput, head: number, query: number):
     max = Math.max(max, logits[j]!);
   }
   if (max === -Infinity) return logits.fill(0);
-  let sum = 0;
+  const sink = rule.sink?.[head] ?? -Infinity;
+  max = Math.max(max, sink);
+  let sum = Math.exp(sink - max);
   for (let j = 0; j < keys; j++) sum += logits[j] = Math.exp(logits[j]! - max);
   return logits.map(w => w / sum);
 }
