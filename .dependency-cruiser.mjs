@@ -26,7 +26,7 @@ const MODEL_LAYERS = ['onnx', 'rewrite', 'cut', 'verify', 'tokens', 'source', '[
 );
 const ATTENTION_LAYERS = [
   'maths/',
-  '(core|mask|mechanism|cost|parameters)\\.ts$',
+  '(core|mask|ownTensors|mechanism|cost|parameters)\\.ts$',
   'kernels/',
   'mechanisms/',
   'registry\\.ts$',

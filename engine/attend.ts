@@ -3,7 +3,9 @@ import type { CoreInput } from './attention/core';
 import { readParams } from './attention/parameters';
 import { findMechanism } from './attention/registry';
 import type { Attended } from './attention/mechanism';
-import { RefusedError, told } from './errors';
+import { RefusedError } from './errors';
+import type { MechanismParams } from '../shared/protocol/engine';
+import { chosenParams } from '../shared/setting';
 import { checkpoint } from './runtime/cancellation';
 import type { Runtime } from './runtime/runtime';
 import { float32, int64, type Tensor } from './runtime/tensor';
@@ -23,7 +25,7 @@ export interface AttendOptions {
  * One attention core under one mechanism, on given tensors: `q` [heads, queries, dim], `k` [kvHeads, keys, dim],
  * `v` [kvHeads, keys, valueDim], optional `bias` [heads or 1, queries, keys], and the mechanism's own tensors; those
  * that are missing are made from the input as an analysis would. Numbers may be float32, float64 or float16. Scores are
- * divided by sqrt(dim). With the parameter sharedQK `k` is not needed.
+ * divided by sqrt(dim). Where keys are made from the queries `k` is not needed.
  * @returns `output` [heads, queries, valueDim], `weights` if asked for, and the mechanism's integer tensors as int64.
  * @throws RefusedError for tensors that do not fit, UsageError for unknown mechanisms and parameters.
  */
@@ -34,16 +36,10 @@ export async function attend(
   const mechanism = findMechanism(options.mechanism);
   const params = readParams(mechanism.info, options.params);
   const causal = options.causal || mechanism.causalOnly === true;
-  const input = coreInput(params['sharedQK'] === true ? withoutKeys(tensors) : tensors, causal);
+  const input = coreInput(mechanism.tiesKeys?.(params) ? withoutKeys(tensors) : tensors, causal);
   const reason = mechanism.refuses?.(input, params);
   if (reason) throw new RefusedError(reason);
-  const own = ownTensors(tensors);
-  const rounds = own['rotations']?.dims[1];
-  if (options.params['rounds'] !== undefined && rounds !== undefined && rounds !== params['rounds']) {
-    throw new RefusedError(
-      told`The parameter rounds is ${String(params['rounds'])}, "rotations" is for ${rounds} rounds.`,
-    );
-  }
+  const own = ownTensors(tensors, mechanism.tensors ?? {}, input, chosen(params, options.params));
   const context = { runtime: options.runtime, signal: options.signal, own };
   const prepared = await mechanism.prepare?.(input, params, context);
   const attended = await mechanism.attend(input, params, { ...context, own: { ...prepared, ...own } });
@@ -52,6 +48,11 @@ export async function attend(
     ...(options.weights ? { weights: await weights(input, attended, options.signal) } : {}),
     ...Object.fromEntries(Object.entries(attended.extra).map(([name, tensor]) => [name, widen(tensor)])),
   };
+}
+
+/** What the caller chose himself, as it was read. */
+function chosen(params: MechanismParams, given: AttendOptions['params']): MechanismParams {
+  return Object.fromEntries(Object.entries(chosenParams({ params })).filter(([name]) => name in given));
 }
 
 async function weights(input: CoreInput, attended: Attended, signal: AbortSignal): Promise<Tensor> {

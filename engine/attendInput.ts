@@ -1,5 +1,7 @@
 import type { CoreInput } from './attention/core';
+import { refusesTensors, type OwnTensor } from './attention/ownTensors';
 import { RefusedError, told } from './errors';
+import type { MechanismParams } from '../shared/protocol/engine';
 import { asFloats, float32, type Tensor } from './runtime/tensor';
 
 /** The core that `q`, `k`, `v` and `bias` describe. @throws RefusedError */
@@ -80,17 +82,22 @@ export function withoutKeys(tensors: Readonly<Record<string, Tensor>>): Record<s
   return { ...tensors, k: float32(new Float32Array(heads * keys * dim), [heads, keys, dim]) };
 }
 
-/** Tensors that hold indices; all others hold numbers. */
-const INDICES = new Set(['random_blocks']);
-
-/** The mechanism's own tensors, numbers as float32. */
-export function ownTensors(tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+/** The mechanism's own tensors, numbers as float32. What it has no use for is left out. @throws RefusedError */
+export function ownTensors(
+  tensors: Readonly<Record<string, Tensor>>,
+  schema: Readonly<Record<string, OwnTensor>>,
+  input: CoreInput,
+  given: Readonly<MechanismParams>,
+): Record<string, Tensor> {
   const own: Record<string, Tensor> = {};
-  for (const [name, tensor] of Object.entries(tensors)) {
-    if (['q', 'k', 'v', 'bias'].includes(name)) continue;
+  for (const [name, { holds }] of Object.entries(schema)) {
+    const tensor = tensors[name];
+    if (!tensor) continue;
     const integers = tensor.type === 'int64' || tensor.type === 'int32';
     const data = integers ? Float32Array.from(tensor.data, Number) : asFloats(tensor);
-    own[name] = INDICES.has(name) || !data ? tensor : float32(data, tensor.dims);
+    own[name] = holds === 'indices' || !data ? tensor : float32(data, tensor.dims);
   }
+  const reason = refusesTensors(schema, own, input, given);
+  if (reason) throw new RefusedError(reason);
   return own;
 }

@@ -7,12 +7,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { visibleKeys, type CoreInput } from '../engine/attention/core';
 import { denseRow } from '../engine/attention/kernels/lines';
-import type { Attended } from '../engine/attention/mechanism';
+import type { Attended, Mechanism } from '../engine/attention/mechanism';
 import { readParams } from '../engine/attention/parameters';
 import { mechanisms } from '../engine/attention/registry';
 import { someHeads } from '../engine/attention/kernels/subset';
 import { Engine } from '../engine/engine';
-import type { MechanismInfo } from '../shared/protocol/engine';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { createRuntime } from '../engine/runtime/ort';
 import type { Runtime } from '../engine/runtime/runtime';
@@ -36,33 +35,6 @@ const TEXT =
   'The old clock in the hall struck nine, and the old man in the chair looked up. The clock had not struck since the war, and the old man had not looked up since.';
 /** A head that looks both near and at earlier mentions. */
 const HEAD = { core: 4, head: 5 };
-
-/** Parameters that show the rule on 41 tokens. */
-export const SHOWN: Record<string, Record<string, number | boolean | string>> = {
-  dense: {},
-  local: { window: 8 },
-  strided: { stride: 6 },
-  fixed: { block: 8, summary: 2 },
-  longformer: { window: 4, globals: '0,13' },
-  bigbird: { block: 4, randomBlocks: 1 },
-  'adaptive-span': { massTarget: 0.75, ramp: 6 },
-  lsh: { bucketSize: 5, rounds: 2 },
-  routing: { window: 11, clusters: 4 },
-  sparsefinder: { rule: 'quantize', bucketSize: 4, rank: 3 },
-  'vertical-slash': { vertical: 36, slash: 112, last: 64 },
-  'transformer-xl': { segment: 10, memory: 10 },
-  compressive: { segment: 8, memory: 8, compressed: 5, rate: 4 },
-  bp: { k: 2 },
-  entmax: { alpha: 1.5 },
-  performer: { features: 60 },
-  linformer: { rank: 8 },
-  nystrom: { landmarks: 8 },
-  continuous: { basis: 16 },
-  shaped: { alpha: 1, beta: 1, gamma: 1 },
-};
-
-/** Mechanisms whose rule is for longer texts are shown on the text said so many times, so many tokens to a cell. */
-const TIMES: Record<string, number> = { 'vertical-slash': 8 };
 
 /** Shades of mass that are told apart. */
 const SHADES = 12;
@@ -167,9 +139,9 @@ function svgOf({ size, mass, kept, visible }: Cells, title: string): string {
 }
 
 /** What a picture says of itself. */
-export function pictureTitle({ name, title }: MechanismInfo): string {
-  const settings = Object.entries(SHOWN[name] ?? {}).map(([parameter, value]) => `${parameter} ${value}`);
-  return [title, settings.join(', ')].filter(Boolean).join(': ');
+export function pictureTitle({ info, examples }: Mechanism): string {
+  const settings = Object.entries(examples[0] ?? {}).map(([parameter, value]) => `${parameter} ${value}`);
+  return [info.title, settings.join(', ')].filter(Boolean).join(': ');
 }
 
 /** Queries, keys and values of the head on the text. */
@@ -204,16 +176,16 @@ async function mechanismPictures(): Promise<Map<string, string>> {
   const cores = new Map<number, CoreInput>();
   for (const mechanism of mechanisms) {
     const { name } = mechanism.info;
-    const times = TIMES[name] ?? 1;
+    const times = mechanism.pictureRepeats ?? 1;
     if (!cores.has(times)) cores.set(times, await coreOf(Array(times).fill(TEXT).join(' ')));
-    const params = readParams(mechanism.info, SHOWN[name] ?? {});
+    const params = readParams(mechanism.info, mechanism.examples[0] ?? {});
     const causal = cores.get(times)!;
     const full = { ...causal, rule: { ...causal.rule, mask: { causal: false, window: null } } };
     const input = mechanism.refuses?.(causal, params) ? full : causal;
     const context = { runtime, signal: neverCancelled, own: {} };
     const own = await mechanism.prepare?.(input, params, context);
     const attended = await mechanism.attend(input, params, { ...context, own: { ...own } });
-    pictures.set(name, svgOf(cellsOf(input, attended, times), pictureTitle(mechanism.info)));
+    pictures.set(name, svgOf(cellsOf(input, attended, times), pictureTitle(mechanism)));
   }
   await runtime.dispose();
   return pictures;

@@ -4,6 +4,7 @@ import type { Tensor } from '../runtime/tensor';
 import type { CoreInput } from './core';
 import type { Cost, CostShape } from './cost';
 import type { HeadMask, PairRule } from './mask';
+import type { OwnTensor } from './ownTensors';
 
 /** What a mechanism may use beside its inputs. */
 export interface AttendContext {
@@ -66,6 +67,20 @@ export interface Bucketing {
   centers: Float32Array;
 }
 
+/** What docs/mechanisms.md says beside `info`, in Markdown of one line each. */
+export interface About {
+  /** What it keeps, in a sentence or two. */
+  what: string;
+  /** The same as a formula. */
+  rule: string;
+  /** What of the paper is exact here and what only approximates. */
+  exact: string;
+  /** Roughly, for N tokens under a causal mask. */
+  cost: string;
+  /** When it helps, or what it tells. */
+  when: string;
+}
+
 /** Of a mechanism that gives each head a span of its own. */
 export interface Spans {
   /** What the spans of a setting are fitted to, or the one that it gives to all. */
@@ -82,6 +97,17 @@ export interface Spans {
  */
 export interface Mechanism {
   readonly info: MechanismInfo;
+  readonly about: About;
+  /** Settings that show it on some 40 tokens, in the picture of the docs (the first), in tests and in checks of exports. */
+  readonly examples: readonly MechanismParams[];
+  /** The picture's text is said so many times over, for a rule that needs a longer one. */
+  readonly pictureRepeats?: number;
+  /** Settings under which nothing of so many tokens is left out: then it is dense attention. None: it always approximates. */
+  whole(tokens: number): Partial<MechanismParams>[];
+  /** Tensors that a caller may give. */
+  readonly tensors?: Readonly<Record<string, OwnTensor>>;
+  /** The keys are made from the queries; those of the input are not looked at. */
+  tiesKeys?(params: MechanismParams): boolean;
   /** Has no meaning without a causal mask: runs causal where the caller may choose. */
   readonly causalOnly?: true;
   /** Says in one sentence why this input cannot be served, or null. */

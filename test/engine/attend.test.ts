@@ -213,6 +213,23 @@ describe('attend', function () {
     await refused({ q, k, v: holding(v, NaN) }, /"v" holds NaN/);
     const rotations = float32(gaussians(8 * 3 * 2, 9), [8, 3, 2]);
     await assert.rejects(call('lsh', { rounds: '2' }, { q, k, v, rotations }), /rounds is 2, .* 3 rounds/);
+    const zeros = (...dims: number[]) => float32(new Float32Array(dims.reduce((a, b) => a * b, 1)), dims);
+    const fitting = async (mechanism: string, own: Record<string, Tensor>, pattern: RegExp, params = {}) =>
+      assert.rejects(call(mechanism, params, { q, k, v, ...own }), (error: Error) => {
+        assert.ok(error instanceof RefusedError, String(error));
+        return pattern.test(error.message);
+      });
+    await fitting('routing', { centroids: zeros(4, 3, 7) }, /"centroids" must be float32 \[4, clusters, 8\]/);
+    await fitting('routing', { centroids: zeros(4, 3, 8) }, /clusters is 5, .* 3 clusters/, {
+      clusters: '5',
+    });
+    await fitting('sparsefinder', { wq: zeros(4, 8, 2), wk: zeros(4, 8, 3) }, /"wq" .* rank of 2, "wk" .* 3/);
+    await fitting('adaptive-span', { span: zeros(3) }, /"span" must be float32 \[4\], it is float32 \[3\]/);
+    await fitting(
+      'lsh',
+      { rotations: zeros(9, 1, 2) },
+      /"rotations" must be float32 \[8 or 10, rounds, half\]/,
+    );
     await call('lsh', { rounds: '3' }, { q, k, v, rotations });
   });
 

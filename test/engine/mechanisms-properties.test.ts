@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import type { CoreInput } from '../../engine/attention/core';
+import { visibleKeys, type CoreInput } from '../../engine/attention/core';
+import { holds } from '../../engine/attention/mask';
 import type { Mechanism } from '../../engine/attention/mechanism';
 import { readParams } from '../../engine/attention/parameters';
-import { findMechanism, mechanisms } from '../../engine/attention/registry';
+import { mechanisms } from '../../engine/attention/registry';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { float32, type Tensor } from '../../engine/runtime/tensor';
 import { assertClose, assertMatches, assertNoFuture, assertRows, run } from '../oracle/check';
 import { maskedAttention } from '../oracle/edges';
 import { randomInput, type Shape } from '../oracle/inputs';
@@ -20,25 +20,6 @@ const shapes: Record<string, Shape> = {
   'wide values': { queries: 24, dim: 4, valueDim: 12 },
   'narrow values': { queries: 24, dim: 12, valueDim: 1 },
   'a bias with holes and a query that sees nothing': { queries: 30, bias: 'holes' },
-};
-
-/** Parameters that make the most of few tokens. */
-const small: Record<string, Record<string, unknown>> = {
-  local: { window: 5 },
-  strided: { stride: 4 },
-  fixed: { block: 5, summary: 2 },
-  longformer: { window: 3, globals: '0,4' },
-  bigbird: { block: 4, randomBlocks: 1 },
-  'adaptive-span': { ramp: 3, massTarget: 0.6 },
-  lsh: { bucketSize: 4 },
-  'vertical-slash': { vertical: 31, slash: 101, last: 4 },
-  'transformer-xl': { segment: 6, memory: 4 },
-  compressive: { segment: 6, memory: 4, compressed: 3, rate: 2 },
-  bp: { k: 2 },
-  performer: { features: 24 },
-  linformer: { rank: 4 },
-  nystrom: { landmarks: 4 },
-  continuous: { basis: 8 },
 };
 
 function served(mechanism: Mechanism, input: CoreInput, params: Record<string, unknown>): boolean {
@@ -58,7 +39,7 @@ describe('every mechanism', function () {
         it(`${what}: rows times values are the output, hidden queries keep nothing`, async () => {
           let runs = 0;
           for (const causal of [true, false]) {
-            for (const params of [{}, small[name] ?? {}]) {
+            for (const params of [{}, ...mechanism.examples]) {
               const input = randomInput({ ...shape, causal });
               if (!served(mechanism, input, params)) continue;
               runs++;
@@ -93,17 +74,19 @@ describe('every mechanism', function () {
       if (causalSelection) {
         it('does not look ahead', async () => {
           const input = randomInput({ queries: 40, causal: true });
-          const params = small[name] ?? {};
-          if (!served(mechanism, input, params)) return assert.fail('a causal mechanism serves causal cores');
-          // Own tensors are fitted beforehand: what is fitted to a text may know all of it.
-          const { own } = await run(mechanism, input, params, runtime);
-          for (const token of [1, 17, 39]) {
-            await assertNoFuture(
-              input,
-              changed => run(mechanism, changed, params, runtime, own),
-              token,
-              name,
-            );
+          for (const params of mechanism.examples) {
+            if (!served(mechanism, input, params))
+              return assert.fail('a causal mechanism serves causal cores');
+            // Own tensors are fitted beforehand: what is fitted to a text may know all of it.
+            const { own } = await run(mechanism, input, params, runtime);
+            for (const token of [1, 17, 39]) {
+              await assertNoFuture(
+                input,
+                changed => run(mechanism, changed, params, runtime, own),
+                token,
+                `${name} ${JSON.stringify(params)}`,
+              );
+            }
           }
         });
       } else {
@@ -129,46 +112,20 @@ describe('every mechanism', function () {
     }
   }
 
-  const identity = (size: number): Tensor =>
-    float32(
-      Float32Array.from({ length: size * size }, (_, t) => Number(t % size === Math.floor(t / size))),
-      [size, size],
-    );
   const [tokens, heads, dim] = [37, 2, 8];
-  const full: Record<string, [params: Record<string, unknown>, own?: Record<string, Tensor>][]> = {
-    dense: [[{}]],
-    local: [[{ window: tokens }], [{ window: 10 * tokens }]],
-    strided: [[{ stride: tokens }], [{ stride: 1 }]],
-    fixed: [[{ block: tokens, summary: 0 }], [{ block: 5, summary: 5 }]],
-    longformer: [[{ window: tokens }], [{ window: 0, globals: [...Array(tokens).keys()].join() }]],
-    bigbird: [[{ block: tokens }], [{ block: 4, globalBlocks: 10 }]],
-    'adaptive-span': [[{ span: tokens }], [{ massTarget: 1, ramp: 0 }]],
-    lsh: [[{ bucketSize: tokens, rounds: 1 }], [{ bucketSize: 3 * tokens, rounds: 3 }]],
-    routing: [[{ window: tokens, clusters: 1 }], [{ window: tokens, clusters: 4 }]],
-    sparsefinder: [
-      [{ rule: 'distance', threshold: 1e6 }],
-      [{ rule: 'quantize', bucketSize: tokens }],
-      [{ rule: 'cluster', clusters: 1 }],
-    ],
-    'vertical-slash': [[{ vertical: tokens, slash: 1 }], [{ vertical: 1, slash: tokens }]],
-    'transformer-xl': [[{ segment: tokens }], [{ segment: 5, memory: tokens }]],
-    compressive: [[{ segment: 5, memory: tokens }], [{ segment: 7, memory: 3, compressed: tokens, rate: 1 }]],
-    bp: [[{ k: tokens }]],
-    entmax: [[{ alpha: 1 }]],
-    linformer: [[{}, { projection_k: identity(tokens), projection_v: identity(tokens) }]],
-    nystrom: [[{ landmarks: tokens, pinv: 'exact' }]],
-    shaped: [[{ alpha: 0, beta: 1, gamma: 0 }]],
-  };
-  for (const [name, settings] of Object.entries(full)) {
+  for (const mechanism of mechanisms) {
+    const { name } = mechanism.info;
+    const settings = mechanism.whole(tokens);
     it(`${name} with everything it can keep is dense`, async () => {
-      const mechanism = findMechanism(name);
+      // Only what keeps no set of pairs may do without such a setting.
+      if (settings.length === 0) return assert.equal(mechanism.settings, undefined);
       let runs = 0;
       for (const causal of [true, false]) {
-        for (const [params, own] of settings) {
+        for (const params of settings) {
           const input = randomInput({ queries: tokens, heads, dim, causal });
           if (!served(mechanism, input, params)) continue;
           runs++;
-          const attended = await run(mechanism, input, params, runtime, own);
+          const attended = await run(mechanism, input, params, runtime);
           const expected = maskedAttention(input, () => 1);
           // A mean over clusters is divided by their number + 1e-5.
           const tolerance = name === 'routing' ? 1e-4 : 2e-5;
@@ -181,8 +138,27 @@ describe('every mechanism', function () {
     });
   }
 
-  it('every one is covered here, but those that only approximate', () => {
-    const missing = mechanisms.map(({ info }) => info.name).filter(name => !(name in full));
-    assert.deepEqual(missing, ['performer', 'continuous']);
-  });
+  for (const mechanism of mechanisms.filter(each => each.rule)) {
+    it(`${mechanism.info.name} keeps the pairs of its rule`, async () => {
+      for (const causal of [true, false]) {
+        for (const shape of [{ queries: 37 }, { queries: 11, keys: 40 }]) {
+          const input = randomInput({ ...shape, causal });
+          for (const given of [{}, ...mechanism.examples]) {
+            const params = readParams(mechanism.info, given);
+            if (!served(mechanism, input, given)) continue;
+            const { row } = await run(mechanism, input, given, runtime);
+            const rule = mechanism.rule!(input, params);
+            for (let query = 0; query < input.queries; query++) {
+              const { from, to } = visibleKeys(input, query);
+              const position = query + input.keys - input.queries;
+              const said = [...Array(input.keys).keys()].filter(
+                key => key >= from && key < to && holds(rule, position, key),
+              );
+              assert.deepEqual([...row(0, query).keys], said, `${JSON.stringify(given)}, query ${query}`);
+            }
+          }
+        }
+      }
+    });
+  }
 });

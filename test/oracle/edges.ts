@@ -1,4 +1,5 @@
 import type { CoreInput } from '../../engine/attention/core';
+import type { MechanismParams } from '../../shared/protocol/mechanisms';
 
 /**
  * Float64 oracles: attention as the papers write it, one pair after the other, nothing shared with the engine but
@@ -52,6 +53,12 @@ export interface OracleResult {
   /** [heads]: pairs with any weight that the mask rule shows. */
   pairs: number[];
 }
+
+/** The pairs of a mechanism under its parameters: a share in 0..1 of each. One for each mechanism in test/oracle/mechanisms. */
+export type MaskOracle = (
+  input: CoreInput,
+  params: Readonly<MechanismParams>,
+) => (head: number, position: number, j: number, i: number) => number;
 
 /**
  * Softmax over the allowed pairs: `mask(head, i, j)` in 0..1 multiplies the exponentiated score (position of query i

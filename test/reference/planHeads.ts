@@ -1,9 +1,10 @@
 /** Every kind of mask that an export can hold, spread over the heads of a model: for the checks of exported plans. */
+import { mechanisms } from '../../engine/attention/registry';
 import type { HeadAssignment, ModelInfo } from '../../shared/protocol/engine';
 import type { Setting } from '../../shared/setting';
 import { setting } from '../support/settings';
 
-export const CHOICES: Setting[] = [
+const CHOICES: Setting[] = [
   setting('dense'),
   setting('local', { window: 17 }),
   setting('strided', { stride: 11 }),
@@ -30,10 +31,16 @@ export const CHOICES: Setting[] = [
   setting('lsh', { bucketSize: 16, rounds: 2, allowDuplicates: true }),
 ];
 
-/** The choices one after another, in every head that can take them. */
+/** The examples of mechanisms that a budget can choose and that are not in the list. */
+const OTHERS: Setting[] = mechanisms
+  .filter(({ info, settings }) => settings && !CHOICES.some(({ name }) => name === info.name))
+  .flatMap(({ info, examples }) => examples.map(params => setting(info.name, params)));
+
+/** The choices one after another, in every head. */
 export function spread(model: ModelInfo): HeadAssignment[] {
   const heads = model.cores.flatMap(({ core, heads: count }) =>
     Array.from({ length: count }, (_, head) => ({ core, head })),
   );
-  return heads.map((at, i) => ({ ...at, choice: CHOICES[i % CHOICES.length]! }));
+  const all = [...CHOICES, ...OTHERS];
+  return heads.map((at, i) => ({ ...at, choice: all[i % all.length]! }));
 }

@@ -67,6 +67,25 @@ export const adaptiveSpan: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'Every head as far back as it needs: a span `z` with a soft edge of `ramp` tokens.',
+    rule: 'weights ∝ clamp((ramp + z - |i-j|) / ramp, 0, 1) · exp(score)',
+    exact:
+      'Exact for given spans. Spans are fitted to the text (smallest that keeps `massTarget` of the mass) and not trained, so they come out longer than with the paper’s penalty.',
+    cost: 'N · (z + ramp) pairs for each head.',
+    when: 'The first thing to try: it tells short heads from long ones, and the Spans view draws it.',
+  },
+
+  examples: [
+    { massTarget: 0.75, ramp: 6 },
+    { massTarget: 0.6, ramp: 3 },
+    { span: 5, ramp: 0 },
+    { budget: 0.4, ramp: 4 },
+  ],
+  whole: tokens => [{ span: tokens }, { massTarget: 1, ramp: 0 }],
+
+  tensors: { span: { dims: ['heads'] } },
+
   settings(input, share) {
     const { queries, keys, rule } = input;
     const pairs = (span: number) => spanPairs(rule.mask, queries, keys, span, SHORT_RAMP);

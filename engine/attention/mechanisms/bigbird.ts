@@ -53,6 +53,25 @@ export const bigbird: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'In blocks: the own block and its neighbours, global blocks, and random blocks for each head.',
+    rule: 'blocks a, b: |a-b| <= 1, or a or b is global, or b is drawn for a',
+    exact:
+      'Exact; a pair that two rules name counts once. Given `random_blocks` are used as they are, else they are drawn from the seed.',
+    cost: 'N · block · (2 + global + random) pairs.',
+    when: 'A baseline for “anything sparse that is connected”: what a head loses here, it needs from particular tokens.',
+  },
+
+  examples: [
+    { block: 4, randomBlocks: 1 },
+    { block: 8, randomBlocks: 3 },
+    { block: 16, globalBlocks: 1 },
+    { block: 5, globalBlocks: 3, randomBlocks: 1 },
+  ],
+  whole: tokens => [{ block: tokens }, { block: 4, globalBlocks: Math.ceil(tokens / 4) }],
+
+  tensors: { random_blocks: { dims: ['heads', 'rows', 'count'], holds: 'indices' } },
+
   settings(input, share) {
     const limit = pairsOfShare(input, share);
     return [16, 64].flatMap(block => {

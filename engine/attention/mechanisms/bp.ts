@@ -40,6 +40,18 @@ export const bp: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'Near tokens one by one, farther ones as spans of a binary tree, the longer the farther.',
+    rule: 'on each side k nodes of each level; score of a span = q·k̄ + log length',
+    exact:
+      'A model trained dense has no span nodes: the mean key and value of a span stand in, with the log of its length added (so a span of equal keys weighs as much as its tokens). At k >= N it is dense.',
+    cost: 'About k · N · log2(N / k) reads.',
+    when: 'Smooth, slowly fading heads. A single sharp key far away is averaged away.',
+  },
+
+  examples: [{ k: 2 }, { k: 1 }, { k: 4 }],
+  whole: tokens => [{ k: tokens }],
+
   refuses(input) {
     if (input.queries > input.keys) return 'The BP-Transformer needs a key for every query.';
     return refusesRule('The BP-Transformer', input);

@@ -74,6 +74,28 @@ export const compressive: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'As Transformer-XL, and what falls out of the memory is compressed, `rate` tokens to one slot, and stays for longer.',
+    rule: 'keys = [slots; memory; segment], one softmax; a slot is the mean, maximum or convolution of its tokens, or a token that was used most',
+    exact:
+      '`mean` is exact (it commutes with the projections, positions apart). `max` and `conv` pool keys and values, the paper pools hidden states. Pooled slots are not pairs of the dense map, so recall counts what is left as it is. `most-used` is chosen by the segment that still had the tokens. Results tell the attention reconstruction error: attention over the slots against attention over their tokens; `attend` also gives the auto-encoding error.',
+    cost: 'N · (segment / 2 + memory + compressed) pairs.',
+    when: 'Heads that need the gist of the distant past. A reconstruction error near 1 says that slots do not stand for their tokens.',
+  },
+
+  examples: [
+    { segment: 8, memory: 8, compressed: 5, rate: 4 },
+    { segment: 6, memory: 4, compressed: 3, rate: 2 },
+    { segment: 16, memory: 8, compressed: 5, rate: 3 },
+    { segment: 10, memory: 0, compressed: 100, rate: 2 },
+  ],
+  whole: tokens => [
+    { segment: 5, memory: tokens },
+    { segment: 7, memory: 3, compressed: tokens, rate: 1 },
+  ],
+
+  tensors: { conv: { dims: ['dim', 'dim', 'rate'] } },
+
   causalOnly: true,
 
   refuses(input, params) {

@@ -46,6 +46,18 @@ export const continuous: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'The text becomes a smooth function of the position; every token attends to it with one bell curve.',
+    rule: 'ridge fit in Gaussian bumps; O = Σ E[ψ_j] v_j under N(μ, σ²)',
+    exact:
+      'The fit and the expectation are exact (over all of the line, as in the authors’ code). Their trained maps to μ and σ are missing: both are those of the softmax over the bumps. Not causal.',
+    cost: 'N · basis, and one fit.',
+    when: 'Heads with one broad peak. Several peaks become one wide one, as in the picture.',
+  },
+
+  examples: [{ basis: 16 }, { basis: 8 }],
+  whole: () => [],
+
   refuses(input, params) {
     if (numberOf(params, 'basis') % 2 !== 0) return 'The basis must have an even number of bumps.';
     return input.rule.mask.causal

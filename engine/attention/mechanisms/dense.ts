@@ -18,6 +18,17 @@ export const dense: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'Softmax attention over all that the mask shows: the measure of all others. Computed in blocks of queries, so memory grows with the text and not with its square.',
+    rule: 'P = softmax(Q Kᵀ scale + bias), O = P V',
+    exact: 'Exact. It is what the proof compares with the uncut model.',
+    cost: 'N² / 2 pairs.',
+    when: 'Always there. Its log-sum-exp per query is what recall is told from.',
+  },
+
+  examples: [{}],
+  whole: () => [{}],
+
   cost: (tokens, _params, shape) => pairCost(visiblePairs(tokens, shape.causal), shape),
 
   async attend(input, _params, context) {

@@ -38,6 +38,18 @@ export const entmaxAttention: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'A sparse softmax: weak keys get exactly nothing.',
+    rule: 'p = [(α-1) score - τ]₊^(1/(α-1)), Σp = 1',
+    exact:
+      'Exact for α = 1.5 by sorting, for other α by bisection. A model trained with softmax has scores that were not made for it.',
+    cost: 'N² / 2 scores; what it saves is only told by its pairs.',
+    when: 'To ask how many keys a head needs. Its graph at 1.5 is one of the two that Compare measures edge recall against.',
+  },
+
+  examples: [{ alpha: 1.5 }, { alpha: 2 }],
+  whole: () => [{ alpha: 1 }],
+
   /** All scores are computed, and each row's sorted; how many pairs keep any weight, the text decides. */
   cost(tokens, _params, shape) {
     const pairs = visiblePairs(tokens, shape.causal);

@@ -52,6 +52,25 @@ export const fixed: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'The own block, and the last `summary` tokens of every block, as if these summed it up.',
+    rule: '⌊i/block⌋ = ⌊j/block⌋, or j mod block >= block - summary',
+    exact: 'Exact. All heads look at the same summary columns; the paper lets heads take different ones.',
+    cost: 'About N · (block + summary · N / block) pairs.',
+    when: 'Models that were trained to put summaries there. On others it shows how much a head needs its block.',
+  },
+
+  examples: [
+    { block: 8, summary: 2 },
+    { block: 7, summary: 0 },
+    { block: 10, summary: 3 },
+    { block: 500, summary: 4 },
+  ],
+  whole: tokens => [
+    { block: tokens, summary: 0 },
+    { block: 5, summary: 5 },
+  ],
+
   refuses(input, params) {
     const { block, summary } = sizes(input, params);
     return summary > block ? `The summary (${summary}) is longer than the block (${block}).` : null;

@@ -45,6 +45,20 @@ export const linformer: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'Keys and values are mixed down along the text: every token attends to `rank` mixtures of all tokens.',
+    rule: 'softmax(Q (EᵀK)ᵀ) (FᵀV)',
+    exact:
+      'Exact for given `projection_k` and `projection_v`. A model trained dense has none: means of equal stretches, or random projections, stand in. Not causal; shown here without the mask.',
+    cost: 'N · rank.',
+    when: 'Encoders whose heads look at regions rather than words.',
+  },
+
+  examples: [{ rank: 8 }, { rank: 4 }],
+  whole: tokens => [{ rank: tokens }],
+
+  tensors: { projection_k: { dims: ['keys', 'rank'] }, projection_v: { dims: ['keys', 'rank'] } },
+
   refuses: input =>
     input.rule.mask.causal
       ? 'Linformer mixes all positions and cannot be causal.'

@@ -29,6 +29,17 @@ export const local: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'The nearest tokens and nothing else.',
+    rule: 'causal: j in i-window+1 .. i; both sides: |i-j| < window',
+    exact: 'Exact: the softmax over the kept pairs of the model’s own scores.',
+    cost: 'N · window pairs.',
+    when: 'Most heads of most models: compare `span95` with the window. It loses every head that reaches back (induction, names, brackets).',
+  },
+
+  examples: [{ window: 8 }, { window: 1 }, { window: 17 }, { window: 500 }],
+  whole: tokens => [{ window: tokens }, { window: 10 * tokens }],
+
   settings(input, share) {
     const pairs = (window: number) => bandPairs(input, { before: window - 1, after: window - 1 });
     const window = largestWithin(pairsOfShare(input, share), 1, input.keys, pairs);

@@ -41,6 +41,23 @@ export const longformer: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'A window on each side, and a few global tokens that see all and are seen by all.',
+    rule: '|i-j| <= window, or i or j is global',
+    exact:
+      'Exact for these pairs. A model trained dense has no global projections of its own, so global tokens use the local ones, as Longformer is initialised.',
+    cost: 'N · (window + globals) pairs.',
+    when: 'Heads with an attention sink: the first token as global, as by default, is often worth a long window.',
+  },
+
+  examples: [
+    { window: 4, globals: '0,13' },
+    { window: 3, globals: '0,5,6,90' },
+    { window: 0, globals: '3' },
+    { window: 40, globals: '' },
+  ],
+  whole: tokens => [{ window: tokens }, { window: 0, globals: sequence(0, tokens).join() }],
+
   settings(input, share) {
     const limit = pairsOfShare(input, share);
     // The first tokens, as attention sinks (Xiao et al., Efficient Streaming Language Models with Attention Sinks, 2024).

@@ -86,6 +86,27 @@ export const lsh: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'Queries and keys are hashed by random rotations; tokens are sorted by bucket and cut into chunks, which see themselves and the chunk before.',
+    rule: 'bucket = argmax [xR; -xR]; several rounds, one softmax over the union of visible pairs',
+    exact:
+      'With `sharedQK` it is Reformer’s rule exactly: keys are queries at unit length. On a model with separate keys (the default) queries and keys are padded to equal norms, so that the angle follows q·k: which pairs are found is then a what-if of ours, the weights of the found pairs are exact.',
+    cost: 'rounds · N · 2 bucketSize pairs, and a sort.',
+    when: 'Heads whose mass is on few, strongly matching keys. More rounds find more; the Buckets view shows what no round caught. The sort order sees the whole text.',
+  },
+
+  examples: [{ bucketSize: 5, rounds: 2 }, { bucketSize: 4 }, { bucketSize: 16, rounds: 1, sharedQK: true }],
+  whole: tokens => [
+    { bucketSize: tokens, rounds: 1 },
+    { bucketSize: 3 * tokens, rounds: 3 },
+  ],
+
+  tensors: {
+    rotations: { dims: ['dim | dim + 2', 'rounds', 'half'] },
+    rotations_fine: { dims: ['dim | dim + 2', 'rounds', 'fine'] },
+  },
+  tiesKeys: params => flagOf(params, 'sharedQK'),
+
   refuses: refusesTie,
 
   settings(input, share) {

@@ -45,6 +45,18 @@ export const nystrom: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'The map from a few landmarks: means of equal stretches of queries and of keys.',
+    rule: 'F A⁺ B with F = softmax(Q K̃ᵀ), A = softmax(Q̃ K̃ᵀ), B = softmax(Q̃ Kᵀ)',
+    exact:
+      '`iterative`: the paper’s six steps, started per head; `exact`: the pseudo-inverse by singular values in float64. Weights may be negative (blue) and rows need not add up to 1. Not causal.',
+    cost: 'N · landmarks · dim + landmarks³.',
+    when: 'Smooth maps of low rank. With as many landmarks as tokens it is dense.',
+  },
+
+  examples: [{ landmarks: 8 }, { landmarks: 4 }, { landmarks: 16 }],
+  whole: tokens => [{ landmarks: tokens, pinv: 'exact' }],
+
   refuses: input =>
     input.rule.mask.causal
       ? 'Nyströmformer uses landmarks of the whole text and cannot be causal.'

@@ -46,6 +46,20 @@ export const performer: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'The whole map, approximated by positive random features in linear time.',
+    rule: 'φ(x) = exp(Wx - |x|²/2), O = φ(Q) (φ(K)ᵀ V), row by row normalised',
+    exact:
+      'The authors’ stabilisers and epsilons. The error grows quickly with the norms of queries and keys: a sharp head becomes almost even, as in the picture. Under a causal mask a trace of the future comes in through the largest key feature.',
+    cost: 'N · features · dim.',
+    when: 'Heads with small scores. It keeps no set of pairs, so there is no recall: look at the output error.',
+  },
+
+  examples: [{ features: 60 }, { features: 24 }, { features: 12 }],
+  whole: () => [],
+
+  tensors: { projection: { dims: ['features', 'dim'] } },
+
   refuses(input) {
     if (input.rule.mask.causal && input.queries > input.keys) {
       return 'Performer needs a key for every query under a causal mask.';

@@ -82,6 +82,27 @@ export const routing: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'Centroids take the queries and the keys nearest to them, which attend to each other within the cluster.',
+    rule: 'top-`window` of x̂·centroid for each cluster; a token’s output is the mean over its clusters',
+    exact:
+      'Exact for given `centroids`. On a model that was not trained so they come from spherical k-means on this text’s queries and keys. A token in no cluster gives 0 and is counted as uncovered.',
+    cost: 'N² / (2 clusters) pairs; N · √N / 2 at the default.',
+    when: 'Heads that group tokens by topic or kind. Both clusters and members are chosen from the whole text, so it is no causal mechanism even under a causal mask. `localHeads` gives heads that a window serves better to that window, as the paper does with half of them.',
+  },
+
+  examples: [{ window: 11, clusters: 4 }],
+  whole: tokens => [
+    { window: tokens, clusters: 1 },
+    { window: tokens, clusters: 4 },
+  ],
+
+  tensors: {
+    centroids: { dims: ['heads', 'clusters', 'dim'] },
+    local_heads: { dims: ['local'], holds: 'indices' },
+  },
+  tiesKeys: params => flagOf(params, 'sharedQK'),
+
   refuses(input, params) {
     if (flagOf(params, 'sharedQK') && numberOf(params, 'localHeads') > 0) {
       return 'Local heads are chosen by the mass that they keep, which tied queries and keys do not tell.';

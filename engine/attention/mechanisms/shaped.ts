@@ -32,6 +32,17 @@ export const shaped: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'The token itself, plus the attention, minus the plain mean of what is visible.',
+    rule: 'α I + β A - γ C',
+    exact: 'Exact; rows add up to α + β - γ and may hold negative weights (blue).',
+    cost: 'N² / 2 pairs.',
+    when: 'A lens on what a head adds beyond identity and mean, not a way to save.',
+  },
+
+  examples: [{ alpha: 1, beta: 1, gamma: 1 }],
+  whole: () => [{ alpha: 0, beta: 1, gamma: 0 }],
+
   cost: (tokens, _params, shape) =>
     pairCost(visiblePairs(tokens, shape.causal), shape, 'exact', { flops: 5 * tokens * shape.valueDim }),
 

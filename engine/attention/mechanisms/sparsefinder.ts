@@ -80,6 +80,32 @@ export const sparsefinder: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'Queries and keys are projected to a few dimensions, where a simple rule predicts the pairs; a small window is always kept.',
+    rule: 'near: |q′-k′| < threshold; or equal rank group in any dimension; or the same nearest centroid',
+    exact:
+      'Exact for given projections `wq`, `wk` and `centroids`. The paper trains the projections on the 1.5-entmax graph; ours are the singular vectors of this text’s Q Kᵀ.',
+    cost: '`distance` looks at every pair and saves no time, whatever it keeps; `quantize` and `cluster` find theirs by sorting.',
+    when: 'To see how predictable a head’s graph is: compare its edge recall with that of LSH and routing at equal pairs.',
+  },
+
+  examples: [
+    { rule: 'quantize', bucketSize: 4, rank: 3 },
+    { rule: 'cluster', clusters: 5 },
+    { rule: 'distance', threshold: 1 },
+  ],
+  whole: tokens => [
+    { rule: 'distance', threshold: 1e6 },
+    { rule: 'quantize', bucketSize: tokens },
+    { rule: 'cluster', clusters: 1 },
+  ],
+
+  tensors: {
+    wq: { dims: ['heads', 'dim', 'rank'] },
+    wk: { dims: ['heads', 'dim', 'rank'] },
+    centroids: { dims: ['heads', 'clusters', 'rank'] },
+  },
+
   settings(input, share) {
     const bucketSize = Math.floor((share * input.keys) / 4);
     const clusters = Math.round(1 / share);

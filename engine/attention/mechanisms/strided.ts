@@ -45,6 +45,17 @@ export const strided: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'A neighbourhood, and every `stride`-th token before (and after) it.',
+    rule: '|i-j| <= stride, or (i-j) mod stride = 0',
+    exact: 'Exact. Both sets of the paper in one softmax (its “merged” head).',
+    cost: 'About N · (stride + N / stride) pairs; least at the square root of N.',
+    when: 'Texts with a period: tables, images row by row, columns of code. In prose the distant tokens are arbitrary.',
+  },
+
+  examples: [{ stride: 6 }, { stride: 1 }, { stride: 5 }, { stride: 200 }],
+  whole: tokens => [{ stride: tokens }, { stride: 1 }],
+
   settings(input, share) {
     const limit = pairsOfShare(input, share);
     const pairs = (stride: number) =>

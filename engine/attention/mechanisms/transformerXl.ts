@@ -56,6 +56,29 @@ export const transformerXl: Mechanism = {
     causalSelection: true,
   },
 
+  about: {
+    what: 'Segments, each with a memory of the tokens before it.',
+    rule: 'keys from start(segment) - memory to i; with `r`, `u`, `v_bias`: (q+u)·k + (q+v)·r of the distance',
+    exact:
+      'With the three tensors the paper’s scores exactly, and the shares of its four terms (`term_shares`). Without them the model’s own scores: a what-if that shows what segments cut off. The terms of a model with absolute positions (token and position parts of its first layer) are what the lens _Content and position_ shows.',
+    cost: 'N · (segment / 2 + memory) pairs.',
+    when: 'To find the memory a model really uses before building a recurrent one.',
+  },
+
+  examples: [
+    { segment: 10, memory: 10 },
+    { segment: 6, memory: 4 },
+    { segment: 16, memory: 8 },
+    { segment: 30, memory: 100 },
+  ],
+  whole: tokens => [{ segment: tokens }, { segment: 5, memory: tokens }],
+
+  tensors: {
+    r: { dims: ['heads', 'keys', 'dim'] },
+    u: { dims: ['heads', 'dim'] },
+    v_bias: { dims: ['heads', 'dim'] },
+  },
+
   causalOnly: true,
 
   refuses: input => refusesSegments('Transformer-XL', input),

@@ -55,6 +55,27 @@ export const verticalSlash: Mechanism = {
     causalSelection: false,
   },
 
+  about: {
+    what: 'Columns that all look at, and diagonals: chosen by what the last queries attend to.',
+    rule: 'the best `vertical` columns and `slash` diagonals of the last `last` rows; the first 30 columns and nearest 100 diagonals come first',
+    exact: 'Exact for the chosen lines. The choice for early rows uses late queries.',
+    cost: 'N · (vertical + slash) pairs and `last` dense rows.',
+    when: 'Prefill of long prompts. It serves most heads of language models; the picture is of a longer text, eight tokens to a cell.',
+  },
+
+  examples: [
+    { vertical: 36, slash: 112, last: 64 },
+    { vertical: 31, slash: 101, last: 4 },
+    { vertical: 10, slash: 20 },
+    { vertical: 30, slash: 100 },
+    { vertical: 0, slash: 5 },
+  ],
+  pictureRepeats: 8,
+  whole: tokens => [
+    { vertical: tokens, slash: 1 },
+    { vertical: 1, slash: tokens },
+  ],
+
   refuses: input =>
     input.rule.mask.causal ? null : 'The vertical-slash pattern is defined for causal attention only.',
 
