@@ -6,7 +6,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, run } from './lib/project.mjs';
 
-await run(process.execPath, ['esbuild.mjs', '--production']);
+// scripts/package.mjs packs one build for several platforms.
+if (!process.env.ATTENTION_INSPECTOR_BUILT) await run(process.execPath, ['esbuild.mjs', '--production']);
 
 const readme = join(ROOT, 'README.md');
 const text = existsSync(readme) ? readFileSync(readme, 'utf8') : '# Attention Inspector\n';

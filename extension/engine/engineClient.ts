@@ -191,7 +191,8 @@ export class EngineClient extends Owner {
     const { log } = this.options;
     this.setState('starting');
     const child = fork(this.options.module, [], {
-      execArgv: [], // else the extension host's inspector flags are inherited
+      // Without this the extension host's own inspector flags would be inherited.
+      execArgv: inspectorOf(process.env),
       serialization: 'advanced', // typed arrays travel as they are
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // In Electron the program is not Node unless told so; options of the editor's own Node are not the engine's.
@@ -270,6 +271,10 @@ export class EngineClient extends Owner {
     if (!this.isDisposed) this.stateEmitter.fire(state);
   }
 }
+
+/** A developer's launch configuration names the port on which the engine shall be debugged. */
+const inspectorOf = ({ ATTENTION_INSPECTOR_INSPECT: port }: NodeJS.ProcessEnv) =>
+  /^\d+$/.test(port ?? '') ? [`--inspect=${port}`] : [];
 
 /** A promise that rejects when the token is cancelled. */
 function cancelled(token: Token | undefined): { promise: Promise<never>; dispose(): void } {

@@ -1,80 +1,133 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { inflateRawSync } from 'node:zlib';
+import { ROOT, run } from '../../scripts/lib/project.mjs';
 import { packedVsix } from './support/vsix';
 
 const MEGABYTE = 1_000_000;
 
-describe('the vsix', () => {
-  let names: string[];
-  let vsix: string;
+/** What each target's package holds of native files, beside the same files for all. */
+const NATIVE: Record<string, { ort: string; libraries: string[]; tokenizers: string }> = {
+  'linux-x64': { ort: 'linux/x64', libraries: ['libonnxruntime.so.1'], tokenizers: 'linux-x64-gnu' },
+  'linux-arm64': { ort: 'linux/arm64', libraries: ['libonnxruntime.so.1'], tokenizers: 'linux-arm64-gnu' },
+  'darwin-arm64': { ort: 'darwin/arm64', libraries: ['libonnxruntime.1.dylib'], tokenizers: 'darwin-arm64' },
+  'win32-x64': {
+    ort: 'win32/x64',
+    libraries: ['onnxruntime.dll', 'dxcompiler.dll', 'dxil.dll'],
+    tokenizers: 'win32-x64-msvc',
+  },
+  'win32-arm64': {
+    ort: 'win32/arm64',
+    libraries: ['onnxruntime.dll', 'dxcompiler.dll', 'dxil.dll'],
+    tokenizers: 'win32-arm64-msvc',
+  },
+};
 
-  before(async function () {
-    this.timeout(180_000);
-    vsix = await packedVsix();
-    names = zipNames(vsix);
-  });
+const FOR_ALL = [
+  'extension/package.json',
+  'extension/readme.md',
+  'extension/changelog.md',
+  'extension/LICENSE.txt',
+  'extension/dist/extension.js',
+  'extension/dist/engine.js',
+  'extension/dist/cli.js',
+  'extension/dist/webview.js',
+  'extension/dist/webview.css',
+  'extension/dist/THIRD_PARTY_NOTICES.txt',
+  'extension/media/icon.png',
+  'extension/node_modules/onnxruntime-common/dist/cjs/package.json',
+];
 
-  it('is at most 40 MB', () => {
-    const size = statSync(vsix).size;
-    console.log(`      ${(size / MEGABYTE).toFixed(1)} MB, ${names.length} files`);
-    assert.ok(size <= 40 * MEGABYTE, `${size} bytes`);
-  });
+const EXPECTED =
+  /^(\[Content_Types\]\.xml|extension\.vsixmanifest|extension\/((package(\.nls.*)?\.json|readme\.md|changelog\.md|LICENSE\.txt|SUPPORT\.md)|dist\/[\w.]+\.(js|css|ttf|txt)|media\/.*\.(svg|png|md)|l10n\/.*\.json|engine\/bundled\/[^/]+\/(onnx\/)?[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/(onnxruntime-node|onnxruntime-common|tokenizers)\/.*))$/;
 
-  it('holds what the extension, the engine and the command line need', () => {
-    const needed = [
-      'extension/package.json',
-      'extension/readme.md',
-      'extension/LICENSE.txt',
-      'extension/dist/extension.js',
-      'extension/dist/engine.js',
-      'extension/dist/cli.js',
-      'extension/dist/webview.js',
-      'extension/dist/webview.css',
-      'extension/dist/THIRD_PARTY_NOTICES.txt',
-      'extension/media/icon.png',
-      'extension/node_modules/onnxruntime-common/dist/cjs/package.json',
-      'extension/node_modules/onnxruntime-node/bin/napi-v6/linux/x64/onnxruntime_binding.node',
-      'extension/node_modules/onnxruntime-node/bin/napi-v6/linux/x64/libonnxruntime.so.1',
-      'extension/node_modules/tokenizers/tokenizers.linux-x64-gnu.node',
-    ];
-    assert.deepEqual(
-      needed.filter(name => !names.includes(name)),
-      [],
-    );
-    assert.ok(
-      names.some(name => /^extension\/engine\/bundled\/.*\.onnx$/.test(name)),
-      'a bundled model',
-    );
-  });
+describe('the vsix of each platform', function () {
+  this.timeout(240_000);
+  const folder = join(ROOT, 'test-artifacts', 'packages');
 
-  it('holds nothing else', () => {
-    const expected =
-      /^(\[Content_Types\]\.xml|extension\.vsixmanifest|extension\/((package(\.nls.*)?\.json|readme\.md|changelog\.md|LICENSE\.txt)|dist\/[\w.]+\.(js|css|ttf|txt)|media\/.*\.(svg|png|md)|l10n\/.*\.json|engine\/bundled\/[^/]+\/(onnx\/)?[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/(onnxruntime-node|onnxruntime-common|tokenizers)\/.*))$/;
-    assert.deepEqual(
-      names.filter(name => !expected.test(name)),
-      [],
-    );
-    const foreign = names.filter(
-      name => /\.(map|ts|node|so|dll|dylib)(\.\d+)*$/.test(name) && !/linux\/x64|linux-x64-gnu/.test(name),
-    );
-    assert.deepEqual(foreign, []);
-  });
+  for (const [target, native] of Object.entries(NATIVE)) {
+    it(target, async () => {
+      const vsix = await packed(target);
+      const zip = new Zip(vsix);
+      const { size } = statSync(vsix);
+      console.log(`      ${(size / MEGABYTE).toFixed(1)} MB, ${zip.names.length} files`);
+      assert.ok(size <= 40 * MEGABYTE, `${size} bytes`);
+
+      const ort = `extension/node_modules/onnxruntime-node/bin/napi-v6/${native.ort}`;
+      const own = [
+        `${ort}/onnxruntime_binding.node`,
+        ...native.libraries.map(name => `${ort}/${name}`),
+        `extension/node_modules/tokenizers/tokenizers.${native.tokenizers}.node`,
+      ];
+      const missing = [...FOR_ALL, ...own].filter(name => !zip.names.includes(name));
+      assert.deepEqual(missing, []);
+      assert.ok(
+        zip.names.some(name => /^extension\/engine\/bundled\/.*\.onnx$/.test(name)),
+        'a bundled model',
+      );
+
+      // Nothing else: no sources, no maps, no native files of other platforms.
+      const foreign = zip.names.filter(
+        name =>
+          !EXPECTED.test(name) || (/\.(map|ts|node|so|dll|dylib)(\.\d+)*$/.test(name) && !own.includes(name)),
+      );
+      assert.deepEqual(foreign, []);
+
+      const licences = zip.read('extension/dist/THIRD_PARTY_NOTICES.txt').toString('utf8');
+      for (const name of ['onnxruntime-node', 'tokenizers', 'DirectX Shader Compiler', 'lit '])
+        assert.match(licences, new RegExp(`^==== ${name}.* ====$`, 'm'));
+      assert.match(licences, /Apache License\s+Version 2\.0/);
+      assert.doesNotMatch(licences, /^License: /m, 'a licence without its text');
+    });
+  }
+
+  /** Linux x64 is the one that the other tests install; all are packed from one build. */
+  async function packed(target: string): Promise<string> {
+    const linux = await packedVsix();
+    if (target === 'linux-x64') return linux;
+    mkdirSync(folder, { recursive: true });
+    const vsix = join(folder, `${target}.vsix`);
+    const args = ['scripts/package.mjs', '--no-build', '--target', target, '--out', vsix];
+    await run(process.execPath, args, { quiet: true });
+    return vsix;
+  }
 });
 
-/** The file names of a zip archive, from its central directory (APPNOTE 4.3.12 and 4.3.16). */
-function zipNames(path: string): string[] {
-  const bytes = readFileSync(path);
-  const end = bytes.lastIndexOf('PK\x05\x06', undefined, 'latin1');
-  const names: string[] = [];
-  let at = bytes.readUInt32LE(end + 16);
-  for (let left = bytes.readUInt16LE(end + 10); left > 0; left--) {
-    const [name, extra, comment] = [28, 30, 32].map(field => bytes.readUInt16LE(at + field)) as [
-      number,
-      number,
-      number,
-    ];
-    names.push(bytes.toString('utf8', at + 46, at + 46 + name));
-    at += 46 + name + extra + comment;
+/** A zip archive, read from its central directory (APPNOTE 4.3.12 and 4.3.16). */
+class Zip {
+  private readonly bytes: Buffer;
+  private readonly entries = new Map<string, number>();
+
+  constructor(path: string) {
+    const bytes = (this.bytes = readFileSync(path));
+    const end = bytes.lastIndexOf('PK\x05\x06', undefined, 'latin1');
+    let at = bytes.readUInt32LE(end + 16);
+    for (let left = bytes.readUInt16LE(end + 10); left > 0; left--) {
+      const [name, extra, comment] = [28, 30, 32].map(field => bytes.readUInt16LE(at + field)) as [
+        number,
+        number,
+        number,
+      ];
+      this.entries.set(bytes.toString('utf8', at + 46, at + 46 + name), at);
+      at += 46 + name + extra + comment;
+    }
   }
-  return names;
+
+  get names(): string[] {
+    return [...this.entries.keys()];
+  }
+
+  read(name: string): Buffer {
+    const at = this.entries.get(name);
+    assert.ok(at !== undefined, `${name} is not in the archive`);
+    const [method, size, local] = [
+      this.bytes.readUInt16LE(at + 10),
+      this.bytes.readUInt32LE(at + 20),
+      this.bytes.readUInt32LE(at + 42),
+    ];
+    const from = local + 30 + this.bytes.readUInt16LE(local + 26) + this.bytes.readUInt16LE(local + 28);
+    const data = this.bytes.subarray(from, from + size);
+    return method === 0 ? data : inflateRawSync(data);
+  }
 }

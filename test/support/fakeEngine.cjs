@@ -9,6 +9,11 @@ connection.onRequest('initialize', params => {
     process.stderr.write('no such library\n');
     process.exit(7);
   }
+  if (process.env.FAKE_ENGINE === 'tells its environment')
+    return {
+      version: JSON.stringify([process.env.ELECTRON_RUN_AS_NODE, process.env.NODE_OPTIONS]),
+      mechanisms: [],
+    };
   return { version: `fake ${params.device}`, mechanisms: [] };
 });
 connection.onRequest('models/list', ({ folders }) => {

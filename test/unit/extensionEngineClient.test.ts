@@ -37,6 +37,17 @@ describe('extension: engine client', () => {
     assert.ok(client.processId);
   });
 
+  it('runs the engine as Node in Electron too, without the options of the editor', async () => {
+    process.env.NODE_OPTIONS = '--no-warnings';
+    try {
+      make({ FAKE_ENGINE: 'tells its environment' });
+      await list('a');
+      assert.deepEqual(JSON.parse(client.capabilities!.version), ['1', '']);
+    } finally {
+      delete process.env.NODE_OPTIONS;
+    }
+  });
+
   it('starts one process for requests made at once', async () => {
     make();
     const replies = await Promise.all([list('a'), list('b'), list('c')]);
