@@ -370,6 +370,7 @@ export class Engine {
           model.info.context,
           runtime.report.notes,
         ),
+        ...(model.info.verified.assumed === undefined ? [] : [model.info.verified.assumed]),
         ...refused.map(
           ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
         ),

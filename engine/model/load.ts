@@ -251,6 +251,7 @@ class LoadedModel implements CutModel {
         maxRelDiff: Math.max(...relative),
         bitEqual,
         reference: `the uncut model${this.writtenOutWords()} in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note(wide !== null)}`,
+        ...(this.plan.assumed === null ? {} : { assumed: this.plan.assumed }),
       },
     };
   }

@@ -42,6 +42,8 @@ export interface Verification {
   bitEqual: boolean;
   /** What it was compared with, and at which lengths. */
   reference: string;
+  /** What had to be assumed of the model's inputs, as a sentence. */
+  assumed?: string;
 }
 
 export interface ModelInfo {

@@ -15,7 +15,8 @@ import { findCores } from './findCores';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
 import type { Extract, Graph } from '../onnx/graph';
-import { conventionsOf, idInputs } from '../onnx/inputs';
+import { conventionsOf, idInputs, roleOf } from '../onnx/inputs';
+import { assumedPositions } from '../onnx/positions';
 import { graphOf } from '../onnx/readGraph';
 import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
@@ -55,6 +56,8 @@ export interface Plan {
   vocabulary: number;
   /** Longest text, or null. */
   context: number | null;
+  /** What had to be assumed of the inputs, as a sentence; null = nothing. */
+  assumed: string | null;
 }
 
 /** Reads, understands and cuts the graph; runs it only on short sample texts. */
@@ -116,7 +119,15 @@ export async function planCut(
       (limit, rule) => (rule.limit === null ? limit : Math.min(limit ?? Infinity, rule.limit)),
       survey.limit,
     ),
+    assumed: assumedPositions(positionInput(graph), graph.conventions.positions),
   };
+}
+
+/** The input that takes positions, if the model reads one. */
+function positionInput(graph: Graph): string | null {
+  const ids = idInputs(graph);
+  const read = graph.inputs.filter(i => graph.consumers(i.name).length > 0);
+  return read.find(i => roleOf(i, ids, graph.conventions)?.kind === 'positions')?.name ?? null;
 }
 
 /** Null when there is nothing to write out. */

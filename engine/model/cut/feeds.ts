@@ -11,6 +11,7 @@ import {
   type GraphInput,
   type InputRole,
 } from '../onnx/inputs';
+import { countPositions } from '../onnx/positions';
 
 /** The token ids of one run: the text, and for encoder-decoders the target text. */
 export interface Ids {
@@ -19,7 +20,7 @@ export interface Ids {
   target: Int32Array | null;
 }
 
-/** Values of every graph input for these ids: everything visible, positions 0, 1, 2, ..., segments 0, empty caches. */
+/** Values of every graph input for these ids: everything visible, positions as the family counts them, segments 0, empty caches. */
 export function makeFeeds(graph: Graph, { ids, target }: Ids): Record<string, Tensor> {
   const names = idInputs(graph);
   const feeds: Record<string, Tensor> = {};
@@ -47,8 +48,10 @@ function valueOf(
       return maskOf(input, role, tokens);
     case 'heads':
       return filled(input, declared(input, 1), () => 1);
-    case 'positions':
-      return filled(input, perToken(input, tokens), i => i % tokens);
+    case 'positions': {
+      const positions = countPositions(ids, conventions.positions);
+      return filled(input, perToken(input, tokens), i => positions[i % tokens]!);
+    }
     case 'zeros':
       return filled(input, perToken(input, tokens), () => 0);
     case 'length':

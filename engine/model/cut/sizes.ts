@@ -1,6 +1,7 @@
 import { ElementType } from '../../runtime/onnxProto';
 import { contentOf } from './findCores';
 import type { Graph } from '../onnx/graph';
+import { positionsOf } from '../onnx/positions';
 
 const CONTEXT_KEYS = [
   'n_positions',
@@ -47,11 +48,9 @@ export function namedContext(config: Record<string, unknown>): number | null {
   const named = CONTEXT_KEYS.map(key => config[key]).find(v => typeof v === 'number' && v > 0) as
     number | undefined;
   if (named === undefined) return null;
-  // RoBERTa and its kin start counting after the padding index.
-  const offset = /roberta|camembert|longformer|xlm/.test(String(config['model_type']))
-    ? Number(config['pad_token_id'] ?? 1) + 1
-    : 0;
-  return named - offset;
+  const { first, padding } = positionsOf(config);
+  // Where counting starts after the padding id, the table holds the rows before it too.
+  return padding === null ? named : named - first;
 }
 
 /** Tokens up to which row numbers are computed to see whether they grow on. */

@@ -9,7 +9,7 @@ import {
   type ValueInfoProto,
 } from '../../runtime/onnxProto';
 import { outputTypes } from './elementTypes';
-import type { Conventions, GraphInput } from './inputs';
+import { conventionsOf, type Conventions, type GraphInput } from './inputs';
 import { normalDomain, reads, type GraphNode } from './node';
 
 /** One half of a port: a session calls its inputs i0, i1, ... and its outputs o0, o1, ... */
@@ -30,7 +30,7 @@ export class Graph {
   private types: Map<string, number> | null = null;
   private fresh = 0;
   /** How inputs are filled whose shape the file leaves open. */
-  conventions: Conventions = { causal: false, headSize: null, kvHeads: null };
+  conventions: Conventions = conventionsOf([], {});
 
   constructor(
     public nodes: GraphNode[],

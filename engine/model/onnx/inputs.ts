@@ -1,6 +1,7 @@
 import { RefusedError, told } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import { isHalf } from './elementTypes';
+import { positionsOf, type Positions } from './positions';
 
 export interface GraphInput {
   name: string;
@@ -39,6 +40,8 @@ export interface Conventions {
   /** Features of one head, and heads of the cache; null = not told. */
   headSize: number | null;
   kvHeads: number | null;
+  /** How inputs of positions are counted. */
+  positions: Positions;
 }
 
 const TEXT = [
@@ -173,6 +176,7 @@ export function conventionsOf(inputs: readonly GraphInput[], config: Record<stri
       inputs.some(i => /^past/.test(i.name)),
     headSize: first('head_dim', 'd_kv', 'kv_channels') ?? (heads && width ? width / heads : null),
     kvHeads: first('num_key_value_heads', 'num_kv_heads', 'n_head_kv') ?? heads,
+    positions: positionsOf(text),
   };
 }
 
