@@ -18,7 +18,7 @@ export type BiasRule =
     }
   | {
       kind: 'relative';
-      /** [heads, size]; entry t is offset first + t; offsets beyond the ends take the end's value. */
+      /** [heads, size]; entry t is offset first + t; offsets beyond the ends take the end's value. -Infinity hides. */
       table: Float32Array;
       size: number;
       first: number;
@@ -42,6 +42,8 @@ export interface ScoreRule {
   bias: BiasRule | null;
   /** [heads]: a score beside those of the keys that takes a share of every query's mass and gives it to none (gpt-oss). */
   sink?: Float32Array;
+  /** The lengths at which the rule was compared with the model's own graph. */
+  checked?: { queries: number; keys: number };
   /** What an intervention takes away. No model has it by itself. */
   blocked?: readonly BlockedPairs[];
 }

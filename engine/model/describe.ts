@@ -1,6 +1,7 @@
 import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
 import { intAttribute, reads } from './onnx/node';
 import type { Plan } from './cut/cutPlan';
+import type { ProbedRule } from './cut/probe';
 import { countParameters } from './onnx/weights';
 
 /** The graph of one model, in one file or two. */
@@ -16,7 +17,8 @@ export interface GraphFiles {
   ref: string;
 }
 
-export function coreInfos({ cores, rules, sinks, places }: Plan): CoreInfo[] {
+/** `rules`: those that hold at the length in question. */
+export function coreInfos({ cores, sinks, places }: Plan, rules: readonly ProbedRule[]): CoreInfo[] {
   return cores.map((core, i) => ({
     core: i,
     kind: places[i]!.kind,
@@ -33,11 +35,12 @@ export function coreInfos({ cores, rules, sinks, places }: Plan): CoreInfo[] {
 export function describeModel(
   files: GraphFiles,
   plan: Plan,
+  rules: readonly ProbedRule[],
   width: number,
   verified: Verification,
   folder: string,
 ): ModelInfo {
-  const cores = coreInfos(plan);
+  const cores = coreInfos(plan, rules);
   const config = files.config ?? {};
   const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
   // Exports pad vocabularies; a hidden state is never that wide.

@@ -16,11 +16,12 @@ import { embeddingPiece } from './cut/hidden';
 import { layerWeights } from './cut/layerWeights';
 import { PieceLoader, type Piece } from './cut/pieces';
 import { positionParts, type PositionParts } from './cut/positionParts';
-import { evaluateChain, planCut, type Plan } from './cut/cutPlan';
-import { opaqueBias } from './cut/probe';
+import { planCut, type Plan } from './cut/cutPlan';
 import { compare, compareOutput, referenceAttend, type Difference } from './verify/proof';
-import { SegmentRunner, type CoreFeeds } from './cut/segmentRunner';
+import type { ProbedRule } from './cut/probe';
+import { SegmentRunner, type CoreFeeds, type RunCore } from './cut/segmentRunner';
 import { segmentsOf } from './cut/segments';
+import { LengthChecks } from './verify/lengthChecks';
 import { referenceBytes } from './verify/reference';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
 import { Tolerance } from './verify/tolerance';
@@ -33,8 +34,6 @@ export interface LoadOptions {
   attend?: Attend;
 }
 
-/** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
-const OPAQUE_LIMIT = 2 ** 30;
 /** Weights are held a second time in float64, for models that amplify rounding, up to this many bytes. */
 const WIDENED_LIMIT = 2 ** 29;
 
@@ -71,19 +70,18 @@ function refusalOf(error: unknown): unknown {
 class LoadedModel implements CutModel {
   info!: ModelInfo;
   private runner!: SegmentRunner;
-  private chains: (Piece | null)[] = [];
   /** The model amplifies rounding: its cores are computed in float64. */
   private precise = false;
-  private readonly chainLoader: PieceLoader;
-  private readonly coreInfos: CoreInfo[];
+  private readonly smallPieces: PieceLoader;
+  private readonly lengths: LengthChecks;
 
   private constructor(
     private readonly skeleton: Skeleton,
     private readonly plan: Plan,
     private readonly runtime: Runtime,
   ) {
-    this.coreInfos = coreInfos(plan);
-    this.chainLoader = new PieceLoader(runtime, skeleton.folder, 'basic', true);
+    this.lengths = new LengthChecks(plan, runtime, skeleton.folder);
+    this.smallPieces = new PieceLoader(runtime, skeleton.folder, 'basic', true);
   }
 
   static async load(
@@ -95,9 +93,10 @@ class LoadedModel implements CutModel {
   ): Promise<LoadedModel> {
     const model = new LoadedModel(skeleton, plan, runtime);
     try {
-      for (const chain of plan.chains) model.chains.push(chain && (await model.chainLoader.load(chain)));
+      await model.lengths.lookAhead(options.signal);
       const proof = await model.prove(options);
-      model.info = describeModel(files, plan, proof.width, proof.verified, skeleton.folder);
+      const rules = model.lengths.latest();
+      model.info = describeModel(files, plan, rules, proof.width, proof.verified, skeleton.folder);
       return model;
     } catch (error) {
       await model.dispose();
@@ -107,12 +106,15 @@ class LoadedModel implements CutModel {
 
   async run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput> {
     const { context } = this.info;
-    const given: Ids = { ids, target: this.takesTarget ? (options.targetIds ?? ids) : null };
+    const given: Ids = this.idsOf(ids, options.targetIds);
     for (const list of [given.ids, given.target])
       if (list && context !== null && list.length > context)
         throw new RefusedError(told`The text has ${list.length} tokens; the model takes at most ${context}.`);
-    const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, given, feeds, attend);
     const { signal, onSegment, onHidden } = options;
+    const checked = await this.lengths.at(given, signal);
+    const infos = coreInfos(this.plan, checked.rules);
+    const core = (index: number, feeds: CoreFeeds) =>
+      this.attendCore(infos[index]!, checked.rules[index]!, given, feeds, attend);
     // A text may be too long for tables of positions that no configuration names.
     const running = this.runner.run(given, core, signal, onSegment, onHidden);
     const output = await running.catch(error => {
@@ -121,8 +123,20 @@ class LoadedModel implements CutModel {
     return { ...output, kind: this.info.languageModelHead ? 'logits' : 'hidden' };
   }
 
+  async checkRules(
+    ids: Int32Array,
+    { signal, targetIds }: Pick<RunOptions, 'signal' | 'targetIds'>,
+  ): Promise<void> {
+    const { rules } = await this.lengths.at(this.idsOf(ids, targetIds), signal);
+    this.info = { ...this.info, cores: coreInfos(this.plan, rules) };
+  }
+
+  private idsOf(ids: Int32Array, targetIds?: Int32Array): Ids {
+    return { ids, target: this.takesTarget ? (targetIds ?? ids) : null };
+  }
+
   async runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor> {
-    const [output] = await this.uncut([{ ids, target: this.takesTarget ? (targetIds ?? ids) : null }], 'all');
+    const [output] = await this.uncut([this.idsOf(ids, targetIds)], 'all');
     return output!;
   }
 
@@ -130,8 +144,8 @@ class LoadedModel implements CutModel {
     const { graph, survey } = this.plan;
     const piece = embeddingPiece(graph, survey.idInputs[0]!);
     if (!piece || ids.length === 0) return null;
-    const feeds = makeFeeds(graph, { ids, target: this.takesTarget ? ids : null });
-    const [tensor] = [...(await (await this.chainLoader.load(piece)).run(name => feeds[name])).values()];
+    const feeds = makeFeeds(graph, this.idsOf(ids));
+    const [tensor] = [...(await (await this.smallPieces.load(piece)).run(name => feeds[name])).values()];
     return tensor ? { rows: floats(tensor), width: tensor.dims.at(-1)! } : null;
   }
 
@@ -159,7 +173,7 @@ class LoadedModel implements CutModel {
   ): Promise<PositionParts> {
     const { cut, cores, survey } = this.plan;
     const found = cores[core]!;
-    const feeds = makeFeeds(cut, { ids, target: this.takesTarget ? (targetIds ?? ids) : null });
+    const feeds = makeFeeds(cut, this.idsOf(ids, targetIds));
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
     try {
       return await positionParts(cut, found, survey.idInputs[found.queryInput]!, feeds, loader, signal);
@@ -170,7 +184,8 @@ class LoadedModel implements CutModel {
 
   async dispose(): Promise<void> {
     await this.runner?.release();
-    await this.chainLoader.release();
+    await this.smallPieces.release();
+    await this.lengths.release();
   }
 
   get takesTarget(): boolean {
@@ -179,43 +194,45 @@ class LoadedModel implements CutModel {
 
   // -------------------------------------------------------------- cores
 
-  private async attendCore(index: number, ids: Ids, feeds: CoreFeeds, attend: Attend): Promise<Float32Array> {
-    const input = await this.coreInput(index, ids, feeds);
-    const context = await attend(this.coreInfos[index]!, input);
+  private async attendCore(
+    info: CoreInfo,
+    rule: ProbedRule,
+    ids: Ids,
+    feeds: CoreFeeds,
+    attend: Attend,
+  ): Promise<Float32Array> {
+    const input = await this.coreInput(info.core, rule, ids, feeds);
+    const context = await attend(info, input);
     const size = input.heads * input.queries * input.valueDim;
     if (context.length !== size)
-      throw new Error(`core ${index}: expected ${size} values, found ${context.length}`);
+      throw new Error(`core ${info.core}: expected ${size} values, found ${context.length}`);
     return context;
   }
 
-  private async coreInput(index: number, ids: Ids, feeds: CoreFeeds): Promise<CoreInput> {
+  private async coreInput(index: number, rule: ProbedRule, ids: Ids, feeds: CoreFeeds): Promise<CoreInput> {
     const core = this.plan.cores[index]!;
-    const { scale, softCap, mask, bias } = this.plan.rules[index]!;
+    const opaque = rule.opaque ? await this.lengths.opaque(index, ids, feeds.tensor, rule) : null;
+    const { scale, softCap, mask, bias, checked } = opaque ?? rule;
     const sink = this.plan.sinks[index];
-    const queries = feeds.q.dims[1]!;
-    const keys = feeds.k.dims[1]!;
-    const input: CoreInput = {
+    return {
       heads: core.heads,
       kvHeads: core.kvHeads,
-      queries,
-      keys,
+      queries: feeds.q.dims[1]!,
+      keys: feeds.k.dims[1]!,
       dim: core.dim,
       valueDim: core.valueDim,
       q: floats(feeds.q),
       k: floats(feeds.k),
       v: floats(feeds.v),
-      rule: { scale, softCap, mask, bias, ...(sink && { sink }) },
+      rule: { scale, softCap, mask, bias, ...(sink && { sink }), ...(checked && { checked }) },
       precise: this.precise,
     };
-    const chain = this.chains[index];
-    if (!chain) return input;
-    const bytes = 4 * core.heads * queries * keys;
-    if (bytes > OPAQUE_LIMIT)
-      throw new RefusedError(
-        told`The model computes its attention bias as a full matrix, which would take ${Math.round(bytes / 2 ** 20)} MB for this text; use a shorter one.`,
-      );
-    const logits = await evaluateChain(this.plan.graph, core, chain, ids, 0, feeds.tensor);
-    return { ...input, rule: { ...input.rule, bias: opaqueBias(core.heads, logits) } };
+  }
+
+  /** A core of the proof's short samples: by the rules as learnt, which is what is proved. */
+  private attendSample(ids: Ids, attend: Attend): RunCore {
+    const infos = coreInfos(this.plan, this.plan.rules);
+    return (index, feeds) => this.attendCore(infos[index]!, this.plan.rules[index]!, ids, feeds, attend);
   }
 
   // -------------------------------------------------------------- proof
@@ -292,8 +309,7 @@ class LoadedModel implements CutModel {
   ): Promise<Difference[]> {
     const found: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
-      const core = (index: number, feeds: CoreFeeds) => this.attendCore(index, sample, feeds, own);
-      const output = await this.runner.run(sample, core, signal);
+      const output = await this.runner.run(sample, this.attendSample(sample, own), signal);
       found.push(await compareOutput(output, floats(expected[i]!)));
     }
     return found;
@@ -379,8 +395,9 @@ class LoadedModel implements CutModel {
     const { plan } = this;
     const expected = await plan.survey.contexts(plan.graph, plan.cores, sample);
     let first: number | null = null;
+    const sampled = this.attendSample(sample, attend);
     const core = async (index: number, feeds: CoreFeeds) => {
-      const own = await this.attendCore(index, sample, feeds, attend);
+      const own = await sampled(index, feeds);
       const d = compare(own, expected[index]!, plan.cores[index]!.valueDim);
       if (first === null && !(d.largest <= 1e-4 * d.scale)) first = index;
       return own;

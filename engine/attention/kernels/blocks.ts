@@ -94,10 +94,12 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
     return { data: null, planes, visible: visible.fill(columns), shift: null };
   }
   const data = new Float32Array(planes * rows * columns).fill(HIDDEN);
+  const hidden = Math.fround(HIDDEN);
   const shift = bias?.kind === 'opaque' ? new Float64Array(planes * rows) : null;
   for (let plane = 0; plane < planes; plane++) {
     const byOffset =
       bias === null || bias.kind === 'opaque' ? null : biasByOffset(input, block, head + plane);
+    const hides = byOffset?.includes(hidden) ?? false;
     for (let r = 0; r < rows; r++) {
       const query = block.from + rows - 1 - r;
       const at = (plane * rows + r) * columns;
@@ -110,6 +112,8 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
         if (bias === null) row.fill(0, first, last);
         else if (byOffset) row.set(byOffset.subarray(first + r, last + r), first);
         seen += to - from;
+        // A table may hide offsets (a window of each head's own).
+        if (hides) for (let c = first; c < last; c++) if (row[c] === hidden) seen--;
       }
       if (bias?.kind === 'opaque') {
         const copied = copyOpaque(input, head + plane, query, open, firstKey, row);
@@ -148,7 +152,7 @@ function biasByOffset(input: CoreInput, block: Block, head: number): Float32Arra
     if (bias?.kind === 'alibi') values[t] = bias.slopes[head]! * offset;
     if (bias?.kind === 'relative') {
       const entry = Math.max(0, Math.min(bias.size - 1, offset - bias.first));
-      values[t] = bias.table[head * bias.size + entry]!;
+      values[t] = Math.max(HIDDEN, bias.table[head * bias.size + entry]!);
     }
   }
   return values;

@@ -88,8 +88,11 @@ export function canonicalContext(graph: Graph, { context, found, layouts }: CutC
 /** The float32 input of a chain that stands for its scores. */
 export const scoreName = (found: FoundCore): string => `${found.score}:given`;
 
-/** The chain between scores and softmax as a model from float32 to float32: what the probe evaluates. */
-export function chainOf(graph: Graph, { found }: CutCore): Extract {
+/** The graph in which a float32 input stands for a core's scores; `logits` is what the softmax gets, in float32. */
+export function chainGraph(
+  graph: Graph,
+  { found }: CutCore,
+): { graph: Graph; logits: string; stops: ReadonlySet<string> } {
   const own = graph.clone();
   const stops = new Set([scoreName(found), found.q, ...found.contentSides]);
   own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)).map(n => unrounded(own, n)));
@@ -105,6 +108,12 @@ export function chainOf(graph: Graph, { found }: CutCore): Extract {
     ? own.op('Cast', [found.logits], [attribute.int('to', ElementType.float32)])
     : found.logits;
   own.sort();
+  return { graph: own, logits, stops };
+}
+
+/** The chain between scores and softmax as a model from float32 to float32: what the probe evaluates. */
+export function chainOf(graph: Graph, core: CutCore): Extract {
+  const { graph: own, logits, stops } = chainGraph(graph, core);
   return own.extract([logits], name => stops.has(name));
 }
 
@@ -161,6 +170,19 @@ export function thresholdsOf(graph: Graph, chain: Extract): number[] {
     }
   }
   return [...found];
+}
+
+/** Sizes of constants that may be what a rule compares with: single numbers, and lists with one per head. */
+const FEW = 64;
+
+/** Every number among a chain's small constants: a rule may change at its multiples. */
+export function numbersOf(graph: Graph, chain: Extract): number[] {
+  const numbers = chain.initializers.flatMap(name => {
+    const tensor = graph.initializers.get(name);
+    const size = (tensor?.dims ?? []).reduce<number>((product, d) => product * Number(d), 1);
+    return size <= FEW ? (constantValues(tensor) ?? []).map(Math.abs) : [];
+  });
+  return [...new Set(numbers)].filter(n => n >= 2 && n <= 1e6 && !MASK_VALUES.has(n));
 }
 
 /** `type`: element type of the raw tensor; half-way through rewriting the graph cannot tell. */

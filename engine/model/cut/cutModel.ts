@@ -32,6 +32,11 @@ export interface CutModel {
   readonly info: ModelInfo;
   /** True when the decoder has ids of its own; some exports of encoder-decoders feed both sides from one input. */
   readonly takesTarget: boolean;
+  /**
+   * Compares the rules of all cores with the model's own graph at the lengths of this text, and learns them anew where they
+   * differ: `info` then says what holds there. `run` does so by itself. @throws RefusedError
+   */
+  checkRules(ids: Int32Array, options: Pick<RunOptions, 'signal' | 'targetIds'>): Promise<void>;
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */

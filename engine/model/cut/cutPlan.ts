@@ -4,17 +4,16 @@ import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Runtime } from '../../runtime/runtime';
-import { asFloats, floats, type Tensor } from '../../runtime/tensor';
+import { asFloats, type Tensor } from '../../runtime/tensor';
 import { widenBfloat16 } from '../rewrite/bfloat16';
-import { bufferLimit, chainOf, replaceCores, scoreName, thresholdsOf, type CutCore } from './cutGraph';
+import { bufferLimit, chainOf, numbersOf, replaceCores, thresholdsOf, type CutCore } from './cutGraph';
 import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
-import { makeFeeds, type Ids } from './feeds';
 import { findCores } from './findCores';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
-import type { Extract, Graph } from '../onnx/graph';
+import type { Graph } from '../onnx/graph';
 import { conventionsOf, idInputs, roleOf } from '../onnx/inputs';
 import { assumedPositions } from '../onnx/positions';
 import { graphOf } from '../onnx/readGraph';
@@ -22,7 +21,8 @@ import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
 import { attribute, type GraphNode } from '../onnx/node';
 import { PieceLoader, type Piece } from './pieces';
-import { probeRule, scoreTensor, type Chain, type ProbedRule } from './probe';
+import { probeRule, type Chain, type ProbedRule } from './probe';
+import { evaluateChain } from './chain';
 import { replaceShapes, simplify } from '../rewrite/simplify';
 import type { Skeleton } from '../onnx/skeleton';
 import { contextOfTables, namedContext, positionTables, vocabularyOf } from './sizes';
@@ -44,8 +44,11 @@ export interface Plan {
   rules: ProbedRule[];
   /** [heads] of each core whose softmax has a sink beside the keys. */
   sinks: (Float32Array | null)[];
-  /** For cores with a bias computed by the graph: the chain that does it. */
-  chains: (Extract | null)[];
+  /** Cores of the same key do the same to their scores. */
+  chainKeys: string[];
+  /** Per core, the small constants of its chain, and those of them that positions are compared with. */
+  constants: number[][];
+  thresholds: number[][];
   /** Content tensors that the chains need. */
   sides: string[][];
   places: { kind: CoreKind; layer: number }[];
@@ -91,7 +94,14 @@ export async function planCut(
     );
   const measured = await measureCores(graph, found, survey);
   const cores = inExecutionOrder(graph, measured);
-  const { rules, chains } = await probeAll(graph, cores, survey, runtime, skeleton.folder, signal);
+  const { rules, chainKeys, constants, thresholds, buffers } = await probeAll(
+    graph,
+    cores,
+    survey,
+    runtime,
+    skeleton.folder,
+    signal,
+  );
   const sides = cores.map((core, i) => (rules[i]!.opaque ? core.found.contentSides : []));
   const cut = replaceCores(graph, cores, sides);
   const places = placesOf(cut, cores);
@@ -107,7 +117,9 @@ export async function planCut(
     cores,
     rules,
     sinks: await sinksOf(graph, cores, survey),
-    chains,
+    chainKeys,
+    constants,
+    thresholds,
     sides,
     places,
     kind,
@@ -115,10 +127,7 @@ export async function planCut(
     head,
     survey,
     vocabulary,
-    context: rules.reduce<number | null>(
-      (limit, rule) => (rule.limit === null ? limit : Math.min(limit ?? Infinity, rule.limit)),
-      survey.limit,
-    ),
+    context: buffers.length > 0 ? Math.min(...buffers, survey.limit ?? Infinity) : survey.limit,
     assumed: assumedPositions(positionInput(graph), graph.conventions.positions),
   };
 }
@@ -202,18 +211,24 @@ async function probeAll(
   runtime: Runtime,
   folder: string,
   signal: AbortSignal,
-): Promise<{ rules: ProbedRule[]; chains: (Extract | null)[] }> {
+): Promise<Pick<Plan, 'rules' | 'chainKeys' | 'constants' | 'thresholds'> & { buffers: number[] }> {
   const loader = new PieceLoader(runtime, folder, 'basic', true);
   const known = new Map<string, ProbedRule>();
   const rules: ProbedRule[] = [];
-  const chains: (Extract | null)[] = [];
+  const chainKeys: string[] = [];
+  /** Longest texts by masks that are kept as tables. */
+  const buffers: number[] = [];
+  const constants: number[][] = [];
+  const thresholds: number[][] = [];
   try {
     for (const [i, core] of cores.entries()) {
       await checkpoint(signal);
       const extract = chainOf(graph, core);
       const content = core.found.contentSides.length > 0;
-      const key = `${core.heads}:${createHash('sha1').update(extract.bytes).digest('hex')}`;
-      let rule = content ? undefined : known.get(key);
+      const hash = createHash('sha1').update(extract.bytes).digest('hex');
+      const sides = `${core.heads}:${core.queryInput}:${core.keyInput}`;
+      const key = content ? `${i}:${sides}:${hash}` : `${sides}:${hash}`;
+      let rule = known.get(key);
       if (!rule) {
         const piece = await loader.load(extract);
         const chain: Chain = {
@@ -222,21 +237,22 @@ async function probeAll(
           half: isHalf(graph.type(core.found.score)),
           thresholds: thresholdsOf(graph, extract),
           evaluate: surveyedChain(graph, core, piece, survey),
-          plane: (length, score) => onePlane(graph, core, piece, survey.ids(length, length, 3), score),
         };
         const buffer = bufferLimit(graph, extract);
         const limit = buffer === null ? survey.limit : Math.min(buffer, survey.limit ?? Infinity);
-        const probed = await probeRule(chain, `attention ${i}`, limit);
-        rule = buffer === null ? probed : { ...probed, limit: Math.min(limit!, probed.limit ?? Infinity) };
+        rule = await probeRule(chain, `attention ${i}`, limit);
+        if (buffer !== null) buffers.push(buffer);
         known.set(key, rule);
       }
       rules.push(rule);
-      chains.push(rule.opaque ? extract : null);
+      chainKeys.push(key);
+      constants.push(numbersOf(graph, extract));
+      thresholds.push(thresholdsOf(graph, extract));
     }
   } finally {
     await loader.release();
   }
-  return { rules, chains };
+  return { rules, chainKeys, constants, thresholds, buffers };
 }
 
 /** The sinks of cores that have one, one number for each head. */
@@ -271,54 +287,6 @@ function surveyedChain(graph: Graph, core: CutCore, piece: Piece, survey: Survey
     const content = (await contents.get(length))?.[0];
     return evaluateChain(graph, core, piece, ids, score, name => content!.get(name)!);
   };
-}
-
-/** The chain under scores of one head; null where it needs the others or the text. */
-async function onePlane(
-  graph: Graph,
-  core: CutCore,
-  piece: Piece,
-  ids: Ids,
-  score: number,
-): Promise<Float32Array | null> {
-  const single = { ...core, scoreLead: core.scoreLead.map(() => 1) };
-  const noContent = () => {
-    throw new RefusedError('no content');
-  };
-  const plane = await evaluateChain(graph, single, piece, ids, score, noContent).catch(() => null);
-  const lengths = [ids.ids.length, ids.target?.length ?? 0];
-  return plane?.length === lengths[core.queryInput]! * lengths[core.keyInput]! ? plane : null;
-}
-
-/** Logits of the chain, [heads, queries, keys]. */
-export async function evaluateChain(
-  graph: Graph,
-  core: CutCore,
-  piece: Piece,
-  ids: Ids,
-  score: number | Float32Array,
-  content: (name: string) => Tensor,
-): Promise<Float32Array> {
-  const feeds = makeFeeds(graph, ids);
-  const lengths = [ids.ids.length, ids.target?.length ?? 0];
-  const queries = lengths[core.queryInput]!;
-  const keys = lengths[core.keyInput]!;
-  const { found, layouts } = core;
-  const results = await piece.run(name => {
-    if (name === scoreName(found)) return scoreTensor(core.scoreLead, queries, keys, score);
-    if (name === found.q) {
-      const dims = layouts.q.raw.map(d => (d === -1 ? queries : d));
-      return zeros(graph.type(name), dims);
-    }
-    return feeds[name] ?? content(name);
-  });
-  return floats([...results.values()][0]!);
-}
-
-function zeros(type: number, dims: number[]): Tensor {
-  const count = dims.reduce((a, b) => a * b, 1);
-  if (type === ElementType.float16) return { type: 'float16', dims, data: new Uint16Array(count) };
-  return { type: 'float32', dims, data: new Float32Array(count) };
 }
 
 // ---------------------------------------------------------------- kinds

@@ -1,7 +1,6 @@
 import type { BiasRule, MaskRule, ScoreRule } from '../../attention/core';
 import { biasAt, visibleKeys, type CoreInput } from '../../attention/core';
 import { RefusedError, told } from '../../errors';
-import { float32, type Tensor } from '../../runtime/tensor';
 
 /** The chain between QK^T and the softmax, evaluated on scores of our choice. */
 export interface Chain {
@@ -11,8 +10,6 @@ export interface Chain {
    * or given in full.
    */
   evaluate(length: number, score: number | Float32Array): Promise<Float32Array>;
-  /** The same for one head, [queries, keys]; null where the chain differs by head. */
-  plane(length: number, score: number): Promise<Float32Array | null>;
   /** Whole numbers that the masks compare positions with: windows show only beyond them. */
   thresholds: number[];
   /** The chain reads tensors that depend on the text. */
@@ -28,20 +25,18 @@ export interface ProbedRule {
   bias: BiasRule | null;
   /** The bias must be computed by the graph for every text. */
   opaque: boolean;
-  /** Longest text for which the rule is known to hold; null = any. */
-  limit: number | null;
   /** In words, for people. */
   description: string;
+  /** The lengths at which it was compared with the chain beyond the probe; absent: at the probe's only. */
+  checked?: ScoreRule['checked'];
 }
 
 /** Logits below this are masks: exporters add -1e4, -65504, -3.4e38 or -Infinity. */
 const MASKED = -9999;
 const FIRST_LENGTH = 24;
 const CHECK_LENGTH = 61;
-/** Largest grid that a probe may build, in elements. */
-const GRID_LIMIT = 2 ** 25;
-/** Tokens by which a probed text exceeds a window. */
-const BEYOND = 16;
+/** Tokens of the largest grid that a probe builds; what shows later is learnt at the text's own length. */
+export const LONGEST_PROBE = 512;
 const TOLERANCE = { float: 1e-5, half: 1e-2 };
 
 /**
@@ -49,46 +44,15 @@ const TOLERANCE = { float: 1e-5, half: 1e-2 };
  * at a length not used for the recognition. `limit`: longest text the model takes, or null.
  */
 export async function probeRule(chain: Chain, name: string, limit: number | null): Promise<ProbedRule> {
-  const affordable = Math.floor(Math.sqrt(GRID_LIMIT / chain.heads));
-  const bound = Math.min(limit ?? Infinity, affordable);
-  const thresholds = chain.thresholds.filter(t => t < (limit ?? Infinity));
-  const shown = thresholds.map(t => 2 * t + 4).filter(t => t <= bound);
+  const bound = Math.min(limit ?? Infinity, LONGEST_PROBE);
+  const shown = chain.thresholds.map(t => 2 * t + 4).filter(t => t <= bound);
   let length = Math.min(bound, Math.max(FIRST_LENGTH, ...shown));
-  for (;;) {
-    const found = await recognise(chain, length);
-    if (found.needsMore && length < bound) {
-      length = Math.min(bound, 2 * length);
-      continue;
-    }
-    const complete = length === limit || (!found.needsMore && thresholds.every(t => 2 * t + 4 <= length));
-    const rule: ProbedRule = { ...found.rule, limit: complete || found.rule.opaque ? null : length };
-    const checked = await verified(chain, rule, name, limit);
-    if (found.needsMore || checked.limit === null) return checked;
-    const wide = await withLargeWindow(chain, checked, thresholds, limit);
-    if (wide.limit === null || length === bound) return wide;
-    length = bound;
+  let found = await recognise(chain, length);
+  while (found.needsMore && length < bound) {
+    length = Math.min(bound, 2 * length);
+    found = await recognise(chain, length);
   }
-}
-
-/**
- * Windows that are larger than a grid of all heads can show (4,096 tokens): one head's mask at lengths just beyond each
- * whole number that the graph compares with. The rule stays limited where that cannot be afforded or shows another pattern.
- */
-async function withLargeWindow(
-  chain: Chain,
-  rule: ProbedRule,
-  thresholds: readonly number[],
-  limit: number | null,
-): Promise<ProbedRule> {
-  if (rule.limit === null || rule.opaque || rule.mask.window) return rule;
-  const within = thresholds.filter(t => 2 * t + 4 > rule.limit!);
-  const length = Math.min(limit ?? Infinity, Math.max(...within) + BEYOND);
-  if (within.length === 0 || length ** 2 > GRID_LIMIT) return rule;
-  const data = await chain.plane(length, 0);
-  const mask = data && maskOf({ heads: 1, n: length, data });
-  if (!mask || mask.causal !== rule.mask.causal) return rule;
-  const words = mask.window ? [rule.description.replace(/^\w+/, `$&, window ${windowWords(mask)}`)] : [];
-  return { ...rule, mask, limit: null, description: words[0] ?? rule.description };
+  return verified(chain, found.rule, name, limit);
 }
 
 // ---------------------------------------------------------------- recognising
@@ -99,7 +63,7 @@ interface Grid {
   data: Float32Array;
 }
 
-type Recognised = { rule: Omit<ProbedRule, 'limit'>; needsMore: boolean };
+type Recognised = { rule: ProbedRule; needsMore: boolean };
 
 async function recognise(chain: Chain, n: number): Promise<Recognised> {
   const zero: Grid = { heads: chain.heads, n, data: await chain.evaluate(n, 0) };
@@ -281,7 +245,6 @@ async function verified(
     mask,
     bias: null,
     opaque: true,
-    limit: null,
     description: `${words}, bias computed by the model's graph`,
   };
   return verified(chain, opaque, name, limit);
@@ -341,17 +304,4 @@ function softmax(logits: Float64Array): Float64Array {
   let sum = 0;
   for (let j = 0; j < logits.length; j++) sum += logits[j] = Math.exp(logits[j]! - max);
   return logits.map(v => v / sum);
-}
-
-/** A score tensor [...lead, queries, keys]. */
-export function scoreTensor(
-  lead: readonly number[],
-  queries: number,
-  keys: number,
-  score: number | Float32Array,
-): Tensor {
-  const dims = [...lead, queries, keys];
-  const data =
-    typeof score === 'number' ? new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(score) : score;
-  return float32(data, dims);
 }

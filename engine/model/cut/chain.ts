@@ -1,0 +1,225 @@
+import { ElementType } from '../../runtime/onnxProto';
+import { float32, floats, type Tensor } from '../../runtime/tensor';
+import { isHalf } from '../onnx/elementTypes';
+import type { Graph } from '../onnx/graph';
+import { chainGraph, scoreName, type CutCore } from './cutGraph';
+import { makeFeeds, type Ids } from './feeds';
+import type { Piece, PieceLoader } from './pieces';
+import { ResistingNode, ROWS, rowsOf } from './rowGraph';
+import type { Survey } from './survey';
+
+/** Gives tensors that depend on the text, by name. */
+export type Content = (name: string) => Tensor;
+
+/** The numbers of queries and keys of a core for these texts. */
+export function sidesOf(core: CutCore, ids: Ids): { queries: number; keys: number } {
+  const lengths = [ids.ids.length, ids.target?.length ?? 0];
+  return { queries: lengths[core.queryInput]!, keys: lengths[core.keyInput]! };
+}
+
+/** Logits of the chain between scores and softmax, [heads, queries, keys]. */
+export async function evaluateChain(
+  graph: Graph,
+  core: CutCore,
+  piece: Piece,
+  ids: Ids,
+  score: number | Float32Array,
+  content: Content,
+): Promise<Float32Array> {
+  const { queries, keys } = sidesOf(core, ids);
+  const scores = scoreTensor(core.scoreLead, queries, keys, score);
+  const results = await piece.run(chainFeeds(graph, core, ids, scores, content));
+  return floats([...results.values()][0]!);
+}
+
+function chainFeeds(
+  graph: Graph,
+  core: CutCore,
+  ids: Ids,
+  scores: Tensor,
+  content: Content,
+): (name: string) => Tensor {
+  const feeds = makeFeeds(graph, ids);
+  const { found, layouts } = core;
+  return name => {
+    if (name === scoreName(found)) return scores;
+    if (name === found.q) {
+      const { queries } = sidesOf(core, ids);
+      return zeros(
+        graph.type(name),
+        layouts.q.raw.map(d => (d === -1 ? queries : d)),
+      );
+    }
+    return feeds[name] ?? content(name);
+  };
+}
+
+function zeros(type: number, dims: number[]): Tensor {
+  const count = dims.reduce((a, b) => a * b, 1);
+  if (type === ElementType.float16) return { type: 'float16', dims, data: new Uint16Array(count) };
+  return { type: 'float32', dims, data: new Float32Array(count) };
+}
+
+/** A score tensor [...lead, queries, keys]. */
+function scoreTensor(
+  lead: readonly number[],
+  queries: number,
+  keys: number,
+  score: number | Float32Array,
+): Tensor {
+  const dims = [...lead, queries, keys];
+  if (typeof score !== 'number') return float32(score, dims);
+  return float32(new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(score), dims);
+}
+
+/** Rows of a chain's logits: [planes, rows, keys]; one plane where all heads have the same. */
+export interface LogitRows {
+  planes: number;
+  data: Float32Array;
+}
+
+/** A chain that needs all its rows at once is computed whole up to so many elements. */
+const WHOLE_LIMIT = 2 ** 26;
+
+/**
+ * The chain of one core, computed for some query rows at the text's real length: memory grows with rows x keys, never with
+ * the square of the text, except where a node of the chain resists (`resists` names it).
+ */
+export class ChainRows {
+  private wholeFor: { key: string; logits: LogitRows } | null = null;
+
+  private constructor(
+    private readonly graph: Graph,
+    private readonly core: CutCore,
+    private readonly lead: readonly number[],
+    private readonly rowPiece: Piece | null,
+    private readonly wholePiece: () => Promise<Piece>,
+    readonly resists: string | null,
+    /** Planes of logits: 1 where all heads have the same. */
+    readonly outputPlanes: number,
+  ) {}
+
+  /** Sees the sizes of the chain's tensors at two lengths, and restricts it to rows. */
+  static async load(graph: Graph, core: CutCore, loader: PieceLoader, survey: Survey): Promise<ChainRows> {
+    const { graph: own, logits, stops } = chainGraph(graph, core);
+    const isStop = (name: string) => stops.has(name);
+    const whole = own.extract([logits], isStop);
+    const wholePiece = () => loader.load(whole);
+    const names = [...new Set(whole.nodes.flatMap(n => n.outputs))].filter(name => name !== '');
+    const read = [...names, ...whole.inputs];
+    const rest = async (lead: readonly number[]): Promise<ChainRows> => {
+      const [first, second] = [await dimsAt(19, 17, lead), await dimsAt(23, 29, lead)];
+      const seen = (name: string) => {
+        const [a, b] = [first.get(name), second.get(name)];
+        return a && b ? ([a, b] as const) : undefined;
+      };
+      let resists: string | null = null;
+      let piece: Piece | null = null;
+      try {
+        const rank = seen(logits)![0].length;
+        piece = await loader.load(rowsOf(own, logits, rank - 2, scoreName(core.found), isStop, seen));
+      } catch (error) {
+        if (!(error instanceof ResistingNode)) throw error;
+        resists = error.op;
+      }
+      const planes = seen(logits)![0]
+        .slice(0, -2)
+        .reduce((a, b) => a * b, 1);
+      return new ChainRows(graph, core, lead, piece, wholePiece, resists, planes);
+    };
+    const dimsAt = async (text: number, target: number, lead: readonly number[]) => {
+      const limit = survey.limit ?? Infinity;
+      const ids = survey.ids(Math.min(text, limit), Math.min(target, limit), 5);
+      const { contentSides } = core.found;
+      const content =
+        contentSides.length > 0 ? (await survey.tensors(graph, contentSides, [ids]))[0]! : undefined;
+      const { queries, keys } = sidesOf(core, ids);
+      const scores = scoreTensor(lead, queries, keys, 0);
+      const everything = await loader.load(own.extract(read, isStop));
+      const tensors = await everything.run(chainFeeds(graph, core, ids, scores, name => content!.get(name)!));
+      return new Map([...tensors].map(([name, tensor]) => [name, tensor.dims]));
+    };
+    // Most chains do the same to every head, or bring their heads with a bias: one plane of scores is enough.
+    const single = core.scoreLead.map(() => 1);
+    return rest(single).catch(() => rest(core.scoreLead));
+  }
+
+  /** Computed in 16 bits. */
+  get half(): boolean {
+    return isHalf(this.graph.type(this.core.found.score));
+  }
+
+  /** Planes of scores that one evaluation takes. */
+  get planes(): number {
+    return this.lead.reduce((a, b) => a * b, 1);
+  }
+
+  /** Whether rows can be had for these texts. */
+  affordable(ids: Ids): boolean {
+    const { queries, keys } = sidesOf(this.core, ids);
+    return this.rowPiece !== null || this.planes * queries * keys <= WHOLE_LIMIT;
+  }
+
+  /** `scores`: of every pair, or [planes, rows, keys]. */
+  async evaluate(
+    ids: Ids,
+    rows: Int32Array,
+    scores: number | Float32Array,
+    content: Content,
+  ): Promise<LogitRows> {
+    const { keys } = sidesOf(this.core, ids);
+    if (!this.rowPiece) return this.fromWhole(ids, rows, scores, content);
+    const given = scoreTensor(this.lead, rows.length, keys, scores);
+    const feed = chainFeeds(this.graph, this.core, ids, given, content);
+    const numbers = float32(Float32Array.from(rows), [rows.length]);
+    const results = await this.rowPiece.run(name => (name === ROWS ? numbers : feed(name)));
+    const data = floats([...results.values()][0]!);
+    return { planes: data.length / (rows.length * keys), data };
+  }
+
+  /** The rows out of all, under scores that are the same for every row of a block. */
+  private async fromWhole(
+    ids: Ids,
+    rows: Int32Array,
+    scores: number | Float32Array,
+    content: Content,
+  ): Promise<LogitRows> {
+    const { queries, keys } = sidesOf(this.core, ids);
+    const { planes } = this;
+    const all = new Float32Array(planes * queries * keys);
+    if (typeof scores === 'number') all.fill(scores);
+    else
+      for (let h = 0; h < planes; h++)
+        rows.forEach((row, r) =>
+          all.set(
+            scores.subarray((h * rows.length + r) * keys, (h * rows.length + r + 1) * keys),
+            (h * queries + row) * keys,
+          ),
+        );
+    const key = `${queries}:${keys}:${typeof scores === 'number' ? scores : ''}`;
+    const known = typeof scores === 'number' && this.wholeFor?.key === key ? this.wholeFor.logits : null;
+    const logits = known ?? (await this.evaluateWhole(ids, all, content));
+    this.wholeFor = typeof scores === 'number' ? { key, logits } : null;
+    const data = new Float32Array(logits.planes * rows.length * keys);
+    for (let h = 0; h < logits.planes; h++)
+      rows.forEach((row, r) => {
+        const from = (h * queries + row) * keys;
+        data.set(logits.data.subarray(from, from + keys), (h * rows.length + r) * keys);
+      });
+    return { planes: logits.planes, data };
+  }
+
+  private async evaluateWhole(ids: Ids, scores: Float32Array, content: Content): Promise<LogitRows> {
+    const { queries, keys } = sidesOf(this.core, ids);
+    const given = float32(scores, [...this.lead, queries, keys]);
+    const piece = await this.wholePiece();
+    const results = await piece.run(chainFeeds(this.graph, this.core, ids, given, content));
+    const data = floats([...results.values()][0]!);
+    return { planes: data.length / (queries * keys), data };
+  }
+
+  /** Lets go of what a check kept. */
+  forget(): void {
+    this.wholeFor = null;
+  }
+}

@@ -1,0 +1,348 @@
+import { visibleKeys, type BiasRule, type CoreInput, type MaskRule } from '../../attention/core';
+import type { LogitRows } from './chain';
+import type { ProbedRule } from './probe';
+
+/** What a core's chain does to the scores of chosen query rows, at one length. */
+export interface RowSource {
+  heads: number;
+  queries: number;
+  keys: number;
+  /** The chain reads tensors that depend on the text: no rule of positions can replace it. */
+  content: boolean;
+  /** Computed in 16 bits. */
+  half: boolean;
+  /** Planes of scores that one evaluation takes: 1 or `heads`. */
+  scorePlanes: number;
+  /** `scores`: of every pair, or [scorePlanes, rows, keys]. */
+  rows(rows: Int32Array, scores: number | Float32Array): Promise<LogitRows>;
+}
+
+/** Values further than this below their row's largest are hidden, by a mask or for all that a softmax can see. */
+const HIDDEN_BELOW = 5000;
+/** Rows whose largest value is not above this see nothing. */
+const NOTHING = -9990;
+/** Random scores reach so far after the scale. */
+const SPREAD = 4;
+/** Logits may differ by this, and by this share of their size (rounding of float32 and of 16 bits). */
+const TOLERANCE = { float: [1e-5, 1e-6], half: [5e-3, 5e-3] } as const;
+/** Pairs, times planes, that one evaluation takes at most. */
+const BLOCK = 2 ** 20;
+
+/**
+ * The rule at this length: `known` (the likeliest first) where the model's own chain agrees with one of them at all rows
+ * named, else one that is read from the chain's first and last row and checked at the others, else the chain itself
+ * (opaque). Null where not even that is understood.
+ */
+export async function ruleAtLength(
+  source: RowSource,
+  known: readonly ProbedRule[],
+  rows: Int32Array,
+): Promise<ProbedRule | null> {
+  for (const rule of known) if (!rule.opaque && (await agrees(source, rule, rows))) return rule;
+  const first = known[0]!;
+  const read = source.content ? null : await relativeRule(source, first);
+  if (read && (await agrees(source, read, rows))) return read;
+  return opaqueRule(source, known.find(rule => rule.opaque) ?? first, rows);
+}
+
+// ---------------------------------------------------------------- comparing
+
+/** Whether the chain gives, at these rows, what the rule says, up to a constant per row. */
+async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<boolean> {
+  const input = { ...source, kvHeads: source.heads, rule } as unknown as CoreInput;
+  const own = new Float64Array(source.keys);
+  for (const block of blocksOf(source, rows)) {
+    const scores = randomScores(source, rule, block.length);
+    const truth = await source.rows(block, scores);
+    if (truth.planes === 1 && !rule.scale.every(s => s === rule.scale[0])) return false;
+    const planes = truth.planes === 1 && rule.bias === null ? 1 : source.heads;
+    for (let h = 0; h < planes; h++)
+      for (let r = 0; r < block.length; r++) {
+        const at = ((truth.planes === 1 ? 0 : h) * block.length + r) * source.keys;
+        const given = ((source.scorePlanes === 1 ? 0 : h) * block.length + r) * source.keys;
+        ownRow(input, h, block[r]!, scores.subarray(given, given + source.keys), own);
+        if (!sameRow(own, truth.data.subarray(at, at + source.keys), source.half)) return false;
+      }
+  }
+  return true;
+}
+
+function* blocksOf(source: RowSource, rows: Int32Array): Generator<Int32Array> {
+  const step = Math.max(1, Math.floor(BLOCK / (source.heads * source.keys)));
+  for (let from = 0; from < rows.length; from += step) yield rows.subarray(from, from + step);
+}
+
+/** The same numbers for every block: they are drawn once. */
+let drawn: Float32Array = new Float32Array(0);
+
+/** Uniform in [-SPREAD, SPREAD] after the scale. */
+function randomScores(source: RowSource, rule: ProbedRule, rows: number): Float32Array {
+  let largest = 0;
+  for (const scale of rule.scale) largest = Math.max(largest, Math.abs(scale));
+  const count = source.scorePlanes * rows * source.keys;
+  if (drawn.length < count) drawn = drawNumbers(count);
+  const factor = SPREAD / (largest || 1);
+  const scores = new Float32Array(count);
+  for (let t = 0; t < count; t++) scores[t] = drawn[t]! * factor;
+  return scores;
+}
+
+function drawNumbers(count: number): Float32Array {
+  const numbers = new Float32Array(count);
+  let state = 1;
+  for (let t = 0; t < count; t++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    numbers[t] = state / 2 ** 31;
+  }
+  return numbers;
+}
+
+const capped = (score: number, cap: number | null): number =>
+  cap === null ? score : cap * Math.tanh(score / cap);
+
+/** Logits of one row by the rule; hidden keys are -Infinity. */
+function ownRow(input: CoreInput, head: number, row: number, scores: Float32Array, into: Float64Array): void {
+  const { rule, keys, queries } = input;
+  const { bias, softCap } = rule;
+  const scale = rule.scale[head]!;
+  const { from, to } = visibleKeys(input, row);
+  const position = row + keys - queries;
+  into.fill(-Infinity);
+  if (softCap === null) for (let j = from; j < to; j++) into[j] = scores[j]! * scale;
+  else for (let j = from; j < to; j++) into[j] = capped(scores[j]! * scale, softCap);
+  if (bias?.kind === 'alibi') {
+    const slope = bias.slopes[head]!;
+    for (let j = from; j < to; j++) into[j]! += slope * (j - position);
+  } else if (bias?.kind === 'relative') {
+    const { size, first, table } = bias;
+    for (let j = from; j < to; j++) {
+      const t = Math.max(0, Math.min(size - 1, j - position - first));
+      into[j]! += table[head * size + t]!;
+    }
+  }
+}
+
+function sameRow(own: Float64Array, truth: Float32Array, half: boolean): boolean {
+  const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
+  const [ownMax, truthMax] = [largestOf(own), largestOf(truth)];
+  // A row that sees nothing has no probabilities on either side.
+  if (!(truthMax > NOTHING)) return !(ownMax > NOTHING) && !Number.isNaN(truthMax);
+  let [low, high, size] = [Infinity, -Infinity, 0];
+  for (let j = 0; j < truth.length; j++) {
+    const [a, b] = [own[j]!, truth[j]!];
+    const hidden = !(b >= truthMax - HIDDEN_BELOW);
+    if (hidden !== !(a >= ownMax - HIDDEN_BELOW) || Number.isNaN(b)) return false;
+    if (hidden) continue;
+    const difference = b - a;
+    if (difference < low) low = difference;
+    if (difference > high) high = difference;
+    size = Math.max(size, Math.abs(a), Math.abs(b));
+  }
+  return high - low <= absolute + relative * size;
+}
+
+function largestOf(values: Float32Array | Float64Array): number {
+  let largest = -Infinity;
+  for (let t = 0; t < values.length; t++) {
+    const value = values[t]!;
+    if (value > largest) largest = value;
+    else if (value !== value) return NaN;
+  }
+  return largest;
+}
+
+// ---------------------------------------------------------------- reading
+
+/**
+ * A rule in which only the offset of key and query counts, read from the first row (keys after) and the last (keys before):
+ * any window, one window per head, any bias by distance.
+ */
+async function relativeRule(source: RowSource, first: ProbedRule): Promise<ProbedRule | null> {
+  const { heads, queries, keys } = source;
+  if (queries > keys || queries < 2) return null;
+  const ends = Int32Array.of(0, queries - 1);
+  const { planes, data } = await source.rows(ends, 0);
+  const size = keys + queries - 1;
+  const start = 1 - keys;
+  const table = new Float32Array(heads * size);
+  for (let h = 0; h < heads; h++) {
+    const at = (planes === 1 ? 0 : h) * 2 * keys;
+    const rowOf = (r: number) => data.subarray(at + r * keys, at + (r + 1) * keys);
+    const diagonal = [rowOf(0)[keys - queries]!, rowOf(1)[keys - 1]!] as const;
+    for (const [r, row] of [rowOf(0), rowOf(1)].entries()) {
+      const max = largestOf(row);
+      if (!(max > NOTHING) || !(diagonal[r]! >= max - HIDDEN_BELOW)) return null;
+      // Where a row's values are shifted (slope x key), only differences along it count.
+      const shift = diagonal[0] === diagonal[1] ? 0 : diagonal[r]!;
+      const position = r === 0 ? keys - queries : keys - 1;
+      // The last row speaks of keys before the query, the first of those after.
+      for (let j = r === 0 ? position : 0; j < keys; j++)
+        table[h * size + j - position - start] = row[j]! >= max - HIDDEN_BELOW ? row[j]! - shift : -Infinity;
+    }
+  }
+  return simplest(first, { heads, size, first: start, table });
+}
+
+interface OffsetTable {
+  heads: number;
+  size: number;
+  first: number;
+  /** Hidden offsets are -Infinity. */
+  table: Float32Array;
+}
+
+/** A table of offsets as a mask and what is left as a bias, each of the plainest kind that says the same. */
+function simplest(rule: ProbedRule, offsets: OffsetTable): ProbedRule {
+  const { heads, size, first, table } = offsets;
+  const reach = Array.from({ length: heads }, (_, h) => reachOf(table.subarray(h * size, (h + 1) * size)));
+  const [low, high] = reach[0]!;
+  const alike = reach.every(([a, b, whole]) => a === low && b === high && whole);
+  const causal = reach.every(([, b]) => b + first <= 0);
+  const words = [causal ? 'causal' : 'full'];
+  let mask: MaskRule = { causal, window: null };
+  let bias: BiasRule | null = { kind: 'relative', table, size, first };
+  if (alike) {
+    const before = low > 0 ? -(low + first) : null;
+    const after = !causal && high < size - 1 ? high + first : null;
+    if (before !== null || after !== null) {
+      const wide = Number.MAX_SAFE_INTEGER;
+      mask = { causal, window: { before: before ?? wide, after: causal ? 0 : (after ?? wide) } };
+      words.push(
+        causal ? `window ${before! + 1}` : `window ${before ?? 'any'} before, ${after ?? 'any'} after`,
+      );
+    }
+    bias = plainest(offsets, low, high);
+  } else {
+    const spans = reach.map(([a]) => 1 - (a + first));
+    const contiguous = reach.every(([, , whole]) => whole);
+    words.push(
+      contiguous && causal
+        ? `windows of ${Math.min(...spans)} to ${Math.max(...spans)} by head`
+        : 'pattern by distance',
+    );
+  }
+  const finite = alike ? bias : finiteBias(table);
+  if (finite) words.push(finite.kind === 'alibi' ? 'ALiBi' : 'relative bias');
+  if (rule.softCap !== null) words.push(`soft cap ${Number(rule.softCap.toPrecision(6))}`);
+  return { ...rule, mask, bias, opaque: false, description: words.join(', ') };
+}
+
+/** First and last visible entry, and whether all between are visible. */
+function reachOf(row: Float32Array): [low: number, high: number, whole: boolean] {
+  let low = 0;
+  let high = row.length - 1;
+  while (low < high && row[low] === -Infinity) low++;
+  while (high > low && row[high] === -Infinity) high--;
+  return [low, high, !row.subarray(low, high + 1).includes(-Infinity)];
+}
+
+/** Null when a pattern has no bias beside its hidden offsets. */
+function finiteBias(table: Float32Array): BiasRule | null {
+  const values = new Set(table);
+  values.delete(-Infinity);
+  return values.size > 1 ? { kind: 'relative', table, size: table.length, first: 0 } : null;
+}
+
+/** No bias, a slope, or the table with its hidden ends filled by their neighbours. */
+function plainest({ heads, size, first, table }: OffsetTable, low: number, high: number): BiasRule | null {
+  const slopes = new Float32Array(heads);
+  let linear = true;
+  for (let h = 0; h < heads; h++) {
+    const row = table.subarray(h * size, (h + 1) * size);
+    slopes[h] = high > low ? (row[high]! - row[low]!) / (high - low) : 0;
+    for (let t = low; t <= high; t++) {
+      const drift = row[t]! - row[low]! - slopes[h]! * (t - low);
+      if (Math.abs(drift) > 1e-5 + 1e-6 * Math.abs(row[t]! - row[low]!)) linear = false;
+    }
+  }
+  if (linear) return slopes.every(s => s === 0) ? null : { kind: 'alibi', slopes };
+  for (let h = 0; h < heads; h++) {
+    const row = table.subarray(h * size, (h + 1) * size);
+    row.fill(row[low]!, 0, low);
+    row.fill(row[high]!, high + 1);
+  }
+  return { kind: 'relative', table, size, first };
+}
+
+// ---------------------------------------------------------------- what no rule says
+
+/** The chain's own values are the bias; scale and cap must be the rule's, and no key that a causal rule hides may be seen. */
+async function opaqueRule(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<ProbedRule | null> {
+  const { heads, keys, queries } = source;
+  const own = new Float64Array(keys);
+  let causal = rule.mask.causal;
+  for (const block of blocksOf(source, rows)) {
+    const scores = randomScores(source, rule, block.length);
+    const [bare, truth] = [await source.rows(block, 0), await source.rows(block, scores)];
+    const planes = Math.max(bare.planes, truth.planes);
+    if (planes === 1 && !rule.scale.every(s => s === rule.scale[0])) return null;
+    for (let h = 0; h < (planes === 1 ? 1 : heads); h++)
+      for (let r = 0; r < block.length; r++) {
+        const at = (plane: number) => ((plane === 1 ? 0 : h) * block.length + r) * keys;
+        const [zero, row] = [at(bare.planes), at(truth.planes)];
+        const given = at(source.scorePlanes);
+        const seen = block[r]! + keys - queries + 1;
+        for (let j = 0; j < keys; j++) {
+          const value = bare.data[zero + j]!;
+          own[j] =
+            value > NOTHING ? value + capped(scores[given + j]! * rule.scale[h]!, rule.softCap) : -Infinity;
+          if (value > NOTHING && j >= seen) causal = false;
+        }
+        if (!sameRow(own, truth.data.subarray(row, row + keys), source.half)) return null;
+      }
+  }
+  const description = `${causal ? 'causal' : 'full'}, bias computed by the model's graph`;
+  return { ...rule, mask: { causal, window: null }, bias: null, opaque: true, description };
+}
+
+// ---------------------------------------------------------------- which rows
+
+/** At most so many rows by the constants of a chain. */
+const BY_CONSTANTS = 64;
+const AT_RANDOM = 16;
+
+/**
+ * Rows at which a rule of positions may change: the first and last, powers of two, multiples of the chain's own constants
+ * and the borders of the rule, each with its neighbours, and some at random. `share` of all rows at least.
+ */
+export function rowsToCheck(
+  queries: number,
+  constants: readonly number[],
+  borders: readonly number[],
+  seed: number,
+  share: number,
+): Int32Array {
+  const wanted = Math.ceil(share * queries);
+  if (wanted >= queries) return Int32Array.from({ length: queries }, (_, i) => i);
+  const rows = new Set<number>();
+  const around = (at: number) => {
+    for (const row of [Math.floor(at) - 1, Math.floor(at), Math.ceil(at), Math.ceil(at) + 1])
+      if (row >= 0 && row < queries) rows.add(row);
+  };
+  for (const row of [0, queries - 1]) around(row);
+  for (let power = 1; power < queries; power *= 2) around(power);
+  for (const border of borders) around(border);
+  const useful = [...new Set(constants)].filter(c => c >= 2 && c < queries).sort((a, b) => b - a);
+  for (const constant of useful) {
+    const times = Math.floor(queries / constant);
+    const stride = Math.max(1, Math.ceil((times * useful.length) / BY_CONSTANTS));
+    for (let k = 1; k <= times; k += stride) around(k * constant);
+    around(times * constant);
+  }
+  let state = seed >>> 0;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * queries);
+  };
+  for (let i = 0; i < AT_RANDOM; i++) rows.add(random());
+  while (rows.size < Math.min(wanted, queries)) rows.add(random());
+  return Int32Array.from(rows).sort();
+}
+
+/** Distances at which a rule changes. */
+export function bordersOf(rule: ProbedRule): number[] {
+  const { window } = rule.mask;
+  const borders = window ? [window.before, window.after] : [];
+  if (rule.bias?.kind === 'relative') borders.push(-rule.bias.first, rule.bias.size + rule.bias.first);
+  return borders.filter(b => Number.isFinite(b) && b < Number.MAX_SAFE_INTEGER);
+}

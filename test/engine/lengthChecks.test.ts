@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import type { CoreInput } from '../../engine/attention/core';
+import { denseOutput } from '../../engine/attention/kernels/dense';
+import { profileCore } from '../../engine/measure/profile';
+import type { CutModel } from '../../engine/model/cut/cutModel';
+import { referenceAttend, referenceWeights } from '../../engine/model/verify/proof';
+import { rowsToCheck } from '../../engine/model/cut/ruleAtLength';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { ElementType } from '../../engine/runtime/onnxProto';
+import type { ModelWriter } from '../fixtures/onnxModels';
+import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
+import { assertReproduces, Bench, HEADS, layered, VOCABULARY, type Layer } from './cutHarness';
+
+/** Tokens beyond every length that a load looks at. */
+const TOKENS = 300;
+
+type Pair = { row: string; column: string; distance: string };
+
+/** Scores under a mask and a bias that are computed from the positions of query and key. */
+function positioned(
+  make: (m: ModelWriter, at: Pair, id: string, x: string) => { keep?: string; bias?: string },
+): Layer {
+  return aroundHeads((m, { q, k, v, x }, id) => {
+    const row = positions(m, x, `r${id}`, [-1, 1]);
+    const column = positions(m, x, `c${id}`, [1, -1]);
+    const distance = m.op('Sub', [row, column]);
+    const { keep, bias } = make(m, { row, column, distance }, id, x);
+    let scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+    if (bias) scores = m.op('Add', [scores, bias]);
+    if (keep) scores = dropped(m, keep, scores, id);
+    return m.op('MatMul', [softmax(m, scores), v]);
+  });
+}
+
+const causal = (m: ModelWriter, { row, column }: Pair) => m.op('LessOrEqual', [column, row]);
+const real = (m: ModelWriter, x: string) => m.op('Cast', [x], { to: ElementType.float32 });
+
+const chunks = positioned((m, at, id) => {
+  const size = m.ints(`size${id}`, [100], []);
+  const same = m.op('Equal', [m.op('Div', [at.row, size]), m.op('Div', [at.column, size])]);
+  return { keep: m.op('And', [same, causal(m, at)]) };
+});
+
+/** The window's size comes filled into a tensor of the distances' shape. */
+const fullLike = positioned((m, at, id) => {
+  const like = m.op('Expand', [m.ints(`size${id}`, [90], [1, 1]), m.op('Shape', [at.distance])]);
+  return { keep: m.op('And', [m.op('Less', [at.distance, like]), causal(m, at)]) };
+});
+
+const fractional = positioned((m, at, id) => {
+  const half = m.op('Div', [real(m, at.distance), m.floats(`two${id}`, [2], [])]);
+  return { keep: m.op('And', [m.op('Less', [half, m.floats(`t${id}`, [45.25], [])]), causal(m, at)]) };
+});
+
+/** Distances are cut off at 80 and those at the cut hidden. */
+const clamped = positioned((m, at, id) => {
+  const size = m.floats(`size${id}`, [80], []);
+  const near = m.op('Clip', [real(m, at.distance), '', size]);
+  return { keep: m.op('And', [m.op('Less', [near, size]), causal(m, at)]) };
+});
+
+const windowPerHead = positioned((m, at, id) => {
+  const sizes = m.ints(`sizes${id}`, [7, 40, 95, 200], [1, HEADS, 1, 1]);
+  return { keep: m.op('And', [m.op('Less', [at.distance, sizes]), causal(m, at)]) };
+});
+
+const clampedAlibi = positioned((m, at, id) => {
+  const near = m.op('Min', [real(m, m.op('Abs', [at.distance])), m.floats(`far${id}`, [120], [])]);
+  const slopes = m.floats(`slopes${id}`, [-0.5, -0.25, -0.1, -0.02], [1, HEADS, 1, 1]);
+  return { bias: m.op('Mul', [near, slopes]), keep: causal(m, at) };
+});
+
+/** T5's buckets up to a distance of 512, by logarithms. */
+const buckets = positioned((m, at, id) => {
+  const near = m.op('Max', [at.distance, m.ints(`none${id}`, [0], [])]);
+  const exact = m.floats(`exact${id}`, [16], []);
+  const far = m.op('Max', [real(m, near), exact]);
+  const logarithm = m.op('Div', [
+    m.op('Log', [m.op('Div', [far, exact])]),
+    m.floats(`log${id}`, [Math.log(32)], []),
+  ]);
+  const large = m.op('Add', [m.op('Mul', [logarithm, exact]), exact]);
+  const bucket = m.op('Min', [m.op('Floor', [large]), m.floats(`last${id}`, [31], [])]);
+  const small = m.op('Less', [real(m, near), exact]);
+  const index = m.op('Cast', [m.op('Where', [small, real(m, near), bucket])], { to: ElementType.int64 });
+  const table = m.op('Gather', [m.weight(`table${id}`, [32, HEADS], 2), index]);
+  return { bias: m.op('Transpose', [table], { perm: [2, 0, 1] }), keep: causal(m, at) };
+});
+
+/** The first 100 tokens see each other, the rest what is before: causal as far as a short text shows. */
+const latePrefix = positioned((m, at, id) => {
+  const border = m.ints(`border${id}`, [100], []);
+  const late = m.op('And', [m.op('Less', [border, at.row]), m.op('Less', [border, at.column])]);
+  return { keep: m.op('Or', [late, causal(m, at)]) };
+});
+
+/** A window of half the text, which is another rule at each length. */
+const halfOfText = positioned((m, at, id, x) => {
+  const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`one${id}`, [1], [])], { axis: 0 });
+  const size = m.op('Max', [m.op('Div', [count, m.ints(`two${id}`, [2], [])]), m.ints(`m${id}`, [70], [])]);
+  return { keep: m.op('And', [m.op('Less', [at.distance, size]), causal(m, at)]) };
+});
+
+/** A triangle kept as a table in which one row, beyond every probe, hides one more key. */
+const oneRow = positioned((m, _, id, x) => {
+  const size = 320;
+  const lower = Uint8Array.from({ length: size * size }, (_, i) => {
+    const [row, column] = [Math.floor(i / size), i % size];
+    return Number(column <= row && !(row === 217 && column === 211));
+  });
+  m.raw(`buffer${id}`, ElementType.bool, lower, [1, 1, size, size]);
+  const count = m.op('Slice', [m.op('Shape', [x]), m.ints(`s1${id}`, [1]), m.ints(`s2${id}`, [2])]);
+  const zero = m.ints(`s0${id}`, [0]);
+  const rows = m.op('Slice', [`buffer${id}`, zero, count, m.ints(`a2${id}`, [2])]);
+  return { keep: m.op('Slice', [rows, zero, count, m.ints(`a3${id}`, [3])]) };
+});
+
+/** The triangle as dynamo writes it: columns at or before rows by Trilu on ones. */
+const triangle = positioned((m, at, id) => {
+  const ones = m.op('Expand', [m.floats(`ones${id}`, [1], [1, 1]), m.op('Shape', [at.distance])]);
+  const lower = m.op('Cast', [m.op('Trilu', [ones], { upper: 0 })], { to: ElementType.bool });
+  const far = m.op('Cast', [m.op('Trilu', [ones, m.ints(`below${id}`, [-110], [])], { upper: 0 })], {
+    to: ElementType.bool,
+  });
+  return { keep: m.op('And', [lower, m.op('Not', [far])]) };
+});
+
+const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
+  { name: 'attention in chunks of 100', layer: chunks, mask: /^causal, / },
+  { name: 'a window filled into a tensor', layer: fullLike, mask: 'causal, window 90' },
+  { name: 'a window by a fractional threshold', layer: fractional, mask: 'causal, window 91' },
+  { name: 'a window by a clamp', layer: clamped, mask: 'causal, window 80' },
+  {
+    name: 'a window of its own for each head',
+    layer: windowPerHead,
+    mask: 'causal, windows of 7 to 200 by head',
+  },
+  { name: 'ALiBi clamped at a distance', layer: clampedAlibi, mask: 'causal, relative bias' },
+  { name: 'buckets up to 512 tokens', layer: buckets, mask: 'causal, relative bias' },
+  { name: 'a border far in the text', layer: latePrefix, mask: /^full, / },
+  { name: 'a window of half the text', layer: halfOfText, mask: 'causal, window 150' },
+  { name: 'a band by triangles', layer: triangle, mask: 'causal, window 110' },
+  { name: 'one odd row in a table', layer: oneRow, mask: /^causal, / },
+];
+
+describe('rules at the length of the text', function () {
+  this.timeout(60_000);
+  let bench: Bench;
+  before(async () => {
+    bench = await Bench.open();
+  });
+  after(() => bench.close());
+
+  for (const { name, layer, mask } of cases)
+    it(`${name}: what the short probe cannot see is found before a long text is analysed`, async () => {
+      const cut = await bench.load(layered(layer));
+      await cut.checkRules(new Int32Array(TOKENS), { signal: neverCancelled });
+      const found = cut.info.cores[0]!.mask;
+      if (typeof mask === 'string') assert.equal(found, mask);
+      else assert.match(found, mask);
+      await assertReproduces(cut, 2e-5, TOKENS);
+      // And again at another length, shorter and longer.
+      await assertReproduces(cut, 2e-5, 40);
+      await assertReproduces(cut, 2e-5, 317);
+      await cut.dispose();
+    });
+
+  it('every core of every run gets a rule that was compared at its very lengths', async () => {
+    for (const layer of [chunks, windowPerHead, clampedAlibi]) {
+      const cut = await bench.load(layered(layer));
+      for (const tokens of [5, 61, TOKENS])
+        for (const input of await inputsOf(cut, tokens))
+          assert.deepEqual(input.rule.checked, { queries: tokens, keys: tokens });
+      await cut.dispose();
+    }
+  });
+
+  it('a window of each head: the block kernel hides the same keys, and counts those that are left', async () => {
+    const cut = await bench.load(layered(windowPerHead));
+    const context = { runtime: bench.runtime, signal: neverCancelled, own: {} };
+    const [input] = await inputsOf(cut, TOKENS);
+    const own = await denseOutput(input!, context);
+    const expected = referenceAttend(input!);
+    assert.ok(own.every((value, t) => Math.abs(value - expected[t]!) < 1e-5));
+    const marks = {
+      ids: new Int32Array(TOKENS),
+      separator: new Uint8Array(TOKENS),
+      punctuation: new Uint8Array(TOKENS),
+    };
+    const profile = await profileCore(input!, cut.info.cores[0]!, marks, context);
+    // The first head sees 7 keys: its entropy is relative to that of 7 even ones.
+    let relative = 0;
+    for (let query = 1; query < TOKENS; query++) {
+      const entropy = referenceWeights(input!, 0, query).reduce(
+        (sum, p) => sum - (p > 0 ? p * Math.log(p) : 0),
+        0,
+      );
+      relative += entropy / Math.log(Math.min(7, query + 1)) / (TOKENS - 1);
+    }
+    assert.ok(Math.abs(profile.heads[0]!.relativeEntropy - relative) < 1e-4);
+    assert.ok(relative > 0.01);
+    await cut.dispose();
+  });
+
+  it('sampled rows hold the ends, powers of two, multiples of constants and borders, with their neighbours', () => {
+    const rows = rowsToCheck(5000, [700, 33.5], [1234], 7, 0);
+    for (const row of [0, 1, 4999, 4998, 1023, 1024, 1025, 699, 700, 701, 4900, 1233, 1234, 1235, 33, 34])
+      assert.ok(rows.includes(row), `row ${row}`);
+    assert.ok(rows.length < 400);
+    assert.notDeepEqual(rows, rowsToCheck(5000, [700, 33.5], [1234], 8, 0));
+    assert.equal(rowsToCheck(500, [], [], 7, 1).length, 500);
+  });
+});
+
+async function inputsOf(cut: CutModel, tokens: number): Promise<CoreInput[]> {
+  const inputs: CoreInput[] = [];
+  const ids = Int32Array.from({ length: tokens }, (_, i) => (i * i + 3) % VOCABULARY);
+  await cut.run(
+    ids,
+    async (_, input) => {
+      inputs.push(input);
+      return referenceAttend(input);
+    },
+    { signal: neverCancelled },
+  );
+  return inputs;
+}
