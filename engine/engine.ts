@@ -23,7 +23,7 @@ import type {
   TargetText,
   TokenTable,
 } from '../shared/protocol/engine';
-import { Analysis } from './service/analysis';
+import { Analysis, KEPT_BYTES } from './service/analysis';
 import { atBudget } from './service/atBudget';
 import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
@@ -40,11 +40,12 @@ import { makePlan, type FoundPlan, type PlanOptions } from './service/plan/plan'
 import { testPlan, type PlanOnText } from './service/plan/test';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import { targetText } from './service/target';
-import { TileCache } from './service/tiles';
+import { tileOf } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
 import { workingBytes } from './service/workload';
 import { mean } from './statistics';
 import { neverCancelled } from './runtime/cancellation';
+import { SharedCache } from './runtime/sharedCache';
 
 export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
 
@@ -62,7 +63,7 @@ export class Engine {
   private readonly models = new ModelCache();
   private readonly analyses = new Map<string, Analysis>();
   private readonly running = new Map<string, AbortController>();
-  private readonly tiles = new TileCache();
+  private readonly cache = new SharedCache<object>({ bytes: KEPT_BYTES });
   private memoryLimitMiB = 4096;
   /** Long jobs (analyses, mechanism runs) go one after another; tiles and hovers slip in between their blocks. */
   private queue: Promise<unknown> = Promise.resolve();
@@ -142,8 +143,8 @@ export class Engine {
         const { plan } = await makePlan([this.analysis(id)], options, signal, report);
         return plan;
       }),
-    'analysis/tile': (params, signal) => this.tiles.tile(this.analysis(params.id), completed(params), signal),
-    'analysis/row': params => lineOf(this.analysis(params.id), params),
+    'analysis/tile': (params, signal) => tileOf(this.analysis(params.id), completed(params), signal),
+    'analysis/row': (params, signal) => lineOf(this.analysis(params.id), params, signal),
     'analysis/token': (params, signal) =>
       tokenAttention(
         this.analysis(params.id),
@@ -304,7 +305,7 @@ export class Engine {
       this.memoryLimitMiB,
       `An analysis of ${tokens.ids.length} tokens with this model`,
     );
-    const analysis = new Analysis(params.id, model, runtime, tokens, target);
+    const analysis = new Analysis(params.id, model, runtime, tokens, target, this.cache);
     this.analyses.set(params.id, analysis);
     this.notify('analysis/began', {
       id: params.id,
@@ -396,8 +397,8 @@ export class Engine {
   }
 
   private forget(id: string): void {
+    this.analyses.get(id)?.forget();
     this.analyses.delete(id);
-    this.tiles.forget(id);
   }
 
   private progressOf(id: string, phase: EngineNotifications['analysis/progress']['phase']) {

@@ -76,6 +76,14 @@ export const LOST_SCORES = 1e18;
 /** Share of a query's mass that its keys get beside a sink; `lse`: log-sum-exp of the keys' scores. */
 export const keptBySink = (sink: number, lse: number): number => 1 / (1 + Math.exp(sink - lse));
 
+/** The core without Q, K and V (and without a bias that is as large): what shape and rule decide can be asked of it. */
+export function outlineOf(input: CoreInput): CoreInput {
+  const none = new Float32Array(0);
+  const { rule } = input;
+  const bias = rule.bias?.kind === 'opaque' ? { ...rule.bias, data: none } : rule.bias;
+  return { ...input, q: none, k: none, v: none, rule: { ...rule, bias } };
+}
+
 export function kvHead(input: CoreInput, head: number): number {
   return Math.floor((head * input.kvHeads) / input.heads);
 }

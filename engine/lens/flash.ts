@@ -34,7 +34,7 @@ export const flash: Lens<'flash'> = {
   ],
 
   async look(analysis, params, { core, head, signal }) {
-    const { input, output } = await analysis.tensors(core);
+    const { input, output } = await analysis.tensors(core, signal);
     const alone = someHeads(input, [head]);
     const sram = numberOf(params, 'sram');
     const chosen = flashIo(alone, sram);

@@ -30,7 +30,7 @@ export const positionTerms: Lens<'positions'> = {
     const { kind } = cores[core]!;
     const stack = kind === 'cross' ? 'decoder' : kind;
     const first = cores.find(c => c.kind === stack && c.layer === 0)!.core;
-    const { input } = await analysis.tensors(first);
+    const { input } = await analysis.tensors(first, signal);
     if (input.rule.bias)
       throw new RefusedError(
         'This model does not split: positions or masks are added to its scores themselves (ALiBi, relative or computed biases).',

@@ -1,57 +1,32 @@
 import type { CoreInput } from '../attention/core';
-import { denseOutput } from '../attention/kernels/dense';
-import type { HiddenRows } from '../model/cut/hidden';
-import type { Analysis } from '../service/analysis';
-
-/**
- * Rows of the residual stream before each core (and `output`, at the end), where they cross the cut by themselves: the
- * model runs once more on its dense cores. The rows are the runner's own: what is kept of them must be copied.
- */
-export async function eachResidual(
-  analysis: Analysis,
-  visit: (hidden: HiddenRows) => void,
-  signal: AbortSignal,
-  onProgress: (fraction: number) => void,
-): Promise<void> {
-  const context = analysis.context(signal);
-  await analysis.run((_, input) => denseOutput(input, context), {
-    signal,
-    onSegment: onProgress,
-    onHidden: visit,
-  });
-}
+import type { Analysis, CoreTensors } from '../service/analysis';
 
 export interface Rows {
   rows: Float32Array;
   width: number;
 }
 
-/** The last rows asked for of each analysis: a control that moves asks for the same again and again. */
-const latest = new WeakMap<Analysis, { core: number; found: Rows | null }>();
-
-/** Rows of the residual stream before one core; null where they do not cross the cut by themselves. */
-export async function residualBefore(
+/**
+ * Rows of the residual stream before one core, null where they do not cross the cut by themselves; and the core's tensors.
+ * A control that moves asks for the same again and again.
+ */
+export function residualBefore(
   analysis: Analysis,
   core: number,
   signal: AbortSignal,
-  onProgress: (fraction: number) => void,
-): Promise<Rows | null> {
-  const known = latest.get(analysis);
-  if (known?.core === core) return known.found;
-  const stop = new Error('reached the core');
-  let found: Rows | null = null;
-  const visit = ({ at, data, width }: HiddenRows) => {
-    if (at !== core) return;
-    found = { rows: data.slice(), width };
-    throw stop;
+): Promise<{ residual: Rows | null; tensors: CoreTensors }> {
+  const make = async (own: AbortSignal) => {
+    let residual: Rows | null = null;
+    let found: CoreTensors | null = null;
+    await analysis.visitAlone([core], (_, tensors) => void (found = tensors), own, {
+      onHidden: ({ at, data, width }) => {
+        // The rows are the runner's own.
+        if (at === core) residual = { rows: data.slice(), width };
+      },
+    });
+    return { residual, tensors: found! };
   };
-  try {
-    await eachResidual(analysis, visit, signal, onProgress);
-  } catch (error) {
-    if (error !== stop) throw error;
-  }
-  latest.set(analysis, { core, found });
-  return found;
+  return analysis.shared(`residual|${core}`, make, signal);
 }
 
 /** What the heads of a core hand on, side by side: [heads, queries, valueDim] as [queries, heads x valueDim]. */

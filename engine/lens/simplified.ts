@@ -6,7 +6,7 @@ import type { SimplifiedLens } from '../../shared/protocol/engine';
 import { floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
-import { eachResidual, meanCosine } from './rows';
+import { meanCosine } from './rows';
 
 /**
  * Simplified blocks (He & Hofmann, 2024) start each head as the identity: alpha I + beta A - gamma C, with C uniform. How
@@ -22,22 +22,23 @@ export const simplified: Lens<'simplified'> = {
   async look(analysis, _params, { signal, onProgress }) {
     const { info } = analysis.model;
     const heads: SimplifiedLens['heads'] = [];
-    for (const { core, kind } of info.cores) {
-      onProgress(core / (2 * info.cores.length));
-      const { input } = await analysis.tensors(core);
-      const shares = await sharesOf(input, analysis.context(signal), kind !== 'cross');
-      shares.forEach((share, head) => heads.push({ core, head, ...share }));
-    }
     const collapse: SimplifiedLens['collapse'] = [];
     let hidden = 0;
-    await eachResidual(
-      analysis,
-      ({ at, data, width }) => {
-        if (at !== 'output') hidden = Math.max(hidden, width);
-        collapse.push({ at, cosine: meanCosine(data, width) });
+    await analysis.visitAlone(
+      info.cores.map(({ core }) => core),
+      async (core, { input }) => {
+        onProgress(core / info.cores.length);
+        const shares = await sharesOf(input, analysis.context(signal), info.cores[core]!.kind !== 'cross');
+        shares.forEach((share, head) => heads.push({ core, head, ...share }));
       },
       signal,
-      done => onProgress(0.5 + done / 2),
+      {
+        toEnd: true,
+        onHidden: ({ at, data, width }) => {
+          if (at !== 'output') hidden = Math.max(hidden, width);
+          collapse.push({ at, cosine: meanCosine(data, width) });
+        },
+      },
     );
     const notes = [
       'A lens: value and output projections cannot be taken out of a trained model, which would be destroyed by it.',

@@ -41,9 +41,9 @@ export const switchRouting: Lens<'switch'> = {
     },
   ],
 
-  async look(analysis, params, { core, signal, onProgress }) {
-    const residual = await residualBefore(analysis, core, signal, onProgress);
-    const { input, output } = await analysis.tensors(core);
+  async look(analysis, params, { core, signal }) {
+    const { residual, tensors } = await residualBefore(analysis, core, signal);
+    const { input, output } = tensors;
     const { rows, width } = residual ?? sideBySide(input, output);
     const experts = Math.min(numberOf(params, 'experts'), rows.length / width);
     const centred = unitRows(centre(rows, width), width);

@@ -10,3 +10,18 @@ export async function checkpoint(signal: AbortSignal): Promise<void> {
   await new Promise<void>(resolve => setImmediate(resolve));
   if (signal.aborted) throw new CancelledError();
 }
+
+/** The result, or a CancelledError as soon as the caller cancels: the work itself may still be on its way to its next checkpoint. */
+export async function untilCancelled<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop!: () => void;
+  const cancelled = new Promise<never>((_, reject) => {
+    stop = () => reject(new CancelledError());
+  });
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop);
+  try {
+    return await Promise.race([cancelled, work]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}

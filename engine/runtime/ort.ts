@@ -5,7 +5,7 @@ import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protoc
 import { chooseDevice, type Backend } from './device';
 import { GraphBuilder } from './graphBuilder';
 import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
-import { SessionCache } from './sessionCache';
+import { SharedCache } from './sharedCache';
 import type { Tensor } from './tensor';
 
 env.logLevel = 'error'; // warnings would go to stderr, where only our own errors belong
@@ -17,7 +17,7 @@ export async function createRuntime(choice: DeviceChoice): Promise<Runtime> {
 }
 
 class OrtRuntime implements Runtime {
-  private readonly sessions = new SessionCache<Session>(96);
+  private readonly sessions = new SharedCache<Session>({ max: 96, release: session => session.release() });
 
   constructor(readonly report: DeviceReport) {}
 

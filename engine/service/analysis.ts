@@ -1,7 +1,6 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import { besideSink } from '../attention/kernels/sink';
-import type { CoreInput, MaskRule } from '../attention/core';
-import { denseOutput } from '../attention/kernels/dense';
+import type { CoreInput } from '../attention/core';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
 import { RefusedError, told } from '../errors';
@@ -15,9 +14,10 @@ import {
   type TargetText,
   type TokenTable,
 } from '../../shared/protocol/engine';
-import { neverCancelled } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
+import { SharedCache } from '../runtime/sharedCache';
 import { float32, type Tensor } from '../runtime/tensor';
+import { CorePasses, type Visitor } from './passes';
 
 /** What stays of one core after the dense pass. */
 export interface AnalysedCore {
@@ -26,8 +26,9 @@ export interface AnalysedCore {
   lse: Float32Array;
   /** [heads, distances] mean mass at each distance over the head's queries: entry x is distance x. */
   byDistance: Float32Array;
-  mask: MaskRule;
-  /** Q, K, V and the dense output, when they fit in the budget; else they are computed again when asked for. */
+  /** Its shape and rule, without Q, K and V. */
+  outline: CoreInput;
+  /** Q, K, V and the dense output, when they fit in the budget; else a pass over the cores computes them again. */
   tensors: CoreTensors | null;
 }
 
@@ -36,8 +37,8 @@ export interface CoreTensors {
   output: Float32Array;
 }
 
-/** Outputs of mechanisms kept for hovers and tiles, per analysis. */
-const KEPT_ATTENDED_BYTES = 256 * 2 ** 20;
+/** What is computed of analyses for requests (bands of tiles, mechanisms' outputs, tensors computed again) may take so much. */
+export const KEPT_BYTES = 256 * 2 ** 20;
 
 /** A finished (or still running) analysis: what detail requests are answered from. */
 export class Analysis {
@@ -49,8 +50,9 @@ export class Analysis {
 
   /** Own tensors of each mechanism per core, as fitted to this text's dense Q and K. */
   private readonly own = new Map<string, Record<string, Tensor>>();
-  private readonly attended = new Map<string, Attended>();
-  private recomputed: { core: number; tensors: CoreTensors } | null = null;
+  private readonly passes = new CorePasses(this);
+  /** An analysis that replaces another one under its id must not find what that one kept. */
+  private readonly key = `${++made}|`;
 
   constructor(
     readonly id: string,
@@ -58,6 +60,7 @@ export class Analysis {
     readonly runtime: Runtime,
     readonly tokens: TokenTable,
     readonly target: TargetText | null = null,
+    private readonly cache = new SharedCache<object>({ bytes: KEPT_BYTES }),
   ) {}
 
   /** The tokens that the queries and the keys of a core stand for. */
@@ -92,36 +95,51 @@ export class Analysis {
     return found;
   }
 
-  /** Q, K, V and dense output of one core; runs the model again up to that core when they were not kept. */
-  async tensors(core: number): Promise<CoreTensors> {
-    const kept = this.core(core).tensors;
-    if (kept) return kept;
-    if (this.recomputed?.core === core) return this.recomputed.tensors;
-    const tensors = await this.recompute(core);
-    this.recomputed = { core, tensors };
-    return tensors;
+  /** Calls back with the dense tensors of these cores, in this order; requests share the runs that this takes. */
+  visit(cores: readonly number[], visit: Visitor['visit'], signal: AbortSignal): Promise<void> {
+    for (const core of cores) this.core(core);
+    return this.passes.visit({ cores, visit, signal });
   }
 
-  private async recompute(core: number): Promise<CoreTensors> {
-    const stop = new Error('reached the core');
+  /** The same in a run of its own, where one is needed: for jobs that take long. */
+  visitAlone(
+    cores: readonly number[],
+    visit: Visitor['visit'],
+    signal: AbortSignal,
+    watch: Pick<Visitor, 'onHidden' | 'toEnd'> = {},
+  ): Promise<void> {
+    for (const core of cores) this.core(core);
+    return this.passes.visitAlone({ ...watch, cores, visit, signal });
+  }
+
+  /** Q, K, V and dense output of one core. Whoever needs several cores visits them. */
+  async tensors(core: number, signal: AbortSignal): Promise<CoreTensors> {
     let found: CoreTensors | null = null;
-    const context = this.context(neverCancelled);
-    try {
-      await this.run(
-        async (info, input) => {
-          const output = await denseOutput(input, context);
-          if (info.core === core) {
-            found = { input, output };
-            throw stop;
-          }
-          return output;
-        },
-        { signal: neverCancelled },
-      );
-    } catch (error) {
-      if (error !== stop) throw error;
-    }
+    await this.visit([core], (_, tensors) => void (found = tensors), signal);
     return found!;
+  }
+
+  /** The tensors of a core where no run is needed for them. */
+  atHand(core: number): CoreTensors | null {
+    return this.cores[core]?.tensors ?? this.cache.peek<CoreTensors>(`${this.key}tensors|${core}`) ?? null;
+  }
+
+  keep(core: number, tensors: CoreTensors): void {
+    if (!this.atHand(core)) this.cache.set(`${this.key}tensors|${core}`, tensors);
+  }
+
+  /** What was computed of this analysis before under this key, while there is room for it; all who wait share the work. */
+  shared<T extends object>(
+    key: string,
+    make: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    return this.cache.get(`${this.key}${key}`, make, signal);
+  }
+
+  /** Lets go of what is kept for requests. */
+  forget(): void {
+    this.cache.forget(this.key);
   }
 
   context(signal: AbortSignal, own: Record<string, Tensor> = {}): AttendContext {
@@ -138,7 +156,7 @@ export class Analysis {
     input: CoreInput,
     signal: AbortSignal,
   ): Promise<Record<string, Tensor>> {
-    const key = `${choiceKey(choice)}|${core}`;
+    const key = ownKey(choice, core);
     const known = this.own.get(key);
     if (known) return known;
     const mechanism = findMechanism(choice.name);
@@ -176,16 +194,33 @@ export class Analysis {
     const mechanism = findMechanism(choice.name);
     const alone = someHeads(input, [head]);
     refuseUnfit(mechanism, alone, choice);
-    const key = `${choiceKey(choice)}|${core}|${head}`;
-    let own = this.own.get(key);
-    if (!own) {
-      const dense = someHeads((await this.tensors(core)).input, [head]);
-      const given = { mass_by_distance: this.massByDistance(core, head) };
-      own = (await mechanism.prepare?.(dense, choice.params, this.context(signal, given))) ?? {};
-      this.own.set(key, own);
+    if (!this.isFitted(choice, core, head)) {
+      await this.fitHead(choice, core, head, (await this.tensors(core, signal)).input, signal);
     }
-    const context = this.context(signal, own);
+    const context = this.context(signal, this.own.get(ownKey(choice, core, head)) ?? {});
     return besideSink(alone, mechanism.info.title, plain => mechanism.attend(plain, choice.params, context));
+  }
+
+  /** Whether the mechanism has its own tensors for this core (or one head of it), or needs none. */
+  isFitted(choice: MechanismChoice, core: number, head?: number): boolean {
+    return !findMechanism(choice.name).prepare || this.own.has(ownKey(choice, core, head));
+  }
+
+  /** Makes a head's own tensors, given its core's dense inputs. Before a run with changed heads, `fitHeads` does all of them. */
+  async fitHead(
+    choice: MechanismChoice,
+    core: number,
+    head: number,
+    dense: CoreInput,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.isFitted(choice, core, head)) return;
+    const mechanism = findMechanism(choice.name);
+    const alone = someHeads(dense, [head]);
+    refuseUnfit(mechanism, alone, choice);
+    const given = { mass_by_distance: this.massByDistance(core, head) };
+    const own = await mechanism.prepare!(alone, choice.params, this.context(signal, given));
+    this.own.set(ownKey(choice, core, head), own);
   }
 
   private massByDistance(core: number, head: number): Tensor {
@@ -194,30 +229,22 @@ export class Analysis {
     return float32(byDistance.slice(head * distances, (head + 1) * distances), [1, distances]);
   }
 
-  /** The same on this analysis' own dense inputs, with the latest kept. */
-  async attendLocally(choice: MechanismChoice, core: number, signal: AbortSignal): Promise<Attended> {
-    const key = `${choiceKey(choice)}|${core}`;
-    let attended = this.attended.get(key);
-    if (!attended) {
-      const { input } = await this.tensors(core);
-      attended = await this.attend(choice, core, input, signal);
-    }
-    this.remember(key, attended);
-    return attended;
+  /** One core under a mechanism on this analysis' own dense inputs; the latest are kept. */
+  attendLocally(
+    choice: MechanismChoice,
+    core: number,
+    dense: CoreInput,
+    signal: AbortSignal,
+  ): Promise<Attended> {
+    const attend = (own: AbortSignal) => this.attend(choice, core, dense, own);
+    return this.shared(`attended|${choiceKey(choice)}|${core}`, attend, signal);
   }
+}
 
-  private remember(key: string, attended: Attended): void {
-    this.attended.delete(key);
-    this.attended.set(key, attended);
-    // A hover over the mean of all heads goes round every core and mechanism: by bytes, since a count would thrash.
-    let bytes = 0;
-    for (const one of this.attended.values()) bytes += one.output.byteLength;
-    for (const [oldest, { output }] of this.attended) {
-      if (bytes <= KEPT_ATTENDED_BYTES || oldest === key) break;
-      this.attended.delete(oldest);
-      bytes -= output.byteLength;
-    }
-  }
+let made = 0;
+
+function ownKey(choice: MechanismChoice, core: number, head?: number): string {
+  return [choiceKey(choice), core, ...(head === undefined ? [] : [head])].join('|');
 }
 
 export function choiceKey(choice: MechanismChoice): string {

@@ -1,5 +1,6 @@
-import type { Analysis } from './analysis';
-import { compareLocally, localResult } from './mechanismRuns';
+import type { Analysis, CoreTensors } from './analysis';
+import type { LocalRun } from './densePass';
+import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
 import type { Mechanism } from '../attention/mechanism';
 import { readParams } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
@@ -23,12 +24,15 @@ export async function atBudget(
   if (!(budget > 0 && budget <= 1))
     throw new RefusedError('A budget is a share of the dense pairs, above 0 and at most 1.');
   const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
-  const found: MechanismResult[] = [];
-  for (const [at, mechanism] of chosen.entries()) {
-    onProgress(at / chosen.length, mechanism.info.title);
-    const best = await bestSetting(analysis, mechanism, budget, signal);
-    if (best) found.push(best);
-  }
+  const tried = chosen.map(mechanism => settingsOf(analysis, mechanism, budget).map(startRun));
+  const compare = async (core: number, tensors: CoreTensors) => {
+    for (const [at, runs] of tried.entries()) {
+      onProgress((core + at / tried.length) / analysis.cores.length, chosen[at]!.info.title);
+      for (const run of runs) await compareCoreLocally(analysis, run, core, tensors, signal);
+    }
+  };
+  await analysis.visitAlone([...analysis.cores.keys()], compare, signal);
+  const found = tried.flatMap(runs => bestOf(runs, budget) ?? []);
   if (found.length === 0 && chosen.length === 1)
     throw new RefusedError(
       told`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`,
@@ -36,36 +40,22 @@ export async function atBudget(
   return found;
 }
 
-async function bestSetting(
-  analysis: Analysis,
-  mechanism: Mechanism,
-  budget: number,
-  signal: AbortSignal,
-): Promise<MechanismResult | null> {
-  const results: MechanismResult[] = [];
-  for (const choice of await settingsOf(analysis, mechanism, budget)) {
-    const run = await compareLocally(analysis, choice, signal);
-    if (run.heads.length > 0) results.push(localResult(run));
-  }
+function bestOf(runs: readonly LocalRun[], budget: number): MechanismResult | null {
+  const results = runs.filter(run => run.heads.length > 0).map(localResult);
   const within = results.filter(result => spent(result) <= TOLERANCE * budget);
   const order = within.length > 0 ? squaredError : spent;
   return (within.length > 0 ? within : results).sort((a, b) => order(a) - order(b))[0] ?? null;
 }
 
 /** By the shape of the first core that the mechanism serves: what a share means in tokens hardly differs between cores. */
-async function settingsOf(
-  analysis: Analysis,
-  mechanism: Mechanism,
-  budget: number,
-): Promise<MechanismChoice[]> {
+function settingsOf(analysis: Analysis, mechanism: Mechanism, budget: number): MechanismChoice[] {
   const { info } = mechanism;
   if (!mechanism.settings || info.name === 'dense') return [];
-  for (const { result } of analysis.cores) {
-    const { input } = await analysis.tensors(result.info.core);
+  for (const { outline } of analysis.cores) {
     const found = mechanism
-      .settings(input, budget)
+      .settings(outline, budget)
       .map(params => ({ name: info.name, params: readParams(info, params) }))
-      .filter(({ params }) => !mechanism.refuses?.(input, params));
+      .filter(({ params }) => !mechanism.refuses?.(outline, params));
     if (found.length > 0) return found;
   }
   return [];

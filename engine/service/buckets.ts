@@ -23,7 +23,7 @@ export async function buckets(
   params: BucketParams,
   signal: AbortSignal,
 ): Promise<Buckets> {
-  const bucketed = await bucketedHead(analysis, params, signal);
+  const bucketed = await askedHead(analysis, params, signal);
   const { input, head, attended } = bucketed;
   const tally = new BucketTally(bucketed);
   await eachDenseRow(analysis, input, head, signal, (query, row) =>
@@ -94,7 +94,7 @@ export async function bucketMap(
   params: BucketMapParams,
   signal: AbortSignal,
 ): Promise<BucketMap> {
-  const bucketed = await bucketedHead(analysis, params, signal);
+  const bucketed = await askedHead(analysis, params, signal);
   const { input, head, attended } = bucketed;
   const sums = new BucketMapSums(bucketed, params.round, params.size);
   await eachDenseRow(analysis, input, head, signal, (query, row) =>
@@ -161,15 +161,24 @@ export class BucketMapSums {
   }
 }
 
+async function askedHead(
+  analysis: Analysis,
+  params: BucketParams,
+  signal: AbortSignal,
+): Promise<BucketedHead> {
+  analysis.head(params.core, params.head);
+  const { input } = await analysis.tensors(params.core, signal);
+  return bucketedHead(analysis, params, input, signal);
+}
+
 /** @throws RefusedError for a mechanism without buckets */
 export async function bucketedHead(
   analysis: Analysis,
   { core, head, mechanism }: BucketParams,
+  input: CoreInput,
   signal: AbortSignal,
 ): Promise<BucketedHead> {
-  analysis.head(core, head);
-  const { input } = await analysis.tensors(core);
-  const attended = await analysis.attendLocally(mechanism, core, signal);
+  const attended = await analysis.attendLocally(mechanism, core, input, signal);
   const own = await analysis.ownTensors(mechanism, core, input, signal);
   const assignment = findMechanism(mechanism.name).buckets?.({ input, head, attended, own });
   if (!assignment) throw new RefusedError(told`The mechanism ${mechanism.name} has no buckets.`);

@@ -1,8 +1,6 @@
-import type { Analysis } from './analysis';
-import { choiceKey } from './analysis';
+import { choiceKey, type Analysis, type CoreTensors } from './analysis';
 import { densePairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
-import type { Attended } from '../attention/mechanism';
 import { someHeads } from '../attention/kernels/subset';
 import { compareCore } from '../measure/comparison';
 import { tokenLoss } from '../measure/loss';
@@ -71,11 +69,33 @@ export async function assignedRun(
   return effectOf(analysis, output, signal);
 }
 
+/** Fits to the dense text what the heads' mechanisms are fitted to, all in one pass: in the changed run it would be too late. */
+export function fitHeads(
+  analysis: Analysis,
+  heads: readonly HeadAssignment[],
+  signal: AbortSignal,
+): Promise<void> {
+  const open = heads.filter(
+    ({ core, head, choice }) => choice.name !== 'dense' && !analysis.isFitted(choice, core, head),
+  );
+  const visit = async (core: number, { input }: CoreTensors) => {
+    for (const one of open) {
+      if (one.core === core) await analysis.fitHead(one.choice, core, one.head, input, signal);
+    }
+  };
+  return analysis.visitAlone(coresOf(open), visit, signal);
+}
+
+/** The cores of these heads, each once, in order. */
+export function coresOf(heads: readonly { core: number }[]): number[] {
+  return [...new Set(heads.map(({ core }) => core))].sort((a, b) => a - b);
+}
+
 /**
  * The output of the model run on with a mechanism of its own in each head. `onPairs` is told the pairs that the assigned
  * heads of a core spend in this very run.
  */
-export function assignedModel(
+export async function assignedModel(
   analysis: Analysis,
   heads: readonly HeadAssignment[],
   signal: AbortSignal,
@@ -83,6 +103,7 @@ export function assignedModel(
   onPairs?: (pairs: number, densePairs: number) => void,
 ): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
+  await fitHeads(analysis, heads, signal);
   return analysis.run(
     async (info, input) => {
       await checkpoint(signal);
@@ -118,22 +139,23 @@ export async function assignedOutput(
   return output;
 }
 
-/** Local comparison of one head under a mechanism, same Q, K, V as the dense model. */
+/** Local comparison of one head under a mechanism, given its core's dense tensors. */
 export async function compareHead(
   analysis: Analysis,
   { core, head, choice }: HeadAssignment,
+  { input, output }: CoreTensors,
   signal: AbortSignal,
-): Promise<{ comparison: HeadComparison; attended: Attended }> {
-  const { input, output } = await analysis.tensors(core);
+): Promise<HeadComparison> {
   const { result, lse } = analysis.head(core, head);
   const size = input.queries * input.valueDim;
+  await analysis.fitHead(choice, core, head, input, signal);
   const attended = await analysis.attendHead(choice, core, head, input, signal);
   const dense = {
     output: output.subarray(head * size, (head + 1) * size),
     lse: lse.subarray(head * input.queries, (head + 1) * input.queries),
   };
   const [comparison] = compareCore(result.info, someHeads(input, [head]), dense, attended);
-  return { comparison: { ...comparison!, head }, attended };
+  return { ...comparison!, head };
 }
 
 /** `analysis/assign`: effect of the run, local comparisons of the assigned heads, pairs over the whole model. */
@@ -144,24 +166,23 @@ export async function assign(
   onProgress?: (fraction: number) => void,
 ): Promise<AssignResult> {
   const comparisons: HeadComparison[] = [];
-  for (const head of heads) {
-    await checkpoint(signal);
-    comparisons.push((await compareHead(analysis, head, signal)).comparison);
-  }
+  const compare = async (core: number, tensors: CoreTensors) => {
+    for (const [at, head] of heads.entries()) {
+      if (head.core !== core) continue;
+      await checkpoint(signal);
+      comparisons[at] = await compareHead(analysis, head, tensors, signal);
+    }
+  };
+  await analysis.visitAlone(coresOf(heads), compare, signal);
   const effect = await assignedRun(analysis, heads, signal, onProgress);
-  const dense = await allPairs(analysis);
+  const dense = allPairs(analysis);
   const saved = comparisons.reduce((sum, { pairs, densePairs: all }) => sum + all - pairs, 0);
   return { effect, heads: comparisons, pairs: dense - saved, densePairs: dense };
 }
 
 /** Dense pairs of all heads of the model on this text. */
-export async function allPairs(analysis: Analysis): Promise<number> {
-  let pairs = 0;
-  for (const { result } of analysis.cores) {
-    const { input } = await analysis.tensors(result.info.core);
-    pairs += input.heads * densePairs(input);
-  }
-  return pairs;
+export function allPairs(analysis: Analysis): number {
+  return analysis.cores.reduce((pairs, { outline }) => pairs + outline.heads * densePairs(outline), 0);
 }
 
 export function assignmentKey(heads: readonly HeadAssignment[]): string {

@@ -1,5 +1,6 @@
 import { choiceKey, type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
-import { runLocally } from './mechanismRuns';
+import type { LocalRun } from './densePass';
+import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
 import { denseScores } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
@@ -27,15 +28,14 @@ export async function compareMeasures(
   const known = [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
   const runs: Run[] = [];
   for (const choice of choices.length > 0 ? choices : known) {
-    const result =
-      analysis.results.get(choiceKey(choice)) ??
-      (await runLocally(analysis, choice, signal, () => undefined));
-    runs.push({ choice, result, heads: new Map(), recalls: [], errors: [], broken: [] });
+    const result = analysis.results.get(choiceKey(choice)) ?? startRun(choice);
+    runs.push({ choice, known: result, heads: new Map(), recalls: [], errors: [], broken: [] });
   }
-  for (const [done, core] of analysis.cores.entries()) {
-    onProgress(done / analysis.cores.length);
-    await measureCore(analysis, core, runs, signal);
-  }
+  const visit = (core: number, tensors: CoreTensors) => {
+    onProgress(core / analysis.cores.length);
+    return measureCore(analysis, analysis.core(core), tensors, runs, signal);
+  };
+  await analysis.visitAlone([...analysis.cores.keys()], visit, signal);
   return runs.map(run => {
     const result = withMeasures(run);
     analysis.results.set(choiceKey(run.choice), result);
@@ -45,7 +45,8 @@ export async function compareMeasures(
 
 interface Run {
   choice: MechanismChoice;
-  result: MechanismResult;
+  /** What was computed before, or what this pass compares. */
+  known: MechanismResult | LocalRun;
   heads: Map<HeadComparison, HeadMeasures>;
   /** Per head: resampled means, draw by draw. */
   recalls: Float64Array[];
@@ -57,16 +58,17 @@ interface Run {
 async function measureCore(
   analysis: Analysis,
   core: AnalysedCore,
+  tensors: CoreTensors,
   runs: Run[],
   signal: AbortSignal,
 ): Promise<void> {
   const { info } = core.result;
-  const tensors = await analysis.tensors(info.core);
   const those: { run: Run; heads: HeadComparison[]; attended: Attended }[] = [];
   for (const run of runs) {
-    const heads = run.result.heads.filter(head => head.core === info.core);
+    if (isNew(run.known)) await compareCoreLocally(analysis, run.known, info.core, tensors, signal);
+    const heads = run.known.heads.filter(head => head.core === info.core);
     if (heads.length === 0) continue; // The mechanism cannot be had in this core.
-    const attended = await analysis.attendLocally(run.choice, info.core, signal);
+    const attended = await analysis.attendLocally(run.choice, info.core, tensors.input, signal);
     those.push({ run, heads, attended });
   }
   if (those.length === 0) return;
@@ -210,7 +212,12 @@ function resample(
   };
 }
 
-function withMeasures({ choice, result, heads, recalls, errors, broken }: Run): MechanismResult {
+function isNew(known: Run['known']): known is LocalRun {
+  return 'refused' in known;
+}
+
+function withMeasures({ choice, known, heads, recalls, errors, broken }: Run): MechanismResult {
+  const result = isNew(known) ? localResult(known) : known;
   const measured = result.heads.map(head => ({ ...head, measures: heads.get(head)! }));
   const values = (name: 'entmaxRecall' | 'topPRecall' | 'kl') => {
     const found = measured.flatMap(({ measures }) => measures[name] ?? []);

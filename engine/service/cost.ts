@@ -35,7 +35,7 @@ export async function costFormulas(
   params: CostFormulaParams,
   signal: AbortSignal,
 ): Promise<CostFormulas> {
-  const shape = await headShape(analysis, params.core);
+  const shape = headShape(analysis, params.core);
   const curve = async (choice: MechanismChoice): Promise<CostCurve> => {
     const mechanism = findMechanism(choice.name);
     const of = { ...shape, ...spansOf(analysis, choice) };
@@ -86,10 +86,10 @@ function bertBase(): CostFormulas['check'] {
   ];
 }
 
-async function headShape(analysis: Analysis, core: number): Promise<HeadShape> {
-  const { input } = await analysis.tensors(core);
+function headShape(analysis: Analysis, core: number): HeadShape {
+  const { dim, valueDim, rule } = analysis.core(core).outline;
   const heads = analysis.model.info.cores.reduce((sum, info) => sum + info.heads, 0);
-  return { dim: input.dim, valueDim: input.valueDim, causal: input.rule.mask.causal, heads };
+  return { dim, valueDim, causal: rule.mask.causal, heads };
 }
 
 /** What has spans costs what the spans cost that the model's heads need on this text. */
@@ -117,7 +117,7 @@ export async function measureCosts(
   params: CostMeasureParams,
   { signal, memoryLimitMiB, onPoint }: MeasureHooks,
 ): Promise<CostMeasurement> {
-  const shape = await headShape(analysis, params.core);
+  const shape = headShape(analysis, params.core);
   const choices = [DENSE, ...params.mechanisms.filter(({ name }) => name !== 'dense')];
   const lengths = [...new Set(params.lengths)].sort((a, b) => a - b);
   const points: CostPoint[] = [];

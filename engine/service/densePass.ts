@@ -1,6 +1,6 @@
 import { coreFlops } from './workload';
 import { Analysis, type AnalysedCore } from './analysis';
-import type { CoreInput } from '../attention/core';
+import { outlineOf, type CoreInput } from '../attention/core';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { compareCore } from '../measure/comparison';
@@ -81,7 +81,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         result,
         lse: profile.lse,
         byDistance: profile.byDistance,
-        mask: input.rule.mask,
+        outline: outlineOf(input),
         tensors: keep ? { input, output: profile.output } : null,
       };
       analysis.cores[info.core] = core;

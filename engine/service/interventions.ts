@@ -1,5 +1,12 @@
-import type { Analysis } from './analysis';
-import { assignedOutput, changedRun, OUTPUT_NOTE, type CoreAssignment } from './changedRun';
+import type { Analysis, CoreTensors } from './analysis';
+import {
+  assignedOutput,
+  changedRun,
+  coresOf,
+  fitHeads,
+  OUTPUT_NOTE,
+  type CoreAssignment,
+} from './changedRun';
 import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
@@ -32,6 +39,7 @@ export async function intervene(
   onProgress?: (fraction: number) => void,
 ): Promise<InterventionResult> {
   const changes = changesOf(analysis, interventions);
+  await fitChanges(analysis, changes, signal);
   const first = changes.findIndex(change => change !== null);
   const left = new LeftWithoutKeys();
   const unseen = new Set(interventions.filter(one => queriesOf(one) !== null));
@@ -43,7 +51,7 @@ export async function intervene(
       const change = changes[info.core];
       if (change) return changedOutput(analysis, info, input, change, left, signal);
       // Up to the first change everything is as it was, to the last bit.
-      const known = first < 0 || info.core < first ? analysis.core(info.core).tensors : null;
+      const known = first < 0 || info.core < first ? analysis.atHand(info.core) : null;
       return known?.output ?? denseOutput(input, analysis.context(signal));
     },
     signal,
@@ -52,6 +60,30 @@ export async function intervene(
   const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
   if (effect.measure === 'output') notes.push(OUTPUT_NOTE);
   return { interventions: [...interventions], effect, notes };
+}
+
+/** Fits the mechanisms of the changes to the dense text, in one pass before the text runs on. */
+async function fitChanges(
+  analysis: Analysis,
+  changes: readonly (CoreChange | null)[],
+  signal: AbortSignal,
+): Promise<void> {
+  const wholes = changes.flatMap((change, core) => {
+    const { whole } = change ?? {};
+    return whole && !analysis.isFitted(whole, core) ? [{ core, choice: whole }] : [];
+  });
+  const fit = async (core: number, { input }: CoreTensors) => {
+    for (const one of wholes) {
+      if (one.core === core) await analysis.ownTensors(one.choice, core, input, signal);
+    }
+  };
+  await analysis.visitAlone(coresOf(wholes), fit, signal);
+  const heads = changes.flatMap((change, core) =>
+    !change || change.whole
+      ? []
+      : change.assigned.flatMap((choice, head) => (choice ? [{ core, head, choice }] : [])),
+  );
+  await fitHeads(analysis, heads, signal);
 }
 
 async function changedOutput(
@@ -68,8 +100,6 @@ async function changedOutput(
   left.count(changed, change.silenced);
   let output: Float32Array;
   if (change.whole) {
-    const { input: dense } = await analysis.tensors(core);
-    await analysis.ownTensors(change.whole, core, dense, signal);
     output = (await analysis.attend(change.whole, core, changed, signal)).output;
   } else {
     output = await assignedOutput(analysis, core, changed, change.assigned, signal);
@@ -90,7 +120,7 @@ export function blockedInput(input: CoreInput, { blocked }: CoreChange): CoreInp
 export function changesOf(analysis: Analysis, interventions: readonly Intervention[]): (CoreChange | null)[] {
   const changes = analysis.model.info.cores.map((): CoreChange | null => null);
   for (const one of interventions) {
-    const cores = coresOf(analysis, one);
+    const cores = coresMeantBy(analysis, one);
     if (cores.length === 0) throw new RefusedError('No attention of this model has keys of that text.');
     for (const info of cores) {
       const change = (changes[info.core] ??= {
@@ -134,7 +164,7 @@ function apply(change: CoreChange, one: Intervention): void {
 }
 
 /** The cores that an intervention is about, once its tokens and heads are known to be there. */
-function coresOf(analysis: Analysis, one: Intervention): CoreInfo[] {
+function coresMeantBy(analysis: Analysis, one: Intervention): CoreInfo[] {
   const { cores } = analysis.model.info;
   if (one.core !== null) {
     const info = cores[one.core];

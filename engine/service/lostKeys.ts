@@ -1,5 +1,7 @@
-import type { Analysis } from './analysis';
+import type { Analysis, CoreTensors } from './analysis';
+import { coresOf } from './changedRun';
 import { blockedInput, changesOf, type CoreChange } from './interventions';
+import type { Visitor } from './passes';
 import { isBlocked } from '../attention/kernels/blocked';
 import type { CoreInput } from '../attention/core';
 import { denseRow } from '../attention/kernels/lines';
@@ -23,9 +25,20 @@ const WORTH_SAYING = 1e-4;
  */
 export async function lostKeys(
   analysis: Analysis,
-  { heads, interventions = [], queries }: WorstTokensParams,
+  params: WorstTokensParams,
   signal: AbortSignal,
 ): Promise<LostKey[]> {
+  const { cores, visit, worst } = lostKeysVisit(analysis, params, signal);
+  await analysis.visit(cores, visit, signal);
+  return worst;
+}
+
+/** The same for whoever goes over the cores anyway: `worst` is complete when `cores` were visited. */
+export function lostKeysVisit(
+  analysis: Analysis,
+  { heads, interventions = [], queries }: Omit<WorstTokensParams, 'id'>,
+  signal: AbortSignal,
+): Pick<Visitor, 'cores' | 'visit'> & { worst: LostKey[] } {
   const count = analysis.written.ids.length;
   const missing = queries.find(query => !(Number.isInteger(query) && query >= 0 && query < count));
   if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
@@ -33,17 +46,18 @@ export async function lostKeys(
   const changes = changesOf(analysis, [...assigned, ...interventions]);
   const worst = queries.map((query): LostKey => ({ query, lost: null }));
   const written = analysis.target ? 'target' : 'text';
-  for (const info of analysis.model.info.cores) {
-    const change = changes[info.core];
-    if (!change || sidesOf(info.kind).queries !== written) continue;
-    const { input } = await analysis.tensors(info.core);
+  const changed = analysis.model.info.cores.filter(
+    ({ core, kind }) => changes[core] && sidesOf(kind).queries === written,
+  );
+  const visit = async (core: number, { input }: CoreTensors) => {
+    const info = analysis.model.info.cores[core]!;
     for (let head = 0; head < info.heads; head++) {
       await checkpoint(signal);
-      const lost = await lossesOf(analysis, info, input, change, head, signal);
+      const lost = await lossesOf(analysis, info, input, changes[core]!, head, signal);
       if (lost) for (const one of worst) keepHeavier(one, info, head, denseRow(input, head, one.query), lost);
     }
-  }
-  return worst;
+  };
+  return { cores: coresOf(changed), visit, worst };
 }
 
 /** Share of a key's dense mass that a query of the head loses. */
@@ -68,9 +82,15 @@ async function lossesOf(
   }
   let attended: Attended;
   let at = head;
-  if (change.whole && blocked === input) attended = await analysis.attendLocally(choice, core, signal);
-  else if (change.whole) attended = await analysis.attend(choice, core, blocked, signal);
-  else [attended, at] = [await analysis.attendHead(choice, core, head, blocked, signal), 0];
+  if (change.whole && blocked === input) attended = await analysis.attendLocally(choice, core, input, signal);
+  else if (change.whole) {
+    await analysis.ownTensors(choice, core, input, signal);
+    attended = await analysis.attend(choice, core, blocked, signal);
+  } else {
+    await analysis.fitHead(choice, core, head, input, signal);
+    attended = await analysis.attendHead(choice, core, head, blocked, signal);
+    at = 0;
+  }
   if (!attended.lse) return null;
   return query => {
     const { keys, mask } = attended.row(at, query);

@@ -1,4 +1,4 @@
-import { choiceKey, type Analysis } from './analysis';
+import { choiceKey, type Analysis, type CoreTensors } from './analysis';
 import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
@@ -45,27 +45,32 @@ export async function runLocally(
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
-  return fileLocalResult(analysis, await compareLocally(analysis, choice, signal, onProgress));
+  const run = startRun(choice);
+  const visit = (core: number, tensors: CoreTensors) => {
+    onProgress(core / analysis.cores.length);
+    return compareCoreLocally(analysis, run, core, tensors, signal);
+  };
+  await analysis.visitAlone([...analysis.cores.keys()], visit, signal);
+  return fileLocalResult(analysis, run);
 }
 
-/** The same, left to the caller to keep. */
-export async function compareLocally(
+export function startRun(choice: MechanismChoice): LocalRun {
+  return { choice, heads: [], milliseconds: 0, refused: null };
+}
+
+/** Adds to the run what the mechanism does in one core. */
+export async function compareCoreLocally(
   analysis: Analysis,
-  choice: MechanismChoice,
+  run: LocalRun,
+  core: number,
+  { input, output }: CoreTensors,
   signal: AbortSignal,
-  onProgress: (fraction: number) => void = () => undefined,
-): Promise<LocalRun> {
-  const run: LocalRun = { choice, heads: [], milliseconds: 0, refused: null };
-  for (const { result, lse } of analysis.cores) {
-    await checkpoint(signal);
-    onProgress(result.info.core / analysis.cores.length);
-    const { input, output } = await analysis.tensors(result.info.core);
-    const began = performance.now();
-    const attended = await analysis.attendLocally(choice, result.info.core, signal);
-    run.milliseconds += performance.now() - began;
-    addCore(run, result.info, input, { output, lse }, attended);
-  }
-  return run;
+): Promise<void> {
+  const { result, lse } = analysis.core(core);
+  const began = performance.now();
+  const attended = await analysis.attendLocally(run.choice, core, input, signal);
+  run.milliseconds += performance.now() - began;
+  addCore(run, result.info, input, { output, lse }, attended);
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
-import type { Analysis } from './analysis';
+import type { Analysis, CoreTensors } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
 import { costFormulas } from './cost';
-import { lostKeys } from './lostKeys';
+import { lostKeysVisit } from './lostKeys';
 import { visibleKeys, type CoreInput } from '../attention/core';
 import type { Attended, SparseRow } from '../attention/mechanism';
 import { findMechanism, mechanismInfos } from '../attention/registry';
@@ -51,13 +51,18 @@ export async function gatherReport(
   signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<ReportData> {
-  const mechanisms = await shownMechanisms(analysis, summary, signal);
-  const sizes = await chooseSizes(analysis, mechanisms);
   const cores: ReportCore[] = [];
   const heads = analysis.cores.reduce((sum, core) => sum + core.result.heads.length, 0);
   let done = 0;
-  for (const { result, byDistance, mask } of analysis.cores) {
-    const { input } = await analysis.tensors(result.info.core);
+  let shown: { mechanisms: ReportMechanism[]; sizes: Sizes } | null = null;
+  const changes = changesAsked(analysis, summary, plan, intervention, signal);
+  const gather = async (core: number, tensors: CoreTensors) => {
+    const { input } = tensors;
+    if (!shown) {
+      const mechanisms = await shownMechanisms(analysis, summary, core, input, signal);
+      shown = { mechanisms, sizes: chooseSizes(analysis, mechanisms) };
+    }
+    const { mechanisms, sizes } = shown;
     const { queries, keys } = input;
     const whole = Math.max(0, Math.ceil(Math.log2(Math.max(queries, keys) / TILE_SIZE)));
     const level = Math.min(sizes.level, whole);
@@ -65,7 +70,7 @@ export async function gatherReport(
     const own = { ...sizes, level, keptLevel };
     const gathered: ReportHead[] = [];
     for (let head = 0; head < input.heads; head++) {
-      gathered.push(await gatherHead(analysis, mechanisms, own, result.info.core, head, input, signal));
+      gathered.push(await gatherHead(analysis, mechanisms, own, core, head, input, signal));
       onProgress(++done / heads);
     }
     cores.push({
@@ -73,11 +78,14 @@ export async function gatherReport(
       keys,
       level,
       keptLevel,
-      mask,
-      byDistance: roundedFloats(byDistance),
+      mask: input.rule.mask,
+      byDistance: roundedFloats(analysis.core(core).byDistance),
       heads: gathered,
     });
-  }
+    for (const { lost } of changes) if (lost.cores.includes(core)) await lost.visit(core, tensors);
+  };
+  await analysis.visitAlone([...analysis.cores.keys()], gather, signal);
+  const { mechanisms, sizes } = shown!;
   return {
     document,
     version,
@@ -95,7 +103,7 @@ export async function gatherReport(
     mechanisms,
     cores,
     costs: await costs(analysis, summary, signal),
-    changes: await changes(analysis, summary, plan, intervention, signal),
+    changes: changes.map(({ lost, ...change }) => ({ ...change, lost: lost.worst })),
   };
 }
 
@@ -119,36 +127,42 @@ function costs(
 /** What was lost by the tokens that each changed run hurts most: more of them than a view lists. */
 const WORST = 32;
 
-async function changes(
+interface AskedChange extends Pick<ReportChange, 'heads' | 'interventions'> {
+  lost: ReturnType<typeof lostKeysVisit>;
+}
+
+function changesAsked(
   analysis: Analysis,
   { mechanisms }: AnalysisSummary,
   plan: Plan | null,
   intervention: InterventionResult | null,
   signal: AbortSignal,
-): Promise<ReportChange[]> {
-  const found: ReportChange[] = [];
-  const add = async (heads: HeadAssignment[], interventions: Intervention[], perToken: Float32Array) => {
+): AskedChange[] {
+  const asked: AskedChange[] = [];
+  const add = (heads: HeadAssignment[], interventions: Intervention[], perToken: Float32Array) => {
     const order = Array.from(perToken.keys()).sort((a, b) => perToken[b]! - perToken[a]!);
-    const params = { id: analysis.id, heads, interventions, queries: order.slice(0, WORST) };
-    found.push({ heads, interventions, lost: await lostKeys(analysis, params, signal) });
+    const params = { heads, interventions, queries: order.slice(0, WORST) };
+    asked.push({ heads, interventions, lost: lostKeysVisit(analysis, params, signal) });
   };
   for (const { name, params, deltaLossPerToken, deltaOutputPerToken } of mechanisms) {
     const perToken = deltaLossPerToken ?? deltaOutputPerToken;
     const choice = { name, params };
-    if (perToken) await add([], [{ kind: 'mechanism', core: null, head: null, choice }], perToken);
+    if (perToken) add([], [{ kind: 'mechanism', core: null, head: null, choice }], perToken);
   }
   if (plan) {
     const heads = plan.heads.map(({ core, head, choice }) => ({ core, head, choice }));
-    await add(heads, [], plan.effect.perToken);
+    add(heads, [], plan.effect.perToken);
   }
-  if (intervention) await add([], intervention.interventions, intervention.effect.perToken);
-  return found;
+  if (intervention) add([], intervention.interventions, intervention.effect.perToken);
+  return asked;
 }
 
 /** The mechanisms of the summary, each once: local and propagated results speak of the same choice. */
 async function shownMechanisms(
   analysis: Analysis,
   summary: AnalysisSummary,
+  core: number,
+  input: CoreInput,
   signal: AbortSignal,
 ): Promise<ReportMechanism[]> {
   const found = new Map<string, ReportMechanism>();
@@ -156,7 +170,7 @@ async function shownMechanisms(
     const choice = { name, params };
     const key = JSON.stringify(choice);
     if (found.has(key)) continue;
-    const attended = await analysis.attendLocally(choice, 0, signal);
+    const attended = await analysis.attendLocally(choice, core, input, signal);
     found.set(key, { choice, keepsPairs: attended.lse !== null });
   }
   return [...found.values()];
@@ -170,14 +184,12 @@ interface Sizes {
   bucketMap: number;
 }
 
-async function chooseSizes(analysis: Analysis, mechanisms: ReportMechanism[]): Promise<Sizes> {
+function chooseSizes(analysis: Analysis, mechanisms: ReportMechanism[]): Sizes {
   let rows = 0;
-  const shapes: { heads: number; queries: number; keys: number; causal: boolean }[] = [];
-  for (const { result, mask } of analysis.cores) {
-    const { heads, queries, keys } = (await analysis.tensors(result.info.core)).input;
+  const shapes = analysis.cores.map(({ outline: { heads, queries, keys, rule } }) => {
     rows += heads * queries;
-    shapes.push({ heads, queries, keys, causal: mask.causal });
-  }
+    return { heads, queries, keys, causal: rule.mask.causal };
+  });
   const cellsAt = (level: number) =>
     shapes.reduce(
       (sum, { heads, queries, keys, causal }) =>
@@ -219,13 +231,13 @@ async function gatherHead(
   const tallies: (BucketSums | null)[] = [];
   const attended: (Attended | null)[] = [];
   for (const { choice, keepsPairs } of mechanisms) {
-    const run = keepsPairs ? await analysis.attendLocally(choice, core, signal) : null;
+    const run = keepsPairs ? await analysis.attendLocally(choice, core, input, signal) : null;
     attended.push(run);
     kept.push(run && new KeptSums(input, denseCells));
     const view = findMechanism(choice.name).info.view;
     const bucketed =
       view === 'buckets'
-        ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, signal)
+        ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, input, signal)
         : null;
     tallies.push(bucketed && new BucketSums(bucketed, sizes.bucketMap));
   }

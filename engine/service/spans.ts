@@ -10,9 +10,15 @@ import type { OutsideSpan, OutsideSpanParams, SpanFit, SpanFitParams } from '../
 export function fitSpansOf(analysis: Analysis, params: SpanFitParams): SpanFit {
   if (params.massTarget === undefined && params.budget === undefined)
     throw new UsageError('Spans are fitted to a mass target or to a budget.');
-  const cores = analysis.cores.map(({ result, byDistance, mask }) => {
+  const cores = analysis.cores.map(({ result, byDistance, outline }) => {
     const { queries, keys } = analysis.sides(result.info.kind);
-    return { queries: queries.ids.length, keys: keys.ids.length, mask, byDistance, heads: result.heads };
+    return {
+      queries: queries.ids.length,
+      keys: keys.ids.length,
+      mask: outline.rule.mask,
+      byDistance,
+      heads: result.heads,
+    };
   });
   return fitSpans(cores, params);
 }
@@ -24,7 +30,7 @@ export async function outsideSpan(
   signal: AbortSignal,
 ): Promise<OutsideSpan> {
   analysis.head(params.core, params.head);
-  const { input } = await analysis.tensors(params.core);
+  const { input } = await analysis.tensors(params.core, signal);
   const heaviest = new HeaviestPairs(12);
   let outside = 0;
   let rows = 0;

@@ -13,37 +13,17 @@ interface Band {
 }
 
 /** Bands are computed whole, since all tiles of a row need the same softmax rows; the latest are kept. */
-export class TileCache {
-  private readonly bands = new Map<string, Promise<Band>>();
-  private readonly limit = 24;
-
-  async tile(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
-    const mechanism = params.mechanism ? choiceKey(params.mechanism) : '';
-    const key = [analysis.id, params.core, params.head, params.level, params.row, mechanism].join('|');
-    let band = this.bands.get(key);
-    if (!band) {
-      band = computeBand(analysis, params, signal);
-      band.catch(() => this.bands.delete(key));
-    }
-    this.bands.delete(key);
-    this.bands.set(key, band);
-    for (const oldest of this.bands.keys()) {
-      if (this.bands.size <= this.limit) break;
-      this.bands.delete(oldest);
-    }
-    return cut(await band, params);
-  }
-
-  forget(id: string): void {
-    for (const key of this.bands.keys()) if (key.startsWith(`${id}|`)) this.bands.delete(key);
-  }
+export async function tileOf(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
+  const mechanism = params.mechanism ? choiceKey(params.mechanism) : '';
+  const key = ['band', params.core, params.head, params.level, params.row, mechanism].join('|');
+  return cut(await analysis.shared(key, own => computeBand(analysis, params, own), signal), params);
 }
 
 async function computeBand(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Band> {
   analysis.head(params.core, params.head);
-  const { input } = await analysis.tensors(params.core);
+  const { input } = await analysis.tensors(params.core, signal);
   const attended = params.mechanism
-    ? await analysis.attendLocally(params.mechanism, params.core, signal)
+    ? await analysis.attendLocally(params.mechanism, params.core, input, signal)
     : null;
   const cell = 2 ** params.level;
   const first = params.row * TILE_SIZE * cell;

@@ -1,21 +1,26 @@
-import { choiceKey, type AnalysedCore, type Analysis } from './analysis';
+import { choiceKey, type AnalysedCore, type Analysis, type CoreTensors } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
+import type { Attended } from '../attention/mechanism';
 import { RefusedError, told } from '../errors';
 import {
   sidesOf,
+  type CoreKind,
   type Link,
   type MechanismChoice,
   type RowParams,
   type TokenAttention,
   type TokenParams,
 } from '../../shared/protocol/engine';
-import { checkpoint } from '../runtime/cancellation';
 
 /** One query's distribution over keys, or what one key receives from every query. */
-export async function lineOf(analysis: Analysis, params: RowParams): Promise<Float32Array> {
+export async function lineOf(
+  analysis: Analysis,
+  params: RowParams,
+  signal: AbortSignal,
+): Promise<Float32Array> {
   const { lse } = analysis.head(params.core, params.head);
-  const { input } = await analysis.tensors(params.core);
+  const { input } = await analysis.tensors(params.core, signal);
   const limit = params.direction === 'from' ? input.queries : input.keys;
   if (!(params.token >= 0 && params.token < limit))
     throw new RefusedError(told`There is no token ${params.token}.`);
@@ -24,99 +29,112 @@ export async function lineOf(analysis: Analysis, params: RowParams): Promise<Flo
     : denseColumn(input, lse, params.head, params.token);
 }
 
-/** Where a token looks and who looks at it: in one head, or averaged over the heads of one or all cores. */
+/** Where tokens look and who looks at them: in one head, or averaged over the heads of one or all cores. */
 export async function tokenAttention(
   analysis: Analysis,
   params: TokenParams,
   signal: AbortSignal,
-): Promise<TokenAttention> {
-  const { token, side = 'text' } = params;
+): Promise<TokenAttention[]> {
+  const { side = 'text' } = params;
   const length = side === 'text' ? analysis.tokens.ids.length : analysis.written.ids.length;
-  if (!(token >= 0 && token < length)) throw new RefusedError(told`There is no token ${token}.`);
+  const missing = params.tokens.find(token => !(token >= 0 && token < length));
+  if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
   const chosen = headsOf(analysis, params, side);
   const choices = params.mechanisms.length > 0 ? params.mechanisms : computedChoices(analysis);
-  const from = new Means();
-  const to = new Means();
-  const lost = choices.map(() => new Means());
-  let entropy = 0;
-  let sides: ReturnType<typeof sidesOf> = { queries: side, keys: side };
-
-  for (const [core, heads] of chosen) {
-    await checkpoint(signal);
-    const { input } = await analysis.tensors(core);
+  const tallies = params.tokens.map(token => new TokenTally(token, side, choices));
+  const visit = async (core: number, { input }: CoreTensors) => {
     const { lse, result } = analysis.core(core);
-    sides = sidesOf(result.info.kind);
-    for (const head of heads) {
-      if (sides.keys === side) to.add(denseColumn(input, lse, head, token));
-      if (sides.queries !== side) continue;
-      const row = denseRow(input, head, token);
-      from.add(row);
-      entropy += entropyOf(row);
+    const attended: Attended[] = [];
+    if (sidesOf(result.info.kind).queries === side) {
+      for (const choice of choices) attended.push(await analysis.attendLocally(choice, core, input, signal));
     }
-    if (sides.queries !== side) continue;
-    for (let m = 0; m < choices.length; m++) {
-      await addLost(analysis, choices[m]!, core, heads, token, input, lost[m]!, signal);
+    for (const tally of tallies) tally.add(input, lse, result.info.kind, chosen.get(core)!, attended);
+  };
+  await analysis.visit([...chosen.keys()], visit, signal);
+  return tallies.map(tally => tally.result(analysis, params.top));
+}
+
+/** What the visited heads say of one token. */
+class TokenTally {
+  private readonly from = new Means();
+  private readonly to = new Means();
+  private readonly lost: Means[];
+  private entropy = 0;
+  private sides: ReturnType<typeof sidesOf>;
+
+  constructor(
+    private readonly token: number,
+    private readonly side: 'text' | 'target',
+    private readonly choices: readonly MechanismChoice[],
+  ) {
+    this.sides = { queries: side, keys: side };
+    this.lost = choices.map(() => new Means());
+  }
+
+  /** @param attended the core under each of the mechanisms; empty where the token is no query */
+  add(
+    input: CoreInput,
+    lse: Float32Array,
+    kind: CoreKind,
+    heads: readonly number[],
+    attended: readonly Attended[],
+  ): void {
+    const { token, side } = this;
+    this.sides = sidesOf(kind);
+    for (const head of heads) {
+      if (this.sides.keys === side) this.to.add(denseColumn(input, lse, head, token));
+      if (this.sides.queries !== side) continue;
+      const row = denseRow(input, head, token);
+      this.from.add(row);
+      this.entropy += entropyOf(row);
+      for (const [m, run] of attended.entries()) {
+        const left = row.slice();
+        const { keys, mask } = run.row(head, token);
+        for (let t = 0; t < keys.length; t++) left[keys[t]!]! *= 1 - (mask?.[t] ?? 1);
+        this.lost[m]!.add(left);
+      }
     }
   }
-  const written = side === (analysis.target ? 'target' : 'text') && token > 0;
-  return {
-    token,
-    entropy: from.count === 0 ? 0 : entropy / from.count,
-    looksAt: from.heaviest(params.top),
-    looksAtSide: sides.keys,
-    lookedAtBy: to.heaviest(params.top),
-    lookedAtBySide: sides.queries,
-    loss: written && analysis.loss ? analysis.loss[token - 1]! : null,
-    kept: choices.map((mechanism, m) => ({
-      mechanism,
-      mass: lost[m]!.count === 0 ? 1 : Math.max(0, 1 - lost[m]!.total()),
-      costliestLost: lost[m]!.heaviest(1).find(link => link.mass > 1e-6) ?? null,
-      deltaLoss:
-        (written && analysis.results.get(choiceKey(mechanism))?.deltaLossPerToken?.[token - 1]) || null,
-    })),
-  };
+
+  result(analysis: Analysis, top: number): TokenAttention {
+    const { token, side, from, to, lost } = this;
+    const written = side === (analysis.target ? 'target' : 'text') && token > 0;
+    const changeOf = (choice: MechanismChoice) =>
+      analysis.results.get(choiceKey(choice))?.deltaLossPerToken?.[token - 1] ?? null;
+    return {
+      token,
+      entropy: from.count === 0 ? 0 : this.entropy / from.count,
+      looksAt: from.heaviest(top),
+      looksAtSide: this.sides.keys,
+      lookedAtBy: to.heaviest(top),
+      lookedAtBySide: this.sides.queries,
+      loss: written && analysis.loss ? analysis.loss[token - 1]! : null,
+      kept: this.choices.map((mechanism, m) => ({
+        mechanism,
+        mass: lost[m]!.count === 0 ? 1 : Math.max(0, 1 - lost[m]!.total()),
+        costliestLost: lost[m]!.heaviest(1).find(link => link.mass > 1e-6) ?? null,
+        deltaLoss: written ? changeOf(mechanism) : null,
+      })),
+    };
+  }
 }
 
 /** One head, the heads of one core, or all heads whose queries and keys are of the token's own text. */
-function headsOf(
-  analysis: Analysis,
-  params: TokenParams,
-  side: 'text' | 'target',
-): [core: number, heads: number[]][] {
+function headsOf(analysis: Analysis, params: TokenParams, side: 'text' | 'target'): Map<number, number[]> {
   if (params.core !== null && params.head !== null) {
     analysis.head(params.core, params.head);
-    return [[params.core, [params.head]]];
+    return new Map([[params.core, [params.head]]]);
   }
   const within = (core: AnalysedCore) => {
     const { queries, keys } = sidesOf(core.result.info.kind);
     return queries === side && keys === side;
   };
   const cores = params.core === null ? analysis.cores.filter(within) : [analysis.core(params.core)];
-  return cores.map(({ result }) => [result.info.core, result.heads.map((_, head) => head)]);
+  return new Map(cores.map(({ result }) => [result.info.core, result.heads.map((_, head) => head)]));
 }
 
 function computedChoices(analysis: Analysis): MechanismChoice[] {
   return [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
-}
-
-/** Adds, for each of the heads, what the mechanism drops of the token's row. */
-async function addLost(
-  analysis: Analysis,
-  choice: MechanismChoice,
-  core: number,
-  heads: number[],
-  token: number,
-  input: CoreInput,
-  lost: Means,
-  signal: AbortSignal,
-): Promise<void> {
-  const attended = await analysis.attendLocally(choice, core, signal);
-  for (const head of heads) {
-    const row = denseRow(input, head, token);
-    const { keys, mask } = attended.row(head, token);
-    for (let t = 0; t < keys.length; t++) row[keys[t]!]! *= 1 - (mask?.[t] ?? 1);
-    lost.add(row);
-  }
 }
 
 /** The mean of several rows (or columns) of equal length. */

@@ -100,8 +100,9 @@ export class EditorMarks extends Owner {
     // A decoder's queries and keys are of another text than the one that is painted.
     if (queries !== 'text' || keys !== 'text') return [];
     if (core === null || head === null) {
-      const question = { id, core, head, token, top: LINKS, mechanisms: [] };
-      return (await this.store.request('analysis/token', question, cancel)).looksAt;
+      const question = { id, core, head, tokens: [token], top: LINKS, mechanisms: [] };
+      const [found] = await this.store.request('analysis/token', question, cancel);
+      return found!.looksAt;
     }
     const question = { id, core, head, token, direction: 'from' as const };
     const row = await this.store.request('analysis/row', question, cancel);

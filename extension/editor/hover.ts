@@ -53,12 +53,8 @@ export class AttentionHover implements vscode.HoverProvider {
       // Without a list, the engine takes all that were computed.
       const mechanisms =
         planned && planned.name !== 'dense' ? [...computedBeside(analysis, planned), planned] : [];
-      const question = { id: analysis.id, core, head, side, top, mechanisms };
-      const shown = await Promise.all(
-        tokens
-          .slice(0, MAXIMUM_TOKENS)
-          .map(one => this.store.request('analysis/token', { ...question, token: one }, cancel)),
-      );
+      const question = { id: analysis.id, core, head, side, tokens: tokens.slice(0, MAXIMUM_TOKENS) };
+      const shown = await this.store.request('analysis/token', { ...question, top, mechanisms }, cancel);
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';

@@ -48,7 +48,8 @@ export interface TokenParams {
   head: number | null;
   /** Which text of an encoder-decoder the token is of; default: the analysed text. */
   side?: 'text' | 'target';
-  token: number;
+  /** A word may be of several tokens. */
+  tokens: number[];
   top: number;
   /** Mechanisms already computed in the analysis are used when empty. */
   mechanisms: MechanismChoice[];

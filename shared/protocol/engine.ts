@@ -78,7 +78,7 @@ export interface EngineRequests extends CostRequests, LensRequests {
   'analysis/plan': { params: PlanParams; result: Plan };
   'analysis/tile': { params: TileParams; result: Tile };
   'analysis/row': { params: RowParams; result: Float32Array };
-  'analysis/token': { params: TokenParams; result: TokenAttention };
+  'analysis/token': { params: TokenParams; result: TokenAttention[] };
   'analysis/spans': { params: SpanFitParams; result: SpanFit };
   'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
   'analysis/buckets': { params: BucketParams; result: Buckets };

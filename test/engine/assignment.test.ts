@@ -124,7 +124,7 @@ describe('a mechanism of its own in each head', function () {
           result: { info: { core: 0, heads: input.heads } as CoreInfo, heads: [] },
           lse: new Float32Array(0),
           byDistance: new Float32Array(input.heads),
-          mask: input.rule.mask,
+          outline: input,
           tensors: { input, output: new Float32Array(0) },
         });
         const [near, far] = [

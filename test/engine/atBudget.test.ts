@@ -38,12 +38,12 @@ describe('mechanisms at equal budget', function () {
 
   it('says the same as the mechanism alone, and leaves the analysis as it was', async () => {
     const [local] = await engine.request('analysis/atBudget', { id, budget, mechanisms: ['local'] });
-    const hover = { id, core: null, head: null, token: 9, top: 1, mechanisms: [] };
-    assert.deepEqual((await engine.request('analysis/token', hover)).kept, []);
+    const hover = { id, core: null, head: null, tokens: [9], top: 1, mechanisms: [] };
+    assert.deepEqual((await engine.request('analysis/token', hover))[0]!.kept, []);
     const mechanism = { name: 'local', params: local!.params };
     const alone = await engine.request('analysis/mechanism', { id, mechanism, scope: 'local' });
     assert.deepEqual(local!.heads, alone.heads);
-    assert.equal((await engine.request('analysis/token', hover)).kept.length, 1);
+    assert.equal((await engine.request('analysis/token', hover))[0]!.kept.length, 1);
   });
 
   it('refuses what cannot be', async () => {

@@ -188,11 +188,11 @@ describe('bad input', function () {
         for (let at = 0; at < text.length; at++) {
           const found = [...tokens.ids.keys()].filter(i => tokens.start[i]! <= at && at < tokens.end[i]!);
           assert.ok(found.length > 0, `a token at ${at}`);
-          const hover = await engine.request('analysis/token', {
-            ...{ id: 'text', core: 0, head: 0, token: found[0]!, top: 3, mechanisms: [] },
+          const [hover] = await engine.request('analysis/token', {
+            ...{ id: 'text', core: 0, head: 0, tokens: [found[0]!], top: 3, mechanisms: [] },
           });
-          assert.equal(hover.token, found[0]);
-          for (const link of hover.looksAt) assert.ok(link.token <= found[0]!);
+          assert.equal(hover!.token, found[0]);
+          for (const link of hover!.looksAt) assert.ok(link.token <= found[0]!);
         }
       });
     }

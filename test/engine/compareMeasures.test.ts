@@ -42,7 +42,7 @@ describe('comparison measures', function () {
       result: { info: { core: 0, heads } as CoreInfo, heads: [] },
       lse,
       byDistance: new Float32Array(0),
-      mask: input.rule.mask,
+      outline: input,
       tensors: { input, output },
     });
     if (tamper) {
@@ -226,8 +226,8 @@ describe('comparison measures', function () {
   it('the comparison itself is unchanged', async () => {
     const [result] = await compare(await analysis(), choice('local', { window: 9 }));
     const one = await analysis();
-    const { output } = await one.tensors(0);
-    const attended = await one.attendLocally(choice('local', { window: 9 }), 0, neverCancelled);
+    const { output } = await one.tensors(0, neverCancelled);
+    const attended = await one.attendLocally(choice('local', { window: 9 }), 0, input, neverCancelled);
     const plain = compareCore({ core: 0 } as CoreInfo, input, { output, lse }, attended);
     assert.deepEqual(
       result!.heads.map(({ measures: _, ...head }) => head),

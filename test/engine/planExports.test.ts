@@ -111,7 +111,7 @@ describe('exported plans', function () {
     const kinds = new Set<string>();
     const ruled = new Set<string>();
     for (const { info, heads: masks } of cores) {
-      const { input } = await analysis.tensors(info.core);
+      const { input } = await analysis.tensors(info.core, neverCancelled);
       for (const { head, choice, mask } of masks) {
         if (mask.kind === 'none' || mask.kind === 'dense') continue;
         kinds.add(mask.kind);

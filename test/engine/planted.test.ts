@@ -148,16 +148,16 @@ describe('planted truth: models of which it is known what they do', function () 
     const { mechanisms, loss } = await analyze('induction', text, [local], true);
     const first = needleStart(distance);
     for (let query = first; query < first + words - 1; query++) {
-      const token = await engine.request('analysis/token', {
+      const [token] = await engine.request('analysis/token', {
         id: 'induction',
         core: 1,
         head: 0,
-        token: query,
+        tokens: [query],
         top: 1,
         mechanisms: [local],
       });
-      assert.deepEqual(token.looksAt[0]!.token, query - distance);
-      const [kept] = token.kept;
+      assert.deepEqual(token!.looksAt[0]!.token, query - distance);
+      const [kept] = token!.kept;
       assert.ok(kept!.mass < 1e-3);
       assert.equal(kept!.costliestLost!.token, query - distance);
       assert.ok(kept!.costliestLost!.mass > 0.999);

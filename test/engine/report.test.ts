@@ -11,6 +11,7 @@ import type {
   MechanismChoice,
   ReportData,
   Tile,
+  TokenAttention,
 } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { gatherReport } from '../../engine/service/report';
@@ -113,8 +114,11 @@ describe('report', function () {
 
   it('says where a token looks, what is kept of it, and what is lost', async () => {
     for (const token of [0, 40, 149]) {
-      const params = { ...head, token, top: 5, mechanisms: [] };
-      const [found, wanted] = await both('analysis/token', params);
+      const params = { ...head, tokens: [token], top: 5, mechanisms: [] };
+      const [[found], [wanted]] = (await both('analysis/token', params)) as [
+        TokenAttention[],
+        TokenAttention[],
+      ];
       assert.deepEqual(
         found!.looksAt.map(link => link.token),
         wanted!.looksAt.map(link => link.token).slice(0, found!.looksAt.length),

@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const tensors: Record<string, Tensor> = {};
   const expected = [];
   for (const { info, heads: masks } of cores) {
-    const { input } = await analysis.tensors(info.core);
+    const { input } = await analysis.tensors(info.core, neverCancelled);
     const put = (name: string, data: Float32Array, dims: number[]) =>
       (tensors[`${info.core}.${name}`] = float32(data, dims));
     put('q', input.q, [input.heads, input.queries, input.dim]);

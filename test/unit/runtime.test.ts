@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { decodeModel } from '../../engine/runtime/onnxProto';
 import { GraphBuilder } from '../../engine/runtime/graphBuilder';
 import { refuseUnlessFits } from '../../engine/runtime/memory';
-import { SessionCache } from '../../engine/runtime/sessionCache';
+import { SharedCache } from '../../engine/runtime/sharedCache';
 
 describe('memory budget', () => {
   it('refuses in one sentence what is beyond the limit, before it is allocated', () => {
@@ -29,7 +29,7 @@ describe('session cache', () => {
   it('makes each once and releases the least recently used', async () => {
     const released: string[] = [];
     const made: string[] = [];
-    const cache = new SessionCache<ReturnType<typeof session>>(2);
+    const cache = new SharedCache<ReturnType<typeof session>>({ max: 2, release: one => one.release() });
     const get = (name: string) =>
       cache.get(name, async () => {
         made.push(name);
@@ -43,7 +43,7 @@ describe('session cache', () => {
   });
 
   it('forgets a failed make', async () => {
-    const cache = new SessionCache<ReturnType<typeof session>>(2);
+    const cache = new SharedCache<ReturnType<typeof session>>({ max: 2, release: one => one.release() });
     await assert.rejects(
       cache.get('a', async () => Promise.reject(new Error('no'))),
       /no/,

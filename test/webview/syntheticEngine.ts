@@ -5,6 +5,7 @@
  */
 import { findMechanism } from '../../engine/attention/registry';
 import type {
+  TokenAttention,
   AnalysisSummary,
   BucketMap,
   BucketMapParams,
@@ -338,20 +339,22 @@ export class SyntheticEngine {
         );
       }
       case 'analysis/token': {
-        const { core, head, token, top } = p as EngineParams<'analysis/token'>;
-        const row = this.row(core ?? 0, head ?? 0, token);
-        const best = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, top);
-        const links = best.map(t => ({ token: t, mass: row[t]! }));
-        return {
-          token,
-          entropy: 1,
-          looksAt: links,
-          looksAtSide: 'text',
-          lookedAtBy: links,
-          lookedAtBySide: 'text',
-          loss: null,
-          kept: [],
-        };
+        const { core, head, tokens, top } = p as EngineParams<'analysis/token'>;
+        return tokens.map((token): TokenAttention => {
+          const row = this.row(core ?? 0, head ?? 0, token);
+          const best = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, top);
+          const links = best.map(t => ({ token: t, mass: row[t]! }));
+          return {
+            token,
+            entropy: 1,
+            looksAt: links,
+            looksAtSide: 'text',
+            lookedAtBy: links,
+            lookedAtBySide: 'text',
+            loss: null,
+            kept: [],
+          };
+        });
       }
       case 'analysis/mechanism': {
         const { mechanism, scope } = p as EngineParams<'analysis/mechanism'>;

@@ -75,7 +75,7 @@ export class Report {
     'cost/formulas': params => this.formulas(params),
     'analysis/tile': params => this.tile(params),
     'analysis/row': params => this.line(params),
-    'analysis/token': params => this.token(params),
+    'analysis/token': params => params.tokens.map(token => this.token(token, params)),
     'analysis/spans': params => fitSpans(this.data.cores, params),
     'analysis/outsideSpan': params => this.outsideSpan(params),
     'analysis/buckets': params => this.buckets(params),
@@ -243,7 +243,7 @@ export class Report {
     return made;
   }
 
-  private token({ core, head: at, side = 'text', token, top }: TokenParams): TokenAttention {
+  private token(token: number, { core, head: at, side = 'text', top }: TokenParams): TokenAttention {
     if (core === null || at === null) throw new NotInReport();
     const { core: shape, head } = this.head(core, at);
     const kind = this.summary.cores[core]!.info.kind;

@@ -93,7 +93,7 @@ export class TokenPanel extends Component {
     const head = store.shownHead;
     const { token } = this;
     const ready = id && head && token !== null && store.summary;
-    this.answer.want(ready ? { id, ...head, token, top: 7, mechanisms: [] } : null);
+    this.answer.want(ready ? { id, ...head, tokens: [token], top: 7, mechanisms: [] } : null);
   }
 
   override render() {
@@ -112,8 +112,8 @@ export class TokenPanel extends Component {
         }
       </h2>
       ${
-        this.answer.value && this.answer.answers?.token === token
-          ? found(this.answer.value)
+        this.answer.value && this.answer.answers?.tokens[0] === token
+          ? found(this.answer.value[0]!)
           : requestState(this.answer, 'Looking.')
       }`;
   }

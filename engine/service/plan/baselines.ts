@@ -33,9 +33,10 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
   let best: (Uniform & { cost: number }) | null = null;
   const consider = async (share: number) => {
     let most = 0;
-    for (const choice of await search.candidates.settings(0, mechanism, share)) {
-      const chosen = await everywhere(search, choice);
+    const choices = search.candidates.settings(0, mechanism, share);
+    for (const [at, chosen] of (await search.candidates.everywhere(choices)).entries()) {
       if (!chosen) continue;
+      const choice = choices[at]!;
       const pairs = sum(chosen, one => one.pairs);
       if (pairs > search.limit) continue;
       most = Math.max(most, pairs / search.dense);
@@ -48,17 +49,6 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
   // Where the pairs depend on the text, a setting may leave a part of the budget: one more with what it needs.
   if (spent > 0 && spent < 0.9 * search.budget) await consider(search.budget ** 2 / spent);
   return best;
-}
-
-/** The setting in every head; null when a head cannot have it. */
-async function everywhere(search: PlanSearch, choice: MechanismChoice): Promise<Choice | null> {
-  const chosen: PlanCandidate[] = [];
-  for (const at of search.candidates.heads.keys()) {
-    const candidate = await search.candidates.add(at, choice);
-    if (!candidate) return null;
-    chosen.push(candidate);
-  }
-  return chosen;
 }
 
 /** Spans for one share of the mass in all heads, the largest within the budget (as fitted to the first text). */
@@ -74,14 +64,11 @@ async function fittedSpans(
     const wish = spans.wish(params);
     if ('span' in wish) return [];
     const fit = fitSpansOf(texts[0]!, { id: '', ...wish });
-    const chosen: PlanCandidate[] = [];
-    for (const [at, { span }] of fit.heads.entries()) {
-      const candidate = await search.candidates.add(at, {
-        name: info.name,
-        params: spans.given(params, span),
-      });
-      if (candidate) chosen.push(candidate);
-    }
+    const wanted = fit.heads.map(({ span }, at) => ({
+      at,
+      choice: { name: info.name, params: spans.given(params, span) },
+    }));
+    const chosen = (await search.candidates.addAll(wanted)).flatMap(one => one ?? []);
     const all = chosen.length === fit.heads.length;
     if (all && sum(chosen, one => one.pairs) <= search.limit) return [{ choice, chosen }];
   }

@@ -1,5 +1,6 @@
-import { choiceKey, type Analysis } from '../analysis';
-import { compareHead } from '../changedRun';
+import { choiceKey, type Analysis, type CoreTensors } from '../analysis';
+import { compareHead, coresOf } from '../changedRun';
+import { visitTogether } from '../passes';
 import type { Mechanism } from '../../attention/mechanism';
 import { readParams } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
@@ -35,7 +36,8 @@ export class Candidates {
   readonly heads: HeadId[];
   /** Squared norm of each head's dense output, as a multiple of the mean of its core's heads. */
   readonly contribution: number[] = [];
-  private readonly known: Set<string>[];
+  /** By head and `choiceKey`; null = gives no number. */
+  private readonly compared: Map<string, PlanCandidate | null>[];
 
   private constructor(
     readonly texts: readonly Analysis[],
@@ -44,7 +46,7 @@ export class Candidates {
   ) {
     this.heads = headsOf(texts[0]!);
     this.lists = this.heads.map(() => []);
-    this.known = this.heads.map(() => new Set());
+    this.compared = this.heads.map(() => new Map());
   }
 
   /**
@@ -68,8 +70,12 @@ export class Candidates {
       chosen.filter(mechanism => mechanism.settings),
       signal,
     );
-    for (const at of found.heads.keys()) await found.add(at, DENSE);
-    await found.weighHeads();
+    const norms = found.heads.map(() => 0);
+    await found.eachHead(found.heads.keys(), async (at, tensors) => {
+      await found.add(at, DENSE, tensors);
+      norms[at] = squaredNorm(found.heads[at]!.head, tensors);
+    });
+    found.weighHeads(norms);
     return found;
   }
 
@@ -79,13 +85,29 @@ export class Candidates {
    */
   async explore(budget: number, onProgress: (fraction: number) => void): Promise<void> {
     const shares = FACTORS.map(factor => factor * budget).filter(share => share < 1);
-    for (const at of this.heads.keys()) {
+    await this.eachHead(this.heads.keys(), async (at, tensors) => {
       onProgress(at / this.heads.length);
-      for (const mechanism of this.mechanisms) await this.addShare(at, mechanism, budget);
+      const addShare = async (mechanism: Mechanism, share: number) => {
+        for (const choice of this.settings(at, mechanism, share)) await this.add(at, choice, tensors);
+      };
+      for (const mechanism of this.mechanisms) await addShare(mechanism, budget);
       for (const mechanism of this.nearest(at)) {
-        for (const share of shares) await this.addShare(at, mechanism, share);
+        for (const share of shares) await addShare(mechanism, share);
       }
-    }
+    });
+  }
+
+  /** Calls back with each of the heads and its core's tensors in every text, in one pass over the texts. */
+  private async eachHead(
+    heads: Iterable<number>,
+    visit: (at: number, tensors: CoreTensors[]) => Promise<void>,
+  ): Promise<void> {
+    const list = [...new Set(heads)].sort((a, b) => a - b);
+    const cores = coresOf(list.map(at => this.heads[at]!));
+    const visitCore = async (core: number, tensors: CoreTensors[]) => {
+      for (const at of list) if (this.heads[at]!.core === core) await visit(at, tensors);
+    };
+    await visitTogether(this.texts, cores, visitCore, this.signal);
   }
 
   /** The mechanisms whose best setting so far has nearly the least error of the head, best first. */
@@ -104,15 +126,7 @@ export class Candidates {
       .map(({ mechanism }) => mechanism);
   }
 
-  private async weighHeads(): Promise<void> {
-    const norms = this.heads.map(() => 0);
-    for (const text of this.texts) {
-      for (const [at, { core, head }] of this.heads.entries()) {
-        const { input, output } = await text.tensors(core);
-        const size = input.queries * input.valueDim;
-        for (const value of output.subarray(head * size, (head + 1) * size)) norms[at]! += value * value;
-      }
-    }
+  private weighHeads(norms: readonly number[]): void {
     for (const [at, { core }] of this.heads.entries()) {
       const own = norms.filter((_, other) => this.heads[other]!.core === core);
       const mean = own.reduce((sum, norm) => sum + norm, 0) / own.length;
@@ -120,51 +134,81 @@ export class Candidates {
     }
   }
 
-  /** Adds the settings of a mechanism that spend about this share in this head; returns those it has. */
-  async addShare(at: number, mechanism: Mechanism, share: number): Promise<PlanCandidate[]> {
-    const found: PlanCandidate[] = [];
-    for (const choice of await this.settings(at, mechanism, share)) {
-      const candidate = await this.add(at, choice);
-      if (candidate) found.push(candidate);
-    }
-    return found;
-  }
-
-  /** Settings in words of the mechanism's own parameters, for the longest text. */
-  async settings(at: number, mechanism: Mechanism, share: number): Promise<MechanismChoice[]> {
+  /** Settings that spend about this share in this head, in words of the mechanism's own parameters, for the longest text. */
+  settings(at: number, mechanism: Mechanism, share: number): MechanismChoice[] {
     const { core, head } = this.heads[at]!;
-    const { input } = await this.texts[0]!.tensors(core);
-    const alone = someHeads(input, [head]);
+    const alone = someHeads(this.texts[0]!.core(core).outline, [head]);
     return (mechanism.settings?.(alone, share) ?? [])
       .map(params => ({ name: mechanism.info.name, params: readParams(mechanism.info, params) }))
       .filter(({ params }) => !mechanism.refuses?.(alone, params));
   }
 
-  /** Compares one head under one setting with its dense map; null when that gives no number. Each is done once. */
-  async add(at: number, choice: MechanismChoice): Promise<PlanCandidate | null> {
-    const key = choiceKey(choice);
-    const list = this.lists[at]!;
-    if (this.known[at]!.has(key)) return list.find(known => choiceKey(known.choice) === key) ?? null;
-    this.known[at]!.add(key);
+  /** Compares each of these heads with its setting; null for those that give no number. */
+  async addAll(
+    wanted: readonly { at: number; choice: MechanismChoice }[],
+  ): Promise<(PlanCandidate | null)[]> {
+    const open = wanted.filter(({ at, choice }) => this.known(at, choice) === undefined);
+    await this.eachHead(
+      open.map(({ at }) => at),
+      async (head, tensors) => {
+        for (const { at, choice } of open) if (at === head) await this.add(at, choice, tensors);
+      },
+    );
+    return wanted.map(({ at, choice }) => this.known(at, choice) ?? null);
+  }
+
+  /** Each setting in every head; null for one that some head cannot have, which is then compared with no further head. */
+  async everywhere(choices: readonly MechanismChoice[]): Promise<(PlanCandidate[] | null)[]> {
+    const heads = [...this.heads.keys()];
+    const fails = (choice: MechanismChoice) => heads.some(at => this.known(at, choice) === null);
+    const isOpen = (choice: MechanismChoice) =>
+      !fails(choice) && heads.some(at => this.known(at, choice) === undefined);
+    const open = choices.filter(isOpen);
+    await this.eachHead(open.length > 0 ? heads : [], async (at, tensors) => {
+      for (const choice of open) if (!fails(choice)) await this.add(at, choice, tensors);
+    });
+    return choices.map(choice => (fails(choice) ? null : heads.map(at => this.known(at, choice)!)));
+  }
+
+  /** What was found for a setting of a head: null = it gives no number, undefined = not compared yet. */
+  private known(at: number, choice: MechanismChoice): PlanCandidate | null | undefined {
+    return this.compared[at]!.get(choiceKey(choice));
+  }
+
+  /** Compares one head under one setting with its dense map. Each is done once. */
+  private async add(at: number, choice: MechanismChoice, tensors: readonly CoreTensors[]): Promise<void> {
+    if (this.known(at, choice) !== undefined) return;
     await checkpoint(this.signal);
-    const comparisons = await this.compare(at, choice);
+    const candidate = await this.candidate(at, choice, tensors);
+    this.compared[at]!.set(choiceKey(choice), candidate);
+    if (candidate) this.lists[at]!.push(candidate);
+  }
+
+  private async candidate(
+    at: number,
+    choice: MechanismChoice,
+    tensors: readonly CoreTensors[],
+  ): Promise<PlanCandidate | null> {
+    const comparisons = await this.compare(at, choice, tensors);
     if (!comparisons) return null;
     const comparison = together(comparisons);
     // What keeps every pair of these texts is dense in disguise: it would keep less of longer ones.
     if (choice.name !== DENSE.name && comparison.pairs >= comparison.densePairs) return null;
     if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
-    const candidate = { ...comparison, choice, onFront: false };
-    list.push(candidate);
-    return candidate;
+    return { ...comparison, choice, onFront: false };
   }
 
   /** The head under one setting on every text; null when one of them refuses it. */
-  private async compare(at: number, choice: MechanismChoice): Promise<HeadComparison[] | null> {
+  private async compare(
+    at: number,
+    choice: MechanismChoice,
+    tensors: readonly CoreTensors[],
+  ): Promise<HeadComparison[] | null> {
     const comparisons: HeadComparison[] = [];
     try {
-      for (const text of this.texts) {
-        const { comparison } = await compareHead(text, { ...this.heads[at]!, choice }, this.signal);
-        comparisons.push(comparison);
+      for (const [t, text] of this.texts.entries()) {
+        const head = { ...this.heads[at]!, choice };
+        comparisons.push(await compareHead(text, head, tensors[t]!, this.signal));
       }
     } catch (error) {
       if (error instanceof RefusedError) return null;
@@ -186,6 +230,16 @@ export const DENSE: MechanismChoice = { name: 'dense', params: {} };
 
 /** Errors of the output below this are all the same: no pairs are spent on them, and simpler mechanisms come first. */
 const NEGLIGIBLE = 0.01;
+
+/** Of one head's dense output, over all texts. */
+function squaredNorm(head: number, tensors: readonly CoreTensors[]): number {
+  let norm = 0;
+  for (const { input, output } of tensors) {
+    const size = input.queries * input.valueDim;
+    for (const value of output.subarray(head * size, (head + 1) * size)) norm += value * value;
+  }
+  return norm;
+}
 
 /** The squared error is what changes of the output grow with. */
 export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {

@@ -1,5 +1,5 @@
 /** What the heads of a plan see on the analysed text, for exports that others run. */
-import type { Analysis } from '../analysis';
+import type { Analysis, CoreTensors } from '../analysis';
 import { byCore } from '../changedRun';
 import { visibleKeys, type CoreInput } from '../../attention/core';
 import type { HeadMask } from '../../attention/mask';
@@ -26,9 +26,8 @@ export async function headMasks(
   const assigned = byCore(analysis.model.info.cores, heads);
   let left = pairBytes;
   const cores: CoreMasks[] = [];
-  for (const { result, mask } of analysis.cores) {
-    const { info } = result;
-    const { input } = await analysis.tensors(info.core);
+  const visit = async (core: number, { input }: CoreTensors) => {
+    const { info } = analysis.core(core).result;
     const masks: CoreMasks['heads'] = [];
     for (const [head, choice] of assigned[info.core]!.entries()) {
       await checkpoint(signal);
@@ -40,8 +39,10 @@ export async function headMasks(
       const named = choice ?? { name: 'dense', params: {} };
       masks.push({ head, choice: named, title: findMechanism(named.name).info.title, mask });
     }
+    const { mask } = input.rule;
     cores.push({ info, mask, queries: input.queries, keys: input.keys, heads: masks });
-  }
+  };
+  await analysis.visitAlone([...analysis.cores.keys()], visit, signal);
   return cores;
 }
 
@@ -59,6 +60,7 @@ async function headMask(
   const { name, params } = choice;
   const mechanism = findMechanism(name);
   if (mechanism.rule) return { kind: 'rule', rule: mechanism.rule(input, params) };
+  await analysis.fitHead(choice, core, head, input, signal);
   const attended = await analysis.attendHead(choice, core, head, input, signal);
   if (attended.lse === null)
     return { kind: 'none', reason: `${name} does not choose among the model's own pairs` };

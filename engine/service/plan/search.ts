@@ -112,14 +112,16 @@ export class PlanSearch {
 
   /** Settings between those tried, around each head's choice. */
   private async refine(chosen: Choice): Promise<void> {
-    for (const [at, { choice, pairs, densePairs }] of chosen.entries()) {
+    const between = chosen.flatMap(({ choice, pairs, densePairs }, at) => {
       const mechanism = this.candidates.mechanisms.find(({ info }) => info.name === choice.name);
-      if (!mechanism || choice.name === DENSE.name) continue;
-      for (const factor of [0.65, 0.8, 1.25, 1.55]) {
-        const share = (factor * pairs) / densePairs;
-        if (share < 1) await this.candidates.addShare(at, mechanism, share);
-      }
-    }
+      if (!mechanism || choice.name === DENSE.name) return [];
+      return [0.65, 0.8, 1.25, 1.55]
+        .map(factor => (factor * pairs) / densePairs)
+        .filter(share => share < 1)
+        .flatMap(share => this.candidates.settings(at, mechanism, share))
+        .map(setting => ({ at, choice: setting }));
+    });
+    await this.candidates.addAll(between);
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Analysis } from '../analysis';
-import { allPairs, assignedModel, effectOf } from '../changedRun';
+import { allPairs, assignedModel, effectOf, fitHeads } from '../changedRun';
 import type { FoundPlan } from './plan';
 import { rangeOf } from './baselines';
 import {
@@ -28,7 +28,8 @@ export async function testPlan(
   signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<PlanOnText> {
-  const all = await allPairs(text);
+  const all = allPairs(text);
+  await fitHeads(text, [assignment, ...uniform.map(({ heads }) => heads), ...random].flat(), signal);
   const count = 1 + uniform.length + random.length;
   let done = 0;
   const run = async (heads: readonly HeadAssignment[]) => {
