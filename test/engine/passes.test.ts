@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Engine } from '../../engine/engine';
 import { CancelledError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
+import { readParams } from '../../engine/attention/parameters';
+import { findMechanism } from '../../engine/attention/registry';
 import type { CutModel } from '../../engine/model/cut/cutModel';
 import { headMasks } from '../../engine/service/plan/headMasks';
 import type {
@@ -44,7 +46,11 @@ class Counter {
 describe('a pass over the cores', function () {
   this.timeout(120_000);
   const local: MechanismChoice = { name: 'local', params: { window: 16 } };
-  const fitted: MechanismChoice = { name: 'adaptive-span', params: { massTarget: 0.8 } };
+  const adaptive = findMechanism('adaptive-span').info;
+  const fitted: MechanismChoice = {
+    name: adaptive.name,
+    params: readParams(adaptive, { massTarget: 0.8 }),
+  };
   const lsh: MechanismChoice = { name: 'lsh', params: { bucketSize: 16 } };
   const engine = new Engine();
   const kept = new Engine();
