@@ -4,9 +4,11 @@ import { bp } from '../../engine/attention/mechanisms/bp';
 import { continuous } from '../../engine/attention/mechanisms/continuous';
 import { singularProjections } from '../../engine/attention/maths/lowRank';
 import { sparsefinder } from '../../engine/attention/mechanisms/sparsefinder';
+import { readParams } from '../../engine/attention/parameters';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { float32 } from '../../engine/runtime/tensor';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { float32, floats } from '../../engine/runtime/tensor';
 import { apply, inverse, scoreMatrix, softmaxRows } from '../oracle/approximations';
 import { assertClose, assertMaps, assertMatches, assertNoFuture, run } from '../oracle/check';
 import { maskedAttention } from '../oracle/edges';
@@ -157,6 +159,27 @@ describe('mechanisms by tree, prediction and density', function () {
         });
       }
     }
+
+    it('clusters are made beforehand and stay: attending to other queries fits nothing', async () => {
+      const input = randomInput({ queries: 40, causal: true });
+      const params = { rule: 'cluster', clusters: 5, window: 0 };
+      const { own } = await run(sparsefinder, input, params, runtime);
+      assert.deepEqual(own['centroids']!.dims, [2, 5, 4]);
+      const read = readParams(sparsefinder.info, params);
+      const context = { runtime, signal: neverCancelled };
+      const alone = { wq: own['wq']!, wk: own['wk']! };
+      await assert.rejects(sparsefinder.attend(input, read, { ...context, own: alone }), /"centroids"/);
+      const other = { ...input, q: gaussians(input.q.length, 77) };
+      const { extra } = await sparsefinder.attend(other, read, { ...context, own });
+      const { q } = projections(other, 1, floats(own['wq']!), floats(own['wk']!), 4);
+      const centroids = floats(own['centroids']!);
+      q.forEach((row, i) => {
+        const away = Array.from({ length: 5 }, (_, c) =>
+          distance(row, [...centroids.subarray((5 + c) * 4, (6 + c) * 4)]),
+        );
+        assert.equal(Number(extra['buckets']!.data[40 + i]), away.indexOf(Math.min(...away)));
+      });
+    });
 
     it('its own projections keep the largest singular values', () => {
       // Q and K of rank 2 in 6 dimensions: two projections hold all of Q K^T.

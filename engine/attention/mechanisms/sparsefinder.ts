@@ -116,25 +116,13 @@ export const sparsefinder: Mechanism = {
   },
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
-    if (context.own['wq'] && context.own['wk']) return {};
-    const { heads, dim, queries, keys } = input;
-    const rank = Math.min(dim, numberOf(params, 'rank'));
-    const wq = new Float32Array(heads * dim * rank);
-    const wk = new Float32Array(heads * dim * rank);
-    for (let head = 0; head < heads; head++) {
-      await checkpoint(context.signal);
-      const kv = kvHead(input, head);
-      const found = singularProjections(
-        input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
-        input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim),
-        dim,
-        rank,
-      );
-      wq.set(found.wq, head * dim * rank);
-      wk.set(found.wk, head * dim * rank);
-    }
-    const dims = [heads, dim, rank];
-    return { wq: float32(wq, dims), wk: float32(wk, dims) };
+    const { own } = context;
+    const weights = own['wq'] && own['wk'] ? {} : await singularWeights(input, params, context);
+    if (wordOf(params, 'rule') !== 'cluster' || own['centroids']) return weights;
+    return {
+      ...weights,
+      centroids: await fitCentroids(input, params, { ...context, own: { ...weights, ...own } }),
+    };
   },
 
   cost(tokens, params, shape) {
@@ -192,6 +180,51 @@ export const sparsefinder: Mechanism = {
   },
 };
 
+/** Projections of the largest singular values of this text's Q K^T, [heads, dim, rank]. */
+async function singularWeights(
+  input: CoreInput,
+  params: MechanismParams,
+  context: AttendContext,
+): Promise<Record<string, Tensor>> {
+  const { heads, dim, queries, keys } = input;
+  const rank = Math.min(dim, numberOf(params, 'rank'));
+  const wq = new Float32Array(heads * dim * rank);
+  const wk = new Float32Array(heads * dim * rank);
+  for (let head = 0; head < heads; head++) {
+    await checkpoint(context.signal);
+    const kv = kvHead(input, head);
+    const found = singularProjections(
+      input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
+      input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim),
+      dim,
+      rank,
+    );
+    wq.set(found.wq, head * dim * rank);
+    wk.set(found.wk, head * dim * rank);
+  }
+  const dims = [heads, dim, rank];
+  return { wq: float32(wq, dims), wk: float32(wk, dims) };
+}
+
+/** Centroids of the projected queries and keys, [heads, clusters, rank]. */
+async function fitCentroids(
+  input: CoreInput,
+  params: MechanismParams,
+  context: AttendContext,
+): Promise<Tensor> {
+  const clusters = numberOf(params, 'clusters');
+  const found: Float32Array[] = [];
+  for (let head = 0; head < input.heads; head++) {
+    await checkpoint(context.signal);
+    const { q, k, rank } = projections(input, head, context);
+    found.push(Float32Array.from(kMeans(q, k, rank, clusters)));
+  }
+  const size = found[0]!.length;
+  const all = new Float32Array(input.heads * size);
+  found.forEach((centroids, head) => all.set(centroids, head * size));
+  return float32(all, [input.heads, clusters, size / clusters]);
+}
+
 /** Which pairs the rule predicts. */
 interface Prediction {
   keeps(query: number, key: number): boolean;
@@ -205,13 +238,8 @@ function predict(
   params: MechanismParams,
   context: AttendContext,
 ): Prediction {
-  const { queries, keys, dim } = input;
-  const wq = weight(input, context, 'wq');
-  const wk = weight(input, context, 'wk');
-  const rank = wq.dims[2]!;
-  if (wk.dims[2] !== rank) throw new RefusedError('"wq" and "wk" have different ranks.');
-  const q = project(input.q, head * queries, queries, dim, wq.data, head, rank);
-  const k = project(input.k, kvHead(input, head) * keys, keys, dim, wk.data, head, rank);
+  const { queries, keys } = input;
+  const { q, k, rank } = projections(input, head, context);
   switch (wordOf(params, 'rule')) {
     case 'distance': {
       const limit = numberOf(params, 'threshold') ** 2;
@@ -219,8 +247,7 @@ function predict(
       return { keeps, groupings: null };
     }
     case 'cluster': {
-      const count = numberOf(params, 'clusters');
-      const centroids = givenCentroids(input, head, rank, context) ?? kMeans(q, k, rank, count);
+      const centroids = centroidsOf(input, head, rank, context);
       const ofQueries = nearest(q, centroids, rank);
       const ofKeys = nearest(k, centroids, rank);
       return {
@@ -238,6 +265,24 @@ function predict(
       return { keeps: (i, j) => groupings.some(g => g.queries[i] === g.keys[j]), groupings };
     }
   }
+}
+
+/** Queries and keys of one head in the few dimensions, [tokens, rank]. */
+function projections(
+  input: CoreInput,
+  head: number,
+  context: AttendContext,
+): { q: Float64Array; k: Float64Array; rank: number } {
+  const { queries, keys, dim } = input;
+  const wq = weight(input, context, 'wq');
+  const wk = weight(input, context, 'wk');
+  const rank = wq.dims[2]!;
+  if (wk.dims[2] !== rank) throw new RefusedError('"wq" and "wk" have different ranks.');
+  return {
+    q: project(input.q, head * queries, queries, dim, wq.data, head, rank),
+    k: project(input.k, kvHead(input, head) * keys, keys, dim, wk.data, head, rank),
+    rank,
+  };
 }
 
 function weight(input: CoreInput, { own }: AttendContext, name: string): Tensor & { type: 'float32' } {
@@ -294,17 +339,11 @@ function rankGroups(rows: Float64Array, d: number, rank: number, size: number): 
   return groups;
 }
 
-function givenCentroids(
-  input: CoreInput,
-  head: number,
-  rank: number,
-  { own }: AttendContext,
-): Float64Array | null {
+function centroidsOf(input: CoreInput, head: number, rank: number, { own }: AttendContext): Float64Array {
   const tensor = own['centroids'];
-  if (!tensor) return null;
   const { heads } = input;
   if (
-    tensor.type !== 'float32' ||
+    tensor?.type !== 'float32' ||
     tensor.dims.length !== 3 ||
     tensor.dims[0] !== heads ||
     tensor.dims[2] !== rank
