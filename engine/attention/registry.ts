@@ -18,6 +18,7 @@ import { performer } from './mechanisms/performer';
 import { routing } from './mechanisms/routing';
 import { shaped } from './mechanisms/shaped';
 import { sparsefinder } from './mechanisms/sparsefinder';
+import { streaming } from './mechanisms/streaming';
 import { strided } from './mechanisms/strided';
 import { transformerXl } from './mechanisms/transformerXl';
 import { verticalSlash } from './mechanisms/verticalSlash';
@@ -26,6 +27,7 @@ import { verticalSlash } from './mechanisms/verticalSlash';
 export const mechanisms: readonly Mechanism[] = [
   dense,
   local,
+  streaming,
   strided,
   fixed,
   longformer,
