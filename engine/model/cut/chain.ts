@@ -57,6 +57,7 @@ function chainFeeds(
 function zeros(type: number, dims: number[]): Tensor {
   const count = dims.reduce((a, b) => a * b, 1);
   if (type === ElementType.float16) return { type: 'float16', dims, data: new Uint16Array(count) };
+  if (type === ElementType.float64) return { type: 'float64', dims, data: new Float64Array(count) };
   return { type: 'float32', dims, data: new Float32Array(count) };
 }
 

@@ -1,5 +1,4 @@
 import { ElementType } from '../../runtime/onnxProto';
-import { isHalf } from '../onnx/elementTypes';
 import type { FoundCore } from './findCores';
 import type { Extract, Graph } from '../onnx/graph';
 import { attribute, constantValues, type GraphNode } from '../onnx/node';
@@ -97,14 +96,14 @@ export function chainGraph(
   const stops = new Set([scoreName(found), found.q, ...found.contentSides]);
   own.setNodes(own.nodes.filter(n => !n.outputs.includes(found.score)).map(n => unrounded(own, n)));
   const type = graph.type(found.score);
-  const half = isHalf(type);
+  const other = type !== ElementType.float32;
   own.op(
-    half ? 'Cast' : 'Identity',
+    other ? 'Cast' : 'Identity',
     [scoreName(found)],
-    half ? [attribute.int('to', type)] : [],
+    other ? [attribute.int('to', type)] : [],
     found.score,
   );
-  const logits = half
+  const logits = other
     ? own.op('Cast', [found.logits], [attribute.int('to', ElementType.float32)])
     : found.logits;
   own.sort();

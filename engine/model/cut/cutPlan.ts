@@ -23,6 +23,8 @@ import { attribute, type GraphNode } from '../onnx/node';
 import { PieceLoader, type Piece } from './pieces';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
+import { dropEmptyPasts } from '../rewrite/pasts';
+import { writeOutSoftmax } from '../rewrite/softmax';
 import { replaceShapes, simplify } from '../rewrite/simplify';
 import type { Skeleton } from '../onnx/skeleton';
 import { contextOfTables, namedContext, positionTables, vocabularyOf } from './sizes';
@@ -75,7 +77,7 @@ export async function planCut(
   simplify(graph, skeleton.folder);
   const output = graph.output;
   const bfloat16 = widenBfloat16(graph);
-  if (isHalf(graph.outputType)) toFloatOutput(graph);
+  if (graph.outputType !== ElementType.float32) toFloatOutput(graph);
   const inputs = idInputs(graph);
   graph.conventions = conventionsOf(graph.inputs, config);
   const vocabulary = vocabularyOf(graph, inputs, config);
@@ -83,6 +85,8 @@ export async function planCut(
   survey.limit ??= await contextOfTables(positionTables(graph, inputs), (index, length) =>
     survey.largest(graph, index, length),
   );
+  dropEmptyPasts(graph);
+  const softmaxes = writeOutSoftmax(graph);
   const written = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
   await checkpoint(signal);
@@ -111,7 +115,7 @@ export async function planCut(
   return {
     graph,
     output,
-    writtenOut: written !== null,
+    writtenOut: written !== null || softmaxes > 0,
     lacking: [...(bfloat16 ? ['bfloat16 arithmetic'] : []), ...(written?.lacking ?? [])],
     cut,
     cores,
@@ -196,7 +200,7 @@ async function shapesOf(
   return name => fixed(name) ?? tensors!.get(name)!.dims;
 }
 
-/** Logits of 16 bits are given out in 32. */
+/** Logits of 16 or 64 bits are given out in 32. */
 function toFloatOutput(graph: Graph): void {
   const to = attribute.int('to', ElementType.float32);
   graph.output = graph.op('Cast', [graph.output], [to], `${graph.output}:float32`);
@@ -240,7 +244,7 @@ async function probeAll(
         };
         const buffer = bufferLimit(graph, extract);
         const limit = buffer === null ? survey.limit : Math.min(buffer, survey.limit ?? Infinity);
-        rule = await probeRule(chain, `attention ${i}`, limit);
+        rule = inLine(core, await probeRule(chain, `attention ${i}`, limit));
         if (buffer !== null) buffers.push(buffer);
         known.set(key, rule);
       }
@@ -275,6 +279,18 @@ async function sinksOf(
       );
     return perHead;
   });
+}
+
+/**
+ * A rule by position speaks of queries and keys that end together. Where these are of two texts, which do not, the graph
+ * itself says what a position is (`Attention` counts from the first query).
+ */
+function inLine(core: CutCore, rule: ProbedRule): ProbedRule {
+  const { mask, bias } = rule;
+  if (core.queryInput === core.keyInput || (!mask.causal && !mask.window && !bias)) return rule;
+  const full = { causal: false, window: null };
+  const description = `full, bias computed by the model's graph`;
+  return { ...rule, mask: full, bias: null, opaque: true, description };
 }
 
 /** Evaluates a chain on sample texts; content tensors are taken from the uncut graph. */

@@ -322,13 +322,8 @@ function between(graph: Graph, qk: GraphNode, pv: GraphNode): GraphNode[] {
 
 /** One Attention node (opset 23 and later) is a core; its chain is written out beside it in float32, to be probed like any other. */
 function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): FoundCore {
-  const [q, k, v, mask, pastKey, pastValue] = node.inputs;
-  if (
-    pastKey ||
-    pastValue ||
-    node.inputs[6] ||
-    node.outputs.slice(1).some(o => graph.consumers(o).length > 0)
-  )
+  const [q, k, v, mask, pastKey, pastValue, keyCounts] = node.inputs;
+  if (pastKey || pastValue || node.outputs.slice(1).some(o => graph.consumers(o).length > 0))
     throw new RefusedError(
       told`The Attention node that makes ${node.outputs[0]} works with a cache or gives out its scores, which is not supported.`,
     );
@@ -350,9 +345,15 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
         ? graph.op('Where', [mask, logits, hidden])
         : graph.op('Add', [logits, graph.op('Cast', [mask], [attribute.int('to', 1)])]);
   }
+  if (keyCounts) {
+    // The keys behind the first so many are room in a cache.
+    const column = graph.op('CumSum', [onesLike(graph, score), graph.ints([-1], [])]);
+    const count = graph.op('Cast', [keyCounts], [attribute.int('to', 1)]);
+    const each = graph.op('Reshape', [count, graph.ints([-1, 1, 1, 1])]);
+    logits = graph.op('Where', [graph.op('LessOrEqual', [column, each]), logits, hidden]);
+  }
   if (intAttribute(node, 'is_causal', 0) === 1) {
-    const ones = graph.op('Add', [graph.op('Mul', [score, graph.floats([0], [])]), graph.floats([1], [])]);
-    const lower = graph.op('Trilu', [ones], [attribute.int('upper', 0)]);
+    const lower = graph.op('Trilu', [onesLike(graph, score)], [attribute.int('upper', 0)]);
     const visible = graph.op('Greater', [lower, graph.floats([0], [])]);
     logits = graph.op('Where', [visible, logits, hidden]);
   }
@@ -370,6 +371,9 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     contentSides: mask && content.has(mask) ? [mask] : [],
   };
 }
+
+const onesLike = (graph: Graph, name: string): string =>
+  graph.op('Add', [graph.op('Mul', [name, graph.floats([0], [])]), graph.floats([1], [])]);
 
 /** score / sqrt(dim), the dimension taken from Q at run time. */
 function scaledByDim(graph: Graph, score: string, q: string, heads: number): string {

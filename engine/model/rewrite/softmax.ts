@@ -1,0 +1,95 @@
+import { attribute, constantValues, intAttribute, intsAttribute, type GraphNode } from '../onnx/node';
+import type { Graph } from '../onnx/graph';
+
+/**
+ * A softmax that is written out as Softmax, so that the attention around it is found: exp(x) over its sum, exp of a
+ * log-softmax, and a softmax times a mask over the sum of both (adaptive span), which is the softmax of x + log(mask).
+ * Returns what was rewritten: the graph is then no longer the file's bit for bit.
+ */
+export function writeOutSoftmax(graph: Graph): number {
+  let found = 0;
+  for (const node of [...graph.nodes]) {
+    const scores = scoresOf(graph, node);
+    if (scores === null) continue;
+    const rest = graph.nodes.filter(n => n !== node);
+    graph.setNodes(rest);
+    const logits = 'mask' in scores ? graph.op('Add', [scores.x, graph.op('Log', [scores.mask])]) : scores.x;
+    graph.op('Softmax', [logits], [attribute.int('axis', -1)], node.outputs[0]!);
+    found++;
+  }
+  if (found > 0) {
+    graph.sort();
+    graph.prune();
+  }
+  return found;
+}
+
+type Scores = { x: string } | { x: string; mask: string };
+
+/** What `node` is the softmax of over the last axis; null = of nothing. */
+function scoresOf(graph: Graph, node: GraphNode): Scores | null {
+  if (node.domain !== '') return null;
+  if (node.op === 'Exp') return logSoftmaxOf(graph, node);
+  const quotient = quotientOf(graph, node);
+  if (!quotient) return null;
+  const { numerator, denominator } = quotient;
+  if (summed(graph, withoutEpsilon(graph, denominator)) !== numerator) return null;
+  const made = graph.producer(numerator);
+  if (made?.op === 'Exp') return { x: withoutLargest(graph, made.inputs[0]!) };
+  if (made?.op !== 'Mul') return null;
+  const [soft, mask] = [made.inputs, [...made.inputs].reverse()].find(
+    ([name]) => graph.producer(name!)?.op === 'Softmax',
+  ) ?? [null, null];
+  return soft && mask ? { x: graph.producer(soft)!.inputs[0]!, mask } : null;
+}
+
+/** a / b, or a * (1 / b). */
+function quotientOf(graph: Graph, node: GraphNode): { numerator: string; denominator: string } | null {
+  const [a, b] = node.inputs;
+  if (node.op === 'Div') return { numerator: a!, denominator: b! };
+  if (node.op !== 'Mul') return null;
+  const made = graph.producer(b!);
+  return made?.op === 'Reciprocal' ? { numerator: a!, denominator: made.inputs[0]! } : null;
+}
+
+/** exp of LogSoftmax, or of x - log-sum-exp(x). */
+function logSoftmaxOf(graph: Graph, node: GraphNode): Scores | null {
+  const made = graph.producer(node.inputs[0]!);
+  if (made?.op === 'LogSoftmax' && [-1, 2, 3].includes(intAttribute(made, 'axis', -1)))
+    return { x: made.inputs[0]! };
+  if (made?.op !== 'Sub') return null;
+  const sum = graph.producer(made.inputs[1]!);
+  const isSum = sum?.op === 'ReduceLogSumExp' && overLast(graph, sum) && sum.inputs[0] === made.inputs[0];
+  return isSum ? { x: made.inputs[0]! } : null;
+}
+
+/** What a sum over the last axis is of. */
+function summed(graph: Graph, name: string): string | null {
+  const made = graph.producer(name);
+  return made?.op === 'ReduceSum' && overLast(graph, made) ? made.inputs[0]! : null;
+}
+
+/** A small constant that keeps the sum from being 0. */
+function withoutEpsilon(graph: Graph, name: string): string {
+  const made = graph.producer(name);
+  if (made?.op !== 'Add' && made?.op !== 'Max') return name;
+  const small = (other: string) =>
+    constantValues(graph.initializers.get(other))?.every(v => v >= 0 && v <= 1e-5) === true;
+  const [a, b] = made.inputs as [string, string];
+  return small(b) ? a : small(a) ? b : name;
+}
+
+/** Without the row's largest score, which is taken off to keep exp finite. */
+function withoutLargest(graph: Graph, name: string): string {
+  const made = graph.producer(name);
+  if (made?.op !== 'Sub') return name;
+  const most = graph.producer(made.inputs[1]!);
+  const isLargest = most?.op === 'ReduceMax' && overLast(graph, most) && most.inputs[0] === made.inputs[0];
+  return isLargest ? made.inputs[0]! : name;
+}
+
+function overLast(graph: Graph, node: GraphNode): boolean {
+  const axes = intsAttribute(node, 'axes') ?? constantValues(graph.initializers.get(node.inputs[1] ?? ''));
+  const last = axes?.length === 1 && (axes[0] === -1 || axes[0]! >= 2);
+  return last && intAttribute(node, 'keepdims', 1) === 1;
+}
