@@ -7,7 +7,7 @@ describe('docs/api.md', () => {
     const made = await apiDoc();
     assert.match(
       made,
-      /### `analysis\/start`\n\n```ts\nparameters: AnalyzeParams;?\n+result: AnalysisSummary/,
+      /### `analysis\/start`\n\n```ts\ntype Parameters = AnalyzeParams;\n\ntype Result = AnalysisSummary;/,
     );
     assert.equal(readFileSync(API_DOC, 'utf8'), made);
   }).timeout(60_000);
