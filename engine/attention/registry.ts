@@ -20,6 +20,7 @@ import { shaped } from './mechanisms/shaped';
 import { sparsefinder } from './mechanisms/sparsefinder';
 import { streaming } from './mechanisms/streaming';
 import { strided } from './mechanisms/strided';
+import { topK } from './mechanisms/topK';
 import { transformerXl } from './mechanisms/transformerXl';
 import { verticalSlash } from './mechanisms/verticalSlash';
 
@@ -37,6 +38,7 @@ export const mechanisms: readonly Mechanism[] = [
   routing,
   sparsefinder,
   verticalSlash,
+  topK,
   transformerXl,
   compressive,
   bp,
