@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CoreInput } from '../../engine/attention/core';
 import { readParams, settledParams } from '../../engine/attention/parameters';
 import { findMechanism, mechanisms } from '../../engine/attention/registry';
 import { createRuntime } from '../../engine/runtime/ort';
@@ -31,7 +32,8 @@ const BY_HAND: Record<string, string> = {
   shaped: 'mechanisms-approximations.test.ts',
 };
 
-const shapes: Record<string, Shape> = {
+const shapes: Record<string, Shape & { repeated?: number }> = {
+  'keys that repeat': { queries: 40, causal: true, repeated: 7 },
   'one token': { queries: 1, causal: true },
   causal: { queries: 53, causal: true },
   bidirectional: { queries: 53 },
@@ -67,7 +69,7 @@ describe('mechanisms and their oracles', function () {
         it(what, async () => {
           const { oracle } = (await import(join(ORACLES, name))) as { oracle: MaskOracle };
           const mechanism = findMechanism(name);
-          const input = randomInput(shape);
+          const input = repeatKeys(randomInput(shape), shape.repeated ?? Infinity);
           for (const given of [{}, ...mechanism.examples]) {
             const params = readParams(mechanism.info, given);
             if (mechanism.refuses?.(input, params)) continue;
@@ -80,3 +82,14 @@ describe('mechanisms and their oracles', function () {
     });
   }
 });
+
+/** The input with the first keys of every head over and over: their scores are equal. */
+function repeatKeys(input: CoreInput, different: number): CoreInput {
+  const { keys, dim } = input;
+  const k = input.k.map((own, t) => {
+    const row = Math.floor(t / dim);
+    const key = row % keys;
+    return key < different ? own : input.k[(row - key + (key % different)) * dim + (t % dim)]!;
+  });
+  return { ...input, k };
+}
