@@ -7,6 +7,7 @@ import type {
   ModelInfo,
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
+import { textOf } from '../../shared/protocol/notes';
 import { formatWithout } from './interventions';
 import { sum } from '../statistics';
 
@@ -62,7 +63,7 @@ export function formatAnalysis(
 function sharedNotes(mechanisms: AnalysisSummary['mechanisms']): string[] {
   const names = new Map<string, Set<string>>();
   for (const { name, notes } of mechanisms) {
-    for (const note of notes) names.set(note, (names.get(note) ?? new Set()).add(name));
+    for (const note of notes.map(textOf)) names.set(note, (names.get(note) ?? new Set()).add(name));
   }
   return [...names].map(([note, about]) => `${[...about].join(', ')}: ${note}`);
 }

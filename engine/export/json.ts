@@ -7,6 +7,7 @@ import type {
   MechanismResult,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
+import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
@@ -103,7 +104,7 @@ function mechanismJson(result: MechanismResult) {
     milliseconds: result.milliseconds,
     heads: result.heads.map(comparisonJson),
     ...(result.measures ? { measures: result.measures } : {}),
-    notes: result.notes,
+    notes: result.notes.map(textOf),
   };
 }
 

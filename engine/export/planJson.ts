@@ -8,6 +8,7 @@ import type {
   RunEffect,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
+import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
@@ -168,7 +169,7 @@ export function planFile(
     texts: tested.texts,
     stability: tested.stability,
     tried: plan.tried,
-    notes: [...plan.notes, ...tested.notes],
+    notes: [...plan.notes.map(textOf), ...tested.notes],
   };
 }
 

@@ -226,7 +226,7 @@ function withMeasures({ choice, known, heads, recalls, errors, broken }: Run): M
   const first = measured[0]?.measures;
   if (!first) return result;
   const { title } = findMechanism(choice.name).info;
-  const complaint = `${title}: divergence and kept mass contradict each other in ${broken.join(', ')}.`;
+  const text = `${title}: divergence and kept mass contradict each other in ${broken.join(', ')}.`;
   return {
     ...result,
     heads: measured,
@@ -240,6 +240,8 @@ function withMeasures({ choice, known, heads, recalls, errors, broken }: Run): M
       kl: values('kl'),
     },
     notes:
-      broken.length > 0 && !result.notes.includes(complaint) ? [...result.notes, complaint] : result.notes,
+      broken.length === 0
+        ? result.notes
+        : [...result.notes.filter(note => note.kind !== 'contradiction'), { kind: 'contradiction', text }],
   };
 }

@@ -3,7 +3,7 @@ import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
-import type { HeadComparison, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
+import type { HeadComparison, MechanismChoice, MechanismResult, Note } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
 
@@ -26,15 +26,21 @@ export function localResult(run: LocalRun): MechanismResult {
     deltaOutput: null,
     milliseconds: run.milliseconds,
     heads: run.heads,
-    notes: [...(ahead === null ? [] : [ahead]), ...reconstructionNote(run.heads)],
+    notes: [
+      ...(ahead === null ? [] : [{ kind: 'looksAhead' as const, text: ahead }]),
+      ...reconstructionNote(run.heads),
+    ],
   };
 }
 
-function reconstructionNote(heads: readonly HeadComparison[]): string[] {
+function reconstructionNote(heads: readonly HeadComparison[]): Note[] {
   const errors = heads.flatMap(({ reconstruction }) => reconstruction ?? []);
   if (errors.length === 0) return [];
   return [
-    `Attention over the compressed memory differs from attention over its tokens by ${(100 * mean(errors)).toFixed(0)} % (mean over heads).`,
+    {
+      kind: 'reconstruction',
+      text: `Attention over the compressed memory differs from attention over its tokens by ${(100 * mean(errors)).toFixed(0)} % (mean over heads).`,
+    },
   ];
 }
 
@@ -102,7 +108,10 @@ export async function propagate(
       ? { deltaLoss: perToken.length > 0 ? delta : null, deltaLossPerToken: perToken }
       : { deltaOutput: delta, deltaOutputPerToken: perToken }),
     milliseconds: performance.now() - began,
-    notes: [...local.notes, ...(effect.measure === 'loss' ? [] : [OUTPUT_NOTE])],
+    notes: [
+      ...local.notes,
+      ...(effect.measure === 'loss' ? [] : [{ kind: 'output' as const, text: OUTPUT_NOTE }]),
+    ],
   };
   analysis.results.set(choiceKey(choice), result);
   return result;

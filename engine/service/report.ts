@@ -29,6 +29,7 @@ import {
   type Plan,
   type ReportParams,
 } from '../../shared/protocol/engine';
+import { costLengths } from '../../shared/costLengths';
 
 /** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */
 const BUDGET = {
@@ -107,15 +108,12 @@ export async function gatherReport(
   };
 }
 
-/** Lengths that the views draw, by half powers of two, and the text's own. */
-const LENGTHS = Array.from({ length: 19 }, (_, t) => Math.round(128 * 2 ** (t / 2)));
-
 function costs(
   analysis: Analysis,
   { cores, mechanisms, tokens }: AnalysisSummary,
   signal: AbortSignal,
 ): Promise<CostFormulas[]> {
-  const lengths = [...new Set([...LENGTHS, tokens.ids.length])].sort((a, b) => a - b);
+  const lengths = costLengths(tokens.ids.length);
   const choices = mechanisms.map(({ name, params }) => ({ name, params }));
   return Promise.all(
     cores.map(({ info }) =>

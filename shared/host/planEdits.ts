@@ -1,9 +1,7 @@
 import { describeChoice } from '../choice';
-import { winsOver, type AssignResult, type HeadAssignment, type Plan } from '../protocol/engine';
+import { winsOver, type AssignResult, type HeadAssignment, type Note, type Plan } from '../protocol/engine';
 
-const BY_HAND = 'Changed by hand since it was found.';
-/** How the engine's sentence on lost comparisons begins: it is about the plan as it was found. */
-const DEFEAT = 'The plan does not win';
+const BY_HAND: Note = { kind: 'byHand', text: 'Changed by hand since it was found.' };
 
 /** The heads of a plan, one of them with another mechanism. */
 export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {
@@ -33,7 +31,8 @@ export function changedPlan(
     densePairs: found.densePairs,
     effect: found.effect,
     wins: winsOver(found.effect.delta, rivals),
-    notes: [...plan.notes.filter(note => note !== BY_HAND && !note.startsWith(DEFEAT)), BY_HAND],
+    // What was said of the comparison is about the plan as it was found.
+    notes: [...plan.notes.filter(({ kind }) => kind !== 'byHand' && kind !== 'defeat'), BY_HAND],
     heads: found.heads.map(comparison => ({
       ...comparison,
       choice: choices.get(key(comparison))!,

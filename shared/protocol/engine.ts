@@ -37,6 +37,7 @@ import type { CoreResult, TokenTable } from './text';
 
 export * from './models';
 export * from './mechanisms';
+export * from './notes';
 export * from './text';
 export * from './analysis';
 export * from './details';

@@ -1,4 +1,5 @@
 /** Mechanisms, and a head compared with itself under one. */
+import type { Note } from './notes';
 
 /** One parameter of a mechanism; forms, settings and help are made from it. */
 export interface ParameterInfo {
@@ -123,5 +124,5 @@ export interface MechanismResult {
   /** Only after `analysis/compare`. */
   measures?: MechanismMeasures;
   /** Labels the user must see, e.g. "selection looks at the whole text". */
-  notes: string[];
+  notes: Note[];
 }

@@ -1,5 +1,6 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
 import type { HeadComparison, MechanismChoice } from './mechanisms';
+import type { Note } from './notes';
 
 /** What changes when the model runs on with changed attention (propagated). */
 export interface RunEffect {
@@ -76,7 +77,7 @@ export interface Plan {
   /** Every run that was made on the way. */
   tried: { what: string; delta: number; divergence?: number; kept: boolean }[];
   candidates: PlanCandidate[];
-  notes: string[];
+  notes: Note[];
 }
 
 /** Differences between changes below this are rounding. */

@@ -127,7 +127,7 @@ describe('comparison measures', function () {
     assert.ok(causal.length > 14);
     for (const result of await compare(one, ...causal)) {
       assert.deepEqual(
-        result.notes.filter(note => /contradict/.test(note)),
+        result.notes.filter(note => note.kind === 'contradiction'),
         [],
         choiceKey(result),
       );
@@ -149,7 +149,7 @@ describe('comparison measures', function () {
     });
     const [result] = await compare(wrong, choice('local', { window: 9 }));
     assert.equal(result!.notes.length, 1);
-    assert.match(result!.notes[0]!, /contradict each other in core 0 head 1 \(1 queries\)/);
+    assert.match(result!.notes[0]!.text, /contradict each other in core 0 head 1 \(1 queries\)/);
   });
 
   it('without choices: the results that are there, which keep their propagated part', async () => {

@@ -7,7 +7,7 @@ import { mechanisms } from '../../engine/attention/registry';
 import { readParams } from '../../engine/attention/parameters';
 import { Engine } from '../../engine/engine';
 import { CancelledError, RefusedError, UsageError } from '../../engine/errors';
-import type { Plan, PlanCandidate } from '../../shared/protocol/engine';
+import { textOf, type Plan, type PlanCandidate } from '../../shared/protocol/engine';
 import { float32 } from '../../engine/runtime/tensor';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -111,7 +111,7 @@ describe('plan', function () {
       found.wins,
       rivals.every(delta => found.effect.delta <= delta + 1e-5),
     );
-    if (!found.wins) assert.match(found.notes.join(' '), /does not win/);
+    if (!found.wins) assert.match(found.notes.find(({ kind }) => kind === 'defeat')!.text, /does not win/);
     assert.ok(found.random.least <= found.random.mean && found.random.mean <= found.random.most);
     const deltas = found.uniform.map(({ effect }) => effect.delta);
     assert.deepEqual(
@@ -158,7 +158,7 @@ describe('plan', function () {
     });
 
     it('loses less than the best uniform choice and than chance', () => {
-      assert.ok(found.wins, found.notes.join(' '));
+      assert.ok(found.wins, found.notes.map(textOf).join(' '));
       assert.ok(found.effect.delta < found.uniform[0]!.effect.delta);
       assert.ok(
         found.effect.divergence! < 0.8 * Math.min(...found.uniform.map(one => one.effect.divergence!)),
@@ -190,7 +190,7 @@ describe('plan', function () {
       const looking = found.heads.some(({ choice }) =>
         ['vertical-slash', 'sparsefinder'].includes(choice.name),
       );
-      assert.equal(/looking at the whole text/.test(found.notes.join(' ')), looking);
+      assert.equal(/looking at the whole text/.test(found.notes.map(textOf).join(' ')), looking);
     });
 
     it('of one mechanism uses no other', async () => {
@@ -268,7 +268,8 @@ describe('plan', function () {
       const found = await plan(name, 0.3, ['local', 'longformer', 'lsh'], 25);
       assertSound(found, 25);
       assert.equal(found.effect.measure, measure);
-      if (measure === 'output') assert.ok(found.wins && found.effect.delta >= 0, found.notes.join(' '));
+      if (measure === 'output')
+        assert.ok(found.wins && found.effect.delta >= 0, found.notes.map(textOf).join(' '));
       await engine.request('analysis/dispose', { id: name });
     });
   }

@@ -271,6 +271,7 @@ describe('webview: the look of mechanisms', () => {
 describe('extension: a plan changed by hand', () => {
   const dense = { name: 'dense', params: {} };
   const local = { name: 'local', params: { window: 8 } };
+  const byHand = { kind: 'byHand' as const, text: 'Changed by hand since it was found.' };
   const before = plan({
     heads: [
       { ...head(0, 0, 1, 100), choice: dense, sensitivity: 3 },
@@ -300,18 +301,22 @@ describe('extension: a plan changed by hand', () => {
       ],
     );
     assert.equal(after.wins, false, 'the best uniform choice loses less');
-    assert.deepEqual(after.notes, ['Changed by hand since it was found.']);
+    assert.deepEqual(after.notes, [byHand]);
     assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
     assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
   });
 
   it('judges the changed plan anew, ties being no losses', () => {
     const change = { core: 0, head: 0, choice: local };
-    const lost = { ...before, notes: ['The plan does not win: another lost less.', 'Of the text.'] };
+    const ofText = { kind: 'looksAhead' as const, text: 'Of the text.' };
+    const lost = {
+      ...before,
+      notes: [{ kind: 'defeat' as const, text: 'Another lost less.' }, ofText, byHand],
+    };
     const found = { heads: [head(0, 0, 0.6, 20)], pairs: 20, densePairs: 200 };
     const after = changedPlan(lost, change, [change], { ...found, effect: effect(0.2) });
     assert.equal(after.wins, true);
-    assert.deepEqual(after.notes, ['Of the text.', 'Changed by hand since it was found.']);
+    assert.deepEqual(after.notes, [ofText, byHand]);
   });
 });
 

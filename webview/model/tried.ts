@@ -2,6 +2,7 @@ import type {
   HeadComparison,
   MechanismChoice,
   MechanismResult,
+  Note,
   Plan,
   PlanCandidate,
 } from '../../shared/protocol/engine';
@@ -19,7 +20,7 @@ export interface Tried {
   /** Propagated; null while the model was not run on with it. */
   effect: { measure: 'loss' | 'output'; delta: number } | null;
   /** Labels the user must see. */
-  notes: string[];
+  notes: Note[];
   /** A result of the analysis, not only a try. */
   computed: boolean;
 }

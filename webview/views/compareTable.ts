@@ -1,6 +1,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { CountKind } from '../../shared/protocol/engine';
+import { FAR_LENGTH } from '../../shared/costLengths';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
 import { bestOf, numbersOf, sorted, type Best } from '../model/compareRows';
@@ -15,7 +16,6 @@ import '../plots/headStrip';
 import '../plots/keptThumb';
 
 /** A long text to compare at, in tokens. */
-const LONG = 32_768;
 const MARK: Record<CountKind, string> = { exact: '', expected: '≈ ', most: '≤ ' };
 const COUNTED: Record<CountKind, string> = {
   exact: 'By formula, exact',
@@ -141,7 +141,7 @@ export class CompareTable extends Component {
     const core = store.shownHead?.core ?? null;
     const mechanisms = this.rows.map(({ choice }) => choice);
     const known = id && core !== null && store.summary && mechanisms.length > 0;
-    this.costs.want(known ? { id, core, mechanisms, lengths: [LONG] } : null);
+    this.costs.want(known ? { id, core, mechanisms, lengths: [FAR_LENGTH] } : null);
   }
 
   override render() {
@@ -226,7 +226,7 @@ export class CompareTable extends Component {
         </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
         ${info && !info.causalSelection ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
-        ${row.notes.filter(note => !/whole text/.test(note)).map(note => html`<div class="small">${note}</div>`)}
+        ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${note.text}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">
         ${this.bar(numbers?.recall ?? null, 'recall')}

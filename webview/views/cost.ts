@@ -19,6 +19,7 @@ import {
   type Crossing,
   type TimeFit,
 } from '../model/cost';
+import { costLengths, FAR_LENGTH } from '../../shared/costLengths';
 import { count, csv, exact, number, percent } from '../../shared/numbers';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
@@ -36,11 +37,8 @@ import { costStyles } from './costStyles';
 import '../plots/costPlot';
 import '../plots/forwardBars';
 
-/** Text lengths that formulas are drawn for: two to an octave. */
-const GRID = Array.from({ length: 19 }, (_, t) => Math.round(128 * 2 ** (t / 2)));
 /** Lengths that are measured. */
 const MEASURED = [256, 512, 1024, 2048, 4096, 8192];
-const FAR = 32_768;
 const SHOWN = 'local,strided,adaptive-span,lsh,routing,bp,performer';
 
 const MEASURES: { value: CostMeasure; label: string }[] = [
@@ -107,7 +105,7 @@ export class CostView extends Component implements Savable {
     const mechanisms = store.mechanismInfos
       .filter(({ name }) => name !== 'dense')
       .map(({ name }) => store.choiceOf(name));
-    const lengths = [...new Set([...GRID, this.tokens])].filter(n => n > 0).sort((a, b) => a - b);
+    const lengths = costLengths(this.tokens);
     this.formulas.want(id && summary && mechanisms.length > 0 ? { id, core, mechanisms, lengths } : null);
     const shape = this.formulas.value?.shape;
     const device = summary?.device.device;
@@ -398,7 +396,7 @@ export class CostView extends Component implements Savable {
           <th scope="col">shown</th>
           <th scope="col">${name} here</th>
           <th scope="col">of dense</th>
-          ${slim ? nothing : html`<th scope="col">at ${count(FAR)}</th>`}
+          ${slim ? nothing : html`<th scope="col">at ${count(FAR_LENGTH)}</th>`}
           ${measure === 'time' ? html`<th scope="col">beats dense from</th>` : nothing}
         </tr>
       </thead>
@@ -433,7 +431,7 @@ export class CostView extends Component implements Savable {
                       ${here === null ? '–' : html`${about}${costWords(here * heads, measure)}`}
                     </td>
                     <td class="number">${shareWords(share(row, tokens))}</td>
-                    ${slim ? nothing : html`<td class="number">${shareWords(share(row, FAR))}</td>`}
+                    ${slim ? nothing : html`<td class="number">${shareWords(share(row, FAR_LENGTH))}</td>`}
                     ${measure === 'time' ? html`<td class="number">${this.crossingCell(row, isDense)}</td>` : nothing}`
             }
           </tr>`;

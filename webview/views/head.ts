@@ -207,7 +207,7 @@ export class HeadView extends Component implements Savable {
       >
       <span class="muted"><span class="swatch"></span> dropped</span>
       ${mine.uncovered ? html`<span class="muted">${mine.uncovered} queries without any key</span>` : nothing}
-      ${(result?.notes ?? []).map(note => html`<span class="muted">${note}</span>`)}
+      ${(result?.notes ?? []).map(note => html`<span class="muted">${note.text}</span>`)}
     </div>`;
   }
 

@@ -182,7 +182,7 @@ export class PlanSection extends Component {
 
   private found(plan: Plan): TemplateResult {
     return html`<p class="headline" role="status">${this.headline(plan)}</p>
-      ${plan.notes.map(note => html`<p class="muted">${note}</p>`)}
+      ${plan.notes.map(note => html`<p class="muted">${note.text}</p>`)}
       <div class="two ${this.width < 760 ? 'narrow' : ''}">
         <section aria-label="The plan by head">
           <ai-plan-grid .plan=${plan} @change-head=${this.focusMenu}></ai-plan-grid>

@@ -13,6 +13,7 @@ import {
   type Plan,
   type PlanParams,
 } from '../../../shared/protocol/engine';
+import type { Note, NoteKind } from '../../../shared/protocol/notes';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
 
@@ -137,8 +138,9 @@ function notesOf(
   uniform: readonly TriedUniform[],
   random: readonly number[],
   wins: boolean,
-): string[] {
-  const notes: string[] = [];
+): Note[] {
+  const notes: Note[] = [];
+  const add = (kind: NoteKind, text: string) => notes.push({ kind, text });
   const [first] = uniform;
   if (first && !winsOver(deltaOf(best), [deltaOf(first.found)])) {
     const { title } = findMechanism(first.choice.name).info;
@@ -147,21 +149,23 @@ function notesOf(
       own !== undefined && other !== undefined && own < other
         ? ` Its predictions moved further from the dense model's, though (${other.toFixed(3)} nats, the plan's ${own.toFixed(3)}): on other texts the plan may well lose less.`
         : '';
-    notes.push(
+    add(
+      'defeat',
       `The plan does not win: ${title} in every head lost less on this text at the same budget.${but}`,
     );
   } else if (!wins) {
     const count = random.filter(delta => delta < deltaOf(best)).length;
-    notes.push(
+    add(
+      'defeat',
       `The plan does not win: ${count} of ${random.length} random assignments lost less on this text.`,
     );
   }
   const names = [...new Set(best.chosen.map(({ choice }) => choice.name))].map(findMechanism);
   const looking = names.filter(({ info }) => !info.causalSelection).map(({ info }) => info.title);
   if (looking.length > 0) {
-    notes.push(`Chosen by looking at the whole text: the pairs of ${looking.join(', ')}.`);
+    add('looksAhead', `Chosen by looking at the whole text: the pairs of ${looking.join(', ')}.`);
   }
-  if (best.outcome.effect.measure === 'output') notes.push(OUTPUT_NOTE);
+  if (best.outcome.effect.measure === 'output') add('output', OUTPUT_NOTE);
   return notes;
 }
 
