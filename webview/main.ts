@@ -1,19 +1,15 @@
 /** Entry of the webview bundle: one element, the large panel or the narrow side panel by where it stands. */
 import './main.css';
 import './report/install';
+import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, html } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import { StoreController, store } from './host/store';
+import { store } from './host/store';
 import './views/panel';
 import './views/side';
 
 @customElement('attention-app')
-export class App extends LitElement {
-  constructor() {
-    super();
-    new StoreController(this);
-  }
-
+export class App extends SignalWatcher(LitElement) {
   // No shadow root: what is inside has its own.
   protected override createRenderRoot(): this {
     return this;

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readyState, runningState, updated, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { INITIAL_STATE, told } from '../../shared/host/hostState';
+import { effect, signal } from '@preact/signals-core';
+import { analysisPartsOf, partsOf } from '../../webview/host/stateSignals';
 import { changedSelection } from '../../shared/host/selection';
 import type { AnalysisSummary, CoreResult, MechanismResult } from '../../shared/protocol/engine';
 import { NO_INTERVENTIONS, NO_SELECTION, type AnalysisState } from '../../shared/protocol/host';
@@ -74,5 +76,39 @@ describe('the selection', () => {
       selection,
     );
     assert.notEqual(changedSelection(selection, { change: { kind: 'plan' } }), selection);
+  });
+});
+
+describe('what a view reads of the state', () => {
+  it('is told anew only when it has changed', () => {
+    const state = signal(INITIAL_STATE);
+    const parts = partsOf(state);
+    const analysis = analysisPartsOf(parts.analysis);
+    const heard: string[] = [];
+    const watch = (name: string, read: () => unknown) =>
+      effect(() => {
+        read();
+        heard.push(name);
+      });
+    watch('selection', () => parts.selection.value);
+    watch('progress', () => analysis.progress.value);
+    watch('cores', () => analysis.cores.value);
+    watch('results', () => analysis.mechanisms.value);
+    watch('plan', () => analysis.plan.value);
+    const after = (message: Parameters<typeof told>[1]) => {
+      heard.length = 0;
+      state.value = told(state.peek(), message);
+      return heard;
+    };
+    state.value = { ...INITIAL_STATE, analysis: runningState('a', document) };
+    const progress = { id: 'a', phase: 'dense' as const, fraction: 0.5, message: '' };
+    assert.deepEqual(after({ type: 'progress', progress }), ['progress']);
+    assert.deepEqual(after({ type: 'core', id: 'a', result: { info: { core: 0 } } as CoreResult }), [
+      'cores',
+    ]);
+    assert.deepEqual(after({ type: 'mechanism', id: 'a', result: result({}) }), ['results']);
+    assert.deepEqual(after({ type: 'selection', selection: { ...NO_SELECTION, token: 1 } }), ['selection']);
+    assert.deepEqual(after({ type: 'preview', token: 2 }), []);
+    assert.deepEqual(after({ type: 'plan', id: 'a', plan: null }), []);
   });
 });

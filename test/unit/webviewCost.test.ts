@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import type { CostCurve, CostPoint } from '../../shared/protocol/engine';
+import type { CostCurve, CostFormulas, CostPoint } from '../../shared/protocol/engine';
 import { at, bytes, crossing, fitTime, milliseconds, operations } from '../../webview/model/cost';
+import { CostPicture, type CostQuestion } from '../../webview/model/costPicture';
 import { CostMemory } from '../../extension/analysis/costMemory';
 import type { CostMeasurement } from '../../shared/protocol/engine';
 
@@ -133,5 +134,133 @@ describe('costs: what was measured is remembered', () => {
     assert.equal(memory.recall('cpu', { ...shape, causal: false }), null);
     for (let dim = 100; dim < 130; dim++) await memory.keep(measured(dim, 'more'));
     assert.equal(memory.recall('cpu', shape), null, 'old ones go');
+  });
+});
+
+describe('costs: the picture', () => {
+  const lengths = [128, 256, 512, 1024];
+  const named = (name: string, flops: number[], refused: string | null = null): CostCurve => ({
+    choice: { name, params: {} },
+    count: name === 'lsh' ? 'expected' : 'exact',
+    pairs: flops.map(f => f / 2),
+    flops,
+    bytes: flops.map(f => 4 * f),
+    refused,
+  });
+  const formulas = {
+    lengths,
+    dense: named(
+      'dense',
+      lengths.map(n => n * n),
+    ),
+    curves: [
+      named(
+        'local',
+        lengths.map(n => n * 128),
+      ),
+      named(
+        'lsh',
+        lengths.map(n => n * 256),
+      ),
+      named('linformer', lengths, 'not on this model'),
+    ],
+  } as unknown as CostFormulas;
+  const timed = (name: string, tokens: number, median: number): CostPoint => ({
+    choice: { name, params: {} },
+    tokens,
+    milliseconds: { median, low: median / 2, high: median * 2, runs: 3 },
+    pairs: 7,
+  });
+  const ask = (question: Partial<CostQuestion> = {}, points: CostPoint[] = []) =>
+    new CostPicture(
+      {
+        formulas,
+        points,
+        titleOf: name => name.toUpperCase(),
+        counted: ({ name }) => (name === 'local' ? 9 : null),
+      },
+      {
+        measure: 'memory',
+        heads: 1,
+        tokens: 512,
+        shown: new Set(['local', 'lsh', 'linformer']),
+        ...question,
+      },
+    );
+
+  it('has dense first, and leaves out what is refused or not asked for', () => {
+    const picture = ask({ shown: new Set(['lsh', 'linformer']) });
+    assert.deepEqual(
+      picture.rows.map(row => [row.title, picture.isShown(row)]),
+      [
+        ['DENSE', true],
+        ['LOCAL', false],
+        ['LSH', true],
+        ['LINFORMER', false],
+      ],
+    );
+    assert.deepEqual(
+      picture.lines().map(({ name, dashed }) => [name, dashed]),
+      [
+        ['dense', false],
+        ['lsh', true],
+      ],
+    );
+  });
+
+  it('takes the cost of one head times the heads', () => {
+    const local = (picture: CostPicture) => picture.value(picture.rows[1]!, 1024);
+    assert.equal(local(ask()), 4 * 1024 * 128);
+    assert.equal(local(ask({ heads: 12 })), 12 * 4 * 1024 * 128);
+    assert.equal(local(ask({ measure: 'pairs' })), 512 * 128);
+    const picture = ask({ heads: 12 });
+    assert.equal(picture.share(picture.rows[1]!, 1024), 1 / 8);
+  });
+
+  it('knows a time only of what was measured', () => {
+    const points = [
+      timed('dense', 256, 2),
+      timed('dense', 512, 8),
+      timed('local', 256, 4),
+      timed('local', 512, 6),
+    ];
+    const picture = ask({ measure: 'time', heads: 3 }, points);
+    assert.ok(Math.abs(picture.value(picture.dense, 512)! - 3 * 8) < 1e-9);
+    assert.equal(picture.value(picture.rows[2]!, 512), null);
+    const [dense, local] = picture.lines();
+    assert.deepEqual(dense!.points[1], { tokens: 512, value: 24, low: 12, high: 48 });
+    assert.match(local!.crossing!.words, /^LOCAL beats dense from \d+ tokens$/);
+    assert.deepEqual(
+      picture.lines().map(({ name }) => name),
+      ['dense', 'local'],
+    );
+  });
+
+  it('says who does better', () => {
+    const least = ask().verdict()!;
+    assert.ok(least.kind === 'less' && least.row.title === 'LOCAL' && least.share === 0.25);
+    assert.equal(ask({ shown: new Set() }).verdict()!.kind, 'alone');
+    assert.equal(ask({ measure: 'time' }).verdict(), null, 'nothing was measured');
+    const slow = [timed('dense', 512, 1), timed('local', 512, 1e9)];
+    assert.equal(ask({ measure: 'time' }, slow).verdict()!.kind, 'neverFaster');
+    const fast = [timed('dense', 512, 10), timed('local', 512, 1), timed('lsh', 512, 2)];
+    const first = ask({ measure: 'time' }, fast).verdict()!;
+    assert.ok(first.kind === 'faster' && first.row.title === 'LOCAL' && first.crossing.tokens === 0);
+  });
+
+  it('draws the pairs that were counted on this text', () => {
+    const [dense, local] = ask({ measure: 'pairs', heads: 2 }).lines();
+    assert.deepEqual(dense!.points, []);
+    assert.deepEqual(local!.points, [{ tokens: 512, value: 18, low: 18, high: 18 }]);
+  });
+
+  it('is saved row by row, per head', () => {
+    const rows = ask({ heads: 12 }, [timed('local', 300, 5)])
+      .toCsv()
+      .trim()
+      .split(/\r?\n/);
+    assert.equal(rows.length, 1 + 4 + 5 + 4);
+    assert.ok(rows.some(row => row.startsWith('local,{},300,') && row.endsWith(',5,2.5,10,7')));
+    assert.ok(rows.includes(`dense,{},128,${128 * 64},exact,${128 * 128},${4 * 128 * 128},,,,`));
   });
 });

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { TILE_SIZE } from '../../shared/protocol/engine';
+import { niceCeiling } from '../../webview/draw/colour';
+import { MapModel, type MapSetting } from '../../webview/map/mapModel';
+import type { LoadedTile } from '../../webview/map/tiles';
 import { marks, peaks } from '../../webview/map/axis';
 import {
   MAX_SCALE,
@@ -100,5 +103,123 @@ describe('webview: the map', () => {
     values[777] = 0.9;
     assert.ok(Math.abs(Math.max(...peaks(values, 0, 0.1, 100)) - 0.9) < 1e-6);
     assert.deepEqual([...peaks(Float32Array.of(1, 2), 0, 2, 4)], [1, 1, 2, 2]);
+  });
+});
+
+describe('webview: where the map stands', () => {
+  const setting = (more: Partial<MapSetting> = {}): MapSetting => ({
+    id: 'a',
+    extent: square(1000),
+    width: 700,
+    height: 700,
+    pixelRatio: 1,
+    causal: true,
+    finest: 0,
+    shared: true,
+    selected: null,
+    previewed: null,
+    ...more,
+  });
+  const open = (more: Partial<MapSetting> = {}, remembered = '') => {
+    const model = new MapModel();
+    model.follow(setting(more), remembered);
+    return model;
+  };
+
+  it('starts with the whole map of a text, keeps its place within it, and remembers it', () => {
+    const model = open();
+    assert.equal(model.zoomed, false);
+    assert.equal(model.place, '');
+    model.zoom(8);
+    const { place, camera } = model;
+    assert.ok(model.zoomed && place.startsWith('1000 1000 '));
+    model.follow(setting(), '');
+    assert.deepEqual(model.camera, camera, 'another head of the same text');
+    const again = open({ id: 'b' }, place);
+    assert.ok(Math.abs(again.camera!.scale - camera!.scale) < 1e-3 && again.place === place);
+    assert.equal(open({ extent: square(999) }, place).zoomed, false, 'a text of another length');
+    model.follow(setting({ id: 'c' }), '');
+    assert.equal(model.zoomed, false, 'another text');
+  });
+
+  it('has nothing before it has room', () => {
+    const model = open({ width: 0 });
+    assert.equal(model.camera, null);
+    assert.deepEqual([model.wanted(), model.place, model.pairAt(5, 5)], [[], '', null]);
+    model.press(1, 1);
+    model.zoom(2);
+    assert.equal(model.dragging, false);
+  });
+
+  it('tells a click from a drag, and a drag from a brush', () => {
+    const model = open();
+    const { map } = model.frame;
+    const key = Math.floor(100 / model.camera!.scale);
+    const query = Math.floor(101 / model.camera!.scale);
+    model.press(100, 100);
+    assert.equal(model.release(100, 101), query);
+    assert.deepEqual(model.crosshair, { query: null, key: null, pinned: false }, 'until it is selected');
+    model.follow(setting({ selected: query }), '');
+    assert.deepEqual(model.crosshair, { query, key, pinned: true });
+
+    model.zoom(8);
+    const before = { ...model.camera! };
+    model.press(100, 100);
+    model.dragTo(60, 80);
+    assert.equal(model.release(60, 80), null);
+    assert.ok(Math.abs(model.camera!.x - before.x - 40 / before.scale) < 1e-9);
+    assert.ok(Math.abs(model.camera!.y - before.y - 20 / before.scale) < 1e-9);
+
+    model.showAll();
+    model.press(100, map.height + 10);
+    model.dragTo(200, map.height + 12);
+    assert.deepEqual(model.brush, { kind: 'brush', side: 'row', from: 100, to: 200 });
+    assert.equal(model.release(200, map.height + 12), null);
+    const [first, shown] = [model.camera!.x, map.width / model.camera!.scale];
+    assert.ok(
+      Math.abs(first - (100 * 1000) / map.width) < 1e-6 && Math.abs(shown - (100 * 1000) / map.width) < 1e-6,
+    );
+  });
+
+  it('pins for everyone only tokens of the analysed text', () => {
+    const shared = open({ selected: 5, previewed: 7 });
+    assert.deepEqual(shared.crosshair, { query: 7, key: null, pinned: false });
+    const own = open({ shared: false, selected: 5, previewed: 7 });
+    assert.equal(own.crosshair.query, null);
+    own.pin(9);
+    assert.deepEqual(own.crosshair, { query: 9, key: null, pinned: true });
+    assert.equal(own.moveQuery(1), 10);
+    assert.equal(open({ selected: 1000 }).crosshair.query, null, 'pinned on a longer text');
+  });
+
+  it('asks for the whole map first, then for what is in sight, no finer than there is', () => {
+    const model = open({ extent: square(4000) });
+    model.zoom(30);
+    const [top, ...fine] = model.wanted();
+    assert.deepEqual(top, { level: 5, row: 0, column: 0 });
+    assert.ok(fine.length > 0 && fine.every(({ level }) => level === 0));
+    const coarse = open({ extent: square(4000), finest: 2 });
+    coarse.zoom(30);
+    assert.ok(coarse.wanted().every(({ level }) => level >= 2));
+  });
+
+  it('places tiles in device pixels, coarse ones under fine ones, and ends its colours at the largest mass', () => {
+    const tile = (level: number, row: number, column: number, largest: number) =>
+      ({ level, row, column, largest, key: `${level}/${row}/${column}` }) as LoadedTile;
+    const model = open();
+    const tiles = [tile(3, 0, 0, 0.2), tile(1, 0, 0, 0.5), tile(0, 0, 0, 0.9)];
+    const { scale } = model.camera!;
+    const placed = model.placed(tiles);
+    assert.deepEqual(
+      placed.map(({ tile: { level }, x, y, cell }) => [level, x, y, cell / scale]),
+      [
+        [3, 0, 0, 8],
+        [1, 0, 0, 2],
+      ],
+    );
+    assert.equal(model.largest(tiles, 'max'), niceCeiling(0.9));
+    assert.equal(model.largest(tiles, 'mean'), niceCeiling(0.9));
+    assert.equal(model.largest(tiles.slice(0, 2), 'mean'), niceCeiling(0.5));
+    assert.equal(model.largest([], 'max'), null);
   });
 });

@@ -1,44 +1,92 @@
-import type { CostMeasurement, CostPoint } from '../../shared/protocol/engine';
+import { signal, type Signal } from '@lit-labs/preact-signals';
+import type { CostMeasurement, CostPoint, CostProgress, ForwardTimes } from '../../shared/protocol/engine';
 import type { ViewParams } from '../../shared/protocol/host';
 import { store } from './store';
 
-/** The measurement of costs that goes on: it outlives the view, which may be left and opened again meanwhile. */
-class CostRun {
-  /** The last one that ended, of this page. */
-  result: CostMeasurement | null = null;
-  failure: string | null = null;
-  /** Points so far. */
-  points: CostPoint[] = [];
-  private abort: AbortController | null = null;
+/** A long request that outlives the view that made it: the view may be left and opened again meanwhile. */
+class LongRun {
+  private readonly abort: Signal<AbortController | null> = signal(null);
+  private readonly reason: Signal<string | null> = signal(null);
 
   get running(): boolean {
-    return this.abort !== null;
+    return this.abort.value !== null;
   }
 
-  async start(params: ViewParams<'cost/measure'>): Promise<void> {
-    this.abort?.abort();
-    const abort = new AbortController();
-    Object.assign(this, { abort, failure: null, points: [] });
-    const collect = () => {
-      const { cost } = store;
-      if (cost?.id === params.id && cost.point && !this.points.includes(cost.point))
-        this.points = [...this.points, cost.point];
-    };
-    store.addEventListener('change', collect);
-    try {
-      this.result = await store.host.request('cost/measure', params, abort.signal);
-    } catch (error) {
-      if (!abort.signal.aborted) this.failure = (error as Error).message;
-    } finally {
-      store.removeEventListener('change', collect);
-      if (this.abort === abort) Object.assign(this, { abort: null, points: [] });
-      store.dispatchEvent(new Event('change'));
-    }
+  get failure(): string | null {
+    return this.reason.value;
   }
 
   cancel(): void {
-    this.abort?.abort();
+    this.abort.peek()?.abort();
+  }
+
+  /** One at a time: a new run takes the old one's place. */
+  protected async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
+    this.cancel();
+    const abort = new AbortController();
+    this.abort.value = abort;
+    this.reason.value = null;
+    try {
+      return await work(abort.signal);
+    } catch (error) {
+      if (!abort.signal.aborted) this.reason.value = (error as Error).message;
+      return null;
+    } finally {
+      if (this.abort.peek() === abort) this.abort.value = null;
+    }
+  }
+}
+
+/** The measurement of costs that goes on. */
+class CostRun extends LongRun {
+  private readonly latest: Signal<CostMeasurement | null> = signal(null);
+  private readonly soFar: Signal<CostPoint[]> = signal([]);
+  private of = '';
+
+  /** The last one that ended, of this page. */
+  get result(): CostMeasurement | null {
+    return this.latest.value;
+  }
+
+  get points(): CostPoint[] {
+    return this.soFar.value;
+  }
+
+  async start(params: ViewParams<'cost/measure'>): Promise<void> {
+    this.of = params.id;
+    this.soFar.value = [];
+    const found = await this.run(abort => store.host.request('cost/measure', params, abort));
+    if (found) this.latest.value = found;
+    if (!this.running) this.soFar.value = [];
+  }
+
+  /** A point has been measured. */
+  collect({ id, point }: CostProgress): void {
+    if (this.running && id === this.of && point) this.soFar.value = [...this.soFar.peek(), point];
+  }
+}
+
+/** A forward of the dense model that is timed. */
+class ForwardRun extends LongRun {
+  private readonly found: Signal<ReadonlyMap<string, ForwardTimes>> = signal(new Map());
+  private of = '';
+
+  /** What was found for an analysis, or null. */
+  times(id: string | null): ForwardTimes | null {
+    return this.found.value.get(id ?? '') ?? null;
+  }
+
+  runs(id: string | null): boolean {
+    return this.running && this.of === id;
+  }
+
+  async start(id: string): Promise<void> {
+    this.of = id;
+    const times = await this.run(abort => store.host.request('cost/forward', { id, runs: 3 }, abort));
+    if (times) this.found.value = new Map([...this.found.peek(), [id, times]]);
   }
 }
 
 export const costRun = new CostRun();
+export const forwardRun = new ForwardRun();
+store.host.onMessage(message => message.type === 'cost' && costRun.collect(message.progress));

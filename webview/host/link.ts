@@ -38,11 +38,15 @@ export class HostLink {
   private nextId = 1;
   private readonly pending = new Map<number, Pending>();
 
-  constructor(
-    private readonly api: HostApi,
-    private readonly onMessage: (message: StateMessage) => void,
-  ) {
+  private readonly listeners: ((message: StateMessage) => void)[] = [];
+
+  constructor(private readonly api: HostApi) {
     window.addEventListener('message', event => this.receive(event.data as HostMessage));
+  }
+
+  /** Everything that is no answer to a request. */
+  onMessage(listener: (message: StateMessage) => void): void {
+    this.listeners.push(listener);
   }
 
   send(message: ViewMessage): void {
@@ -69,7 +73,7 @@ export class HostLink {
   private receive(message: HostMessage): void {
     if (typeof message?.type !== 'string') return;
     if (message.type !== 'response') {
-      this.onMessage(message);
+      for (const listener of this.listeners) listener(message);
       return;
     }
     const pending = this.pending.get(message.id);

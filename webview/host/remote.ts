@@ -1,3 +1,4 @@
+import { Task, TaskStatus, initialState } from '@lit/task';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { ViewMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
 import { store } from './store';
@@ -7,7 +8,11 @@ const KEPT = 12;
 /** By method, then by parameters; ids of analyses are never used again, so nothing in here goes out of date. */
 const kept = new Map<ViewMethod, Map<string, unknown>>();
 
+/** What the next measurement changes. */
+const NEVER_KEPT: ReadonlySet<ViewMethod> = new Set(['host/costs']);
+
 function keep(method: ViewMethod, key: string, value: unknown): void {
+  if (NEVER_KEPT.has(method)) return;
   const answers = kept.get(method) ?? new Map<string, unknown>();
   kept.set(method, answers);
   answers.delete(key);
@@ -23,69 +28,70 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
   value: ViewResult<M> | null = null;
   /** The parameters that `value` answers. */
   answers: ViewParams<M> | null = null;
-  error: string | null = null;
-  loading = false;
   private key = '';
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private abort: AbortController | null = null;
+  /** What a request is made for; null when nothing is wanted, or the answer is known. */
+  private asked: ViewParams<M> | null = null;
+  private readonly task: Task<[ViewParams<M> | null], ViewResult<M>>;
 
   /** @param delay milliseconds of quiet before a request goes out (sliders, pointer moves) */
   constructor(
-    private readonly element: ReactiveControllerHost,
+    element: ReactiveControllerHost,
     private readonly method: M,
     private readonly delay = 0,
   ) {
     element.addController(this);
+    this.task = new Task(element, {
+      args: () => [this.asked],
+      task: ([asked], { signal }) => (asked ? this.ask(asked, signal) : initialState),
+    });
+  }
+
+  get loading(): boolean {
+    return this.asked !== null && this.task.status === TaskStatus.PENDING;
+  }
+
+  get error(): string | null {
+    const failed = this.asked !== null && this.task.status === TaskStatus.ERROR;
+    return failed ? (this.task.error as Error).message : null;
   }
 
   hostDisconnected(): void {
     this.want(null);
+    this.task.abort();
   }
 
   want(params: ViewParams<M> | null): void {
     const key = params ? JSON.stringify(params) : '';
     if (key === this.key) return;
     this.key = key;
-    clearTimeout(this.timer);
-    this.abort?.abort();
-    this.abort = null;
-    this.error = null;
     const known = kept.get(this.method)?.get(key) as ViewResult<M> | undefined;
-    this.loading = params !== null && known === undefined;
-    if (known !== undefined) {
-      this.value = known;
-      this.answers = params;
-    } else if (!params) {
-      this.value = null;
-      this.answers = null;
-    } else if (this.delay && this.value) {
-      this.timer = setTimeout(() => void this.ask(params), this.delay);
-    } else {
-      void this.ask(params);
-    }
+    this.asked = known === undefined ? params : null;
+    if (this.asked) return;
+    this.value = known ?? null;
+    this.answers = params;
   }
 
   retry(): void {
-    const { key } = this;
-    this.key = '';
-    if (key) this.want(JSON.parse(key) as ViewParams<M>);
-    this.element.requestUpdate();
+    void this.task.run();
   }
 
-  private async ask(params: ViewParams<M>): Promise<void> {
-    const abort = new AbortController();
-    this.abort = abort;
-    try {
-      const value = await store.host.request(this.method, params, abort.signal);
-      if (abort.signal.aborted) return;
-      this.value = value;
-      this.answers = params;
-      keep(this.method, JSON.stringify(params), value);
-    } catch (error) {
-      if (abort.signal.aborted) return;
-      this.error = (error as Error).message;
-    }
-    this.loading = false;
-    this.element.requestUpdate();
+  private async ask(params: ViewParams<M>, signal: AbortSignal): Promise<ViewResult<M>> {
+    if (this.delay && this.value) await pause(this.delay, signal);
+    const value = await store.host.request(this.method, params, signal);
+    this.value = value;
+    this.answers = params;
+    keep(this.method, JSON.stringify(params), value);
+    return value;
   }
+}
+
+/** Rejects as soon as nobody waits any more. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      reject(new DOMException('cancelled', 'AbortError'));
+    });
+  });
 }

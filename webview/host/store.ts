@@ -1,4 +1,4 @@
-import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import { computed, signal, type ReadonlySignal } from '@lit-labs/preact-signals';
 import {
   sidesOf,
   type AnalysisProgress,
@@ -15,7 +15,6 @@ import {
   type TokenTable,
 } from '../../shared/protocol/engine';
 import {
-  NO_INTERVENTIONS,
   type AnalysisState,
   type HostSettings,
   type Interventions,
@@ -26,9 +25,9 @@ import {
   type ViewName,
   type ViewState,
 } from '../../shared/protocol/host';
-import { begun, resultsOf } from '../../shared/host/analysisState';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
+import { analysisPartsOf, partsOf } from './stateSignals';
 import { sameMechanism } from './mechanisms';
 
 export { sameMechanism };
@@ -44,108 +43,122 @@ export type Side = 'text' | 'target';
 type OptionValue = string | number | boolean | null;
 
 /**
- * The one truth of a view: the analysis, the selection and the settings as the extension told them,
- * plus what only this view knows (previews, its own options). Fires `change` after every change.
+ * What a view knows: the state as the extension told it, and what only this view knows (previews, a notice). Each reading is
+ * a signal: a component renders again when something changes that it has read, and for nothing else.
  */
-export class Store extends EventTarget {
-  private state: HostState = INITIAL_STATE;
-  /** The head under the pointer in this view. */
-  previewHead: HeadId | null = null;
-  /** One sentence on what was just done, or why it was not; goes with the next change of view. */
-  notice: string | null = null;
+export class Store {
+  private readonly state = signal<HostState>(INITIAL_STATE);
+  private readonly ownPreviewHead = signal<HeadId | null>(null);
+  private readonly ownNotice = signal<string | null>(null);
+  private readonly options = new Map<string, ReadonlySignal<OptionValue | undefined>>();
   private previewedAt = 0;
   readonly host: HostLink;
 
   constructor(api: HostApi) {
-    super();
-    this.host = new HostLink(api, message => this.receive(message));
+    this.host = new HostLink(api);
+    this.host.onMessage(message => this.receive(message));
   }
+
+  private readonly parts = partsOf(this.state);
+  private readonly analysisParts = analysisPartsOf(this.parts.analysis);
 
   // ------------------------------------------------------------ reading
 
   get connected(): boolean {
-    return this.state.connected;
+    return this.parts.connected.value;
   }
 
   get place(): Place {
-    return this.state.place;
+    return this.parts.place.value;
   }
 
   get analysis(): AnalysisState {
-    return this.state.analysis;
+    return this.parts.analysis.value;
   }
 
   get selection(): Selection {
-    return this.state.selection;
+    return this.parts.selection.value;
   }
 
   get settings(): HostSettings {
-    return this.state.settings;
+    return this.parts.settings.value;
   }
 
   get mechanismInfos(): MechanismInfo[] {
-    return this.state.mechanisms;
+    return this.parts.mechanisms.value;
   }
 
-  get viewState(): ViewState {
-    return this.state.view;
+  /** The view that is open. */
+  get view(): ViewName {
+    return this.openView.value;
   }
+  private readonly openView = computed(() => this.parts.view.value.view);
 
   /** The token under the pointer, here or in the editor. */
   get previewToken(): number | null {
-    return this.state.previewToken;
+    return this.parts.previewToken.value;
+  }
+
+  /** The head under the pointer in this view. */
+  get previewHead(): HeadId | null {
+    return this.ownPreviewHead.value;
+  }
+
+  /** One sentence on what was just done, or why it was not; goes with the next change of view. */
+  get notice(): string | null {
+    return this.ownNotice.value;
   }
 
   /** A measurement of costs that goes on. */
   get cost(): CostProgress | null {
-    return this.state.cost;
+    return this.parts.cost.value;
   }
 
   /** In an HTML report: what it holds. The views offer nothing that would need an engine. */
   get report(): ReportInfo | null {
-    return this.state.report;
+    return this.parts.report.value;
   }
 
   get id(): string | null {
-    return this.analysis.status === 'running' || this.analysis.status === 'ready' ? this.analysis.id : null;
+    return this.analysisParts.id.value;
   }
 
   get summary(): AnalysisSummary | null {
-    return this.analysis.status === 'ready' ? this.analysis.summary : null;
+    return this.analysisParts.summary.value;
   }
 
   get stale(): boolean {
-    return this.analysis.status === 'ready' && this.analysis.stale;
+    return this.analysisParts.stale.value;
   }
 
   /** The latest plan for this text, or null. */
   get plan(): Plan | null {
-    return this.analysis.status === 'ready' ? this.analysis.plan : null;
+    return this.analysisParts.plan.value;
   }
 
   get interventions(): Interventions {
-    return this.analysis.status === 'ready' ? this.analysis.interventions : NO_INTERVENTIONS;
+    return this.analysisParts.interventions.value;
   }
 
   get planning(): Planning | null {
-    return this.analysis.status === 'ready' ? this.analysis.planning : null;
+    return this.analysisParts.planning.value;
   }
 
   get progress(): AnalysisProgress | null {
-    return this.analysis.status === 'running' ? this.analysis.progress : null;
+    return this.analysisParts.progress.value;
   }
 
   get model(): ModelInfo | null {
-    return begun(this.analysis)?.model ?? null;
+    return this.analysisParts.model.value;
   }
 
   get tokens(): TokenTable | null {
-    return begun(this.analysis)?.tokens ?? null;
+    return this.analysisParts.tokens.value;
   }
 
   /** What the decoder of an encoder-decoder reads. */
   get target(): TargetText | null {
-    return begun(this.analysis)?.target ?? null;
+    return this.analysisParts.target.value;
   }
 
   /** The tokens of one text: the analysed one, or what the decoder of an encoder-decoder reads. */
@@ -161,9 +174,7 @@ export class Store extends EventTarget {
 
   /** Finished cores, in execution order. */
   get cores(): CoreResult[] {
-    if (this.analysis.status === 'ready') return this.analysis.summary.cores;
-    if (this.analysis.status !== 'running') return [];
-    return [...this.analysis.cores].sort((a, b) => a.info.core - b.info.core);
+    return this.analysisParts.cores.value;
   }
 
   get heads(): HeadProfile[] {
@@ -171,7 +182,7 @@ export class Store extends EventTarget {
   }
 
   get mechanisms(): MechanismResult[] {
-    return resultsOf(this.analysis);
+    return this.analysisParts.mechanisms.value;
   }
 
   profile({ core, head }: HeadId): HeadProfile | null {
@@ -180,13 +191,26 @@ export class Store extends EventTarget {
 
   /** The head that the detail views show: the selected one, else the one whose role is clearest. */
   get shownHead(): HeadId | null {
-    const { core, head } = this.selection;
-    if (core !== null && head !== null && this.profile({ core, head })) return { core, head };
+    return this.shown.value;
+  }
+  private readonly shownProfile = computed(() => this.findShown());
+  private readonly shown = computed(() => {
+    const profile = this.shownProfile.value;
+    return profile && { core: profile.core, head: profile.head };
+  });
+
+  private findShown(): HeadProfile | null {
+    const core = this.selectedCore.value;
+    const head = this.selectedHead.value;
+    const chosen = core !== null && head !== null ? this.profile({ core, head }) : null;
+    if (chosen) return chosen;
     const candidates = core === null ? this.heads : this.heads.filter(h => h.core === core);
     let best: HeadProfile | null = null;
     for (const h of candidates) if (!best || roleStrength(h) > roleStrength(best)) best = h;
-    return best && { core: best.core, head: best.head };
+    return best;
   }
+  private readonly selectedCore = computed(() => this.selection.core);
+  private readonly selectedHead = computed(() => this.selection.head);
 
   /** The mechanisms that can be looked at: all, or those that a report holds. */
   get offeredMechanisms(): MechanismInfo[] {
@@ -210,7 +234,10 @@ export class Store extends EventTarget {
   }
 
   option<T extends OptionValue>(view: string, name: string, fallback: T): T {
-    const value = this.viewState.options[view]?.[name];
+    const key = `${view}.${name}`;
+    const found = this.options.get(key) ?? computed(() => this.parts.view.value.options[view]?.[name]);
+    this.options.set(key, found);
+    const { value } = found;
     return typeof value === typeof fallback || value === null ? (value as T) : fallback;
   }
 
@@ -221,42 +248,43 @@ export class Store extends EventTarget {
   }
 
   preview(token: number | null): void {
-    if (token === this.previewToken) return;
+    if (token === this.state.peek().previewToken) return;
     this.previewedAt = Date.now();
     this.host.send({ type: 'preview', token });
     this.become({ previewToken: token });
   }
 
   previewOf(head: HeadId | null): void {
-    if (head?.core === this.previewHead?.core && head?.head === this.previewHead?.head) return;
-    this.previewHead = head;
-    this.changed();
+    const before = this.ownPreviewHead.peek();
+    if (head?.core === before?.core && head?.head === before?.head) return;
+    this.ownPreviewHead.value = head;
   }
 
   say(notice: string | null): void {
-    this.notice = notice;
-    this.changed();
+    this.ownNotice.value = notice;
   }
 
   show(view: ViewName): void {
-    if (view === this.viewState.view) return;
-    this.notice = null;
-    this.keep({ ...this.viewState, view });
+    const { view: before } = this.state.peek();
+    if (view === before.view) return;
+    this.say(null);
+    this.keep({ ...before, view });
   }
 
   setOption(view: string, name: string, value: OptionValue): void {
-    const { options } = this.viewState;
-    this.keep({ ...this.viewState, options: { ...options, [view]: { ...options[view], [name]: value } } });
+    const { view: before } = this.state.peek();
+    const { options } = before;
+    this.keep({ ...before, options: { ...options, [view]: { ...options[view], [name]: value } } });
   }
 
   setChangeMarks(changeMarks: boolean): void {
     this.host.send({ type: 'setChangeMarks', changeMarks });
-    this.become({ settings: { ...this.settings, changeMarks } });
+    this.become({ settings: { ...this.state.peek().settings, changeMarks } });
   }
 
   setMassScale(massScale: HostSettings['massScale']): void {
     this.host.send({ type: 'setMassScale', massScale });
-    this.become({ settings: { ...this.settings, massScale } });
+    this.become({ settings: { ...this.state.peek().settings, massScale } });
   }
 
   // ------------------------------------------------------------ hearing
@@ -268,21 +296,14 @@ export class Store extends EventTarget {
 
   /** What is seen at once, before the host says so. */
   private become(change: Partial<HostState>): void {
-    this.state = { ...this.state, ...change };
-    this.changed();
-  }
-
-  private changed(): void {
-    this.dispatchEvent(new Event('change'));
+    this.state.value = { ...this.state.peek(), ...change };
   }
 
   private receive(message: StateMessage): void {
     // While the pointer moves here, what comes back is where it was.
     if (message.type === 'preview' && Date.now() - this.previewedAt < 400) return;
     if (message.type === 'show') return this.show(message.view);
-    const before = this.state;
-    this.state = told(before, message);
-    if (this.state !== before) this.changed();
+    this.state.value = told(this.state.peek(), message);
   }
 }
 
@@ -293,20 +314,4 @@ function roleStrength(head: HeadProfile): number {
   return ['broad', 'self', 'local'].includes(best.role) ? best.score / 4 : best.score;
 }
 
-// ---------------------------------------------------------------- the instance, and Lit's way to it
-
 export const store = new Store(acquireVsCodeApi());
-
-/** Re-renders a component on every change of the store. */
-export class StoreController implements ReactiveController {
-  constructor(private readonly element: ReactiveControllerHost) {
-    element.addController(this);
-  }
-  private readonly update = () => this.element.requestUpdate();
-  hostConnected(): void {
-    store.addEventListener('change', this.update);
-  }
-  hostDisconnected(): void {
-    store.removeEventListener('change', this.update);
-  }
-}

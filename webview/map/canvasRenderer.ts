@@ -1,7 +1,7 @@
 import { TILE_SIZE } from '../../shared/protocol/engine';
 import { dimLost, scaleMass, toCss, type Rgb } from '../draw/colour';
 import type { MapFrame, MapRenderer } from './renderer';
-import type { LoadedTile } from './tileLoader';
+import type { LoadedTile } from './tiles';
 
 interface Painted {
   /** What the colours were made from. */

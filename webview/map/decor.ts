@@ -4,23 +4,7 @@ import { count, percent, tokenLabel } from '../../shared/numbers';
 import type { Theme } from '../draw/theme';
 import type { MassScale } from '../../shared/protocol/host';
 import { marks, peaks } from './axis';
-import { LABEL_SCALE, type Camera, type Extent } from './geometry';
-
-/** Where things stand in the component, in CSS pixels. */
-export interface Frame {
-  width: number;
-  height: number;
-  /** The map itself. */
-  map: { x: number; y: number; width: number; height: number };
-  /** Received and given attention: to the right and below. */
-  plot: number;
-}
-
-export interface Crosshair {
-  query: number | null;
-  key: number | null;
-  pinned: boolean;
-}
+import { LABEL_SCALE, type Camera, type Crosshair, type Extent, type Frame } from './geometry';
 
 export interface DecorState {
   frame: Frame;

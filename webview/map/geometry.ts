@@ -18,6 +18,22 @@ export interface Size {
   height: number;
 }
 
+/** Where things stand in the component, in CSS pixels. */
+export interface Frame {
+  width: number;
+  height: number;
+  /** The map itself. */
+  map: { x: number; y: number; width: number; height: number };
+  /** Received and given attention: to the right and below. */
+  plot: number;
+}
+
+export interface Crosshair {
+  query: number | null;
+  key: number | null;
+  pinned: boolean;
+}
+
 export interface TileAddress {
   level: number;
   row: number;

@@ -1,8 +1,8 @@
 import { TILE_SIZE } from '../../shared/protocol/engine';
 import type { MassScale } from '../../shared/protocol/host';
-import type { MapFrame, MapRenderer, PlacedTile } from './renderer';
+import type { MapFrame, MapRenderer } from './renderer';
 import { FRAGMENT, VERTEX } from './shaders';
-import type { LoadedTile } from './tileLoader';
+import type { LoadedTile, PlacedTile } from './tiles';
 
 const SCALES: Record<MassScale, number> = { linear: 0, sqrt: 1, log: 2 };
 

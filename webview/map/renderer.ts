@@ -1,15 +1,6 @@
 import type { Lut, Rgb } from '../draw/colour';
 import type { MassScale } from '../../shared/protocol/host';
-import type { LoadedTile } from './tileLoader';
-
-/** A tile and where it goes, in device pixels of the canvas. */
-export interface PlacedTile {
-  tile: LoadedTile;
-  x: number;
-  y: number;
-  /** Side of one cell. */
-  cell: number;
-}
+import type { PlacedTile } from './tiles';
 
 /** Everything that one picture of the map needs. */
 export interface MapFrame {

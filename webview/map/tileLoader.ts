@@ -1,6 +1,7 @@
-import type { MechanismChoice, Tile } from '../../shared/protocol/engine';
+import type { MechanismChoice } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import type { TileAddress } from './geometry';
+import type { LoadedTile } from './tiles';
 
 /** What the tiles are of. */
 export interface TileSource {
@@ -8,13 +9,6 @@ export interface TileSource {
   head: HeadId;
   reduce: 'max' | 'mean';
   mechanism: MechanismChoice | null;
-}
-
-export interface LoadedTile extends TileAddress {
-  key: string;
-  tile: Tile;
-  /** Largest mass in it. */
-  largest: number;
 }
 
 export function sourceKey(source: TileSource): string {

@@ -1,9 +1,8 @@
 import { html, type TemplateResult } from 'lit';
 import { TILE_SIZE, type TokenTable } from '../../shared/protocol/engine';
 import { csv, percent, tokenLabel } from '../../shared/numbers';
-import type { Crosshair } from './decor';
-import type { TileAddress } from './geometry';
-import type { LoadedTile } from './tileLoader';
+import type { Crosshair, TileAddress } from './geometry';
+import type { LoadedTile } from './tiles';
 
 /** What the map knows, for saying it in words. */
 export interface MapWords {

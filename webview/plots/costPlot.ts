@@ -3,24 +3,13 @@ import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { mix, contrast, toCss, type Rgb } from '../draw/colour';
 import { costWords, type CostMeasure } from '../model/cost';
+import type { CostLine } from '../model/costPicture';
 import { count, exact } from '../../shared/numbers';
 import { mechanismLook } from '../model/mechanismLook';
 import { theme, type Theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
-
-export interface CostLine {
-  key: string;
-  name: string;
-  title: string;
-  /** By formula; null where there is none (time that was not measured). */
-  line: { tokens: number; value: number }[];
-  dashed: boolean;
-  points: { tokens: number; value: number; low: number; high: number }[];
-  /** Where it begins to beat dense. */
-  crossing: { tokens: number; value: number; words: string } | null;
-}
 
 /** A line's colour: its mechanism's, moved towards the text until it is seen on the background. */
 export function lineColour(name: string, colours: Theme): string {

@@ -1,10 +1,10 @@
+import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement } from 'lit';
 import { ThemeController } from '../draw/theme';
-import { StoreController } from '../host/store';
 import { shared } from './styles';
 
-/** A component that follows the store, the theme and its own size. */
-export abstract class Component extends LitElement {
+/** A component that follows what it reads of the store (`SignalWatcher`), the theme and its own size. */
+export abstract class Component extends SignalWatcher(LitElement) {
   static override styles = [shared];
   /** Inner size in CSS pixels; 0 before the first layout. */
   protected width = 0;
@@ -20,7 +20,6 @@ export abstract class Component extends LitElement {
 
   constructor() {
     super();
-    new StoreController(this);
     new ThemeController(this);
   }
 

@@ -137,7 +137,7 @@ export class Panel extends Component {
 
   override render() {
     const tabs = shownTabs();
-    const tab = tabs.find(t => t.view === store.viewState.view) ?? tabs[0]!;
+    const tab = tabs.find(t => t.view === store.view) ?? tabs[0]!;
     return html`
       <header>
         <div role="tablist" aria-label="Views" @keydown=${this.tabKey}>
@@ -224,7 +224,7 @@ export class Panel extends Component {
     event.preventDefault();
     event.stopPropagation();
     const tabs = shownTabs();
-    const at = tabs.findIndex(t => t.view === store.viewState.view);
+    const at = tabs.findIndex(t => t.view === store.view);
     store.show(tabs[(at + step + tabs.length) % tabs.length]!.view);
     void this.updateComplete.then(() =>
       this.renderRoot.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]')?.focus(),

@@ -1,0 +1,247 @@
+import type { CostCurve, CostFormulas, CostPoint, MechanismChoice } from '../../shared/protocol/engine';
+import { count, csv } from '../../shared/numbers';
+import { at, crossing, fitTime, type CostMeasure, type Crossing, type TimeFit } from './cost';
+import { settingKey } from './tried';
+
+/** What is known of the costs of a text's mechanisms. */
+export interface KnownCosts {
+  formulas: CostFormulas;
+  /** Measured on this machine. */
+  points: readonly CostPoint[];
+  titleOf(name: string): string;
+  /** Pairs of one head, on average, that the analysis counted for this mechanism on this text; null = not computed. */
+  counted(choice: MechanismChoice): number | null;
+}
+
+/** What is asked of them. */
+export interface CostQuestion {
+  measure: CostMeasure;
+  /** What one head costs is taken times this. */
+  heads: number;
+  /** Length of the text. */
+  tokens: number;
+  /** Names of the mechanisms that are drawn beside dense. */
+  shown: ReadonlySet<string>;
+}
+
+/** One mechanism under one setting. */
+export interface CostRow {
+  key: string;
+  choice: MechanismChoice;
+  title: string;
+  curve: CostCurve;
+  points: CostPoint[];
+  fit: TimeFit | null;
+  /** Where it begins to beat dense in time. */
+  crossing: Crossing | null;
+}
+
+/** A row as it is drawn. */
+export interface CostLine {
+  key: string;
+  name: string;
+  title: string;
+  /** By formula; empty where there is none (time that was not measured). */
+  line: { tokens: number; value: number }[];
+  dashed: boolean;
+  points: { tokens: number; value: number; low: number; high: number }[];
+  crossing: { tokens: number; value: number; words: string } | null;
+}
+
+/** The point of the picture: what dense attention costs here, and who does better. */
+export type Verdict = { dense: number } & (
+  | { kind: 'alone' }
+  | { kind: 'neverFaster' }
+  | { kind: 'faster'; row: CostRow; crossing: Crossing }
+  | { kind: 'less'; row: CostRow; share: number }
+);
+
+/** The costs of all mechanisms as one question asks for them. */
+export class CostPicture {
+  /** Dense first. */
+  readonly rows: readonly CostRow[];
+
+  constructor(
+    private readonly known: KnownCosts,
+    readonly asked: CostQuestion,
+  ) {
+    const { dense, curves, lengths } = known.formulas;
+    const denseRow = this.rowOf(dense);
+    this.rows = [
+      denseRow,
+      ...curves.map(curve => {
+        const row = this.rowOf(curve);
+        return { ...row, crossing: crossing(lengths, denseRow, row) };
+      }),
+    ];
+  }
+
+  get dense(): CostRow {
+    return this.rows[0]!;
+  }
+
+  isShown(row: CostRow): boolean {
+    return row === this.dense || (this.asked.shown.has(row.choice.name) && !row.curve.refused);
+  }
+
+  /** The cost of a row at one length, by formula; null for a time that was not measured. */
+  value({ curve, fit }: CostRow, tokens: number): number | null {
+    const { measure, heads } = this.asked;
+    if (measure === 'time' && !fit) return null;
+    const of = (values: readonly number[]) => heads * at(this.known.formulas.lengths, values, tokens);
+    switch (measure) {
+      case 'time':
+        return heads * fit!.overhead + fit!.perOperation * of(curve.flops);
+      case 'memory':
+        return of(curve.bytes);
+      case 'pairs':
+        return of(curve.pairs);
+      case 'flops':
+        return of(curve.flops);
+    }
+  }
+
+  /** The same as a share of what dense costs. */
+  share(row: CostRow, tokens: number): number | null {
+    const [own, dense] = [this.value(row, tokens), this.value(this.dense, tokens)];
+    return own === null || dense === null ? null : own / dense;
+  }
+
+  lines(): CostLine[] {
+    return this.rows
+      .filter(row => this.isShown(row))
+      .map(row => this.lineOf(row))
+      .filter(({ line, points }) => line.length > 0 || points.length > 0);
+  }
+
+  /** null while dense itself has no value here. */
+  verdict(): Verdict | null {
+    const { measure, tokens } = this.asked;
+    const dense = this.value(this.dense, tokens);
+    if (dense === null) return null;
+    const others = this.rows.slice(1).filter(row => this.isShown(row));
+    if (measure === 'time') {
+      const [first] = others.filter(row => row.crossing).sort(by(row => row.crossing!.tokens));
+      return first
+        ? { dense, kind: 'faster', row: first, crossing: first.crossing! }
+        : { dense, kind: 'neverFaster' };
+    }
+    const [least] = others.sort(by(row => this.value(row, tokens)!));
+    return least
+      ? { dense, kind: 'less', row: least, share: this.share(least, tokens)! }
+      : { dense, kind: 'alone' };
+  }
+
+  /** All that is known of each mechanism at each length, per head. */
+  toCsv(): string {
+    const { lengths } = this.known.formulas;
+    const rows = this.rows.filter(row => !row.curve.refused);
+    return csv(
+      CSV_HEADER,
+      rows.flatMap(({ choice, curve, points }) => {
+        const all = [...new Set([...lengths, ...points.map(p => p.tokens)])].sort((a, b) => a - b);
+        return all.map(tokens => {
+          const point = points.find(p => p.tokens === tokens);
+          const of = (values: number[]) => at(lengths, values, tokens);
+          return [
+            choice.name,
+            JSON.stringify(choice.params),
+            tokens,
+            of(curve.pairs),
+            curve.count,
+            of(curve.flops),
+            of(curve.bytes),
+            point?.milliseconds.median,
+            point?.milliseconds.low,
+            point?.milliseconds.high,
+            point?.pairs,
+          ];
+        });
+      }),
+    );
+  }
+
+  private rowOf(curve: CostCurve): CostRow {
+    const { formulas, points, titleOf } = this.known;
+    const key = settingKey(curve.choice);
+    const own = points.filter(point => settingKey(point.choice) === key);
+    const fit = fitTime(
+      own.map(({ tokens, milliseconds }) => ({
+        operations: at(formulas.lengths, curve.flops, tokens),
+        milliseconds: milliseconds.median,
+      })),
+    );
+    const { choice } = curve;
+    return { key, choice, title: titleOf(choice.name), curve, points: own, fit, crossing: null };
+  }
+
+  private lineOf(row: CostRow): CostLine {
+    const { measure } = this.asked;
+    const line = this.known.formulas.lengths.flatMap(tokens => {
+      const value = this.value(row, tokens);
+      return value === null ? [] : [{ tokens, value }];
+    });
+    const crossed = measure === 'time' && row.crossing && row.crossing.tokens > 0 ? row.crossing : null;
+    const value = crossed && this.value(row, crossed.tokens);
+    return {
+      key: row.key,
+      name: row.choice.name,
+      title: row.title,
+      line,
+      dashed: measure !== 'time' && row.curve.count !== 'exact',
+      points: this.pointsOf(row),
+      crossing:
+        crossed && value !== null
+          ? { tokens: crossed.tokens, value, words: crossingWords(row.title, crossed) }
+          : null,
+    };
+  }
+
+  /** What was measured or counted, not computed. */
+  private pointsOf(row: CostRow): CostLine['points'] {
+    const { measure, heads, tokens } = this.asked;
+    if (measure === 'time')
+      return row.points.map(({ tokens: length, milliseconds: { median, low, high } }) => ({
+        tokens: length,
+        value: median * heads,
+        low: low * heads,
+        high: high * heads,
+      }));
+    if (measure !== 'pairs') return [];
+    const here = this.known.counted(row.choice);
+    const counted = [...row.points, ...(here === null ? [] : [{ tokens, pairs: here }])];
+    return counted.map(point => {
+      const value = point.pairs * heads;
+      return { tokens: point.tokens, value, low: value, high: value };
+    });
+  }
+}
+
+const CSV_HEADER = [
+  'mechanism',
+  'parameters',
+  'tokens',
+  'pairs per head',
+  'pairs are',
+  'operations per head',
+  'bytes per head',
+  'median ms per head',
+  'lower quartile ms',
+  'upper quartile ms',
+  'pairs counted',
+];
+
+const by =
+  <T>(of: (one: T) => number) =>
+  (a: T, b: T) =>
+    of(a) - of(b);
+
+/** Lengths read off a curve: two digits are honest. */
+export const roughly = (tokens: number) => Number(tokens.toPrecision(2));
+
+function crossingWords(title: string, { tokens, how }: Crossing): string {
+  const where = `${count(roughly(tokens))} tokens`;
+  return how === 'measured'
+    ? `${title} beats dense from ${where}`
+    : `${title} would beat dense from ${where} (extrapolated)`;
+}

@@ -1,0 +1,198 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import type { CostCurve, CostFormulas, CostMeasurement, ForwardTimes } from '../../shared/protocol/engine';
+import { FAR_LENGTH } from '../../shared/costLengths';
+import { count, exact, number, percent } from '../../shared/numbers';
+import { bytes, costWords, milliseconds, type CostMeasure } from '../model/cost';
+import { roughly, type CostPicture, type CostRow } from '../model/costPicture';
+import { parameterWords } from '../model/mechanismLook';
+import { theme } from '../draw/theme';
+import { store } from '../host/store';
+import { lineColour } from '../plots/costPlot';
+import '../plots/forwardBars';
+
+/** The point in a sentence: who wins at this length, and from where. */
+export function costLead(picture: CostPicture): TemplateResult | typeof nothing {
+  const { measure, heads, tokens } = picture.asked;
+  const verdict = picture.verdict();
+  if (!verdict) return nothing;
+  const of = heads === 1 ? 'one head' : `all ${count(heads)} heads`;
+  const what = { time: 'takes', memory: 'holds', pairs: 'computes', flops: 'needs' }[measure];
+  const unit = measure === 'pairs' ? ' pairs' : measure === 'flops' ? ' operations' : '';
+  const dense = html`At ${count(tokens)} tokens dense attention of ${of} ${what}
+    <strong title=${exact(verdict.dense)}>${costWords(verdict.dense, measure)}${unit}</strong>`;
+  switch (verdict.kind) {
+    case 'alone':
+      return dense;
+    case 'neverFaster':
+      return html`${dense}; none of those shown is measured to be faster at any length.`;
+    case 'less':
+      return html`${dense}; <strong>${verdict.row.title}</strong> does with
+        <strong>${percent(verdict.share)}</strong> of that.`;
+    case 'faster': {
+      const { row, crossing } = verdict;
+      return crossing.tokens === 0
+        ? html`${dense}; <strong>${row.title}</strong> is faster at every length measured.`
+        : html`${dense}; <strong>${row.title}</strong> is the first to be faster, from
+            <strong>${count(roughly(crossing.tokens))} tokens</strong>
+            on${crossing.how === 'extrapolated' ? ' (extrapolated)' : ''}.`;
+    }
+  }
+}
+
+/** What the marks of the plot mean, and where the measured ones are from. */
+export function costKey(measure: CostMeasure, measurement: CostMeasurement | null): TemplateResult {
+  const when = measurement && new Date(measurement.date);
+  return html`<div class="key">
+    ${
+      measure === 'time'
+        ? html`<span>points: median of repeated runs, bars: the middle half of them</span
+            ><span>lines: overhead + time per operation, fitted to the points</span
+            ><span>rings: where it begins to beat dense</span>`
+        : html`<span>lines: formulas</span
+            ><span>dashed: expected of a text without structure, or the most</span>${
+              measure === 'pairs'
+                ? html`<span>points: counted on this text, and in measured runs</span>`
+                : nothing
+            }${
+              measure === 'memory'
+                ? html`<span
+                    >float32 weights of all kept pairs at once; the engine holds a block of them at a
+                    time</span
+                  >`
+                : nothing
+            }`
+    }
+    ${
+      measurement && measure === 'time'
+        ? html`<span
+            >measured ${when!.toLocaleDateString(store.settings.locale)} on ${measurement.machine}
+            (${measurement.device}), random heads of ${measurement.shape.dim} dimensions</span
+          >`
+        : nothing
+    }
+    ${measurement && measure === 'time' ? measurement.notes.map(note => html`<span>${note}</span>`) : nothing}
+  </div>`;
+}
+
+interface TableParts {
+  /** What the measure is called. */
+  name: string;
+  narrow: boolean;
+  toggle(name: string): void;
+  mark(key: string | null): void;
+}
+
+/** A row per mechanism: whether it is drawn, and what it costs here and far beyond. */
+export function costTable(picture: CostPicture, { name, narrow, toggle, mark }: TableParts): TemplateResult {
+  const { measure, tokens } = picture.asked;
+  return html`<table class="mechanisms">
+    <thead>
+      <tr>
+        <th scope="col">shown</th>
+        <th scope="col">${name} here</th>
+        <th scope="col">of dense</th>
+        ${narrow ? nothing : html`<th scope="col">at ${count(FAR_LENGTH)}</th>`}
+        ${measure === 'time' ? html`<th scope="col">beats dense from</th>` : nothing}
+      </tr>
+    </thead>
+    <tbody>
+      ${picture.rows.map(row => {
+        const here = picture.value(row, tokens);
+        const isDense = row === picture.dense;
+        const info = store.mechanismInfos.find(m => m.name === row.choice.name);
+        const params = parameterWords(row.choice, info);
+        const about = measure === 'time' ? '' : countSign(row.curve);
+        return html`<tr
+          class=${row.curve.refused ? 'refused' : ''}
+          title=${row.curve.refused ?? params ?? nothing}
+          @mouseenter=${() => mark(picture.asked.shown.has(row.choice.name) ? row.key : null)}
+          @mouseleave=${() => mark(null)}
+        >
+          <td>
+            <label
+              ><input
+                type="checkbox"
+                .checked=${picture.isShown(row)}
+                ?disabled=${isDense || row.curve.refused !== null}
+                aria-label=${`Show ${row.title}`}
+                @change=${() => toggle(row.choice.name)}
+              /><i .style=${`background: ${lineColour(row.choice.name, theme())}`}></i>${row.title}</label
+            >
+          </td>
+          ${
+            row.curve.refused
+              ? html`<td colspan="4" class="muted">not on this model</td>`
+              : html`<td class="number" title=${here === null ? nothing : exact(here)}>
+                    ${here === null ? '–' : html`${about}${costWords(here, measure)}`}
+                  </td>
+                  <td class="number">${shareWords(picture.share(row, tokens))}</td>
+                  ${narrow ? nothing : html`<td class="number">${shareWords(picture.share(row, FAR_LENGTH))}</td>`}
+                  ${measure === 'time' ? html`<td class="number">${crossingCell(row, isDense)}</td>` : nothing}`
+          }
+        </tr>`;
+      })}
+    </tbody>
+  </table>`;
+}
+
+function crossingCell(row: CostRow, isDense: boolean): TemplateResult | string {
+  if (isDense || !row.fit) return '–';
+  if (!row.crossing) return 'never here';
+  if (row.crossing.tokens === 0) return 'any length';
+  const words = count(roughly(row.crossing.tokens));
+  return row.crossing.how === 'measured'
+    ? words
+    : html`<span title="Beyond the longest measured text, by the fitted formula">≈${words}</span>`;
+}
+
+/** The share of attention in a whole forward of this text; null = not timed yet. */
+export function forwardTimes(times: ForwardTimes | null): TemplateResult {
+  if (!times) return html`<p class="muted">Runs this text through the dense model and times each layer.</p>`;
+  const attention = times.cores.reduce((sum, core) => sum + core.attention, 0);
+  const all = times.cores.reduce((sum, core) => sum + core.rest, attention) + times.output;
+  return html`<p>
+      <strong>${percent(attention / all)}</strong> of ${milliseconds(all)} at ${count(times.tokens)} tokens on
+      ${times.device} <span class="muted">(dense, median of ${times.runs} runs)</span>
+    </p>
+    <ai-forward-bars .times=${times}></ai-forward-bars>`;
+}
+
+/** A figure from the same formula that is known from elsewhere. */
+export function formulaCheck({ check }: CostFormulas): TemplateResult {
+  return html`<h2>Are the formulas right?</h2>
+    <p class="muted">
+      Dense attention weights of BERT-base (12 layers, 12 heads of 64, float32, one text), by the same
+      formula:
+    </p>
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">tokens</th>
+          <th scope="col"></th>
+          <th scope="col">formula</th>
+          <th scope="col">known as</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${check.map(
+          row =>
+            html`<tr>
+              <td class="number">${count(row.tokens)}</td>
+              <td>${row.what}</td>
+              <td class="number" title=${`${count(row.bytes)} bytes`}>${bytes(row.bytes)}</td>
+              <td class="muted">${row.published}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>`;
+}
+
+/** "about" for what only the text decides. */
+function countSign(curve: CostCurve): string {
+  return curve.count === 'exact' ? '' : curve.count === 'most' ? '≤ ' : '≈ ';
+}
+
+function shareWords(share: number | null): string {
+  if (share === null) return '–';
+  return share > 1.995 ? `${number(share)}×` : percent(share);
+}

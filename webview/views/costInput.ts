@@ -1,0 +1,96 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { percent } from '../../shared/numbers';
+import type { CostMeasure } from '../model/cost';
+import { costRun, forwardRun } from '../host/costRun';
+import { store } from '../host/store';
+import { button, segmented } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+
+/** Lengths that are measured. */
+export const MEASURED = [256, 512, 1024, 2048, 4096, 8192];
+
+export const MEASURES: { value: CostMeasure; label: string }[] = [
+  { value: 'time', label: 'time' },
+  { value: 'memory', label: 'memory' },
+  { value: 'pairs', label: 'pairs' },
+  { value: 'flops', label: 'operations' },
+];
+
+// ---------------------------------------------------------------- which measure, which mechanisms
+
+/** Until this machine was measured, what follows from formulas says more than an empty plot. */
+export function askedMeasure(isMeasured: boolean): CostMeasure {
+  const first = !store.report && (costRun.running || isMeasured) ? 'time' : 'memory';
+  return store.option<string>('cost', 'measure', first) as CostMeasure;
+}
+
+const SHOWN = 'local,strided,adaptive-span,lsh,routing,bp,performer';
+
+export function shownNames(): Set<string> {
+  return new Set(store.option<string>('cost', 'shown', SHOWN).split(',').filter(Boolean));
+}
+
+export function toggleShown(name: string): void {
+  const shown = shownNames();
+  if (!shown.delete(name)) shown.add(name);
+  store.setOption('cost', 'shown', [...shown].join(','));
+}
+
+// ---------------------------------------------------------------- controls
+
+export function costToolbar(
+  view: Savable,
+  measure: CostMeasure,
+  { known, start }: { known: boolean; start(): void },
+): TemplateResult {
+  const measures = store.report ? MEASURES.filter(({ value }) => value !== 'time') : MEASURES;
+  return html`<div class="toolbar">
+    ${segmented('Show', measure, measures, value => store.setOption('cost', 'measure', value))}
+    ${segmented(
+      'of',
+      store.option<string>('cost', 'of', 'model'),
+      [
+        { value: 'model', label: 'all heads' },
+        { value: 'head', label: 'one head' },
+      ],
+      value => store.setOption('cost', 'of', value),
+    )}
+    ${costRun.running ? measuring() : store.report ? nothing : measureButton(known, start)}
+    <span class="end">${saveMenu(view)}</span>
+  </div>`;
+}
+
+function measuring(): TemplateResult {
+  const fraction = store.cost?.fraction ?? 0;
+  return html`<span class="status" role="status"
+    ><span
+      class="progress"
+      role="progressbar"
+      aria-label="Measuring"
+      aria-valuemin="0"
+      aria-valuemax="100"
+      aria-valuenow=${Math.round(fraction * 100)}
+      ><div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div></span
+    >${store.cost?.message ?? 'Measuring'}
+    <button class="link" data-no-export @click=${() => costRun.cancel()}>Cancel</button></span
+  >`;
+}
+
+function measureButton(known: boolean, start: () => void): TemplateResult {
+  return button(known ? 'Measure again' : 'Measure on this machine', start, {
+    secondary: known,
+    title: 'Times the mechanisms that are shown, on random heads of this shape',
+  });
+}
+
+/** Times a forward of the shown text, or stops that. */
+export function forwardButton(): TemplateResult {
+  const { id } = store;
+  if (forwardRun.runs(id))
+    return html`<p role="status">
+      The model runs (${percent(store.cost?.fraction ?? 0)}).
+      <button class="link" data-no-export @click=${() => forwardRun.cancel()}>Cancel</button>
+    </p>`;
+  const start = () => id && void forwardRun.start(id);
+  return button(forwardRun.times(id) ? 'Time it again' : 'Time a forward', start, { secondary: true });
+}
