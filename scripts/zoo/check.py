@@ -210,7 +210,7 @@ def exported(name):
         for n, p in model.named_parameters():
             if n.endswith(('a.q.weight', 'a.k.weight')): p.normal_(std=0.2)
             if n.endswith(('.u', '.v_bias')): p.normal_()
-    proto = export.to_onnx(model)
+    proto = export.to_onnx(model, MODELS[name].get('weights', 'float16'))
     onnx.checker.check_model(proto)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, 'model.onnx')

@@ -1,9 +1,9 @@
 """Exports a trained model to ONNX in the Hugging Face layout, and checks it against PyTorch in ONNX Runtime.
 
-usage: export.py NAME --out FOLDER [--home FOLDER] [--float32]     (FOLDER/NAME is written)
+usage: export.py NAME --out FOLDER [--home FOLDER] [--weights float16|int8|float32]     (FOLDER/NAME is written)
 The mechanism is an ONNX function of its own: domain `attention_inspector`, name of the mechanism, inputs q, k, v and its learned tensors, settings as
-attributes, plain operators as its body, which any runtime puts in its place. Dense attention is written plainly. Weights are float16, cast to float32 where
-they are used, unless --float32.
+attributes, plain operators as its body, which any runtime puts in its place. Dense attention is written plainly. Weights are float16 (of
+the larger models int8, a scale for each row), cast to float32 where they are used.
 """
 import json, os
 import numpy as np, onnx, onnxruntime as ort, torch
@@ -62,26 +62,52 @@ def strip(graph):
     del graph.metadata_props[:]
 
 
-def halve(model):
-    """Weights as float16, cast where they are used. The values are exact: they were rounded before."""
-    casts = []
+def round_weights(model, weights):
+    """Makes the weights exact in the type that they are to have in the file."""
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.numel() < SMALL: continue
+            if weights == 'int8' and p.dim() == 2: p.copy_((p / (scale := p.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127)).round() * scale)
+            elif weights != 'float32': p.copy_(p.half().float())
+
+
+def narrow(value):
+    """A matrix as int8 with a scale for each row or each column (the exporter transposes some), or None where neither gives it back."""
+    for axis in (0, 1):
+        scale = np.maximum(np.abs(value).max(1 - axis, keepdims=True), 1e-12) / np.float32(127)
+        whole = np.round(value / scale)
+        if np.abs(whole * scale - value).max() < 1e-6 * np.abs(value).max(): return whole.astype(np.int8), scale.astype(np.float32)
+    return None
+
+
+def pack(model, weights):
+    """Writes the large weights as float16 or int8; they are cast back where they are used. The values stay the same: they were rounded before."""
+    if weights == 'float32': return
+    nodes, more = [], []
     for i in model.graph.initializer:
         value = numpy_helper.to_array(i)
         if value.dtype != np.float32 or value.size < SMALL: continue
         name = i.name
-        i.CopyFrom(numpy_helper.from_array(value.astype(np.float16), name + '.f16'))
-        casts.append(helper.make_node('Cast', [name + '.f16'], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
+        if weights == 'int8' and value.ndim == 2 and (found := narrow(value)):
+            whole, scale = found
+            i.CopyFrom(numpy_helper.from_array(whole, name + '.int8'))
+            more += [numpy_helper.from_array(scale, name + '.scale')]
+            # Not DequantizeLinear: ONNX Runtime would join it with the product and round the activations to 8 bits too.
+            nodes.append(helper.make_node('Cast', [name + '.int8'], [name + '.whole'], to=onnx.TensorProto.FLOAT))
+            nodes.append(helper.make_node('Mul', [name + '.whole', name + '.scale'], [name]))
+        else:
+            i.CopyFrom(numpy_helper.from_array(value.astype(np.float16), name + '.f16'))
+            nodes.append(helper.make_node('Cast', [name + '.f16'], [name], to=onnx.TensorProto.FLOAT))
+    model.graph.initializer.extend(more)
+    nodes += model.graph.node
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def to_onnx(model, float32=False):
-    """An ONNX model of a trained PyTorch model (which is rounded to float16 on the way, unless float32)."""
+def to_onnx(model, weights='float16'):
+    """An ONNX model of a trained PyTorch model, whose weights are rounded on the way."""
     model = model.eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            if not float32 and p.numel() >= SMALL: p.copy_(p.half().float())
+    round_weights(model, weights)
     owners = [m for m in model.modules() if isinstance(m, (Attention, Switch)) and m.native]
     for m in owners:
         m.exporting = True
@@ -102,7 +128,7 @@ def to_onnx(model, float32=False):
         found.setdefault(owner.name, (owner, [a.name for a in node.attribute]))
     for owner, attributes in found.values(): proto.functions.append(function(owner, attributes))
     if found and not any(o.domain == DOMAIN for o in proto.opset_import): proto.opset_import.append(helper.make_opsetid(DOMAIN, 1))
-    if not float32: halve(proto)
+    pack(proto, weights)
     del proto.graph.value_info[:]
     return proto
 
@@ -152,7 +178,7 @@ One of the models of Attention Inspector's zoo: {parameters:,} parameters, {laye
 
 def main():
     parser = data.arguments(__doc__)
-    parser.add_argument('name', choices=list(MODELS)); parser.add_argument('--out', required=True); parser.add_argument('--float32', action='store_true')
+    parser.add_argument('name', choices=list(MODELS)); parser.add_argument('--out', required=True); parser.add_argument('--weights', choices=['float16', 'int8', 'float32'])
     a = parser.parse_args()
     spec = MODELS[a.name]
     saved = torch.load(f'{a.home}/{a.name}/checkpoint.pt', map_location='cpu')
@@ -160,7 +186,8 @@ def main():
     folder = os.path.join(a.out, a.name); os.makedirs(folder + '/onnx', exist_ok=True)
     parameters = sum(p.numel() for p in model.parameters())
     path = folder + '/onnx/model.onnx'
-    proto = to_onnx(model, a.float32)
+    weights = a.weights or spec.get('weights', 'float16')
+    proto = to_onnx(model, weights)
     onnx.save(proto, path + '.new')
     ids = np.load(a.home + '/data/val.npy').astype(np.int64)[3000:]
     longest = spec.get('longest', 512)
@@ -191,7 +218,7 @@ def main():
     with open(folder + '/README.md', 'w') as f:
         f.write(CARD.format(task='fill-mask' if encoder else 'text-generation', name=a.name, title=spec['title'], about=about, parameters=parameters, layers=model.layers, heads=heads,
                             dim=width // heads, vocab=data.VOCAB, tokens=saved['tokens'], seed=1, validation=last['validation'], bits=bits,
-                            precision='float32' if a.float32 else 'weights float16, computed in float32',
+                            precision='float32' if weights == 'float32' else f'weights {weights}, computed in float32',
                             mechanism='Its mechanism is an ONNX function of domain `attention_inspector` whose body is plain operators.' if proto.functions else ''))
     print(folder, os.path.getsize(path), 'bytes')
 

@@ -604,20 +604,20 @@ MODELS = {
     'routing': DECODER | dict(title='Routing Transformer', micro=1, model=dict(attention=Routing)),
     'transformer-xl': DECODER | dict(title='Transformer-XL', model=dict(attention=TransformerXL)),
     'strided': DECODER | dict(title='Sparse Transformer', model=dict(attention=Strided, settings=dict(stride=32))),
-    'compressive': DECODER | dict(title='Compressive Transformer', model=dict(attention=Compressive)),
+    'compressive': DECODER | dict(title='Compressive Transformer', weights='int8', model=dict(attention=Compressive)),
     'entmax': DECODER | dict(title='Adaptively sparse', micro=1, model=dict(attention=EntmaxAttention)),
     'shaped': DECODER | dict(title='Simplified block (SAS-P)', model=dict(attention=Shaped, block=ParallelBlock, inner=400)),
-    'switch': DECODER | dict(title='Switch', model=dict(switch=4)),
+    'switch': DECODER | dict(title='Switch', weights='int8', model=dict(switch=4)),
     'albert': DECODER | dict(title='ALBERT', model=dict(shared=True, embedding=64)),
     'encoder': DECODER | dict(title='Masked-LM encoder', kind='encoder', model=dict(vocab=4099, causal=False)),
-    'retro': DECODER | dict(title='RETRO', micro=1, kind_of_model=Retro),
+    'retro': DECODER | dict(title='RETRO', micro=1, weights='int8', kind_of_model=Retro),
     # The data level: the dense model once more, its text chosen or ordered (data.py, Streams).
     'dense-unique': DECODER | dict(title='Dense, without repeated text', order='unique'),
     'dense-length': DECODER | dict(title='Dense, short windows first', order='length'),
     'dense-rarity': DECODER | dict(title='Dense, frequent tokens first', order='rarity'),
     'dense-loss': DECODER | dict(title='Dense, the harder half of twice the text', order='loss'),
     # The bundled model: from the weights of an earlier one, more windows in which something far back matters.
-    'prose': dict(kind='decoder', title='prose-2m', tokens=24_000_000, lr=1.2e-3, micro=2, mixture=True, longest=2048, model=dict(layers=6, width=160)),
+    'prose': dict(kind='decoder', title='prose-2m', tokens=24_000_000, lr=1.2e-3, micro=2, mixture=True, longest=2048, weights='float32', model=dict(layers=6, width=160)),
 }
 
 

@@ -17,7 +17,7 @@ shape = dict(vocab=4096, layers=6, width=160, heads=8) | {k: args[k] for k in ('
 model = LanguageModel(**shape).eval()
 model.load_state_dict(torch.load(a.run + '.pt', map_location='cpu'))
 os.makedirs(a.out + '/onnx', exist_ok=True)
-onnx.save(to_onnx(model, float32=True), a.out + '/onnx/model.onnx')
+onnx.save(to_onnx(model, 'float32'), a.out + '/onnx/model.onnx')
 found = differences(a.out + '/onnx/model.onnx', model, np.load(a.data + '/val.npy').astype(np.int64)[1000:], (2, 33, 500, 1024, 2048))
 print('largest difference to PyTorch, by tokens:', found); assert max(found.values()) < 1e-3
 shutil.copy(a.data + '/tokenizer.json', a.out)
