@@ -29,6 +29,8 @@ import { bucketMap, buckets } from './service/buckets';
 import { assign } from './service/changedRun';
 import { compareMeasures } from './service/compareMeasures';
 import { costFormulas, forwardTimes, measureCosts } from './service/cost';
+import { denseOutput } from './attention/kernels/dense';
+import { notVerified } from '../shared/verified';
 import { densePass } from './service/densePass';
 import { intervene } from './service/interventions';
 import { lostKeys } from './service/lostKeys';
@@ -57,6 +59,9 @@ export interface AnalyzeHooks {
   /** Do not keep Q, K, V for later requests. */
   forget?: boolean;
 }
+
+/** Of the time of the dense pass, what the comparison with the uncut model may take (the rules take about 1 % more). */
+const CHECK_SHARE = 0.03;
 
 /** The service behind the child process and the command line: every request of the protocol is one method here. */
 export class Engine {
@@ -305,6 +310,8 @@ export class Engine {
       this.memoryLimitMiB,
       `An analysis of ${tokens.ids.length} tokens with this model`,
     );
+    await model.checkRules(tokens.ids, { signal, targetIds: target?.tokens.ids });
+    clock.lap('rules');
     const analysis = new Analysis(params.id, model, runtime, tokens, target, this.cache);
     this.analyses.set(params.id, analysis);
     this.notify('analysis/began', {
@@ -316,9 +323,11 @@ export class Engine {
     });
     await hooks.onTokens?.(tokens);
 
+    const context = analysis.context(signal);
     const retain = this.memoryLimitMiB * 2 ** 20 * 0.5;
     const share = 1 / (1 + (params.propagate ? choices.length : 0));
     const dense = this.progressOf(params.id, 'dense');
+    let output: ModelOutput | null = null;
     const runs = await densePass(analysis, {
       signal,
       mechanisms: choices,
@@ -326,9 +335,18 @@ export class Engine {
       onProgress: (fraction, message) => dense(fraction * share, message),
       onCore: result => this.notify('analysis/core', { id: params.id, result }),
       onTensors: hooks.onTensors,
-      onOutput: hooks.onOutput,
+      onOutput: async given => {
+        output = given;
+        await hooks.onOutput?.(given);
+      },
     });
     clock.lap('dense');
+    const verified = await model.checkText(tokens.ids, output!, (_, input) => denseOutput(input, context), {
+      signal,
+      targetIds: target?.tokens.ids,
+      milliseconds: CHECK_SHARE * clock.timings['dense']!,
+    });
+    clock.lap('check');
 
     const refused = runs.flatMap(({ choice, refused }) => (refused === null ? [] : [{ choice, refused }]));
     let results = runs.filter(run => run.refused === null).map(run => fileLocalResult(analysis, run));
@@ -362,7 +380,9 @@ export class Engine {
       mechanisms: results,
       timings: clock.timings,
       peakRssMiB: process.resourceUsage().maxRSS / 1024,
+      verified,
       notes: [
+        ...(verified.holds ? [] : [notVerified(verified)]),
         ...notesOn(
           tokens,
           target,

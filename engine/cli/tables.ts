@@ -8,6 +8,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
 import { textOf } from '../../shared/protocol/notes';
+import { verifiedLine } from '../../shared/verified';
 import { formatWithout } from './interventions';
 import { sum } from '../statistics';
 
@@ -36,11 +37,12 @@ export function formatAnalysis(
   summary: AnalysisSummary,
   interventions: readonly InterventionResult[] = [],
 ): string {
-  const { model, tokens } = summary;
+  const { model, tokens, verified } = summary;
   const total = `${tokens.estimated ? 'about ' : ''}${integer(tokens.total)}`;
   const parts = [
     [
-      formatModel(model),
+      modelLine(model),
+      `verified  ${verified.holds ? '' : 'NO: '}${verifiedLine(verified)}`,
       `text      ${counted(tokens.ids.length, 'token')}${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
         (summary.loss ? `, loss ${summary.loss.mean.toFixed(3)} nats per token` : ''),
       `device    ${deviceLine(summary.device)}`,
@@ -69,11 +71,16 @@ function sharedNotes(mechanisms: AnalysisSummary['mechanisms']): string[] {
 }
 
 export function formatModel(model: ModelInfo): string {
-  const context = model.context === null ? 'no limit' : `${integer(model.context)} tokens`;
+  const { maxAbsDiff, maxRelDiff, reference } = model.verified;
   return [
-    `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}`,
-    `verified  largest difference ${scientific(model.verified.maxAbsDiff)} (${scientific(model.verified.maxRelDiff)} of the largest output) against ${model.verified.reference}`,
+    modelLine(model),
+    `verified  largest difference ${scientific(maxAbsDiff)} (${scientific(maxRelDiff)} of the largest output) against ${reference}`,
   ].join('\n');
+}
+
+function modelLine(model: ModelInfo): string {
+  const context = model.context === null ? 'no limit' : `${integer(model.context)} tokens`;
+  return `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}`;
 }
 
 function formatHeads(summary: AnalysisSummary): string {

@@ -34,12 +34,7 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
       tokens: summary.target.tokens.ids.length,
       source: summary.target.source,
     },
-    verified: {
-      maxAbsDiff: model.verified.maxAbsDiff,
-      maxRelDiff: model.verified.maxRelDiff,
-      bitEqual: model.verified.bitEqual,
-      reference: model.verified.reference,
-    },
+    verified: verifiedJson(summary),
     layers: summary.cores.map(({ info, heads }) => ({
       core: info.core,
       kind: info.kind,
@@ -57,6 +52,21 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
 }
 
 export type AnalysisJson = ReturnType<typeof analysisJson>;
+
+/** The comparison on this text, and what the model was compared with when it was loaded. */
+function verifiedJson({ model, verified }: AnalysisSummary) {
+  const part = verified.tokens === verified.of ? 'all' : `the first ${verified.tokens} of`;
+  return {
+    ...verified,
+    bitEqual: model.verified.bitEqual,
+    reference: `the uncut model in ONNX Runtime on ${part} ${verified.of} tokens of this text`,
+    atLoad: {
+      maxAbsDiff: model.verified.maxAbsDiff,
+      maxRelDiff: model.verified.maxRelDiff,
+      reference: model.verified.reference,
+    },
+  };
+}
 
 function headJson(head: HeadProfile) {
   return {

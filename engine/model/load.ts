@@ -1,16 +1,15 @@
 import type { CoreInput } from '../attention/core';
 import { RefusedError, told } from '../errors';
 import { refusedByRuntime } from '../runtime/complaint';
-import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
-import { checkpoint, neverCancelled } from '../runtime/cancellation';
+import type { CoreInfo, ModelInfo, TextCheck, Verification } from '../../shared/protocol/engine';
+import { checkpoint } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
-import { asFloats, float32, floats, type Tensor } from '../runtime/tensor';
+import { float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cut/cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
 import { coreInfos, describeModel, type GraphFiles } from './describe';
 import { makeFeeds, type Ids } from './cut/feeds';
-import { unknownInput } from './onnx/inputs';
 import { joinModels } from './rewrite/joinModels';
 import { embeddingPiece } from './cut/hidden';
 import { layerWeights } from './cut/layerWeights';
@@ -22,9 +21,17 @@ import type { ProbedRule } from './cut/probe';
 import { SegmentRunner, type CoreFeeds, type RunCore } from './cut/segmentRunner';
 import { segmentsOf } from './cut/segments';
 import { LengthChecks } from './verify/lengthChecks';
-import { referenceBytes } from './verify/reference';
+import {
+  compareFirstRows,
+  compareLosses,
+  firstNotFinite,
+  firstTokens,
+  textCheck,
+  windowOf,
+} from './verify/textCheck';
+import { UncutModel } from './verify/uncut';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
-import { Tolerance } from './verify/tolerance';
+import { relative, Tolerance } from './verify/tolerance';
 import { widened, widenedBytes } from './cut/widen';
 
 export interface LoadOptions {
@@ -70,6 +77,11 @@ function refusalOf(error: unknown): unknown {
 class LoadedModel implements CutModel {
   info!: ModelInfo;
   private runner!: SegmentRunner;
+  /** How the cut model may depart from the uncut one, as the proof at load found. */
+  private proof!: { bitEqual: boolean; tolerance: Tolerance };
+  private readonly uncut: UncutModel;
+  /** Milliseconds per token that a comparison with it takes. */
+  private rate = 0;
   /** The model amplifies rounding: its cores are computed in float64. */
   private precise = false;
   private readonly smallPieces: PieceLoader;
@@ -81,6 +93,7 @@ class LoadedModel implements CutModel {
     private readonly runtime: Runtime,
   ) {
     this.lengths = new LengthChecks(plan, runtime, skeleton.folder);
+    this.uncut = new UncutModel(plan, runtime, skeleton);
     this.smallPieces = new PieceLoader(runtime, skeleton.folder, 'basic', true);
   }
 
@@ -135,9 +148,51 @@ class LoadedModel implements CutModel {
     return { ids, target: this.takesTarget ? (targetIds ?? ids) : null };
   }
 
+  async checkText(
+    ids: Int32Array,
+    output: ModelOutput,
+    attend: Attend,
+    { signal, targetIds, milliseconds }: Parameters<CutModel['checkText']>[3],
+  ): Promise<TextCheck> {
+    const given = this.idsOf(ids, targetIds);
+    const rules = await this.lengths.at(given, signal);
+    const { width } = output;
+    const tokens = Math.max(...rules.tokens);
+    const causal = this.info.kind === 'decoder' && this.info.causal;
+    const budget = { rate: this.rate, width, heads: this.info.heads };
+    let window = windowOf(tokens, milliseconds, budget);
+    // What comes after changes the rows of other models: there the cut model reads the window as well.
+    if (!causal && window < tokens) window = windowOf(tokens, milliseconds / 3, budget);
+    const cut = firstTokens(given, window);
+    const began = performance.now();
+    const own =
+      causal || window === tokens
+        ? output
+        : await this.run(cut.ids, attend, { signal, ...(cut.target && { targetIds: cut.target }) });
+    const expected = await this.uncut.run(cut);
+    const values = floats(expected);
+    const broken = firstNotFinite(values, width);
+    if (broken) throw new RefusedError(`The model gives ${broken.what} from token ${broken.row} on.`);
+    const difference = await compareFirstRows(own, values, width);
+    this.rate = (performance.now() - began) / window;
+    const { bitEqual } = this.proof;
+    let { tolerance } = this.proof;
+    if (!tolerance.accepts(difference, bitEqual)) {
+      const other = await this.uncut.at('basic', [cut]);
+      tolerance = tolerance.withSpread(spread(other.map(lastRows), [expected], width));
+    }
+    const predicts = this.info.languageModelHead && (this.takesTarget || this.info.causal);
+    return textCheck(difference, rules, {
+      tokens: window,
+      holds: tolerance.accepts(difference, bitEqual) && rules.upTo === tokens,
+      lossDiff: predicts ? await compareLosses(own, values, width, cut.target ?? cut.ids) : null,
+      spread: tolerance.spread,
+      float64: this.precise,
+    });
+  }
+
   async runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor> {
-    const [output] = await this.uncut([this.idsOf(ids, targetIds)], 'all');
-    return output!;
+    return this.uncut.run(this.idsOf(ids, targetIds));
   }
 
   async embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null> {
@@ -186,6 +241,7 @@ class LoadedModel implements CutModel {
     await this.runner?.release();
     await this.smallPieces.release();
     await this.lengths.release();
+    await this.uncut.release();
   }
 
   get takesTarget(): boolean {
@@ -237,12 +293,23 @@ class LoadedModel implements CutModel {
 
   // -------------------------------------------------------------- proof
 
-  /** Two lengths that the model takes, the longer one beyond small windows. */
-  private proofSamples(): Ids[] {
+  /**
+   * Two lengths that the model takes, the longer one beyond small windows, and what the uncut model gives for them. A model
+   * may give NaN for some tokens only: then texts of fewer different tokens are drawn.
+   */
+  private async proofSamples(): Promise<{ samples: Ids[]; expected: Tensor[] }> {
     const limit = this.plan.context ?? Infinity;
     const { survey } = this.plan;
     const [a, b] = [Math.min(33, limit), Math.min(61, limit)];
-    return [survey.ids(a, Math.max(1, a - 7), 11), survey.ids(b, Math.max(1, b - 20), 12)];
+    for (const distinct of [Infinity, 16, 8, 4, 2, 1]) {
+      const draw = (length: number, target: number, seed: number) =>
+        repeating(survey.ids(length, Math.max(1, target), seed), distinct);
+      const samples = [draw(a, a - 7, 11), draw(b, b - 20, 12)];
+      const expected: Tensor[] = [];
+      for (const sample of samples) expected.push(await this.uncut.run(sample));
+      if (expected.every(tensor => floats(tensor).every(Number.isFinite))) return { samples, expected };
+    }
+    throw new RefusedError('The model itself gives no numbers (NaN) for a sample text in ONNX Runtime.');
   }
 
   private async prove({
@@ -250,22 +317,31 @@ class LoadedModel implements CutModel {
     onProgress,
     attend,
   }: LoadOptions): Promise<{ verified: Verification; width: number }> {
-    const samples = this.proofSamples();
-    const { bitEqual, expected, tolerance } = await this.references(samples, signal, onProgress);
+    const { samples, expected } = await this.proofSamples();
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
+    const { bitEqual, basic } = await this.proveBits(samples, signal);
+    onProgress?.('Proving the cut model against the uncut one');
+    const onGpu = this.runtime.report.device !== 'cpu';
+    this.proof = { bitEqual, tolerance: new Tolerance(this.plan, onGpu, spread(basic, expected, width)) };
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
     this.runner = await this.loadSegments('all', false, signal);
     const differences = await this.differences(samples, expected, own, signal);
+    if (!differences.every(d => this.proof.tolerance.accepts(d, bitEqual))) {
+      const unoptimised = await this.uncut.ofGraph('disabled', samples).catch(() => null);
+      if (unoptimised) this.learnSpread(unoptimised, expected, width);
+    }
+    const amplifies = this.proof.tolerance.amplifies(differences);
+    const wide = amplifies ? await this.widen(samples, expected, own, signal) : null;
     for (const [i, difference] of differences.entries())
-      if (!tolerance.accepts(difference, bitEqual)) await this.refuse(samples[i]!, own, difference, signal);
-    const wide = tolerance.amplifies(differences) ? await this.widen(samples, own, tolerance, signal) : null;
+      if (!wide && !this.proof.tolerance.accepts(difference, bitEqual))
+        await this.refuse(samples[i]!, own, difference, signal);
+    const { tolerance } = this.proof;
     const shown = wide ?? differences;
-    const relative = shown.map(d => d.largest / (d.scale || 1));
     return {
       width,
       verified: {
         maxAbsDiff: Math.max(...shown.map(d => d.largest)),
-        maxRelDiff: Math.max(...relative),
+        maxRelDiff: Math.max(...shown.map(relative)),
         bitEqual,
         reference: `the uncut model${this.writtenOutWords()} in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note(wide !== null)}`,
         ...(this.plan.assumed === null ? {} : { assumed: this.plan.assumed }),
@@ -280,26 +356,6 @@ class LoadedModel implements CutModel {
       : ` with ${lacking.join(' and ')} written out by the inspector, for want of an operator that runs here,`;
   }
 
-  /** The uncut model's output, and how near to it the cut one must come. */
-  private async references(
-    samples: Ids[],
-    signal: AbortSignal,
-    onProgress?: (message: string) => void,
-  ): Promise<{ bitEqual: boolean; expected: Tensor[]; tolerance: Tolerance }> {
-    const { bitEqual, basic } = await this.proveBits(samples, signal);
-    onProgress?.('Proving the cut model against the uncut one');
-    const expected = await this.uncut(samples, 'all');
-    if (expected.some(tensor => floats(tensor).some(Number.isNaN)))
-      throw new RefusedError('The model itself gives no numbers (NaN) for a sample text in ONNX Runtime.');
-    const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
-    const onGpu = this.runtime.report.device !== 'cpu';
-    return {
-      bitEqual,
-      expected,
-      tolerance: new Tolerance(this.plan, onGpu, spread(basic, expected, width)),
-    };
-  }
-
   /** Of the cut model's output to the uncut one's, per sample. */
   private async differences(
     samples: Ids[],
@@ -310,9 +366,17 @@ class LoadedModel implements CutModel {
     const found: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
       const output = await this.runner.run(sample, this.attendSample(sample, own), signal);
+      const began = performance.now();
       found.push(await compareOutput(output, floats(expected[i]!)));
+      this.rate = this.uncut.rate + (performance.now() - began) / output.rows;
     }
     return found;
+  }
+
+  /** Two equivalent runs of the uncut model. */
+  private learnSpread(a: readonly Tensor[], b: readonly Tensor[], width: number): void {
+    const found = spread(a.map(lastRows), b, width);
+    this.proof.tolerance = this.proof.tolerance.withSpread(found);
   }
 
   /**
@@ -321,21 +385,23 @@ class LoadedModel implements CutModel {
    */
   private async widen(
     samples: Ids[],
+    narrowly: Tensor[],
     own: Attend,
-    tolerance: Tolerance,
     signal: AbortSignal,
   ): Promise<Difference[] | null> {
     const { cut, graph, cores, sides, head, survey } = this.plan;
     if (this.runtime.report.device !== 'cpu' || widenedBytes(cut) > WIDENED_LIMIT) return null;
     const narrow = this.runner;
-    const expected = await this.uncutGraph(samples, 'basic', widened(graph, survey.idInputs, null));
+    const expected = await this.uncut.ofGraph('basic', samples, widened(graph, survey.idInputs, null));
+    const width = expected[0]!.dims.at(-1)!;
+    this.learnSpread(narrowly, expected, width);
     const wide = widened(cut, survey.idInputs, head?.rows ?? null);
     // Fusions of float64 nodes are wrong in ONNX Runtime 1.30 (T5: by 3e-3 at level ALL).
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', false, true);
     this.runner = await SegmentRunner.load(wide, cores, sides, segmentsOf(wide, cores), head, loader, signal);
     this.precise = true;
     const differences = await this.differences(samples, expected, own, signal);
-    if (differences.every(d => tolerance.acceptsFloat64(d))) {
+    if (differences.every(d => this.proof.tolerance.accepts(d, this.proof.bitEqual))) {
       await narrow.release();
       return differences;
     }
@@ -357,7 +423,7 @@ class LoadedModel implements CutModel {
         if (level === 'basic' || !(error instanceof RefusedError)) throw error;
         return null;
       };
-      const expected = await this.uncutGraph(samples, level).catch(optional);
+      const expected = await this.uncut.ofGraph(level, samples).catch(optional);
       if (!expected) break;
       if (level === 'basic') basic = expected.map(lastRows);
       const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
@@ -428,57 +494,12 @@ class LoadedModel implements CutModel {
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
     return SegmentRunner.load(cut, cores, sides, segments, head, loader, signal);
   }
+}
 
-  /** What cores run by ONNX Runtime must equal: the file's own graph, or the one with fused attention written out. */
-  private async uncutGraph(
-    samples: Ids[],
-    level: OptimizationLevel,
-    graph = this.plan.graph,
-  ): Promise<Tensor[]> {
-    if (graph === this.plan.graph && !this.plan.writtenOut && this.plan.lacking.length === 0)
-      return this.uncut(samples, level);
-    const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, true);
-    try {
-      const piece = await loader.load(graph.extract([graph.output], () => false));
-      const outputs: Tensor[] = [];
-      for (const sample of samples) {
-        const feeds = makeFeeds(graph, sample);
-        outputs.push((await piece.run(name => feeds[name])).get(graph.output)!);
-      }
-      return outputs;
-    } finally {
-      await loader.release();
-    }
-  }
-
-  /** The whole model as it is in the file, on the CPU. */
-  private async uncut(samples: Ids[], optimization: OptimizationLevel): Promise<Tensor[]> {
-    const { graph, output, lacking } = this.plan;
-    if (lacking.length > 0) return this.uncutGraph(samples, optimization);
-    // Weights of a few bits are multiplied by another algorithm when they are prepacked: compare like with like.
-    const prepack =
-      optimization === 'all' && graph.nodes.some(n => /^MatMulNBits$|^DequantizeLinear$/.test(n.op));
-    const options = { optimization, externalDataFolder: this.skeleton.folder, cpu: true, prepack };
-    await checkpoint(neverCancelled);
-    await collectGarbage();
-    const session = await this.runtime.load(referenceBytes(this.skeleton), options).catch(error => {
-      throw refusedByRuntime('load', error);
-    });
-    try {
-      const outputs: Tensor[] = [];
-      for (const sample of samples) {
-        const feeds = makeFeeds(graph, sample);
-        const unknown = session.inputNames.find(name => !feeds[name]);
-        if (unknown !== undefined) throw unknownInput(unknown);
-        const given = Object.fromEntries(session.inputNames.map(name => [name, feeds[name]!]));
-        const result = (await session.run(given, [output]))[output]!;
-        outputs.push(float32(asFloats(result) ?? floats(result), result.dims));
-      }
-      return outputs;
-    } finally {
-      await session.release();
-    }
-  }
+/** The same lengths with so many different tokens of each text, over and over. */
+function repeating({ ids, target }: Ids, distinct: number): Ids {
+  const few = (list: Int32Array) => list.map((_, i) => list[i % Math.min(distinct, list.length)]!);
+  return { ids: few(ids), target: target && few(target) };
 }
 
 /** Values of an output that are enough to see how far two runs differ. */

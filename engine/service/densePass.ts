@@ -1,6 +1,7 @@
 import { coreFlops } from './workload';
 import { Analysis, type AnalysedCore } from './analysis';
 import { outlineOf, type CoreInput } from '../attention/core';
+import { refuseInput, refuseNotFinite } from './finite';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { compareCore } from '../measure/comparison';
@@ -66,6 +67,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
   const output = await analysis.run(
     async (info, input) => {
       await checkpoint(signal);
+      refuseInput(input);
       options.onProgress(done / total, `Layer ${info.layer + 1}, ${info.heads} heads`);
       const profile = await profileCore(
         input,
@@ -91,12 +93,16 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
       done += work[info.core]!;
       return profile.output;
     },
-    { signal },
+    {
+      signal,
+      onHidden: ({ at, data, rows, width }) => at === 'output' && refuseNotFinite(data, rows, width),
+    },
   );
   await options.onOutput?.(output);
   if (output.kind === 'logits' && predictsNext(model.info)) {
     options.onProgress(1, 'Loss of every token');
     analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
+    refuseNotFinite(analysis.loss, analysis.loss.length, 1);
   } else {
     analysis.output = output;
   }

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { foreign, markdown } from '../../shared/foreign';
+import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
 import type { EngineClient } from '../engine/engineClient';
 import { tokenCode } from '../editor/hoverText';
@@ -90,7 +91,7 @@ export class StatusBar extends Owner {
         };
       }
       case 'ready': {
-        const { model, device, tokens, cores, timings, peakRssMiB } = state.summary;
+        const { model, device, tokens, cores, timings, peakRssMiB, verified } = state.summary;
         const total = Object.values(timings).reduce((sum, one) => sum + one, 0);
         const lines = [
           t('Model {0}: {1} layers, {2} heads', tokenCode(model.name), model.layers, model.heads),
@@ -103,7 +104,9 @@ export class StatusBar extends Owner {
             cores.length,
           ),
           t('{0} s, peak {1} MiB', short((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
+          verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified))) : t('**Not verified**'),
           ...state.summary.notes.map(markdown),
+          ...VERIFIED_MEANS.map(sentence => t(sentence)),
           state.stale
             ? t('The text has changed since. Click to analyze again.')
             : t('Click to open the views.'),

@@ -49,6 +49,29 @@ export interface AnalysisSummary {
   peakRssMiB: number;
   /** Sentences the user must see: text was cut, device fell back, ... */
   notes: string[];
+  /** How this very analysis was compared with the uncut model. */
+  verified: TextCheck;
+}
+
+/** The cut model against the uncut one on the analysed text itself; what "verified" means is said in shared/verified.ts. */
+export interface TextCheck {
+  /** Within the bound: figures may be shown as verified. */
+  holds: boolean;
+  /** The first tokens of the text that the uncut model read for comparison, of all that were analysed. */
+  tokens: number;
+  of: number;
+  /** Over all outputs of these tokens: absolute, as a share of the largest output, and the median. */
+  maxAbsDiff: number;
+  maxRelDiff: number;
+  medianAbsDiff: number;
+  /** Largest difference of the loss of some of these tokens, in nats; null without a loss. */
+  lossDiff: number | null;
+  /** How far the uncut model's own equivalent runs lie apart, as a share of the largest output. */
+  spread: number;
+  /** The cut model runs in float64, since the model amplifies the rounding of float32. */
+  float64: boolean;
+  /** The length at which masks and biases were compared with the model's own graph, at every query or at some. */
+  rules: { tokens: number; everyRow: boolean };
 }
 
 export interface AnalysisProgress {

@@ -1,4 +1,4 @@
-import type { CoreInfo, ModelInfo } from '../../../shared/protocol/engine';
+import type { CoreInfo, ModelInfo, TextCheck } from '../../../shared/protocol/engine';
 import type { CoreInput } from '../../attention/core';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
@@ -39,6 +39,16 @@ export interface CutModel {
   checkRules(ids: Int32Array, options: Pick<RunOptions, 'signal' | 'targetIds'>): Promise<void>;
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
+  /**
+   * Compares `output`, which `run` gave for this text with dense cores, with the uncut model's own, on as many of the first
+   * tokens as `milliseconds` allow. @throws RefusedError where the model itself gives no finite numbers
+   */
+  checkText(
+    ids: Int32Array,
+    output: ModelOutput,
+    attend: Attend,
+    options: Pick<RunOptions, 'signal' | 'targetIds'> & { milliseconds: number },
+  ): Promise<TextCheck>;
   /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
   embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
   /** Matrices of layers that are built alike, and their numbers; null when no two are. */

@@ -26,7 +26,7 @@ export interface RulesAtLength {
  * Of the pairs of all heads, the share whose chain is computed again for comparison. Comparing a pair costs three to four
  * times what measuring it does, so this is about 1 % of an analysis.
  */
-const SHARE = 0.003;
+const SHARE = 0.002;
 /** Rules kept per chain, of the lengths looked at. */
 const KEPT = 4;
 /** Tokens of the longest look ahead at load. */

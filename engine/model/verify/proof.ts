@@ -56,7 +56,7 @@ export interface Difference {
   equal: boolean;
 }
 
-const MEDIAN_OF = 2 ** 18;
+const MEDIAN_OF = 2 ** 15;
 
 /** Two outputs of the same rows, [rows, width]. NaN or a missing value counts as infinitely far. */
 export function compare(found: Float32Array, expected: Float32Array, width: number): Difference {
@@ -81,7 +81,8 @@ export async function compareOutput(output: ModelOutput, expected: Float32Array)
   return comparison.result();
 }
 
-class OutputComparison {
+/** Folds the differences of two outputs, block by block. */
+export class OutputComparison {
   private readonly step: number;
   private readonly differences: Float32Array;
   private at = 0;

@@ -6,10 +6,11 @@ import type { Difference } from './proof';
 /** Own cores may differ from the uncut model by this share of its largest output. */
 const FLOAT = { cpu: 2e-5, gpu: 1e-3, half: 5e-3 };
 /**
- * A model amplifies rounding when its own output differs by `from` between two of ONNX Runtime's optimisation levels (T5:
- * large scores without a scale). Nothing can agree with it more closely than it agrees with itself; by `to` it must.
+ * Nothing can agree with a model more closely than the model agrees with itself: own cores may depart from it by this many
+ * times the spread of its own equivalent runs (optimisation levels, float64), but never by more than `most`. A model whose
+ * runs lie further apart than `amplifies` amplifies the rounding of float32 (T5: large scores without a scale).
  */
-const AMPLIFIED = { from: 1e-5, to: 1e-4 };
+const SPREAD = { times: 10, most: 1e-3, amplifies: 1e-5 };
 /**
  * A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens
  * count. Even so no value may be further off than `largest`, or than `noise` times what the model differs from itself.
@@ -22,6 +23,11 @@ const COMPUTING = /^(Fused)?(MatMul|Gemm|Conv)/;
 /** `MatMulNBits` of accuracy level 4 rounds what it is given to 8 bits. */
 const roundsInput = (n: GraphNode) => n.op === 'MatMulNBits' && intAttribute(n, 'accuracy_level', 0) === 4;
 
+/** A departure beyond rounding, however amplified. */
+const FAR_OFF = 0.05;
+
+export const relative = (d: Difference): number => d.largest / (d.scale || 1);
+
 /** How far own cores may depart from the uncut model, by the kind of its arithmetic. */
 export class Tolerance {
   private readonly float: number;
@@ -30,12 +36,13 @@ export class Tolerance {
   /** Statically quantised models round scores and probabilities. */
   private readonly roundsAttention: boolean;
 
-  /** `noise`: relative difference of the uncut model's output between two optimisation levels. */
+  /** `spread`: largest relative difference between the uncut model's own equivalent runs. */
   constructor(
-    { graph, cores }: Plan,
-    gpu: boolean,
-    private readonly noise: number,
+    private readonly plan: Plan,
+    private readonly gpu: boolean,
+    readonly spread: number,
   ) {
+    const { graph, cores } = plan;
     // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
     this.half =
       cores.some(c => isHalf(graph.type(c.found.q))) ||
@@ -47,19 +54,27 @@ export class Tolerance {
     this.roundsAttention = cores.some(c => c.found.interior.some(n => n.op === 'QuantizeLinear'));
   }
 
+  /** The same when more equivalent runs have been compared. */
+  withSpread(spread: number): Tolerance {
+    return new Tolerance(this.plan, this.gpu, Math.max(spread, this.spread));
+  }
+
   /** The model amplifies the rounding of float32: `differences` are those of the cut model to the uncut one. */
   amplifies(differences: readonly Difference[]): boolean {
-    const largest = Math.max(this.noise, ...differences.map(d => d.largest / (d.scale || 1)));
-    return !this.half && !this.quantised && largest > AMPLIFIED.from;
+    const largest = Math.max(this.spread, ...differences.map(relative));
+    return !this.half && !this.quantised && largest > SPREAD.amplifies && largest < FAR_OFF;
+  }
+
+  /** Share of the largest output by which own cores may depart. */
+  private get bound(): number {
+    return Math.max(this.float, Math.min(SPREAD.most, SPREAD.times * this.spread));
   }
 
   /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
   accepts(d: Difference, bitEqual: boolean): boolean {
-    const noisy = bitEqual && this.noise > AMPLIFIED.from;
-    const largest = noisy ? Math.max(this.float, AMPLIFIED.to) : this.float;
-    if (d.largest <= largest * d.scale) return true;
+    if (d.largest <= this.bound * d.scale) return true;
     const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
-    const bound = Math.max(QUANTISED.largest, QUANTISED.noise * this.noise);
+    const bound = Math.max(QUANTISED.largest, QUANTISED.noise * this.spread);
     return (
       (this.quantised || this.half) &&
       d.median <= median * d.scale &&
@@ -68,14 +83,10 @@ export class Tolerance {
     );
   }
 
-  /** The cut model in float64 against the uncut one in float64; only Q, K, V and contexts are rounded between. */
-  acceptsFloat64(d: Difference): boolean {
-    return d.largest <= AMPLIFIED.to * d.scale;
-  }
-
   /** What the proof of this model must say beside the numbers; '' = nothing. */
   note(inFloat64: boolean): string {
-    if (inFloat64) return ' in float64 (in float32 the model amplifies rounding)';
+    if (inFloat64)
+      return ` in float64 (in float32 the model amplifies rounding: its own runs lie ${this.spread.toExponential(1)} of the largest output apart)`;
     if (this.roundsAttention)
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
     if (this.half && !this.quantised)
