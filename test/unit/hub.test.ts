@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CancelledError, RefusedError } from '../../engine/errors';
@@ -250,7 +261,7 @@ describe('models from the hub', function () {
       };
       await assertRefused(
         fetchTiny(),
-        new RegExp(`^${wrong.slice(1)} arrived damaged: its checksum is not the hub's\\.`),
+        new RegExp(`^${wrong.slice(1)} arrived damaged: its checksum is not the hub's; try again\\.$`),
       );
       assert.ok(!(await cached()).some(name => name.startsWith(wrong.slice(1)) && !name.endsWith('_data')));
     }
@@ -321,10 +332,18 @@ describe('models from the hub', function () {
       return true;
     };
     await assert.rejects(fetchTiny(), CancelledError);
-    assert.ok((await cached()).includes('model.onnx.part'));
+    // How much has arrived by then depends on the machine; whatever it is, the rest is asked for.
+    const all = await readdir(cache, { recursive: true });
+    const { size } = await stat(
+      join(
+        cache,
+        all.find(name => name.endsWith('model.onnx.part'))!,
+      ),
+    );
+    assert.ok(size > 0 && size <= 900_000, `${size} bytes`);
     cancelled = new AbortController();
     assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
-    assert.equal(server.requests.filter(r => r.path.endsWith('/model.onnx')).at(-1)!.range, 'bytes=900000-');
+    assert.equal(server.requests.filter(r => r.path.endsWith('/model.onnx')).at(-1)!.range, `bytes=${size}-`);
   });
 
   it('works offline from the cache', async () => {
