@@ -32,6 +32,8 @@ async function checkFile(file: string): Promise<void> {
 }
 
 function decode(name: string, bytes: Buffer): string {
+  if (isUtf16(bytes.subarray(0, 8192)))
+    throw new RefusedError(told`${name} is UTF-16 text: save it as UTF-8.`);
   if (bytes.subarray(0, 8192).includes(0))
     throw new RefusedError(told`${name} is not a text: it holds binary data.`);
   let text: string;
@@ -43,4 +45,12 @@ function decode(name: string, bytes: Buffer): string {
   }
   if (text.length === 0) throw new RefusedError('The text is empty.');
   return text;
+}
+
+/** What Windows tools write: a byte order mark, or every second byte 0. */
+function isUtf16(bytes: Buffer): boolean {
+  if (/^(fffe|feff)/.test(bytes.toString('hex', 0, 2))) return true;
+  const zeros = [0, 0];
+  for (const [at, byte] of bytes.entries()) if (byte === 0) zeros[at % 2]!++;
+  return Math.max(...zeros) > 0.4 * (bytes.length / 2) && Math.min(...zeros) === 0 && bytes.length >= 8;
 }

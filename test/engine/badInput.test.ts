@@ -238,7 +238,16 @@ describe('bad input', function () {
       ['a byte order mark alone', () => text('mark.txt', '\ufeff'), /^The text is empty\./],
       ['binary data', () => text('binary.txt', Uint8Array.of(77, 90, 0, 3)), /binary data\./],
       ['another encoding', () => text('latin.txt', Uint8Array.of(99, 97, 102, 233)), /is not UTF-8 text\./],
-      ['UTF-16', () => text('wide.txt', Buffer.from('\ufeffwide', 'utf16le')), /binary data\./],
+      [
+        'UTF-16',
+        () => text('wide.txt', Buffer.from('\ufeffwide', 'utf16le')),
+        /is UTF-16 text: save it as UTF-8\./,
+      ],
+      [
+        'UTF-16 without a mark',
+        () => text('bare.txt', Buffer.from('wide text', 'utf16le')),
+        /is UTF-16 text/,
+      ],
       [
         'a broken model',
         async () => [

@@ -17,7 +17,9 @@ import { CancelledError, RefusedError } from '../../engine/errors';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from '../../engine/model/source/hub';
 import { cachedModels, touchAndEvict } from '../../engine/model/source/hubCache';
 import { listHubVariants, listModels, resolveModel } from '../../engine/model/source/source';
+import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { HubServer, serve } from '../fixtures/hubServer';
+import { plainModel } from '../fixtures/onnxModels';
 
 /** Content that differs everywhere, so that a wrong offset shows. */
 const noise = (size: number, seed: number): Buffer => {
@@ -91,6 +93,11 @@ describe('models from the hub', function () {
     assert.deepEqual(parseHubRef('Org-1/na.me_2@v1.0'), ref('Org-1/na.me_2', 'v1.0'));
     assert.deepEqual(parseHubRef('org/name/onnx/m_q4.onnx'), ref('org/name', 'main', 'onnx/m_q4.onnx'));
     assert.deepEqual(parseHubRef('org/name@abc/m.onnx'), ref('org/name', 'abc', 'm.onnx'));
+    const page = 'https://huggingface.co/org/name';
+    assert.deepEqual(parseHubRef(page), ref('org/name'));
+    assert.deepEqual(parseHubRef(`${page}/tree/v2?x=1`), ref('org/name', 'v2'));
+    assert.deepEqual(parseHubRef(`${page}/blob/main/onnx/m.onnx`), ref('org/name', 'main', 'onnx/m.onnx'));
+    assert.equal(parseHubRef('https://elsewhere.org/org/name'), null);
     for (const bad of [
       'name',
       '../name',
@@ -177,6 +184,32 @@ describe('models from the hub', function () {
     const [model] = (await listModels([])).filter(m => m.source === 'hub');
     assert.equal(model!.ref, 'org/tiny');
     assert.match(model!.detail, /^3\.1 MB downloaded, gpt2, licence apache-2\.0$/);
+  });
+
+  it('brings weights under the names that the .onnx file gives them', async () => {
+    const model = plainModel();
+    for (const tensor of model.initializers) {
+      const length = String(tensor.raw_data!.length);
+      tensor.raw_data = new Uint8Array(0);
+      tensor.data_location = 1;
+      const entries = { location: 'shards/part-1.bin', offset: '0', length };
+      tensor.external_data = Object.entries(entries).map(([key, value]) => ({ key, value }));
+    }
+    const part = noise(32 * 64 * 4, 9);
+    server.add('org/named', {
+      'config.json': '{}',
+      'onnx/model.onnx': Buffer.from(model.encode()),
+      'onnx/shards/part-1.bin': part,
+      'onnx/shards/other.bin': part,
+    });
+    const { onnx } = await fetchTiny('org/named');
+    assert.equal(readSkeleton(onnx).model.graph!.initializer.length, 2);
+    assert.ok(!(await cached()).includes('other.bin'));
+  });
+
+  it('says which variable is wrong', async () => {
+    process.env.HF_ENDPOINT = 'mirror.example.org';
+    await assertRefused(fetchTiny(), /HF_ENDPOINT is "mirror\.example\.org": it must .* https:/);
   });
 
   it('goes on where a broken connection stopped', async () => {

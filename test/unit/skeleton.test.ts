@@ -122,6 +122,33 @@ describe('skeleton of an .onnx file', () => {
     refused(write('n.onnx', external('up/secret.bin')), /outside the model's folder/);
   });
 
+  it('follows the links of a Hugging Face cache to the blobs, model and weights alike', () => {
+    const blobs = join(root, 'blobs');
+    mkdirSync(blobs);
+    writeFileSync(join(blobs, 'a1'), external('model.onnx_data'));
+    writeFileSync(join(blobs, 'b2'), new Uint8Array(2 * 32 * 64 * 4));
+    symlinkSync('../blobs/a1', join(folder, 'model.onnx'));
+    refused(join(folder, 'model.onnx'), /weight file model\.onnx_data is missing/);
+    symlinkSync('../blobs/b2', join(folder, 'model.onnx_data'));
+    const { model, bytes, folder: found } = readSkeleton(join(folder, 'model.onnx'));
+    assert.equal(found, blobs);
+    for (const graph of [model.graph!, decodeModel(bytes).graph!])
+      assert.deepEqual(
+        graph.initializer.map(t => t.external_data.find(e => e.key === 'location')!.value),
+        ['b2', 'b2'],
+      );
+    rmSync(join(folder, 'model.onnx_data'));
+    writeFileSync(join(root, 'secret'), new Uint8Array(2 * 32 * 64 * 4));
+    symlinkSync('../secret', join(folder, 'model.onnx_data'));
+    refused(join(folder, 'model.onnx'), /missing|outside the model's folder/);
+  });
+
+  it('refuses sparse weights by name', () => {
+    const bytes = decodeModel(plainModel().encode());
+    bytes.graph!.sparse_initializer = [{ values: { name: 'w', dims: [1], data_type: 1, float_data: [1] } }];
+    refused(write('m.onnx', encodeModel(bytes as never)), /sparse tensors/);
+  });
+
   it('refuses a missing or short weight file', () => {
     refused(write('m.onnx', external('weights.bin')), /weight file weights\.bin is missing/);
     write('weights.bin', new Uint8Array(100));

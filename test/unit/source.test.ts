@@ -53,6 +53,29 @@ describe('model source', () => {
     assert.equal((await resolveModel(relativeRef)).onnx, onnx);
   });
 
+  it('reads configurations as people and Python write them', async () => {
+    await put('lenient/model.onnx');
+    const text = '\ufeff{ // ours\n "model_type": "gpt2", "limit": Infinity, "scale": NaN, }';
+    await put('lenient/config.json', text);
+    assert.deepEqual((await resolveModel(join(root, 'lenient'))).config, {
+      model_type: 'gpt2',
+      limit: Infinity,
+      scale: NaN,
+    });
+  });
+
+  it('takes the facts of onnxruntime-genai where there is no config.json', async () => {
+    await put('genai/model.onnx');
+    const decoder = { head_size: 16, num_key_value_heads: 2, num_attention_heads: 4, hidden_size: 64 };
+    const model = { type: 'llama', context_length: 512, vocab_size: 99, decoder };
+    await put('genai/genai_config.json', JSON.stringify({ model }));
+    const { config } = await resolveModel(join(root, 'genai'));
+    assert.deepEqual(
+      [config.model_type, config.head_dim, config.num_key_value_heads, config.max_position_embeddings],
+      ['llama', 16, 2, 512],
+    );
+  });
+
   it('takes an .onnx file with the tokenizer beside it or one folder up', async () => {
     const up = await resolveModel(join(root, 'hf/onnx/model_quantized.onnx'));
     assert.equal(up.folder, join(root, 'hf'));
@@ -100,6 +123,11 @@ describe('model source', () => {
         return dirname(await put('many/b.onnx'));
       },
       /holds several models \(a\.onnx, b\.onnx\): give the file of one of them\.$/,
+    ],
+    [
+      'an id without its owner',
+      async () => 'gpt2-small',
+      /nor a hub id, which has its owner before it \(owner\/gpt2-small\)\.$/,
     ],
     [
       'a broken config.json',

@@ -1,9 +1,10 @@
-import { closeSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, isAbsolute, join, sep } from 'node:path';
+import { closeSync, existsSync, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
 import { RefusedError, told } from '../../errors';
 import { inlineFunctions } from './inlineFunctions';
 import {
   decodeModel,
+  encodeModel,
   ElementType,
   type GraphProto,
   type ModelProto,
@@ -53,8 +54,11 @@ export function readSkeleton(onnxFile: string): Skeleton {
   try {
     const scan = new Scanner(fd, name, basename(file));
     refuseText(scan);
-    const bytes = scan.message(0, scan.size, modelRules);
-    const model = inlineFunctions(decode(bytes, name));
+    const scanned = scan.message(0, scan.size, modelRules);
+    const written = decode(scanned, name);
+    const moved = followLinks(written, dirname(resolve(onnxFile)), dirname(file));
+    const bytes = moved ? encodeModel(written) : scanned;
+    const model = inlineFunctions(written);
     checkTensors(model, dirname(file), name);
     return { file, folder: dirname(file), bytes, model };
   } finally {
@@ -239,6 +243,10 @@ function decode(bytes: Uint8Array, name: string): ModelProto {
     throw new RefusedError(told`${name} holds no ONNX graph.`);
   if (model.opset_import.length === 0 || model.graph.output.length === 0)
     throw new RefusedError(told`${name} is no complete ONNX model: it names no operator set or no output.`);
+  if (model.graph.sparse_initializer.length > 0)
+    throw new RefusedError(
+      told`${name} keeps weights as sparse tensors, which is not supported: save it with dense ones.`,
+    );
   if (model.graph.node.length > NODE_LIMIT)
     throw new RefusedError(told`${name} is refused: its graph has more than ${NODE_LIMIT} nodes.`);
   return model;
@@ -265,6 +273,47 @@ const bitsOf: Record<number, number> = {
   21: 4,
   22: 4,
 };
+
+/**
+ * In the cache of Hugging Face a model is a folder of links to files that lie side by side under other names: weights that
+ * stand beside the link are named as they lie beside its target. True when there were such.
+ */
+function followLinks(model: ModelProto, linked: string, folder: string): boolean {
+  if (linked === folder) return false;
+  let moved = false;
+  for (const tensor of allTensors(model.graph!)) {
+    const entry = tensor.data_location === 1 && tensor.external_data.find(e => e.key === 'location');
+    if (!entry || escapesFolder(entry.value) || existsSync(join(folder, entry.value))) continue;
+    const target = join(linked, entry.value);
+    if (!existsSync(target) || dirname(realpathSync(target)) !== folder) continue;
+    entry.value = basename(realpathSync(target));
+    moved = true;
+  }
+  return moved;
+}
+
+/** Files that hold the weights of an .onnx file, as it names them; only those in or below its folder. */
+export function weightFiles(onnxFile: string): string[] {
+  const fd = openSync(onnxFile, 'r');
+  try {
+    const scan = new Scanner(fd, basename(onnxFile), basename(onnxFile));
+    const model = decode(scan.message(0, scan.size, modelRules), basename(onnxFile));
+    const locations = allTensors(model.graph!).flatMap(t =>
+      t.data_location === 1 ? t.external_data.filter(e => e.key === 'location').map(e => e.value) : [],
+    );
+    const own = basename(onnxFile);
+    return [...new Set(locations)].filter(name => name !== own && !escapesFolder(name));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const escapesFolder = (location: string): boolean =>
+  location === '' ||
+  location.includes('\0') ||
+  isAbsolute(location) ||
+  /^[a-z]:|^[\\/]/i.test(location) ||
+  location.split(/[\\/]/).includes('..');
 
 /** Every tensor must have the size that its dimensions say, and lie inside the model's folder. */
 function checkTensors(model: ModelProto, folder: string, name: string): void {
@@ -326,9 +375,7 @@ function externalSize(folder: string, location: string, name: string): number {
   const escapes = new RefusedError(
     told`${name} is refused: its weights point to ${JSON.stringify(location)}, outside the model's folder.`,
   );
-  if (location === '' || location.includes('\0') || isAbsolute(location) || /^[a-z]:|^[\\/]/i.test(location))
-    throw escapes;
-  if (location.split(/[\\/]/).includes('..')) throw escapes;
+  if (escapesFolder(location)) throw escapes;
   let real: string;
   try {
     real = realpathSync(join(folder, location));

@@ -1,7 +1,7 @@
 /** Models of the Hugging Face hub, or of a mirror that speaks its protocol (HF_ENDPOINT). */
 import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { copyFile, link, mkdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, posix } from 'node:path';
 import { CancelledError, RefusedError, told } from '../../errors';
 import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
 import {
@@ -13,6 +13,7 @@ import {
   type HubFile,
   type HubRevision,
 } from './hubCache';
+import { weightFiles } from '../onnx/skeleton';
 import { chooseOnnx, encoderOf } from './variants';
 
 /** `org/name`, `org/name@revision`, `org/name/onnx/model_int8.onnx`, or both. */
@@ -50,9 +51,19 @@ const PATIENCE_MS = 1000;
 
 /** Reads a reference, or null when it is none to the hub. */
 export function parseHubRef(ref: string): HubRef | null {
-  const [, id, revision, file] = REF.exec(ref) ?? [];
+  const [, id, revision, file] = REF.exec(withoutAddress(ref)) ?? [];
   if (id === undefined || (file === undefined && id.endsWith('.onnx'))) return null;
   return { id, revision: revision ?? 'main', file: file ?? null };
+}
+
+/** A page of the hub that was pasted: `https://huggingface.co/org/name/tree/main`, `.../blob/main/onnx/model.onnx`. */
+function withoutAddress(ref: string): string {
+  const [, id, revision, path] =
+    /^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/?#]+\/[^/?#]+)(?:\/(?:tree|blob|resolve)\/([^/?#]+)(?:\/([^?#]+))?)?\/?(?:[?#].*)?$/.exec(
+      ref.trim(),
+    ) ?? [];
+  if (id === undefined) return ref;
+  return `${id}${revision === undefined || revision === 'main' ? '' : `@${revision}`}${path?.endsWith('.onnx') ? `/${path}` : ''}`;
 }
 
 /**
@@ -71,6 +82,12 @@ export async function fetchModel(
     if (isOffline())
       throw new RefusedError(told`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
     await downloadAll(ref, known, missing, folder, options);
+  }
+  const named = await namedWeights(onnx, known);
+  if (named.length > 0) {
+    if (isOffline())
+      throw new RefusedError(told`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
+    await downloadAll(ref, known, named, folder, options);
   }
   await rememberRevision(ref.revision, known);
   await touchAndEvict(ref.id);
@@ -105,6 +122,27 @@ async function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[
     if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
   }
   return missing;
+}
+
+/** Weights under names of their own, as the .onnx files that are here name them, which are not. */
+async function namedWeights(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
+  const missing: HubFile[] = [];
+  for (const model of modelFiles(onnx, known.files).filter(file => file.path.endsWith('.onnx'))) {
+    const names = weightNames(join(snapshotFolder(known), model.path));
+    const paths = names.map(name => posix.join(dirname(model.path), name));
+    for (const file of known.files.filter(file => paths.includes(file.path)))
+      if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
+  }
+  return missing;
+}
+
+/** A file that is no sound model names none; it is refused when it is loaded. */
+function weightNames(onnx: string): string[] {
+  try {
+    return weightFiles(onnx);
+  } catch {
+    return [];
+  }
 }
 
 /** Takes files that have not changed since the remembered revision from there; returns the others. */
@@ -288,7 +326,12 @@ function licenceOf(card: unknown): string | null {
 }
 
 function endpoint(): string {
-  return (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '');
+  const address = process.env.HF_ENDPOINT || 'https://huggingface.co';
+  if (!/^https?:\/\/[^/]/i.test(address) || !URL.canParse(address))
+    throw new RefusedError(
+      told`The environment variable HF_ENDPOINT is ${JSON.stringify(address)}: it must be an address that begins with https:// or http://.`,
+    );
+  return address.replace(/\/+$/, '');
 }
 
 function host(): string {

@@ -7,6 +7,7 @@ import { RefusedError, told } from '../../errors';
 import type { HubModel } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
+import { readConfig } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { chooseOnnx, encoderOf } from './variants';
 
@@ -53,8 +54,9 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
     return { ref, name, ...files, config: await readConfig(files.folder) };
   }
   if (extname(ref) === '.onnx') throw new RefusedError(told`There is no file ${ref}.`);
+  const owner = /^[\w.-]+$/.test(ref) ? `, which has its owner before it (owner/${ref})` : '';
   throw new RefusedError(
-    told`There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id.`,
+    told`There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id${owner}.`,
   );
 }
 
@@ -102,22 +104,6 @@ function hasTokenizer(folder: string): boolean {
 
 function folderName(folder: string): string {
   return basename(folder) === 'onnx' ? basename(dirname(folder)) : basename(folder);
-}
-
-async function readConfig(folder: string): Promise<Record<string, unknown>> {
-  const path = join(folder, 'config.json');
-  const info = await stat(path).catch(() => null);
-  if (!info?.isFile()) return {};
-  if (info.size > CONFIG_LIMIT) throw new RefusedError(told`${path} is too large for a model configuration.`);
-  try {
-    const config: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof config === 'object' && config !== null && !Array.isArray(config)) {
-      return config as Record<string, unknown>;
-    }
-  } catch {
-    // Told below, as for JSON that is not an object.
-  }
-  throw new RefusedError(told`${path} is not a valid model configuration.`);
 }
 
 // ---------------------------------------------------------------- lists

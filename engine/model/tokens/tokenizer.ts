@@ -7,6 +7,7 @@ import type { TokenTable } from '../../../shared/protocol/engine';
 import { narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
+import { parseJsonObject } from './json';
 import { tryTokenizer } from './tokenizerTrial';
 import { byteLevelJson, vocabularyKind, wordPieceJson } from './vocabularyFiles';
 
@@ -76,7 +77,7 @@ export function checkTokensFit(tokens: TokenTable, vocabulary: number | null): v
 async function tokenizerJson(folder: string): Promise<{ path: string; json: string }> {
   const read = (name: string) => readBounded(join(folder, name));
   const whole = await read('tokenizer.json');
-  if (whole !== null) return { path: join(folder, 'tokenizer.json'), json: whole };
+  if (whole !== null) return { path: join(folder, 'tokenizer.json'), json: strict(whole) };
 
   const config = parseObject(await read('tokenizer_config.json'));
   const kind = vocabularyKind(config);
@@ -109,11 +110,21 @@ async function readBounded(path: string): Promise<string | null> {
 
 /** The JSON object, or {} when it is none: then the defaults of the tokenizer's kind hold. */
 function parseObject(json: string | null): Record<string, unknown> {
+  return parseJsonObject(json ?? '{}') ?? {};
+}
+
+/** The tokenizers library takes strict JSON alone. */
+function strict(json: string): string {
+  const object = isStrict(json) ? null : parseJsonObject(json);
+  return object ? JSON.stringify(object) : json;
+}
+
+function isStrict(json: string): boolean {
   try {
-    const value: unknown = JSON.parse(json ?? '{}');
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+    JSON.parse(json);
+    return true;
   } catch {
-    return {};
+    return false;
   }
 }
 
