@@ -325,7 +325,7 @@ export type ViewMessage =
 /** Which change editor and views show: the one asked for, as long as it is there; else what was taken away. */
 export function changeOf(
   { interventions, plan }: Pick<Extract<AnalysisState, { status: 'ready' }>, 'interventions' | 'plan'>,
-  { change }: Selection,
+  { change }: Pick<Selection, 'change'>,
 ): ChangeSource | null {
   if (change?.kind === 'plan' && !plan) change = null;
   if (change?.kind === 'interventions' && interventions.list.length === 0) change = null;

@@ -1,4 +1,4 @@
-import type { ReactiveController, ReactiveControllerHost } from 'lit';
+import { signal } from '@lit-labs/preact-signals';
 import { diverging, parseColour, sequential, type Lut, type Rgb, type ThemeColours } from './colour';
 
 export interface Theme extends ThemeColours {
@@ -42,33 +42,15 @@ function read(): Theme {
   };
 }
 
-const listeners = new Set<() => void>();
-let current: Theme | null = null;
+const current = signal<Theme | null>(null);
 
-/** The colours of the moment, for what CSS cannot reach: canvases and shaders. */
+/** The colours of the moment, for what CSS cannot reach: canvases and shaders. A component that reads them follows them. */
 export function theme(): Theme {
-  if (!current) {
-    current = read();
-    const observer = new MutationObserver(() => {
-      current = read();
-      for (const listener of listeners) listener();
-    });
+  if (!current.peek()) {
+    current.value = read();
+    const observer = new MutationObserver(() => (current.value = read()));
     observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
     observer.observe(document.body, { attributes: true, attributeFilter: ['class'] });
   }
-  return current;
-}
-
-/** Re-renders a component when the theme changes. */
-export class ThemeController implements ReactiveController {
-  constructor(private readonly element: ReactiveControllerHost) {
-    element.addController(this);
-  }
-  private readonly update = () => this.element.requestUpdate();
-  hostConnected(): void {
-    listeners.add(this.update);
-  }
-  hostDisconnected(): void {
-    listeners.delete(this.update);
-  }
+  return current.value!;
 }

@@ -1,3 +1,4 @@
+import { computed, signal } from '@lit-labs/preact-signals';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { MechanismResult } from '../../shared/protocol/engine';
 import { ErrorCode } from '../../shared/protocol/engine';
@@ -13,10 +14,19 @@ interface Job {
 interface Found {
   id: string;
   /** By budget and mechanism; null = it has no setting for that budget. */
-  results: Map<string, MechanismResult | null>;
+  results: ReadonlyMap<string, MechanismResult | null>;
 }
 
-let found: Found = { id: '', results: new Map() };
+const found = signal<Found>({ id: '', results: new Map() });
+const results = computed(() => {
+  const { id, results: all } = found.value;
+  return id === store.id ? [...all.values()].filter(one => one !== null) : [];
+});
+
+function keep(id: string, job: Job, result: MechanismResult | null): void {
+  const { id: now, results: all } = found.peek();
+  if (now === id) found.value = { id, results: new Map([...all, [keyOf(job), result]]) };
+}
 const keyOf = ({ budget, name }: Job) => `${budget} ${name}`;
 
 /**
@@ -25,8 +35,6 @@ const keyOf = ({ budget, name }: Job) => `${budget} ${name}`;
  */
 export class BudgetFits implements ReactiveController {
   error: string | null = null;
-  /** Grows with every result: what is derived from them may be kept until then. */
-  version = 0;
   private id = '';
   private jobs: Job[] = [];
   private abort: AbortController | null = null;
@@ -44,7 +52,7 @@ export class BudgetFits implements ReactiveController {
 
   /** All results so far, of every budget. */
   get results(): MechanismResult[] {
-    return found.id === store.id ? [...found.results.values()].filter(one => one !== null) : [];
+    return results.value;
   }
 
   /** The mechanism that is being tried, with what is still to come; null when nothing is. */
@@ -61,12 +69,12 @@ export class BudgetFits implements ReactiveController {
     this.wanted = wanted;
     this.error = null;
     clearTimeout(this.timer);
-    if (id && id !== found.id) found = { id, results: new Map() };
+    if (id && id !== found.peek().id) found.value = { id, results: new Map() };
     this.id = id ?? '';
     this.jobs = wanted
       ? budgets
           .flatMap(budget => names.map(name => ({ budget, name })))
-          .filter(job => !found.results.has(keyOf(job)))
+          .filter(job => !found.peek().results.has(keyOf(job)))
       : [];
     if (this.running && !this.jobs.some(job => keyOf(job) === keyOf(this.running!))) {
       this.abort?.abort();
@@ -88,11 +96,11 @@ export class BudgetFits implements ReactiveController {
     try {
       const params = { id, budget: job.budget, mechanisms: [job.name] };
       const [result] = await store.host.request('analysis/atBudget', params, abort.signal);
-      if (found.id === id) found.results.set(keyOf(job), result ?? null);
+      keep(id, job, result ?? null);
     } catch (error) {
       if (abort.signal.aborted) return;
       const refused = error instanceof RequestError && error.code === ErrorCode.refused;
-      if (refused && found.id === id) found.results.set(keyOf(job), null);
+      if (refused) keep(id, job, null);
       if (!refused) {
         this.error = (error as Error).message;
         this.jobs = [];
@@ -100,7 +108,6 @@ export class BudgetFits implements ReactiveController {
     }
     if (abort.signal.aborted) return;
     this.running = null;
-    this.version++;
     this.element.requestUpdate();
     void this.work();
   }

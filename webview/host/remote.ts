@@ -1,3 +1,4 @@
+import { signal } from '@lit-labs/preact-signals';
 import { Task, TaskStatus, initialState } from '@lit/task';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { ViewMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
@@ -25,9 +26,7 @@ function keep(method: ViewMethod, key: string, value: unknown): void {
  * a change aborts the request under way and asks anew, and the last answer stays until the next is there.
  */
 export class Remote<M extends ViewMethod> implements ReactiveController {
-  value: ViewResult<M> | null = null;
-  /** The parameters that `value` answers. */
-  answers: ViewParams<M> | null = null;
+  private readonly answer = signal<{ value: ViewResult<M>; params: ViewParams<M> } | null>(null);
   private key = '';
   /** What a request is made for; null when nothing is wanted, or the answer is known. */
   private asked: ViewParams<M> | null = null;
@@ -44,6 +43,15 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
       args: () => [this.asked],
       task: ([asked], { signal }) => (asked ? this.ask(asked, signal) : initialState),
     });
+  }
+
+  get value(): ViewResult<M> | null {
+    return this.answer.value?.value ?? null;
+  }
+
+  /** The parameters that `value` answers. */
+  get answers(): ViewParams<M> | null {
+    return this.answer.value?.params ?? null;
   }
 
   get loading(): boolean {
@@ -67,8 +75,7 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
     const known = kept.get(this.method)?.get(key) as ViewResult<M> | undefined;
     this.asked = known === undefined ? params : null;
     if (this.asked) return;
-    this.value = known ?? null;
-    this.answers = params;
+    this.answer.value = params && known !== undefined ? { value: known, params } : null;
   }
 
   retry(): void {
@@ -76,10 +83,9 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
   }
 
   private async ask(params: ViewParams<M>, signal: AbortSignal): Promise<ViewResult<M>> {
-    if (this.delay && this.value) await pause(this.delay, signal);
+    if (this.delay && this.answer.peek()) await pause(this.delay, signal);
     const value = await store.host.request(this.method, params, signal);
-    this.value = value;
-    this.answers = params;
+    this.answer.value = { value, params };
     keep(this.method, JSON.stringify(params), value);
     return value;
   }

@@ -1,10 +1,11 @@
+import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { TokenTable } from '../../shared/protocol/engine';
 import { bucketBackground } from '../model/buckets';
 import { bucketColour, contrast, lutColour, toCss, BUCKET_HUES } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
-import { ThemeController, theme } from '../draw/theme';
+import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 import { store } from '../host/store';
 
@@ -13,7 +14,7 @@ const BLOCK = 200;
 
 /** The text as chips coloured by bucket, or by how far the rounds agree. Fires `bucket` (detail: number) on a click. */
 @customElement('ai-bucket-text')
-export class BucketText extends LitElement {
+export class BucketText extends SignalWatcher(LitElement) {
   static override styles = css`
     :host {
       display: block;
@@ -68,11 +69,6 @@ export class BucketText extends LitElement {
   private readonly visible = new VisibleBlocks(this);
   /** The token that is to be scrolled into sight, until it is there. */
   private sought: number | null = null;
-
-  constructor() {
-    super();
-    new ThemeController(this);
-  }
 
   override connectedCallback(): void {
     super.connectedCallback();

@@ -1,8 +1,9 @@
+import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { contrast, toCss, type Rgb } from '../draw/colour';
 import type { Piece } from '../model/textPieces';
-import { ThemeController, theme } from '../draw/theme';
+import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 
 /** Pieces per block: a block is painted when it comes near the screen. */
@@ -13,7 +14,7 @@ const BLOCK = 200;
  * token, or null when the pointer has left). Arrow keys go from token to token, "," and "." between the marked ones.
  */
 @customElement('ai-coloured-text')
-export class ColouredText extends LitElement {
+export class ColouredText extends SignalWatcher(LitElement) {
   static override styles = css`
     :host {
       display: block;
@@ -85,11 +86,6 @@ export class ColouredText extends LitElement {
   private sought: number | null = null;
   /** Piece of each token. */
   private places = new Map<number, number>();
-
-  constructor() {
-    super();
-    new ThemeController(this);
-  }
 
   override connectedCallback(): void {
     super.connectedCallback();

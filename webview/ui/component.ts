@@ -1,9 +1,8 @@
 import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement } from 'lit';
-import { ThemeController } from '../draw/theme';
 import { shared } from './styles';
 
-/** A component that follows what it reads of the store (`SignalWatcher`), the theme and its own size. */
+/** A component that follows what it reads of the store and the theme (`SignalWatcher`), and its own size. */
 export abstract class Component extends SignalWatcher(LitElement) {
   static override styles = [shared];
   /** Inner size in CSS pixels; 0 before the first layout. */
@@ -17,11 +16,6 @@ export abstract class Component extends SignalWatcher(LitElement) {
     // In a frame of its own: a size that follows from the size must not loop.
     requestAnimationFrame(() => this.requestUpdate());
   });
-
-  constructor() {
-    super();
-    new ThemeController(this);
-  }
 
   override connectedCallback(): void {
     super.connectedCallback();

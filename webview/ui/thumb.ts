@@ -1,8 +1,9 @@
+import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 import type { Thumbnail } from '../../shared/protocol/engine';
 import { type Lut } from '../draw/colour';
-import { ThemeController, theme } from '../draw/theme';
+import { theme } from '../draw/theme';
 
 /** RGBA pixels of a thumbnail. Its values are already on a square-root scale. */
 export function thumbnailPixels(thumbnail: Thumbnail, lut: Lut): Uint8ClampedArray<ArrayBuffer> {
@@ -19,7 +20,7 @@ export function thumbnailPixels(thumbnail: Thumbnail, lut: Lut): Uint8ClampedArr
 
 /** The small picture of a head's map, as large as its box. The caller says in words what it shows. */
 @customElement('ai-thumb')
-export class Thumb extends LitElement {
+export class Thumb extends SignalWatcher(LitElement) {
   static override styles = css`
     :host {
       display: block;
@@ -34,11 +35,6 @@ export class Thumb extends LitElement {
   @property({ attribute: false }) thumbnail: Thumbnail | null = null;
   @query('canvas') private canvas!: HTMLCanvasElement;
   private drawn: { thumbnail: Thumbnail; lut: Lut } | null = null;
-
-  constructor() {
-    super();
-    new ThemeController(this);
-  }
 
   override render() {
     return html`<canvas aria-hidden="true"></canvas>`;

@@ -1,3 +1,4 @@
+import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { MechanismChoice } from '../../shared/protocol/engine';
@@ -60,13 +61,7 @@ export class CompareView extends Component implements Savable {
   }
 
   /** There may be thousands of settings, and the pointer moves over them: derived once for each state of things. */
-  private get tried(): Tried[] {
-    const of = [store.id, store.mechanisms, store.plan, this.fits.version];
-    if (!this.known || of.some((one, at) => one !== this.known!.of[at]))
-      this.known = { of, tried: allTried(store.mechanisms, store.plan, this.fits.results) };
-    return this.known.tried;
-  }
-  private known: { of: unknown[]; tried: Tried[] } | null = null;
+  private readonly allTried = computed(() => allTried(store.mechanisms, store.plan, this.fits.results));
 
   override willUpdate(): void {
     this.fits.want(store.summary ? store.id : null, this.budgets);
@@ -77,7 +72,8 @@ export class CompareView extends Component implements Savable {
     if (empty) return empty;
     if (!store.cores.length)
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
-    const { tried, measure, head } = this;
+    const { measure, head } = this;
+    const tried = this.allTried.value;
     if (!store.summary && tried.length === 0)
       return html`<div class="state">
         <p class="muted">Mechanisms are compared when all layers are finished.</p>
@@ -316,6 +312,6 @@ export class CompareView extends Component implements Savable {
   }
 
   toCsv(): string {
-    return csv(CSV_HEADER, csvRows(this.tried));
+    return csv(CSV_HEADER, csvRows(this.allTried.value));
   }
 }

@@ -1,6 +1,7 @@
+import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
-import type { LostKey, RunEffect, TokenTable } from '../../shared/protocol/engine';
+import type { Intervention, LostKey, RunEffect, TokenTable } from '../../shared/protocol/engine';
 import { changeKey, changeSubject, explained } from '../model/changes';
 import type { Rgb } from '../draw/colour';
 import { csv, number, tokenLabel } from '../../shared/numbers';
@@ -64,9 +65,6 @@ export class TextView extends Component implements Savable {
   @state() private pointed: number | null = null;
   /** What the editor was told to show, until it shows something. */
   private told: string | null = null;
-  private drawing!: Drawing;
-  private drawnFrom: unknown[] = [];
-  private cut: { text: string | null; tokens: TokenTable; pieces: Piece[] } | null = null;
 
   // ------------------------------------------------------------ what is shown
 
@@ -78,19 +76,26 @@ export class TextView extends Component implements Savable {
 
   /** The change of the attention whose cost is shown: the selected one, else what there is. */
   private get change(): ChangeSource | null {
-    if (store.analysis.status !== 'ready') return null;
-    const chosen = changeOf(store.analysis, store.selection);
+    return this.shownChange.value;
+  }
+  private readonly shownChange = computed((): ChangeSource | null => {
+    if (!store.summary) return null;
+    const chosen = changeOf(store, { change: this.chosenChange.value });
     if (chosen) return chosen;
     if (store.plan) return { kind: 'plan' };
     const first = store.mechanisms.find(one => one.scope === 'propagated') ?? store.mechanisms[0];
     return first ? { kind: 'mechanism', choice: { name: first.name, params: first.params } } : null;
-  }
+  });
+  /** Heads and tokens are selected at every key press; this is not. */
+  private readonly chosenChange = computed(() => store.selection.change);
 
   private get effect(): RunEffect | null {
-    const { change } = this;
-    if (!change || store.analysis.status !== 'ready') return null;
-    return effectOfChange(store.analysis, change, this.propagated(change));
+    return this.shownEffect.value;
   }
+  private readonly shownEffect = computed(() => {
+    const { change } = this;
+    return change && effectOfChange(store, change, this.propagated(change));
+  });
 
   private propagated(change: ChangeSource) {
     if (change.kind !== 'mechanism') return undefined;
@@ -123,37 +128,29 @@ export class TextView extends Component implements Savable {
     return massQuantity(value, store.settings.massScale);
   }
 
-  /** Follows what the drawing depends on. */
-  private draw(): void {
+  private readonly tokens = computed(() => store.tokensOf(this.side));
+  private readonly blocked = computed(() => store.interventions.list);
+  private readonly pieces = computed((): Piece[] => {
+    const tokens = this.tokens.value;
+    const text = this.side === 'target' ? (store.target?.text ?? null) : this.text.value;
+    return tokens ? textPieces(text, tokens) : [];
+  });
+
+  private get drawing(): Drawing {
+    return this.drawn.value;
+  }
+  private readonly drawn = computed((): Drawing => {
     const { show, side, effect } = this;
-    const tokens = store.tokensOf(side);
-    const text = side === 'target' ? (store.target?.text ?? null) : this.text.value;
-    const { list } = store.interventions;
+    const tokens = this.tokens.value;
+    const blocked = this.blocked.value;
     const look = theme();
-    const { massScale } = store.settings;
-    const { summary, selection } = store;
-    const from: unknown[] = [
-      show,
-      side,
-      effect?.perToken,
-      tokens,
-      text,
-      list,
-      look,
-      massScale,
-      summary,
-      this.row.value,
-    ];
-    if (show !== 'change') from.push(selection.token, selection.core, selection.head);
-    if (this.drawnFrom.length === from.length && from.every((one, at) => one === this.drawnFrom[at])) return;
-    this.drawnFrom = from;
     const quantity = this.quantityOf(tokens, effect);
     const listed = quantity && tokens ? largestTokens(quantity, tokens, LISTED) : [];
     const valueColour = quantity ? colourOf(quantity, look) : () => look.background;
-    this.drawing = {
+    return {
       side,
       tokens,
-      pieces: this.piecesOf(text, tokens),
+      pieces: this.pieces.value,
       quantity,
       listed,
       ranks: new Map(listed.map((token, at) => [token, at + 1])),
@@ -161,16 +158,9 @@ export class TextView extends Component implements Savable {
       colour: token => (quantity ? valueColour(quantity.values[token] ?? 0) : null),
       words: token => words(tokens, quantity, show === 'change' ? effect : null, token),
       faint: token => !quantity || isFaint(quantity, quantity.values[token] ?? 0),
-      gone: token => isBlocked(side, token),
+      gone: token => isBlocked(blocked, side, token),
     };
-  }
-
-  private piecesOf(text: string | null, tokens: TokenTable | null): Piece[] {
-    if (!tokens) return [];
-    if (this.cut?.tokens !== tokens || this.cut.text !== text)
-      this.cut = { text, tokens, pieces: textPieces(text, tokens) };
-    return this.cut.pieces;
-  }
+  });
 
   // ------------------------------------------------------------ asking
 
@@ -188,7 +178,6 @@ export class TextView extends Component implements Savable {
     const wantsRow = (show === 'from' || show === 'to') && id && summary && head && token !== null;
     this.row.want(wantsRow ? { id, ...head, token, direction: show } : null);
 
-    this.draw();
     const explains = show === 'change' && this.drawing.quantity && change && id;
     this.worst.want(
       explains ? { id, ...explained(change), queries: this.queriesOf(this.drawing.listed) } : null,
@@ -332,7 +321,7 @@ export class TextView extends Component implements Savable {
     } as const;
     return html`${words(shown)} ·
       <button class="link" data-no-export @click=${() => store.host.send({ type: 'intervene', toggle })}>
-        ${isBlocked('text', shown) ? 'Unblock attention to it' : 'Block attention to it'}
+        ${isBlocked(this.blocked.value, 'text', shown) ? 'Unblock attention to it' : 'Block attention to it'}
       </button>`;
   }
 
@@ -433,8 +422,8 @@ function words(
   return `${name}: loss ${number(loss)} → ${number(loss + value)} nats (${quantity.say(value)})`;
 }
 
-function isBlocked(side: Side, token: number): boolean {
-  return store.interventions.list.some(
+function isBlocked(interventions: readonly Intervention[], side: Side, token: number): boolean {
+  return interventions.some(
     one =>
       one.kind === 'span' &&
       token >= one.from &&
