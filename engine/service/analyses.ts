@@ -1,0 +1,118 @@
+import { KEPT_BYTES, type Analysis } from './analysis';
+import { ModelCache, type LoadedModel } from './modelCache';
+import { MAX_TOKENS, progressOf, runAnalysis, type AnalyzeHooks, type Notify } from './startAnalysis';
+import { Turns } from './turns';
+import { neverCancelled } from '../runtime/cancellation';
+import { SharedCache } from '../runtime/sharedCache';
+import type { AnalysisSummary, AnalyzeParams, ModelInfo, TokenTable } from '../../shared/protocol/engine';
+
+/** Part of the memory limit that Q, K, V and dense outputs of one analysis may take after it. */
+const RETAINED_PART = 1 / 2;
+/** Part of it that all else that is kept for requests may take. */
+const KEPT_PART = 1 / 8;
+
+/** The analyses by their ids, the models they use, and the order in which long jobs run. */
+export class Analyses {
+  readonly models = new ModelCache();
+  readonly turns = new Turns();
+  private readonly byId = new Map<string, Analysis>();
+  private readonly running = new Map<string, AbortController>();
+  private cache = new SharedCache<object>({ bytes: KEPT_BYTES });
+  memoryLimitMiB = 4096;
+
+  constructor(readonly notify: Notify) {}
+
+  /** Holds for analyses that are started from now on. */
+  limitMemory(mebibytes: number): void {
+    this.memoryLimitMiB = mebibytes;
+    const bytes = KEPT_PART * Math.max(0, mebibytes) * 2 ** 20;
+    this.cache = new SharedCache({ bytes: Math.min(KEPT_BYTES, bytes) });
+  }
+
+  /** @throws UnknownAnalysisError */
+  get(id: string): Analysis {
+    const found = this.byId.get(id);
+    if (!found) throw new UnknownAnalysisError(id);
+    return found;
+  }
+
+  forget(id: string): void {
+    this.byId.get(id)?.forget();
+    this.byId.delete(id);
+  }
+
+  /** A second start with the same id cancels the first. */
+  async start(
+    params: AnalyzeParams,
+    signal: AbortSignal = neverCancelled,
+    hooks: AnalyzeHooks = {},
+  ): Promise<AnalysisSummary> {
+    const { id } = params;
+    this.running.get(id)?.abort();
+    const replaced = new AbortController();
+    this.running.set(id, replaced);
+    const either = AbortSignal.any([signal, replaced.signal]);
+    try {
+      return await this.turns.take(() => this.run(params, hooks, either), either);
+    } catch (error) {
+      if (this.running.get(id) === replaced) this.forget(id);
+      throw error;
+    } finally {
+      if (this.running.get(id) === replaced) this.running.delete(id);
+    }
+  }
+
+  private async run(
+    params: AnalyzeParams,
+    hooks: AnalyzeHooks,
+    signal: AbortSignal,
+  ): Promise<AnalysisSummary> {
+    const { id, model, device } = params;
+    this.forget(id);
+    const summary = await runAnalysis({
+      params,
+      hooks,
+      signal,
+      memoryLimitMiB: this.memoryLimitMiB,
+      retainBytes: hooks.forget ? 0 : RETAINED_PART * this.memoryLimitMiB * 2 ** 20,
+      cache: this.cache,
+      notify: this.notify,
+      load: () => this.load(model, device, signal, id),
+      began: analysis => this.byId.set(id, analysis),
+    });
+    await this.models.trim(new Set([...this.byId.values()].map(analysis => analysis.model)));
+    return summary;
+  }
+
+  /** The tokens that an analysis would be of. */
+  tokens(
+    { model: ref, device, text, maxTokens }: Pick<AnalyzeParams, 'model' | 'device' | 'text' | 'maxTokens'>,
+    signal: AbortSignal,
+  ): Promise<{ model: ModelInfo; tokens: TokenTable }> {
+    return this.turns.take(async () => {
+      const { model, tokenizer } = await this.load(ref, device, signal);
+      const limit = Math.min(maxTokens ?? MAX_TOKENS, model.info.context ?? MAX_TOKENS, MAX_TOKENS);
+      return { model: model.info, tokens: await tokenizer.encode(text, limit) };
+    }, signal);
+  }
+
+  load(ref: string, device: AnalyzeParams['device'], signal: AbortSignal, id = ''): Promise<LoadedModel> {
+    const report = progressOf(this.notify, id, 'model');
+    return this.models.load(ref, device, signal, message => report(0, message));
+  }
+
+  async dispose(): Promise<void> {
+    for (const running of this.running.values()) running.abort();
+    await this.turns.idle();
+    this.byId.clear();
+    await this.models.dispose();
+  }
+}
+
+/** No analysis of that id: it was cleared, replaced, or the engine was restarted since. */
+export class UnknownAnalysisError extends Error {
+  override readonly name = 'UnknownAnalysisError';
+  constructor(id: string) {
+    super(`There is no analysis "${id}" in the engine; analyze the text again.`);
+  }
+}

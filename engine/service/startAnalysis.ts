@@ -1,0 +1,229 @@
+/** The start of an analysis: text to tokens, one dense pass with all measures, the mechanisms beside it, and the summary. */
+import { Analysis } from './analysis';
+import { densePass } from './densePass';
+import { fileLocalResult, propagate } from './mechanismRuns';
+import type { LoadedModel } from './modelCache';
+import { readSetting } from './readSettings';
+import { targetText } from './target';
+import { workingBytes } from './workload';
+import type { CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/kernels/dense';
+import { findMechanism } from '../attention/registry';
+import { RefusedError } from '../errors';
+import type { ModelOutput } from '../model/cut/cutModel';
+import { checkTokensFit } from '../model/tokens/tokenizer';
+import { refuseUnlessFits } from '../runtime/memory';
+import type { SharedCache } from '../runtime/sharedCache';
+import type {
+  AnalysisSummary,
+  AnalyzeParams,
+  CoreInfo,
+  EngineNotifications,
+  TargetText,
+  TokenTable,
+} from '../../shared/protocol/engine';
+import { notVerified } from '../../shared/verified';
+import { mean } from '../statistics';
+
+export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
+
+export type Phase = EngineNotifications['analysis/progress']['phase'];
+
+/** Tells how far a job is; without a message of its own, what it is about is told. */
+export type Progress = (fraction: number, message?: string) => void;
+
+export function progressOf(notify: Notify, id: string, phase: Phase, about = ''): Progress {
+  return (fraction, message = about) =>
+    notify('analysis/progress', { id, phase, fraction: Math.min(1, fraction), message });
+}
+
+/** What only in-process callers (the command line, tests) may ask of an analysis. */
+export interface AnalyzeHooks {
+  onTensors?(info: CoreInfo, input: CoreInput, lse: Float32Array): Promise<void>;
+  onTokens?(tokens: TokenTable): Promise<void>;
+  onOutput?(output: ModelOutput): Promise<void>;
+  /** Do not keep Q, K, V for later requests. */
+  forget?: boolean;
+}
+
+/** Of the time of the dense pass, what the comparison with the uncut model may take (the rules take about 1 % more). */
+const CHECK_SHARE = 0.03;
+
+/** Beyond this even linear structures and the interface suffer, whatever the model allows. */
+export const MAX_TOKENS = 131_072;
+
+export interface AnalysisStart {
+  params: AnalyzeParams;
+  hooks: AnalyzeHooks;
+  signal: AbortSignal;
+  memoryLimitMiB: number;
+  /** Bytes that Q, K, V and dense outputs may take after the analysis. */
+  retainBytes: number;
+  cache: SharedCache<object>;
+  notify: Notify;
+  load(): Promise<LoadedModel>;
+  /** The analysis can be asked from here on, core by core. */
+  began(analysis: Analysis): void;
+}
+
+/** Tokenizes the text, runs the model, compares the mechanisms and, when asked, runs the text on with each of them. */
+export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary> {
+  const { params, hooks, signal, memoryLimitMiB, notify } = start;
+  const { id } = params;
+  const progress = (phase: Phase) => progressOf(notify, id, phase);
+  const choices = params.mechanisms.map(readSetting);
+  const clock = new Clock();
+  const loaded = await start.load();
+  const { model, tokenizer, runtime } = loaded;
+  clock.lap('model');
+
+  const limit = Math.min(params.maxTokens ?? Infinity, model.info.context ?? Infinity, MAX_TOKENS);
+  const tokens = await tokenizer.encode(params.text, Number.isFinite(limit) ? limit : null);
+  if (tokens.ids.length === 0) throw new RefusedError('The text is empty: there is nothing to analyze.');
+  checkTokensFit(tokens, model.info.vocabulary);
+  const target = await targetText(
+    loaded,
+    tokens,
+    params.text,
+    params.target ?? null,
+    limit,
+    signal,
+    progress('tokens'),
+  );
+  if (target) checkTokensFit(target.tokens, model.info.vocabulary);
+  clock.lap('tokens');
+  const working = workingBytes(model.info, tokens.ids.length);
+  const what = `An analysis of ${tokens.ids.length} tokens with this model`;
+  refuseUnlessFits(working, memoryLimitMiB, what);
+  await model.checkRules(tokens.ids, { signal, targetIds: target?.tokens.ids });
+  clock.lap('rules');
+  const analysis = new Analysis(id, model, runtime, tokens, target, start.cache);
+  start.began(analysis);
+  notify('analysis/began', {
+    id,
+    model: model.info,
+    device: runtime.report,
+    tokens,
+    target,
+  });
+  await hooks.onTokens?.(tokens);
+
+  const context = analysis.context(signal);
+  const share = 1 / (1 + (params.propagate ? choices.length : 0));
+  const dense = progress('dense');
+  let output: ModelOutput | null = null;
+  const runs = await densePass(analysis, {
+    signal,
+    mechanisms: choices,
+    retainBytes: start.retainBytes,
+    onProgress: (fraction, message) => dense(fraction * share, message),
+    onCore: result => notify('analysis/core', { id, result }),
+    onTensors: hooks.onTensors,
+    onOutput: async given => {
+      output = given;
+      await hooks.onOutput?.(given);
+    },
+  });
+  clock.lap('dense');
+  const verified = await model.checkText(tokens.ids, output!, (_, input) => denseOutput(input, context), {
+    signal,
+    targetIds: target?.tokens.ids,
+    milliseconds: CHECK_SHARE * clock.timings['dense']!,
+  });
+  clock.lap('check');
+
+  const refused = runs.flatMap(({ choice, refused }) => (refused === null ? [] : [{ choice, refused }]));
+  let results = runs.filter(run => run.refused === null).map(run => fileLocalResult(analysis, run));
+  for (const run of runs) clock.add(`mechanism ${run.choice.name}`, run.milliseconds);
+  if (params.propagate) {
+    const report = progress('propagate');
+    const propagated = [];
+    for (const [m, local] of results.entries()) {
+      const title = findMechanism(local.name).info.title;
+      const result = await propagate(analysis, local, signal, done =>
+        report((1 + m + done) * share, `The text runs on with ${title}`),
+      );
+      clock.lap(`propagate ${local.name}`);
+      propagated.push(result);
+    }
+    results = propagated;
+  }
+  for (const result of results) notify('analysis/mechanismDone', { id, result });
+  return {
+    id,
+    model: model.info,
+    device: runtime.report,
+    tokens,
+    target,
+    cores: analysis.cores.map(core => core.result),
+    loss:
+      analysis.loss && analysis.loss.length > 0
+        ? { mean: mean(analysis.loss), perToken: analysis.loss }
+        : null,
+    mechanisms: results,
+    timings: clock.timings,
+    peakRssMiB: process.resourceUsage().maxRSS / 1024,
+    verified,
+    notes: [
+      ...(verified.holds ? [] : [notVerified(verified)]),
+      ...notesOn(
+        tokens,
+        target,
+        typeof params.target === 'string',
+        limit,
+        model.info.context,
+        runtime.report.notes,
+      ),
+      ...(model.info.verified.assumed === undefined ? [] : [model.info.verified.assumed]),
+      ...refused.map(
+        ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
+      ),
+    ],
+  };
+}
+
+class Clock {
+  readonly timings: Record<string, number> = {};
+  private last = performance.now();
+
+  lap(name: string): void {
+    const now = performance.now();
+    this.add(name, now - this.last);
+    this.last = now;
+  }
+
+  add(name: string, milliseconds: number): void {
+    this.timings[name] = (this.timings[name] ?? 0) + milliseconds;
+  }
+}
+
+function notesOn(
+  tokens: TokenTable,
+  target: TargetText | null,
+  given: boolean,
+  limit: number,
+  context: number | null,
+  device: string[],
+): string[] {
+  const notes = [...device];
+  const why = limit === context ? `the model's context` : 'the limit';
+  const cut = ({ ids, total, estimated }: TokenTable, name: string) => {
+    if (total <= ids.length) return;
+    const length = `${estimated ? 'about ' : ''}${total}`;
+    notes.push(
+      `Only the first ${ids.length} tokens of the ${name} were analyzed (${why}); it has ${length}.`,
+    );
+  };
+  cut(tokens, 'text');
+  if (target?.source === 'given') cut(target.tokens, 'target text');
+  if (target?.source === 'generated') notes.push('The target text was written greedily by the model itself.');
+  if (target?.source === 'text') {
+    notes.push(
+      'The text itself stands in for the target text: the model has one input for both, or none was given and the tokenizer marks no start and end token.',
+    );
+  }
+  if (given && target?.source !== 'given') {
+    notes.push('The given target text is not read: the model has no input of its own for one.');
+  }
+  return notes;
+}
