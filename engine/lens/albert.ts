@@ -116,23 +116,17 @@ export function curveOf(
 const LARGEST = 2 ** 27;
 const MOST_PRODUCTS = 4e9;
 
-const similarities = new WeakMap<CutModel, number[][] | null>();
-
 /**
  * Cosine between the weights of every two layers, all matrices of a layer as one vector: 1 where they share them, about
  * 0 where each has learned its own.
  */
 async function similarityOf(analysis: Analysis, signal: AbortSignal): Promise<number[][] | null> {
-  const known = similarities.get(analysis.model);
-  if (known !== undefined) return known;
   const weights = analysis.model.layerWeights();
   const fits =
     weights !== null &&
     weights.largest * weights.pieces <= LARGEST &&
     (weights.size * weights.pieces ** 2) / 2 <= MOST_PRODUCTS;
-  const found = fits ? await cosines(weights, signal) : null;
-  similarities.set(analysis.model, found);
-  return found;
+  return fits ? analysis.sharedByModel('similarity', own => cosines(weights, own), signal) : null;
 }
 
 async function cosines(
@@ -176,9 +170,7 @@ interface Spectrum {
   rows: number;
 }
 
-/** Found once for each model: it does not depend on the rank. */
-const spectra = new WeakMap<CutModel, Spectrum>();
-
+/** Found once for each model: it does not depend on the rank. null where the model has no table to look at. */
 async function spectrumOf(
   analysis: Analysis,
   vocabulary: number,
@@ -186,8 +178,19 @@ async function spectrumOf(
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<Spectrum | null> {
-  const known = spectra.get(analysis.model);
-  if (known) return known;
+  const make = async (own: AbortSignal) => ({
+    spectrum: await findSpectrum(analysis, vocabulary, width, own, onProgress),
+  });
+  return (await analysis.sharedByModel('spectrum', make, signal)).spectrum;
+}
+
+async function findSpectrum(
+  analysis: Analysis,
+  vocabulary: number,
+  width: number,
+  signal: AbortSignal,
+  onProgress: (fraction: number) => void,
+): Promise<Spectrum | null> {
   const wide = width > WIDEST;
   const rows = Math.min(vocabulary, wide ? CHUNK : ROWS);
   const ids = Int32Array.from({ length: rows }, (_, t) => Math.floor((t * vocabulary) / rows));
@@ -204,9 +207,7 @@ async function spectrumOf(
     for (let t = 0; t < gram.length; t++) gram[t]! += product[t]!;
   }
   onProgress(0.5);
-  const spectrum = { values: await symmetricEigenvalues(gram, size, signal), rows };
-  spectra.set(analysis.model, spectrum);
-  return spectrum;
+  return { values: await symmetricEigenvalues(gram, size, signal), rows };
 }
 
 /** X^T X, or X X^T of a few wide rows. */

@@ -137,6 +137,17 @@ export class Analysis {
     return this.cache.get(`${this.key}${key}`, make, signal);
   }
 
+  /** The same for what depends on the model alone, so that its next analysis finds it. */
+  sharedByModel<T extends object>(
+    key: string,
+    make: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    let model = modelKeys.get(this.model);
+    if (!model) modelKeys.set(this.model, (model = `${++made}|`));
+    return this.cache.get(`${model}${key}`, make, signal);
+  }
+
   /** Lets go of what is kept for requests. */
   forget(): void {
     this.cache.forget(this.key);
@@ -242,6 +253,7 @@ export class Analysis {
 }
 
 let made = 0;
+const modelKeys = new WeakMap<CutModel, string>();
 
 function ownKey(choice: MechanismChoice, core: number, head?: number): string {
   return [choiceKey(choice), core, ...(head === undefined ? [] : [head])].join('|');

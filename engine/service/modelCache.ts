@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
@@ -15,10 +16,14 @@ export interface LoadedModel {
   config: Readonly<Record<string, unknown>>;
 }
 
+/** More models than anybody's memory holds. */
+const MOST_AT_ONCE = 1024;
+
 /** One runtime per wished-for device, and the models last used on them. */
 export class ModelCache {
   private readonly runtimes = new Map<DeviceChoice, Promise<Runtime>>();
-  private readonly models = new Map<string, LoadedModel>();
+  /** In the order of use; how many there are is up to `trim`, which must spare those that analyses use. */
+  private readonly models = new LRUCache<string, LoadedModel>({ max: MOST_AT_ONCE });
 
   /** `limit`: models that stay loaded; weights are the largest thing the engine holds. */
   constructor(private readonly limit = 2) {}
@@ -42,11 +47,7 @@ export class ModelCache {
   ): Promise<LoadedModel> {
     const key = `${device}|${ref}`;
     const known = this.models.get(key);
-    if (known) {
-      this.models.delete(key);
-      this.models.set(key, known);
-      return known;
-    }
+    if (known) return known;
     const runtime = await this.runtime(device);
     const files = await resolveModel(ref, { signal, onProgress });
     const tokenizer = await loadTokenizer(files.folder);
@@ -69,7 +70,8 @@ export class ModelCache {
 
   /** Lets go of the least recently used models that no analysis uses. */
   async trim(used: ReadonlySet<CutModel>): Promise<void> {
-    for (const [key, { model }] of this.models) {
+    for (const key of [...this.models.rkeys()]) {
+      const { model } = this.models.peek(key)!;
       if (this.models.size <= this.limit) return;
       if (used.has(model)) continue;
       this.models.delete(key);
