@@ -9,7 +9,7 @@ import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import type { ModelWriter } from '../fixtures/onnxModels';
 import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
-import { assertReproduces, Bench, HEADS, layered, VOCABULARY, type Layer } from './cutHarness';
+import { assertReproduces, Bench, DIM, HEADS, layered, VOCABULARY, type Layer } from './cutHarness';
 
 /** Tokens beyond every length that a load looks at. */
 const TOKENS = 300;
@@ -125,6 +125,26 @@ const triangle = positioned((m, at, id) => {
   return { keep: m.op('And', [lower, m.op('Not', [far])]) };
 });
 
+/** Relative positions as DeBERTa has them: a slice of a table that is 200 long on each side; its size is read off. */
+const spanned = aroundHeads((m, { q, k, v, x }, id) => {
+  const one = (name: string, value: number) => m.ints(`${name}${id}`, [value]);
+  const count = m.op('Gather', [m.op('Shape', [x]), one('axis', 1)], { axis: 0 });
+  const span = m.op('Min', [count, one('span', 200)]);
+  const middle = one('middle', 200);
+  const ends = [m.op('Sub', [middle, span]), m.op('Add', [middle, span])];
+  const near = m.op('Slice', [m.weight(`table${id}`, [400, DIM], 0.5), ...ends, one('rows', 0)]);
+  const size = m.op('Gather', [m.op('Shape', [near]), one('first', 0)], { axis: 0 });
+  const terms = m.op('MatMul', [q, m.op('Transpose', [near], { perm: [1, 0] })]);
+  const distance = m.op('Sub', [positions(m, x, `r${id}`, [-1, 1]), positions(m, x, `c${id}`, [1, -1])]);
+  const half = m.op('Div', [size, one('two', 2)]);
+  const last = m.op('Sub', [size, one('less', 1)]);
+  const index = m.op('Min', [m.op('Max', [m.op('Add', [distance, half]), one('none', 0)]), last]);
+  const shape = m.op('Concat', [m.ints(`lead${id}`, [1, HEADS]), count, count], { axis: 0 });
+  const bias = m.op('GatherElements', [terms, m.op('Expand', [index, shape])], { axis: -1 });
+  const scores = m.op('Add', [scaled(m, m.op('MatMul', [q, transposed(m, k)]), id), bias]);
+  return m.op('MatMul', [softmax(m, scores), v]);
+});
+
 const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'attention in chunks of 100', layer: chunks, mask: /^causal, / },
   { name: 'a window filled into a tensor', layer: fullLike, mask: 'causal, window 90' },
@@ -140,6 +160,7 @@ const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'a border far in the text', layer: latePrefix, mask: /^full, / },
   { name: 'a window of half the text', layer: halfOfText, mask: 'causal, window 150' },
   { name: 'a band by triangles', layer: triangle, mask: 'causal, window 110' },
+  { name: 'a span that ends with its table', layer: spanned, mask: /^full, bias computed/ },
   { name: 'one odd row in a table', layer: oneRow, mask: /^causal, / },
 ];
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Engine } from '../../engine/engine';
+import { Engine, type AnalyzeHooks } from '../../engine/engine';
 import { RefusedError } from '../../engine/errors';
 import { analysisJson } from '../../engine/export/json';
 import type { Attend } from '../../engine/model/cut/cutModel';
@@ -65,7 +65,7 @@ describe('every analysis is compared with the uncut model on its own text', func
     rmSync(folder, { recursive: true });
   });
 
-  const analyze = (m: ModelWriter, name: string, words: string) => {
+  const analyze = (m: ModelWriter, name: string, words: string, hooks: AnalyzeHooks = {}) => {
     const at = join(folder, name);
     mkdirSync(at, { recursive: true });
     writeFileSync(join(at, 'model.onnx'), m.encode());
@@ -77,7 +77,8 @@ describe('every analysis is compared with the uncut model on its own text', func
       propagate: false,
       target: null,
     } as const;
-    return engine.analyze({ id: name, model: at, text: words, ...wanted, mechanisms: [] });
+    const params = { id: name, model: at, text: words, ...wanted, mechanisms: [] };
+    return engine.analyze(params, neverCancelled, hooks);
   };
 
   it('and says on how many tokens, how near, and at which length its rules were compared', async () => {
@@ -98,6 +99,22 @@ describe('every analysis is compared with the uncut model on its own text', func
     );
     assert.ok(!summary.notes.some(note => note.startsWith('Not verified')));
     assert.equal(VERIFIED_MEANS.length, 3);
+  });
+
+  it('no figure comes from a rule that was not compared at the length of its text', async () => {
+    for (const tokens of [1, 30, 61, 250]) {
+      let cores = 0;
+      const { verified } = await analyze(layered(causal), 'lengths', text(tokens), {
+        onTensors: async (_, { rule, queries, keys }) => {
+          cores++;
+          assert.equal(queries, tokens);
+          assert.deepEqual(rule.checked, { queries, keys });
+        },
+      });
+      assert.equal(cores, 2);
+      assert.equal(verified.rules.tokens, tokens);
+      assert.equal(verified.holds, true);
+    }
   });
 
   it('is never verified where one row, beyond the probe, is another than the model has', async () => {

@@ -6,6 +6,8 @@ import { canonicalContext, type CutCore } from './cutGraph';
 import { makeFeeds, sampleIds, type Ids } from './feeds';
 import type { Graph } from '../onnx/graph';
 import { PieceLoader } from './pieces';
+import { contentOf } from './findCores';
+import { reads, type GraphNode } from '../onnx/node';
 import { isShapeOf, type AffineShape } from '../rewrite/simplify';
 
 /** Tokens of the longest sample, if the model takes so many. */
@@ -76,9 +78,14 @@ export class Survey {
     return names.map(name => floats(tensors!.get(name)!));
   }
 
-  /** Every Shape node whose output is affine in the lengths; the others stay as they are. */
+  /**
+   * Every Shape node whose output is affine in the lengths; the others stay as they are, and so do those of tensors that end
+   * with a table, however long (a slice of relative positions): short texts cannot show where.
+   */
   async shapes(graph: Graph): Promise<AffineShape[]> {
-    const names = [...new Set(graph.nodes.filter(isShapeOf).map(n => n.outputs[0]!))];
+    const shapes = graph.nodes.filter(isShapeOf);
+    const ending = new Set(endingShapes(graph, shapes, this.idInputs));
+    const names = [...new Set(shapes.map(n => n.outputs[0]!))];
     if (names.length === 0) return [];
     const [a, b, c] = this.limit !== null && this.limit < 20 ? [3, 5, 7] : [8, 12, 20];
     const two = this.idInputs.length > 1;
@@ -107,9 +114,32 @@ export class Survey {
     return names.flatMap(output => {
       const values = runs.map(r => Array.from((r.get(output)! as { data: BigInt64Array }).data, Number));
       const fit = two ? fitTwo(values, lengths) : fitOne(values, lengths);
-      return fit ? [{ output, ...fit }] : [];
+      // What grows with the square of the text is never computed for its shape.
+      const square = fit !== null && fit.offset.filter((_, i) => fit.slopes.some(s => s[i] !== 0)).length > 1;
+      return fit && (square || !ending.has(output)) ? [{ output, ...fit }] : [];
     });
   }
+}
+
+/** Shapes of tensors that do not depend on the text's words and are made of a slice of a table, or of a bounded size. */
+function endingShapes(graph: Graph, shapes: readonly GraphNode[], ids: readonly string[]): string[] {
+  const content = contentOf(graph, ids);
+  const constants = graph.constants();
+  const bounds = (node: GraphNode) =>
+    (node.op === 'Slice' && constants.has(node.inputs[0]!)) || /^(Min|Max|Clip)$/.test(node.op);
+  const known = new Map<string, boolean>();
+  const ends = (name: string): boolean => {
+    const before = known.get(name);
+    if (before !== undefined) return before;
+    known.set(name, false);
+    const node = constants.has(name) ? undefined : graph.producer(name);
+    const result = node !== undefined && (bounds(node) || reads(node).some(ends));
+    known.set(name, result);
+    return result;
+  };
+  return shapes
+    .filter(node => !content.has(node.inputs[0]!) && ends(node.inputs[0]!))
+    .map(node => node.outputs[0]!);
 }
 
 type Fit = { offset: number[]; slopes: number[][] };
