@@ -3,6 +3,7 @@ import type { MechanismInfo } from '../../shared/protocol/engine';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
 import { bp } from './mechanisms/bp';
+import { chunked } from './mechanisms/chunked';
 import { compressive } from './mechanisms/compressive';
 import { continuous } from './mechanisms/continuous';
 import { dense } from './mechanisms/dense';
@@ -29,6 +30,7 @@ export const mechanisms: readonly Mechanism[] = [
   dense,
   local,
   streaming,
+  chunked,
   strided,
   fixed,
   longformer,
