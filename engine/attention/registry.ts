@@ -7,6 +7,7 @@ import { chunked } from './mechanisms/chunked';
 import { compressive } from './mechanisms/compressive';
 import { continuous } from './mechanisms/continuous';
 import { dense } from './mechanisms/dense';
+import { dilated } from './mechanisms/dilated';
 import { entmaxAttention } from './mechanisms/entmax';
 import { fixed } from './mechanisms/fixed';
 import { linformer } from './mechanisms/linformer';
@@ -31,6 +32,7 @@ export const mechanisms: readonly Mechanism[] = [
   local,
   streaming,
   chunked,
+  dilated,
   strided,
   fixed,
   longformer,
