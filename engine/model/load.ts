@@ -172,7 +172,7 @@ class LoadedModel implements CutModel {
     const expected = await this.uncut.run(cut);
     const values = floats(expected);
     const broken = firstNotFinite(values, width);
-    if (broken) throw new RefusedError(`The model gives ${broken.what} from token ${broken.row} on.`);
+    if (broken) throw new RefusedError(told`The model gives ${broken.what} from token ${broken.row} on.`);
     const difference = await compareFirstRows(own, values, width);
     this.rate = (performance.now() - began) / window;
     const { bitEqual } = this.proof;

@@ -1,11 +1,11 @@
 import type { CoreInput } from '../attention/core';
-import { RefusedError } from '../errors';
+import { RefusedError, told } from '../errors';
 
 /** Figures of a text for which the model gives no numbers would be figures of nothing. */
 function refuse(value: number, token: number): never {
   const what = Number.isNaN(value) ? 'NaN' : 'infinity';
   throw new RefusedError(
-    `The model gives ${what} from token ${token} on: there is nothing to measure in this text.`,
+    told`The model gives ${what} from token ${token} on: there is nothing to measure in this text.`,
   );
 }
 

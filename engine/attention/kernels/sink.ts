@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import { keptBySink, type CoreInput } from '../core';
 import type { Attended } from '../mechanism';
 
@@ -16,7 +16,7 @@ export async function besideSink(
   const attended = await attend({ ...input, rule });
   const { lse, output } = attended;
   if (!lse || attended.reweighted)
-    throw new RefusedError(`${title} has no place for the attention sink of this model.`);
+    throw new RefusedError(told`${title} has no place for the attention sink of this model.`);
   const { queries, valueDim } = input;
   const kept = lse.map((mass, at) => keptBySink(sink[Math.floor(at / queries)]!, mass));
   return {

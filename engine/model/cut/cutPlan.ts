@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../../errors';
+import { RefusedError, told } from '../../errors';
 import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
@@ -275,7 +275,7 @@ async function sinksOf(
     const perHead = Float32Array.from({ length: heads }, (_, h) => values[h * each]!);
     if (!Number.isInteger(each) || values.some((v, at) => v !== perHead[Math.floor(at / each)]))
       throw new RefusedError(
-        `The sink of attention ${i} is not one number for each head, which is not supported.`,
+        told`The sink of attention ${i} is not one number for each head, which is not supported.`,
       );
     return perHead;
   });
