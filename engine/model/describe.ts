@@ -1,5 +1,6 @@
 import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
-import { intAttribute, reads } from './onnx/node';
+import { intAttribute, reads, type GraphNode } from './onnx/node';
+import { ElementType } from '../runtime/onnxProto';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
 import { countParameters } from './onnx/weights';
@@ -65,16 +66,25 @@ export function describeModel(
 
 /** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
 function parametersOf({ graph }: Plan, folder: string): number {
-  // Tables of sines and cosines are computed, not learned.
-  const used = new Set(
-    graph.nodes.flatMap(n => (n.op === 'RotaryEmbedding' ? n.inputs.slice(0, 1) : reads(n))),
-  );
+  const used = new Set(graph.nodes.flatMap(weightsOf));
   const weights = [...graph.initializers].filter(([name]) => used.has(name)).map(([, tensor]) => tensor);
   // Packed weights of a few bits are bytes to ONNX.
   const packed = new Map(
-    graph.nodes
-      .filter(n => n.op === 'MatMulNBits')
-      .map(n => [graph.initializers.get(n.inputs[1]!), 8 / intAttribute(n, 'bits', 4)] as const),
+    graph.nodes.flatMap(n => {
+      const table =
+        n.op === 'MatMulNBits' ? n.inputs[1] : n.op === 'GatherBlockQuantized' ? n.inputs[0] : null;
+      const tensor = table == null ? undefined : graph.initializers.get(table);
+      const inBytes = tensor?.data_type === ElementType.uint8;
+      return inBytes ? [[tensor, 8 / intAttribute(n, 'bits', 4)] as const] : [];
+    }),
   );
   return countParameters(weights, folder, tensor => packed.get(tensor) ?? 1);
+}
+
+/** What of a node's inputs is learned: no tables of sines and cosines, no scales and zero points of packed weights. */
+function weightsOf(node: GraphNode): string[] {
+  if (node.op === 'RotaryEmbedding') return node.inputs.slice(0, 1);
+  if (node.op === 'MatMulNBits' || node.op === 'GatherBlockQuantized')
+    return node.inputs.filter((_, i) => i !== 2 && i !== 3);
+  return reads(node);
 }

@@ -120,6 +120,8 @@ export const ElementType = {
   uint32: 12,
   uint64: 13,
   bfloat16: 16,
+  uint4: 21,
+  int4: 22,
 } as const;
 
 /** ONNX AttributeProto.AttributeType. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Tokenizer as Native } from 'tokenizers';
 import { RefusedError } from '../../engine/errors';
+import { joinedBytes } from '../../engine/model/tokens/byteTokens';
 import { tokenMarks, codePointOffsets, readableToken } from '../../engine/model/tokens/text';
 import { checkTokensFit, loadTokenizer, type Tokenizer } from '../../engine/model/tokens/tokenizer';
 import type { TokenTable } from '../../shared/protocol/engine';
@@ -91,7 +92,7 @@ describe('tokenizer', () => {
         // Tokens that are whole characters read as the very text they stand for.
         for (let i = 0; i < tokens.ids.length; i++) {
           const slice = text.slice(tokens.start[i], tokens.end[i]);
-          if (!tokens.text[i]!.includes('<0x') && !/\p{Surrogate}/u.test(slice)) {
+          if (!/<0x| \(\d\/\d\)$/.test(tokens.text[i]!) && !/\p{Surrogate}/u.test(slice)) {
             assert.equal(tokens.text[i], slice);
           }
         }
@@ -103,9 +104,12 @@ describe('tokenizer', () => {
       const tokens = await tokenizer.encode(text, null);
       const bytes = tokens.text
         .map((t, i) => [t, tokens.start[i], tokens.end[i]])
-        .filter(([t]) => /<0x/.test(String(t)));
+        .filter(([t]) => String(t).startsWith('😀'));
       assert.ok(bytes.length > 1, 'the smiley is several tokens');
-      assert.equal(bytes.map(([t]) => t).join(''), '<0xF0><0x9F><0x98><0x80>');
+      assert.deepEqual(
+        bytes.map(([t]) => t),
+        bytes.map((_, i) => `😀 (${i + 1}/${bytes.length})`),
+      );
       for (const [, start, end] of bytes) assert.deepEqual([start, end], [2, 4]);
     });
 
@@ -230,7 +234,9 @@ describe('tokenizer', () => {
     const text = 'the 😀é x';
     for (const definition of [definitions.unigram, definitions.byteFallback]) {
       const tokens = await (await load(definition)).encode(text, null);
-      const bytes = tokens.text.flatMap((t, i) => (/^<0x/.test(t) ? [[tokens.start[i], tokens.end[i]]] : []));
+      const bytes = tokens.text.flatMap((t, i) =>
+        / \(\d\/\d\)$/.test(t) ? [[tokens.start[i], tokens.end[i]]] : [],
+      );
       assert.deepEqual(bytes, [...Array(4).fill([4, 6]), ...Array(2).fill([6, 7])]);
     }
     // A normaliser that changes the characters: then the run keeps its range.
@@ -367,5 +373,23 @@ describe('text', () => {
     assert.equal(readableToken('<|endoftext|>', 'byte-level'), '<|endoftext|>');
     assert.equal(readableToken('▁hello▁', 'metaspace'), ' hello ');
     assert.equal(readableToken('##ing', 'plain'), '##ing');
+    assert.equal(readableToken('##ing', 'word-pieces'), 'ing');
+    assert.equal(readableToken('##', 'word-pieces'), '##');
+    assert.equal(readableToken('the</w>', 'word-ends'), 'the');
+  });
+
+  it('joins the bytes of a character', () => {
+    const bytes = ['a', '<0xE5>', '<0x8F>', '<0xB0>', '<0xE5>', '<0xF0><0x9F>', '<0x98><0x80>', 'b'];
+    assert.deepEqual(joinedBytes(bytes), [
+      'a',
+      '台 (1/3)',
+      '台 (2/3)',
+      '台 (3/3)',
+      '<0xE5>',
+      '😀 (1/2)',
+      '😀 (2/2)',
+      'b',
+    ]);
+    assert.deepEqual(joinedBytes(['<0x41>', '<0x8F>']), ['A', '<0x8F>']);
   });
 });

@@ -73,6 +73,8 @@ const WEIGHT_BITS: Partial<Record<number, number>> = {
   [ElementType.bfloat16]: 16,
   [ElementType.int8]: 8,
   [ElementType.uint8]: 8,
+  [ElementType.uint4]: 4,
+  [ElementType.int4]: 4,
 };
 const TWIN_SAMPLES = 64;
 
@@ -94,7 +96,7 @@ export function countParameters(
       const bits = WEIGHT_BITS[tensor.data_type ?? 0];
       if (bits === undefined) continue;
       const size = dims.reduce((product, d) => product * d, 1);
-      if (dims.length === 2 && size >= 2 * TWIN_SAMPLES) {
+      if (dims.length === 2 && size >= 2 * TWIN_SAMPLES && bits >= 8) {
         const turned = `${tensor.data_type}|${dims[1]}x${dims[0]}`;
         const twin = tables.get(turned)?.some(other => isTurned(tensor, other, bits / 8, reader));
         if (twin) continue;

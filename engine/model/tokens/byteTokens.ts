@@ -3,6 +3,30 @@
  * whole run; here each byte gets the range of its own character.
  */
 
+const BYTES = /^(?:<0x[0-9A-F]{2}>)+$/;
+
+/**
+ * Readable texts in which tokens that are bytes of one character show the character and which part they are: `台 (1/3)`.
+ * Bytes that make no whole character stay as they are.
+ */
+export function joinedBytes(texts: readonly string[]): string[] {
+  const joined = [...texts];
+  for (let first = 0; first < texts.length; first++) {
+    const bytes: number[] = [];
+    for (let last = first; last < texts.length && bytes.length < 4 && BYTES.test(texts[last]!); last++) {
+      bytes.push(...Array.from(texts[last]!.matchAll(/[0-9A-F]{2}(?=>)/g), ([hex]) => parseInt(hex, 16)));
+      const text = Buffer.from(bytes).toString('utf8');
+      if ([...text].length !== 1 || text === '\ufffd') continue;
+      const count = last - first + 1;
+      for (let i = first; i <= last; i++)
+        joined[i] = count === 1 ? text : `${text} (${i - first + 1}/${count})`;
+      first = last;
+      break;
+    }
+  }
+  return joined;
+}
+
 /** Narrows `start` and `end` in place, where the bytes are those of the text (a normaliser may have changed it). */
 export function narrowByteTokens(
   tokens: readonly string[],

@@ -19,11 +19,16 @@ export function codePointOffsets(text: string): Int32Array | null {
 }
 
 /** How a vocabulary writes white space and bytes. */
-export type TokenStyle = 'byte-level' | 'metaspace' | 'plain';
+export type TokenStyle = 'byte-level' | 'metaspace' | 'word-pieces' | 'word-ends' | 'plain';
 
-/** A vocabulary's entry as a person reads it: spaces as spaces, bytes as characters, incomplete bytes as <0xE2>. */
+/**
+ * A vocabulary's entry as a person reads it: spaces as spaces, bytes as characters, incomplete bytes as <0xE2>, pieces of words
+ * without the signs that join them (`##ing`, `the</w>`).
+ */
 export function readableToken(token: string, style: TokenStyle): string {
   if (style === 'metaspace') return token.replaceAll('\u2581', ' ');
+  if (style === 'word-pieces') return token.replace(/^##(?=.)/, '');
+  if (style === 'word-ends') return token.replace(/(?<=.)<\/w>$/, '');
   if (style === 'plain') return token;
   const bytes: number[] = [];
   for (const char of token) {
@@ -77,11 +82,11 @@ function isSeparator(tokens: TokenTable, index: number): boolean {
   return /^[^\S\n\r]*[\n\r]\s*$/.test(text) || SPECIAL_LOOK.test(text);
 }
 
-/** Tokens of punctuation marks only (Unicode category P), with or without space or a continuation sign. */
+/** Tokens of punctuation marks only (Unicode category P), with or without space. */
 function isPunctuation(tokens: TokenTable, index: number): boolean {
   if (isSeparator(tokens, index)) return false;
   const text = tokens.text[index]!.trim();
-  return /^\p{P}+$/u.test(text.length > 2 && text.startsWith('##') ? text.slice(2) : text);
+  return /^\p{P}+$/u.test(text);
 }
 
 /** What measures need to know of each token: its id, and 1 where it belongs to a class. */

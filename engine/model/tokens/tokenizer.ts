@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
 import { oneClause, RefusedError, told } from '../../errors';
 import type { TokenTable } from '../../../shared/protocol/engine';
-import { narrowByteTokens } from './byteTokens';
+import { joinedBytes, narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
 import { parseJsonObject } from './json';
@@ -139,19 +139,27 @@ function isSpecialToken(token: unknown): token is { id: number } {
   return typeof id === 'number' && special === true;
 }
 
+/** Whether a space stands before an entry in the text, which its own text does not have. */
+function opensWord(style: TokenStyle, entries: readonly string[], index: number): boolean {
+  if (style === 'word-pieces') return !entries[index]!.startsWith('##');
+  if (style === 'word-ends') return entries[index - 1]?.endsWith('</w>') === true;
+  return style === 'plain';
+}
+
 function describe(
   native: NativeTokenizer,
   style: TokenStyle,
   specials: ReadonlySet<number>,
   ids: Int32Array,
 ): { text: string; tokens: TokenTable } {
-  const pieces = Array.from(ids, id => readableToken(native.idToToken(id) ?? '', style));
+  const entries = Array.from(ids, id => native.idToToken(id) ?? '');
+  const pieces = entries.map(entry => readableToken(entry, style));
   const start = new Int32Array(ids.length);
   const end = new Int32Array(ids.length);
   let text = '';
   pieces.forEach((piece, i) => {
     start[i] = text.length;
-    if (!specials.has(ids[i]!)) text += style === 'plain' && text !== '' ? ` ${piece}` : piece;
+    if (!specials.has(ids[i]!)) text += text !== '' && opensWord(style, entries, i) ? ` ${piece}` : piece;
     end[i] = text.length;
   });
   return {
@@ -160,7 +168,7 @@ function describe(
       ids,
       start,
       end,
-      text: pieces,
+      text: joinedBytes(pieces),
       special: Uint8Array.from(ids, id => Number(specials.has(id))),
       total: ids.length,
     },
@@ -170,7 +178,10 @@ function describe(
 function tokenStyle(definition: Record<string, unknown>): TokenStyle {
   const parts = JSON.stringify([definition.normalizer, definition.pre_tokenizer, definition.decoder]);
   if (parts.includes('"ByteLevel"')) return 'byte-level';
-  return parts.includes('\u2581') || parts.includes('"Metaspace"') ? 'metaspace' : 'plain';
+  if (parts.includes('\u2581') || parts.includes('"Metaspace"')) return 'metaspace';
+  const model = (definition.model ?? {}) as Record<string, unknown>;
+  if (model['type'] === 'WordPiece' && model['continuing_subword_prefix'] === '##') return 'word-pieces';
+  return model['end_of_word_suffix'] === '</w>' ? 'word-ends' : 'plain';
 }
 
 async function encode(
@@ -285,7 +296,9 @@ function table(
     ids: Int32Array.from(order, i => found.ids[i]!),
     start: Int32Array.from(order, i => position(i, found.start[i]!)),
     end: Int32Array.from(order, i => position(i, found.end[i]!)),
-    text: order.map(i => (isAdded(i) ? found.tokens[i]! : readableToken(found.tokens[i]!, style))),
+    text: joinedBytes(
+      order.map(i => (isAdded(i) ? found.tokens[i]! : readableToken(found.tokens[i]!, style))),
+    ),
     special: Uint8Array.from(order, i => Number(isAdded(i))),
     total: specials + Math.round(((to - from) * textLength) / pieceLength),
     ...(estimated && { estimated }),
