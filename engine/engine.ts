@@ -4,6 +4,7 @@ import { reportHtml } from './export/reportHtml';
 import { lookThrough } from './lens/registry';
 import { listHubVariants, listModels } from './model/source/source';
 import { neverCancelled } from './runtime/cancellation';
+import { watch } from './runtime/watch';
 import type {
   AnalysisSummary,
   AnalyzeParams,
@@ -67,6 +68,7 @@ export class Engine {
   private readonly handlers: Handlers = {
     initialize: async ({ memoryLimitMiB }) => {
       this.analyses.limitMemory(memoryLimitMiB);
+      watch.allow(memoryLimitMiB);
       return { version: VERSION, mechanisms: [...mechanismInfos] };
     },
     shutdown: async () => {

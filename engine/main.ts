@@ -8,6 +8,8 @@ import {
 } from 'vscode-jsonrpc/node';
 import { Engine, UnknownAnalysisError } from './engine';
 import { CancelledError, RefusedError, told, UsageError } from './errors';
+import { visibleLines } from '../shared/foreign';
+import { watch } from './runtime/watch';
 import { ErrorCode, type EngineNotifications, type EngineParams } from '../shared/protocol/engine';
 
 /**
@@ -27,7 +29,7 @@ for (const method of engine.methods) {
       const cancelled = new AbortController();
       const listener = token.onCancellationRequested(() => cancelled.abort());
       try {
-        return await engine.request(method, params, cancelled.signal);
+        return await watch.during(() => engine.request(method, params, cancelled.signal));
       } catch (error) {
         throw toResponseError(error);
       } finally {
@@ -39,17 +41,24 @@ for (const method of engine.methods) {
 
 function toResponseError(error: unknown): ResponseError<void> {
   const message = error instanceof Error ? error.message : String(error);
+  const cause = error instanceof Error && error.cause;
+  if (cause instanceof Error) log(`${message} ${cause.stack ?? cause.message}`);
   if (error instanceof CancelledError) return new ResponseError(ErrorCode.cancelled, message);
   if (error instanceof RefusedError || error instanceof UsageError)
     return new ResponseError(ErrorCode.refused, message);
   if (error instanceof UnknownAnalysisError) return new ResponseError(ErrorCode.unknownAnalysis, message);
-  const stack = error instanceof Error ? error.stack : undefined;
-  void connection.sendNotification(new NotificationType<EngineNotifications['log']>('log'), {
-    level: 'error',
-    message: stack ?? message,
-  });
+  log((error instanceof Error && error.stack) || message);
   return new ResponseError(-32603, told`The engine failed: ${message}`);
 }
 
+/** What the user need not read, for the output channel. */
+function log(message: string): void {
+  void connection.sendNotification(new NotificationType<EngineNotifications['log']>('log'), {
+    level: 'error',
+    message: visibleLines(message),
+  });
+}
+
+watch.start();
 process.on('disconnect', () => process.exit(0));
 connection.listen();

@@ -17,6 +17,11 @@ export function visible(text: string): string {
   return text.replace(HIDDEN, character => `\\u${character.codePointAt(0)!.toString(16).padStart(4, '0')}`);
 }
 
+/** The same of a text of several lines, such as a stack. */
+export function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n');
+}
+
 /**
  * One foreign name: what is hidden is shown, and no interface of VS Code reads a link or an icon in it. It ends no
  * sentence, and what is longer than `length` loses its middle.

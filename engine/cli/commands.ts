@@ -14,7 +14,7 @@ import type {
   InterventionResult,
   MechanismChoice,
 } from '../../shared/protocol/engine';
-import { visible } from '../../shared/foreign';
+import { visible, visibleLines } from '../../shared/foreign';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -215,5 +215,5 @@ export class ProgressLine {
 
 /** Lines on stdout; what a model, a file or a text brought into them only shows. */
 export function print(text: string): void {
-  process.stdout.write(`${text.split('\n').map(visible).join('\n')}\n`);
+  process.stdout.write(`${visibleLines(text)}\n`);
 }

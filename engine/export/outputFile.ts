@@ -6,6 +6,7 @@ import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError, told } from '../errors';
+import { tellSupervisor } from '../runtime/supervised';
 
 /** An open output file. Call `commit` when everything is written, `abort` otherwise. */
 export interface OutputFile {
@@ -73,15 +74,18 @@ export async function openOutput(path: string): Promise<OutputFile> {
   const handle = await open(temporary, inPlace ? 'w' : 'wx').catch(error => {
     throw outputError(path, error);
   });
+  if (!inPlace) tellSupervisor({ temporary });
   const abort = async (): Promise<void> => {
     await handle.close().catch(() => undefined);
     if (!inPlace) await rm(temporary, { force: true });
+    tellSupervisor({ settled: temporary });
   };
   const commit = async (): Promise<void> => {
     try {
       if (!inPlace) await handle.sync();
       await handle.close();
       if (!inPlace) await rename(temporary, target);
+      tellSupervisor({ settled: temporary });
     } catch (error) {
       await abort();
       throw outputError(path, error);

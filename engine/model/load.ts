@@ -4,6 +4,7 @@ import { refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, TextCheck, Verification } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
+import { watch } from '../runtime/watch';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cut/cutGraph';
@@ -57,12 +58,14 @@ export async function loadModel(
   onProgress('Reading the model');
   const decoder = readSkeleton(files.onnx);
   const skeleton = files.encoder ? joinModels(readSkeleton(files.encoder), decoder) : decoder;
+  const forget = watch.expectWeights(skeleton.fileBytes);
   try {
     onProgress('Looking for attention');
     const plan = await planCut(skeleton, files.config ?? {}, runtime, signal);
     onProgress(`Proving the ${plan.cores.length} attention cores`);
-    return await LoadedModel.load(files, skeleton, plan, runtime, options);
+    return await LoadedModel.load(files, skeleton, plan, runtime, options, forget);
   } catch (error) {
+    forget();
     throw refusalOf(error);
   }
 }
@@ -91,6 +94,7 @@ class LoadedModel implements CutModel {
     private readonly skeleton: Skeleton,
     private readonly plan: Plan,
     private readonly runtime: Runtime,
+    private readonly forget: () => void,
   ) {
     this.lengths = new LengthChecks(plan, runtime, skeleton.folder);
     this.uncut = new UncutModel(plan, runtime, skeleton);
@@ -103,8 +107,9 @@ class LoadedModel implements CutModel {
     plan: Plan,
     runtime: Runtime,
     options: LoadOptions,
+    forget: () => void,
   ): Promise<LoadedModel> {
-    const model = new LoadedModel(skeleton, plan, runtime);
+    const model = new LoadedModel(skeleton, plan, runtime, forget);
     try {
       await model.lengths.lookAhead(options.signal);
       const proof = await model.prove(options);
@@ -238,6 +243,7 @@ class LoadedModel implements CutModel {
   }
 
   async dispose(): Promise<void> {
+    this.forget();
     await this.runner?.release();
     await this.smallPieces.release();
     await this.lengths.release();

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { CancelledError, RefusedError, told, UsageError } from '../errors';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
@@ -48,7 +49,30 @@ export class ModelCache {
     const key = `${device}|${ref}`;
     const known = this.models.get(key);
     if (known) return known;
-    const runtime = await this.runtime(device);
+    const loaded = await this.loadAnew(ref, await this.runtime(device), signal, onProgress);
+    this.models.set(key, loaded);
+    return loaded;
+  }
+
+  private async loadAnew(
+    ref: string,
+    runtime: Runtime,
+    signal: AbortSignal,
+    onProgress: (message: string) => void,
+  ): Promise<LoadedModel> {
+    try {
+      return await this.loadFiles(ref, runtime, signal, onProgress);
+    } catch (error) {
+      throw asRefusal(error, ref);
+    }
+  }
+
+  private async loadFiles(
+    ref: string,
+    runtime: Runtime,
+    signal: AbortSignal,
+    onProgress: (message: string) => void,
+  ): Promise<LoadedModel> {
     const files = await resolveModel(ref, { signal, onProgress });
     const tokenizer = await loadTokenizer(files.folder);
     const context = { runtime, signal, own: {} };
@@ -57,9 +81,7 @@ export class ModelCache {
       onProgress,
       attend: (_, input) => denseOutput(input, context),
     });
-    const loaded = { model, tokenizer, runtime, config: files.config ?? {} };
-    this.models.set(key, loaded);
-    return loaded;
+    return { model, tokenizer, runtime, config: files.config ?? {} };
   }
 
   /** The tokenizer of a model that is loaded. */
@@ -85,4 +107,19 @@ export class ModelCache {
     for (const runtime of this.runtimes.values()) await (await runtime.catch(() => null))?.dispose();
     this.runtimes.clear();
   }
+}
+
+/**
+ * Whatever goes wrong while the files of a model are read, cut and proved is told as a refusal: they may be of any form.
+ * What happened is its cause, for the log.
+ */
+function asRefusal(error: unknown, ref: string): unknown {
+  if (error instanceof RefusedError || error instanceof UsageError || error instanceof CancelledError)
+    return error;
+  return new RefusedError(
+    told`The model ${ref} cannot be loaded: its files are damaged, or of a form that is not understood.`,
+    {
+      cause: error,
+    },
+  );
 }

@@ -194,7 +194,7 @@ export class EngineClient extends Owner {
       // Without this the extension host's own inspector flags would be inherited.
       execArgv: inspectorOf(process.env),
       serialization: 'advanced', // typed arrays travel as they are
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'], // the last: what it says when it must end at once
       // In Electron the program is not Node unless told so; options of the editor's own Node are not the engine's.
       env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '', ...this.options.environment },
     });
@@ -219,15 +219,27 @@ export class EngineClient extends Owner {
     connection.onError(([error]) => log.error(`Engine connection: ${error.message}`));
     connection.listen();
 
+    let lastWords = '';
+    child.stdio[4]?.on('data', (text: Buffer) => (lastWords += text.toString('utf8')));
+    child.stdio[4]?.on('error', () => undefined);
+
     const died = new Promise<never>((_, reject) => {
+      let isOver = false;
       const over = (how: string) => {
-        const message = `The engine stopped (${how}).`;
+        if (isOver) return;
+        isOver = true;
+        const message = `The engine stopped (${lastWords || how}).`;
         reject(new EngineDiedError(message));
         connection.dispose(); // rejects what is pending as well, with less to say
         if (life.wanted) log.info('Engine process ended.');
         else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, message);
       };
-      child.once('exit', (code, signal) => over(signal ? `signal ${signal}` : `exit code ${code}`));
+      child.once('exit', (code, signal) => {
+        const how = signal ? `signal ${signal}` : `exit code ${code}`;
+        // What it said last may still be on its way.
+        child.once('close', () => over(how));
+        setTimeout(() => over(how), 500);
+      });
       child.once('error', error => {
         if (child.pid === undefined) over(error.message);
         else log.error(`Engine process: ${error.message}`);

@@ -6,8 +6,10 @@ import {
   decodeModel,
   encodeModel,
   ElementType,
+  type AttributeProto,
   type GraphProto,
   type ModelProto,
+  type NodeProto,
   type TensorProto,
 } from '../../runtime/onnxProto';
 
@@ -24,6 +26,8 @@ export interface Skeleton {
   bytes: Uint8Array;
   /** The same, its own functions written out. */
   model: ModelProto;
+  /** Size of the file and of the weight files that it names. */
+  fileBytes: number;
 }
 
 /** Tensors up to this size stay in the skeleton: constants that the cutter wants to read. */
@@ -57,10 +61,11 @@ export function readSkeleton(onnxFile: string): Skeleton {
     const scanned = scan.message(0, scan.size, modelRules);
     const written = decode(scanned, name);
     const moved = followLinks(written, dirname(resolve(onnxFile)), dirname(file));
-    const bytes = moved ? encodeModel(written) : scanned;
+    const trimmed = dropOmittedInputs(written);
+    const bytes = moved || trimmed ? encodeModel(written) : scanned;
     const model = inlineFunctions(written);
-    checkTensors(model, dirname(file), name);
-    return { file, folder: dirname(file), bytes, model };
+    const external = checkTensors(model, dirname(file), name);
+    return { file, folder: dirname(file), bytes, model, fileBytes: scan.size + external };
   } finally {
     closeSync(fd);
   }
@@ -315,8 +320,11 @@ const escapesFolder = (location: string): boolean =>
   /^[a-z]:|^[\\/]/i.test(location) ||
   location.split(/[\\/]/).includes('..');
 
-/** Every tensor must have the size that its dimensions say, and lie inside the model's folder. */
-function checkTensors(model: ModelProto, folder: string, name: string): void {
+/**
+ * Every tensor must have the size that its dimensions say, and lie inside the model's folder. Gives the bytes of the weight
+ * files, each counted once.
+ */
+function checkTensors(model: ModelProto, folder: string, name: string): number {
   const sizes = new Map<string, number>();
   for (const tensor of allTensors(model.graph!)) {
     let bits = bitsOf[tensor.data_type] ?? 0;
@@ -333,6 +341,29 @@ function checkTensors(model: ModelProto, folder: string, name: string): void {
         told`${name} is refused: the tensor ${tensor.name} has ${found} bytes where its dimensions ask for ${expected}.`,
       );
   }
+  return [...sizes.values()].reduce((sum, size) => sum + size, 0);
+}
+
+/**
+ * Takes away the empty names at the end of a node's inputs: they say "omitted", as does their absence, and ONNX Runtime ends
+ * the process on some of them (LayerNormalization's bias). True when there were any.
+ */
+function dropOmittedInputs(model: ModelProto): boolean {
+  let found = false;
+  const trim = (nodes: readonly NodeProto[]): void => {
+    for (const node of nodes) {
+      const length = node.input.findLastIndex(name => name !== '') + 1;
+      if (length < node.input.length) {
+        node.input.length = length;
+        found = true;
+      }
+      for (const { g, graphs } of node.attribute as (AttributeProto & { graphs?: GraphProto[] })[])
+        for (const graph of [...(g ? [g] : []), ...(graphs ?? [])]) trim(graph.node);
+    }
+  };
+  trim(model.graph!.node);
+  for (const { node } of model.functions as { node: NodeProto[] }[]) trim(node);
+  return found;
 }
 
 /** Initialisers and constants, those in the bodies of If, Loop and Scan included. */

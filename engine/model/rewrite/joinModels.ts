@@ -46,7 +46,13 @@ export function joinModels(encoder: Skeleton, decoder: Skeleton): Skeleton {
       value_info: [],
     }),
   });
-  return { file: decoder.file, folder: decoder.folder, bytes: encodeModel(model), model };
+  return {
+    file: decoder.file,
+    folder: decoder.folder,
+    bytes: encodeModel(model),
+    model,
+    fileBytes: encoder.fileBytes + decoder.fileBytes,
+  };
 }
 
 function joinedOpsets(a: ModelProto, b: ModelProto): ModelProto['opset_import'] {

@@ -1,0 +1,194 @@
+/**
+ * What the command line does, over the same service as the extension, in the child of its supervisor.
+ * Exit codes: 0 done, 2 wrong usage, 3 the input is refused, 1 anything else. Errors are one sentence on stderr.
+ */
+import { Command, CommanderError } from 'commander';
+import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
+import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
+import { parseWithout, WITHOUT_SYNTAX } from './interventions';
+import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './commands';
+import { parseBudget, planCommand } from './planCommand';
+import { VERSION } from '../version';
+import { RefusedError, UsageError } from '../errors';
+import type { Intervention } from '../../shared/protocol/engine';
+import { outputError } from '../export/outputFile';
+import { oneSentence, visibleLines } from '../../shared/foreign';
+import { tellSupervisor, type ParentMessage } from '../runtime/supervised';
+import { watch } from '../runtime/watch';
+
+const interrupt = new AbortController();
+const { signal } = interrupt;
+
+function build(): Command {
+  const program = new Command('attention-inspector')
+    .description(
+      'Where the attention heads of a transformer look on a text, and what efficient attention would keep of it.',
+    )
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined })
+    .showSuggestionAfterError(false)
+    .allowExcessArguments(false);
+  const mechanisms = mechanismInfos.map(info => info.name).join(', ');
+  const plannable = registry.filter(({ settings }) => settings).map(({ info }) => info.name);
+  const model = [
+    '--model <ref>',
+    'bundled, a bundled name, an .onnx file, a folder, or a hub id',
+    'bundled',
+  ] as const;
+  const device = ['--device <name>', DEVICES.join(', '), parseDevice, 'auto'] as const;
+
+  command(program, 'analyze', 'Analyse a text: every head of the model, and how mechanisms would change it.')
+    .argument('<file>', 'a UTF-8 text, or - for standard input')
+    .option(...model)
+    .option(...device)
+    .option(
+      '--target <file>',
+      'encoder-decoders: the text the decoder reads (default: what the model writes itself)',
+    )
+    .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
+      parseCount('--max-tokens', value),
+    )
+    .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
+    .option('--propagate', 'also run the text on with each mechanism in every layer', false)
+    .option('--compare', 'measure the mechanisms in more detail: edge recall, divergence, intervals', false)
+    .option(
+      '--without <what>',
+      `take attention away and run the text on, again for more: each alone and all at once; ${WITHOUT_SYNTAX.join(', ')}; tokens from 0, ranges 5-9 with both ends, target:5-9 of the target text`,
+      (value: string, earlier: Intervention[]) => [...earlier, parseWithout(value)],
+      [],
+    )
+    .option('--json <out>', 'write the results as JSON')
+    .option('--csv <out>', 'write the measures of every head as CSV')
+    .option('--html <out>', 'write an interactive report: one HTML file that opens without a network')
+    .option('--tensors <out>', 'write tokens, logits and loss as safetensors')
+    .option('--weights', 'with --tensors: also the dense attention of every head', false)
+    .action((file: string, { maxTokens, ...options }) => {
+      if (options.weights && options.tensors === undefined) {
+        throw new UsageError('--weights goes with --tensors, which says where to write them.');
+      }
+      if (options.compare && options.mechanisms.length === 0) {
+        throw new UsageError('--compare goes with --mechanisms, which says what to compare.');
+      }
+      tellSupervisor({ subject: options.model });
+      return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, signal);
+    });
+
+  command(
+    program,
+    'plan',
+    'A mechanism for each head within a budget: fitted to the first half of the texts (of one text), tested on the rest.',
+  )
+    .argument('<files...>', 'UTF-8 texts, or - for standard input')
+    .requiredOption('--budget <share>', 'share of the dense query-key pairs, such as 0.1 or 10%', parseBudget)
+    .option(...model)
+    .option(...device)
+    .option(
+      '--mechanisms <names>',
+      `choose from these only, of ${plannable.join(', ')}`,
+      (value: string) => value.split(',').map(name => findMechanism(name.trim()).info.name),
+      [],
+    )
+    .option(
+      '--max-tokens <n>',
+      'fit to so many tokens of a text (default: half of the context, at most 1024)',
+      value => parseCount('--max-tokens', value),
+    )
+    .option(
+      '--runs <n>',
+      'run the model at most so often to find the plan; what it is compared with is always run',
+      value => parseCount('--runs', value),
+      60,
+    )
+    .option('--no-stability', 'do not fit to each text alone (then nothing is said on how far they agree)')
+    .option('--json <out>', 'write the plan with all figures as JSON')
+    .option('--csv <out>', 'write the plan as CSV, a line per head')
+    .option('--flex <out>', "write the plan as masks for PyTorch's FlexAttention")
+    .option('--minference <out>', 'write the plan as a best-pattern file of MInference')
+    .option('--duo <out>', 'write the plan as a head file of DuoAttention')
+    .action((files: string[], { maxTokens, ...options }) => {
+      tellSupervisor({ subject: options.model });
+      return planCommand(files, { ...options, maxTokens: maxTokens ?? null }, signal);
+    });
+
+  command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
+    .argument('<in>', 'a safetensors file')
+    .requiredOption('--mechanism <name>', `one of ${mechanisms}`)
+    .option('--param <key=value...>', 'parameters of the mechanism')
+    .option('--causal', 'queries see no later keys (transformer-xl and compressive: always)', false)
+    .option('--weights', 'also write the attention weights', false)
+    .option(...device)
+    .requiredOption('--output <out>', 'the safetensors file to write')
+    .action((file: string, { param, ...options }) => {
+      tellSupervisor({ subject: file });
+      return attendCommand(file, { ...options, params: parsePairs(param ?? []) }, signal);
+    });
+
+  const models = command(program, 'models', 'Models that can be analysed.');
+  command(models, 'list', 'List the bundled models, those below the current folder and those downloaded.', {
+    isDefault: true,
+  })
+    .argument('[id]', 'a hub id: list its variants instead')
+    .action((id: string | undefined) => listCommand(id, signal));
+  command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
+    .argument('<ref>', 'the model')
+    .option(...device)
+    .action((ref: string, options) => {
+      tellSupervisor({ subject: ref });
+      return verifyCommand(ref, options.device, signal);
+    });
+  return program;
+}
+
+/** A sub-command that reports errors like the program itself. */
+function command(parent: Command, name: string, description: string, options = {}): Command {
+  return parent.command(name, options).description(description).copyInheritedSettings(parent);
+}
+
+/** The exit code that the error asks for, once its sentence is told. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    const text = error.code === 'commander.help' ? 'error: a command is missing' : error.message;
+    const [, first = '', rest = ''] = /^error: (.)(.*?)\.?(\n|$)/.exec(text) ?? [];
+    tell(`${first.toUpperCase()}${rest} (see --help)`);
+    return 2;
+  }
+  tell(error instanceof Error ? error.message : String(error));
+  if (process.env.ATTENTION_INSPECTOR_DEBUG && error instanceof Error) {
+    const { cause } = error;
+    const stack = `${error.stack}${cause instanceof Error ? `\n${cause.stack}` : ''}`;
+    process.stderr.write(`${visibleLines(stack)}\n`);
+  }
+  return error instanceof UsageError ? 2 : error instanceof RefusedError ? 3 : 1;
+}
+
+/** One line with a full stop. */
+function tell(message: string): void {
+  process.stderr.write(`${oneSentence(message)}\n`);
+}
+
+/** An interrupt stops the work at its next step. The terminal tells this process as well: the supervisor says what it means. */
+process.on('SIGINT', () => undefined);
+process.on('message', (message: ParentMessage) => message === 'interrupt' && interrupt.abort());
+process.on('disconnect', () => process.exit(1));
+watch.start();
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Somebody closed the other end (`| head`): nothing more to say.
+  if (error.code === 'EPIPE') process.exit(0);
+  tell(outputError('to standard output', error).message);
+  process.exit(1);
+});
+
+void watch
+  .during(() => build().parseAsync())
+  .then(
+    () => 0,
+    error => report(error),
+  )
+  .then(code => {
+    // Native threads must not keep the process, but what was printed must be out.
+    process.exitCode = code;
+    setImmediate(() => process.stdout.write('', () => process.stderr.write('', () => process.exit(code))));
+  });

@@ -1,0 +1,30 @@
+/** What a process tells the one that watches it: the command line's supervisor, or the extension's client. */
+import { writeSync } from 'node:fs';
+
+/** Set for the child of the command line's supervisor. */
+export const SUPERVISED = 'ATTENTION_INSPECTOR_SUPERVISED';
+/** Where a process that must end at once writes why: this file descriptor is a pipe to its parent. */
+export const LAST_WORDS = 4;
+
+export const isSupervised = process.env[SUPERVISED] !== undefined && process.send !== undefined;
+// Processes started from here have parents of their own.
+delete process.env[SUPERVISED];
+
+/** From the child: whose fault a sudden end would be, and which files it would leave behind. */
+export type ChildMessage =
+  { subject: string } | { temporary: string } | { settled: string } | { device: string };
+/** To the child: stop at the next step. */
+export type ParentMessage = 'interrupt';
+
+export function tellSupervisor(message: ChildMessage): void {
+  if (isSupervised && process.connected) process.send!(message);
+}
+
+/** Writes to the parent, past the event loop. */
+export function lastWords(words: string): void {
+  try {
+    writeSync(LAST_WORDS, words);
+  } catch {
+    // Nobody listens.
+  }
+}
