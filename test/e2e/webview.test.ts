@@ -378,6 +378,11 @@ describe('the views alone', function () {
     const { data } = (save as { params: SaveFileParams }).params;
     assert.match(String(data), /^mechanism,parameters,tokens,pairs per head/);
     assert.match(String(data), /\r\nlocal,/);
+
+    // Times are of one analysis: another one has none yet.
+    host.show(ready({ ...summary, id: 'another' }));
+    await page.getByRole('button', { name: 'Time a forward' }).waitFor();
+    assert.equal(await page.locator('ai-forward-bars').count(), 0);
   });
 
   it('measures costs under a progress bar, also while another view is open, and stops when told to', async () => {

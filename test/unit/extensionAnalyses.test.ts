@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { EngineError, type Token } from '../../extension/engine/engineClient';
+import type { Analysis } from '../../extension/analysis/analysis';
+import { ErrorCode, type AnalysisSummary } from '../../shared/protocol/engine';
+import { withVscode } from '../fixtures/fakeVscode';
+import { EditorWorld, Line } from '../support/editorWorld';
+
+/** An engine that ends its runs when it is told to. */
+class Engine {
+  readonly state = 'running';
+  readonly forgotten: string[] = [];
+  private readonly runs = new Map<string, (summary: AnalysisSummary) => void>();
+  private readonly listeners = new Map<string, (said: unknown) => void>();
+
+  on(name: string, listener: (said: unknown) => void) {
+    this.listeners.set(name, listener);
+    return { dispose: () => undefined };
+  }
+
+  say(name: string, said: unknown): void {
+    this.listeners.get(name)!(said);
+  }
+
+  request(method: string, { id }: { id: string }, token?: Token): Promise<unknown> {
+    if (method === 'analysis/dispose') this.forgotten.push(id);
+    if (method !== 'analysis/start') return Promise.resolve(null);
+    return new Promise((resolve, reject) => {
+      this.runs.set(id, resolve);
+      token?.onCancellationRequested(() => reject(new EngineError('Cancelled.', ErrorCode.cancelled)));
+    });
+  }
+
+  finish(id: string): void {
+    this.runs.get(id)!({ id, notes: [], mechanisms: [], target: null } as unknown as AnalysisSummary);
+  }
+}
+
+async function open() {
+  const world = new EditorWorld();
+  const { AnalysisStore } = await withVscode(
+    world.module,
+    () => import('../../extension/analysis/analysisStore'),
+  );
+  const engine = new Engine();
+  const settings = { mechanisms: { choices: [] }, reanalyzeOnEdit: false };
+  const targets = { of: () => null, noteOnLost: () => null };
+  const store = new AnalysisStore(engine as never, settings as never, targets as never);
+  const document = new Line('The cat sat on the mat.');
+  const told: string[] = [];
+  store.onChange((analysis: Analysis | null) =>
+    told.push(`${analysis?.id.at(-1) ?? 'none'} ${store.state.status}`),
+  );
+  store.onUpdate(update => told.push(update.type));
+  const idOf = (run: number) => `${document.uri}#${run}`;
+  const analyze = () => store.analyze(document as never);
+  const finished = async (run: number) => {
+    const done = analyze();
+    engine.finish(idOf(run));
+    await done;
+  };
+  return { engine, store, document, told, idOf, analyze, finished, world };
+}
+
+describe('extension: the analyses of a document', () => {
+  it('a run that is started again takes the place of the earlier one', async () => {
+    const { engine, store, told, idOf, analyze } = await open();
+    const first = analyze();
+    const second = analyze();
+    engine.finish(idOf(2));
+    await Promise.all([first, second]);
+    assert.equal(store.shown?.ready?.id, idOf(2));
+    assert.ok(engine.forgotten.includes(idOf(1)) && !engine.forgotten.includes(idOf(2)));
+    assert.deepEqual(told, ['1 running', '2 running', '2 ready']);
+  });
+
+  it('a first run that is cancelled leaves nothing', async () => {
+    const { engine, store, told, idOf, analyze } = await open();
+    const run = analyze();
+    store.cancel();
+    await run;
+    assert.equal(store.shown, null);
+    assert.equal(store.stateOf(idOf(1)), undefined);
+    assert.ok(engine.forgotten.includes(idOf(1)));
+    assert.deepEqual(told, ['1 running', 'none none']);
+  });
+
+  it('a second run that is cancelled puts the earlier results back, with what came of them meanwhile', async () => {
+    const { engine, store, idOf, analyze, finished, told } = await open();
+    await finished(1);
+    const planning = { budget: 0.1, fraction: 0, message: '', error: null };
+    store.tell({ type: 'planning', id: idOf(1), planning });
+    const again = analyze();
+    store.tell({ type: 'planning', id: idOf(1), planning: null });
+    store.cancel();
+    await again;
+    assert.equal(store.shown?.ready?.id, idOf(1));
+    assert.equal(store.shown.ready.planning, null, 'the search ended while the second run was shown');
+    assert.ok(!engine.forgotten.includes(idOf(1)));
+    assert.deepEqual(told, ['1 running', '1 ready', 'planning', '2 running', '1 ready']);
+  });
+
+  it('what the engine says of a run that is gone changes nothing', async () => {
+    const { engine, store, idOf, finished, told } = await open();
+    await finished(1);
+    await finished(2);
+    const before = store.state;
+    told.length = 0;
+    const progress = { id: idOf(1), phase: 'dense', fraction: 0.5, message: '' };
+    engine.say('analysis/progress', progress);
+    engine.say('analysis/progress', { ...progress, id: idOf(2) });
+    engine.say('analysis/mechanismDone', {
+      id: idOf(1),
+      result: { name: 'local', params: {}, scope: 'local' },
+    });
+    assert.equal(store.state, before);
+    assert.deepEqual(told, []);
+  });
+
+  it('tells everyone of one thing before anyone hears of what came of it', async () => {
+    const { store, idOf, finished, told } = await open();
+    store.afterEvent(event => {
+      if ('changed' in event && store.shown?.ready)
+        store.tell({
+          type: 'planning',
+          id: idOf(1),
+          planning: { budget: 1, fraction: 0, message: '', error: null },
+        });
+    });
+    const late: string[] = [];
+    store.onChange(() => late.push(store.state.status));
+    store.onUpdate(({ type }) => late.push(type));
+    await finished(1);
+    assert.deepEqual(told, ['1 running', '1 ready', 'planning']);
+    assert.deepEqual(late, ['running', 'ready', 'planning']);
+  });
+});
