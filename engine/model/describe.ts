@@ -11,6 +11,8 @@ export interface GraphFiles {
   onnx: string;
   /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
   encoder?: string;
+  /** The table of embeddings beside `onnx`, for decoders that were exported without it. */
+  embedding?: string;
   /** Its config.json, where there is one. */
   config?: Record<string, unknown>;
   name: string;

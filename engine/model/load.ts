@@ -11,7 +11,7 @@ import { referenceCore } from './cut/cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
 import { coreInfos, describeModel, type GraphFiles } from './describe';
 import { makeFeeds, type Ids } from './cut/feeds';
-import { joinModels } from './rewrite/joinModels';
+import { joinEmbeddings, joinModels, takesEmbeddings } from './rewrite/joinModels';
 import { embeddingPiece } from './cut/hidden';
 import { layerWeights } from './cut/layerWeights';
 import { PieceLoader, type Piece } from './cut/pieces';
@@ -57,7 +57,7 @@ export async function loadModel(
   const { signal, onProgress = () => undefined } = options;
   onProgress('Reading the model');
   const decoder = readSkeleton(files.onnx);
-  const skeleton = files.encoder ? joinModels(readSkeleton(files.encoder), decoder) : decoder;
+  const skeleton = joined(files, decoder);
   const forget = watch.expectWeights(skeleton.fileBytes);
   try {
     onProgress('Looking for attention');
@@ -68,6 +68,13 @@ export async function loadModel(
     forget();
     throw refusalOf(error);
   }
+}
+
+/** The decoder with what it was exported apart from: its encoder, or its table of embeddings. */
+function joined({ encoder, embedding }: GraphFiles, decoder: Skeleton): Skeleton {
+  if (encoder !== undefined) return joinModels(readSkeleton(encoder), decoder);
+  const apart = embedding !== undefined && takesEmbeddings(decoder);
+  return apart ? joinEmbeddings(readSkeleton(embedding), decoder) : decoder;
 }
 
 /** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */

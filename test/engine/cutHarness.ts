@@ -66,10 +66,14 @@ export class Bench {
     return new Bench(await createRuntime('cpu'), mkdtempSync(join(tmpdir(), 'cut-')));
   }
 
-  load(m: ModelWriter, config: Record<string, unknown> = {}): Promise<CutModel> {
+  load(
+    m: ModelWriter,
+    config: Record<string, unknown> = {},
+    parts: { embedding?: string } = {},
+  ): Promise<CutModel> {
     const onnx = join(this.folder, 'model.onnx');
     writeFileSync(onnx, m.encode());
-    return loadModel({ onnx, config, name: 'test', ref: onnx }, this.runtime, {
+    return loadModel({ ...parts, onnx, config, name: 'test', ref: onnx }, this.runtime, {
       signal: neverCancelled,
     });
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { RefusedError } from '../../engine/errors';
 import { ModelWriter } from '../fixtures/onnxModels';
 import { assertReproduces, Bench, DIM, HEADS, linear, VOCABULARY, WIDTH } from './cutHarness';
@@ -222,6 +223,28 @@ describe('forms of the inputs of a model', function () {
       bench.load(written({ ids: ['input_ids', [2, 'sequence']], inputs: [], mask: '' })),
       /exactly 2 texts/,
     ));
+
+  it('a decoder of embeddings with the table beside it', async () => {
+    const whole = written({ inputs: [['attention_mask', 'int64', ['batch', 'sequence']]], mask: 'full' });
+    const table = new ModelWriter();
+    table.input('input_ids', 'int64', ['batch', 'sequence']);
+    table.initializers.push(...whole.initializers.splice(0, 1));
+    table.op('Gather', ['table', 'input_ids'], {}, 'inputs_embeds');
+    table.output('inputs_embeds');
+    const decoder = new ModelWriter();
+    decoder.input('inputs_embeds', 'float32', ['batch', 'sequence', WIDTH]);
+    const looked = whole.nodes.shift()!.output![0]!;
+    decoder.initializers.push(...whole.initializers);
+    for (const node of whole.nodes)
+      node.input = node.input!.map(name => (name === looked ? 'inputs_embeds' : name));
+    decoder.nodes.push(...whole.nodes);
+    decoder.output('logits');
+    writeFileSync(bench.path('embed_tokens.onnx'), table.encode());
+    const cut = await bench.load(decoder, {}, { embedding: bench.path('embed_tokens.onnx') });
+    assert.equal(cut.info.vocabulary, VOCABULARY);
+    await assertReproduces(cut);
+    await cut.dispose();
+  });
 
   it('refuses embeddings without their table', () => {
     const m = new ModelWriter();

@@ -277,7 +277,7 @@ async function documentOf(
     '.onnx file gives them.',
     '',
     'An encoder-decoder in two files (`encoder_model.onnx` and `decoder_model.onnx` or `decoder_model_merged.onnx`, of the same',
-    'variant) is joined and opened as one model.',
+    'variant) is joined and opened as one model; so is a decoder that takes `inputs_embeds`, with `embed_tokens.onnx` beside it.',
     '',
     'Tokenizers: `tokenizer.json` of any kind (WordPiece, byte-level BPE, Unigram, WordLevel), or the older `vocab.txt`, or',
     '`vocab.json` with `merges.txt`.',

@@ -53,6 +53,19 @@ describe('model source', () => {
     assert.equal((await resolveModel(relativeRef)).onnx, onnx);
   });
 
+  it('finds the table of embeddings beside a decoder, of the same variant', async () => {
+    for (const name of ['decoder_model_merged_q4', 'embed_tokens', 'embed_tokens_q4', 'vision_encoder'])
+      await put(`vision/onnx/${name}.onnx`);
+    const q4 = await resolveModel(join(root, 'vision/onnx/decoder_model_merged_q4.onnx'));
+    assert.equal(q4.embedding, join(root, 'vision/onnx/embed_tokens_q4.onnx'));
+    await put('vision/onnx/decoder_model_merged.onnx');
+    const { onnx, embedding } = await resolveModel(join(root, 'vision'));
+    assert.deepEqual(
+      [onnx, embedding],
+      ['decoder_model_merged', 'embed_tokens'].map(name => join(root, `vision/onnx/${name}.onnx`)),
+    );
+  });
+
   it('reads configurations as people and Python write them', async () => {
     await put('lenient/model.onnx');
     const text = '\ufeff{ // ours\n "model_type": "gpt2", "limit": Infinity, "scale": NaN, }';

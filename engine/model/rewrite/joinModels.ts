@@ -55,6 +55,45 @@ export function joinModels(encoder: Skeleton, decoder: Skeleton): Skeleton {
   };
 }
 
+/** What a decoder of embeddings takes in place of token ids, and a file of the table gives. */
+const EMBEDDED = 'inputs_embeds';
+
+export const takesEmbeddings = ({ model }: Skeleton): boolean => {
+  const names = new Set(model.graph!.input.map(i => i.name));
+  return names.has(EMBEDDED) && !names.has('input_ids');
+};
+
+/** The table of embeddings and the decoder that was exported without it, as one model of token ids. Both lie in one folder. */
+export function joinEmbeddings(table: Skeleton, decoder: Skeleton): Skeleton {
+  const first = table.model.graph!;
+  const second = decoder.model.graph!;
+  const ids = new Set(first.input.map(i => i.name));
+  const output = first.output.find(o => o.name === EMBEDDED) ?? first.output[0];
+  if (!output || ids.size !== 1)
+    throw new RefusedError('The files of the embeddings and of the decoder do not belong together.');
+  const ofTable = (name: string) => (name === '' || ids.has(name) ? name : `embed:${name}`);
+  const ofDecoder = (name: string) => (name === EMBEDDED ? ofTable(output.name) : name);
+  const [left, right] = [renamed(first, ofTable), renamed(second, ofDecoder)];
+  const model = changed(decoder.model, {
+    ir_version: Math.max(Number(table.model.ir_version), Number(decoder.model.ir_version)),
+    opset_import: joinedOpsets(table.model, decoder.model),
+    functions: [...table.model.functions, ...decoder.model.functions],
+    graph: changed(right, {
+      node: [...left.node, ...right.node],
+      initializer: [...left.initializer, ...right.initializer],
+      input: [...left.input, ...right.input.filter(i => i.name !== ofTable(output.name))],
+      value_info: [],
+    }),
+  });
+  return {
+    file: decoder.file,
+    folder: decoder.folder,
+    bytes: encodeModel(model),
+    model,
+    fileBytes: table.fileBytes + decoder.fileBytes,
+  };
+}
+
 function joinedOpsets(a: ModelProto, b: ModelProto): ModelProto['opset_import'] {
   const opsets = [...b.opset_import];
   for (const one of a.opset_import) {
@@ -62,7 +101,7 @@ function joinedOpsets(a: ModelProto, b: ModelProto): ModelProto['opset_import'] 
     if (!other) opsets.push(one);
     else if (Number(other.version) !== Number(one.version))
       throw new RefusedError(
-        'The encoder and decoder files were exported for different versions of the ONNX operators.',
+        'The two files of the model were exported for different versions of the ONNX operators.',
       );
   }
   return opsets;

@@ -14,7 +14,7 @@ import {
   type HubRevision,
 } from './hubCache';
 import { weightFiles } from '../onnx/skeleton';
-import { chooseOnnx, encoderOf } from './variants';
+import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 
 /** `org/name`, `org/name@revision`, `org/name/onnx/model_int8.onnx`, or both. */
 export interface HubRef {
@@ -73,7 +73,7 @@ function withoutAddress(ref: string): string {
 export async function fetchModel(
   ref: HubRef,
   options: HubOptions,
-): Promise<{ onnx: string; encoder?: string; folder: string }> {
+): Promise<{ onnx: string; encoder?: string; embedding?: string; folder: string }> {
   const known = await currentRevision(ref, options);
   const onnx = chooseFile(ref, known);
   const folder = snapshotFolder(known);
@@ -92,9 +92,11 @@ export async function fetchModel(
   await rememberRevision(ref.revision, known);
   await touchAndEvict(ref.id);
   const encoder = encoderFile(onnx, known.files);
+  const embedding = embeddingFile(onnx, known.files);
   return {
     onnx: join(folder, onnx.path),
     encoder: encoder && join(folder, encoder.path),
+    ...(embedding && { embedding: join(folder, embedding.path) }),
     folder,
   };
 }
@@ -203,10 +205,18 @@ function encoderFile(onnx: HubFile, files: readonly HubFile[]): HubFile | undefi
   return files.find(file => file.path === encoder);
 }
 
-/** The file, the encoder that belongs to a decoder, and their weights. */
+function embeddingFile(onnx: HubFile, files: readonly HubFile[]): HubFile | undefined {
+  const path = embeddingOf(
+    onnx.path,
+    files.map(file => file.path),
+  );
+  return files.find(file => file.path === path);
+}
+
+/** The file, the encoder or the embeddings that belong to a decoder, and their weights. */
 function modelFiles(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
-  const encoder = encoderFile(onnx, files);
-  return [...withExternalData(onnx, files), ...(encoder ? withExternalData(encoder, files) : [])];
+  const parts = [onnx, encoderFile(onnx, files), embeddingFile(onnx, files)];
+  return parts.flatMap(part => (part ? withExternalData(part, files) : []));
 }
 
 /** The file and the weights that stand beside it (`model.onnx_data`, `model.onnx.data`, `model.onnx_data_1`). */

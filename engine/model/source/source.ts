@@ -9,7 +9,7 @@ import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
 import { readConfig } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
-import { chooseOnnx, encoderOf } from './variants';
+import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 
 /** The files of one model. */
 export interface ModelFiles {
@@ -20,6 +20,8 @@ export interface ModelFiles {
   onnx: string;
   /** Of a model in two files: the encoder's, when `onnx` is the decoder's. */
   encoder?: string;
+  /** The table of embeddings beside it, for decoders that were exported without. */
+  embedding?: string;
   /** The folder that holds tokenizer and `config.json`, absolute. */
   folder: string;
   /** `config.json`, or {} without one. */
@@ -67,8 +69,8 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
   const folder = hasTokenizer(beside) || !hasTokenizer(dirname(beside)) ? beside : dirname(beside);
   const stem = basename(path, '.onnx');
   const name = stem === 'model' ? folderName(folder) : stem;
-  const encoder = withEncoder(path, await onnxFiles(beside));
-  return { ref, name, onnx: path, ...encoder, folder, config: await readConfig(folder) };
+  const parts = partsBeside(path, await onnxFiles(beside));
+  return { ref, name, onnx: path, ...parts, folder, config: await readConfig(folder) };
 }
 
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
@@ -81,13 +83,14 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
       told`The folder ${ref} holds several models (${names}): give the file of one of them.`,
     );
   }
-  const encoder = withEncoder(onnx, files);
-  return { ref, name: folderName(folder), onnx, ...encoder, folder, config: await readConfig(folder) };
+  const parts = partsBeside(onnx, files);
+  return { ref, name: folderName(folder), onnx, ...parts, folder, config: await readConfig(folder) };
 }
 
-function withEncoder(onnx: string, files: readonly string[]): { encoder?: string } {
-  const encoder = encoderOf(onnx, files);
-  return encoder === null ? {} : { encoder };
+/** What lies beside a decoder that was exported in parts. */
+function partsBeside(onnx: string, files: readonly string[]): { encoder?: string; embedding?: string } {
+  const [encoder, embedding] = [encoderOf(onnx, files), embeddingOf(onnx, files)];
+  return { ...(encoder !== null && { encoder }), ...(embedding !== null && { embedding }) };
 }
 
 async function onnxFiles(folder: string): Promise<string[]> {

@@ -18,14 +18,25 @@ export function chooseOnnx(files: readonly string[]): string | null {
   return null;
 }
 
+/** The file of the embeddings that lies beside a model: of the same variant, or else the exact one; null = none. */
+export function embeddingOf(onnx: string, files: readonly string[]): string | null {
+  const [, variant = ''] =
+    /^[a-z_]*?((?:_(?:fp16|quantized|int8|uint8|q8|q4|q4f16|bnb4))?)\.onnx$/.exec(basename(onnx)) ?? [];
+  return besideOf('embed_tokens', variant, onnx, files);
+}
+
 /** The encoder's file that belongs to a decoder's: of the same variant, or else the exact one; null = none. */
 export function encoderOf(decoder: string, files: readonly string[]): string | null {
   const [, variant] = /^decoder_model(?:_merged)?((?:_[a-z0-9]+)?)\.onnx$/.exec(basename(decoder)) ?? [];
   if (variant === undefined) return null;
+  return besideOf('encoder_model', variant, decoder, files);
+}
+
+function besideOf(stem: string, variant: string, onnx: string, files: readonly string[]): string | null {
   for (const suffix of [variant, '']) {
-    const name = `encoder_model${suffix}.onnx`;
-    const found = files.find(file => basename(file) === name && dirname(file) === dirname(decoder));
-    if (found !== undefined) return found;
+    const name = `${stem}${suffix}.onnx`;
+    const found = files.find(file => basename(file) === name && dirname(file) === dirname(onnx));
+    if (found !== undefined && found !== onnx) return found;
   }
   return null;
 }

@@ -91,6 +91,8 @@ export class Tolerance {
       return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
     if (this.half && !this.quantised)
       return ' (16 bits: up to 0.5% of the largest output, or median difference and most likely token)';
-    return this.quantised ? ' (quantised: median difference and most likely token)' : '';
+    return this.quantised
+      ? ` (quantised: median difference and most likely token; no value further off than ${100 * QUANTISED.largest}% of the largest output)`
+      : '';
   }
 }
