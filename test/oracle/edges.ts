@@ -125,3 +125,21 @@ export function softSpan(span: ArrayLike<number>, ramp: number) {
   return (h: number, p: number, j: number) =>
     Math.min(1, Math.max(0, (ramp + span[h]! - Math.abs(p - j)) / ramp));
 }
+
+/** The query's own block, and the best `blocks` - 1 complete blocks before it; ties: the lower block. */
+export function chosenBlocks(
+  input: CoreInput,
+  size: number,
+  blocks: number,
+  rate: (head: number, query: number, block: number) => number,
+): ReturnType<MaskOracle> {
+  const chosen = Array.from({ length: input.heads }, (_, h) =>
+    Array.from({ length: input.queries }, (__, i) => {
+      const own = Math.floor((i + input.keys - input.queries) / size);
+      const before = Array.from({ length: own }, (___, b) => ({ b, rating: rate(h, i, b) }));
+      before.sort((x, y) => y.rating - x.rating || x.b - y.b);
+      return new Set([own, ...before.slice(0, blocks - 1).map(({ b }) => b)]);
+    }),
+  );
+  return (h, _p, j, i) => (chosen[h]![i]!.has(Math.floor(j / size)) ? 1 : 0);
+}

@@ -1,0 +1,97 @@
+import { visibleKeys, type CoreInput } from '../core';
+import type { AttendContext, Attended } from '../mechanism';
+import { checkpoint } from '../../runtime/cancellation';
+import { attendGroups, sequence, type Group } from './lists';
+import { sparseRow } from './rows';
+import { largestWithin } from './shares';
+import { offsetTables, Outputs } from './tiles';
+
+/**
+ * Attention to the query's own block and to the blocks before it that score best (causal). Memory and time are those of
+ * what is kept and one score for each query and block.
+ */
+export interface BlockChoice {
+  block: number;
+  /** Blocks of each query, its own among them. */
+  blocks: number;
+  /** Score of a complete block for a query of this head; the lower block on ties. */
+  scores(head: number): (query: number, block: number) => number;
+}
+
+export async function attendChosenBlocks(
+  input: CoreInput,
+  choice: BlockChoice,
+  context: AttendContext,
+): Promise<Attended> {
+  const { heads, queries, keys } = input;
+  const { block } = choice;
+  const shift = keys - queries;
+  const count = Math.ceil(keys / block);
+  const blockKeys = (b: number) => sequence(b * block, Math.min(keys, (b + 1) * block));
+  const outputs = new Outputs(input);
+  const tables = offsetTables(input);
+  const pairs = new Float64Array(heads);
+  const chosen: Int32Array[][] = [];
+  for (let head = 0; head < heads; head++) {
+    await checkpoint(context.signal);
+    const score = choice.scores(head);
+    const lists = Array.from({ length: queries }, (_, i) =>
+      bestBlocks(Math.floor((i + shift) / block), choice.blocks, b => score(i, b)),
+    );
+    chosen.push(lists);
+    const members: number[][] = Array.from({ length: count }, () => []);
+    lists.forEach((list, i) => list.forEach(b => members[b]!.push(i)));
+    const groups: Group[] = members
+      .map((list, b) => ({ queries: Int32Array.from(list), keys: blockKeys(b) }))
+      .filter(group => group.queries.length > 0);
+    pairs[head] = await attendGroups(input, head, groups, () => true, tables(head), outputs, context);
+  }
+  return {
+    output: outputs.output,
+    lse: outputs.lse,
+    pairs,
+    row: (head, query) => {
+      const { from, to } = visibleKeys(input, query);
+      const list = [...chosen[head]![query]!].flatMap(b => [...blockKeys(b)]);
+      return sparseRow(
+        input,
+        head,
+        query,
+        list.filter(key => key >= from && key < to),
+      );
+    },
+    extra: {},
+  };
+}
+
+/** The own block and the best of those before it, ascending. */
+function bestBlocks(own: number, blocks: number, score: (block: number) => number): Int32Array {
+  const before = Array.from({ length: own }, (_, b) => b);
+  if (before.length < blocks) return Int32Array.from([...before, own]);
+  const scores = before.map(score);
+  const best = before.sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, blocks - 1);
+  return Int32Array.from([...best.sort((a, b) => a - b), own]);
+}
+
+/** Pairs of one head over a text of one sequence, whichever blocks are chosen. */
+export function chosenPairs(tokens: number, block: number, blocks: number, first = 0): number {
+  let pairs = 0;
+  for (let position = first; position < tokens; position++) {
+    const own = Math.floor(position / block);
+    pairs += Math.min(own, blocks - 1) * block + (position - own * block) + 1;
+  }
+  return pairs;
+}
+
+/** For blocks of each size, as many of them as the limit of pairs pays for; none where it does not pay for the own one. */
+export function blockSettings(
+  { keys, queries }: CoreInput,
+  limit: number,
+  sizes: readonly number[],
+): { block: number; blocks: number }[] {
+  return sizes.flatMap(block => {
+    const pairs = (blocks: number) => chosenPairs(keys, block, blocks, Math.max(0, keys - queries));
+    const blocks = largestWithin(limit, 1, Math.ceil(keys / block), pairs);
+    return blocks === null ? [] : [{ block, blocks }];
+  });
+}
