@@ -2,6 +2,7 @@ import { UsageError, told } from '../errors';
 import type { MechanismInfo } from '../../shared/protocol/engine';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
+import { blockTopK } from './mechanisms/blockTopK';
 import { bp } from './mechanisms/bp';
 import { chunked } from './mechanisms/chunked';
 import { compressive } from './mechanisms/compressive';
@@ -43,6 +44,7 @@ export const mechanisms: readonly Mechanism[] = [
   sparsefinder,
   verticalSlash,
   topK,
+  blockTopK,
   transformerXl,
   compressive,
   bp,
