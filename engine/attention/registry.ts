@@ -18,6 +18,7 @@ import { lsh } from './mechanisms/lsh';
 import type { Mechanism } from './mechanism';
 import { nystrom } from './mechanisms/nystrom';
 import { performer } from './mechanisms/performer';
+import { quest } from './mechanisms/quest';
 import { routing } from './mechanisms/routing';
 import { shaped } from './mechanisms/shaped';
 import { sparsefinder } from './mechanisms/sparsefinder';
@@ -45,6 +46,7 @@ export const mechanisms: readonly Mechanism[] = [
   verticalSlash,
   topK,
   blockTopK,
+  quest,
   transformerXl,
   compressive,
   bp,
