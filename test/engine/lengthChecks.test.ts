@@ -145,6 +145,51 @@ const spanned = aroundHeads((m, { q, k, v, x }, id) => {
   return m.op('MatMul', [softmax(m, scores), v]);
 });
 
+/** Two pairs far in the text are written over, as `index_put` does: no rows of it can be had alone. */
+const writtenOver = positioned((m, at, id, x) => {
+  const keep = real(m, causal(m, at));
+  const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`axis${id}`, [1], [])], { axis: 0 });
+  const last = m.op('Sub', [count, m.ints(`one${id}`, [1], [])]);
+  const pairs = m.op('Min', [m.ints(`pairs${id}`, [150, 3, 151, 4], [2, 2]), last]);
+  const changed = m.op('ScatterND', [keep, pairs, m.floats(`zeros${id}`, [0, 0])]);
+  return { keep: m.op('Cast', [changed], { to: ElementType.bool }) };
+});
+
+/** Rows joined of two parts, which resists as well. */
+const joined = positioned((m, at, id) => {
+  const part = (from: number, to: number) =>
+    m.op('Slice', [
+      real(m, at.distance),
+      m.ints(`from${from}${id}`, [from]),
+      m.ints(`to${from}${id}`, [to]),
+      m.ints(`rows${from}${id}`, [0]),
+    ]);
+  const all = m.op('Abs', [m.op('Concat', [part(0, 2), part(2, 1e9)], { axis: 0 })]);
+  const near = m.op('Min', [all, m.floats(`far${id}`, [140], [])]);
+  return { bias: m.op('Mul', [near, m.floats(`slope${id}`, [-0.1], [])]), keep: causal(m, at) };
+});
+
+const dilated = positioned((m, at, id) => {
+  const rest = m.op('Mod', [at.distance, m.ints(`two${id}`, [2], [])]);
+  const even = m.op('Equal', [rest, m.ints(`none${id}`, [0], [])]);
+  const near = m.op('Less', [at.distance, m.ints(`far${id}`, [130], [])]);
+  return { keep: m.op('And', [m.op('And', [even, near]), causal(m, at)]) };
+});
+
+/** A logarithm of the distance never becomes even. */
+const logarithmic = positioned((m, at, id) => {
+  const distance = real(m, m.op('Abs', [at.distance]));
+  const logarithm = m.op('Log', [m.op('Add', [distance, m.floats(`one${id}`, [1], [])])]);
+  const slopes = m.floats(`slopes${id}`, [-1, -0.5, -2, -0.1], [1, HEADS, 1, 1]);
+  return { bias: m.op('Mul', [logarithm, slopes]), keep: causal(m, at) };
+});
+
+/** A window on both sides, and the first token for all. */
+const firstForAll = positioned((m, at, id) => {
+  const near = m.op('Less', [m.op('Abs', [at.distance]), m.ints(`size${id}`, [120], [])]);
+  return { keep: m.op('Or', [near, m.op('Equal', [at.column, m.ints(`first${id}`, [0], [])])]) };
+});
+
 const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'attention in chunks of 100', layer: chunks, mask: /^causal, / },
   { name: 'a window filled into a tensor', layer: fullLike, mask: 'causal, window 90' },
@@ -161,6 +206,11 @@ const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'a window of half the text', layer: halfOfText, mask: 'causal, window 150' },
   { name: 'a band by triangles', layer: triangle, mask: 'causal, window 110' },
   { name: 'a span that ends with its table', layer: spanned, mask: /^full, bias computed/ },
+  { name: 'pairs written over', layer: writtenOver, mask: /^causal, bias computed/ },
+  { name: 'rows joined of two parts', layer: joined, mask: 'causal, relative bias' },
+  { name: 'every second key of a window', layer: dilated, mask: 'causal, pattern by distance' },
+  { name: 'a bias by the logarithm of the distance', layer: logarithmic, mask: 'causal, relative bias' },
+  { name: 'a window and the first token', layer: firstForAll, mask: /^full, bias computed/ },
   { name: 'one odd row in a table', layer: oneRow, mask: /^causal, / },
 ];
 
