@@ -88,6 +88,19 @@ const FORMS: Record<string, Form> = {
       hiddenWhere(m, m.op('Not', [m.op('Unsqueeze', ['src_key_padding_mask', m.ints('axes', [1, 2])])]), s),
     mask: 'full',
   },
+  'a mask of queries by keys that is added (PyTorch)': {
+    inputs: [['tgt_mask', 'float32', ['sequence', 'sequence']]],
+    scores: (m, s) => m.op('Add', [s, 'tgt_mask']),
+    mask: 'causal',
+  },
+  'a mask of keys under a short name': {
+    inputs: [['attn_mask', 'int64', ['batch', 'sequence']]],
+    scores: (m, s) => {
+      const keep = m.op('Unsqueeze', [m.op('Cast', ['attn_mask'], { to: 9 }), m.ints('axes', [1, 2])]);
+      return hiddenWhere(m, keep, s);
+    },
+    mask: 'full',
+  },
   'positions of one axis': {
     inputs: [['position_ids', 'int64', ['sequence']]],
     embedding: (m, x) => placed(m, x, 'position_ids'),

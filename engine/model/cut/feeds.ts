@@ -86,11 +86,10 @@ function perToken({ name, dims }: GraphInput, tokens: number): number[] {
 /** A mask of keys, [1, tokens], or of queries by keys under leading axes of 1. */
 function maskOf(
   input: GraphInput,
-  { visible, hidden, causal }: Extract<InputRole, { kind: 'mask' }>,
+  { visible, hidden, byQuery, causal }: Extract<InputRole, { kind: 'mask' }>,
   tokens: number,
 ): Tensor {
   const rank = input.dims?.length ?? 2;
-  const byQuery = rank > 2 || (rank === 2 && /^(src|tgt|memory|attn)_mask/.test(input.name));
   if (!byQuery) return filled(input, rank === 1 ? [tokens] : [1, tokens], () => visible);
   const one = (axis: number) => input.dims?.at(axis) === 1;
   const rows = one(-2) ? 1 : tokens;

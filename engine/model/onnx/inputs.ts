@@ -17,8 +17,8 @@ export interface GraphInput {
 export type InputRole =
   /** Token ids of the text, or of the target text of an encoder-decoder. */
   | { kind: 'text' | 'target' }
-  /** `visible` and `hidden`: what stands for a key that is read and for one that is not. */
-  | { kind: 'mask'; visible: number; hidden: number; causal: boolean }
+  /** `visible` and `hidden`: what stands for a key that is read and for one that is not; `byQuery`: for every query. */
+  | { kind: 'mask'; visible: number; hidden: number; byQuery: boolean; causal: boolean }
   /** One for every head that takes part: all of them. */
   | { kind: 'heads' }
   | { kind: 'positions' }
@@ -131,13 +131,15 @@ function conventionalRole(input: GraphInput, conventions?: Conventions): InputRo
  */
 function maskRole(input: GraphInput, name: string, decoder: boolean): InputRole {
   const rank = input.dims?.length ?? 2;
-  const square = /^(src|tgt|memory|attn)_mask$/.test(name) && rank === 2;
+  const [rows, columns] = input.dims ?? [];
+  const square =
+    rank === 2 && (/^(src|tgt|memory)_mask$/.test(name) || (rows !== undefined && rows === columns));
   const added = isFloat(input) && (rank === 4 || square);
   const ignoring = /key_padding_mask$/.test(name) || (square && input.type === ElementType.bool);
   const [visible, hidden] = added ? [0, -10_000] : ignoring ? [0, 1] : [1, 0];
-  const queries = rank > 2 || square;
+  const byQuery = rank > 2 || square;
   const own = /^(decoder_|tgt_)/.test(name) || (decoder && !/^(encoder_|src_|memory_)/.test(name));
-  return { kind: 'mask', visible, hidden, causal: queries && own };
+  return { kind: 'mask', visible, hidden, byQuery, causal: byQuery && own };
 }
 
 export function roleOf(
