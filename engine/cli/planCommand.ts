@@ -64,16 +64,17 @@ export async function planCommand(
       summary.tokens.ids.length,
       tested,
     );
+    if (options.json !== undefined) await writeWhole(options.json, `${JSON.stringify(file, null, 2)}\n`);
     const exported = [];
     for (const format of formats) {
       const path = options[format];
       if (path === undefined) continue;
       const made = await engine.request('analysis/exportPlan', { id, plan: found.plan, format }, signal);
-      exported.push({ path, text: made.text, notes: made.notes });
+      // At once: a later format may be refused, and this one cost minutes.
+      await writeWhole(path, made.text);
+      exported.push({ path, notes: made.notes });
     }
     progress.clear();
-    for (const { path, text } of exported) await writeWhole(path, text);
-    if (options.json !== undefined) await writeWhole(options.json, `${JSON.stringify(file, null, 2)}\n`);
     print(formatPlan(file, summary.model));
     for (const { path, notes } of exported) {
       for (const note of notes.slice(0, SHOWN_NOTES)) print(`note: ${path}: ${note}`);

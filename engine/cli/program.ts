@@ -165,6 +165,7 @@ function report(error: unknown): number {
 
 /** One line with a full stop. */
 function tell(message: string): void {
+  tellSupervisor({ told: true });
   process.stderr.write(`${oneSentence(message)}\n`);
 }
 

@@ -19,11 +19,14 @@ const temporaries = new Set<string>();
 let subject: string | null = null;
 let lastWords = '';
 let stopped = false;
+/** The child has said why it ends. */
+let hasTold = false;
 
 child.stdio[LAST_WORDS]?.on('data', (text: Buffer) => (lastWords += text.toString('utf8')));
 child.stdio[LAST_WORDS]?.on('error', () => undefined);
 child.on('message', (message: ChildMessage) => {
   if ('subject' in message) subject = message.subject;
+  if ('told' in message) hasTold = true;
   if ('temporary' in message) temporaries.add(message.temporary);
   if ('settled' in message) temporaries.delete(message.settled);
 });
@@ -53,7 +56,7 @@ for (const signal of ['SIGTERM', 'SIGHUP'] as const)
 
 function finish(code: number, sentence?: string): void {
   for (const path of temporaries) rmSync(path, { force: true });
-  if (sentence !== undefined) process.stderr.write(`${oneSentence(sentence)}\n`);
+  if (sentence !== undefined && !hasTold) process.stderr.write(`${oneSentence(sentence)}\n`);
   process.exitCode = code;
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { reason } from '../../engine/model/source/download';
 import {
   cp,
   mkdir,
@@ -321,6 +322,25 @@ describe('models from the hub', function () {
       return true;
     };
     await assertRefused(fetchTiny(), /^There is no model\.onnx on 127/);
+  });
+
+  it('prints no secret of the environment', async () => {
+    process.env.HF_ENDPOINT = 'https://ann:hunter2@hub.example.org';
+    await assertRefused(
+      fetchTiny(),
+      /^The environment variable HF_ENDPOINT holds a user name or a password: [^@]*$/,
+    );
+    process.env.HF_ENDPOINT = 'ann:hunter2@hub.example.org';
+    await assertRefused(fetchTiny(), /^(?!.*hunter2).*HF_ENDPOINT is/);
+    process.env.HF_ENDPOINT = server.url;
+    process.env.HF_TOKEN = 'hf_abc\nhf_def';
+    await assertRefused(fetchTiny(), /^(?!.*hf_).*HF_TOKEN holds characters that no token has\.$/);
+    process.env.HF_TOKEN = 'hf_abc';
+    assert.equal(
+      reason(new Error('bad header Bearer hf_abc for //ann:pw@host/x')),
+      'bad header Bearer … for //…@host/x',
+    );
+    delete process.env.HF_TOKEN;
   });
 
   it('asks for a token when refused, and sends HF_TOKEN', async () => {

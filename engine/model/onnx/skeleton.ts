@@ -414,5 +414,8 @@ function externalSize(folder: string, location: string, name: string): number {
     throw new RefusedError(told`${name} is refused: its weight file ${location} is missing.`);
   }
   if (!real.startsWith(folder.endsWith(sep) ? folder : folder + sep)) throw escapes;
-  return statSync(real).size;
+  const info = statSync(real);
+  if (!info.isFile())
+    throw new RefusedError(told`${name} is refused: its weight file ${location} is no file.`);
+  return info.size;
 }

@@ -158,10 +158,17 @@ function meaning(error: unknown, signal: AbortSignal, watch: Watch, part: string
 }
 
 /** The innermost cause of a failed request: "ECONNREFUSED" rather than "fetch failed". */
+/** A message of somebody else, which may repeat what was sent. */
+function withoutSecrets(message: string): string {
+  const token = process.env.HF_TOKEN?.trim();
+  const without = token ? message.replaceAll(token, '…') : message;
+  return without.replace(/Bearer\s+\S+/gi, 'Bearer …').replace(/(\/\/)[^/@\s]*@/g, '$1…@');
+}
+
 export function reason(error: unknown): string {
   const { cause, code, message } = error as { cause?: unknown; code?: string; message?: string };
   if (cause !== undefined && cause !== null) return reason(cause);
-  return code ?? message ?? String(error);
+  return withoutSecrets(code ?? message ?? String(error));
 }
 
 function refuseStatus(status: number, url: string): void {

@@ -46,6 +46,9 @@ const COMPANIONS = [
   'merges.txt',
   'README.md',
 ];
+/** No answer about a model is longer, or takes longer. */
+const ANSWER_BYTES = 32 * 2 ** 20;
+const ANSWER_MS = 120_000;
 const FILES_LIMIT = 20_000;
 const PATIENCE_MS = 1000;
 
@@ -284,15 +287,15 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
 async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number): Promise<HubRevision> {
   const patience = new AbortController();
   const timer = Number.isFinite(patienceMs) ? setTimeout(() => patience.abort(), patienceMs) : undefined;
-  const either = AbortSignal.any([signal, patience.signal]);
+  const either = AbortSignal.any([signal, patience.signal, AbortSignal.timeout(ANSWER_MS)]);
+  const left = { bytes: ANSWER_BYTES };
   const call = {
     hubUrl: endpoint(),
-    fetch: (url: string | URL | Request, init: RequestInit = {}) =>
-      fetch(url, {
-        ...init,
-        signal: either,
-        headers: { ...(init.headers as object), ...authorization(String(url)) },
-      }),
+    fetch: async (url: string | URL | Request, init: RequestInit = {}) => {
+      const headers = { ...(init.headers as object), ...authorization(String(url)) };
+      const response = await fetch(url, { ...init, signal: either, headers });
+      return bounded(response, left);
+    },
   };
   try {
     const info = await modelInfo({
@@ -305,10 +308,13 @@ async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number)
     if (!/^[0-9a-f]{7,64}$/.test(commit))
       throw new RefusedError(told`${host()} names no commit for ${ref.id}.`);
     const files: HubFile[] = [];
+    let entries = 0;
     for await (const entry of listFiles({ ...call, repo: ref.id, revision: commit, recursive: true })) {
-      if (entry.type !== 'file') continue;
-      if (files.length >= FILES_LIMIT)
+      if (++entries > FILES_LIMIT)
         throw new RefusedError(told`${ref.id} has more than ${FILES_LIMIT} files.`);
+      if (entry.type !== 'file') continue;
+      if (typeof entry.path !== 'string' || !Number.isSafeInteger(entry.size) || entry.size < 0)
+        throw new RefusedError(told`${host()} names a file of ${ref.id} without a path or a size.`);
       files.push({
         path: entry.path,
         size: entry.size,
@@ -335,13 +341,42 @@ function licenceOf(card: unknown): string | null {
   return names.length > 0 ? names.join(', ').slice(0, 80) : null;
 }
 
+/** An answer of which no more is read than is left, unpacked: it may be compressed, or have no end. */
+function bounded(response: Response, left: { bytes: number }): Response {
+  if (!response.body) return response;
+  const count = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      left.bytes -= chunk.length;
+      if (left.bytes < 0)
+        controller.error(
+          new RefusedError(told`${host()} answers with more than ${ANSWER_BYTES / 2 ** 20} MiB.`),
+        );
+      else controller.enqueue(chunk);
+    },
+  });
+  const { status, statusText, headers } = response;
+  const made = new Response(response.body.pipeThrough(count), { status, statusText, headers });
+  Object.defineProperty(made, 'url', { value: response.url });
+  return made;
+}
+
 function endpoint(): string {
   const address = process.env.HF_ENDPOINT || 'https://huggingface.co';
   if (!/^https?:\/\/[^/]/i.test(address) || !URL.canParse(address))
     throw new RefusedError(
-      told`The environment variable HF_ENDPOINT is ${JSON.stringify(address)}: it must be an address that begins with https:// or http://.`,
+      told`The environment variable HF_ENDPOINT is ${JSON.stringify(withoutPassword(address))}: it must be an address that begins with https:// or http://.`,
+    );
+  const { username, password } = new URL(address);
+  if (username || password)
+    throw new RefusedError(
+      'The environment variable HF_ENDPOINT holds a user name or a password: give the address without them, and a token as HF_TOKEN.',
     );
   return address.replace(/\/+$/, '');
+}
+
+/** What stands before an @ may be a secret. */
+function withoutPassword(address: string): string {
+  return address.replace(/^.*@/s, '…@');
 }
 
 function host(): string {
@@ -350,7 +385,9 @@ function host(): string {
 
 /** The token goes to the endpoint alone; `fetch` drops it when redirected to another origin. */
 function authorization(url: string): Record<string, string> {
-  const token = process.env.HF_TOKEN;
+  const token = process.env.HF_TOKEN?.trim();
+  if (token && !/^[\x21-\x7e]+$/.test(token))
+    throw new RefusedError('The environment variable HF_TOKEN holds characters that no token has.');
   return token && new URL(url).origin === new URL(endpoint()).origin
     ? { authorization: `Bearer ${token}` }
     : {};

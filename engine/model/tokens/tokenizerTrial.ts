@@ -5,12 +5,26 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { RefusedError, told } from '../../errors';
+import { WATCH_PROGRAM } from '../../runtime/watch';
 
 const SAMPLE = 'The cat sat on the mat, 42 times! 😀 é\r\n\tשלום 日本 a\u0301 <s>';
 const TIME_LIMIT = 60_000;
+/** The largest published definitions take 400 MB. */
+const MEMORY_LIMIT = 2 ** 30;
 
-/** Loads what comes on standard input and encodes a sample; an ordinary exception ends it with exit code 1. */
+/**
+ * Loads what comes on standard input and encodes a sample; an ordinary exception ends it with exit code 1. A thread beside it
+ * ends the process when it takes too much memory, and when nobody waits for it any more.
+ */
 const PROGRAM = `
+const { Worker } = require('node:worker_threads');
+const shared = new SharedArrayBuffer(24);
+new Int32Array(shared)[0] = 1;
+new Float64Array(shared, 8).fill(${MEMORY_LIMIT});
+new Worker(${JSON.stringify(WATCH_PROGRAM)}, {
+  eval: true,
+  workerData: { shared, parent: process.ppid, lastWords: 2 },
+}).unref();
 const { Tokenizer } = require(process.argv[1]);
 const tokenizer = Tokenizer.fromString(require('fs').readFileSync(0, 'utf8'));
 tokenizer.disableTruncation();
