@@ -11,8 +11,7 @@ export const isSupervised = process.env[SUPERVISED] !== undefined && process.sen
 delete process.env[SUPERVISED];
 
 /** From the child: whose fault a sudden end would be, which files it would leave behind, and that it has said its sentence. */
-export type ChildMessage =
-  { subject: string } | { temporary: string } | { settled: string } | { told: true };
+export type ChildMessage = { subject: string } | { temporary: string } | { settled: string } | { told: true };
 /** To the child: stop at the next step. */
 export type ParentMessage = 'interrupt';
 
