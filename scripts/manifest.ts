@@ -67,7 +67,7 @@ function parameterSchema({
   description,
 }: ParameterInfo) {
   return {
-    type,
+    ...(type === 'indices' ? { type: 'string', pattern: '^[\\d\\s,+|]*$' } : { type }),
     ...(value !== null && { default: value }),
     ...(minimum !== undefined && { minimum }),
     ...(maximum !== undefined && { maximum }),

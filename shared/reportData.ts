@@ -6,7 +6,7 @@ import type { AnalysisSummary } from './protocol/analysis';
 import type { CostFormulas } from './protocol/cost';
 import type { Buckets } from './protocol/details';
 import type { Intervention, InterventionResult, LostKey } from './protocol/interventions';
-import type { MechanismChoice, MechanismInfo } from './protocol/mechanisms';
+import type { Setting, MechanismInfo } from './protocol/mechanisms';
 import type { HeadAssignment, Plan } from './protocol/plans';
 
 /** Masses in one byte: value = largest x (code / 255)^2, so that small masses keep their differences. */
@@ -23,7 +23,7 @@ export const LOST_CODES = 63;
 export const KEPT_CODES = 15;
 
 export interface ReportMechanism {
-  choice: MechanismChoice;
+  choice: Setting;
   /** False for kernel and low-rank mechanisms: then every head's `kept` is null. */
   keepsPairs: boolean;
 }

@@ -3,12 +3,28 @@
  * the same if and only if their keys are equal. What people, files and messages give is read here once, at the border;
  * behind it nobody fills in defaults or compares parameters.
  */
-import type { MechanismInfo, MechanismParams, ParameterInfo } from './protocol/mechanisms';
+import { told } from './foreign';
 
 /** The value of a parameter that follows from the text: it is settled when the text is there. */
 export const AUTO = 'auto';
 
-export type ParameterValue = MechanismParams[string];
+export type ParameterValue = number | boolean | string;
+
+export type MechanismParams = Record<string, ParameterValue>;
+
+/** One parameter of a mechanism; forms, settings and help are made from it. */
+export interface ParameterInfo {
+  name: string;
+  /** `indices`: token indices, ascending, with commas between them. */
+  type: 'integer' | 'number' | 'boolean' | 'string' | 'indices';
+  default: number | boolean | string | null;
+  /** How the default follows from the text when `default` is null, e.g. "square root of the tokens". */
+  defaultRule?: string;
+  minimum?: number;
+  maximum?: number;
+  choices?: string[];
+  description: string;
+}
 
 export interface Setting {
   readonly name: string;
@@ -25,7 +41,13 @@ export interface GivenSetting {
 }
 
 /** What is needed to know of a mechanism (or a lens) to read its parameters. */
-export type Parameterised = Pick<MechanismInfo, 'name' | 'parameters'>;
+export interface Parameterised {
+  readonly name: string;
+  readonly parameters: readonly ParameterInfo[];
+}
+
+/** All pairs: what a head has without a mechanism. */
+export const DENSE: Setting = { name: 'dense', params: {}, key: 'dense' };
 
 /** One sentence on what cannot be read as a setting. */
 export class SettingError extends Error {
@@ -37,7 +59,7 @@ export function readSetting(given: GivenSetting, infos: readonly Parameterised[]
   const info = infos.find(one => one.name === given.name);
   if (!info) {
     throw new SettingError(
-      `There is no mechanism "${given.name}" (there are: ${infos.map(one => one.name).join(', ')}).`,
+      told`There is no mechanism "${given.name}" (there are: ${infos.map(one => one.name).join(', ')}).`,
     );
   }
   return settingOf(info, given.params);
@@ -96,7 +118,7 @@ export function readParams(
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue;
     throw new SettingError(
-      `The ${what} ${info.name} has no parameter "${name}" (it has: ${known.join(', ') || 'none'}).`,
+      told`The ${what} ${info.name} has no parameter "${name}" (it has: ${known.join(', ') || 'none'}).`,
     );
   }
   const params: MechanismParams = {};
@@ -110,9 +132,7 @@ export function readParams(
 
 function readValue(mechanism: string, parameter: ParameterInfo, value: unknown): ParameterValue {
   const wrong = (what: string) =>
-    new SettingError(
-      `The parameter ${parameter.name} of ${mechanism} must be ${what}, not "${String(value)}".`,
-    );
+    new SettingError(told`The parameter ${parameter.name} of ${mechanism} must be ${what}, not "${value}".`);
   const text = String(value).trim();
   switch (parameter.type) {
     case 'boolean':

@@ -3,9 +3,11 @@ import type { MechanismParams } from '../../shared/protocol/engine';
 import {
   AUTO,
   readParams as read,
+  settingOf as setting,
   SettingError,
   type GivenSetting,
   type Parameterised,
+  type Setting,
 } from '../../shared/setting';
 import type { CoreInput } from './core';
 import type { Mechanism } from './mechanism';
@@ -19,8 +21,13 @@ export function readParams(
   return asUsage(() => read(info, given, what));
 }
 
+/** @throws UsageError naming the parameter and what it may be. */
+export function settingOf(info: Parameterised, given: GivenSetting['params']): Setting {
+  return asUsage(() => setting(info, given));
+}
+
 /** What cannot be read as a setting is a wrong call. */
-export function asUsage<T>(read: () => T): T {
+function asUsage<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {

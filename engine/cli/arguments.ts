@@ -1,13 +1,13 @@
 /** Command-line values with a syntax of their own. */
-import { readParams } from '../attention/parameters';
+import { settingOf } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { UsageError, told } from '../errors';
-import type { DeviceChoice, MechanismChoice } from '../../shared/protocol/engine';
+import type { DeviceChoice, Setting } from '../../shared/protocol/engine';
 
 export const DEVICES: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 
 /** `NAME[:key=value;key=value],...`; a value may hold commas. */
-export function parseMechanisms(list: string): MechanismChoice[] {
+export function parseMechanisms(list: string): Setting[] {
   const items: string[] = [];
   for (const piece of list.split(',')) {
     const startsItem = /^\s*[a-z][\w-]*\s*(:|$)/i.test(piece);
@@ -22,7 +22,7 @@ export function parseMechanisms(list: string): MechanismChoice[] {
       .join(':')
       .split(';')
       .filter(pair => pair.trim() !== '');
-    return { name, params: readParams(info, parsePairs(pairs)) };
+    return settingOf(info, parsePairs(pairs));
   });
 }
 

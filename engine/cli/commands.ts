@@ -8,12 +8,7 @@ import { analysisJson } from '../export/json';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source/source';
-import type {
-  DeviceChoice,
-  Intervention,
-  InterventionResult,
-  MechanismChoice,
-} from '../../shared/protocol/engine';
+import type { DeviceChoice, Intervention, InterventionResult, Setting } from '../../shared/protocol/engine';
 import { visible, visibleLines } from '../../shared/foreign';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
@@ -26,7 +21,7 @@ export interface AnalyzeOptions {
   model: string;
   device: DeviceChoice;
   maxTokens: number | null;
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
   propagate: boolean;
   without: Intervention[];
   compare: boolean;

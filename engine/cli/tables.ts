@@ -64,8 +64,8 @@ export function formatAnalysis(
 /** The mechanisms' notes, each once, after the names that it is about. */
 function sharedNotes(mechanisms: AnalysisSummary['mechanisms']): string[] {
   const names = new Map<string, Set<string>>();
-  for (const { name, notes } of mechanisms) {
-    for (const note of notes.map(textOf)) names.set(note, (names.get(note) ?? new Set()).add(name));
+  for (const { setting, notes } of mechanisms) {
+    for (const note of notes.map(textOf)) names.set(note, (names.get(note) ?? new Set()).add(setting.name));
   }
   return [...names].map(([note, about]) => `${[...about].join(', ')}: ${note}`);
 }
@@ -136,11 +136,11 @@ function formatMechanisms(summary: AnalysisSummary): string {
     ),
   ];
   const columns: Column<Row>[] = [
-    { title: 'mechanism', cell: row => row.name },
+    { title: 'mechanism', cell: row => row.setting.name },
     {
       title: 'parameters',
       cell: row =>
-        Object.entries({ ...row.params, ...row.settled })
+        Object.entries(row.settled)
           .map(([key, value]) => `${key}=${value}`)
           .join(' '),
     },

@@ -1,11 +1,11 @@
 /** What each head of a plan sees, for the formats of other programs. */
 import type { MaskRule } from '../attention/core';
 import type { HeadMask } from '../attention/mask';
-import type { CoreInfo, MechanismChoice } from '../../shared/protocol/engine';
+import type { CoreInfo, Setting } from '../../shared/protocol/engine';
 
 export interface PlannedMask {
   head: number;
-  choice: MechanismChoice;
+  choice: Setting;
   /** What the mechanism is called to people. */
   title: string;
   mask: HeadMask;

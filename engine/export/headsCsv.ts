@@ -83,7 +83,7 @@ function columnsOf(result: MechanismResult): Compared[] {
 }
 
 /** `local:window=64` */
-function nameOf({ name, params }: MechanismResult): string {
-  const pairs = Object.entries(chosenParams({ params })).map(([key, value]) => `${key}=${value}`);
-  return pairs.length > 0 ? `${name}:${pairs.join(';')}` : name;
+function nameOf({ setting }: MechanismResult): string {
+  const pairs = Object.entries(chosenParams(setting)).map(([key, value]) => `${key}=${value}`);
+  return pairs.length > 0 ? `${setting.name}:${pairs.join(';')}` : setting.name;
 }

@@ -3,6 +3,7 @@ import type {
   AnalysisSummary,
   HeadComparison,
   HeadProfile,
+  Intervention,
   InterventionResult,
   MechanismResult,
 } from '../../shared/protocol/engine';
@@ -89,7 +90,7 @@ function interventionJson({ interventions, effect, notes }: InterventionResult) 
   const ofLoss = effect.measure === 'loss';
   const perToken = Array.from(effect.perToken);
   return {
-    interventions,
+    interventions: interventions.map(changeJson),
     deltaLoss: ofLoss && perToken.length > 0 ? effect.delta : null,
     deltaOutput: ofLoss ? null : effect.delta,
     deltaLossPerToken: ofLoss ? perToken : undefined,
@@ -98,11 +99,17 @@ function interventionJson({ interventions, effect, notes }: InterventionResult) 
   };
 }
 
+function changeJson(one: Intervention) {
+  if (one.kind !== 'mechanism') return one;
+  return { ...one, choice: { name: one.choice.name, params: chosenParams(one.choice) } };
+}
+
 function mechanismJson(result: MechanismResult) {
   return {
-    name: result.name,
-    params: chosenParams(result),
-    ...(result.settled ? { settled: result.settled } : {}),
+    name: result.setting.name,
+    params: chosenParams(result.setting),
+    setting: result.setting.key,
+    settled: result.settled,
     scope: result.scope,
     recall: result.recall,
     sparsity: result.sparsity,

@@ -9,7 +9,7 @@ import {
   sidesOf,
   type CoreKind,
   type CoreResult,
-  type MechanismChoice,
+  type Setting,
   type MechanismResult,
   type TargetText,
   type TokenTable,
@@ -162,7 +162,7 @@ export class Analysis {
    * text, then frozen, so that local and propagated runs speak of the same mechanism.
    */
   async ownTensors(
-    choice: MechanismChoice,
+    choice: Setting,
     core: number,
     input: CoreInput,
     signal: AbortSignal,
@@ -177,12 +177,7 @@ export class Analysis {
   }
 
   /** One core under a mechanism, given its inputs. */
-  async attend(
-    choice: MechanismChoice,
-    core: number,
-    input: CoreInput,
-    signal: AbortSignal,
-  ): Promise<Attended> {
+  async attend(choice: Setting, core: number, input: CoreInput, signal: AbortSignal): Promise<Attended> {
     const mechanism = findMechanism(choice.name);
     refuseUnfit(mechanism, input, choice);
     const own = await this.ownTensors(choice, core, input, signal);
@@ -196,7 +191,7 @@ export class Analysis {
    * head's dense Q and K alone, so that they do not depend on what its neighbours do.
    */
   async attendHead(
-    choice: MechanismChoice,
+    choice: Setting,
     core: number,
     head: number,
     input: CoreInput,
@@ -213,13 +208,13 @@ export class Analysis {
   }
 
   /** Whether the mechanism has its own tensors for this core (or one head of it), or needs none. */
-  isFitted(choice: MechanismChoice, core: number, head?: number): boolean {
+  isFitted(choice: Setting, core: number, head?: number): boolean {
     return !findMechanism(choice.name).prepare || this.own.has(ownKey(choice, core, head));
   }
 
   /** Makes a head's own tensors, given its core's dense inputs. Before a run with changed heads, `fitHeads` does all of them. */
   async fitHead(
-    choice: MechanismChoice,
+    choice: Setting,
     core: number,
     head: number,
     dense: CoreInput,
@@ -241,30 +236,20 @@ export class Analysis {
   }
 
   /** One core under a mechanism on this analysis' own dense inputs; the latest are kept. */
-  attendLocally(
-    choice: MechanismChoice,
-    core: number,
-    dense: CoreInput,
-    signal: AbortSignal,
-  ): Promise<Attended> {
+  attendLocally(choice: Setting, core: number, dense: CoreInput, signal: AbortSignal): Promise<Attended> {
     const attend = (own: AbortSignal) => this.attend(choice, core, dense, own);
-    return this.shared(`attended|${choiceKey(choice)}|${core}`, attend, signal);
+    return this.shared(`attended|${choice.key}|${core}`, attend, signal);
   }
 }
 
 let made = 0;
 const modelKeys = new WeakMap<CutModel, string>();
 
-function ownKey(choice: MechanismChoice, core: number, head?: number): string {
-  return [choiceKey(choice), core, ...(head === undefined ? [] : [head])].join('|');
+function ownKey(choice: Setting, core: number, head?: number): string {
+  return [choice.key, core, ...(head === undefined ? [] : [head])].join('|');
 }
 
-export function choiceKey(choice: MechanismChoice): string {
-  const params = Object.entries(choice.params).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `${choice.name}:${params.map(([name, value]) => `${name}=${value}`).join(';')}`;
-}
-
-function refuseUnfit(mechanism: Mechanism, input: CoreInput, choice: MechanismChoice): void {
+function refuseUnfit(mechanism: Mechanism, input: CoreInput, choice: Setting): void {
   const reason = mechanism.refuses?.(input, choice.params);
   if (reason) throw new RefusedError(reason);
 }

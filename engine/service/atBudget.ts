@@ -2,10 +2,10 @@ import type { Analysis, CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
 import type { Mechanism } from '../attention/mechanism';
-import { readParams } from '../attention/parameters';
+import { settingOf } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError, told } from '../errors';
-import type { AtBudgetParams, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
+import type { AtBudgetParams, Setting, MechanismResult } from '../../shared/protocol/engine';
 
 /** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
 const TOLERANCE = 1.1;
@@ -48,13 +48,13 @@ function bestOf(runs: readonly LocalRun[], budget: number): MechanismResult | nu
 }
 
 /** By the shape of the first core that the mechanism serves: what a share means in tokens hardly differs between cores. */
-function settingsOf(analysis: Analysis, mechanism: Mechanism, budget: number): MechanismChoice[] {
+function settingsOf(analysis: Analysis, mechanism: Mechanism, budget: number): Setting[] {
   const { info } = mechanism;
   if (!mechanism.settings || info.name === 'dense') return [];
   for (const { outline } of analysis.cores) {
     const found = mechanism
       .settings(outline, budget)
-      .map(params => ({ name: info.name, params: readParams(info, params) }))
+      .map(params => settingOf(info, params))
       .filter(({ params }) => !mechanism.refuses?.(outline, params));
     if (found.length > 0) return found;
   }

@@ -1,4 +1,4 @@
-import { choiceKey, type Analysis, type CoreTensors } from './analysis';
+import { type Analysis, type CoreTensors } from './analysis';
 import { densePairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
@@ -46,7 +46,7 @@ export async function effectOf(
   return { measure: 'output', delta: mean(perToken), perToken };
 }
 
-/** The mechanisms of one core's heads by `choiceKey`; null = dense. */
+/** The mechanisms of one core's heads by their keys; null = dense. */
 export type CoreAssignment = (HeadAssignment['choice'] | null)[];
 
 /** One entry per head of every core; a later assignment of the same head replaces the earlier one. */
@@ -186,5 +186,5 @@ export function allPairs(analysis: Analysis): number {
 }
 
 export function assignmentKey(heads: readonly HeadAssignment[]): string {
-  return heads.map(({ core, head, choice }) => `${core}.${head}=${choiceKey(choice)}`).join('|');
+  return heads.map(({ core, head, choice }) => `${core}.${head}=${choice.key}`).join('|');
 }

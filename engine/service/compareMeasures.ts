@@ -1,4 +1,4 @@
-import { choiceKey, type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
+import { type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
 import { denseScores } from '../attention/kernels/lines';
@@ -7,12 +7,7 @@ import { findMechanism } from '../attention/registry';
 import { blockSums, interval95, meanResampled, resampledRatios } from '../measure/bootstrap';
 import { breaksIdentity, divergence } from '../measure/divergence';
 import { EdgeRecall, entmaxKeys, topPKeys } from '../measure/goldGraphs';
-import type {
-  HeadComparison,
-  HeadMeasures,
-  MechanismChoice,
-  MechanismResult,
-} from '../../shared/protocol/engine';
+import type { HeadComparison, HeadMeasures, Setting, MechanismResult } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 
 /** Rows of one head that are looked at in full, evenly spaced: bounds the time, and nothing N x N is kept. */
@@ -21,14 +16,14 @@ export const SAMPLED_ROWS = 128;
 /** `analysis/compare`: the results with `measures` filled in, of mechanisms that were not run yet too. */
 export async function compareMeasures(
   analysis: Analysis,
-  choices: readonly MechanismChoice[],
+  choices: readonly Setting[],
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult[]> {
-  const known = [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
+  const known = [...analysis.results.values()].map(({ setting }) => setting);
   const runs: Run[] = [];
   for (const choice of choices.length > 0 ? choices : known) {
-    const result = analysis.results.get(choiceKey(choice)) ?? startRun(choice);
+    const result = analysis.results.get(choice.key) ?? startRun(choice);
     runs.push({ choice, known: result, heads: new Map(), recalls: [], errors: [], broken: [] });
   }
   const visit = (core: number, tensors: CoreTensors) => {
@@ -38,13 +33,13 @@ export async function compareMeasures(
   await analysis.visitAlone([...analysis.cores.keys()], visit, signal);
   return runs.map(run => {
     const result = withMeasures(run);
-    analysis.results.set(choiceKey(run.choice), result);
+    analysis.results.set(run.choice.key, result);
     return result;
   });
 }
 
 interface Run {
-  choice: MechanismChoice;
+  choice: Setting;
   /** What was computed before, or what this pass compares. */
   known: MechanismResult | LocalRun;
   heads: Map<HeadComparison, HeadMeasures>;

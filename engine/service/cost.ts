@@ -13,14 +13,14 @@ import type {
   CostPoint,
   ForwardTimes,
   HeadShape,
-  MechanismChoice,
+  Setting,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
 import { fitSpansOf } from './spans';
+import { DENSE } from '../../shared/setting';
 
-const DENSE: MechanismChoice = { name: 'dense', params: {} };
 /** Milliseconds of runs after which a median is steady, and the most runs it is worth. */
 const STEADY = 150;
 const MOST_RUNS = 25;
@@ -36,7 +36,7 @@ export async function costFormulas(
   signal: AbortSignal,
 ): Promise<CostFormulas> {
   const shape = headShape(analysis, params.core);
-  const curve = async (choice: MechanismChoice): Promise<CostCurve> => {
+  const curve = async (choice: Setting): Promise<CostCurve> => {
     const mechanism = findMechanism(choice.name);
     const of = { ...shape, ...spansOf(analysis, choice) };
     const costs: Cost[] = [];
@@ -93,7 +93,7 @@ function headShape(analysis: Analysis, core: number): HeadShape {
 }
 
 /** What has spans costs what the spans cost that the model's heads need on this text. */
-function spansOf(analysis: Analysis, { name, params }: MechanismChoice): { spans?: number[] } {
+function spansOf(analysis: Analysis, { name, params }: Setting): { spans?: number[] } {
   const wish = findMechanism(name).spans?.wish(params);
   if (!wish) return {};
   if ('span' in wish) return { spans: [wish.span] };
@@ -122,7 +122,7 @@ export async function measureCosts(
   const lengths = [...new Set(params.lengths)].sort((a, b) => a - b);
   const points: CostPoint[] = [];
   const notes: string[] = [];
-  const stopped = new Set<MechanismChoice>();
+  const stopped = new Set<Setting>();
   let done = 0;
   for (const tokens of lengths) {
     // Known before tensors of that length are made.
@@ -179,7 +179,7 @@ function tooLarge({ dim, valueDim }: HeadShape, tokens: number, limitMiB: number
 
 async function runner(
   analysis: Analysis,
-  choice: MechanismChoice,
+  choice: Setting,
   input: CoreInput,
   signal: AbortSignal,
 ): Promise<() => Promise<number>> {
@@ -201,7 +201,7 @@ async function runner(
 }
 
 async function measurePoint(
-  choice: MechanismChoice,
+  choice: Setting,
   tokens: number,
   run: () => Promise<number>,
   { repetitions, secondsPerPoint }: CostMeasureParams,

@@ -15,7 +15,7 @@ import {
   type CoreInfo,
   type CoreResult,
   type HeadComparison,
-  type MechanismChoice,
+  type Setting,
   type MechanismParams,
   type ModelInfo,
 } from '../../shared/protocol/engine';
@@ -25,7 +25,7 @@ import { settledParams } from '../attention/parameters';
 export interface DensePassOptions {
   signal: AbortSignal;
   /** Mechanisms to compare locally while Q, K, V of each core are at hand. */
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
   /** Bytes that Q, K, V and outputs may take after the pass. */
   retainBytes: number;
   onProgress(fraction: number, message: string): void;
@@ -36,7 +36,7 @@ export interface DensePassOptions {
 }
 
 export interface LocalRun {
-  choice: MechanismChoice;
+  choice: Setting;
   heads: HeadComparison[];
   milliseconds: number;
   settled?: MechanismParams;

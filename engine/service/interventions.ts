@@ -17,7 +17,7 @@ import {
   type CoreInfo,
   type Intervention,
   type InterventionResult,
-  type MechanismChoice,
+  type Setting,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 
@@ -27,7 +27,7 @@ export interface CoreChange {
   silenced: Set<number>;
   assigned: CoreAssignment;
   /** The mechanism that all heads were given at once: fitted to the core as a whole, as in an analysis. */
-  whole: MechanismChoice | null;
+  whole: Setting | null;
   blocked: BlockedPairs[];
 }
 

@@ -1,16 +1,16 @@
-import { choiceKey, type Analysis, type CoreTensors } from './analysis';
+import { type Analysis, type CoreTensors } from './analysis';
 import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
-import type { HeadComparison, MechanismChoice, MechanismResult, Note } from '../../shared/protocol/engine';
+import type { HeadComparison, Setting, MechanismResult, Note } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
 
 /** Turns the comparisons gathered in the dense pass into a result and files it in the analysis. */
 export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismResult {
   const result = localResult(run);
-  analysis.results.set(choiceKey(run.choice), result);
+  analysis.results.set(run.choice.key, result);
   return result;
 }
 
@@ -18,9 +18,8 @@ export function localResult(run: LocalRun): MechanismResult {
   const ahead = looksAhead(findMechanism(run.choice.name));
   return {
     ...summarizeComparison(run.heads),
-    name: run.choice.name,
-    params: run.choice.params,
-    ...(run.settled && { settled: run.settled }),
+    setting: run.choice,
+    settled: run.settled ?? {},
     scope: 'local',
     deltaLoss: null,
     deltaOutput: null,
@@ -47,7 +46,7 @@ function reconstructionNote(heads: readonly HeadComparison[]): Note[] {
 /** Compares one more mechanism with the dense heads of a finished analysis. */
 export async function runLocally(
   analysis: Analysis,
-  choice: MechanismChoice,
+  choice: Setting,
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
@@ -60,7 +59,7 @@ export async function runLocally(
   return fileLocalResult(analysis, run);
 }
 
-export function startRun(choice: MechanismChoice): LocalRun {
+export function startRun(choice: Setting): LocalRun {
   return { choice, heads: [], milliseconds: 0, refused: null };
 }
 
@@ -89,7 +88,7 @@ export async function propagate(
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<MechanismResult> {
-  const choice: MechanismChoice = { name: local.name, params: local.params };
+  const choice = local.setting;
   const began = performance.now();
   const output = await analysis.run(
     async (info, input) => {
@@ -113,6 +112,6 @@ export async function propagate(
       ...(effect.measure === 'loss' ? [] : [{ kind: 'output' as const, text: OUTPUT_NOTE }]),
     ],
   };
-  analysis.results.set(choiceKey(choice), result);
+  analysis.results.set(choice.key, result);
   return result;
 }

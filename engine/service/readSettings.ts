@@ -1,10 +1,11 @@
-import { readParams } from '../attention/parameters';
+import { settingOf } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
-import type { Intervention, MechanismChoice } from '../../shared/protocol/engine';
+import type { Intervention } from '../../shared/protocol/engine';
+import type { GivenSetting, Setting } from '../../shared/setting';
 
-/** A setting in its canonical form. @throws UsageError naming what is wrong with it */
-export function readSetting({ name, params }: MechanismChoice): MechanismChoice {
-  return { name, params: readParams(findMechanism(name).info, params) };
+/** Messages are read anew, whoever sends them. @throws UsageError naming what is wrong with it */
+export function readSetting({ name, params }: GivenSetting): Setting {
+  return settingOf(findMechanism(name).info, params);
 }
 
 /** The parameters of a request with every setting in them read: what comes after this border fills in nothing. */
@@ -26,13 +27,13 @@ export function withSettings<P>(params: P): P {
 
 /** Where requests hold settings. */
 interface SettingFields {
-  mechanism?: MechanismChoice;
+  mechanism?: Setting;
   /** Some requests name mechanisms only. */
-  mechanisms?: (MechanismChoice | string)[];
-  heads?: { choice: MechanismChoice }[];
+  mechanisms?: (Setting | string)[];
+  heads?: { choice: Setting }[];
   interventions?: Intervention[];
 }
 
-function withChoice<T extends { choice: MechanismChoice }>(one: T): T {
+function withChoice<T extends { choice: Setting }>(one: T): T {
   return { ...one, choice: readSetting(one.choice) };
 }

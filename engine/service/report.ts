@@ -26,10 +26,12 @@ import {
   type HeadAssignment,
   type Intervention,
   type InterventionResult,
+  type MechanismResult,
   type Plan,
   type ReportParams,
 } from '../../shared/protocol/engine';
 import { costLengths } from '../../shared/costLengths';
+import { distinct, type Setting } from '../../shared/setting';
 
 /** What a report may hold, over all heads: so a text of any length gives a file of some 10 MB. */
 const BUDGET = {
@@ -114,10 +116,13 @@ function costs(
   signal: AbortSignal,
 ): Promise<CostFormulas[]> {
   const lengths = costLengths(tokens.ids.length);
-  const choices = mechanisms.map(({ name, params }) => ({ name, params }));
   return Promise.all(
     cores.map(({ info }) =>
-      costFormulas(analysis, { id: analysis.id, core: info.core, mechanisms: choices, lengths }, signal),
+      costFormulas(
+        analysis,
+        { id: analysis.id, core: info.core, mechanisms: settingsOf(mechanisms), lengths },
+        signal,
+      ),
     ),
   );
 }
@@ -142,9 +147,8 @@ function changesAsked(
     const params = { heads, interventions, queries: order.slice(0, WORST) };
     asked.push({ heads, interventions, lost: lostKeysVisit(analysis, params, signal) });
   };
-  for (const { name, params, deltaLossPerToken, deltaOutputPerToken } of mechanisms) {
+  for (const { setting: choice, deltaLossPerToken, deltaOutputPerToken } of mechanisms) {
     const perToken = deltaLossPerToken ?? deltaOutputPerToken;
-    const choice = { name, params };
     if (perToken) add([], [{ kind: 'mechanism', core: null, head: null, choice }], perToken);
   }
   if (plan) {
@@ -163,15 +167,12 @@ async function shownMechanisms(
   input: CoreInput,
   signal: AbortSignal,
 ): Promise<ReportMechanism[]> {
-  const found = new Map<string, ReportMechanism>();
-  for (const { name, params } of summary.mechanisms) {
-    const choice = { name, params };
-    const key = JSON.stringify(choice);
-    if (found.has(key)) continue;
+  const found: ReportMechanism[] = [];
+  for (const choice of settingsOf(summary.mechanisms)) {
     const attended = await analysis.attendLocally(choice, core, input, signal);
-    found.set(key, { choice, keepsPairs: attended.lse !== null });
+    found.push({ choice, keepsPairs: attended.lse !== null });
   }
-  return [...found.values()];
+  return found;
 }
 
 interface Sizes {
@@ -445,4 +446,9 @@ function largestOf(lists: Float32Array[]): number {
   let largest = 0;
   for (const list of lists) for (const value of list) largest = Math.max(largest, Math.abs(value));
   return largest;
+}
+
+/** Each once: local and propagated results speak of the same setting. */
+function settingsOf(results: readonly MechanismResult[]): Setting[] {
+  return distinct(results.map(({ setting }) => setting));
 }

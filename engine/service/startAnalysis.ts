@@ -24,6 +24,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { notVerified } from '../../shared/verified';
 import { mean } from '../statistics';
+import { distinct } from '../../shared/setting';
 
 export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
 
@@ -71,7 +72,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   const { params, hooks, signal, memoryLimitMiB, notify } = start;
   const { id } = params;
   const progress = (phase: Phase) => progressOf(notify, id, phase);
-  const choices = params.mechanisms.map(readSetting);
+  const choices = distinct(params.mechanisms.map(readSetting));
   const clock = new Clock();
   const loaded = await start.load();
   const { model, tokenizer, runtime } = loaded;
@@ -139,11 +140,11 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
     const report = progress('propagate');
     const propagated = [];
     for (const [m, local] of results.entries()) {
-      const title = findMechanism(local.name).info.title;
+      const title = findMechanism(local.setting.name).info.title;
       const result = await propagate(analysis, local, signal, done =>
         report((1 + m + done) * share, `The text runs on with ${title}`),
       );
-      clock.lap(`propagate ${local.name}`);
+      clock.lap(`propagate ${local.setting.name}`);
       propagated.push(result);
     }
     results = propagated;

@@ -1,4 +1,4 @@
-import { choiceKey, type Analysis } from './analysis';
+import { type Analysis } from './analysis';
 import { denseRows } from '../attention/kernels/dense';
 import { TILE_SIZE, type Tile, type TileParams } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -14,7 +14,7 @@ interface Band {
 
 /** Bands are computed whole, since all tiles of a row need the same softmax rows; the latest are kept. */
 export async function tileOf(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
-  const mechanism = params.mechanism ? choiceKey(params.mechanism) : '';
+  const mechanism = params.mechanism ? params.mechanism.key : '';
   const key = ['band', params.core, params.head, params.level, params.row, mechanism].join('|');
   return cut(await analysis.shared(key, own => computeBand(analysis, params, own), signal), params);
 }

@@ -1,4 +1,4 @@
-import { choiceKey, type AnalysedCore, type Analysis, type CoreTensors } from './analysis';
+import { type AnalysedCore, type Analysis, type CoreTensors } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
@@ -7,7 +7,7 @@ import {
   sidesOf,
   type CoreKind,
   type Link,
-  type MechanismChoice,
+  type Setting,
   type RowParams,
   type TokenAttention,
   type TokenParams,
@@ -65,7 +65,7 @@ class TokenTally {
   constructor(
     private readonly token: number,
     private readonly side: 'text' | 'target',
-    private readonly choices: readonly MechanismChoice[],
+    private readonly choices: readonly Setting[],
   ) {
     this.sides = { queries: side, keys: side };
     this.lost = choices.map(() => new Means());
@@ -99,8 +99,8 @@ class TokenTally {
   result(analysis: Analysis, top: number): TokenAttention {
     const { token, side, from, to, lost } = this;
     const written = side === (analysis.target ? 'target' : 'text') && token > 0;
-    const changeOf = (choice: MechanismChoice) =>
-      analysis.results.get(choiceKey(choice))?.deltaLossPerToken?.[token - 1] ?? null;
+    const changeOf = (choice: Setting) =>
+      analysis.results.get(choice.key)?.deltaLossPerToken?.[token - 1] ?? null;
     return {
       token,
       entropy: from.count === 0 ? 0 : this.entropy / from.count,
@@ -133,8 +133,8 @@ function headsOf(analysis: Analysis, params: TokenParams, side: 'text' | 'target
   return new Map(cores.map(({ result }) => [result.info.core, result.heads.map((_, head) => head)]));
 }
 
-function computedChoices(analysis: Analysis): MechanismChoice[] {
-  return [...analysis.results.values()].map(({ name, params }) => ({ name, params }));
+function computedChoices(analysis: Analysis): Setting[] {
+  return [...analysis.results.values()].map(({ setting }) => setting);
 }
 
 /** The mean of several rows (or columns) of equal length. */

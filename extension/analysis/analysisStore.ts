@@ -245,7 +245,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
           target: analysis.target?.text ?? null,
           device: settings.device,
           maxTokens: settings.maxTokens,
-          mechanisms: settings.mechanisms.choices,
+          mechanisms: settings.mechanisms(this.client.capabilities?.mechanisms ?? null).given,
           propagate: settings.propagate,
         },
         analysis.cancellation.token,

@@ -14,7 +14,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { changeStep, CHANGE_STEPS } from './changeScale';
 import { Owner } from '../disposable';
 import { tokenCode } from './hoverText';
-import { describeChoice, sameChoice } from '../workbench/mechanismSetting';
+import { describeSetting } from '../../shared/setting';
 import { percent, short, signed } from '../workbench/numbers';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
@@ -136,7 +136,7 @@ function writtenText(analysis: Analysis): { tokens: TokenTable; source: Analysed
 
 function propagatedResult(analysis: Analysis, change: ChangeSource) {
   if (change.kind !== 'mechanism') return undefined;
-  return analysis.mechanisms.find(one => one.scope === 'propagated' && sameChoice(one, change.choice));
+  return analysis.mechanisms.find(one => one.scope === 'propagated' && one.setting.key === change.choice.key);
 }
 
 /** Without the blanks that many tokens begin with: a mark stands on its word. */
@@ -174,7 +174,7 @@ function changeTitle(change: ChangeSource, interventions: number, budget: number
     case 'plan':
       return t('the plan at {0} of the pairs', percent(budget));
     case 'mechanism':
-      return describeChoice(change.choice);
+      return describeSetting(change.choice);
   }
 }
 

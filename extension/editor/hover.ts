@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
-import type { MechanismChoice, TokenAttention } from '../../shared/protocol/engine';
+import type { Setting, TokenAttention } from '../../shared/protocol/engine';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { describeHead, hoverText, type HeadChoice } from './hoverText';
-import { sameChoice } from '../workbench/mechanismSetting';
+import { distinct } from '../../shared/setting';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
 import { tooltip } from '../workbench/tell';
@@ -82,27 +82,24 @@ export class AttentionHover implements vscode.HoverProvider {
 }
 
 /** What the plan gives the selected head; null without a plan or a head. */
-function plannedFor(analysis: Analysis, { core, head }: HeadChoice): MechanismChoice | null {
+function plannedFor(analysis: Analysis, { core, head }: HeadChoice): Setting | null {
   return analysis.ready?.plan?.heads.find(one => one.core === core && one.head === head)?.choice ?? null;
 }
 
-function computedBeside({ mechanisms }: Analysis, planned: MechanismChoice): MechanismChoice[] {
-  const choices = mechanisms.map(({ name, params }) => ({ name, params }));
-  return choices.filter(
-    (one, at) => !sameChoice(one, planned) && choices.findIndex(other => sameChoice(other, one)) === at,
-  );
+function computedBeside({ mechanisms }: Analysis, planned: Setting): Setting[] {
+  return distinct(mechanisms.map(({ setting }) => setting)).filter(({ key }) => key !== planned.key);
 }
 
 /** The change of this token's loss when the text runs on with the plan. */
 function addChange(
   analysis: Analysis,
-  planned: MechanismChoice,
+  planned: Setting,
   side: 'text' | 'target',
   { token, kept }: TokenAttention,
 ): void {
   const effect = analysis.ready?.plan?.effect;
   const written = analysis.ready?.summary.target ? 'target' : 'text';
-  const row = kept.find(({ mechanism }) => sameChoice(mechanism, planned));
+  const row = kept.find(({ mechanism }) => mechanism.key === planned.key);
   if (row && effect?.measure === 'loss' && side === written)
     row.deltaLoss = effect.perToken[token - 1] ?? null;
 }
@@ -112,7 +109,7 @@ function describe(
   side: 'text' | 'target',
   word: readonly TokenAttention[],
   choice: HeadChoice,
-  planned: MechanismChoice | null,
+  planned: Setting | null,
 ): string {
   const { tokens: source, model } = analysis.began!;
   const target = analysis.began!.target?.tokens ?? null;

@@ -1,13 +1,7 @@
-import type {
-  CoreInfo,
-  Link,
-  MechanismChoice,
-  TokenAttention,
-  TokenTable,
-} from '../../shared/protocol/engine';
+import type { CoreInfo, Link, Setting, TokenAttention, TokenTable } from '../../shared/protocol/engine';
 import type { Selection } from '../../shared/protocol/host';
 import { markdown } from '../../shared/foreign';
-import { describeChoice, sameChoice } from '../workbench/mechanismSetting';
+import { describeSetting } from '../../shared/setting';
 import { percent, short, signed } from '../workbench/numbers';
 
 /** `vscode.l10n.t`, passed in so that this file stays free of VS Code. */
@@ -62,7 +56,7 @@ export interface HoverOptions {
   of: string;
   stale: boolean;
   /** What the plan gives this head; null or absent without a plan. */
-  planned?: MechanismChoice | null;
+  planned?: Setting | null;
   /** Links for one token, Markdown. */
   links(token: number): string;
   t: Translate;
@@ -114,9 +108,9 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
   const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
   const { planned } = options;
   const names = choices.map(choice => {
-    if (planned && sameChoice(choice, planned)) return t('the plan: {0}', describeChoice(choice));
+    if (choice.key === planned?.key) return t('the plan: {0}', describeSetting(choice));
     const namesakes = choices.filter(({ name }) => name === choice.name);
-    return namesakes.length > 1 ? describeChoice(choice) : choice.name;
+    return namesakes.length > 1 ? describeSetting(choice) : choice.name;
   });
   const lost = ({ kept, token, looksAtSide }: TokenAttention, m: number) => {
     const link = kept[m]?.costliestLost;

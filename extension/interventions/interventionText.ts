@@ -1,6 +1,6 @@
 import { sidesOf, type CoreInfo, type Intervention, type TokenTable } from '../../shared/protocol/engine';
 import { describeHead, describeLayer, type HeadChoice, type Translate } from '../editor/hoverText';
-import { describeChoice } from '../workbench/mechanismSetting';
+import { describeSetting } from '../../shared/setting';
 
 export interface NamedTokens {
   cores: readonly CoreInfo[];
@@ -15,7 +15,7 @@ export function describeIntervention(one: Intervention, names: NamedTokens, t: T
     case 'head':
       return t('{0} knocked out', where);
     case 'mechanism':
-      return t('{0} in {1}', describeChoice(one.choice), where);
+      return t('{0} in {1}', describeSetting(one.choice), where);
     case 'span': {
       const keys = passage(one.from, one.to, keysOf(one, names));
       return one.queries

@@ -75,7 +75,7 @@ export class ExtensionHost implements ViewHost {
     return {
       analysis: store.state,
       selection: selection.current,
-      settings: settings.forViews(),
+      settings: settings.forViews(client.capabilities?.mechanisms ?? null),
       mechanisms: client.capabilities?.mechanisms ?? [],
     };
   }

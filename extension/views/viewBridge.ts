@@ -27,7 +27,11 @@ export class ViewBridge extends Owner {
     this.session = session;
     const dist = vscode.Uri.joinPath(extensionUri, 'dist');
     webview.options = { enableScripts: true, localResourceRoots: [dist] };
-    const sendSettings = () => session.send({ type: 'settings', settings: settings.forViews() });
+    const sendSettings = () =>
+      session.send({
+        type: 'settings',
+        settings: settings.forViews(client.capabilities?.mechanisms ?? null),
+      });
     this.register(webview.onDidReceiveMessage((message: unknown) => this.receive(message)));
     this.register(store.onChange(() => session.sendState()));
     this.register(store.onUpdate(update => session.send(update)));

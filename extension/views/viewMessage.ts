@@ -1,4 +1,5 @@
 import { VIEW_NAMES, type ViewMessage } from '../../shared/protocol/host';
+import { isSetting } from '../../shared/setting';
 
 type Check = (value: unknown) => boolean;
 const isNumber: Check = value => typeof value === 'number' && Number.isInteger(value) && value >= 0;
@@ -42,12 +43,6 @@ function isShare(value: unknown): boolean {
   return typeof value === 'number' && value > 0 && value <= 1;
 }
 
-function isChoice(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { name, params } = value as Record<string, unknown>;
-  return isString(name) && isObject(params);
-}
-
 function isViewState(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { view, options } = value as Record<string, unknown>;
@@ -57,7 +52,7 @@ function isViewState(value: unknown): boolean {
 function isAssignment(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { core, head, choice } = value as Record<string, unknown>;
-  return isNumber(core) && isNumber(head) && isChoice(choice);
+  return isNumber(core) && isNumber(head) && isSetting(choice);
 }
 
 function isIntervention(value: unknown): boolean {
@@ -75,7 +70,7 @@ function isIntervention(value: unknown): boolean {
     case 'edge':
       return place && isNumber(one.query) && isNumber(one.key);
     case 'mechanism':
-      return place && isChoice(one.choice);
+      return place && isSetting(one.choice);
     default:
       return false;
   }
@@ -83,14 +78,14 @@ function isIntervention(value: unknown): boolean {
 
 function isChange(value: unknown): boolean {
   const { kind, choice } = (value ?? { kind: 'plan' }) as { kind: unknown; choice: unknown };
-  if (kind === 'mechanism') return isChoice(choice);
+  if (kind === 'mechanism') return isSetting(choice);
   return oneOf('interventions', 'plan')(kind);
 }
 
 function isSelection(value: unknown): boolean {
   if (!isObject(value)) return false;
   return Object.entries(value as object).every(([key, member]) => {
-    if (key === 'mechanism') return orNull(isChoice)(member);
+    if (key === 'mechanism') return orNull(isSetting)(member);
     if (key === 'change') return isChange(member);
     return ['core', 'head', 'token'].includes(key) && orNull(isNumber)(member);
   });

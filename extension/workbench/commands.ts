@@ -122,7 +122,7 @@ function trusted(): boolean {
 }
 
 /** Analyzes the active text, or its selection; with a view in front, the text that it shows. */
-async function analyze({ store, settings, log }: CommandContext, part: boolean): Promise<void> {
+async function analyze({ client, store, settings, log }: CommandContext, part: boolean): Promise<void> {
   if (!trusted()) return;
   const { activeTextEditor, visibleTextEditors } = vscode.window;
   const editor = activeTextEditor ?? editorOf(store.shown) ?? visibleTextEditors[0];
@@ -138,7 +138,7 @@ async function analyze({ store, settings, log }: CommandContext, part: boolean):
     void tell('information', vscode.l10n.t('Select some text first.'));
     return;
   }
-  for (const problem of settings.mechanisms.problems)
+  for (const problem of settings.mechanisms(client.capabilities?.mechanisms ?? null).problems)
     log.warn(`Setting attentionInspector.mechanisms: ${problem}`);
   await store.analyze(document, part ? editor?.selection : undefined);
   const state = store.of(document)?.state;

@@ -1,41 +1,66 @@
-import type { MechanismChoice, MechanismParams } from '../../shared/protocol/engine';
-import { describeChoice, sameChoice } from '../../shared/choice';
+import {
+  readSetting,
+  SettingError,
+  type GivenSetting,
+  type Parameterised,
+  type Setting,
+} from '../../shared/setting';
 
-export { describeChoice, sameChoice };
-
-/**
- * Reads the setting `attentionInspector.mechanisms`: a list of names or of `{ name, params }`. What cannot be read is
- * left out and named in `problems`; which names and parameters exist is the engine's to say.
- */
-export function readMechanisms(value: unknown): { choices: MechanismChoice[]; problems: string[] } {
-  const choices: MechanismChoice[] = [];
-  const problems: string[] = [];
-  if (!Array.isArray(value)) {
-    if (value !== undefined && value !== null) problems.push('The setting is not a list.');
-    return { choices, problems };
-  }
-  value.forEach((entry: unknown, index) => {
-    const choice = readOne(entry);
-    if (typeof choice === 'string') problems.push(`Entry ${index + 1}: ${choice}`);
-    else if (choices.some(other => sameChoice(other, choice)))
-      problems.push(`Entry ${index + 1}: ${choice.name} is listed twice.`);
-    else choices.push(choice);
-  });
-  return { choices, problems };
+export interface ReadMechanisms {
+  /** The entries as they are written, as far as they can be read: for the engine, which knows the mechanisms. */
+  given: GivenSetting[];
+  /** Those that the mechanisms can be set to, each once; none while the mechanisms are unknown. */
+  settings: Setting[];
+  /** A sentence for each entry that is left out. */
+  problems: string[];
 }
 
-function readOne(entry: unknown): MechanismChoice | string {
+/**
+ * Reads `attentionInspector.mechanisms`: a list of names or of `{ name, params }`. `infos`: the engine's mechanisms, null
+ * while it has not told them.
+ */
+export function readMechanisms(value: unknown, infos: readonly Parameterised[] | null): ReadMechanisms {
+  const read: ReadMechanisms = { given: [], settings: [], problems: [] };
+  if (!Array.isArray(value)) {
+    if (value !== undefined && value !== null) read.problems.push('The setting is not a list.');
+    return read;
+  }
+  for (const [index, entry] of value.entries()) {
+    const problem = addEntry(read, entry, infos);
+    if (problem !== null) read.problems.push(`Entry ${index + 1}: ${problem}`);
+  }
+  return read;
+}
+
+function addEntry(
+  { given, settings }: ReadMechanisms,
+  entry: unknown,
+  infos: readonly Parameterised[] | null,
+): string | null {
+  const one = givenBy(entry);
+  if (typeof one === 'string') return one;
+  try {
+    const setting = infos && readSetting(one, infos);
+    if (settings.some(({ key }) => key === setting?.key)) return `${one.name} is listed twice.`;
+    if (setting) settings.push(setting);
+  } catch (error) {
+    if (!(error instanceof SettingError)) throw error;
+    given.push(one);
+    return error.message;
+  }
+  given.push(one);
+  return null;
+}
+
+function givenBy(entry: unknown): GivenSetting | string {
   if (typeof entry === 'string') return entry.trim() ? { name: entry.trim(), params: {} } : 'empty name.';
   if (typeof entry !== 'object' || entry === null) return 'neither a name nor an object.';
   const { name, params = {} } = entry as { name?: unknown; params?: unknown };
   if (typeof name !== 'string' || !name.trim()) return '"name" is missing.';
   if (typeof params !== 'object' || params === null || Array.isArray(params))
     return `"params" of ${name} is not an object.`;
-  const read: MechanismParams = {};
-  for (const [key, parameter] of Object.entries(params)) {
-    if (parameter === null) continue; // null = the default
-    if (typeof parameter === 'object') return `parameter "${key}" of ${name} is not a plain value.`;
-    read[key] = parameter as number | boolean | string;
-  }
-  return { name: name.trim(), params: read };
+  // null = the default
+  const deep = Object.entries(params).find(([, value]) => typeof value === 'object' && value !== null);
+  if (deep) return `parameter "${deep[0]}" of ${name} is not a plain value.`;
+  return { name: name.trim(), params: params as GivenSetting['params'] };
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import * as os from 'node:os';
 import * as vscode from 'vscode';
-import type { DeviceChoice, MechanismChoice } from '../../shared/protocol/engine';
+import type { DeviceChoice, MechanismInfo } from '../../shared/protocol/engine';
 import type { HostSettings, MassScale } from '../../shared/protocol/host';
-import { readMechanisms } from './mechanismSetting';
+import { readMechanisms, type ReadMechanisms } from './mechanismSetting';
 import { absoluteRef } from '../model/modelRef';
 
 const SECTION = 'attentionInspector';
@@ -30,9 +30,9 @@ export class Settings {
     return tokens !== null && tokens > 0 ? Math.floor(tokens) : null;
   }
 
-  /** The valid entries, and a sentence for each entry that is not. */
-  get mechanisms(): { choices: MechanismChoice[]; problems: string[] } {
-    return readMechanisms(this.get<unknown>('mechanisms', []));
+  /** The entries, and a sentence for each that is left out. `infos`: the engine's mechanisms, null while unknown. */
+  mechanisms(infos: readonly MechanismInfo[] | null): ReadMechanisms {
+    return readMechanisms(this.get<unknown>('mechanisms', []), infos);
   }
 
   get propagate(): boolean {
@@ -83,12 +83,12 @@ export class Settings {
       .update('massScale', scale, vscode.ConfigurationTarget.Global);
   }
 
-  forViews(): HostSettings {
+  forViews(infos: readonly MechanismInfo[] | null): HostSettings {
     return {
       massScale: this.massScale,
       changeMarks: this.changeMarks,
       themeKind: themeKind(),
-      mechanisms: this.mechanisms.choices,
+      mechanisms: this.mechanisms(infos).settings,
       model: this.model,
       locale: vscode.env.language,
       reduceMotion: vscode.workspace.getConfiguration('workbench').get('reduceMotion') === 'on',

@@ -10,7 +10,6 @@ import {
   type DocumentInfo,
   type HostMessage,
 } from '../protocol/host';
-import { sameChoice } from '../choice';
 
 export type RunningState = Extract<AnalysisState, { status: 'running' }>;
 export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;
@@ -96,9 +95,11 @@ function updatedResult(state: ReadyState, update: AnalysisUpdate): ReadyState {
   }
 }
 
-/** A later result of the same mechanism, parameters and scope takes the place of the earlier one. */
+/** A later result of the same setting and scope takes the place of the earlier one. */
 function withResult(list: MechanismResult[], result: MechanismResult): MechanismResult[] {
-  const at = list.findIndex(other => other.scope === result.scope && sameChoice(other, result));
+  const at = list.findIndex(
+    other => other.scope === result.scope && other.setting.key === result.setting.key,
+  );
   return at < 0 ? [...list, result] : list.with(at, result);
 }
 

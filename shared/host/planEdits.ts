@@ -1,4 +1,4 @@
-import { describeChoice } from '../choice';
+import { describeSetting } from '../setting';
 import { winsOver, type AssignResult, type HeadAssignment, type Note, type Plan } from '../protocol/engine';
 
 const BY_HAND: Note = { kind: 'byHand', text: 'Changed by hand since it was found.' };
@@ -41,7 +41,7 @@ export function changedPlan(
     tried: [
       ...plan.tried,
       {
-        what: `by hand: core ${change.core}, head ${change.head}: ${describeChoice(change.choice)}`,
+        what: `by hand: core ${change.core}, head ${change.head}: ${describeSetting(change.choice)}`,
         delta: found.effect.delta,
         kept: true,
       },

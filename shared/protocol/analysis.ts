@@ -1,5 +1,6 @@
 /** An analysis: what is asked, what comes back, how far it is. */
-import type { MechanismChoice, MechanismResult } from './mechanisms';
+import type { GivenSetting } from '../setting';
+import type { MechanismResult } from './mechanisms';
 import type { CoreKind, DeviceChoice, DeviceReport, ModelInfo } from './models';
 import type { CoreResult, TokenTable } from './text';
 
@@ -13,7 +14,8 @@ export interface AnalyzeParams {
   device: DeviceChoice;
   /** Cut the text after so many tokens; null = the model's context. */
   maxTokens: number | null;
-  mechanisms: MechanismChoice[];
+  /** Those that are the same are computed once. */
+  mechanisms: readonly GivenSetting[];
   propagate: boolean;
 }
 

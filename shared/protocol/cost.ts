@@ -1,5 +1,5 @@
 /** What things cost: formulas, measurements on this machine, and the share of attention in a whole forward. */
-import type { MechanismChoice } from './mechanisms';
+import type { Setting } from './mechanisms';
 import type { DeviceName } from './models';
 
 /** `exact`; `expected` of a text without structure; `most` = no more than that. */
@@ -9,7 +9,7 @@ export interface CostFormulaParams {
   id: string;
   /** The core whose head shape is taken. */
   core: number;
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
   /** Text lengths in tokens. */
   lengths: number[];
 }
@@ -17,7 +17,7 @@ export interface CostFormulaParams {
 /** One head under one mechanism by formula; entry t is for `lengths[t]`. */
 export interface CostCurve {
   /** With the parameters that were taken. */
-  choice: MechanismChoice;
+  choice: Setting;
   count: CountKind;
   pairs: number[];
   /** Floating-point operations; a multiplication and an addition are two. */
@@ -48,7 +48,7 @@ export interface HeadShape {
 export interface CostMeasureParams {
   id: string;
   core: number;
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
   lengths: number[];
   /** Runs of each point at least, after a first one that does not count; short ones are repeated more often. */
   repetitions: number;
@@ -59,7 +59,7 @@ export interface CostMeasureParams {
 /** Time of one head on random tensors. */
 export interface CostPoint {
   /** `dense`, or the mechanism. */
-  choice: MechanismChoice;
+  choice: Setting;
   tokens: number;
   /** `low` and `high`: the middle half of the runs lies between them. */
   milliseconds: { median: number; low: number; high: number; runs: number };

@@ -1,5 +1,5 @@
 /** Details of a finished analysis, on demand: tiles, rows, tokens, spans, buckets. */
-import type { MechanismChoice } from './mechanisms';
+import type { Setting } from './mechanisms';
 
 /** All requests below need a finished analysis, or at least its finished cores. */
 export interface HeadRef {
@@ -16,7 +16,7 @@ export interface TileParams extends HeadRef {
   column: number;
   reduce: 'max' | 'mean';
   /** Adds `kept`. */
-  mechanism?: MechanismChoice;
+  mechanism?: Setting;
 }
 
 export const TILE_SIZE = 128;
@@ -52,7 +52,7 @@ export interface TokenParams {
   tokens: number[];
   top: number;
   /** Mechanisms already computed in the analysis are used when empty. */
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
 }
 
 /** What a hover shows. */
@@ -67,7 +67,7 @@ export interface TokenAttention {
   lookedAtBySide: 'text' | 'target';
   loss: number | null;
   kept: {
-    mechanism: MechanismChoice;
+    mechanism: Setting;
     /** Share of this token's mass that is kept. */
     mass: number;
     /** The heaviest key that is dropped. */
@@ -78,7 +78,7 @@ export interface TokenAttention {
 
 export interface MechanismParamsRequest {
   id: string;
-  mechanism: MechanismChoice;
+  mechanism: Setting;
   scope: 'local' | 'propagated';
 }
 
@@ -93,7 +93,7 @@ export interface AtBudgetParams {
 export interface CompareParams {
   id: string;
   /** Empty = all that were computed so far. */
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
 }
 
 export interface SpanFitParams {
@@ -132,7 +132,7 @@ export interface OutsideSpan {
 
 export interface BucketParams extends HeadRef {
   /** `lsh` or `routing` (or any mechanism whose view is "buckets"). */
-  mechanism: MechanismChoice;
+  mechanism: Setting;
 }
 
 export interface Buckets {

@@ -20,7 +20,7 @@ import type {
   HeadAssignment,
   Intervention,
   InterventionResult,
-  MechanismChoice,
+  Setting,
   MechanismInfo,
   MechanismResult,
   ModelInfo,
@@ -42,13 +42,13 @@ export interface Selection {
   /** The pinned token, or null. */
   token: number | null;
   /** The mechanism whose kept and lost pairs are shown, or null for dense only. */
-  mechanism: MechanismChoice | null;
+  mechanism: Setting | null;
   /** The change of the attention whose effect is shown on the text; null = none was asked for yet (`changeOf`). */
   change: ChangeSource | null;
 }
 
 export type ChangeSource =
-  { kind: 'interventions' } | { kind: 'plan' } | { kind: 'mechanism'; choice: MechanismChoice };
+  { kind: 'interventions' } | { kind: 'plan' } | { kind: 'mechanism'; choice: Setting };
 
 export const NO_SELECTION: Selection = { core: null, head: null, token: null, mechanism: null, change: null };
 
@@ -149,7 +149,7 @@ export interface HostSettings {
   changeMarks: boolean;
   themeKind: 'light' | 'dark' | 'high-contrast' | 'high-contrast-light';
   /** The mechanisms that an analysis computes. */
-  mechanisms: MechanismChoice[];
+  mechanisms: Setting[];
   /** Model reference of the next analysis. */
   model: string;
   /** BCP 47 tag for number formats, as the workbench has it. */
@@ -200,7 +200,7 @@ export type HostMessage =
   | { type: 'progress'; progress: AnalysisProgress }
   | { type: 'began'; id: string; began: Began }
   | { type: 'core'; id: string; result: CoreResult }
-  /** A mechanism finished during the run, or was asked for later: same name, params and scope replace the earlier one. */
+  /** A mechanism finished during the run, or was asked for later: same setting and scope replace the earlier one. */
   | { type: 'mechanism'; id: string; result: MechanismResult }
   | { type: 'stale'; id: string; stale: boolean }
   /** A plan was found, changed by hand or given up. */

@@ -1,5 +1,5 @@
 /** Interventions: what is taken away from the attention, and what each token lost by it. */
-import type { MechanismChoice } from './mechanisms';
+import type { Setting } from './mechanisms';
 import type { HeadAssignment, RunEffect } from './plans';
 import type { Side } from './text';
 
@@ -23,7 +23,7 @@ export type Intervention =
   /** One query does not see one key. */
   | { kind: 'edge'; core: number | null; head: number | null; query: number; key: number; side?: Side }
   /** These heads attend by a mechanism. */
-  | { kind: 'mechanism'; core: number | null; head: number | null; choice: MechanismChoice };
+  | { kind: 'mechanism'; core: number | null; head: number | null; choice: Setting };
 
 export interface InterveneParams {
   id: string;

@@ -1,19 +1,8 @@
 /** Mechanisms, and a head compared with itself under one. */
+import type { MechanismParams, ParameterInfo, Setting } from '../setting';
 import type { Note } from './notes';
 
-/** One parameter of a mechanism; forms, settings and help are made from it. */
-export interface ParameterInfo {
-  name: string;
-  /** `indices`: token indices, ascending, with commas between them. */
-  type: 'integer' | 'number' | 'boolean' | 'string' | 'indices';
-  default: number | boolean | string | null;
-  /** How the default follows from the text when `default` is null, e.g. "square root of the tokens". */
-  defaultRule?: string;
-  minimum?: number;
-  maximum?: number;
-  choices?: string[];
-  description: string;
-}
+export type { MechanismParams, ParameterInfo, Setting } from '../setting';
 
 export interface MechanismInfo {
   name: string;
@@ -33,13 +22,6 @@ export interface MechanismInfo {
   view: 'spans' | 'buckets' | 'map';
   /** False when the choice of pairs looks at the whole text, future included. */
   causalSelection: boolean;
-}
-
-export type MechanismParams = Record<string, number | boolean | string>;
-
-export interface MechanismChoice {
-  name: string;
-  params: MechanismParams;
 }
 
 /** One head under one mechanism. Local: same Q, K, V as the dense model. */
@@ -100,10 +82,13 @@ export type MechanismMeasures = Pick<
 >;
 
 export interface MechanismResult {
-  name: string;
-  params: MechanismParams;
-  /** What the parameters with a `defaultRule` came to on this text. */
-  settled?: MechanismParams;
+  /** As it was asked for. */
+  setting: Setting;
+  /**
+   * All parameters as they came to on this text, in its first core. Without those that have no single value there: a span
+   * fitted to each head, a budget where there is none.
+   */
+  settled: MechanismParams;
   scope: 'local' | 'propagated';
   recall: number | null;
   /** 1 - pairs / densePairs. */

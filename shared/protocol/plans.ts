@@ -1,5 +1,5 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
-import type { HeadComparison, MechanismChoice } from './mechanisms';
+import type { HeadComparison, Setting } from './mechanisms';
 import type { Note } from './notes';
 
 /** What changes when the model runs on with changed attention (propagated). */
@@ -18,7 +18,7 @@ export interface RunEffect {
 export interface HeadAssignment {
   core: number;
   head: number;
-  choice: MechanismChoice;
+  choice: Setting;
 }
 
 export interface AssignParams {
@@ -48,13 +48,13 @@ export interface PlanParams {
 
 /** One head under one setting: a point of its sparsity-recall picture. Local. */
 export interface PlanCandidate extends HeadComparison {
-  choice: MechanismChoice;
+  choice: Setting;
   /** No other candidate of this head has at most its pairs and a smaller output error. */
   onFront: boolean;
 }
 
 export interface PlannedHead extends HeadComparison {
-  choice: MechanismChoice;
+  choice: Setting;
   /** Propagated change per squared output error, as measured or estimated; what the choice weighs errors with. */
   sensitivity: number;
 }
@@ -67,7 +67,7 @@ export interface Plan {
   heads: PlannedHead[];
   effect: RunEffect;
   /** The best setting of each mechanism in every head within the budget, least change first. */
-  uniform: { choice: MechanismChoice; share: number; effect: RunEffect }[];
+  uniform: { choice: Setting; share: number; effect: RunEffect }[];
   /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
   random: { runs: number; mean: number; least: number; most: number };
   /** False when the best uniform choice or a random assignment lost less; `notes` says so. */

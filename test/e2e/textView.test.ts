@@ -10,6 +10,7 @@ import { FakeHost, ready } from '../webview/fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
 import type { ThemeName } from '../webview/themes';
 import { violations } from './support/accessibility';
+import { setting } from '../support/settings';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
 const TOKENS = 400;
@@ -57,7 +58,7 @@ describe('the text view', function () {
     // The first thing shown is marked in the editor too.
     assert.deepEqual(host.selection.change, {
       kind: 'mechanism',
-      choice: { name: 'local', params: { window: 64 } },
+      choice: setting('local', { window: 64 }),
     });
     const shown = await page.locator('ai-coloured-text').evaluate(element => {
       const root = element.shadowRoot!;

@@ -10,6 +10,7 @@ import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
 import { bundleWebview } from '../webview/bundle';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
 import { violations } from './support/accessibility';
+import { setting } from '../support/settings';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
 const TOKENS = 400;
@@ -196,7 +197,7 @@ describe('the views alone', function () {
   it('says what a mechanism keeps, and recolours when the theme changes', async () => {
     const host = await open({
       view: at('head'),
-      selection: { core: 1, head: 1, mechanism: { name: 'strided', params: {} } },
+      selection: { core: 1, head: 1, mechanism: setting('strided') },
     });
     await page.locator('ai-head .kept strong').first().waitFor();
     const colour = () =>

@@ -7,7 +7,7 @@ import { denseOutput } from '../../engine/attention/kernels/dense';
 import { someHeads } from '../../engine/attention/kernels/subset';
 import { Engine } from '../../engine/engine';
 import type { CutModel } from '../../engine/model/cut/cutModel';
-import type { CoreInfo, HeadAssignment, MechanismChoice } from '../../shared/protocol/engine';
+import type { CoreInfo, HeadAssignment, Setting } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -15,6 +15,7 @@ import { Analysis } from '../../engine/service/analysis';
 import { assignedOutput } from '../../engine/service/changedRun';
 import { assertClose } from '../oracle/check';
 import { randomInput, type Shape } from '../oracle/inputs';
+import { setting } from '../support/settings';
 
 describe('a mechanism of its own in each head', function () {
   this.timeout(120_000);
@@ -41,12 +42,12 @@ describe('a mechanism of its own in each head', function () {
     });
 
     const assign = (list: HeadAssignment[]) => engine.request('analysis/assign', { id: 'a', heads: list });
-    const everywhere = (choice: MechanismChoice) => heads.map(head => ({ ...head, choice }));
+    const everywhere = (choice: Setting) => heads.map(head => ({ ...head, choice }));
 
-    const choices: MechanismChoice[] = [
-      { name: 'local', params: { window: 20 } },
-      { name: 'longformer', params: { window: 12, globals: '0,1' } },
-      { name: 'bigbird', params: { block: 16, randomBlocks: 0 } },
+    const choices: Setting[] = [
+      setting('local', { window: 20 }),
+      setting('longformer', { window: 12, globals: '0,1' }),
+      setting('bigbird', { block: 16, randomBlocks: 0 }),
     ];
     for (const choice of choices) {
       it(`all heads ${choice.name} is the model run on with ${choice.name}`, async () => {
@@ -69,7 +70,7 @@ describe('a mechanism of its own in each head', function () {
     }
 
     it('no heads, and dense heads, change nothing', async () => {
-      for (const list of [[], everywhere({ name: 'dense', params: {} })]) {
+      for (const list of [[], everywhere(setting('dense'))]) {
         const { effect, pairs, densePairs } = await assign(list);
         assert.ok(Math.abs(effect.delta) < 1e-6);
         assert.ok(effect.perToken.every(change => Math.abs(change) < 1e-4));
@@ -78,7 +79,7 @@ describe('a mechanism of its own in each head', function () {
     });
 
     it('one head changes less than all', async () => {
-      const choice = { name: 'local', params: { window: 4 } };
+      const choice = setting('local', { window: 4 });
       const one = await assign([{ ...heads[0]!, choice }]);
       const all = await assign(everywhere(choice));
       assert.notEqual(one.effect.delta, 0);
@@ -127,10 +128,7 @@ describe('a mechanism of its own in each head', function () {
           outline: input,
           tensors: { input, output: new Float32Array(0) },
         });
-        const [near, far] = [
-          { name: 'local', params: { window: 5 } },
-          { name: 'strided', params: { stride: 7 } },
-        ];
+        const [near, far] = [setting('local', { window: 5 }), setting('strided', { stride: 7 })];
         const assigned = [near, null, far, null, near, far].slice(0, input.heads);
         const mixed = await assignedOutput(analysis, 0, input, assigned, neverCancelled);
         const expected = {

@@ -27,20 +27,21 @@ describe('mechanisms at equal budget', function () {
     const found = await engine.request('analysis/atBudget', { id, budget, mechanisms: [] });
     const able = mechanisms.filter(m => m.settings && m.info.name !== 'dense').map(m => m.info.name);
     assert.ok(found.length >= 6, 'most of them have one');
-    for (const { name, pairs, densePairs, scope, deltaLoss } of found) {
+    for (const { setting, pairs, densePairs, scope, deltaLoss } of found) {
+      const { name } = setting;
       assert.ok(able.includes(name));
       assert.ok(pairs / densePairs <= 0.11, `${name} spends ${pairs / densePairs}`);
       assert.ok(pairs / densePairs > 0.02, `${name} spends ${pairs / densePairs}`);
       assert.deepEqual([scope, deltaLoss], ['local', null]);
     }
-    assert.equal(new Set(found.map(one => one.name)).size, found.length);
+    assert.equal(new Set(found.map(one => one.setting.name)).size, found.length);
   });
 
   it('says the same as the mechanism alone, and leaves the analysis as it was', async () => {
     const [local] = await engine.request('analysis/atBudget', { id, budget, mechanisms: ['local'] });
     const hover = { id, core: null, head: null, tokens: [9], top: 1, mechanisms: [] };
     assert.deepEqual((await engine.request('analysis/token', hover))[0]!.kept, []);
-    const mechanism = { name: 'local', params: local!.params };
+    const mechanism = local!.setting;
     const alone = await engine.request('analysis/mechanism', { id, mechanism, scope: 'local' });
     assert.deepEqual(local!.heads, alone.heads);
     assert.equal((await engine.request('analysis/token', hover))[0]!.kept.length, 1);

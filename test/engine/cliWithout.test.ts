@@ -9,9 +9,10 @@ import type { AnalysisJson } from '../../engine/export/json';
 import type { Intervention } from '../../shared/protocol/engine';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
+import { setting } from '../support/settings';
 
 const all = { core: null, head: null };
-const local = { name: 'local', params: { window: 8 } };
+const local = setting('local', { window: 8 });
 
 describe('command line: --without', function () {
   this.timeout(120_000);

@@ -4,19 +4,19 @@ import { close } from '../oracle/close';
 import { oracleProbabilities, randomCore } from '../oracle/dense';
 import type { Attended } from '../../engine/attention/mechanism';
 import { mechanisms } from '../../engine/attention/registry';
-import { readParams } from '../../engine/attention/parameters';
 import { compareCore } from '../../engine/measure/comparison';
 import { blockSums, interval95, meanResampled, resampledRatios } from '../../engine/measure/bootstrap';
 import { breaksIdentity, divergence } from '../../engine/measure/divergence';
 import { EdgeRecall, entmaxKeys, TOP_P, topPKeys } from '../../engine/measure/goldGraphs';
-import type { CoreInfo, MechanismChoice, MechanismResult } from '../../shared/protocol/engine';
+import type { CoreInfo, Setting, MechanismResult } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { Analysis, choiceKey } from '../../engine/service/analysis';
+import { Analysis } from '../../engine/service/analysis';
 import { compareMeasures, evenlySpaced, SAMPLED_ROWS } from '../../engine/service/compareMeasures';
 import type { CutModel } from '../../engine/model/cut/cutModel';
 import { random } from '../oracle/random';
+import { setting } from '../support/settings';
 
 describe('comparison measures', function () {
   this.timeout(60_000);
@@ -28,10 +28,7 @@ describe('comparison measures', function () {
   const input = randomCore(11, { heads, queries, rule: { mask: { causal: true, window: null } } });
   const dense = Array.from({ length: heads }, (_, h) => oracleProbabilities(input, h));
   const lse = Float32Array.from(dense.flatMap(one => [...one.lse]));
-  const choice = (name: string, params = {}): MechanismChoice => ({
-    name,
-    params: readParams(mechanisms.find(one => one.info.name === name)!.info, params),
-  });
+  const choice = setting;
 
   /** An analysis of one core, without a model behind it. */
   async function analysis(tamper?: (attended: Attended) => Attended): Promise<Analysis> {
@@ -51,7 +48,7 @@ describe('comparison measures', function () {
     }
     return found;
   }
-  const compare = (one: Analysis, ...choices: MechanismChoice[]) =>
+  const compare = (one: Analysis, ...choices: Setting[]) =>
     compareMeasures(one, choices, neverCancelled, () => undefined);
 
   it('edge recall, divergence and sparsity are those of whole matrices', async () => {
@@ -129,13 +126,13 @@ describe('comparison measures', function () {
       assert.deepEqual(
         result.notes.filter(note => note.kind === 'contradiction'),
         [],
-        choiceKey(result),
+        result.setting.key,
       );
       for (const { measures, recall } of result.heads) {
-        assert.equal(measures!.entmaxRecall === null, recall === null, result.name);
-        assert.ok(measures!.kl === null || measures!.kl > -1e-9, `${choiceKey(result)}: ${measures!.kl}`);
+        assert.equal(measures!.entmaxRecall === null, recall === null, result.setting.name);
+        assert.ok(measures!.kl === null || measures!.kl > -1e-9, `${result.setting.key}: ${measures!.kl}`);
       }
-      if (result.name === 'entmax') {
+      if (result.setting.name === 'entmax') {
         assert.equal(result.measures!.entmaxRecall, 1);
       }
     }
@@ -156,11 +153,11 @@ describe('comparison measures', function () {
     const one = await analysis();
     const [local] = await compare(one, choice('local', { window: 9 }));
     const propagated: MechanismResult = { ...local!, scope: 'propagated', deltaLoss: 1 };
-    one.results.set(choiceKey(local!), propagated);
+    one.results.set(local!.setting.key, propagated);
     const [result] = await compare(one);
     assert.deepEqual([result!.scope, result!.deltaLoss], ['propagated', 1]);
     assert.ok(result!.measures);
-    assert.equal(one.results.get(choiceKey(local!)), result);
+    assert.equal(one.results.get(local!.setting.key), result);
   });
 
   it('intervals hold the truth about as often as they claim', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import type { AnalysisSummary, Intervention, InterventionResult } from '../../shared/protocol/engine';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
+import { setting } from '../support/settings';
 
 const TEXT = 'The cat sat on the mat. The dog sat on the log.\n\nThen the cat sat on the dog.\n'.repeat(3);
 
@@ -29,7 +30,7 @@ describe('interventions', function () {
       text: TEXT,
       device: 'cpu',
       maxTokens: null,
-      mechanisms: [{ name: 'local', params: { window: 6 } }],
+      mechanisms: [setting('local', { window: 6 })],
       propagate: true,
     });
   });
@@ -45,7 +46,7 @@ describe('interventions', function () {
   });
 
   it('a mechanism in all heads costs what the analysis says it costs', async () => {
-    const choice = { name: 'local', params: { window: 6 } };
+    const choice = setting('local', { window: 6 });
     const { effect } = await intervene({ kind: 'mechanism', ...everywhere, choice });
     const known = summary.mechanisms[0]!;
     assert.equal(known.scope, 'propagated');
@@ -53,7 +54,7 @@ describe('interventions', function () {
   });
 
   it('a mechanism in one head is an assignment', async () => {
-    const choice = { name: 'local', params: { window: 3 } };
+    const choice = setting('local', { window: 3 });
     const one = await intervene({ kind: 'mechanism', core: 1, head: 2, choice });
     const { effect } = await engine.request('analysis/assign', {
       id: 'a',
@@ -99,7 +100,7 @@ describe('interventions', function () {
     const head = { core: 1, head: 0 };
     const dense = await row(1, 0, 40);
     const lost = dense.subarray(0, 36).reduce((best, mass, key) => (mass > dense[best]! ? key : best), 0);
-    const choice = { name: 'local', params: { window: 5 } };
+    const choice = setting('local', { window: 5 });
     const ask = (
       interventions: Intervention[],
       heads = [] as { core: number; head: number; choice: typeof choice }[],
@@ -137,7 +138,7 @@ describe('interventions', function () {
       kind: 'mechanism',
       core: 0,
       head: null,
-      choice: { name: 'performer', params: {} },
+      choice: setting('performer'),
     } as const;
     await assert.rejects(
       intervene(performer, { kind: 'edge', core: 0, head: 1, query: 5, key: 2 }),

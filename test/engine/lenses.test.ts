@@ -11,6 +11,7 @@ import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { hidden, maskedAttention } from '../oracle/edges';
 import { randomInput, type Shape } from '../oracle/inputs';
+import { setting } from '../support/settings';
 
 const TEXT = readFileSync(join(__dirname, '..', 'fixtures', 'sample.txt'), 'utf8').slice(0, 1800);
 const FIXTURES = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models');
@@ -297,10 +298,7 @@ describe('lenses', function () {
       const formulas = await engine.request('cost/formulas', {
         id: 'a',
         core: 0,
-        mechanisms: [
-          { name: 'local', params: {} },
-          { name: 'linformer', params: {} },
-        ],
+        mechanisms: [setting('local'), setting('linformer')],
         lengths: [128, 256],
       });
       assert.deepEqual(formulas.shape, { dim: 20, valueDim: 20, causal: true, heads: 48 });
@@ -311,11 +309,7 @@ describe('lenses', function () {
       const measured = await engine.request('cost/measure', {
         id: 'a',
         core: 0,
-        mechanisms: [
-          { name: 'local', params: {} },
-          { name: 'adaptive-span', params: {} },
-          { name: 'linformer', params: {} },
-        ],
+        mechanisms: [setting('local'), setting('adaptive-span'), setting('linformer')],
         lengths: [128, 256],
         repetitions: 3,
         secondsPerPoint: 5,
@@ -336,7 +330,7 @@ describe('lenses', function () {
       const params = {
         id: 'a',
         core: 0,
-        mechanisms: [{ name: 'local', params: {} }],
+        mechanisms: [setting('local')],
         lengths: [128, 256, 512],
         repetitions: 3,
         secondsPerPoint: 5,

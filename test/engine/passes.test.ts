@@ -4,17 +4,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Engine } from '../../engine/engine';
 import { CancelledError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
-import { readParams } from '../../engine/attention/parameters';
-import { findMechanism } from '../../engine/attention/registry';
 import type { CutModel } from '../../engine/model/cut/cutModel';
 import { headMasks } from '../../engine/service/plan/headMasks';
 import type {
   AnalysisSummary,
   HeadAssignment,
-  MechanismChoice,
+  Setting,
   TileParams,
   TokenAttention,
 } from '../../shared/protocol/engine';
+import { setting } from '../support/settings';
 
 const text = readFileSync('test/fixtures/sample.txt', 'utf8');
 
@@ -45,23 +44,19 @@ class Counter {
 /** Analyses of which no tensors are kept, as of long texts: whatever needs them must run the model. */
 describe('a pass over the cores', function () {
   this.timeout(120_000);
-  const local: MechanismChoice = { name: 'local', params: { window: 16 } };
-  const adaptive = findMechanism('adaptive-span').info;
-  const fitted: MechanismChoice = {
-    name: adaptive.name,
-    params: readParams(adaptive, { massTarget: 0.8 }),
-  };
-  const lsh: MechanismChoice = { name: 'lsh', params: { bucketSize: 16 } };
+  const local: Setting = setting('local', { window: 16 });
+  const fitted = setting('adaptive-span', { massTarget: 0.8 });
+  const lsh: Setting = setting('lsh', { bucketSize: 16 });
   const engine = new Engine();
   const kept = new Engine();
   let counter: Counter;
   let CORES: number;
   let summary: AnalysisSummary;
 
-  const params = (id: string, maxTokens: number, mechanisms: MechanismChoice[] = []) => ({
+  const params = (id: string, maxTokens: number, mechanisms: Setting[] = []) => ({
     ...{ id, model: 'bundled', text, device: 'cpu' as const, maxTokens, mechanisms, propagate: false },
   });
-  const hover = (tokens: number[], mechanisms: MechanismChoice[] = [local]) => ({
+  const hover = (tokens: number[], mechanisms: Setting[] = [local]) => ({
     ...{ id: 'a', core: null, head: null, tokens, top: 3, mechanisms },
   });
   /** The analysis anew, with nothing kept for requests. */

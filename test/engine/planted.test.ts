@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
-import type { AnalysisSummary, MechanismChoice } from '../../shared/protocol/engine';
+import type { AnalysisSummary, Setting } from '../../shared/protocol/engine';
 import {
   clusterModel,
   CLUSTERS,
@@ -16,6 +16,7 @@ import {
   writePlanted,
 } from '../fixtures/plantedModels';
 import { random } from '../oracle/random';
+import { setting } from '../support/settings';
 
 describe('planted truth: models of which it is known what they do', function () {
   this.timeout(120_000);
@@ -29,7 +30,7 @@ describe('planted truth: models of which it is known what they do', function () 
   async function analyze(
     model: string,
     text: string,
-    mechanisms: MechanismChoice[] = [],
+    mechanisms: Setting[] = [],
     propagate = false,
   ): Promise<AnalysisSummary> {
     const summary = await engine.analyze({
@@ -66,7 +67,7 @@ describe('planted truth: models of which it is known what they do', function () 
       fit.heads.map(({ span }) => span),
       distances,
     );
-    const adaptive = { name: 'adaptive-span', params: { massTarget: 1 - 1e-4, ramp: 1 } };
+    const adaptive = setting('adaptive-span', { massTarget: 1 - 1e-4, ramp: 1 });
     const result = await engine.request('analysis/mechanism', {
       id: 'back',
       mechanism: adaptive,
@@ -89,8 +90,13 @@ describe('planted truth: models of which it is known what they do', function () 
       [ids[t], ids[other]] = [ids[other]!, ids[t]!];
     }
     await analyze('clusters', ids.map(id => `w${id}`).join(' '));
-    const found = (name: string, params: MechanismChoice['params']) =>
-      engine.request('analysis/buckets', { id: 'clusters', core: 0, head: 0, mechanism: { name, params } });
+    const found = (name: string, params: Setting['params']) =>
+      engine.request('analysis/buckets', {
+        id: 'clusters',
+        core: 0,
+        head: 0,
+        mechanism: setting(name, params),
+      });
     const cluster = ids.map(id => id % CLUSTERS);
 
     const routed = await found('routing', { window: size });
@@ -143,7 +149,7 @@ describe('planted truth: models of which it is known what they do', function () 
   it('a needle 3,000 tokens back is the key that a window loses', async () => {
     writePlanted(join(folder, 'induction'), inductionModel());
     const [distance, words] = [3000, 8];
-    const local = { name: 'local', params: { window: 256 } };
+    const local = setting('local', { window: 256 });
     const text = needleText(distance, words);
     const { mechanisms, loss } = await analyze('induction', text, [local], true);
     const first = needleStart(distance);

@@ -14,6 +14,7 @@ import { MemoryHost } from '../../shared/host/memoryHost';
 import { Planner } from '../../shared/host/planner';
 import { withVscode } from '../fixtures/fakeVscode';
 import { EditorWorld, Line } from '../support/editorWorld';
+import { setting } from '../support/settings';
 
 const TEXT =
   'The cat sat on the mat because the cat was tired, and the dog sat on the rug because the dog was tired. '.repeat(
@@ -58,7 +59,7 @@ async function start() {
     model: 'bundled',
     device: 'cpu',
     maxTokens: null,
-    mechanisms: { choices: MECHANISMS },
+    mechanisms: () => ({ given: MECHANISMS }),
     propagate: false,
     reanalyzeOnEdit: false,
     forViews: () => INITIAL_SETTINGS,
@@ -143,13 +144,13 @@ describe('a session told to a view', () => {
     wish({ type: 'ready' });
     await store.analyze(document as never);
     wish({ type: 'select', selection: { core: 1, head: 0, token: 3 } });
-    wish({ type: 'select', selection: { mechanism: { name: 'strided', params: { stride: 4 } } } });
+    wish({ type: 'select', selection: { mechanism: setting('strided', { stride: 4 }) } });
     const { id } = ready();
-    const mechanism = { name: 'strided', params: { stride: 4 } };
+    const mechanism = setting('strided', { stride: 4 });
     for (const scope of ['local', 'propagated']) await ask('analysis/mechanism', { id, mechanism, scope });
     wish({ type: 'findPlan', budget: 0.3, mechanisms: ['local', 'strided'] });
     await until(() => ready().plan && !ready().planning);
-    wish({ type: 'changePlan', change: { core: 0, head: 0, choice: { name: 'dense', params: {} } } });
+    wish({ type: 'changePlan', change: { core: 0, head: 0, choice: setting('dense') } });
     await until(() => ready().planning);
     await until(() => !ready().planning);
     const place = { core: null, head: null };
@@ -206,7 +207,7 @@ describe('a session told to a view', () => {
     const before = session.messages.slice(0, session.messages.indexOf(first!));
     const { analysis } = before.reduce(told, INITIAL_STATE);
     assert.ok(analysis.status === 'ready');
-    const strided = analysis.summary.mechanisms.filter(({ name }) => name === 'strided');
+    const strided = analysis.summary.mechanisms.filter(({ setting: { name } }) => name === 'strided');
     assert.equal(strided.filter(({ scope }) => scope === 'local').length, 2);
   });
 });

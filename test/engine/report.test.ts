@@ -8,7 +8,7 @@ import type {
   EngineMethod,
   EngineParams,
   EngineResult,
-  MechanismChoice,
+  Setting,
   ReportData,
   Tile,
   TokenAttention,
@@ -17,6 +17,7 @@ import { neverCancelled } from '../../engine/runtime/cancellation';
 import { gatherReport } from '../../engine/service/report';
 import { Report } from '../../webview/report/report';
 import { unpack } from '../../webview/report/unpack';
+import { setting } from '../support/settings';
 
 /** What a report answers against what the engine answers; masses are rounded to squares of 1/255 of the largest. */
 describe('report', function () {
@@ -57,9 +58,8 @@ describe('report', function () {
     report.answer(method as never, params) as EngineResult<M>,
     await engine.request(method, params),
   ];
-  const choice = (name: string): MechanismChoice => {
-    const { params } = summary.mechanisms.find(m => m.name === name)!;
-    return { name, params };
+  const choice = (name: string): Setting => {
+    return summary.mechanisms.find(m => m.setting.name === name)!.setting;
   };
   /** A value of the root code is off by at most half a step of the root. */
   const near = (found: ArrayLike<number>, wanted: ArrayLike<number>, largest: number, what: string) => {
@@ -231,7 +231,7 @@ describe('report', function () {
   });
 
   it('refuses what only an engine could answer', () => {
-    const mechanism = { name: 'local', params: { window: 99 } };
+    const mechanism = setting('local', { window: 99 });
     assert.throws(
       () => report.answer('analysis/mechanism', { id: 'r', mechanism, scope: 'local' }),
       /holds what was computed/,

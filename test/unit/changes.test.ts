@@ -11,6 +11,7 @@ import {
   NO_SELECTION,
   type ChangeSource,
 } from '../../shared/protocol/host';
+import { setting } from '../support/settings';
 
 /** Tokens at [start, end) of a text. */
 function table(text: string, ranges: [number, number][]): TokenTable {
@@ -97,7 +98,7 @@ describe('webview: a change of the attention', () => {
 
   it('is the one asked for as long as it is there, else what was taken away', () => {
     const plan = { effect: effect('loss', [1]) } as Plan;
-    const choice = { name: 'local', params: {} };
+    const choice = setting('local');
     const some = { ...NO_INTERVENTIONS, list: [{ kind: 'head', core: 0, head: 0 } as const] };
     const asked = (change: ChangeSource | null) => ({ ...NO_SELECTION, change });
     const none = { interventions: NO_INTERVENTIONS, plan: null };

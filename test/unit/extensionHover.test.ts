@@ -3,6 +3,7 @@ import type { CoreInfo, TokenAttention, TokenTable } from '../../shared/protocol
 import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/editor/hoverText';
 import { scaled, step, STEPS } from '../../extension/editor/massScale';
 import { percent, short, signed } from '../../extension/workbench/numbers';
+import { setting } from '../support/settings';
 
 const t: Translate = (message, ...args) =>
   message.replace(/\{(\d)\}/g, (_, index) => String(args[Number(index)]));
@@ -54,7 +55,7 @@ describe('extension: text of a hover', () => {
     lookedAtBy: [{ token: 2, mass: 0.5 }],
     kept: [
       {
-        mechanism: { name: 'local', params: { window: 1 } },
+        mechanism: setting('local', { window: 1 }),
         mass: 0.25,
         costliestLost: { token: 0, mass: 0.75 },
         deltaLoss: null,
@@ -93,18 +94,21 @@ describe('extension: text of a hover', () => {
 
   it('tells two settings of one mechanism apart', () => {
     const [one] = attention.kept;
-    const kept = [one!, { ...one!, mechanism: { name: 'local', params: { window: 8 } } }];
+    const kept = [one!, { ...one!, mechanism: setting('local', { window: 8 }) }];
     assert.match(text({ kept }), /\| local \\\(window 8\\\) \|/);
   });
 
   it('tells what the plan keeps', () => {
     const [one] = attention.kept;
-    const planned = { name: 'lsh', params: { rounds: 2 } };
+    const planned = setting('lsh', { rounds: 2 });
     const kept = [one!, { ...one!, mechanism: planned, deltaLoss: -0.5 }];
     const shown = bare(hoverText([{ ...attention, kept }], { ...options, planned }));
     assert.match(shown, /\| local \| 25 %/);
-    assert.match(shown, /\| the plan: lsh \\\(rounds 2\\\) \| 25 % \| .* \| −0\.5 nats \|/);
-    const dense = bare(hoverText([attention], { ...options, planned: { name: 'dense', params: {} } }));
+    assert.match(
+      shown,
+      /\| the plan: lsh \\\(bucketSize 64, rounds 2, .*\\\) \| 25 % \| .* \| −0\.5 nats \|/,
+    );
+    const dense = bare(hoverText([attention], { ...options, planned: setting('dense') }));
     assert.match(dense, /leaves this head dense/);
     assert.doesNotMatch(text(), /plan/);
   });

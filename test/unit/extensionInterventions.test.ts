@@ -5,6 +5,7 @@ import { changeStep } from '../../extension/editor/changeScale';
 import { settled, shifted, type Anchored } from '../../extension/interventions/interventionAnchors';
 import { describeIntervention } from '../../extension/interventions/interventionText';
 import { isViewMessage } from '../../extension/views/viewMessage';
+import { setting } from '../support/settings';
 
 const t = (message: string, ...args: (string | number)[]) =>
   message.replace(/\{(\d)\}/g, (_, index: string) => String(args[Number(index)]));
@@ -34,7 +35,7 @@ describe('extension: interventions', () => {
     );
     assert.equal(say({ ...span, side: 'target', from: 0, to: 1 }), '“Le” (0) hidden in all heads');
     assert.equal(say(edge), '“cat” (1) hidden from token 4 in cross layer 0, head 0');
-    const choice = { name: 'local', params: { window: 8 } };
+    const choice = setting('local', { window: 8 });
     assert.equal(say({ kind: 'mechanism', ...everywhere, choice }), 'local (window 8) in all heads');
   });
 
@@ -87,7 +88,7 @@ describe('extension: interventions', () => {
     for (const one of [span, edge, { ...span, queries: { from: 1, to: 2 }, side: 'target' }])
       assert.ok(intervene(one), JSON.stringify(one));
     assert.ok(intervene({ kind: 'head', core: 0, head: 0 }));
-    assert.ok(intervene({ kind: 'mechanism', ...everywhere, choice: { name: 'local', params: {} } }));
+    assert.ok(intervene({ kind: 'mechanism', ...everywhere, choice: setting('local') }));
     for (const one of [
       null,
       { kind: 'tail', ...everywhere },
@@ -101,7 +102,7 @@ describe('extension: interventions', () => {
       assert.ok(!intervene(one), JSON.stringify(one));
     const select = (change: unknown) => isViewMessage({ type: 'select', selection: { change } });
     assert.ok(select(null) && select({ kind: 'plan' }) && select({ kind: 'interventions' }));
-    assert.ok(select({ kind: 'mechanism', choice: { name: 'lsh', params: {} } }));
+    assert.ok(select({ kind: 'mechanism', choice: setting('lsh') }));
     assert.ok(!select({ kind: 'mechanism' }) && !select({ kind: 'x' }));
   });
 

@@ -1,46 +1,50 @@
 import assert from 'node:assert/strict';
-import { describeChoice, readMechanisms, sameChoice } from '../../extension/workbench/mechanismSetting';
+import { readMechanisms } from '../../extension/workbench/mechanismSetting';
 import { ownBuffers } from '../../extension/engine/ownBuffers';
 import { isViewMessage } from '../../extension/views/viewMessage';
 import { webviewHtml } from '../../extension/views/webviewHtml';
+import { setting } from '../support/settings';
+import { mechanismInfos } from '../../engine/attention/registry';
 
 describe('extension: setting of mechanisms', () => {
   it('takes names and objects', () => {
-    const { choices, problems } = readMechanisms([
-      'local',
-      { name: 'lsh', params: { rounds: 2, bucketSize: null } },
-    ]);
-    assert.deepEqual(choices, [
-      { name: 'local', params: {} },
-      { name: 'lsh', params: { rounds: 2 } },
-    ]);
+    const list = ['local', { name: 'lsh', params: { rounds: 3, bucketSize: null } }];
+    const { given, settings, problems } = readMechanisms(list, mechanismInfos);
+    assert.deepEqual(settings, [setting('local'), setting('lsh', { rounds: 3 })]);
+    assert.deepEqual(
+      given.map(({ name }) => name),
+      ['local', 'lsh'],
+    );
     assert.deepEqual(problems, []);
+    assert.deepEqual(readMechanisms(list, null), { given, settings: [], problems });
   });
 
   it('leaves out what cannot be read, and says which', () => {
-    const { choices, problems } = readMechanisms([
+    const list = [
       3,
       '',
       { params: {} },
       { name: 'local', params: [1] },
       { name: 'local', params: { window: { deep: 1 } } },
       'lsh',
-      { name: 'lsh' },
-    ]);
-    assert.deepEqual(choices, [{ name: 'lsh', params: {} }]);
+      { name: 'lsh', params: { rounds: 2 } },
+    ];
+    const { settings, problems } = readMechanisms(list, mechanismInfos);
+    assert.deepEqual(settings, [setting('lsh')]);
     assert.deepEqual(
       problems.map(problem => Number(/^Entry (\d)/.exec(problem)?.[1])),
       [1, 2, 3, 4, 5, 7],
     );
-    assert.deepEqual(readMechanisms('local').problems, ['The setting is not a list.']);
-    assert.deepEqual(readMechanisms(undefined), { choices: [], problems: [] });
+    assert.deepEqual(readMechanisms('local', null).problems, ['The setting is not a list.']);
+    assert.deepEqual(readMechanisms(undefined, null), { given: [], settings: [], problems: [] });
   });
 
-  it('compares and describes choices', () => {
-    const choice = { name: 'lsh', params: { rounds: 2, sharedQK: true } };
-    assert.ok(sameChoice(choice, { name: 'lsh', params: { sharedQK: true, rounds: 2 } }));
-    assert.ok(!sameChoice(choice, { name: 'lsh', params: { rounds: 2 } }));
-    assert.equal(describeChoice(choice), 'lsh (rounds 2, sharedQK true)');
+  it('hands on to the engine what no mechanism can be set to, and says so', () => {
+    const list = ['loca', { name: 'local', params: { window: 0 } }, 'lsh'];
+    const { given, settings, problems } = readMechanisms(list, mechanismInfos);
+    assert.equal(given.length, 3);
+    assert.deepEqual(settings, [setting('lsh')]);
+    assert.match(problems.join(), /Entry 1: There is no mechanism "loca".*Entry 2: .*at least 1/);
   });
 });
 
@@ -50,18 +54,18 @@ describe('extension: messages of a view', () => {
       { type: 'ready' },
       { type: 'request', id: 1, method: 'analysis/tile', params: {} },
       { type: 'select', selection: { core: 1, head: null } },
-      { type: 'select', selection: { mechanism: { name: 'local', params: {} } } },
+      { type: 'select', selection: { mechanism: setting('local') } },
       { type: 'select', selection: { mechanism: null } },
       { type: 'preview', token: null },
       { type: 'reveal', tokens: [1, 2] },
       { type: 'openView', view: 'spans' },
       { type: 'findPlan', budget: 0.1, mechanisms: ['local'] },
       { type: 'cancelPlan' },
-      { type: 'changePlan', change: { core: 0, head: 1, choice: { name: 'local', params: { window: 3 } } } },
+      { type: 'changePlan', change: { core: 0, head: 1, choice: setting('local', { window: 3 }) } },
       { type: 'exportPlan', format: 'flex' },
       {
         type: 'intervene',
-        toggle: { kind: 'mechanism', core: null, head: null, choice: { name: 'local', params: {} } },
+        toggle: { kind: 'mechanism', core: null, head: null, choice: setting('local') },
       },
       { type: 'viewState', view: { view: 'head', options: { head: { camera: '0,0' } } } },
       { type: 'log', level: 'error', message: 'x' },

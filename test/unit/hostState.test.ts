@@ -6,10 +6,11 @@ import { analysisPartsOf, partsOf } from '../../webview/host/stateSignals';
 import { changedSelection } from '../../shared/host/selection';
 import type { AnalysisSummary, CoreResult, MechanismResult } from '../../shared/protocol/engine';
 import { NO_INTERVENTIONS, NO_SELECTION, type AnalysisState } from '../../shared/protocol/host';
+import { setting } from '../support/settings';
 
 const document = { uri: 'file:///a', name: 'a', length: 1, selectionStart: null };
-const result = (params: MechanismResult['params'], scope: 'local' | 'propagated' = 'local') =>
-  ({ name: 'strided', params, scope }) as MechanismResult;
+const result = (params: Record<string, unknown>, scope: 'local' | 'propagated' = 'local') =>
+  ({ setting: setting('strided', params), scope }) as MechanismResult;
 const after = (state: AnalysisState, ...updates: AnalysisUpdate[]) => updates.reduce(updated, state);
 
 describe('the state of an analysis', () => {
@@ -55,7 +56,7 @@ describe('the state of an analysis', () => {
 });
 
 describe('the selection', () => {
-  const strided = (stride: number) => ({ name: 'strided', params: { stride } });
+  const strided = (stride: number) => setting('strided', { stride });
 
   it('drops a head without a core', () => {
     assert.deepEqual(changedSelection(NO_SELECTION, { core: null, head: 3 }), NO_SELECTION);

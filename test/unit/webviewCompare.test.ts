@@ -12,16 +12,9 @@ import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/mo
 import { headMeasures } from '../../webview/model/measures';
 import { mechanismLook, parameterWords, settingTitles } from '../../webview/model/mechanismLook';
 import { barLimit } from '../../webview/plots/barLimit';
-import {
-  allTried,
-  atBudget,
-  front,
-  placeLabels,
-  points,
-  settingKey,
-  share,
-  type Point,
-} from '../../webview/model/tried';
+import { allTried, atBudget, front, placeLabels, points, share, type Point } from '../../webview/model/tried';
+import { setting } from '../support/settings';
+import { settingOf } from '../../shared/setting';
 
 const head = (core: number, at: number, recall: number, pairs: number): HeadComparison => ({
   core,
@@ -34,14 +27,25 @@ const head = (core: number, at: number, recall: number, pairs: number): HeadComp
   uncovered: 0,
 });
 
+/** A setting of a mechanism that has these parameters. */
+const madeUp = (name: string, params: Record<string, unknown>) => {
+  const parameters = Object.keys(params).map(parameter => ({
+    name: parameter,
+    type: 'number' as const,
+    default: null,
+    description: '',
+  }));
+  return settingOf({ name, parameters }, params);
+};
+
 const result = (
   name: string,
-  params: MechanismResult['params'],
+  params: Record<string, unknown>,
   heads: HeadComparison[],
   deltaLoss: number | null = null,
 ): MechanismResult => ({
-  name,
-  params,
+  setting: madeUp(name, params),
+  settled: {},
   scope: deltaLoss === null ? 'local' : 'propagated',
   recall: heads.reduce((sum, h) => sum + h.recall!, 0) / heads.length,
   sparsity: 0,
@@ -74,14 +78,17 @@ const plan = (change: Partial<Plan> = {}): Plan => ({
 });
 
 describe('webview: what was tried', () => {
-  const local = { name: 'local', params: { window: 8 } };
-
-  it('knows a setting by its mechanism and parameters, in any order', () => {
-    assert.equal(
-      settingKey({ name: 'lsh', params: { rounds: 2, bucketSize: 8 } }),
-      settingKey({ name: 'lsh', params: { bucketSize: 8, rounds: 2 } }),
+  it('keeps the default of a mechanism apart from a setting of it', () => {
+    const heads = [head(0, 0, 0.5, 10)];
+    const results = [setting('strided'), setting('strided', { stride: 8 })].map(one => ({
+      ...result('strided', {}, heads),
+      setting: one,
+    }));
+    const all = allTried(results, null);
+    assert.deepEqual(
+      all.map(one => one.key),
+      ['strided:stride=auto', 'strided:stride=8'],
     );
-    assert.notEqual(settingKey(local), settingKey({ name: 'local', params: { window: 9 } }));
   });
 
   it('joins local and propagated results of one setting', () => {
@@ -96,12 +103,12 @@ describe('webview: what was tried', () => {
   });
 
   it('adds up what a plan tried in every head, and leaves out what only some heads tried', () => {
-    const everywhere = { name: 'lsh', params: { rounds: 1 } };
+    const everywhere = setting('lsh', { rounds: 1 });
     const made = plan({
       candidates: [
         { ...head(0, 0, 0.4, 10), choice: everywhere, onFront: true },
         { ...head(0, 1, 0.8, 20), choice: everywhere, onFront: true },
-        { ...head(0, 1, 0.9, 50), choice: { name: 'routing', params: {} }, onFront: false },
+        { ...head(0, 1, 0.9, 50), choice: setting('routing'), onFront: false },
       ],
       uniform: [{ choice: everywhere, share: 0.15, effect: effect(0.21) }],
     });
@@ -182,7 +189,7 @@ describe('webview: rows of the comparison', () => {
 describe('webview: the Pareto front', () => {
   const point = (at: number, recall: number | null): Point => ({
     key: `${at}`,
-    choice: { name: 'local', params: {} },
+    choice: setting('local'),
     share: at,
     recall,
     outputError: 1 - (recall ?? 0),
@@ -262,15 +269,15 @@ describe('webview: the look of mechanisms', () => {
         { name: 'rounds', type: 'integer', default: 2, description: '' },
       ],
     } as never;
-    const choice = { name: 'lsh', params: { bucketSize: 32, rounds: 2 } };
+    const choice = madeUp('lsh', { bucketSize: 32, rounds: 2 });
     assert.equal(parameterWords(choice, info), 'bucket size 32');
     assert.equal(parameterWords(choice), 'bucket size 32, rounds 2');
   });
 });
 
 describe('extension: a plan changed by hand', () => {
-  const dense = { name: 'dense', params: {} };
-  const local = { name: 'local', params: { window: 8 } };
+  const dense = setting('dense');
+  const local = setting('local', { window: 8 });
   const byHand = { kind: 'byHand' as const, text: 'Changed by hand since it was found.' };
   const before = plan({
     heads: [
@@ -323,7 +330,7 @@ describe('extension: a plan changed by hand', () => {
 describe('webview: what the plan says of a head', () => {
   it('is a measure like the others', () => {
     const made = plan({
-      heads: [{ ...head(2, 1, 0.7, 30), choice: { name: 'local', params: {} }, sensitivity: 1 }],
+      heads: [{ ...head(2, 1, 0.7, 30), choice: setting('local'), sensitivity: 1 }],
     });
     const measure = headMeasures([], made).find(m => m.id === 'plan-share')!;
     assert.equal(measure.value({ core: 2, head: 1 } as HeadProfile), 0.3);
@@ -350,9 +357,9 @@ describe('webview: what the plan says of a head', () => {
     assert.deepEqual(
       settingTitles(
         [
-          { name: 'span', params: { budget: 0.1, ramp: 8 } },
-          { name: 'local', params: { window: 3 } },
-          { name: 'span', params: { span: 9, ramp: 4 } },
+          madeUp('span', { budget: 0.1, ramp: 8 }),
+          setting('local', { window: 3 }),
+          madeUp('span', { span: 9, ramp: 4 }),
         ],
         infos,
       ),

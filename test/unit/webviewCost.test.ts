@@ -4,10 +4,12 @@ import { at, bytes, crossing, fitTime, milliseconds, operations } from '../../we
 import { CostPicture, type CostQuestion } from '../../webview/model/costPicture';
 import { CostMemory } from '../../extension/analysis/costMemory';
 import type { CostMeasurement } from '../../shared/protocol/engine';
+import { DENSE } from '../../shared/setting';
+import { setting } from '../support/settings';
 
 const NARROW = '\u202f';
 const curve = (flops: number[]): CostCurve => ({
-  choice: { name: 'x', params: {} },
+  choice: DENSE,
   count: 'exact',
   pairs: flops,
   flops,
@@ -15,7 +17,7 @@ const curve = (flops: number[]): CostCurve => ({
   refused: null,
 });
 const point = (tokens: number, median: number): CostPoint => ({
-  choice: { name: 'x', params: {} },
+  choice: DENSE,
   tokens,
   milliseconds: { median, low: median, high: median, runs: 1 },
   pairs: 1,
@@ -140,7 +142,7 @@ describe('costs: what was measured is remembered', () => {
 describe('costs: the picture', () => {
   const lengths = [128, 256, 512, 1024];
   const named = (name: string, flops: number[], refused: string | null = null): CostCurve => ({
-    choice: { name, params: {} },
+    choice: setting(name),
     count: name === 'lsh' ? 'expected' : 'exact',
     pairs: flops.map(f => f / 2),
     flops,
@@ -166,7 +168,7 @@ describe('costs: the picture', () => {
     ],
   } as unknown as CostFormulas;
   const timed = (name: string, tokens: number, median: number): CostPoint => ({
-    choice: { name, params: {} },
+    choice: setting(name),
     tokens,
     milliseconds: { median, low: median / 2, high: median * 2, runs: 3 },
     pairs: 7,

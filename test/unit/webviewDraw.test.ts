@@ -19,6 +19,7 @@ import { count, csv, exact, number, percent, signed, tokenLabel, tokens } from '
 import { findMeasure, headMeasures, measureRange } from '../../webview/model/measures';
 import { parseNumber, words } from '../../webview/model/parameters';
 import { distanceBins, massOutside, softMask } from '../../webview/plots/distance';
+import { setting } from '../support/settings';
 
 const BLACK: Rgb = [0, 0, 0];
 const theme = (dark: boolean): ThemeColours => ({
@@ -224,8 +225,8 @@ describe('webview: measures and distances', () => {
 
   it('knows the recall of a mechanism only for the heads it was computed for', () => {
     const result = {
-      name: 'local',
-      params: {},
+      setting: setting('local'),
+      settled: {},
       scope: 'local' as const,
       recall: 0.8,
       sparsity: 0.5,

@@ -13,6 +13,7 @@ import { bundleWebview } from './bundle';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from './syntheticEngine';
 import type { ThemeName } from './themes';
+import { setting } from '../support/settings';
 
 const { values } = parseArgs({
   options: {
@@ -56,7 +57,7 @@ const findPlan = async (page: Page) => {
   await page.locator('ai-plan-grid .cell').first().waitFor({ timeout: 1_200_000 });
   await page.waitForTimeout(900);
 };
-const mechanism = { name: 'local', params: { window: 64 } };
+const mechanism = setting('local', { window: 64 });
 
 const SHOTS: Shot[] = [
   { name: 'overview-dark' },
@@ -89,7 +90,7 @@ const SHOTS: Shot[] = [
   {
     name: 'head-zoomed',
     view: 'head',
-    selection: { ...head, mechanism: { name: 'strided', params: { stride: 7 } } },
+    selection: { ...head, mechanism: setting('strided', { stride: 7 }) },
     act: async page => {
       await page.mouse.move(385, 476);
       for (let i = 0; i < 9; i++) await page.mouse.wheel(0, -200);

@@ -1,7 +1,6 @@
 /** Costs for the views without a model: real formulas, made-up times. */
 import type { Cost } from '../../engine/attention/cost';
 import { findMechanism } from '../../engine/attention/registry';
-import { readParams } from '../../engine/attention/parameters';
 import type {
   CostCurve,
   CostFormulaParams,
@@ -11,16 +10,16 @@ import type {
   CostPoint,
   ForwardTimes,
   HeadShape,
-  MechanismChoice,
+  Setting,
 } from '../../shared/protocol/engine';
+import { setting } from '../support/settings';
 
 const SHAPE: HeadShape = { dim: 64, valueDim: 64, causal: true, heads: 48 };
 const CAUSAL_NOT = ['linformer', 'nystrom', 'continuous'];
 
-function curve(given: MechanismChoice, lengths: readonly number[]): CostCurve {
-  const mechanism = findMechanism(given.name);
-  const choice = { name: given.name, params: readParams(mechanism.info, given.params) };
-  const shape = given.name === 'adaptive-span' ? { ...SHAPE, spans: [3, 40, 700] } : SHAPE;
+function curve(choice: Setting, lengths: readonly number[]): CostCurve {
+  const mechanism = findMechanism(choice.name);
+  const shape = choice.name === 'adaptive-span' ? { ...SHAPE, spans: [3, 40, 700] } : SHAPE;
   const costs = lengths.map((n): Cost => mechanism.cost!(n, choice.params, shape));
   return {
     choice,
@@ -28,7 +27,7 @@ function curve(given: MechanismChoice, lengths: readonly number[]): CostCurve {
     pairs: costs.map(c => c.pairs),
     flops: costs.map(c => c.flops),
     bytes: costs.map(c => c.bytes),
-    refused: CAUSAL_NOT.includes(given.name) ? `${mechanism.info.title} cannot be causal.` : null,
+    refused: CAUSAL_NOT.includes(choice.name) ? `${mechanism.info.title} cannot be causal.` : null,
   };
 }
 
@@ -37,7 +36,7 @@ export function syntheticFormulas({ lengths, mechanisms }: CostFormulaParams): C
   return {
     shape: SHAPE,
     lengths,
-    dense: curve({ name: 'dense', params: {} }, lengths),
+    dense: curve(setting('dense'), lengths),
     curves: mechanisms.map(m => curve(m, lengths)),
     check: [
       { model: 'BERT-base', what: 'one layer', tokens: 512, bytes: bert(512) / 12, published: '12 MB (MiB)' },
@@ -48,7 +47,7 @@ export function syntheticFormulas({ lengths, mechanisms }: CostFormulaParams): C
 
 /** Every mechanism has an overhead of its own and the same time per operation. */
 export function syntheticMeasurement(params: CostMeasureParams): CostMeasurement {
-  const choices = [{ name: 'dense', params: {} }, ...params.mechanisms];
+  const choices = [setting('dense'), ...params.mechanisms];
   const points = choices.flatMap((choice, m) =>
     params.lengths.map((tokens, t): CostPoint => {
       const [c] = [curve(choice, [tokens])];

@@ -3,7 +3,10 @@
  * token, same token, what followed it, neighbourhood, everywhere) over real tokens of a text. Only for the views' own
  * tests and pictures; nothing here reaches the extension.
  */
+import type { CoreInput } from '../../engine/attention/core';
+import { settledParams } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
+import { numberOf } from '../../shared/setting';
 import type {
   TokenAttention,
   AnalysisSummary,
@@ -16,8 +19,9 @@ import type {
   EngineParams,
   EngineResult,
   HeadProfile,
-  MechanismChoice,
+  Setting,
   MechanismInfo,
+  MechanismParams,
   MechanismResult,
   Quantiles,
   Role,
@@ -28,6 +32,7 @@ import type {
 import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
 import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
+import { setting } from '../support/settings';
 
 const TILE = 128;
 const PATTERNS = [
@@ -249,32 +254,44 @@ export class SyntheticEngine {
 
   // ------------------------------------------------------------ mechanisms
 
-  keeps(choice: MechanismChoice, i: number, j: number): boolean {
-    const number = (name: string, fallback: number) => Number(choice.params[name] ?? fallback);
-    const root = Math.max(2, Math.round(Math.sqrt(this.n)));
+  private readonly settledParams = new Map<string, MechanismParams>();
+
+  keeps(choice: Setting, i: number, j: number): boolean {
+    const params = this.settled(choice);
+    const number = (name: string) => numberOf(params, name);
     switch (choice.name) {
       case 'dense':
         return true;
       case 'local':
-        return i - j < number('window', 64);
+        return i - j < number('window');
       case 'strided':
-        return i - j <= number('stride', root) || (i - j) % number('stride', root) === 0;
+        return i - j <= number('stride') || (i - j) % number('stride') === 0;
       case 'fixed': {
-        const block = number('block', root);
-        return Math.floor(i / block) === Math.floor(j / block) || j % block >= block - number('summary', 4);
+        const block = number('block');
+        return Math.floor(i / block) === Math.floor(j / block) || j % block >= block - number('summary');
       }
       case 'lsh':
       case 'routing':
         return (
           bucketOf(this.options.tokens.ids[i]!, 0) === bucketOf(this.options.tokens.ids[j]!, 0) ||
-          i - j < number('bucketSize', 64) / 4
+          i - j < Number(params['bucketSize'] ?? 64) / 4
         );
       default:
         return i - j < 48;
     }
   }
 
-  mechanism(choice: MechanismChoice): MechanismResult {
+  private settled(choice: Setting): MechanismParams {
+    let params = this.settledParams.get(choice.key);
+    if (!params) {
+      const shape = { queries: this.n, keys: this.n, dim: 64 } as CoreInput;
+      params = settledParams(findMechanism(choice.name), shape, choice.params);
+      this.settledParams.set(choice.key, params);
+    }
+    return params;
+  }
+
+  mechanism(choice: Setting): MechanismResult {
     const { layers, heads } = this.options;
     const rows = Array.from({ length: 24 }, (_, k) => Math.floor(((k + 0.5) / 24) * this.n));
     const list = Array.from({ length: layers * heads }, (_, k) => {
@@ -305,8 +322,8 @@ export class SyntheticEngine {
     });
     const sum = (pick: (h: (typeof list)[number]) => number) => list.reduce((a, h) => a + pick(h), 0);
     return {
-      name: choice.name,
-      params: choice.params,
+      setting: choice,
+      settled: this.settled(choice),
       scope: 'local',
       recall: sum(h => h.recall) / list.length,
       sparsity: 1 - sum(h => h.pairs) / sum(h => h.densePairs),
@@ -483,7 +500,7 @@ export class SyntheticEngine {
   }
 
   private buckets({ mechanism }: BucketParams): Buckets {
-    const rounds = mechanism.name === 'lsh' ? Number(mechanism.params.rounds ?? 4) : 1;
+    const rounds = mechanism.name === 'lsh' ? numberOf(mechanism.params, 'rounds') : 1;
     const count = Math.max(4, Math.min(24, Math.round(this.n / 40)));
     const { ids } = this.options.tokens;
     const r = random(7);
@@ -640,9 +657,9 @@ export function summaryOf(engine: SyntheticEngine, text: string, limit: number):
     cores: model.cores.map(c => engine.core(c.core)),
     loss: null,
     mechanisms: [
-      engine.mechanism({ name: 'local', params: { window: 64 } }),
-      engine.mechanism({ name: 'lsh', params: { bucketSize: 64, rounds: 4 } }),
-      engine.mechanism({ name: 'routing', params: { clusters: 12 } }),
+      engine.mechanism(setting('local', { window: 64 })),
+      engine.mechanism(setting('lsh', { bucketSize: 64, rounds: 4 })),
+      engine.mechanism(setting('routing', { clusters: 12 })),
     ],
     timings: {},
     peakRssMiB: 0,

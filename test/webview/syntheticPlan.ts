@@ -4,29 +4,30 @@ import type {
   AssignResult,
   AtBudgetParams,
   HeadComparison,
-  MechanismChoice,
+  Setting,
   MechanismResult,
   Plan,
   PlanCandidate,
   PlanParams,
   RunEffect,
 } from '../../shared/protocol/engine';
+import { setting } from '../support/settings';
 
 /** What a plan needs of the engine. */
 export interface PlanningEngine {
-  mechanism(choice: MechanismChoice): MechanismResult;
+  mechanism(choice: Setting): MechanismResult;
   readonly size: { tokens: number; layers: number; heads: number };
 }
 
 const SHARES = [0.02, 0.04, 0.08, 0.15, 0.3];
 
-function settings(n: number): MechanismChoice[] {
+function settings(n: number): Setting[] {
   const whole = (value: number) => Math.max(1, Math.round(value));
-  return SHARES.flatMap((share): MechanismChoice[] => [
-    { name: 'local', params: { window: whole((share * n) / 2) } },
-    { name: 'strided', params: { stride: whole(2 / share) } },
-    { name: 'fixed', params: { block: whole(share * n), summary: 2 } },
-    { name: 'lsh', params: { bucketSize: whole(share * n), rounds: 2 } },
+  return SHARES.flatMap((share): Setting[] => [
+    setting('local', { window: whole((share * n) / 2) }),
+    setting('strided', { stride: whole(2 / share) }),
+    setting('fixed', { block: whole(share * n), summary: 2 }),
+    setting('lsh', { bucketSize: whole(share * n), rounds: 2 }),
   ]);
 }
 
@@ -51,7 +52,7 @@ export function plan(engine: PlanningEngine, { budget }: Pick<PlanParams, 'budge
   const candidates: PlanCandidate[] = results.flatMap(result =>
     result.heads.map(head => ({
       ...head,
-      choice: { name: result.name, params: result.params },
+      choice: result.setting,
       onFront: false,
     })),
   );
@@ -79,13 +80,12 @@ export function plan(engine: PlanningEngine, { budget }: Pick<PlanParams, 'budge
   };
   const chosen = greedy(budget);
   const found = effect(errorsOf(chosen), tokens);
-  const names = [...new Set(results.map(r => r.name))];
+  const names = [...new Set(results.map(r => r.setting.name))];
   const uniform = names.flatMap(name => {
-    const within = results.filter(r => r.name === name && 1 - r.sparsity <= budget * 1.1);
+    const within = results.filter(r => r.setting.name === name && 1 - r.sparsity <= budget * 1.1);
     const best = within.sort((a, b) => a.outputError - b.outputError)[0];
     if (!best) return [];
-    const choice = { name, params: best.params };
-    return [{ choice, share: 1 - best.sparsity, effect: effect(errorsOf(best.heads), tokens) }];
+    return [{ choice: best.setting, share: 1 - best.sparsity, effect: effect(errorsOf(best.heads), tokens) }];
   });
   uniform.sort((a, b) => a.effect.delta - b.effect.delta);
   const best = uniform[0]?.effect.delta ?? Infinity;
@@ -140,10 +140,9 @@ export function detailed(result: MechanismResult): MechanismResult {
 
 export function assigned(engine: PlanningEngine, { heads }: AssignParams): AssignResult {
   const known = new Map<string, MechanismResult>();
-  const result = ({ name, params }: MechanismChoice) => {
-    const key = JSON.stringify([name, params]);
-    if (!known.has(key)) known.set(key, engine.mechanism({ name, params }));
-    return known.get(key)!;
+  const result = (setting: Setting) => {
+    if (!known.has(setting.key)) known.set(setting.key, engine.mechanism(setting));
+    return known.get(setting.key)!;
   };
   const found = heads.map(({ core, head, choice }) =>
     result(choice).heads.find(h => h.core === core && h.head === head)!,

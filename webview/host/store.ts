@@ -6,7 +6,7 @@ import {
   type CoreResult,
   type CostProgress,
   type HeadProfile,
-  type MechanismChoice,
+  type Setting,
   type MechanismInfo,
   type MechanismResult,
   type ModelInfo,
@@ -28,9 +28,7 @@ import {
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
 import { analysisPartsOf, partsOf } from './stateSignals';
-import { sameMechanism } from './mechanisms';
-
-export { sameMechanism };
+import { readSetting } from '../../shared/setting';
 
 export interface HeadId {
   core: number;
@@ -214,23 +212,20 @@ export class Store {
 
   /** The mechanisms that can be looked at: all, or those that a report holds. */
   get offeredMechanisms(): MechanismInfo[] {
-    const held = new Set(this.mechanisms.map(m => m.name));
+    const held = new Set(this.mechanisms.map(m => m.setting.name));
     return this.mechanismInfos.filter(({ name }) => name !== 'dense' && (!this.report || held.has(name)));
   }
 
   /** Result of a mechanism in this analysis, or undefined while it has none. */
-  mechanismResult(
-    choice: MechanismChoice,
-    scope: MechanismResult['scope'] = 'local',
-  ): MechanismResult | undefined {
-    return this.mechanisms.find(m => m.scope === scope && sameMechanism(m, choice));
+  mechanismResult(choice: Setting, scope: MechanismResult['scope'] = 'local'): MechanismResult | undefined {
+    return this.mechanisms.find(m => m.scope === scope && m.setting.key === choice.key);
   }
 
   /** Parameters that this analysis (or the settings) used for a mechanism; its defaults otherwise. */
-  choiceOf(name: string): MechanismChoice {
-    const used = this.mechanisms.find(m => m.name === name);
-    if (used) return { name, params: used.params };
-    return this.settings.mechanisms.find(m => m.name === name) ?? { name, params: {} };
+  choiceOf(name: string): Setting {
+    const used = this.mechanisms.find(m => m.setting.name === name)?.setting;
+    const wanted = used ?? this.settings.mechanisms.find(m => m.name === name);
+    return wanted ?? readSetting({ name, params: {} }, this.mechanismInfos);
   }
 
   option<T extends OptionValue>(view: string, name: string, fallback: T): T {

@@ -1,7 +1,7 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
-import type { MechanismChoice, TokenTable } from '../../shared/protocol/engine';
+import type { Setting, TokenTable } from '../../shared/protocol/engine';
 import { headName } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -46,7 +46,7 @@ export class MapElement extends Component {
     `,
   ];
   @property({ attribute: false }) head: HeadId | null = null;
-  @property({ attribute: false }) mechanism: MechanismChoice | null = null;
+  @property({ attribute: false }) mechanism: Setting | null = null;
   @property() reduce: 'max' | 'mean' = 'max';
   /** Mass at the end of the colour map. */
   largest = 1;

@@ -1,4 +1,4 @@
-import type { MechanismChoice } from '../../shared/protocol/engine';
+import type { Setting } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import type { TileAddress } from './geometry';
 import type { LoadedTile } from './tiles';
@@ -8,7 +8,7 @@ export interface TileSource {
   id: string;
   head: HeadId;
   reduce: 'max' | 'mean';
-  mechanism: MechanismChoice | null;
+  mechanism: Setting | null;
 }
 
 export function sourceKey(source: TileSource): string {

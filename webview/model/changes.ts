@@ -1,14 +1,15 @@
-import type { HeadAssignment, Intervention, MechanismChoice } from '../../shared/protocol/engine';
+import type { HeadAssignment, Intervention, Setting } from '../../shared/protocol/engine';
 import { sidesOf } from '../../shared/protocol/engine';
 import type { ChangeSource } from '../../shared/protocol/host';
 import { store, type Side } from '../host/store';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { coreInfo, headName, layerName } from './names';
+import { chosenParams } from '../../shared/setting';
 
 /** "Local window (window 64)" */
-export function mechanismTitle({ name, params }: MechanismChoice): string {
-  const title = store.mechanismInfos.find(info => info.name === name)?.title ?? name;
-  const words = Object.entries(params).map(([key, value]) => `${key} ${value}`);
+export function mechanismTitle(setting: Setting): string {
+  const title = store.mechanismInfos.find(info => info.name === setting.name)?.title ?? setting.name;
+  const words = Object.entries(chosenParams(setting)).map(([key, value]) => `${key} ${value}`);
   return words.length > 0 ? `${title} (${words.join(', ')})` : title;
 }
 
@@ -53,7 +54,7 @@ export function explained(change: ChangeSource): { heads: HeadAssignment[]; inte
 }
 
 export function changeKey(change: ChangeSource): string {
-  return change.kind === 'mechanism' ? `mechanism ${JSON.stringify(change.choice)}` : change.kind;
+  return change.kind === 'mechanism' ? `mechanism ${change.choice.key}` : change.kind;
 }
 
 /** What was done, as the subject of "… costs 0.12 nats per token". */

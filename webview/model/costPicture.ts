@@ -1,7 +1,6 @@
-import type { CostCurve, CostFormulas, CostPoint, MechanismChoice } from '../../shared/protocol/engine';
+import type { CostCurve, CostFormulas, CostPoint, Setting } from '../../shared/protocol/engine';
 import { count, csv } from '../../shared/numbers';
 import { at, crossing, fitTime, type CostMeasure, type Crossing, type TimeFit } from './cost';
-import { settingKey } from './tried';
 
 /** What is known of the costs of a text's mechanisms. */
 export interface KnownCosts {
@@ -10,7 +9,7 @@ export interface KnownCosts {
   points: readonly CostPoint[];
   titleOf(name: string): string;
   /** Pairs of one head, on average, that the analysis counted for this mechanism on this text; null = not computed. */
-  counted(choice: MechanismChoice): number | null;
+  counted(choice: Setting): number | null;
 }
 
 /** What is asked of them. */
@@ -27,7 +26,7 @@ export interface CostQuestion {
 /** One mechanism under one setting. */
 export interface CostRow {
   key: string;
-  choice: MechanismChoice;
+  choice: Setting;
   title: string;
   curve: CostCurve;
   points: CostPoint[];
@@ -163,8 +162,8 @@ export class CostPicture {
 
   private rowOf(curve: CostCurve): CostRow {
     const { formulas, points, titleOf } = this.known;
-    const key = settingKey(curve.choice);
-    const own = points.filter(point => settingKey(point.choice) === key);
+    const key = curve.choice.key;
+    const own = points.filter(point => point.choice.key === key);
     const fit = fitTime(
       own.map(({ tokens, milliseconds }) => ({
         operations: at(formulas.lengths, curve.flops, tokens),

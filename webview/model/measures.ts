@@ -102,7 +102,7 @@ export function headMeasures(
   heads: readonly HeadProfile[] = [],
 ): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
-  const names = mechanismNames(local);
+  const names = mechanismNames(local.map(({ setting }) => setting));
   const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
   return [
     ...OF_THE_HEAD,

@@ -1,7 +1,8 @@
-import type { MechanismChoice, MechanismInfo } from '../../shared/protocol/engine';
+import type { Setting, MechanismInfo } from '../../shared/protocol/engine';
 import { contrast, mix, parseColour, type Rgb, type ThemeColours } from '../draw/colour';
 import { number } from '../../shared/numbers';
 import { words } from './parameters';
+import { chosenParams } from '../../shared/setting';
 
 const BLACK: Rgb = [0, 0, 0];
 const WHITE: Rgb = [255, 255, 255];
@@ -40,7 +41,7 @@ export function mechanismTitle(
 
 /** Titles for a list of settings; those that are alike also say their parameters. */
 export function settingTitles(
-  choices: readonly MechanismChoice[],
+  choices: readonly Setting[],
   infos: readonly Pick<MechanismInfo, 'name' | 'title' | 'parameters'>[],
 ): string[] {
   return choices.map(choice => {
@@ -48,7 +49,7 @@ export function settingTitles(
     const namesakes = choices.filter(other => other.name === choice.name);
     if (namesakes.length < 2) return title;
     const known = infos.find(info => info.name === choice.name)?.parameters;
-    const params = Object.entries(choice.params).filter(
+    const params = Object.entries(chosenParams(choice)).filter(
       ([name, value]) =>
         namesakes.some(other => other.params[name] !== value) &&
         known?.find(p => p.name === name)?.default !== value,
@@ -58,10 +59,10 @@ export function settingTitles(
 }
 
 /** "window 64, rounds 2": only what differs from the mechanism's defaults when they are known, everything otherwise. */
-export function parameterWords(choice: MechanismChoice, info?: MechanismInfo): string {
-  const told = Object.entries(choice.params).filter(([name, value]) => {
+export function parameterWords(choice: Setting, info?: MechanismInfo): string {
+  const told = Object.entries(chosenParams(choice)).filter(([name, value]) => {
     const known = info?.parameters.find(p => p.name === name);
-    return !known || known.default === null || known.default !== value;
+    return known?.default !== value;
   });
   return told
     .map(([name, value]) => `${words(name)} ${typeof value === 'number' ? number(value) : value}`)

@@ -1,6 +1,6 @@
 import type {
   HeadComparison,
-  MechanismChoice,
+  Setting,
   MechanismResult,
   Note,
   Plan,
@@ -10,7 +10,7 @@ import type {
 /** One setting of one mechanism, with all that is known of it: a row of the comparison, a point of the Pareto picture. */
 export interface Tried {
   key: string;
-  choice: MechanismChoice;
+  choice: Setting;
   /** By `headKey`, local; every head of the model. */
   heads: Map<string, HeadComparison>;
   recall: number | null;
@@ -29,14 +29,6 @@ export type Measure = 'recall' | 'outputError';
 
 export const headKey = ({ core, head }: { core: number; head: number }) => `${core}.${head}`;
 
-/** The same text for the same mechanism and parameters, in whatever order they are written. */
-export function settingKey({ name, params }: MechanismChoice): string {
-  const parts = Object.keys(params)
-    .sort()
-    .map(key => `${key}=${params[key]}`);
-  return [name, ...parts].join(' ');
-}
-
 export const share = ({ pairs, densePairs }: { pairs: number; densePairs: number }) =>
   densePairs > 0 ? pairs / densePairs : 0;
 
@@ -51,22 +43,22 @@ export function allTried(
 ): Tried[] {
   const found = new Map<string, Tried>();
   for (const result of [...results, ...fits]) {
-    const key = settingKey(result);
+    const { key } = result.setting;
     const before = found.get(key);
     const effect = effectOf(result);
     // A propagated result repeats the local numbers: one of the two is enough, the effect is what it adds.
     if (before) before.effect ??= effect;
-    else found.set(key, fromHeads(key, result, result.heads, effect, result));
+    else found.set(key, fromHeads(result.setting, result.heads, effect, result));
   }
-  for (const result of results) found.get(settingKey(result))!.computed = true;
+  for (const result of results) found.get(result.setting.key)!.computed = true;
   if (!plan) return [...found.values()];
   const heads = new Set(plan.candidates.map(headKey)).size;
   for (const [key, candidates] of grouped(plan.candidates)) {
     if (found.has(key) || new Set(candidates.map(headKey)).size < heads) continue;
-    found.set(key, fromHeads(key, candidates[0]!.choice, candidates, null, null));
+    found.set(key, fromHeads(candidates[0]!.choice, candidates, null, null));
   }
   for (const { choice, effect } of plan.uniform) {
-    const same = found.get(settingKey(choice));
+    const same = found.get(choice.key);
     if (same) same.effect ??= { measure: effect.measure, delta: effect.delta };
   }
   return [...found.values()];
@@ -75,7 +67,7 @@ export function allTried(
 function grouped(candidates: readonly PlanCandidate[]): Map<string, PlanCandidate[]> {
   const groups = new Map<string, PlanCandidate[]>();
   for (const candidate of candidates) {
-    const key = settingKey(candidate.choice);
+    const key = candidate.choice.key;
     const group = groups.get(key);
     if (group) group.push(candidate);
     else groups.set(key, [candidate]);
@@ -84,16 +76,15 @@ function grouped(candidates: readonly PlanCandidate[]): Map<string, PlanCandidat
 }
 
 function fromHeads(
-  key: string,
-  choice: MechanismChoice,
+  choice: Setting,
   heads: readonly HeadComparison[],
   effect: Tried['effect'],
   result: MechanismResult | null,
 ): Tried {
   const sum = (of: (head: HeadComparison) => number) => heads.reduce((total, head) => total + of(head), 0);
   return {
-    key,
-    choice: { name: choice.name, params: choice.params },
+    key: choice.key,
+    choice,
     heads: new Map(heads.map(head => [headKey(head), head])),
     recall:
       result?.recall ?? (heads.some(h => h.recall === null) ? null : sum(h => h.recall!) / heads.length),
@@ -146,7 +137,7 @@ function squaredError({ heads }: Tried): number {
 
 export interface Point {
   key: string;
-  choice: MechanismChoice;
+  choice: Setting;
   /** Share of the dense pairs. */
   share: number;
   recall: number | null;
@@ -164,8 +155,8 @@ export function points(tried: readonly Tried[], plan: Plan | null, head: string 
       outputError: one.outputError,
     }));
   const found = new Map<string, Point>();
-  const add = (choice: MechanismChoice, of: HeadComparison) => {
-    const key = settingKey(choice);
+  const add = (choice: Setting, of: HeadComparison) => {
+    const key = choice.key;
     if (!found.has(key))
       found.set(key, { key, choice, share: share(of), recall: of.recall, outputError: of.outputError });
   };

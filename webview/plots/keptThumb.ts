@@ -1,6 +1,6 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
-import { TILE_SIZE, type MechanismChoice, type Tile } from '../../shared/protocol/engine';
+import { TILE_SIZE, type Setting, type Tile } from '../../shared/protocol/engine';
 import { lutColour, mix, niceCeiling, scaleMass } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -32,7 +32,7 @@ export class KeptThumb extends Component {
     `,
   ];
   @property({ attribute: false }) head: HeadId | null = null;
-  @property({ attribute: false }) choice: MechanismChoice | null = null;
+  @property({ attribute: false }) choice: Setting | null = null;
   @query('canvas') private canvas!: HTMLCanvasElement | null;
   private readonly tile = new Remote(this, 'analysis/tile', 120);
 

@@ -1,12 +1,12 @@
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { MechanismChoice } from '../../shared/protocol/engine';
+import type { Setting } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import { exact, percent } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
-import { front, placeLabels, settingKey, type Box, type Measure, type Point } from '../model/tried';
+import { front, placeLabels, type Box, type Measure, type Point } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
@@ -123,7 +123,7 @@ export class ParetoPlot extends Component {
   private point(p: Point, [cx, cy]: [number, number], best: boolean) {
     const { fill } = mechanismLook(p.choice.name, store.mechanismInfos, theme());
     const { mechanism } = store.selection;
-    const chosen = mechanism !== null && settingKey(mechanism) === p.key;
+    const chosen = mechanism !== null && mechanism.key === p.key;
     const words = this.pointWords(p);
     const choose = () => this.choose(p.choice);
     return svg`<g class="point ${best ? '' : 'off'} ${chosen ? 'chosen' : ''}" role="button" tabindex=${best ? 0 : -1} aria-label=${words}
@@ -193,7 +193,7 @@ export class ParetoPlot extends Component {
     });
   }
 
-  private choose(choice: MechanismChoice): void {
+  private choose(choice: Setting): void {
     store.select({ mechanism: choice.name === 'dense' ? null : choice });
   }
 

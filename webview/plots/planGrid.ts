@@ -10,6 +10,7 @@ import { theme } from '../draw/theme';
 import { headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
+import { DENSE } from '../../shared/setting';
 
 /** Letters smaller than this, in pixels, cannot be read. */
 const LEGIBLE = 7.5;
@@ -114,7 +115,7 @@ export class PlanGrid extends Component {
   }
 
   private cell(core: number, head: number, planned: PlannedHead | null, size: number): TemplateResult {
-    const choice = planned?.choice ?? { name: 'dense', params: {} };
+    const choice = planned?.choice ?? DENSE;
     const { fill, text, label } = mechanismLook(choice.name, store.mechanismInfos, theme());
     const spent = planned ? share(planned) : 1;
     const id = { core, head };

@@ -19,7 +19,7 @@ import {
   type Link,
   type LostKey,
   type MassCodes,
-  type MechanismChoice,
+  type Setting,
   type MechanismResult,
   type OutsideSpan,
   type OutsideSpanParams,
@@ -36,7 +36,6 @@ import {
 } from '../../shared/protocol/engine';
 import { fitSpans, softMask } from '../../shared/softSpan';
 import type { ViewMethod } from '../../shared/protocol/host';
-import { sameMechanism } from '../host/mechanisms';
 
 /** For requests that only the engine could answer. */
 export class NotInReport extends Error {
@@ -100,7 +99,7 @@ export class Report {
       bytes: at.map(t => curve.bytes[t]!),
     });
     const curves = mechanisms.flatMap(choice =>
-      known.curves.filter(curve => sameMechanism(curve.choice, choice)).slice(0, 1),
+      known.curves.filter(curve => curve.choice.key === choice.key).slice(0, 1),
     );
     return { ...known, lengths, dense: pick(known.dense), curves: curves.map(pick) };
   }
@@ -115,8 +114,8 @@ export class Report {
     });
   }
 
-  private mechanism(choice: MechanismChoice, scope: MechanismResult['scope']): MechanismResult {
-    const all = this.summary.mechanisms.filter(m => sameMechanism(m, choice));
+  private mechanism(choice: Setting, scope: MechanismResult['scope']): MechanismResult {
+    const all = this.summary.mechanisms.filter(m => m.setting.key === choice.key);
     const found = all.find(m => m.scope === scope);
     if (found) return found;
     // A propagated result holds the local numbers of its heads.
@@ -133,8 +132,8 @@ export class Report {
   }
 
   /** Position of a mechanism in the lists of every head. */
-  private indexOf(choice: MechanismChoice): number {
-    const at = this.data.mechanisms.findIndex(m => sameMechanism(m.choice, choice));
+  private indexOf(choice: Setting): number {
+    const at = this.data.mechanisms.findIndex(m => m.choice.key === choice.key);
     if (at < 0) throw new NotInReport();
     return at;
   }
@@ -258,13 +257,13 @@ export class Report {
       looksAtSide: keys,
       lookedAtBy: keys === side ? this.linksTo(shape, head, token).slice(0, top) : [],
       lookedAtBySide: queries,
-      loss: (written && this.summary.loss?.perToken[token - 1]) || null,
+      loss: written ? (this.summary.loss?.perToken[token - 1] ?? null) : null,
       kept: this.data.mechanisms.flatMap(({ choice }, m) => {
         const kept = head.kept[m];
         if (!kept) return [];
         const lost = kept.lostKey[token]!;
         const propagated = this.summary.mechanisms.find(
-          r => r.scope === 'propagated' && sameMechanism(r, choice),
+          r => r.scope === 'propagated' && r.setting.key === choice.key,
         );
         return [
           {
@@ -272,7 +271,7 @@ export class Report {
             mass: asQuery ? kept.mass[token]! / 255 : 1,
             costliestLost:
               asQuery && lost ? { token: lost - 1, mass: (kept.lostMass[token]! / LOST_CODES) ** 2 } : null,
-            deltaLoss: (written && propagated?.deltaLossPerToken?.[token - 1]) || null,
+            deltaLoss: written ? (propagated?.deltaLossPerToken?.[token - 1] ?? null) : null,
           },
         ];
       }),

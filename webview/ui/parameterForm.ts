@@ -1,36 +1,42 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../shared/protocol/engine';
+import type { MechanismInfo, ParameterInfo } from '../../shared/protocol/engine';
+import {
+  AUTO,
+  SettingError,
+  settingOf,
+  type ParameterValue as Value,
+  type Setting,
+} from '../../shared/setting';
 import { parseNumber, words } from '../model/parameters';
 import { store } from '../host/store';
 import { choose, textField, toggle } from './controls';
 
-type Value = MechanismParams[string];
-
 /** A form made from a mechanism's own description. An empty field means the default. */
 export function parameterForm(
   info: MechanismInfo,
-  params: MechanismParams,
-  onChange: (params: MechanismParams) => void,
+  setting: Setting,
+  onChange: (setting: Setting) => void,
 ): TemplateResult {
-  if (store.report) return inWords(info, params);
-  const choice = { name: info.name, params };
-  const result = store.mechanismResult(choice) ?? store.mechanismResult(choice, 'propagated');
-  const settled = (name: string) =>
-    result?.params[name] === undefined ? result?.settled?.[name] : undefined;
+  if (store.report) return inWords(info, setting);
+  const { params } = setting;
+  const result = store.mechanismResult(setting) ?? store.mechanismResult(setting, 'propagated');
+  const settled = (name: string) => (params[name] === AUTO ? result?.settled[name] : undefined);
   const set = (name: string, value: Value | undefined) => {
-    const next = { ...params };
-    if (value === undefined) delete next[name];
-    else next[name] = value;
-    onChange(next);
+    try {
+      onChange(settingOf(info, { ...params, [name]: value ?? null }));
+    } catch (error) {
+      // What is typed is not (yet) a value of the parameter.
+      if (!(error instanceof SettingError)) throw error;
+    }
   };
-  return html`${info.parameters.map(p => html`<span title=${hint(p, settled(p.name))}>${field(p, params[p.name], settled(p.name), v => set(p.name, v))}</span>`)}`;
+  return html`${info.parameters.map(p => html`<span title=${hint(p, settled(p.name))}>${field(p, params[p.name]!, settled(p.name), v => set(p.name, v))}</span>`)}`;
 }
 
 const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));
 
 /** In a report nothing can be computed anew. */
-function inWords(info: MechanismInfo, params: MechanismParams): TemplateResult {
-  const shown = info.parameters.filter(p => params[p.name] !== undefined);
+function inWords(info: MechanismInfo, { params }: Setting): TemplateResult {
+  const shown = info.parameters.filter(p => params[p.name] !== AUTO);
   return html`<span class="muted"
     >${shown.map((p, i) => html`${i ? ', ' : ''}<span title=${hint(p)}>${words(p.name)} ${inWord(params[p.name]!)}</span>`)}</span
   >`;
@@ -45,25 +51,25 @@ function hint(p: ParameterInfo, settled?: Value): string {
 
 function field(
   p: ParameterInfo,
-  value: Value | undefined,
+  value: Value,
   settled: Value | undefined,
   set: (value: Value | undefined) => void,
 ): TemplateResult | typeof nothing {
-  if (p.type === 'boolean') return toggle(words(p.name), Boolean(value ?? p.default), set);
+  if (p.type === 'boolean') return toggle(words(p.name), value === true, set);
   if (p.choices) {
     return choose(
       words(p.name),
-      String(value ?? p.default ?? ''),
+      String(value),
       p.choices.map(c => ({ value: c, label: c })),
       set,
     );
   }
-  if (p.type === 'string')
-    return textField(words(p.name), String(value ?? ''), text => set(text || undefined));
+  if (p.type === 'string' || p.type === 'indices')
+    return textField(words(p.name), String(value), text => set(text || undefined));
   const placeholder = p.default === null ? String(settled ?? 'auto') : String(p.default);
   return textField(
     words(p.name),
-    value === undefined ? '' : String(value),
+    value === AUTO ? '' : String(value),
     text => {
       if (text.trim() === '') return set(undefined);
       const number = parseNumber(text, p);

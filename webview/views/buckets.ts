@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Buckets, HeadProfile, MechanismChoice, MechanismInfo } from '../../shared/protocol/engine';
+import type { Buckets, HeadProfile, Setting, MechanismInfo } from '../../shared/protocol/engine';
 import { agreement, coverage, imbalance } from '../model/buckets';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
@@ -37,7 +37,7 @@ export class BucketsView extends Component implements Savable {
   }
 
   /** The selected mechanism if it has buckets, else the one last looked at here. */
-  private get choice(): MechanismChoice | null {
+  private get choice(): Setting | null {
     const { mechanism } = store.selection;
     const { infos } = this;
     if (mechanism && infos.some(m => m.name === mechanism.name)) return mechanism;
@@ -97,9 +97,9 @@ export class BucketsView extends Component implements Savable {
     `;
   }
 
-  private toolbar(choice: MechanismChoice, found: Buckets | null): TemplateResult {
+  private toolbar(choice: Setting, found: Buckets | null): TemplateResult {
     const info = this.infos.find(m => m.name === choice.name)!;
-    const set = (mechanism: MechanismChoice) => {
+    const set = (mechanism: Setting) => {
       this.focusBucket = null;
       store.setOption('buckets', 'mechanism', mechanism.name);
       store.select({ mechanism });
@@ -111,7 +111,7 @@ export class BucketsView extends Component implements Savable {
         this.infos.map(m => ({ value: m.name, label: m.title })),
         name => set(store.choiceOf(name)),
       )}
-      ${parameterForm(info, choice.params, params => set({ name: choice.name, params }))}
+      ${parameterForm(info, choice, set)}
       ${
         found && found.rounds > 1
           ? segmented(
@@ -141,7 +141,7 @@ export class BucketsView extends Component implements Savable {
     </div>`;
   }
 
-  private figureOf(profile: HeadProfile, choice: MechanismChoice, found: Buckets): TemplateResult {
+  private figureOf(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
     const sides = store.sides(profile.core);
     const tokens = store.tokensOf(this.side === 'key' ? sides.keys : sides.queries);
     const round = this.roundOf(found);
@@ -192,7 +192,7 @@ export class BucketsView extends Component implements Savable {
   }
 
   /** The whole point in one sentence. */
-  private lead(profile: HeadProfile, choice: MechanismChoice, found: Buckets): TemplateResult {
+  private lead(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
     const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
     return html`In ${headName(profile)}, ${choice.name} keeps
       <strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong> of the mass, where

@@ -1,7 +1,7 @@
 import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { MechanismChoice } from '../../shared/protocol/engine';
+import type { Setting } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import { CSV_HEADER, csvRows, numbersOf } from '../model/compareRows';
 import { csv, exact, percent, signed } from '../../shared/numbers';
@@ -32,7 +32,7 @@ const LADDER = [0.02, 0.05, 0.1, 0.2, 0.4];
 export class CompareView extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, compareStyles];
   /** The mechanism that is about to be added. */
-  @state() private adding: MechanismChoice | null = null;
+  @state() private adding: Setting | null = null;
   private readonly fits = new BudgetFits(this);
   @state() private added: { busy: boolean; error: string | null } = { busy: false, error: null };
 
@@ -180,27 +180,27 @@ export class CompareView extends Component implements Savable {
         store.mechanismInfos.filter(m => m.name !== 'dense').map(m => ({ value: m.name, label: m.title })),
         name => (this.adding = store.choiceOf(name)),
       )}
-      ${info ? parameterForm(info, adding.params, params => (this.adding = { ...adding, params })) : nothing}
+      ${info ? parameterForm(info, adding, setting => (this.adding = setting)) : nothing}
       ${button(this.added.busy ? 'Computing…' : 'Compare it', () => void this.add(adding), { disabled: this.added.busy })}
       ${button('Close', () => (this.adding = null), { secondary: true })}
       ${this.added.error ? html`<span role="alert">${this.added.error}</span>` : nothing}
     </div>`;
   }
 
-  private firstMissing(): MechanismChoice {
-    const there = new Set(store.mechanisms.map(m => m.name));
+  private firstMissing(): Setting {
+    const there = new Set(store.mechanisms.map(m => m.setting.name));
     const info =
       store.mechanismInfos.find(m => m.name !== 'dense' && !there.has(m.name)) ?? store.mechanismInfos[1];
     return store.choiceOf(info?.name ?? 'local');
   }
 
-  private async add(mechanism: MechanismChoice): Promise<void> {
+  private async add(mechanism: Setting): Promise<void> {
     const { id } = store;
     if (!id) return;
     this.added = { busy: true, error: null };
     try {
       const result = await store.host.request('analysis/mechanism', { id, mechanism, scope: 'local' });
-      store.select({ mechanism: { name: result.name, params: result.params } });
+      store.select({ mechanism: result.setting });
       this.added = { busy: false, error: null };
       this.adding = null;
     } catch (error) {

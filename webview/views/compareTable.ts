@@ -8,7 +8,7 @@ import { bestOf, numbersOf, sorted, type Best } from '../model/compareRows';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { shortName } from '../model/names';
 import { theme } from '../draw/theme';
-import { TOLERANCE, settingKey, share, type Measure, type Tried } from '../model/tried';
+import { TOLERANCE, share, type Measure, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -156,7 +156,7 @@ export class CompareTable extends Component {
     const best = bestOf(rows, this.head);
     const long = new Map(
       this.costs.value?.curves.map(curve => [
-        settingKey(curve.choice),
+        curve.choice.key,
         { share: curve.pairs[0]! / this.costs.value!.dense.pairs[0]!, count: curve.count },
       ]),
     );
@@ -202,7 +202,7 @@ export class CompareTable extends Component {
   ): TemplateResult {
     const { choice } = row;
     const { mechanism } = store.selection;
-    const selected = mechanism !== null && settingKey(mechanism) === row.key;
+    const selected = mechanism !== null && mechanism.key === row.key;
     const info = store.mechanismInfos.find(m => m.name === choice.name);
     const numbers = numbersOf(row, this.head);
     const look = mechanismLook(choice.name, store.mechanismInfos, theme());

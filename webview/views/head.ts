@@ -1,12 +1,12 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
-import type { HeadProfile, MechanismChoice } from '../../shared/protocol/engine';
+import type { HeadProfile, Setting } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
 import { exact, nats, percent, tokens as inTokens } from '../../shared/numbers';
 import { headName, rolesInWords } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
-import { sameMechanism, store } from '../host/store';
+import { store } from '../host/store';
 import type { MapElement } from '../map/mapElement';
 import { Component } from '../ui/component';
 import { choose, segmented } from '../ui/controls';
@@ -85,7 +85,7 @@ export class HeadView extends Component implements Savable {
   @query('ai-map') private map!: MapElement | null;
   private readonly wantedMechanism = new Remote(this, 'analysis/mechanism', 400);
 
-  private get mechanism(): MechanismChoice | null {
+  private get mechanism(): Setting | null {
     return store.selection.mechanism;
   }
 
@@ -162,7 +162,7 @@ export class HeadView extends Component implements Savable {
         ],
         name => store.select({ mechanism: name ? store.choiceOf(name) : null }),
       )}
-      ${info && mechanism ? parameterForm(info, mechanism.params, params => store.select({ mechanism: { name: info.name, params } })) : nothing}
+      ${info && mechanism ? parameterForm(info, mechanism, mechanism => store.select({ mechanism })) : nothing}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
   }
@@ -183,7 +183,7 @@ export class HeadView extends Component implements Savable {
     if (!mechanism) return nothing;
     // While the answer for new parameters is on its way, that for the old ones says nothing of them.
     const { value, answers } = this.wantedMechanism;
-    const asked = value && answers && sameMechanism(answers.mechanism, mechanism) ? value : null;
+    const asked = value && answers && answers.mechanism.key === mechanism.key ? value : null;
     const result = store.mechanismResult(mechanism) ?? asked;
     const mine = result?.heads.find(h => h.core === profile.core && h.head === profile.head);
     if (!mine)

@@ -8,7 +8,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { count, exact, nats, percent } from '../../shared/numbers';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
-import { headKey, settingKey, type Tried } from '../model/tried';
+import { headKey, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -56,7 +56,7 @@ export class MeasuresTable extends Component {
   }
 
   override render() {
-    const found = new Map(this.compared.value?.map(result => [settingKey(result), result]));
+    const found = new Map(this.compared.value?.map(result => [result.setting.key, result]));
     const first = [...found.values()].map(result => this.measures(result)).find(m => m);
     return html`<table aria-label="Mechanisms in more detail">
         <tr>

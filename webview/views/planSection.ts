@@ -1,16 +1,17 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { MechanismChoice, Plan, PlanFormat } from '../../shared/protocol/engine';
+import type { Setting, Plan, PlanFormat } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import { count, exact, number, percent, signed } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
 import { theme } from '../draw/theme';
-import { allTried, headKey, settingKey, share } from '../model/tried';
+import { allTried, headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose } from '../ui/controls';
 import { stateStyles } from '../ui/stateStyles';
+import { DENSE } from '../../shared/setting';
 import '../plots/planBars';
 import '../plots/planCurve';
 import '../plots/planGrid';
@@ -260,13 +261,13 @@ export class PlanSection extends Component {
     const head = store.previewHead ?? store.shownHead;
     const planned = head && plan.heads.find(h => headKey(h) === headKey(head));
     if (!head || !planned) return nothing;
-    const title = (choice: MechanismChoice) => {
+    const title = (choice: Setting) => {
       const info = store.mechanismInfos.find(m => m.name === choice.name);
       const params = parameterWords(choice, info);
       return `${mechanismTitle(choice.name, store.mechanismInfos)}${params ? ` (${params})` : ''}`;
     };
     const choices = this.alternatives(plan, planned);
-    const now = settingKey(planned.choice);
+    const now = planned.choice.key;
     return html`<div>
         ${headName(head)}: <strong>${title(planned.choice)}</strong>, ${percent(share(planned))} of its
         pairs${planned.recall === null ? nothing : html`, keeps ${percent(planned.recall)} of the mass`},
@@ -317,12 +318,12 @@ export class PlanSection extends Component {
     const words = (c: { pairs: number; densePairs: number; outputError: number }) =>
       `${percent(share(c))} of the pairs, error ${percent(c.outputError)}`;
     const list = [
-      { key: settingKey(planned.choice), choice: planned.choice, words: words(planned) },
-      ...[...nearest.values()].map(c => ({ key: settingKey(c.choice), choice: c.choice, words: words(c) })),
-      { key: 'dense', choice: { name: 'dense', params: {} }, words: 'all pairs' },
+      { key: planned.choice.key, choice: planned.choice, words: words(planned) },
+      ...[...nearest.values()].map(c => ({ key: c.choice.key, choice: c.choice, words: words(c) })),
+      { key: DENSE.key, choice: DENSE, words: 'all pairs' },
     ];
     const { mechanism } = store.selection;
-    if (mechanism) list.push({ key: settingKey(mechanism), choice: mechanism, words: '' });
+    if (mechanism) list.push({ key: mechanism.key, choice: mechanism, words: '' });
     return list.filter((one, at) => list.findIndex(other => other.key === one.key) === at);
   }
 

@@ -259,7 +259,7 @@ export class Side extends Component {
   /** What each computed mechanism would keep of this head. */
   private keptPlots(profile: HeadProfile): TemplateResult | typeof nothing {
     const local = store.mechanisms.filter(m => m.scope === 'local');
-    const names = mechanismNames(local);
+    const names = mechanismNames(local.map(({ setting }) => setting));
     const kept = local
       .map((m, i) => ({
         name: names[i]!,

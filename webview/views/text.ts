@@ -84,7 +84,7 @@ export class TextView extends Component implements Savable {
     if (chosen) return chosen;
     if (store.plan) return { kind: 'plan' };
     const first = store.mechanisms.find(one => one.scope === 'propagated') ?? store.mechanisms[0];
-    return first ? { kind: 'mechanism', choice: { name: first.name, params: first.params } } : null;
+    return first ? { kind: 'mechanism', choice: first.setting } : null;
   });
   /** Heads and tokens are selected at every key press; this is not. */
   private readonly chosenChange = computed(() => store.selection.change);
@@ -100,7 +100,7 @@ export class TextView extends Component implements Savable {
   private propagated(change: ChangeSource) {
     if (change.kind !== 'mechanism') return undefined;
     const known = store.mechanismResult(change.choice, 'propagated');
-    const answered = JSON.stringify(this.run.answers?.mechanism) === JSON.stringify(change.choice);
+    const answered = this.run.answers?.mechanism.key === change.choice.key;
     return known ?? (answered ? (this.run.value ?? undefined) : undefined);
   }
 

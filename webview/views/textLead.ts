@@ -77,8 +77,8 @@ export function changeChoice(change: ChangeSource | null): TemplateResult | type
     choices.push({ source: { kind: 'interventions' }, label: 'what was taken away' });
   if (store.plan) choices.push({ source: { kind: 'plan' }, label: 'the plan' });
   const seen = new Set<string>();
-  for (const { name, params } of store.mechanisms) {
-    const source: ChangeSource = { kind: 'mechanism', choice: { name, params } };
+  for (const { setting: choice } of store.mechanisms) {
+    const source: ChangeSource = { kind: 'mechanism', choice };
     if (seen.has(changeKey(source))) continue;
     seen.add(changeKey(source));
     choices.push({ source, label: mechanismTitle(source.choice) });

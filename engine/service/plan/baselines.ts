@@ -1,16 +1,17 @@
 /** What a plan is compared with at the same budget: one setting in every head, and chance. */
 import type { Analysis } from '../analysis';
-import { costOf, DENSE } from './candidates';
+import { costOf } from './candidates';
 import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
-import { readParams } from '../../attention/parameters';
+import { settingOf } from '../../attention/parameters';
 import { seededUniform } from '../../attention/maths/random';
-import type { MechanismChoice, Plan, PlanCandidate } from '../../../shared/protocol/engine';
+import type { Setting, Plan, PlanCandidate } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
+import { DENSE } from '../../../shared/setting';
 
 export interface Uniform {
-  choice: MechanismChoice;
+  choice: Setting;
   chosen: Choice;
 }
 
@@ -58,15 +59,15 @@ async function fittedSpans(
   spans: Spans,
   texts: readonly Analysis[],
 ): Promise<Uniform[]> {
-  const choice = { name: info.name, params: readParams(info, spans.atBudget(search.budget)) };
+  const choice = settingOf(info, spans.atBudget(search.budget));
   for (const budget of [search.budget, 0.9 * search.budget]) {
-    const params = readParams(info, spans.atBudget(budget));
+    const params = settingOf(info, spans.atBudget(budget)).params;
     const wish = spans.wish(params);
     if ('span' in wish) return [];
     const fit = fitSpansOf(texts[0]!, { id: '', ...wish });
     const wanted = fit.heads.map(({ span }, at) => ({
       at,
-      choice: { name: info.name, params: spans.given(params, span) },
+      choice: settingOf(info, spans.given(params, span)),
     }));
     const chosen = (await search.candidates.addAll(wanted)).flatMap(one => one ?? []);
     const all = chosen.length === fit.heads.length;

@@ -1,14 +1,15 @@
-import { choiceKey, type Analysis, type CoreTensors } from '../analysis';
+import { type Analysis, type CoreTensors } from '../analysis';
 import { compareHead, coresOf } from '../changedRun';
 import { visitTogether } from '../passes';
 import type { Mechanism } from '../../attention/mechanism';
-import { readParams } from '../../attention/parameters';
+import { settingOf } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
 import { someHeads } from '../../attention/kernels/subset';
 import { RefusedError, told } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
-import type { HeadComparison, MechanismChoice, PlanCandidate } from '../../../shared/protocol/engine';
+import type { HeadComparison, Setting, PlanCandidate } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
+import { DENSE } from '../../../shared/setting';
 
 /** Shares at which the mechanisms that suit a head are tried, as multiples of the budget. */
 const FACTORS = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2, 4, 7];
@@ -36,7 +37,7 @@ export class Candidates {
   readonly heads: HeadId[];
   /** Squared norm of each head's dense output, as a multiple of the mean of its core's heads. */
   readonly contribution: number[] = [];
-  /** By head and `choiceKey`; null = gives no number. */
+  /** By head and key; null = gives no number. */
   private readonly compared: Map<string, PlanCandidate | null>[];
 
   private constructor(
@@ -135,18 +136,16 @@ export class Candidates {
   }
 
   /** Settings that spend about this share in this head, in words of the mechanism's own parameters, for the longest text. */
-  settings(at: number, mechanism: Mechanism, share: number): MechanismChoice[] {
+  settings(at: number, mechanism: Mechanism, share: number): Setting[] {
     const { core, head } = this.heads[at]!;
     const alone = someHeads(this.texts[0]!.core(core).outline, [head]);
     return (mechanism.settings?.(alone, share) ?? [])
-      .map(params => ({ name: mechanism.info.name, params: readParams(mechanism.info, params) }))
+      .map(params => settingOf(mechanism.info, params))
       .filter(({ params }) => !mechanism.refuses?.(alone, params));
   }
 
   /** Compares each of these heads with its setting; null for those that give no number. */
-  async addAll(
-    wanted: readonly { at: number; choice: MechanismChoice }[],
-  ): Promise<(PlanCandidate | null)[]> {
+  async addAll(wanted: readonly { at: number; choice: Setting }[]): Promise<(PlanCandidate | null)[]> {
     const open = wanted.filter(({ at, choice }) => this.known(at, choice) === undefined);
     await this.eachHead(
       open.map(({ at }) => at),
@@ -158,10 +157,10 @@ export class Candidates {
   }
 
   /** Each setting in every head; null for one that some head cannot have, which is then compared with no further head. */
-  async everywhere(choices: readonly MechanismChoice[]): Promise<(PlanCandidate[] | null)[]> {
+  async everywhere(choices: readonly Setting[]): Promise<(PlanCandidate[] | null)[]> {
     const heads = [...this.heads.keys()];
-    const fails = (choice: MechanismChoice) => heads.some(at => this.known(at, choice) === null);
-    const isOpen = (choice: MechanismChoice) =>
+    const fails = (choice: Setting) => heads.some(at => this.known(at, choice) === null);
+    const isOpen = (choice: Setting) =>
       !fails(choice) && heads.some(at => this.known(at, choice) === undefined);
     const open = choices.filter(isOpen);
     await this.eachHead(open.length > 0 ? heads : [], async (at, tensors) => {
@@ -171,22 +170,22 @@ export class Candidates {
   }
 
   /** What was found for a setting of a head: null = it gives no number, undefined = not compared yet. */
-  private known(at: number, choice: MechanismChoice): PlanCandidate | null | undefined {
-    return this.compared[at]!.get(choiceKey(choice));
+  private known(at: number, choice: Setting): PlanCandidate | null | undefined {
+    return this.compared[at]!.get(choice.key);
   }
 
   /** Compares one head under one setting with its dense map. Each is done once. */
-  private async add(at: number, choice: MechanismChoice, tensors: readonly CoreTensors[]): Promise<void> {
+  private async add(at: number, choice: Setting, tensors: readonly CoreTensors[]): Promise<void> {
     if (this.known(at, choice) !== undefined) return;
     await checkpoint(this.signal);
     const candidate = await this.candidate(at, choice, tensors);
-    this.compared[at]!.set(choiceKey(choice), candidate);
+    this.compared[at]!.set(choice.key, candidate);
     if (candidate) this.lists[at]!.push(candidate);
   }
 
   private async candidate(
     at: number,
-    choice: MechanismChoice,
+    choice: Setting,
     tensors: readonly CoreTensors[],
   ): Promise<PlanCandidate | null> {
     const comparisons = await this.compare(at, choice, tensors);
@@ -201,7 +200,7 @@ export class Candidates {
   /** The head under one setting on every text; null when one of them refuses it. */
   private async compare(
     at: number,
-    choice: MechanismChoice,
+    choice: Setting,
     tensors: readonly CoreTensors[],
   ): Promise<HeadComparison[] | null> {
     const comparisons: HeadComparison[] = [];
@@ -225,8 +224,6 @@ export class Candidates {
     });
   }
 }
-
-export const DENSE: MechanismChoice = { name: 'dense', params: {} };
 
 /** Errors of the output below this are all the same: no pairs are spent on them, and simpler mechanisms come first. */
 const NEGLIGIBLE = 0.01;

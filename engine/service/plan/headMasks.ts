@@ -6,8 +6,9 @@ import type { HeadMask } from '../../attention/mask';
 import type { Attended } from '../../attention/mechanism';
 import { findMechanism } from '../../attention/registry';
 import type { CoreMasks } from '../../export/headMasks';
-import type { HeadAssignment, MechanismChoice } from '../../../shared/protocol/engine';
+import type { HeadAssignment, Setting } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
+import { DENSE as DENSE_SETTING } from '../../../shared/setting';
 
 /** What lists of single pairs may take, all heads together: a bit for each query and key, which grows as the square. */
 const PAIR_BYTES = 2 ** 26;
@@ -36,7 +37,7 @@ export async function headMasks(
         if (mask.bits.length > left) mask = TOO_MANY;
         else left -= mask.bits.length;
       }
-      const named = choice ?? { name: 'dense', params: {} };
+      const named = choice ?? DENSE_SETTING;
       masks.push({ head, choice: named, title: findMechanism(named.name).info.title, mask });
     }
     const { mask } = input.rule;
@@ -51,7 +52,7 @@ const DENSE: HeadMask = { kind: 'dense' };
 /** The mechanism's rule, or its tables of this text, or the pairs that it kept one by one. */
 async function headMask(
   analysis: Analysis,
-  choice: MechanismChoice,
+  choice: Setting,
   core: number,
   head: number,
   input: CoreInput,

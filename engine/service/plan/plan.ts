@@ -9,7 +9,7 @@ import { UsageError } from '../../errors';
 import {
   winsOver,
   type HeadAssignment,
-  type MechanismChoice,
+  type Setting,
   type Plan,
   type PlanParams,
 } from '../../../shared/protocol/engine';
@@ -21,7 +21,7 @@ export type PlanOptions = Omit<PlanParams, 'id'>;
 export interface FoundPlan {
   plan: Plan;
   assignment: HeadAssignment[];
-  uniform: { choice: MechanismChoice; heads: HeadAssignment[] }[];
+  uniform: { choice: Setting; heads: HeadAssignment[] }[];
   random: HeadAssignment[][];
 }
 
@@ -82,7 +82,7 @@ export async function makePlan(
 }
 
 interface TriedUniform {
-  choice: MechanismChoice;
+  choice: Setting;
   found: Found;
 }
 

@@ -1,9 +1,9 @@
-import { choiceKey } from '../analysis';
-import { costOf, DENSE, type Candidates } from './candidates';
+import { costOf, type Candidates } from './candidates';
 import type { Outcome, PlanRuns } from './runs';
 import { RefusedError } from '../../errors';
 import { allocate, type Option } from '../../measure/allocation';
 import type { HeadAssignment, PlanCandidate } from '../../../shared/protocol/engine';
+import { DENSE } from '../../../shared/setting';
 
 /** One candidate per head, as in `headsOf`. */
 export type Choice = readonly PlanCandidate[];
@@ -230,7 +230,7 @@ export class PlanSearch {
 }
 
 export function keyOf(chosen: Choice): string {
-  return chosen.map(({ choice }) => choiceKey(choice)).join('|');
+  return chosen.map(({ choice }) => choice.key).join('|');
 }
 
 export function sum<T>(values: readonly T[], value: (one: T, at: number) => number): number {

@@ -5,7 +5,7 @@ import { rangeOf } from './baselines';
 import {
   winsOver,
   type HeadAssignment,
-  type MechanismChoice,
+  type Setting,
   type Plan,
   type RunEffect,
 } from '../../../shared/protocol/engine';
@@ -16,7 +16,7 @@ export interface PlanOnText {
   share: number;
   effect: RunEffect;
   /** Least change first. */
-  uniform: { choice: MechanismChoice; share: number; delta: number }[];
+  uniform: { choice: Setting; share: number; delta: number }[];
   random: Plan['random'];
   /** No rival lost less. */
   wins: boolean;

@@ -150,7 +150,7 @@ describe('analysis of a document', () => {
     await withSettings({ mechanisms: [{ name: 'local', params: { window: 2 } }] }, async () => {
       const { summary } = await analyze(editor);
       assert.deepEqual(
-        summary.mechanisms.map(({ name, params, scope }) => [name, params.window, scope]),
+        summary.mechanisms.map(({ setting, scope }) => [setting.name, setting.params.window, scope]),
         [['local', 2, 'local']],
       );
       const hover = await hoverAt(editor.document, 4);

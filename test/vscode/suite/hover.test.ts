@@ -66,8 +66,8 @@ describe('hover', () => {
       [...masses].sort((a, b) => b - a),
     );
     assert.ok(masses.reduce((a, b) => a + b) <= 100.5);
-    for (const { name } of summary.mechanisms)
-      assert.match(later!.text, new RegExp(`\\| ${name.replace('-', '\\\\-')}`));
+    for (const { setting } of summary.mechanisms)
+      assert.match(later!.text, new RegExp(`\\| ${setting.name.replace('-', '\\\\-')}`));
   });
 
   it('pins the token at the cursor and unpins it again', async () => {
