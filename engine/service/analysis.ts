@@ -17,7 +17,9 @@ import {
 import type { Runtime } from '../runtime/runtime';
 import { SharedCache } from '../runtime/sharedCache';
 import { float32, type Tensor } from '../runtime/tensor';
-import { CorePasses, type Visitor } from './passes';
+import { CorePasses, type CoreTensors, type Visitor } from './passes';
+
+export type { CoreTensors } from './passes';
 
 /** What stays of one core after the dense pass. */
 export interface AnalysedCore {
@@ -30,11 +32,6 @@ export interface AnalysedCore {
   outline: CoreInput;
   /** Q, K, V and the dense output, when they fit in the budget; else a pass over the cores computes them again. */
   tensors: CoreTensors | null;
-}
-
-export interface CoreTensors {
-  input: CoreInput;
-  output: Float32Array;
 }
 
 /** What is computed of analyses for requests (bands of tiles, mechanisms' outputs, tensors computed again) may take so much. */

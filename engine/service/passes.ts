@@ -1,9 +1,25 @@
 /** Passes over the cores of an analysed text: whoever needs the dense tensors of some cores visits them. */
-import type { Analysis, CoreTensors } from './analysis';
-import { denseOutput } from '../attention/kernels/dense';
+import type { CoreInput } from '../attention/core';
+import { denseOutput, type DenseContext } from '../attention/kernels/dense';
 import { CancelledError } from '../errors';
+import type { Attend, RunOptions } from '../model/cut/cutModel';
 import type { HiddenRows } from '../model/cut/hidden';
 import { checkpoint, untilCancelled } from '../runtime/cancellation';
+
+/** Q, K, V and the dense output of one core. */
+export interface CoreTensors {
+  input: CoreInput;
+  output: Float32Array;
+}
+
+/** The analysed text that passes go over. */
+interface Analysed {
+  run(attend: Attend, options: Omit<RunOptions, 'targetIds'>): Promise<unknown>;
+  context(signal: AbortSignal): DenseContext;
+  /** The tensors of a core where no run is needed for them. */
+  atHand(core: number): CoreTensors | null;
+  keep(core: number, tensors: CoreTensors): void;
+}
 
 export interface Visitor {
   cores: readonly number[];
@@ -24,7 +40,7 @@ export class CorePasses {
   private running: Pass | null = null;
   private next: Pass | null = null;
 
-  constructor(private readonly analysis: Analysis) {}
+  constructor(private readonly analysis: Analysed) {}
 
   /** For requests. What the run finds is kept for the next ones while there is room. */
   async visit(visitor: Visitor): Promise<void> {
@@ -78,7 +94,7 @@ async function visitHeld({ cores, visit, signal }: Visitor, held: readonly CoreT
  * other.
  */
 export async function visitTogether(
-  analyses: readonly Analysis[],
+  analyses: readonly { visitAlone(...args: Visit): Promise<void> }[],
   cores: readonly number[],
   visit: (core: number, tensors: CoreTensors[]) => Promise<void>,
   signal: AbortSignal,
@@ -98,6 +114,8 @@ export async function visitTogether(
   if (signal.aborted) throw new CancelledError();
   if (failed.signal.aborted) throw failed.signal.reason;
 }
+
+type Visit = [cores: readonly number[], visit: Visitor['visit'], signal: AbortSignal];
 
 class Meeting {
   private readonly here: CoreTensors[] = [];
@@ -133,7 +151,7 @@ class Pass {
   private readonly alone = new AbortController();
 
   constructor(
-    private readonly analysis: Analysis,
+    private readonly analysis: Analysed,
     private readonly keeps: boolean,
   ) {}
 
