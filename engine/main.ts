@@ -22,6 +22,9 @@ const engine = new Engine((name, params) => {
   void connection.sendNotification(new NotificationType<EngineNotifications[typeof name]>(name), params);
 });
 
+// Whether it hears at all.
+connection.onRequest('ping', () => null);
+
 for (const method of engine.methods) {
   connection.onRequest(
     new RequestType<EngineParams<typeof method>, unknown, void>(method),

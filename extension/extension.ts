@@ -75,6 +75,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     }),
   );
 
+  own(client.onSilence(tellSilence));
   own(
     client.onDeath(death => {
       tellDeath(death);
@@ -88,6 +89,14 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     whenIdle: () => store.whenIdle(),
     engineProcessId: () => client.processId,
   };
+}
+
+/** A long native call ends by itself; an endless one does not. */
+function tellSilence(): void {
+  const restart = vscode.l10n.t('Restart Engine');
+  void tell('warning', vscode.l10n.t('The engine does not answer.'), restart).then(choice =>
+    choice === restart ? vscode.commands.executeCommand('attentionInspector.restartEngine') : undefined,
+  );
 }
 
 /** Told once per death, with the way to the log; not awaited. */

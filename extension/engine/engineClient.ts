@@ -71,6 +71,8 @@ export interface EngineClientOptions {
   /** Deaths within `window` milliseconds after which it is not started again by itself. Default 3 in 5 minutes. */
   maximumDeaths?: number;
   window?: number;
+  /** Milliseconds without an answer after which it counts as silent. Default 30 s. */
+  patience?: number;
 }
 
 /** One life of the engine process. */
@@ -80,6 +82,9 @@ interface Life {
   ready: Promise<InitializeResult>;
   /** Rejects with EngineDiedError when the process ends; never resolves. */
   died: Promise<never>;
+  /** Requests without an answer, and whether it is asked meanwhile if it hears. */
+  open: number;
+  beats: boolean;
   /** We asked it to end: not a death to report. */
   wanted: boolean;
 }
@@ -94,6 +99,10 @@ export class EngineClient extends Owner {
   private readonly deathEmitter = this.register(new Emitter<Death>());
   /** The process ended unasked. Fired after all its requests were rejected, before it is started again. */
   readonly onDeath = this.deathEmitter.event;
+
+  private readonly silenceEmitter = this.register(new Emitter<void>());
+  /** It has not answered for a while: deep in a native call, or stopped. Fired once for each silence. */
+  readonly onSilence = this.silenceEmitter.event;
 
   private readonly listeners = new Map<string, Emitter<unknown>>();
   private life: Life | null = null;
@@ -149,8 +158,9 @@ export class EngineClient extends Owner {
       if (!life) throw new EngineDiedError('The engine stopped.');
       // An argument that is undefined would count as a second parameter.
       const rest = token ? [token] : [];
+      this.listen(life);
       const reply = life.connection.sendRequest<EngineResult<M>>(method, params, ...rest);
-      reply.catch(() => undefined); // the race below may be over before it fails
+      reply.catch(() => undefined).finally(() => life.open--); // the race below may be over before it fails
       return ownBuffers(await Promise.race([reply, life.died, cancellation.promise]));
     } catch (error) {
       const failure = asEngineError(error);
@@ -179,6 +189,35 @@ export class EngineClient extends Owner {
   override dispose(): void {
     this.stop();
     super.dispose();
+  }
+
+  /** While requests are open, asks now and then whether the process hears; any answer will do. */
+  private listen(life: Life): void {
+    life.open++;
+    if (life.beats) return;
+    life.beats = true;
+    const patience = this.options.patience ?? 30_000;
+    let asked = 0;
+    let isTold = false;
+    const beat = setInterval(() => {
+      if (life.open === 0 || this.life !== life) {
+        life.beats = false;
+        return clearInterval(beat);
+      }
+      if (asked === 0) {
+        asked = Date.now();
+        const answered = () => {
+          asked = 0;
+          isTold = false;
+        };
+        life.connection.sendRequest('ping').then(answered, answered);
+      } else if (!isTold && Date.now() - asked > patience) {
+        isTold = true;
+        this.options.log.warn(`The engine has not answered for ${Math.round(patience / 1000)} s.`);
+        this.silenceEmitter.fire();
+      }
+    }, patience / 6);
+    beat.unref();
   }
 
   private end(life: Life): void {
@@ -256,7 +295,7 @@ export class EngineClient extends Owner {
       return capabilities;
     });
     ready.catch(() => undefined);
-    const life: Life = { child, connection, ready, died, wanted: false };
+    const life: Life = { child, connection, ready, died, open: 0, beats: false, wanted: false };
     return life;
   }
 

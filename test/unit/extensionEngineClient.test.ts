@@ -145,6 +145,29 @@ describe('extension: engine client', () => {
     assert.ok(logged.some(line => line.includes('no such library')));
   });
 
+  it('notices a process that does not answer, once, and that it answers again', async () => {
+    make();
+    client.dispose();
+    const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
+    client = new EngineClient({
+      module: MODULE,
+      initialize: () => ({ device: 'cpu', memoryLimitMiB: 512 }),
+      log,
+      patience: 300,
+    });
+    let silences = 0;
+    client.onSilence(() => silences++);
+    await list('a');
+    await list('block'); // deaf for 3 s
+    assert.equal(silences, 1);
+    const waiting = list('never');
+    waiting.catch(() => undefined);
+    await new Promise(resolve => setTimeout(resolve, 700));
+    assert.equal(silences, 1, 'a request that takes long is no silence');
+    process.kill(client.processId!, 'SIGSTOP');
+    await new Promise<void>(resolve => client.onSilence(() => resolve()));
+  });
+
   it('passes the log of the engine on', async () => {
     make();
     await list('log');
