@@ -218,3 +218,33 @@ function external(location: string, extra: Record<string, string> = {}): Uint8Ar
   }
   return encodeModel(model);
 }
+
+describe('a graph that is too much to decode', () => {
+  it('is refused while it is scanned', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'deep-'));
+    try {
+      // Fields are counted and nested by their tags alone: graph 7, node 1, attribute 5, graph 6.
+      const field = (tag: number, content: Buffer) => {
+        const length: number[] = [];
+        for (let n = content.length; ; n = Math.floor(n / 128)) {
+          length.push(n < 128 ? n : (n % 128) + 128);
+          if (n < 128) break;
+        }
+        return Buffer.concat([Buffer.from([tag * 8 + 2, ...length]), content]);
+      };
+      let deep = field(2, Buffer.alloc(3000, 'x'));
+      for (let level = 0; level < 100; level++) deep = field(1, field(5, field(6, deep)));
+      const path = join(folder, 'deep.onnx');
+      writeFileSync(path, field(7, deep));
+      assert.throws(() => readSkeleton(path), /too deeply/);
+      const many = Buffer.concat(
+        Array.from({ length: 200_001 }, () => field(1, Buffer.from([0x22, 1, 0x78]))),
+      );
+      const wide = join(folder, 'wide.onnx');
+      writeFileSync(wide, field(7, many));
+      assert.throws(() => readSkeleton(wide), /more than 200000 nodes/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});

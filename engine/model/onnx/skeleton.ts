@@ -35,6 +35,8 @@ const INLINE_BYTES = 2048;
 /** A skeleton is the graph alone; even very large models stay far below. */
 const SKELETON_LIMIT = 256 * 2 ** 20;
 const NODE_LIMIT = 200_000;
+/** Levels of messages; each graph inside a node takes three. */
+const DEPTH_LIMIT = 96;
 
 // Field numbers of onnx.proto.
 const MODEL = { graph: 7 };
@@ -92,6 +94,7 @@ class Scanner {
   private windowStart = 0;
   private windowEnd = 0;
   private copied = 0;
+  private nodes = 0;
 
   constructor(
     private readonly fd: number,
@@ -102,11 +105,16 @@ class Scanner {
   }
 
   /** The message in [from, to), with large raw_data of tensors replaced by references to this file. */
-  message(from: number, to: number, rules: Rules): Uint8Array {
+  message(from: number, to: number, rules: Rules, depth = 0): Uint8Array {
+    // Before anything is decoded: a decoder calls itself for each level.
+    if (depth > DEPTH_LIMIT)
+      throw new RefusedError(told`${this.name} is refused: its graphs lie in each other too deeply.`);
     const parts: Uint8Array[] = [];
     for (let at = from; at < to;) {
       const field = this.field(at, to);
       const rule = rules[field.number];
+      if (rules === graphRules && field.number === GRAPH.node && ++this.nodes > NODE_LIMIT)
+        throw new RefusedError(told`${this.name} is refused: its graph has more than ${NODE_LIMIT} nodes.`);
       if (rule === undefined || field.wire !== LENGTH_DELIMITED) parts.push(this.copy(at, field.end));
       else {
         const inner =
@@ -114,7 +122,7 @@ class Scanner {
             ? this.tensor(field.start, field.end)
             : field.end - field.start <= INLINE_BYTES
               ? this.copy(field.start, field.end)
-              : this.message(field.start, field.end, rule);
+              : this.message(field.start, field.end, rule, depth + 1);
         parts.push(varint(field.number * 8 + LENGTH_DELIMITED), varint(inner.length), inner);
       }
       at = field.end;
