@@ -34,6 +34,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     new EngineClient({
       module: vscode.Uri.joinPath(extensionUri, 'dist', 'engine.js').fsPath,
       initialize: () => ({ device: settings.device, memoryLimitMiB: settings.memoryLimitMiB }),
+      environment: () => networkEnvironment(process.env, vscode.workspace.getConfiguration('http')),
       log,
     }),
   );

@@ -67,7 +67,8 @@ export interface EngineClientOptions {
   module: string;
   initialize(): InitializeParams;
   log: Log;
-  environment?: NodeJS.ProcessEnv;
+  /** Added to our own environment at each start. */
+  environment?(): NodeJS.ProcessEnv;
   /** Deaths within `window` milliseconds after which it is not started again by itself. Default 3 in 5 minutes. */
   maximumDeaths?: number;
   window?: number;
@@ -235,7 +236,7 @@ export class EngineClient extends Owner {
       serialization: 'advanced', // typed arrays travel as they are
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', 'pipe'], // the last: what it says when it must end at once
       // In Electron the program is not Node unless told so; options of the editor's own Node are not the engine's.
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '', ...this.options.environment },
+      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', NODE_OPTIONS: '', ...this.options.environment?.() },
     });
     log.info(`Engine process ${child.pid ?? '(none)'} started.`);
     // Even an engine that breaks our rule that everything goes over IPC must not be lost from the log.

@@ -17,7 +17,7 @@ describe('extension: engine client', () => {
       module: MODULE,
       initialize: () => ({ device: 'cpu', memoryLimitMiB: 512 }),
       log: { info: log('info'), warn: log('warn'), error: log('error') },
-      environment,
+      environment: () => environment,
       maximumDeaths,
     }));
   }

@@ -5,6 +5,7 @@ import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises
 import { basename, dirname } from 'node:path';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { CancelledError, RefusedError, told } from '../../errors';
+import { proxiedFetch } from './proxiedFetch';
 
 export interface RemoteFile {
   url: string;
@@ -77,7 +78,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
   const watch = new Watch(options);
   let handle: FileHandle | null = null;
   try {
-    const response = await fetch(file.url, {
+    const response = await proxiedFetch(file.url, {
       // Compressed transfers have other offsets than the file.
       headers: {
         'accept-encoding': 'identity',

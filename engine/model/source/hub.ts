@@ -13,6 +13,7 @@ import {
   type HubFile,
   type HubRevision,
 } from './hubCache';
+import { proxiedFetch } from './proxiedFetch';
 import { weightFiles } from '../onnx/skeleton';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 
@@ -293,7 +294,7 @@ async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number)
     hubUrl: endpoint(),
     fetch: async (url: string | URL | Request, init: RequestInit = {}) => {
       const headers = { ...(init.headers as object), ...authorization(String(url)) };
-      const response = await fetch(url, { ...init, signal: either, headers });
+      const response = await proxiedFetch(url, { ...init, signal: either, headers });
       return bounded(response, left);
     },
   };

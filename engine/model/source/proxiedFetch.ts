@@ -1,0 +1,28 @@
+import { getProxyForUrl } from 'proxy-from-env';
+import { ProxyAgent, fetch as undiciFetch } from 'undici';
+import { RefusedError, told } from '../../errors';
+
+/** One agent for each proxy that was used; there is hardly ever more than one. */
+const agents = new Map<string, ProxyAgent>();
+
+/**
+ * `fetch`, through the proxy that the environment names: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY (upper or lower
+ * case), which Node's own `fetch` does not read.
+ * @throws RefusedError where one of them is no address; its value, which may hold a password, is not told
+ */
+export async function proxiedFetch(url: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+  const address = url instanceof Request ? url.url : String(url);
+  const proxy = getProxyForUrl(address);
+  if (proxy === '') return fetch(url, init);
+  const dispatcher = agents.get(proxy) ?? new ProxyAgent(checked(proxy, address));
+  agents.set(proxy, dispatcher);
+  return (await undiciFetch(address, { ...(init as object), dispatcher })) as unknown as Response;
+}
+
+function checked(proxy: string, address: string): string {
+  const isAddress =
+    URL.canParse(proxy) && /^https?:$/.test(new URL(proxy).protocol) && new URL(proxy).hostname !== '';
+  if (isAddress) return proxy;
+  const variable = `${new URL(address).protocol.slice(0, -1).toUpperCase()}_PROXY`;
+  throw new RefusedError(told`${variable} is not the address of a proxy, such as http://proxy.example:3128.`);
+}
