@@ -7,6 +7,7 @@ import { ContextKeys } from './workbench/contextKeys';
 import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
 import { EngineClient, type Death } from './engine/engineClient';
+import { networkEnvironment } from './engine/networkEnvironment';
 import { AttentionHover } from './editor/hover';
 import { InterventionKeeper, tellFailedRun } from './interventions/interventionKeeper';
 import { InterventionStatus } from './interventions/interventionStatus';
