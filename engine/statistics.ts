@@ -29,3 +29,10 @@ export function argmax(values: ArrayLike<number>): number {
   for (let t = 1; t < values.length; t++) if (values[t]! > values[best]!) best = t;
   return best;
 }
+
+/** Of a distribution, in nats. */
+export function entropyOf(row: ArrayLike<number>): number {
+  let entropy = 0;
+  for (let t = 0; t < row.length; t++) if (row[t]! > 0) entropy -= row[t]! * Math.log(row[t]!);
+  return entropy;
+}

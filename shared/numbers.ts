@@ -24,6 +24,14 @@ export function percent(share: number): string {
   return `${number(share * 100)}${NARROW}%`;
 }
 
+/** The same where lines are plain text that people search: terminals, logs, sentences of the engine. */
+export function plainPercent(share: number): string {
+  return percent(share)
+    .replaceAll(NARROW, ' ')
+    .replace(/^([<>]) /, '$1')
+    .replace('−', '-');
+}
+
 export function tokens(value: number): string {
   return `${number(value)} ${value === 1 ? 'token' : 'tokens'}`;
 }

@@ -1,4 +1,5 @@
 /** What the command line prints of a plan. */
+import { plainPercent } from '../../shared/numbers';
 import { findMechanism } from '../attention/registry';
 import { formatModel, formatTable, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
@@ -10,7 +11,7 @@ export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const parts = [
     [
       formatModel(model),
-      `plan      ${percent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${percent(plan.budget)}), fitted to ${fitted.join(', ')}`,
+      `plan      ${plainPercent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${plainPercent(plan.budget)}), fitted to ${fitted.join(', ')}`,
       `change    ${signed(plan.delta)} (${change}), ${plan.tried.length} run${plan.tried.length === 1 ? '' : 's'} of the model`,
     ].join('\n'),
     formatHeads(plan),
@@ -24,7 +25,9 @@ function formatHeads(plan: PlanFile): string {
   const stable = new Map(plan.stability.map(one => [`${one.core}.${one.head}`, one]));
   const agreement = (key: 'mechanism' | 'span') => (head: PlanFile['heads'][number]) => {
     const found = stable.get(`${head.core}.${head.head}`)?.[key];
-    return found ? `${percent(found.agreement)} (${percent(found.low)} to ${percent(found.high)})` : '-';
+    return found
+      ? `${plainPercent(found.agreement)} (${plainPercent(found.low)} to ${plainPercent(found.high)})`
+      : '-';
   };
   return formatTable(
     [
@@ -32,7 +35,7 @@ function formatHeads(plan: PlanFile): string {
       { title: 'head', align: 'right', cell: head => String(head.head) },
       { title: 'mechanism', cell: head => head.mechanism },
       { title: 'parameters', cell: head => parameters(head) },
-      { title: 'pairs', align: 'right', cell: head => percent(head.pairs / head.densePairs) },
+      { title: 'pairs', align: 'right', cell: head => plainPercent(head.pairs / head.densePairs) },
       {
         title: 'recall',
         align: 'right',
@@ -57,7 +60,7 @@ function formatTexts(plan: PlanFile): string {
       { title: 'text', cell: text => text.name },
       { title: 'role', cell: text => text.role },
       { title: 'tokens', align: 'right', cell: text => text.tokens.toLocaleString('en-US') },
-      { title: 'pairs', align: 'right', cell: text => percent(text.share) },
+      { title: 'pairs', align: 'right', cell: text => plainPercent(text.share) },
       { title: 'plan', align: 'right', cell: text => signed(text.delta) },
       {
         title: 'best uniform',
@@ -86,8 +89,4 @@ function parameters({ mechanism, params }: PlanFile['heads'][number]): string {
     .filter(([name, value]) => usual.get(name) !== value)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ');
-}
-
-function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
 }

@@ -1,4 +1,5 @@
 /** What the command line prints of an analysis. */
+import { plainPercent } from '../../shared/numbers';
 import type {
   AnalysisSummary,
   DeviceReport,
@@ -127,8 +128,8 @@ function formatMechanisms(summary: AnalysisSummary): string {
     },
   });
   const measured: Column<Row>[] = [
-    of('of the entmax graph', row => row.measures?.entmaxRecall, percent),
-    of('of the top 95 %', row => row.measures?.topPRecall, percent),
+    of('of the entmax graph', row => row.measures?.entmaxRecall, plainPercent),
+    of('of the top 95 %', row => row.measures?.topPRecall, plainPercent),
     of(
       'KL (nats)',
       row => row.measures?.kl,
@@ -144,11 +145,11 @@ function formatMechanisms(summary: AnalysisSummary): string {
           .map(([key, value]) => `${key}=${value}`)
           .join(' '),
     },
-    { title: 'pairs', align: 'right', cell: row => percent(row.pairs / row.densePairs) },
+    { title: 'pairs', align: 'right', cell: row => plainPercent(row.pairs / row.densePairs) },
     {
       title: 'recall (local)',
       align: 'right',
-      cell: row => (row.recall === null ? '-' : percent(row.recall)),
+      cell: row => (row.recall === null ? '-' : plainPercent(row.recall)),
     },
     { title: 'output error (local)', align: 'right', cell: row => row.outputError.toFixed(3) },
     ...effect,
@@ -202,10 +203,6 @@ function counted(count: number, unit: string): string {
 
 function integer(value: number): string {
   return Math.round(value).toLocaleString('en-US');
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 function scientific(value: number): string {

@@ -1,3 +1,4 @@
+import { plainPercent } from '../../shared/numbers';
 import { type Analysis, type CoreTensors } from './analysis';
 import { addCore, type LocalRun } from './densePass';
 import { findMechanism, looksAhead } from '../attention/registry';
@@ -38,7 +39,7 @@ function reconstructionNote(heads: readonly HeadComparison[]): Note[] {
   return [
     {
       kind: 'reconstruction',
-      text: `Attention over the compressed memory differs from attention over its tokens by ${(100 * mean(errors)).toFixed(0)} % (mean over heads).`,
+      text: `Attention over the compressed memory differs from attention over its tokens by ${plainPercent(mean(errors))} (mean over heads).`,
     },
   ];
 }

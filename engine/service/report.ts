@@ -1,4 +1,5 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
+import { entropyOf } from '../statistics';
 import type { Analysis, CoreTensors } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
 import { costFormulas } from './cost';
@@ -434,12 +435,6 @@ function slimBuckets({ projection, ...buckets }: Buckets, sums: BucketSums): Rep
       return { ...map, mass: massCodes(mass), kept: keptCodes(kept) };
     }),
   };
-}
-
-function entropyOf(row: Float32Array): number {
-  let entropy = 0;
-  for (const p of row) if (p > 0) entropy -= p * Math.log(p);
-  return entropy;
 }
 
 function largestOf(lists: Float32Array[]): number {

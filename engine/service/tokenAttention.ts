@@ -1,3 +1,4 @@
+import { entropyOf } from '../statistics';
 import { type AnalysedCore, type Analysis, type CoreTensors } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
@@ -158,10 +159,4 @@ class Means {
     order.sort((a, b) => this.sums[b]! - this.sums[a]!);
     return order.slice(0, top).map(token => ({ token, mass: this.sums[token]! / this.count }));
   }
-}
-
-function entropyOf(row: Float32Array): number {
-  let entropy = 0;
-  for (const p of row) if (p > 0) entropy -= p * Math.log(p);
-  return entropy;
 }

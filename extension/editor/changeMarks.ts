@@ -15,7 +15,7 @@ import { changeStep, CHANGE_STEPS } from './changeScale';
 import { Owner } from '../disposable';
 import { tokenCode } from './hoverText';
 import { describeSetting } from '../../shared/setting';
-import { percent, short, signed } from '../workbench/numbers';
+import { number, percent, signed } from '../../shared/numbers';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
 import { tooltip } from '../workbench/tell';
@@ -196,12 +196,12 @@ function hoverOf(
       ? t('{0}: the output turns by {1} (1 - cosine)', name, signed(value))
       : loss === undefined
         ? t('{0}: loss {1} nats', name, signed(value))
-        : t('{0}: loss {1} → {2} nats ({3})', name, short(loss), short(loss + value), signed(value));
+        : t('{0}: loss {1} → {2} nats ({3})', name, number(loss), number(loss + value), signed(value));
   const unit = measure === 'loss' ? t('nats') : '';
   const legend = t(
     'Under {0} (propagated). Orange: worse, blue: better, full colour at {1} {2}.',
     markdown(title),
-    short(limit),
+    number(limit),
     unit,
   );
   return tooltip(`${what}\n\n${legend}`);

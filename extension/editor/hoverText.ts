@@ -2,7 +2,7 @@ import type { CoreInfo, Link, Setting, TokenAttention, TokenTable } from '../../
 import type { Selection } from '../../shared/protocol/host';
 import { markdown } from '../../shared/foreign';
 import { describeSetting } from '../../shared/setting';
-import { percent, short, signed } from '../workbench/numbers';
+import { number, percent, signed } from '../../shared/numbers';
 
 /** `vscode.l10n.t`, passed in so that this file stays free of VS Code. */
 export type Translate = (message: string, ...args: (string | number)[]) => string;
@@ -84,8 +84,8 @@ function tokenText(attention: TokenAttention, options: HoverOptions): string {
   const facts = [
     `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} of {1}', token + 1, tokens.ids.length)}`,
   ];
-  if (looksAt.length) facts.push(t('entropy {0} nats', short(entropy)));
-  if (loss !== null) facts.push(t('loss {0} nats', short(loss)));
+  if (looksAt.length) facts.push(t('entropy {0} nats', number(entropy)));
+  if (loss !== null) facts.push(t('loss {0} nats', number(loss)));
   const list = (found: readonly Link[], of: Side) =>
     found.map(one => linkText(one, of, token, options)).join(', ');
   const lines = [`${facts.join(' · ')} · ${links(token)}`];

@@ -4,7 +4,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { markdown } from '../../shared/foreign';
 import { Owner } from '../disposable';
 import { describeIntervention } from './interventionText';
-import { signed } from '../workbench/numbers';
+import { signed } from '../../shared/numbers';
 import { tooltip } from '../workbench/tell';
 
 /** What is taken away from the shown text, and what that costs; there only while something is. */

@@ -3,7 +3,7 @@ import type { Planner } from '../../shared/host/planner';
 import type { PlanFormat } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
-import { percent, short } from '../workbench/numbers';
+import { number, percent } from '../../shared/numbers';
 import { filling } from '../workbench/progressBar';
 import { tell, tellProgress } from '../workbench/tell';
 
@@ -116,7 +116,7 @@ async function askBudget(usual: number): Promise<number | null> {
   const asked = await vscode.window.showInputBox({
     title: vscode.l10n.t('Find a plan: a mechanism for each head'),
     prompt: vscode.l10n.t('Share of the query-key pairs that all heads together may spend, in per cent'),
-    value: short(usual * 100),
+    value: number(usual * 100),
     validateInput: text =>
       readPercent(text) === null ? vscode.l10n.t('A number over 0 and up to 100.') : undefined,
   });

@@ -5,7 +5,7 @@ import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
 import type { EngineClient } from '../engine/engineClient';
 import { tokenCode } from '../editor/hoverText';
-import { short } from './numbers';
+import { number } from '../../shared/numbers';
 import type { Settings } from './settings';
 import { tooltip } from './tell';
 
@@ -103,7 +103,7 @@ export class StatusBar extends Owner {
             tokenCode(state.document.name),
             cores.length,
           ),
-          t('{0} s, peak {1} MiB', short((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
+          t('{0} s, peak {1} MiB', number((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
           verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified))) : t('**Not verified**'),
           ...state.summary.notes.map(markdown),
           ...VERIFIED_MEANS.map(sentence => t(sentence)),

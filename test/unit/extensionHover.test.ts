@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { CoreInfo, TokenAttention, TokenTable } from '../../shared/protocol/engine';
 import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/editor/hoverText';
 import { scaled, step, STEPS } from '../../extension/editor/massScale';
-import { percent, short, signed } from '../../extension/workbench/numbers';
+import { signed } from '../../shared/numbers';
 import { setting } from '../support/settings';
 
 const t: Translate = (message, ...args) =>
@@ -73,14 +73,14 @@ describe('extension: text of a hover', () => {
   });
 
   it('says where it looks and who looks at it, with mass and distance', () => {
-    assert.match(text(), /Looks at: `The` 75 % \(1 back\), `␣cat` 25 % \(itself\)/);
-    assert.match(text(), /Looked at by: `␣sat` 50 % \(1 ahead\)/);
+    assert.match(text(), /Looks at: `The` 75\u202f% \(1 back\), `␣cat` 25\u202f% \(itself\)/);
+    assert.match(text(), /Looked at by: `␣sat` 50\u202f% \(1 ahead\)/);
   });
 
   it('has a row for each mechanism, with the costliest lost key', () => {
-    assert.match(text(), /\| local \| 25 % \| `The` 75 % \(1 back\) \|/);
+    assert.match(text(), /\| local \| 25\u202f% \| `The` 75\u202f% \(1 back\) \|/);
     const kept = attention.kept.map(one => ({ ...one, deltaLoss: 0.021, costliestLost: null }));
-    assert.match(text({ kept }), /\| 25 % \| none \| \+0\.021 nats \|/);
+    assert.match(text({ kept }), /\| 25\u202f% \| none \| \+0\.021 nats \|/);
     assert.match(text({ kept }), /loss change \(propagated\)/);
   });
 
@@ -88,7 +88,10 @@ describe('extension: text of a hover', () => {
     const word = [attention, { ...attention, token: 2 }];
     const shown = bare(hoverText(word, options));
     assert.match(shown, /\| `␣cat` \| `␣sat` \|\n\| --- \| --- \| --- \|/);
-    assert.match(shown, /\| local \| 25 %, `The` 75 % \(1 back\) \| 25 %, `The` 75 % \(2 back\) \|/);
+    assert.match(
+      shown,
+      /\| local \| 25\u202f%, `The` 75\u202f% \(1 back\) \| 25\u202f%, `The` 75\u202f% \(2 back\) \|/,
+    );
     assert.equal([...shown.matchAll(/\[Pin\]/g)].length, 2);
   });
 
@@ -103,10 +106,10 @@ describe('extension: text of a hover', () => {
     const planned = setting('lsh', { rounds: 2 });
     const kept = [one!, { ...one!, mechanism: planned, deltaLoss: -0.5 }];
     const shown = bare(hoverText([{ ...attention, kept }], { ...options, planned }));
-    assert.match(shown, /\| local \| 25 %/);
+    assert.match(shown, /\| local \| 25\u202f%/);
     assert.match(
       shown,
-      /\| the plan: lsh \\\(bucketSize 64, rounds 2, .*\\\) \| 25 % \| .* \| −0\.5 nats \|/,
+      /\| the plan: lsh \\\(bucketSize 64, rounds 2, .*\\\) \| 25\u202f% \| .* \| −0\.5 nats \|/,
     );
     const dense = bare(hoverText([attention], { ...options, planned: setting('dense') }));
     assert.match(dense, /leaves this head dense/);
@@ -124,11 +127,11 @@ describe('extension: text of a hover', () => {
       bare(hoverText([{ ...attention, ...change }], { ...options, side, other }));
     const query = shown({ looksAtSide: 'text', lookedAtBy: [], lookedAtBySide: 'target' }, 'target');
     assert.match(query, /`␣cat`\*\* token 2 of 3 · entropy/);
-    assert.match(query, /Looks at \(in the source text\): `Die` 75 %, `␣Katze` 25 %\n/);
-    assert.match(query, /\| local \| 25 % \| `Die` 75 % \|/);
+    assert.match(query, /Looks at \(in the source text\): `Die` 75\u202f%, `␣Katze` 25\u202f%\n/);
+    assert.match(query, /\| local \| 25\u202f% \| `Die` 75\u202f% \|/);
     assert.doesNotMatch(query, /Looked at by|back|itself/);
     const key = shown({ looksAt: [], looksAtSide: 'text', lookedAtBySide: 'target' }, 'text');
-    assert.match(key, /Looked at by \(in the target text\): `␣saß` 50 %$/);
+    assert.match(key, /Looked at by \(in the target text\): `␣saß` 50\u202f%$/);
     assert.doesNotMatch(key, /entropy|Looks at|mechanism/);
     assert.match(shown({ looksAt: [], lookedAtBy: [] }, 'text'), /choose a head of its own side/);
   });
@@ -148,12 +151,6 @@ describe('extension: text of a hover', () => {
 
 describe('extension: numbers and scales', () => {
   it('has at most three significant digits', () => {
-    assert.equal(short(3.14159), '3.14');
-    assert.equal(short(1234.5), '1230');
-    assert.equal(short(Number.NaN), '–');
-    assert.equal(percent(0.93142), '93.1 %');
-    assert.equal(percent(0.0001), '< 0.05 %');
-    assert.equal(percent(0), '0 %');
     assert.equal(signed(-0.5), '−0.5');
     assert.equal(signed(0), '0');
   });

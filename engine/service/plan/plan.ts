@@ -1,8 +1,9 @@
 import type { Analysis } from '../analysis';
+import { plainPercent } from '../../../shared/numbers';
 import { OUTPUT_NOTE } from '../changedRun';
 import { Candidates } from './candidates';
 import { PlanRuns } from './runs';
-import { losesLess, percent, PlanSearch, sum, type Choice, type Found } from './search';
+import { losesLess, PlanSearch, sum, type Choice, type Found } from './search';
 import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
 import { findMechanism } from '../../attention/registry';
 import { UsageError } from '../../errors';
@@ -182,7 +183,7 @@ async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<P
     if (!chosen) continue;
     const predicted = search.predicted(chosen);
     if (MEASURED.slice(0, runs).includes(factor)) {
-      const found = await search.run(`at ${percent(limit)} of the pairs`, chosen);
+      const found = await search.run(`at ${plainPercent(limit)} of the pairs`, chosen);
       points.push({ ...pointOf(found), predicted, measured: true });
     } else {
       points.push({ share: shareOf(chosen), delta: 0, predicted, measured: false });

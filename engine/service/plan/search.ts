@@ -1,3 +1,4 @@
+import { plainPercent } from '../../../shared/numbers';
 import { costOf, type Candidates } from './candidates';
 import type { Outcome, PlanRuns } from './runs';
 import { RefusedError } from '../../errors';
@@ -64,7 +65,7 @@ export class PlanSearch {
     const least = sum(this.candidates.lists, list => Math.min(...list.map(({ pairs }) => pairs)));
     throw new RefusedError(
       least < this.dense
-        ? `No choice of mechanisms spends so few pairs: the least that was found on this text is ${percent(least / this.dense)}.`
+        ? `No choice of mechanisms spends so few pairs: the least that was found on this text is ${plainPercent(least / this.dense)}.`
         : 'No choice of mechanisms spends so few pairs: none has a setting for so small a share of a text of this length.',
     );
   }
@@ -235,8 +236,4 @@ export function keyOf(chosen: Choice): string {
 
 export function sum<T>(values: readonly T[], value: (one: T, at: number) => number): number {
   return values.reduce((total, one, at) => total + value(one, at), 0);
-}
-
-export function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(2))} %`;
 }

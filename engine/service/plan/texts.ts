@@ -1,3 +1,4 @@
+import { plainPercent } from '../../../shared/numbers';
 import type { FoundPlan, PlanOptions } from './plan';
 import type { PlanOnText } from './test';
 import { RefusedError, told } from '../../errors';
@@ -304,7 +305,7 @@ const OVER = 1.02;
 function notesOf(texts: readonly PlanText[], budget: number): string[] {
   const over = texts
     .filter(({ share }) => share > OVER * budget)
-    .map(({ name, share }) => `${name} (${Number((100 * share).toPrecision(3))} %)`);
+    .map(({ name, share }) => `${name} (${plainPercent(share)})`);
   const spent = `More than the budget is spent on ${over.join(', ')}: it holds for the fitted texts together and for the pairs of the dense model's queries and keys; on a shorter text a window is a larger share, and what chooses pairs by the text chooses others.`;
   const lost = texts
     .filter(({ wins, role }) => !wins && role !== 'fitted')
