@@ -15,9 +15,11 @@ import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
 import { SelectionKeeper } from './views/selectionKeeper';
 import { SelectionModel } from './views/selectionModel';
+import { SampleText } from './workbench/sampleText';
 import { Settings } from './workbench/settings';
 import { StatusBar } from './workbench/statusBar';
 import { TargetTexts } from './analysis/targetTexts';
+import { TextInFront } from './workbench/textInFront';
 import { Views } from './views/views';
 import { tell } from './workbench/tell';
 
@@ -71,6 +73,8 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       targets,
       selection,
       settings,
+      sample: new SampleText(extensionUri),
+      front: own(new TextInFront(store)),
       views,
       memory,
       log,

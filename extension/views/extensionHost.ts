@@ -44,6 +44,7 @@ export interface HostParts {
 /** Commands that a view may run, and what they are called in the palette's registry. */
 const COMMANDS: Record<HostCommand, string> = {
   analyze: 'attentionInspector.analyze',
+  trySample: 'attentionInspector.trySample',
   analyzeSelection: 'attentionInspector.analyzeSelection',
   cancel: 'attentionInspector.cancel',
   clear: 'attentionInspector.clear',

@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { wordAround } from '../editor/hover';
@@ -10,7 +9,9 @@ import type { Intervener } from '../../shared/host/intervener';
 import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
 import type { Planner } from '../../shared/host/planner';
 import type { SelectionModel } from '../views/selectionModel';
+import type { SampleText } from './sampleText';
 import type { Settings } from './settings';
+import type { TextInFront } from './textInFront';
 import type { TargetTexts } from '../analysis/targetTexts';
 import type { Views } from '../views/views';
 import { tell } from './tell';
@@ -23,6 +24,8 @@ export interface CommandContext {
   targets: TargetTexts;
   selection: SelectionModel;
   settings: Settings;
+  sample: SampleText;
+  front: TextInFront;
   views: Views;
   memory: vscode.Memento;
   log: vscode.LogOutputChannel;
@@ -33,6 +36,11 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
   const { client, store, intervener, targets, selection, settings, views, memory, log } = context;
   const commands: { [name: string]: (...args: never[]) => unknown } = {
     analyze: () => analyzeInView(context, false),
+    trySample: async () => {
+      if (!trusted()) return;
+      await context.sample.open();
+      await analyzeInView(context, false);
+    },
     analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
     findPlan: (budget?: unknown) => {
@@ -122,34 +130,39 @@ function trusted(): boolean {
 }
 
 /** Analyzes the active text, or its selection; with a view in front, the text that it shows. */
-async function analyze({ client, store, settings, log }: CommandContext, part: boolean): Promise<void> {
+async function analyze(context: CommandContext, part: boolean, began = () => undefined as void) {
   if (!trusted()) return;
-  const { activeTextEditor, visibleTextEditors } = vscode.window;
-  const editor = activeTextEditor ?? editorOf(store.shown) ?? visibleTextEditors[0];
-  const document = editor?.document ?? store.shown?.document;
-  if (!document) {
-    void tell(
-      'information',
-      vscode.l10n.t('Open a text first. (VS Code does not show files over 50 MB to extensions.)'),
-    );
-    return;
-  }
+  const { client, store, settings, front, log } = context;
+  const { editor } = front;
+  const document = await front.document();
+  if (!document) return offerSample();
   if (part && (!editor || editor.selection.isEmpty)) {
     void tell('information', vscode.l10n.t('Select some text first.'));
     return;
   }
   for (const problem of settings.mechanisms(client.capabilities?.mechanisms ?? null).problems)
     log.warn(`Setting attentionInspector.mechanisms: ${problem}`);
-  await store.analyze(document, part ? editor?.selection : undefined);
+  const finished = store.analyze(document, part ? editor?.selection : undefined);
+  began();
+  await finished;
   const state = store.of(document)?.state;
   if (state?.status === 'error') tellError(state.message);
 }
 
 /** As `analyze`, with the panel open to fill while the layers finish. */
 async function analyzeInView(context: CommandContext, part: boolean): Promise<void> {
-  const finished = analyze(context, part);
-  if (context.store.state.status === 'running') context.views.openPanel();
-  await finished;
+  await analyze(context, part, () => {
+    if (context.store.state.status === 'running') context.views.openPanel();
+  });
+}
+
+/** No text is open: the sample is one click away. Not awaited, as all that is told. */
+function offerSample(): void {
+  const sample = vscode.l10n.t('Try the Sample');
+  const sentence = vscode.l10n.t('No text is open. (Files over 50 MB are hidden from extensions.)');
+  void tell('information', sentence, sample).then(
+    choice => choice === sample && vscode.commands.executeCommand('attentionInspector.trySample'),
+  );
 }
 
 /** Told once, not awaited: the progress notification must not stay up behind it. */
@@ -167,10 +180,6 @@ async function openAnalysed(context: CommandContext, open: () => void): Promise<
   const analysis = needed ? analyze(context, false) : undefined;
   open();
   await analysis;
-}
-
-function editorOf(analysis: Analysis | null): vscode.TextEditor | undefined {
-  return vscode.window.visibleTextEditors.find(editor => editor.document === analysis?.document);
 }
 
 /** Pins a token named by a hover's link. */

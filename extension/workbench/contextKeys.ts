@@ -3,7 +3,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
 import type { SelectionModel } from '../views/selectionModel';
 
-/** Tells menus and key bindings what there is: `attentionInspector.state`, `.analyzedEditor`, `.pinned`, `.interventions`. */
+/** Tells menus and key bindings what there is: `attentionInspector.state`, `.analyzed`, `.analyzedEditor`, `.pinned`, `.interventions`. */
 export class ContextKeys extends Owner {
   private readonly known = new Map<string, unknown>();
 
@@ -12,6 +12,8 @@ export class ContextKeys extends Owner {
     const update = () => {
       const editor = vscode.window.activeTextEditor;
       this.set('state', store.shown?.state.status ?? 'none');
+      // Once an analysis has finished, it stays: the walkthrough ticks its first step by it.
+      if (store.shown?.ready) this.set('analyzed', true);
       this.set('analyzedEditor', !!editor && !!store.of(editor.document)?.began);
       this.set('interventions', (store.shown?.ready?.interventions.list.length ?? 0) > 0);
       this.set('plan', !!store.shown?.ready?.plan);

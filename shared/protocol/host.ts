@@ -230,6 +230,7 @@ export type Response =
 
 export const HOST_COMMANDS = [
   'analyze',
+  'trySample',
   'analyzeSelection',
   'cancel',
   'clear',

@@ -8,6 +8,7 @@ export const run = (command: HostCommand) => store.host.send({ type: 'run', comm
 
 const COMMAND_LABELS: Record<HostCommand, string> = {
   analyze: 'Analyze the text',
+  trySample: 'Try the sample',
   analyzeSelection: 'Analyze the selection',
   cancel: 'Cancel',
   clear: 'Clear',
@@ -45,7 +46,10 @@ export function emptyState(view: ViewName | 'side'): TemplateResult | null {
   if (analysis.status === 'none') {
     return html`<div class="state">
       <p>${PROMISES[view]}</p>
-      ${button(COMMAND_LABELS.analyze, () => run('analyze'))}
+      <div class="buttons">
+        ${button(COMMAND_LABELS.analyze, () => run('analyze'))}
+        ${button(COMMAND_LABELS.trySample, () => run('trySample'), { secondary: true })}
+      </div>
     </div>`;
   }
   if (analysis.status === 'error') {

@@ -1,0 +1,18 @@
+import * as vscode from 'vscode';
+
+/** A short story that ships with the extension, for those who have no text at hand. */
+export class SampleText {
+  private document: vscode.TextDocument | null = null;
+
+  constructor(private readonly extensionUri: vscode.Uri) {}
+
+  /** Opens it as a text that belongs to no file, once; again, it comes to the front with what was written into it. */
+  async open(): Promise<vscode.TextEditor> {
+    if (!this.document || this.document.isClosed) {
+      const file = vscode.Uri.joinPath(this.extensionUri, 'media', 'sample.txt');
+      const content = new TextDecoder().decode(await vscode.workspace.fs.readFile(file));
+      this.document = await vscode.workspace.openTextDocument({ language: 'plaintext', content });
+    }
+    return vscode.window.showTextDocument(this.document, { preview: false });
+  }
+}

@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
+import { api, closeAll, openText, run } from '../support/session';
+
+describe('the first minute', () => {
+  afterEach(closeAll);
+
+  it('tries the sample: opens it, analyzes it, and comes back to it', async () => {
+    await run('trySample');
+    const inspector = await api();
+    const sample = vscode.window.activeTextEditor!.document;
+    assert.equal(sample.isUntitled, true);
+    assert.equal(inspector.getState(sample.uri).status, 'ready');
+    await openText('Another text.');
+    await run('trySample');
+    assert.equal(vscode.window.activeTextEditor!.document, sample);
+  });
+
+  it('analyzes the text behind the tab that is in front', async () => {
+    const { document } = await openText('The cat sat on the mat.');
+    await vscode.commands.executeCommand('workbench.action.openSettings');
+    assert.equal(vscode.window.visibleTextEditors.length, 0);
+    await run('analyze');
+    assert.equal((await api()).getState(document.uri).status, 'ready');
+  });
+});
