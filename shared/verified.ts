@@ -9,6 +9,12 @@ export const VERIFIED_MEANS = [
 
 const scientific = (value: number): string => (value === 0 ? '0' : value.toExponential(1));
 
+/** The mark itself: how far the comparison went, and the largest difference it found. */
+export function verifiedMark({ holds, tokens, of, maxAbsDiff }: TextCheck): string {
+  const part = tokens === of ? `all ${of} tokens` : `${tokens} of ${of} tokens`;
+  return `${holds ? 'Verified' : 'Not verified'} (${part}, difference ${scientific(maxAbsDiff)})`;
+}
+
 /** The result of one comparison, in a line. */
 export function verifiedLine(check: TextCheck): string {
   const part =

@@ -8,6 +8,7 @@ import { chromium, type Browser, type BrowserContext, type Page } from 'playwrig
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../scripts/lib/project.mjs';
 import type { AnalysisJson } from '../../engine/export/json';
+import { VERIFIED_MEANS } from '../../shared/verified';
 import { violations } from './support/accessibility';
 
 /** What a text may hold that must stay text. */
@@ -103,6 +104,17 @@ describe('HTML report', function () {
         .first()
         .isVisible(),
     );
+  });
+
+  it('says that it was verified, how far, and what that means', async () => {
+    await open();
+    const { holds, tokens, of, maxAbsDiff } = analysis.verified;
+    assert.ok(holds && of === TOKENS && tokens >= 24 && maxAbsDiff < 1e-2);
+    const part = tokens === of ? 'all' : `${tokens} of`;
+    await page
+      .getByText(`Verified (${part} ${of} tokens, difference ${maxAbsDiff.toExponential(1)})`)
+      .click();
+    for (const sentence of VERIFIED_MEANS) await page.getByText(sentence).waitFor();
   });
 
   it('keeps text as text', async () => {

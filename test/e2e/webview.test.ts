@@ -6,6 +6,7 @@ import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs
 import { ROOT } from '../../scripts/lib/project.mjs';
 import type { AnalysisSummary } from '../../shared/protocol/engine';
 import type { SaveFileParams } from '../../shared/protocol/host';
+import { VERIFIED_MEANS, notVerified, verifiedMark } from '../../shared/verified';
 import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
 import { bundleWebview } from '../webview/bundle';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
@@ -352,6 +353,26 @@ describe('the views alone', function () {
     await page.keyboard.press('Enter');
     await until(() => host.received.some(m => m.type === 'openView' && m.view === 'head'));
   });
+
+  for (const place of ['panel', 'side'] as const)
+    it(`says in the ${place} how far the analysis was verified, and what that means`, async () => {
+      await open({ place });
+      const mark = page.getByText(verifiedMark(summary.verified), { exact: true });
+      await mark.waitFor();
+      for (const sentence of VERIFIED_MEANS)
+        assert.equal(await page.getByText(sentence).isVisible(), false, 'closed at first');
+      await mark.click();
+      for (const sentence of VERIFIED_MEANS) await page.getByText(sentence).waitFor();
+      await page.keyboard.press('Escape');
+      await page.getByText(VERIFIED_MEANS[0]).waitFor({ state: 'hidden' });
+      await page.close();
+
+      const failed = { ...summary.verified, holds: false, tokens: 24, maxAbsDiff: 0.25, maxRelDiff: 0.5 };
+      await open({ place, analysis: ready({ ...summary, verified: failed }) });
+      assert.equal(await page.getByText(/^Verified \(/).count(), 0, 'never called verified');
+      await page.getByText('Not verified (24 of 400 tokens, difference 2.5e-1)').click();
+      await page.getByText(notVerified(failed)).waitFor();
+    });
 
   it('shows the cost formulas at once, measures when asked, and marks where dense is beaten', async () => {
     const host = await open({ view: { view: 'cost', options: {} } });

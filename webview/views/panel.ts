@@ -9,6 +9,7 @@ import { button } from '../ui/controls';
 import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+import { mark, markStyles } from '../ui/verifiedMark';
 import './buckets';
 import './cost';
 import './compare';
@@ -46,6 +47,7 @@ export class Panel extends Component {
   static override styles = [
     ...Component.styles,
     stateStyles,
+    markStyles,
     css`
       :host {
         height: 100%;
@@ -103,7 +105,12 @@ export class Panel extends Component {
         overflow: auto;
         padding: 0 12px 12px;
       }
-      .keys {
+      header .verified {
+        flex: none;
+        white-space: nowrap;
+      }
+      .keys,
+      header .why {
         position: absolute;
         right: 16px;
         top: 44px;
@@ -157,6 +164,7 @@ export class Panel extends Component {
           )}
         </div>
         <span class="about">${this.about()}</span>
+        ${mark()}
         <button
           class="plain"
           aria-label="Keyboard shortcuts"

@@ -21,6 +21,7 @@ import { button, choose, textField } from '../ui/controls';
 import { emptyState, statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import { barStyles, bars } from '../ui/tokenPanel';
+import { mark, markStyles } from '../ui/verifiedMark';
 import '../plots/distancePlot';
 import '../ui/interventionList';
 import '../ui/thumb';
@@ -29,7 +30,7 @@ import { ROW, sideStyles } from './sideStyles';
 /** The narrow panel: all heads as a list, and the small plots of the selected one. */
 @customElement('ai-side')
 export class Side extends Component {
-  static override styles = [...Component.styles, stateStyles, barStyles, sideStyles];
+  static override styles = [...Component.styles, stateStyles, barStyles, markStyles, sideStyles];
   @state() private scrolled = 0;
   @state() private filter = '';
   private readonly onKey = (event: KeyboardEvent) => {
@@ -99,7 +100,7 @@ export class Side extends Component {
     const { rows } = this;
     return html`
       <div class="top">
-        ${statusLine()} ${this.controls()}
+        ${statusLine()} ${mark()} ${this.controls()}
         <span class="muted" role="status">${rows.length} of ${store.heads.length} heads</span>
       </div>
       <ai-interventions class="taken"></ai-interventions>
