@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
-import type { AnalysisSummary, MechanismResult, TokenTable } from '../../shared/protocol/engine';
+import type { AnalysisSummary, CoreResult, MechanismResult, TokenTable } from '../../shared/protocol/engine';
 import type { AnalysisState, Began, DocumentInfo } from '../../shared/protocol/host';
 import {
   begun,
+  coresOf,
   readyState,
   resultsOf,
   runningState,
@@ -57,6 +58,10 @@ export class Analysis {
   /** Model, device and tokens, known from the first moment of the run on. */
   get began(): Began | null {
     return begun(this.now);
+  }
+
+  get cores(): readonly CoreResult[] {
+    return coresOf(this.now);
   }
 
   get mechanisms(): readonly MechanismResult[] {

@@ -74,7 +74,10 @@ export async function knockOutHead({ store, selection, intervener }: Context): P
     void tell('information', vscode.l10n.t('Analyze a text first: then its heads can be knocked out.'));
     return;
   }
-  if (selection.current.head === null) await pickHead(store, selection);
+  // What nobody has chosen is not taken away unasked.
+  if (selection.current.head === null || selection.isGiven) {
+    if (!(await pickHead(store, selection))) return;
+  }
   const { core, head } = selection.current;
   if (core === null || head === null) return;
   await intervener.toggle({ kind: 'head', core, head });
@@ -105,7 +108,7 @@ function selectedTokens(
 
 /** Asks only when it is not clear which heads and tokens are meant. */
 async function pickScope(
-  { current }: SelectionModel,
+  { current, isGiven }: SelectionModel,
   analysis: Analysis,
   side: Side,
 ): Promise<Scope | undefined> {
@@ -116,7 +119,7 @@ async function pickScope(
   const sides = info ? sidesOf(info.kind) : { queries: side, keys: side };
   const all = { core: null, head: null, queries: null };
   const places: Omit<Scope, 'queries'>[] = [all];
-  if (core !== null && sides.keys === side) {
+  if (core !== null && !isGiven && sides.keys === side) {
     if (head !== null) places.push({ core, head });
     places.push({ core, head: null });
   }

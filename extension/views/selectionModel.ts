@@ -10,13 +10,26 @@ export class SelectionModel extends Owner {
   private readonly previewed = this.register(new vscode.EventEmitter<number | null>());
   readonly onPreview = this.previewed.event;
   private selection = NO_SELECTION;
+  private given = false;
 
   get current(): Selection {
     return this.selection;
   }
 
+  /** Whether the head is one that was given to start with: nobody has chosen it. */
+  get isGiven(): boolean {
+    return this.given && this.selection.head !== null;
+  }
+
+  /** Selects a head for someone who has chosen none. */
+  give({ core, head }: { core: number; head: number }): void {
+    this.select({ core, head });
+    this.given = true;
+  }
+
   /** Changes the named fields; a head without a core means nothing and is dropped. */
   select(change: Partial<Selection>): void {
+    if (change.core !== undefined || change.head !== undefined) this.given = false;
     const next = changedSelection(this.selection, change);
     if (next === this.selection) return;
     this.selection = next;

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { foreign } from '../../shared/foreign';
+import { coresOf } from '../../shared/host/analysisState';
 import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
@@ -105,16 +106,14 @@ interface HeadItem extends vscode.QuickPickItem {
   head: number | null;
 }
 
-/** Lets the user choose a head by number or role; moving through the list previews it everywhere. */
-export async function pickHead(store: AnalysisStore, selection: SelectionModel): Promise<void> {
-  const { state } = store;
-  const cores =
-    state.status === 'ready' ? state.summary.cores : state.status === 'running' ? state.cores : [];
+/** Lets the user choose a head by number or role; moving through the list previews it everywhere. False: none was. */
+export async function pickHead(store: AnalysisStore, selection: SelectionModel): Promise<boolean> {
+  const cores = coresOf(store.state);
   if (!cores.length) {
     void tell('information', vscode.l10n.t('Analyze a text first: then its heads can be chosen.'));
-    return;
+    return false;
   }
-  const before = selection.current;
+  const { current: before, isGiven } = selection;
   const items: HeadItem[] = [{ label: vscode.l10n.t('Mean of all heads'), core: null, head: null }];
   for (const { info, heads } of cores) {
     items.push({
@@ -149,5 +148,9 @@ export async function pickHead(store: AnalysisStore, selection: SelectionModel):
     pick.show();
   });
   pick.dispose();
-  if (!accepted) selection.select({ core: before.core, head: before.head });
+  if (accepted) return true;
+  const { core, head } = before;
+  if (isGiven && core !== null && head !== null) selection.give({ core, head });
+  else selection.select({ core, head });
+  return false;
 }

@@ -2,7 +2,7 @@
  * How the state of an analysis follows from what is told of it: the one definition, for the extension, the webview, the
  * HTML report and tests. Pure: a state is never changed, and one that stays as it was is the same object.
  */
-import type { AnalysisSummary, MechanismResult } from '../protocol/engine';
+import type { AnalysisSummary, CoreResult, MechanismResult } from '../protocol/engine';
 import {
   NO_INTERVENTIONS,
   type AnalysisState,
@@ -109,6 +109,12 @@ function withResult(list: MechanismResult[], result: MechanismResult): Mechanism
 export function begun(state: AnalysisState): Began | null {
   if (state.status === 'running') return state.began;
   return state.status === 'ready' ? state.summary : null;
+}
+
+/** Finished cores, in order of arrival. */
+export function coresOf(state: AnalysisState): CoreResult[] {
+  if (state.status === 'running') return state.cores;
+  return state.status === 'ready' ? state.summary.cores : [];
 }
 
 export function resultsOf(state: AnalysisState): MechanismResult[] {

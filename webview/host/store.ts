@@ -25,6 +25,7 @@ import {
   type ViewName,
   type ViewState,
 } from '../../shared/protocol/host';
+import { clearestHead } from '../../shared/host/clearestHead';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
 import { analysisPartsOf, partsOf } from './stateSignals';
@@ -202,10 +203,7 @@ export class Store {
     const head = this.selectedHead.value;
     const chosen = core !== null && head !== null ? this.profile({ core, head }) : null;
     if (chosen) return chosen;
-    const candidates = core === null ? this.heads : this.heads.filter(h => h.core === core);
-    let best: HeadProfile | null = null;
-    for (const h of candidates) if (!best || roleStrength(h) > roleStrength(best)) best = h;
-    return best;
+    return clearestHead(core === null ? this.cores : this.cores.filter(({ info }) => info.core === core));
   }
   private readonly selectedCore = computed(() => this.selection.core);
   private readonly selectedHead = computed(() => this.selection.head);
@@ -300,13 +298,6 @@ export class Store {
     if (message.type === 'show') return this.show(message.view);
     this.state.value = told(this.state.peek(), message);
   }
-}
-
-/** How clearly a head has a role, for choosing what to show first: looking nearby or everywhere is no discovery. */
-function roleStrength(head: HeadProfile): number {
-  const best = head.roles[0];
-  if (!best) return 0;
-  return ['broad', 'self', 'local'].includes(best.role) ? best.score / 4 : best.score;
 }
 
 export const store = new Store(acquireVsCodeApi());

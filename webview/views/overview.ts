@@ -208,45 +208,40 @@ export class Overview extends Component implements Savable {
     const id: HeadId = { core: profile.core, head: profile.head };
     const value = measure.value(profile);
     const at = position(value);
-    const selected = isHead(store.selection.core, store.selection.head, id);
+    const selected = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, id);
     const previewed = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, id);
-    const focusable =
-      selected || (store.selection.head === null && isHead(store.cores[0]?.info.core ?? null, 0, id));
     const colours = theme().sequential;
     // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
-    return html`${guard(
-      [profile, measure.id, value, at, size, selected, previewed, focusable, colours],
-      () => {
-        const role = mainRole(profile);
-        const colour = toCss(lutColour(colours, 0.25 + 0.75 * at));
-        const causal = coreInfo(id.core)?.causal;
-        const roles = rolesInWords(profile);
-        return html`<div
-          class="cell ${previewed ? 'preview' : ''}"
-          role="gridcell"
-          tabindex=${focusable ? 0 : -1}
-          aria-selected=${selected}
-          aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${roles}`}
-          title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${roles}`}
-          data-head=${`${id.core}.${id.head}`}
-          @mouseenter=${() => store.previewOf(id)}
-          @click=${() => store.select(id)}
-          @dblclick=${() => store.show('head')}
-          @keydown=${(event: KeyboardEvent) => this.cellKey(event, id)}
-        >
-          <ai-thumb .thumbnail=${profile.thumbnail}></ai-thumb>
-          ${
-            size >= 30
-              ? html`<div class="corner ${causal ? '' : 'backed'}">
-                  ${role ? roleGlyph(role, size >= 56 ? 14 : 10) : nothing}
-                  ${size >= 56 ? html`<span>${writeShort(measure, value)}</span>` : nothing}
-                </div>`
-              : nothing
-          }
-          <div class="track"><div .style=${`width: ${at * 100}%; background: ${colour}`}></div></div>
-        </div>`;
-      },
-    )}`;
+    return html`${guard([profile, measure.id, value, at, size, selected, previewed, colours], () => {
+      const role = mainRole(profile);
+      const colour = toCss(lutColour(colours, 0.25 + 0.75 * at));
+      const causal = coreInfo(id.core)?.causal;
+      const roles = rolesInWords(profile);
+      return html`<div
+        class="cell ${previewed ? 'preview' : ''}"
+        role="gridcell"
+        tabindex=${selected ? 0 : -1}
+        aria-selected=${selected}
+        aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${roles}`}
+        title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${roles}`}
+        data-head=${`${id.core}.${id.head}`}
+        @mouseenter=${() => store.previewOf(id)}
+        @click=${() => store.select(id)}
+        @dblclick=${() => store.show('head')}
+        @keydown=${(event: KeyboardEvent) => this.cellKey(event, id)}
+      >
+        <ai-thumb .thumbnail=${profile.thumbnail}></ai-thumb>
+        ${
+          size >= 30
+            ? html`<div class="corner ${causal ? '' : 'backed'}">
+                ${role ? roleGlyph(role, size >= 56 ? 14 : 10) : nothing}
+                ${size >= 56 ? html`<span>${writeShort(measure, value)}</span>` : nothing}
+              </div>`
+            : nothing
+        }
+        <div class="track"><div .style=${`width: ${at * 100}%; background: ${colour}`}></div></div>
+      </div>`;
+    })}`;
   }
 
   private cellKey(event: KeyboardEvent, id: HeadId): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { api, closeAll, openText, run } from '../support/session';
+import { api, closeAll, hoverAt, openText, run } from '../support/session';
 
 describe('the first minute', () => {
   afterEach(closeAll);
@@ -11,6 +11,10 @@ describe('the first minute', () => {
     const sample = vscode.window.activeTextEditor!.document;
     assert.equal(sample.isUntitled, true);
     assert.equal(inspector.getState(sample.uri).status, 'ready');
+    const { core, head } = inspector.getSelection();
+    assert.ok(core !== null && head !== null, 'a head is selected from the first moment');
+    const hover = await hoverAt(sample, sample.getText().indexOf('nineteen'));
+    assert.match(hover!.text, new RegExp(`layer ${core}, head ${head}`));
     await openText('Another text.');
     await run('trySample');
     assert.equal(vscode.window.activeTextEditor!.document, sample);
