@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { EngineError, type Token } from '../../extension/engine/engineClient';
+import type { Token } from '../../extension/engine/engineClient';
 import type { Analysis } from '../../extension/analysis/analysis';
 import { ErrorCode, type AnalysisSummary } from '../../shared/protocol/engine';
 import { withVscode } from '../fixtures/fakeVscode';
@@ -26,13 +26,19 @@ class Engine {
     if (method !== 'analysis/start') return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       this.runs.set(id, resolve);
-      token?.onCancellationRequested(() => reject(new EngineError('Cancelled.', ErrorCode.cancelled)));
+      token?.onCancellationRequested(() => void cancelledError().then(reject));
     });
   }
 
   finish(id: string): void {
     this.runs.get(id)!({ id, notes: [], mechanisms: [], target: null } as unknown as AnalysisSummary);
   }
+}
+
+/** Of the class that the store knows, which is loaded anew for each test. */
+async function cancelledError(): Promise<Error> {
+  const { EngineError } = await import('../../extension/engine/engineClient');
+  return new EngineError('Cancelled.', ErrorCode.cancelled);
 }
 
 async function open() {
@@ -42,7 +48,10 @@ async function open() {
     () => import('../../extension/analysis/analysisStore'),
   );
   const engine = new Engine();
-  const settings = { mechanisms: { choices: [] }, reanalyzeOnEdit: false };
+  const settings = {
+    mechanisms: () => ({ given: [], settings: [], problems: [] }),
+    reanalyzeOnEdit: false,
+  };
   const targets = { of: () => null, noteOnLost: () => null };
   const store = new AnalysisStore(engine as never, settings as never, targets as never);
   const document = new Line('The cat sat on the mat.');
