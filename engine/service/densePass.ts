@@ -68,7 +68,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     async (info, input) => {
       await checkpoint(signal);
       refuseInput(input);
-      options.onProgress(done / total, `Layer ${info.layer + 1}, ${info.heads} heads`);
+      options.onProgress(done / total, `Layer ${info.layer}, ${info.heads} heads`);
       const profile = await profileCore(
         input,
         info,

@@ -77,12 +77,12 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
   return parts.join('\n\n');
 }
 
-/** Up to three lines: the token and its numbers, where it looks, who looks at it. */
+/** Up to three lines: the token, counted from 0 as in the views, and its numbers; where it looks, who looks at it. */
 function tokenText(attention: TokenAttention, options: HoverOptions): string {
   const { tokens, links, t } = options;
   const { token, entropy, loss, looksAt, lookedAtBy, looksAtSide, lookedAtBySide } = attention;
   const facts = [
-    `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} of {1}', token + 1, tokens.ids.length)}`,
+    `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} (of 0 to {1})', token, tokens.ids.length - 1)}`,
   ];
   if (looksAt.length) facts.push(t('entropy {0} nats', number(entropy)));
   if (loss !== null) facts.push(t('loss {0} nats', number(loss)));

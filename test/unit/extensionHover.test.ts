@@ -68,7 +68,10 @@ describe('extension: text of a hover', () => {
 
   it('names the token, the head and their numbers', () => {
     assert.match(text(), /^layer 3, head 5\n/);
-    assert.match(text(), /`␣cat`\*\* token 2 of 3 · entropy 0\.693 nats · loss 3\.21 nats · \[Pin\]/);
+    assert.match(
+      text(),
+      /`␣cat`\*\* token 1 \(of 0 to 2\) · entropy 0\.693 nats · loss 3\.21 nats · \[Pin\]/,
+    );
     assert.doesNotMatch(text({ loss: null }), /loss/);
   });
 
@@ -126,7 +129,7 @@ describe('extension: text of a hover', () => {
     const shown = (change: Partial<TokenAttention>, side: 'text' | 'target') =>
       bare(hoverText([{ ...attention, ...change }], { ...options, side, other }));
     const query = shown({ looksAtSide: 'text', lookedAtBy: [], lookedAtBySide: 'target' }, 'target');
-    assert.match(query, /`␣cat`\*\* token 2 of 3 · entropy/);
+    assert.match(query, /`␣cat`\*\* token 1 \(of 0 to 2\) · entropy/);
     assert.match(query, /Looks at \(in the source text\): `Die` 75\u202f%, `␣Katze` 25\u202f%\n/);
     assert.match(query, /\| local \| 25\u202f% \| `Die` 75\u202f% \|/);
     assert.doesNotMatch(query, /Looked at by|back|itself/);

@@ -37,7 +37,7 @@ describe('a target text that the model reads', () => {
       const said = hovers.flatMap(({ contents }) =>
         contents.map(one => (typeof one === 'string' ? one : one.value)),
       );
-      assert.match(said.join('\n'), /token 3 of 5/);
+      assert.match(said.join('\n'), /token 2 \(of 0 to 4\)/);
 
       const editor = await vscode.window.showTextDocument(target.document);
       editor.selection = new vscode.Selection(0, 5, 0, 7);
