@@ -8,6 +8,7 @@ import type { Buckets } from './protocol/details';
 import type { Intervention, InterventionResult, LostKey } from './protocol/interventions';
 import type { Setting, MechanismInfo } from './protocol/mechanisms';
 import type { HeadAssignment, Plan } from './protocol/plans';
+import type { SpanMask } from './softSpan';
 
 /** Masses in one byte: value = largest x (code / 255)^2, so that small masses keep their differences. */
 export interface MassCodes {
@@ -84,7 +85,7 @@ export interface ReportCore {
   /** Maps are reduced by 2^level; what mechanisms keep by 2^keptLevel, no finer. */
   level: number;
   keptLevel: number;
-  mask: { causal: boolean; window: { before: number; after: number } | null };
+  mask: SpanMask;
   /** [heads x distances]: mean mass at each distance. */
   byDistance: Float32Array;
   heads: ReportHead[];

@@ -40,10 +40,11 @@ export function fitSpan(mass: ArrayLike<number>, target: number, ramp: number): 
   return low;
 }
 
-/** The model's own mask: keys further than `before` / `after` are hidden. */
+/** The model's own mask: keys further than `before` / `after`, and those of other chunks, are hidden. */
 export interface SpanMask {
   causal: boolean;
   window: { before: number; after: number } | null;
+  chunk?: number;
 }
 
 /** Distinct pairs of one head under its soft mask and the model's mask. */
@@ -53,8 +54,10 @@ export function spanPairs(mask: SpanMask, queries: number, keys: number, span: n
   const after = mask.causal ? 0 : Math.min(limit, mask.window?.after ?? Infinity);
   let pairs = 0;
   for (let position = keys - queries; position < keys; position++) {
-    const from = Math.max(0, position - before);
-    const to = Math.min(keys, position + after + 1);
+    const chunk = mask.chunk ?? keys;
+    const start = Math.floor(position / chunk) * chunk;
+    const from = Math.max(0, start, position - before);
+    const to = Math.min(keys, start + chunk, position + after + 1);
     pairs += Math.max(0, to - from);
   }
   return pairs;

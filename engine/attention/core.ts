@@ -8,6 +8,8 @@ export interface MaskRule {
   causal: boolean;
   /** Keys further before / after the query's position than this are hidden; null = no window. */
   window: { before: number; after: number } | null;
+  /** Queries see only the keys of their own chunk of so many positions, counted from the first key (Llama 4). */
+  chunk?: number;
 }
 
 /** Added to the scaled (and capped) score. Position of a query as in MaskRule; offset = key - position. */
@@ -90,13 +92,18 @@ export function kvHead(input: CoreInput, head: number): number {
 
 /** First and one-past-last key that the mask lets query i see. */
 export function visibleKeys(input: CoreInput, query: number): { from: number; to: number } {
-  const { causal, window } = input.rule.mask;
+  const { causal, window, chunk } = input.rule.mask;
   const position = query + input.keys - input.queries;
   let from = 0;
   let to = causal ? Math.min(position + 1, input.keys) : input.keys;
   if (window) {
     from = Math.max(0, position - window.before);
     to = Math.min(to, position + window.after + 1);
+  }
+  if (chunk !== undefined) {
+    const start = Math.floor(position / chunk) * chunk;
+    from = Math.max(from, start);
+    to = Math.min(to, start + chunk);
   }
   return { from, to: Math.max(from, to) };
 }

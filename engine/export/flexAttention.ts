@@ -95,11 +95,12 @@ def attend(layer, q, k, v, mask, scale=None):
 function layer(core: CoreMasks): string {
   const parts = PARTS.flatMap(part => part(core.heads, core));
   const score = softEdge(core);
-  const { causal, window } = core.mask;
+  const { causal, window, chunk } = core.mask;
   const shift = core.keys - core.queries;
   const model = [
     ...(causal ? ['distance >= 0'] : []),
     ...(window ? [`distance <= ${window.before}`, `distance >= -${window.after}`] : []),
+    ...(chunk === undefined ? [] : [`position // ${chunk} == kv_idx // ${chunk}`]),
   ];
   const body = [
     ...parts.flatMap(part => part.tensors),

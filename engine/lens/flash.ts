@@ -121,13 +121,17 @@ export function flashIo(input: Shape, sram: number): FlashIo {
 /** Blocks of queries, from .. to-1, of which any query sees any of the keys first .. last-1. */
 function blocksSeeing(input: Shape, first: number, last: number, rows: number): { from: number; to: number } {
   const { queries, keys } = input;
-  const { causal, window } = input.rule.mask;
+  const { causal, window, chunk } = input.rule.mask;
   const shift = keys - queries;
   let from = causal ? first - shift : 0;
   let to = queries;
   if (window) {
     from = Math.max(from, first - window.after - shift);
     to = Math.min(to, last - 1 + window.before - shift + 1);
+  }
+  if (chunk !== undefined) {
+    from = Math.max(from, Math.floor(first / chunk) * chunk - shift);
+    to = Math.min(to, Math.ceil(last / chunk) * chunk - shift);
   }
   return { from: Math.floor(Math.max(0, from) / rows), to: Math.ceil(Math.max(0, to) / rows) };
 }

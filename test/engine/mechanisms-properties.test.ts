@@ -19,6 +19,8 @@ const shapes: Record<string, Shape> = {
   'one query, many keys': { queries: 1, keys: 33 },
   'wide values': { queries: 24, dim: 4, valueDim: 12 },
   'narrow values': { queries: 24, dim: 12, valueDim: 1 },
+  'attention in chunks': { queries: 45, chunk: 13 },
+  'attention in chunks, more keys than queries': { queries: 30, keys: 45, chunk: 13 },
   'a bias with holes and a query that sees nothing': { queries: 30, bias: 'holes' },
 };
 
@@ -49,7 +51,7 @@ describe('every mechanism', function () {
               for (let h = 0; h < input.heads; h++) checkHead(input, attended, h);
             }
           }
-          if (runs === 0) assert.ok(shape.bias, 'is refused for a bias only');
+          if (runs === 0) assert.ok(shape.bias ?? shape.chunk, 'is refused for a bias or chunks only');
         });
       }
 
@@ -100,6 +102,12 @@ describe('every mechanism', function () {
 
   function checkHead(input: CoreInput, attended: Awaited<ReturnType<typeof run>>, head: number): void {
     const { queries, keys, rule } = input;
+    if (rule.mask.chunk !== undefined)
+      for (let i = 0; i < queries; i++) {
+        const { from, to } = visibleKeys(input, i);
+        const row = attended.row(head, i);
+        row.keys.forEach((key, t) => assert.ok((key >= from && key < to) || row.weights[t] === 0));
+      }
     assert.ok(attended.pairs[head]! >= 0 && Number.isFinite(attended.pairs[head]));
     if (rule.bias?.kind !== 'opaque') return;
     for (let i = 0; i < queries; i++) {

@@ -252,7 +252,7 @@ async function documentOf(
     'The status bar, the command line and `analyze --json` say, for each analysis, on how many tokens the two models were compared, how',
     "far they lie apart (and how far the uncut model's own runs do, where it amplifies rounding), and at which length masks and biases were",
     "compared: at every query of shorter texts, else at the ends, powers of two, multiples of the graph's own numbers, borders of the rule, and",
-    'some at random. Where a rule learnt from short samples does not hold at the length of a text, it is learnt anew there (another window, one window for each head,',
+    'some at random. Where a rule learnt from short samples does not hold at the length of a text, it is learnt anew there (another window, one window for each head, chunks,',
     "another table), or the model's own graph computes the bias in blocks of rows; what is not understood even so is refused. The uncut",
     'model reads as many of the first tokens as fit in 3 % of the time of the dense pass, and 24 at least. A text for which the model itself gives',
     'NaN or infinity is refused, naming the first token.',

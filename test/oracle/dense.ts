@@ -102,6 +102,17 @@ export function coreZoo(seed = 1): Record<string, CoreInput> {
       queries: 300,
       rule: { mask: { causal: false, window: { before: 8, after: 8 } } },
     }),
+    'chunks, causal': randomCore(seed, {
+      queries: 300,
+      rule: { mask: { causal: true, window: null, chunk: 70 } },
+    }),
+    'chunks, full, under a bias': randomCore(seed, {
+      queries: 130,
+      rule: {
+        mask: { causal: false, window: null, chunk: 33 },
+        bias: { kind: 'alibi', slopes: Float32Array.of(0.5, 0.03) },
+      },
+    }),
     'grouped queries': randomCore(seed, { heads: 6, kvHeads: 2, queries: 140 }),
     'multi-query, full': randomCore(seed, { heads: 4, kvHeads: 1, queries: 33, rule: { mask: full } }),
     alibi: randomCore(seed, {

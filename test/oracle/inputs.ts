@@ -27,6 +27,7 @@ export interface Shape {
   valueDim?: number;
   causal?: boolean;
   window?: { before: number; after: number } | null;
+  chunk?: number;
   softCap?: number | null;
   bias?: 'none' | 'alibi' | 'relative' | 'opaque' | 'holes';
   seed?: number;
@@ -48,7 +49,7 @@ export function randomInput(shape: Shape): CoreInput {
     rule: {
       scale: Float32Array.from({ length: heads }, (_, h) => (1 + h / 4) / Math.sqrt(dim)),
       softCap: shape.softCap ?? null,
-      mask: { causal: shape.causal ?? false, window: shape.window ?? null },
+      mask: { causal: shape.causal ?? false, window: shape.window ?? null, chunk: shape.chunk },
       bias: biasRule(shape.bias ?? 'none', heads, queries, keys, seed + 3),
     },
   };

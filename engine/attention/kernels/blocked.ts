@@ -44,8 +44,13 @@ export function isBlocked(
 }
 
 /** Whether a pair's score depends on more than the offset of its key, so that tiles cannot share one mask. */
-export function dependsOnPair({ bias, blocked }: ScoreRule): boolean {
-  return bias?.kind === 'opaque' || (blocked?.length ?? 0) > 0;
+export function dependsOnPair(rule: ScoreRule): boolean {
+  return rule.bias?.kind === 'opaque' || hidesByPlace(rule);
+}
+
+/** Whether keys are hidden for more than their offset. */
+export function hidesByPlace({ mask, blocked }: ScoreRule): boolean {
+  return mask.chunk !== undefined || (blocked?.length ?? 0) > 0;
 }
 
 /** The same for some of the heads, in the given order. */

@@ -1,4 +1,4 @@
-import { openStretches } from './blocked';
+import { hidesByPlace, openStretches } from './blocked';
 import type { AttendContext } from '../mechanism';
 import { FAR_BIAS, kvHead, LOST_SCORES, type CoreInput } from '../core';
 import { checkpoint } from '../../runtime/cancellation';
@@ -318,13 +318,13 @@ export function offsetTables(input: CoreInput): (head: number) => OffsetTable {
 }
 
 /**
- * Adds what depends on the pair itself to the tiles' (unshared or absent) bias: blocked pairs, and the model's own
- * quadratic bias. Only -Infinity hides a key: a row whose
+ * Adds what depends on the pair itself to the tiles' (unshared or absent) bias: blocked pairs, the borders of chunks, and
+ * the model's own quadratic bias. Only -Infinity hides a key: a row whose
  * keys all carry a large negative number stays a softmax over them (`shift`).
  */
 export function addOpaque(input: CoreInput, tiles: Tiles): void {
-  const { bias, blocked } = input.rule;
-  if (blocked) addBlocked(input, tiles);
+  const { bias } = input.rule;
+  if (hidesByPlace(input.rule)) hideByPlace(input, tiles);
   if (bias?.kind !== 'opaque') return;
   const { rows, columns } = tiles;
   const added = (tiles.bias ??= new Float32Array(tiles.queries.length * columns));
@@ -350,7 +350,7 @@ export function addOpaque(input: CoreInput, tiles: Tiles): void {
   });
 }
 
-function addBlocked(input: CoreInput, tiles: Tiles): void {
+function hideByPlace(input: CoreInput, tiles: Tiles): void {
   const { rows, columns, head } = tiles;
   const added = (tiles.bias ??= new Float32Array(tiles.queries.length * columns));
   tiles.queries.forEach((query, r) => {

@@ -287,7 +287,11 @@ async function sinksOf(
  */
 function inLine(core: CutCore, rule: ProbedRule): ProbedRule {
   const { mask, bias } = rule;
-  if (core.queryInput === core.keyInput || (!mask.causal && !mask.window && !bias)) return rule;
+  if (
+    core.queryInput === core.keyInput ||
+    (!mask.causal && !mask.window && mask.chunk === undefined && !bias)
+  )
+    return rule;
   const full = { causal: false, window: null };
   const description = `full, bias computed by the model's graph`;
   return { ...rule, mask: full, bias: null, opaque: true, description };

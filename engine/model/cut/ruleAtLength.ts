@@ -42,6 +42,8 @@ export async function ruleAtLength(
   const first = known[0]!;
   const read = source.content ? null : await relativeRule(source, first);
   if (read && (await agrees(source, read, rows))) return read;
+  const chunks = source.content ? null : await chunkRule(source, first);
+  if (chunks && (await agrees(source, chunks, withBorders(chunks, source, rows)))) return chunks;
   return opaqueRule(source, known.find(rule => rule.opaque) ?? first, rows);
 }
 
@@ -181,6 +183,39 @@ async function relativeRule(source: RowSource, first: ProbedRule): Promise<Probe
     }
   }
   return simplest(first, { heads, size, first: start, table });
+}
+
+/** Attention in chunks: the first key that a row sees stays for a while. Its first step is sought, and is their size. */
+async function chunkRule(source: RowSource, first: ProbedRule): Promise<ProbedRule | null> {
+  const { queries, keys } = source;
+  if (queries !== keys) return null;
+  const rowAt = async (row: number) => {
+    const { data } = await source.rows(Int32Array.of(row), 0);
+    const values = data.subarray(0, keys);
+    return { values, seen: largestOf(values) - HIDDEN_BELOW };
+  };
+  const startOf = async (row: number) => {
+    const { values, seen } = await rowAt(row);
+    return values.findIndex(value => value >= seen);
+  };
+  let [below, chunk] = [0, queries - 1];
+  if ((await startOf(below)) !== 0 || (await startOf(chunk)) <= 0) return null;
+  while (chunk - below > 1) {
+    const middle = (below + chunk) >> 1;
+    if ((await startOf(middle)) === 0) below = middle;
+    else chunk = middle;
+  }
+  const { values, seen } = await rowAt(0);
+  const causal = !values.subarray(1).some(value => value >= seen);
+  const words = [causal ? 'causal' : 'full', `chunks of ${chunk}`];
+  if (first.softCap !== null) words.push(`soft cap ${Number(first.softCap.toPrecision(6))}`);
+  const mask: MaskRule = { causal, window: null, chunk };
+  return { ...first, mask, bias: null, opaque: false, description: words.join(', ') };
+}
+
+/** The rows, and those at the borders of the rule's chunks. */
+function withBorders({ mask }: ProbedRule, { queries }: RowSource, rows: Int32Array): Int32Array {
+  return Int32Array.from(new Set([...rows, ...rowsToCheck(queries, [mask.chunk!], [], 0, 0)])).sort();
 }
 
 interface OffsetTable {
