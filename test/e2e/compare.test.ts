@@ -53,7 +53,7 @@ describe('the Compare view alone', function () {
       mechanisms: MECHANISMS,
       analysis: ready(structuredClone(summary)),
       selection: { core: 1, head: 2 },
-      view: { view: 'compare', options: { compare } },
+      view: { view: 'compare', options: { compare: { rows: 'computed', ...compare } } },
       ...options,
     });
   };
@@ -100,6 +100,11 @@ describe('the Compare view alone', function () {
       m.type === 'request' && m.method === 'analysis/atBudget' ? [m.params.budget] : [],
     );
     assert.ok(budgets.length > 0 && budgets.every(budget => budget === 0.08));
+    const lead = page.locator('ai-compare .lead');
+    await lead.getByText(/Not compared, over budget: .*Routing/).waitFor();
+    await page.getByRole('radio', { name: 'as computed' }).click();
+    await lead.getByText(/what spends so differently is not\s+ranked/).waitFor();
+    assert.equal(await page.locator('ai-compare-table .best').count(), 0);
   });
 
   it('adds a mechanism with parameters of its own', async () => {

@@ -9,6 +9,7 @@ import type {
 import { mechanismInfos } from '../../engine/attention/registry';
 import { changedPlan, withHead } from '../../shared/host/planEdits';
 import { CSV_HEADER, bestOf, csvRows, numbersOf, sorted } from '../../webview/model/compareRows';
+import { fairComparison } from '../../webview/model/fairComparison';
 import { headMeasures } from '../../webview/model/measures';
 import { mechanismLook, parameterWords, settingTitles } from '../../webview/model/mechanismLook';
 import { barLimit } from '../../webview/plots/barLimit';
@@ -75,6 +76,44 @@ const plan = (change: Partial<Plan> = {}): Plan => ({
   candidates: [],
   notes: [],
   ...change,
+});
+
+describe('webview: what a comparison may say', () => {
+  const wide = result('adaptive-span', {}, [head(0, 0, 0.96, 80)], 0.01);
+  const cheap = result('routing', {}, [head(0, 0, 0.3, 2)]);
+  const window = result('local', { window: 9 }, [head(0, 0, 0.64, 10)], 0.08);
+  const strided = result('strided', { stride: 9 }, [head(0, 0, 0.62, 9)]);
+  const of = (results: MechanismResult[], budget: number | null, made: Plan | null = null) => {
+    const options = { head: null, measure: 'recall' as const, budget, plan: made };
+    const { ranked, over, apart, runs, notRun } = fairComparison(allTried(results, null), options);
+    const names = (list: { choice: { name: string } }[]) => list.map(({ choice }) => choice.name);
+    const [a, b, c, d] = [names(ranked.map(({ row }) => row)), names(over), names(runs), names(notRun)];
+    return { ranked: a, over: b, apart, runs: c, notRun: d };
+  };
+
+  it('ranks what is within the budget, and names what is over it and what was not run', () => {
+    assert.deepEqual(of([wide, cheap, strided, window], 0.1), {
+      ranked: ['local', 'strided', 'routing'],
+      over: ['adaptive-span'],
+      apart: null,
+      runs: ['local'],
+      notRun: ['strided', 'routing'],
+    });
+  });
+
+  it('ranks nothing that spends differently where no budget is set', () => {
+    const { ranked, runs, apart } = of([wide, cheap, window], null);
+    assert.deepEqual([ranked, runs, apart], [[], [], { least: 0.02, most: 0.8 }]);
+    assert.deepEqual(of([strided, window], null).ranked, []);
+    assert.deepEqual(of([window, result('bp', {}, [head(0, 0, 0.5, 10.5)])], null).ranked, ['local', 'bp']);
+  });
+
+  it('counts what the plan ran on with one mechanism in every head: both sentences name the same best', () => {
+    const best = { choice: setting('adaptive-span', { massTarget: 0.7 }), share: 0.1, effect: effect(0.03) };
+    const dear = { choice: setting('bigbird'), share: 0.5, effect: effect(0) };
+    const { runs } = of([window, strided], 0.1, plan({ uniform: [best, dear] }));
+    assert.deepEqual(runs, ['adaptive-span', 'local']);
+  });
 });
 
 describe('webview: what was tried', () => {

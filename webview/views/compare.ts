@@ -3,7 +3,8 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { Setting } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { CSV_HEADER, csvRows, numbersOf } from '../model/compareRows';
+import { CSV_HEADER, csvRows } from '../model/compareRows';
+import { fairComparison, type RunOn } from '../model/fairComparison';
 import { csv, exact, percent, signed } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { headName, shortName } from '../model/names';
@@ -41,7 +42,8 @@ export class CompareView extends Component implements Savable {
   }
 
   private get equal(): boolean {
-    return store.option<string>('compare', 'rows', 'computed') === 'budget';
+    // A report holds what was computed, and nothing that could be tried at a budget.
+    return !store.report && store.option<string>('compare', 'rows', 'budget') === 'budget';
   }
 
   private get measure(): Measure {
@@ -116,8 +118,8 @@ export class CompareView extends Component implements Savable {
       'Settings',
       this.equal ? 'budget' : 'computed',
       [
-        { value: 'computed', label: 'as computed' },
         { value: 'budget', label: 'at equal budget' },
+        { value: 'computed', label: 'as computed' },
       ],
       value => store.setOption('compare', 'rows', value),
     )}
@@ -210,35 +212,45 @@ export class CompareView extends Component implements Savable {
 
   // ------------------------------------------------------------ words
 
-  /** The whole point in one sentence. */
+  /** The whole point in a sentence or two: of what spends alike, and what was not run on. */
   private lead(rows: Tried[]): TemplateResult | typeof nothing {
     const { head, measure } = this;
-    const known = rows.flatMap(row => {
-      const numbers = numbersOf(row, head);
-      const value = numbers?.[measure] ?? null;
-      return numbers && value !== null ? [{ row, numbers, value }] : [];
+    const budget = this.equal ? this.budget : null;
+    const { ranked, over, apart, runs, notRun } = fairComparison(rows, {
+      ...{ head, measure, budget, plan: store.plan },
     });
-    if (!known.length) return nothing;
-    known.sort((a, b) => (measure === 'recall' ? b.value - a.value : a.value - b.value));
-    const best = known[0]!;
-    const title = (row: Tried) => mechanismTitle(row.choice.name, store.mechanismInfos);
+    if (apart)
+      return html`As computed, the settings spend from ${percent(apart.least)} to ${percent(apart.most)} of
+      the pairs: what spends so differently is not
+      ranked${store.report ? '.' : html`; <em>at equal budget</em> it is.`}`;
+    const title = (choice: Setting) => mechanismTitle(choice.name, store.mechanismInfos);
+    const names = (list: readonly Tried[]) => list.map(({ choice }) => title(choice)).join(', ');
+    const [best] = ranked;
+    if (!best)
+      return over.length && budget !== null
+        ? html`Nothing spends so little as ${percent(budget)} of the pairs.`
+        : nothing;
     const of = head ? headName(store.previewHead ?? store.shownHead!) : 'all heads';
-    const moved = rows.filter(row => row.effect).sort((a, b) => a.effect!.delta - b.effect!.delta);
-    return html`Of ${of}, <strong>${title(best.row)}</strong> ${
+    const value = html`<strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong>`;
+    const alone = ranked.length === 1;
+    return html`Of ${of}, <strong>${title(best.row.choice)}</strong> ${
         measure === 'recall'
-          ? html`keeps the most:
-              <strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong> of the mass`
-          : html`changes the output least, by
-              <strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong>,`
+          ? html`keeps ${alone ? nothing : 'the most: '}${value} of the mass`
+          : html`changes the output ${alone ? nothing : 'least, '}by ${value},`
       }
-      with ${percent(best.numbers.share)} of the pairs <span class="muted">(local)</span>.${
-        moved.length
-          ? html` Run on, the model loses least with <strong>${title(moved[0]!)}</strong>:
-              ${signed(moved[0]!.effect!.delta)}
-              ${moved[0]!.effect!.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)'}
-              <span class="muted">(propagated)</span>.`
-          : nothing
-      }`;
+      with ${percent(best.numbers.share)} of the pairs <span class="muted">(local)</span>.
+      ${over.length ? html`Not compared, over budget: ${names(over)}.` : nothing} ${this.ranOn(runs, title)}
+      ${runs.length && notRun.length ? html`<span class="muted">Not run on: ${names(notRun)}.</span>` : nothing}`;
+  }
+
+  private ranOn([best, ...others]: RunOn[], title: (choice: Setting) => string) {
+    if (!best) return nothing;
+    const unit = best.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
+    const said = html`<strong>${title(best.choice)}</strong>: ${signed(best.delta)} ${unit}
+      <span class="muted">(propagated)</span>`;
+    return others.length
+      ? html`Run on, of ${others.length + 1} settings the model loses least with ${said}.`
+      : html`Run on with ${said}.`;
   }
 
   private fitting(): TemplateResult | typeof nothing {

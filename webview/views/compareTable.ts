@@ -4,6 +4,7 @@ import type { CountKind } from '../../shared/protocol/engine';
 import { FAR_LENGTH } from '../../shared/costLengths';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
+import { fairComparison } from '../model/fairComparison';
 import { bestOf, numbersOf, sorted, type Best } from '../model/compareRows';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { shortName } from '../model/names';
@@ -153,7 +154,11 @@ export class CompareTable extends Component {
     const wide = this.width > 560;
     const measured = rows.find(row => row.effect)?.effect?.measure;
     const loss = measured ? measured === 'loss' : !store.summary || store.summary.loss !== null;
-    const best = bestOf(rows, this.head);
+    // What spends more than others is not better for it.
+    const { measure, budget } = this;
+    const { ranked } = fairComparison(rows, { head: this.head, measure, budget, plan: null });
+    const fair = ranked.map(({ row }) => row);
+    const best = bestOf(fair, this.head);
     const long = new Map(
       this.costs.value?.curves.map(curve => [
         curve.choice.key,
