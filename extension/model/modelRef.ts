@@ -30,19 +30,33 @@ export function precisionOf(file: string): string | null {
   return PRECISIONS.find(([suffix]) => suffix.test(stem))?.[1] ?? null;
 }
 
+/** Where relative references start, and what there is. */
+export interface Disk {
+  /** The first workspace folder, or null. */
+  folder: string | null;
+  home: string;
+  exists(path: string): boolean;
+}
+
 /**
- * The reference as the engine takes it: `~` is the home folder, relative paths start at `folder`. What may as well be
- * one file of a hub model is a path only where there is such a file.
+ * The reference as the engine takes it: `~` is the home folder, relative paths start at the workspace folder. What exists
+ * on the disk wins over a model of the hub with the same name; what may as well be one file of a hub model is a path only
+ * where there is such a file.
  */
-export function absoluteRef(
-  ref: string,
-  folder: string | null,
-  home: string,
-  exists: (path: string) => boolean,
-): string {
+export function absoluteRef(ref: string, { folder, home, exists }: Disk): string {
   if (ref.startsWith('~/')) return path.join(home, ref.slice(2));
-  const relative = (ref.startsWith('.') || ref.endsWith('.onnx')) && !path.isAbsolute(ref);
-  if (!relative || folder === null) return ref;
+  if (folder === null || path.isAbsolute(ref) || ref === 'bundled') return ref;
   const found = path.join(folder, ref);
-  return HUB_FILE.test(ref) && !exists(found) ? ref : found;
+  if (exists(found)) return found;
+  const isPath = ref.startsWith('.') || (ref.endsWith('.onnx') && !HUB_FILE.test(ref));
+  return isPath ? found : ref;
+}
+
+/** What was typed instead of choosing from a list, if it can be a model: a path, whatever is on the disk, or a hub id. */
+export function typedRef(typed: string, disk: Disk): string | null {
+  const text = typed.trim();
+  if (!text) return null;
+  const isPath = /^(\.{1,2}[\\/]|~?\/|[A-Za-z]:[\\/])|\.onnx$/.test(text);
+  if (isPath || disk.exists(absoluteRef(text, disk))) return text;
+  return hubId(text);
 }

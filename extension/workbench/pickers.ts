@@ -5,6 +5,7 @@ import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { pickHubModel } from '../model/hubPicker';
+import { typedRef } from '../model/modelRef';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from './settings';
 import { tell } from './tell';
@@ -40,19 +41,23 @@ export async function pickModel(
     { label: `$(folder) ${vscode.l10n.t('Browse for a model folder…')}`, browse: 'folder' },
     { label: `$(cloud-download) ${vscode.l10n.t('Model from the Hugging Face hub…')}`, browse: 'hub' },
   ];
-  pick.items = browse;
+  let known: ModelItem[] = [];
+  const fill = () => (pick.items = [...typedItem(pick.value, known, settings), ...known, ...browse]);
+  fill();
+  pick.onDidChangeValue(fill);
   pick.show();
   const folders = (vscode.workspace.workspaceFolders ?? [])
     .filter(({ uri }) => uri.scheme === 'file')
     .map(({ uri }) => uri.fsPath);
   client.request('models/list', { folders }).then(
     models => {
-      const known = new Set(models.map(({ ref }) => ref));
+      const listed = new Set(models.map(({ ref }) => ref));
       const recent = memory
         .get<string[]>(RECENT, [])
-        .filter(ref => !known.has(ref))
+        .filter(ref => !listed.has(ref))
         .map((ref): HubModel => ({ ref, label: ref, detail: '', source: 'recent' }));
-      pick.items = [...modelItems([...models, ...recent], settings.model), ...browse];
+      known = modelItems([...models, ...recent], settings.model);
+      fill();
       pick.busy = false;
     },
     (error: Error) => {
@@ -71,6 +76,13 @@ export async function pickModel(
     await memory.update(RECENT, ref === 'bundled' ? recent : [ref, ...recent].slice(0, 8));
   }
   return ref;
+}
+
+/** What was typed as a model of its own, where it can be one that is not listed. */
+function typedItem(typed: string, known: readonly ModelItem[], { disk }: Settings): ModelItem[] {
+  const ref = typedRef(typed, disk);
+  if (ref === null || known.some(item => item.ref === ref)) return [];
+  return [{ label: vscode.l10n.t('Use {0}', foreign(ref)), ref, alwaysShow: true }];
 }
 
 function modelItems(models: readonly HubModel[], current: string): ModelItem[] {

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import type { DeviceChoice, MechanismInfo } from '../../shared/protocol/engine';
 import type { HostSettings, MassScale } from '../../shared/protocol/host';
 import { readMechanisms, type ReadMechanisms } from './mechanismSetting';
-import { absoluteRef } from '../model/modelRef';
+import { absoluteRef, type Disk } from '../model/modelRef';
 
 const SECTION = 'attentionInspector';
 
@@ -16,9 +16,17 @@ export class Settings {
 
   /** Model reference as the engine takes it; relative paths are made absolute from the first workspace folder. */
   get model(): string {
-    const ref = this.get('model', 'bundled').trim() || 'bundled';
+    return absoluteRef(this.get('model', 'bundled').trim() || 'bundled', this.disk);
+  }
+
+  /** Where relative model references start. */
+  get disk(): Disk {
     const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
-    return absoluteRef(ref, folder?.scheme === 'file' ? folder.fsPath : null, os.homedir(), existsSync);
+    return {
+      folder: folder?.scheme === 'file' ? folder.fsPath : null,
+      home: os.homedir(),
+      exists: existsSync,
+    };
   }
 
   get device(): DeviceChoice {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { parseHubRef } from '../../engine/model/source/hub';
-import { absoluteRef, hubId, precisionOf } from '../../extension/model/modelRef';
+import { absoluteRef, hubId, precisionOf, typedRef, type Disk } from '../../extension/model/modelRef';
+
+const disk = (found: string[] = [], folder: string | null = '/ws'): Disk => ({
+  folder,
+  home: '/home/me',
+  exists: path => found.includes(path),
+});
 
 describe('extension: model references', () => {
   it('takes a hub id as typed or as pasted, and nothing else', () => {
@@ -37,7 +43,7 @@ describe('extension: model references', () => {
 
   it('keeps a file of a hub model apart from a file of the workspace', () => {
     const ref = (given: string, found: string[] = [], folder: string | null = '/ws') =>
-      absoluteRef(given, folder, '/home/me', path => found.includes(path));
+      absoluteRef(given, disk(found, folder));
     const file = 'org/name/onnx/model_int8.onnx';
     assert.equal(ref(file), file);
     assert.ok(parseHubRef(file));
@@ -48,5 +54,33 @@ describe('extension: model references', () => {
     assert.equal(ref('~/models'), join('/home/me', 'models'));
     assert.equal(ref('a.onnx', [], null), 'a.onnx');
     for (const same of ['bundled', 'org/name', '/abs/a.onnx']) assert.equal(ref(same), same);
+  });
+
+  it('takes what exists on the disk before a model of the hub', () => {
+    const found = ['/ws/bert', '/ws/models/bert', '/ws/bundled'].map(path => join(path));
+    const ref = (given: string) => absoluteRef(given, disk(found));
+    assert.equal(ref('bert'), join('/ws/bert'));
+    assert.equal(ref('models/bert'), join('/ws/models/bert'));
+    assert.equal(ref('models/gpt'), 'models/gpt');
+    assert.equal(ref('bundled'), 'bundled');
+    assert.equal(absoluteRef('bert', disk(found, null)), 'bert');
+  });
+
+  it('offers what was typed, if it can be a model', () => {
+    const typed = (text: string) => typedRef(text, disk([join('/ws/bert')]));
+    for (const text of [
+      './bert',
+      './missing',
+      '../x',
+      '/abs/x',
+      '~/x',
+      'C:\\x',
+      'a.onnx',
+      'bert',
+      'org/name',
+    ])
+      assert.equal(typed(text), text, text);
+    assert.equal(typed('https://huggingface.co/org/name'), 'org/name');
+    for (const text of ['', ' ', 'gpt', 'two words', '.']) assert.equal(typed(text), null, text);
   });
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { api, closeAll, hoverAt, openText, run } from '../support/session';
+import { analyze, api, closeAll, hoverAt, ID, openText, run, withSettings } from '../support/session';
 
 describe('the first minute', () => {
   afterEach(closeAll);
@@ -26,5 +26,16 @@ describe('the first minute', () => {
     assert.equal(vscode.window.visibleTextEditors.length, 0);
     await run('analyze');
     assert.equal((await api()).getState(document.uri).status, 'ready');
+  });
+
+  it('takes a model folder of the workspace by its bare name', async () => {
+    const folder = vscode.workspace.workspaceFolders![0]!.uri;
+    const { extensionUri } = vscode.extensions.getExtension(ID)!;
+    const bundled = vscode.Uri.joinPath(extensionUri, 'engine', 'bundled', 'prose-2m');
+    await vscode.workspace.fs.copy(bundled, vscode.Uri.joinPath(folder, 'bert'), { overwrite: true });
+    await withSettings({ model: 'bert' }, async () => {
+      const { summary } = await analyze(await openText('The cat sat on the mat.'));
+      assert.equal(summary.model.name, 'bert');
+    });
   });
 });
