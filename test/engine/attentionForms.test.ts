@@ -451,6 +451,48 @@ describe('forms of attention in a graph', function () {
 
   it('refuses a model without attention', () => refused(plainModel(), /No attention was found/));
 
+  it('counts packed weights of 4 bits in weights, and neither their bytes nor their scales', async () => {
+    const plain = aroundHeads((m, { q, k, v }, id) =>
+      m.op('MatMul', [softmax(m, scaled(m, m.op('MatMul', [q, transposed(m, k)]), id)), v]),
+    );
+    const [few, full] = [await bench.load(layered(fewBits)), await bench.load(layered(plain))];
+    // Beside the same weights there are only the scales of the two 8-bit tables, one number each.
+    const beside = few.info.parameters - full.info.parameters;
+    assert.ok(beside >= 0 && beside <= 2, `${beside} more`);
+    await few.dispose();
+    await full.dispose();
+  });
+
+  it('refuses keys that stand before the text by name', () => {
+    const layer = aroundHeads((m, { q, k, v }, id) => {
+      const before = (x: string) =>
+        m.op('Concat', [m.weight(`before${x}${id}`, [1, HEADS, 3, DIM]), x], { axis: 2 });
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, before(k))]), id);
+      return m.op('MatMul', [softmax(m, scores), before(v)]);
+    });
+    return refused(layered(layer), /hold 3 more than the tokens of the text/);
+  });
+
+  it('refuses differential attention by name', () => {
+    const layer = aroundHeads((m, { q, k, v }, id) => {
+      const map = (perm: string) =>
+        softmax(m, scaled(m, m.op('MatMul', [perm, transposed(m, k)]), perm + id));
+      const lambda = m.floats(`lambda${id}`, [0.4], []);
+      const other = m.op('Mul', [map(m.op('Neg', [q])), lambda]);
+      return m.op('MatMul', [m.op('Sub', [map(q), other]), v]);
+    });
+    return refused(layered(layer), /differential attention/);
+  });
+
+  it('refuses kernel attention by name', () => {
+    const layer = aroundHeads((m, { q, k, v }, id) => {
+      const features = (x: string) => m.op('Add', [m.op('Elu', [x]), m.floats(`one${x}${id}`, [1], [])]);
+      const sums = m.op('MatMul', [transposed(m, features(k)), v]);
+      return m.op('MatMul', [features(q), sums]);
+    });
+    return refused(layered(layer), /linear or kernel attention/);
+  });
+
   it('refuses inputs that it cannot fill', () => {
     const m = layered(scalePerHead);
     m.input('pixel_values', 'float32', ['batch', 3, 8, 8]);

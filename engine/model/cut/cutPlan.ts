@@ -11,6 +11,7 @@ import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
 import { findCores } from './findCores';
+import { refuseOthers } from './otherForms';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
 import type { Graph } from '../onnx/graph';
@@ -92,10 +93,7 @@ export async function planCut(
   await checkpoint(signal);
   const found = findCores(graph, inputs);
   graph.sort();
-  if (found.length === 0)
-    throw new RefusedError(
-      'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
-    );
+  refuseOthers(graph, inputs, found);
   const measured = await measureCores(graph, found, survey);
   const cores = inExecutionOrder(graph, measured);
   const { rules, chainKeys, constants, thresholds, buffers } = await probeAll(

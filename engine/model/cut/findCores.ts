@@ -68,7 +68,7 @@ const NOT_BEFORE_SOFTMAX = new Set([
 const INDEX_OPS = new Set(['Gather', 'GatherElements', 'GatherND', 'Slice', 'Concat', 'Pad']);
 const MAX_STEPS_AFTER_SOFTMAX = 12;
 
-const isProduct = (n: GraphNode) => n.op === 'MatMul' || n.op === 'FusedMatMul' || n.op === 'Einsum';
+export const isProduct = (n: GraphNode) => n.op === 'MatMul' || n.op === 'FusedMatMul' || n.op === 'Einsum';
 
 /** All attention cores, in the graph's order. `ids` are the inputs that carry the text. */
 export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {

@@ -28,6 +28,11 @@ export function layoutOf(
   const raw = a.map((d, i) => (d === b[i] ? d : -1));
   const at = raw.indexOf(-1);
   const one = a.length === b.length && raw.filter(d => d === -1).length === 1;
+  const more = a[at]! - lengths[0];
+  if (one && more > 0 && b[at]! - lengths[1] === more)
+    throw new RefusedError(
+      told`The ${what} hold ${more} more than the tokens of the text (a learned prefix or a memory), which is not supported.`,
+    );
   if (!one || a[at] !== lengths[0] || b[at] !== lengths[1])
     throw new RefusedError(
       told`The ${what} have the shape [${a.join(', ')}] for ${lengths[0]} tokens, a layout that is not supported.`,

@@ -1,0 +1,96 @@
+import { RefusedError, told } from '../../errors';
+import type { Graph } from '../onnx/graph';
+import type { GraphNode } from '../onnx/node';
+import { contentOf, isProduct, type FoundCore } from './findCores';
+
+/** Forms of attention that are no core of softmax(QK^T)V, by name. @throws RefusedError */
+export function refuseOthers(graph: Graph, ids: readonly string[], found: readonly FoundCore[]): void {
+  const difference = differenceOfMaps(graph);
+  if (difference)
+    throw new RefusedError(
+      told`The model subtracts one attention map from another (differential attention, at ${difference}): what it gives a key is no probability, which is not supported.`,
+    );
+  if (found.length > 0) return;
+  if (kernelProduct(graph, ids))
+    throw new RefusedError(
+      'No attention with a softmax was found in the ONNX graph, but products of keys with values (linear or kernel attention): they have no map of probabilities to show.',
+    );
+  throw new RefusedError(
+    'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
+  );
+}
+
+/** Steps that leave a map a map: rounding, a factor, another order or choice of heads. */
+const OF_MAPS = new Set([
+  'Cast',
+  'Identity',
+  'Dropout',
+  'Mul',
+  'Reshape',
+  'Squeeze',
+  'Unsqueeze',
+  'Transpose',
+  'Slice',
+  'Split',
+  'Gather',
+]);
+/** Steps between two products of the same kernel attention. */
+const OF_FEATURES = new Set([...OF_MAPS, 'Add', 'Div']);
+
+/** The first tensor that is a map less another map and is multiplied with values. */
+function differenceOfMaps(graph: Graph): string | null {
+  const isMap = (name: string) => comesFrom(graph, name, OF_MAPS, node => node.op === 'Softmax');
+  for (const node of graph.nodes) {
+    if (node.op !== 'Sub' || !node.inputs.every(isMap)) continue;
+    if (leadsTo(graph, node.outputs[0]!, OF_MAPS, isProduct)) return node.outputs[0]!;
+  }
+  return null;
+}
+
+/** A product of tensors of the text, one of which is such a product itself, without a softmax between: Q(K^T V). */
+function kernelProduct(graph: Graph, ids: readonly string[]): boolean {
+  const content = contentOf(graph, ids);
+  const constants = graph.constants();
+  const active = (name: string) => content.has(name) && !constants.has(name);
+  const ofText = (node: GraphNode) => isProduct(node) && node.inputs.filter(active).length === 2;
+  return graph.nodes.some(
+    node => ofText(node) && node.inputs.some(name => comesFrom(graph, name, OF_FEATURES, ofText)),
+  );
+}
+
+function comesFrom(
+  graph: Graph,
+  name: string,
+  through: ReadonlySet<string>,
+  wanted: (node: GraphNode) => boolean,
+): boolean {
+  const seen = new Set<string>();
+  const queue = [name];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const node = graph.producer(next);
+    if (!node || seen.has(next)) continue;
+    seen.add(next);
+    if (wanted(node)) return true;
+    if (through.has(node.op)) queue.push(...node.inputs);
+  }
+  return false;
+}
+
+function leadsTo(
+  graph: Graph,
+  name: string,
+  through: ReadonlySet<string>,
+  wanted: (node: GraphNode) => boolean,
+): boolean {
+  const seen = new Set<string>();
+  const queue = [name];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    for (const node of graph.consumers(next)) {
+      if (wanted(node)) return true;
+      if (through.has(node.op)) queue.push(...node.outputs);
+    }
+  }
+  return false;
+}
