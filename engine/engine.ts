@@ -78,8 +78,7 @@ export class Engine {
 
     'models/list': ({ folders }) => listModels(folders),
     'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
-    'models/load': ({ ref, device }, signal) =>
-      this.inTurn(async () => (await this.analyses.load(ref, device, signal)).model.info, signal),
+    'models/load': ({ ref, device }, signal) => this.analyses.prove(ref, device, signal),
 
     'analysis/start': (params, signal) => this.analyze(params, signal),
     'analysis/dispose': async ({ id }) => {

@@ -80,8 +80,22 @@ export class Analyses {
       load: () => this.load(model, device, signal, id),
       began: analysis => this.byId.set(id, analysis),
     });
-    await this.models.trim(new Set([...this.byId.values()].map(analysis => analysis.model)));
+    await this.trim();
     return summary;
+  }
+
+  /** Lets go of models that no analysis uses. */
+  private trim(): Promise<void> {
+    return this.models.trim(new Set([...this.byId.values()].map(analysis => analysis.model)));
+  }
+
+  /** Loads and proves a model that no analysis uses yet. */
+  prove(ref: string, device: AnalyzeParams['device'], signal: AbortSignal): Promise<ModelInfo> {
+    return this.turns.take(async () => {
+      const { model } = await this.load(ref, device, signal);
+      await this.trim();
+      return model.info;
+    }, signal);
   }
 
   /** The tokens that an analysis would be of. */

@@ -12,7 +12,13 @@ import { AnalysedText, documentLength, wholeRange } from './analysedText';
 import { Analysis } from './analysis';
 import { Owner } from '../disposable';
 import { tokenOf } from '../engine/abort';
-import { EngineDiedError, EngineError, type EngineClient, type Token } from '../engine/engineClient';
+import {
+  asEngineError,
+  EngineDiedError,
+  EngineError,
+  type EngineClient,
+  type Token,
+} from '../engine/engineClient';
 import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tellProgress } from '../workbench/tell';
@@ -27,6 +33,14 @@ const MAXIMUM_TEXT = 4 << 20;
 /** What is told of the shown analysis: it is another one or in another status, or more has come of it. */
 type StoreEvent = { changed: Analysis | null } | { update: AnalysisUpdate };
 
+interface Run {
+  part: vscode.Range | undefined;
+  quiet: boolean;
+  model: string;
+  /** Its failure takes nothing away. */
+  trial: boolean;
+}
+
 /** Owns the analyses, one for each document at most, and says which one the views show. */
 export class AnalysisStore extends Owner implements AnalysisHost {
   /** By document. */
@@ -35,7 +49,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   private readonly alive = new Map<string, Analysis>();
   private current: Analysis | null = null;
   private runs = 0;
-  private readonly active = new Set<Promise<void>>();
+  private readonly active = new Set<Promise<EngineError | null>>();
   /** Being told, and waiting to be. */
   private readonly events: StoreEvent[] = [];
   private readonly pauses = new Map<string, NodeJS.Timeout>();
@@ -106,10 +120,22 @@ export class AnalysisStore extends Owner implements AnalysisHost {
 
   /** Analyses a document or a part of it. A run of the same document that is still going is cancelled. */
   async analyze(document: vscode.TextDocument, part?: vscode.Range, quiet = false): Promise<void> {
-    const run = this.run(document, part, quiet);
+    await this.kept(this.run(document, { part, quiet, model: this.settings.model, trial: false }));
+  }
+
+  /** Analyzes it with a model that is on trial: where that fails, the finished analysis stays. Gives why it failed. */
+  analyzeWith(
+    model: string,
+    document: vscode.TextDocument,
+    part?: vscode.Range,
+  ): Promise<EngineError | null> {
+    return this.kept(this.run(document, { part, quiet: false, model, trial: true }));
+  }
+
+  private async kept(run: Promise<EngineError | null>): Promise<EngineError | null> {
     this.active.add(run);
     try {
-      await run;
+      return await run;
     } finally {
       this.active.delete(run);
     }
@@ -191,9 +217,8 @@ export class AnalysisStore extends Owner implements AnalysisHost {
 
   private async run(
     document: vscode.TextDocument,
-    part: vscode.Range | undefined,
-    quiet: boolean,
-  ): Promise<void> {
+    { part, quiet, model, trial }: Run,
+  ): Promise<EngineError | null> {
     const uri = document.uri.toString();
     this.stopPause(uri);
     const previous = this.analyses.get(uri);
@@ -214,10 +239,10 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       analysis.fail(vscode.l10n.t('The document is empty: there is no text to analyze.'), []);
       if (previous) this.release(previous);
       this.statusChanged(analysis);
-      return;
+      return null;
     }
     const title = vscode.l10n.t('Attention of {0}', analysis.documentInfo.name);
-    await tellProgress({ title, quiet }, async (bar, cancel) => {
+    return tellProgress({ title, quiet }, async (bar, cancel) => {
       const fill = filling(bar);
       const listeners = [
         cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
@@ -226,21 +251,27 @@ export class AnalysisStore extends Owner implements AnalysisHost {
         }),
       ];
       try {
-        await this.askEngine(analysis, previous);
+        return await this.askEngine(analysis, previous, model, trial);
       } finally {
         for (const listener of listeners) listener.dispose();
       }
     });
   }
 
-  private async askEngine(analysis: Analysis, previous: Analysis | undefined): Promise<void> {
+  private async askEngine(
+    analysis: Analysis,
+    previous: Analysis | undefined,
+    model: string,
+    trial: boolean,
+  ): Promise<EngineError | null> {
     const { settings } = this;
+    let failure: EngineError | null = null;
     try {
       const summary = await this.client.request(
         'analysis/start',
         {
           id: analysis.id,
-          model: settings.model,
+          model,
           text: analysis.source.text,
           target: analysis.target?.text ?? null,
           device: settings.device,
@@ -250,7 +281,10 @@ export class AnalysisStore extends Owner implements AnalysisHost {
         },
         analysis.cancellation.token,
       );
-      if (!this.isCurrent(analysis)) return this.release(analysis);
+      if (!this.isCurrent(analysis)) {
+        this.release(analysis);
+        return null;
+      }
       const documentEnd = documentLength(analysis.document);
       if (!analysis.isSelection && analysis.source.end < documentEnd && !analysis.textChanged) {
         summary.notes.push(
@@ -265,24 +299,29 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       if (lost && summary.target) summary.notes.push(lost);
       analysis.finish(summary);
     } catch (error) {
-      if (!this.isCurrent(analysis)) return this.release(analysis);
-      if (error instanceof EngineError && error.cancelled) {
+      if (!this.isCurrent(analysis)) {
         this.release(analysis);
-        return this.putBack(analysis, previous);
+        return null;
       }
-      const message = error instanceof Error ? error.message : String(error);
+      failure = asEngineError(error);
+      if (failure.cancelled || (trial && previous?.ready)) {
+        this.release(analysis);
+        this.putBack(analysis, previous);
+        return failure.cancelled ? null : failure;
+      }
       analysis.fail(
-        message,
-        error instanceof EngineDiedError ? ['analyze', 'showLog'] : ['analyze', 'selectModel', 'showLog'],
+        failure.message,
+        failure instanceof EngineDiedError ? ['analyze', 'showLog'] : ['analyze', 'selectModel', 'showLog'],
       );
     }
     if (previous) this.release(previous);
     this.statusChanged(analysis);
+    return failure;
   }
 
-  /** A cancelled run leaves what was there before it. */
+  /** A run that is cancelled, or fails with a model on trial, leaves what was there before it. */
   private putBack(analysis: Analysis, previous: Analysis | undefined): void {
-    if (previous?.ready && !analysis.textChanged) {
+    if (previous?.ready) {
       this.analyses.set(previous.uri, previous);
       if (this.current === analysis) this.show(previous);
     } else {
@@ -324,7 +363,8 @@ export class AnalysisStore extends Owner implements AnalysisHost {
 
   private edited(event: vscode.TextDocumentChangeEvent): void {
     if (event.contentChanges.length === 0) return;
-    for (const analysis of [...this.analyses.values()])
+    // Those that a run is to replace as well: they come back when it fails.
+    for (const analysis of [...this.alive.values()])
       if (analysis.document === event.document || analysis.target?.document === event.document)
         this.editedOne(analysis, event);
   }

@@ -340,7 +340,8 @@ function cancelled(token: Token | undefined): { promise: Promise<never>; dispose
   return { promise, dispose: () => listener?.dispose() };
 }
 
-function asEngineError(error: unknown): EngineError {
+/** Whatever a request failed with. */
+export function asEngineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error;
   if (error instanceof ResponseError) return new EngineError(error.message, error.code);
   return new EngineError(error instanceof Error ? error.message : String(error), null);

@@ -3,6 +3,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
+import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
 import { exportReport } from '../analysis/reportCommand';
 import type { Intervener } from '../../shared/host/intervener';
@@ -66,16 +67,10 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     },
     unpinToken: () => selection.select({ token: null }),
     selectHead: () => pickHead(store, selection),
-    selectModel: async () => {
+    selectModel: async (model?: unknown) => {
       if (!trusted()) return;
-      const ref = await pickModel(client, settings, memory);
-      if (ref === undefined) return;
-      await settings.setModel(ref);
-      const shown = store.shown;
-      if (!shown) return;
-      await store.analyze(shown.document, (shown.isSelection && shown.currentRange()) || undefined);
-      const state = store.of(shown.document)?.state;
-      if (state?.status === 'error') tellError(state.message);
+      const ref = typeof model === 'string' ? model : await pickModel(client, settings, memory);
+      if (ref !== undefined) await useModel(ref, context);
     },
     setTarget: () => {
       const document = vscode.window.activeTextEditor?.document ?? store.shown?.document;

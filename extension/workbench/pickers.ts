@@ -5,12 +5,11 @@ import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { pickHubModel } from '../model/hubPicker';
+import { recentModels } from '../model/modelChoice';
 import { typedRef } from '../model/modelRef';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from './settings';
 import { tell } from './tell';
-
-const RECENT = 'recentModels';
 
 interface ModelItem extends vscode.QuickPickItem {
   ref?: string;
@@ -52,8 +51,7 @@ export async function pickModel(
   client.request('models/list', { folders }).then(
     models => {
       const listed = new Set(models.map(({ ref }) => ref));
-      const recent = memory
-        .get<string[]>(RECENT, [])
+      const recent = recentModels(memory)
         .filter(ref => !listed.has(ref))
         .map((ref): HubModel => ({ ref, label: ref, detail: '', source: 'recent' }));
       known = modelItems([...models, ...recent], settings.model);
@@ -70,12 +68,7 @@ export async function pickModel(
     pick.onDidHide(() => resolve(undefined));
   });
   pick.dispose();
-  const ref = chosen?.browse ? await browseFor(chosen.browse, client) : chosen?.ref;
-  if (ref) {
-    const recent = memory.get<string[]>(RECENT, []).filter(other => other !== ref);
-    await memory.update(RECENT, ref === 'bundled' ? recent : [ref, ...recent].slice(0, 8));
-  }
-  return ref;
+  return chosen?.browse ? browseFor(chosen.browse, client) : chosen?.ref;
 }
 
 /** What was typed as a model of its own, where it can be one that is not listed. */

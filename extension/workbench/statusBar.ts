@@ -5,6 +5,7 @@ import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
 import type { EngineClient } from '../engine/engineClient';
 import { tokenCode } from '../editor/hoverText';
+import { modelName } from '../model/modelChoice';
 import { number } from '../../shared/numbers';
 import type { Settings } from './settings';
 import { tooltip } from './tell';
@@ -126,9 +127,4 @@ export class StatusBar extends Owner {
         };
     }
   }
-}
-
-/** The last part of a path or hub id: what one calls the model. */
-function modelName(ref: string): string {
-  return ref.split(/[\\/]/).filter(Boolean).at(-1) ?? ref;
 }

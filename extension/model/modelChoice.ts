@@ -1,0 +1,80 @@
+import * as vscode from 'vscode';
+import { foreign } from '../../shared/foreign';
+import type { AnalysisStore } from '../analysis/analysisStore';
+import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
+import { filling } from '../workbench/progressBar';
+import type { Settings } from '../workbench/settings';
+import { tell, tellProgress } from '../workbench/tell';
+
+const RECENT = 'recentModels';
+const BUNDLED = 'bundled';
+
+export interface ModelChoice {
+  client: EngineClient;
+  settings: Settings;
+  store: AnalysisStore;
+  memory: vscode.Memento;
+}
+
+/** The models chosen last that could be loaded. */
+export const recentModels = (memory: vscode.Memento): string[] => memory.get<string[]>(RECENT, []);
+
+/**
+ * Loads a model, and only then puts it in the place of the current one and analyzes the shown text with it. What fails leaves
+ * the finished analysis as it was, and the setting too unless the model is sound and the text is to blame.
+ */
+export async function useModel(ref: string, choice: ModelChoice): Promise<void> {
+  const { settings, store, memory } = choice;
+  try {
+    await load(ref, choice);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    if (!error.cancelled) offerOthers(ref, error.message, choice);
+    return;
+  }
+  const { shown } = store;
+  const failure = shown
+    ? await store.analyzeWith(ref, shown.document, (shown.isSelection && shown.currentRange()) || undefined)
+    : null;
+  if (failure instanceof EngineDiedError) return offerOthers(ref, failure.message, choice);
+  await settings.setModel(ref);
+  const others = recentModels(memory).filter(other => other !== ref);
+  await memory.update(RECENT, ref === BUNDLED ? others : [ref, ...others].slice(0, 8));
+  if (failure) offerOthers(ref, failure.message, choice);
+}
+
+/** The engine proves a model when it loads it. */
+async function load(ref: string, { client, settings }: ModelChoice): Promise<void> {
+  const title = vscode.l10n.t('Loading the model {0}', nameOf(ref));
+  await tellProgress({ title }, async (bar, cancel) => {
+    const fill = filling(bar);
+    // Loads without an analysis are told without an id.
+    const listener = client.on('analysis/progress', ({ id, fraction, message }) => {
+      if (id === '') fill(fraction, message);
+    });
+    try {
+      await client.request('models/load', { ref, device: settings.device }, cancel);
+    } finally {
+      listener.dispose();
+    }
+  });
+}
+
+/** Told once, not awaited. */
+function offerOthers(ref: string, message: string, choice: ModelChoice): void {
+  const { t } = vscode.l10n;
+  const bundled = t('Use the Bundled Model');
+  const other = t('Select Another Model');
+  const buttons = ref === BUNDLED ? [other] : [bundled, other];
+  const told = tell('error', t('The model {0} was not used: {1}', nameOf(ref), message), ...buttons);
+  void told.then(button => {
+    if (button === bundled) return useModel(BUNDLED, choice);
+    if (button === other) return vscode.commands.executeCommand('attentionInspector.selectModel');
+    return undefined;
+  });
+}
+
+/** The last part of a path or hub id: what one calls the model. */
+export const modelName = (ref: string): string => ref.split(/[\\/]/).filter(Boolean).at(-1) ?? ref;
+
+const nameOf = (ref: string) => foreign(modelName(ref));
