@@ -66,7 +66,8 @@ export class Engine {
   }
 
   private readonly handlers: Handlers = {
-    initialize: async ({ memoryLimitMiB }) => {
+    initialize: async ({ memoryLimitMiB, crashed = [] }) => {
+      this.analyses.models.crashed = crashed;
       this.analyses.limitMemory(memoryLimitMiB);
       watch.allow(memoryLimitMiB);
       return { version: VERSION, mechanisms: [...mechanismInfos] };

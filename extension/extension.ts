@@ -6,11 +6,13 @@ import { ChangeMarks } from './editor/changeMarks';
 import { ContextKeys } from './workbench/contextKeys';
 import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
+import { CrashedDevices } from './engine/crashedDevices';
 import { EngineClient, type Death } from './engine/engineClient';
 import { networkEnvironment } from './engine/networkEnvironment';
 import { AttentionHover } from './editor/hover';
 import { InterventionKeeper, tellFailedRun } from './interventions/interventionKeeper';
 import { InterventionStatus } from './interventions/interventionStatus';
+import type { CrashedDevice } from '../shared/protocol/engine';
 import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
 import { SelectionKeeper } from './views/selectionKeeper';
@@ -33,10 +35,15 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const costs = new CostMemory(context.globalState);
   const log = own(vscode.window.createOutputChannel('Attention Inspector', { log: true }));
   const settings = new Settings();
+  const crashed = new CrashedDevices(context.globalState, context.extension.packageJSON.version as string);
   const client = own(
     new EngineClient({
       module: vscode.Uri.joinPath(extensionUri, 'dist', 'engine.js').fsPath,
-      initialize: () => ({ device: settings.device, memoryLimitMiB: settings.memoryLimitMiB }),
+      initialize: () => ({
+        device: settings.device,
+        memoryLimitMiB: settings.memoryLimitMiB,
+        crashed: crashed.all,
+      }),
       environment: () => networkEnvironment(process.env, vscode.workspace.getConfiguration('http')),
       log,
     }),
@@ -77,14 +84,17 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       front: own(new TextInFront(store)),
       views,
       memory,
+      crashed,
       log,
     }),
   );
 
+  own(client.on('device/used', report => crashed.uses(report)));
+  own(client.on('analysis/core', () => crashed.ran()));
   own(client.onSilence(tellSilence));
   own(
     client.onDeath(death => {
-      tellDeath(death);
+      tellDeath(death, crashed.died(death));
       if (death.restarting) store.recover();
     }),
   );
@@ -105,13 +115,24 @@ function tellSilence(): void {
   );
 }
 
-/** Told once per death, with the way to the log; not awaited. */
-function tellDeath({ message, restarting }: Death): void {
+/** Told once per death, with the way to the log; not awaited. `blamed`: the device that is not used from now on. */
+function tellDeath({ message, restarting }: Death, blamed: CrashedDevice | null): void {
   const { t } = vscode.l10n;
   const showLog = t('Show Log');
   const restart = t('Restart Engine');
   const told = restarting
-    ? tell('warning', t('{0} It was started again.', message), showLog)
+    ? blamed
+      ? tell(
+          'warning',
+          t(
+            '{0} It was started again on the CPU, because the driver of {1} may be to blame; Restart Engine tries it again.',
+            message,
+            blamed.adapter ?? blamed.device,
+          ),
+          restart,
+          showLog,
+        )
+      : tell('warning', t('{0} It was started again.', message), showLog)
     : tell('error', t('{0} It will not be started again by itself.', message), restart, showLog);
   void told.then(choice => {
     if (choice === showLog) return vscode.commands.executeCommand('attentionInspector.showLog');

@@ -1,5 +1,5 @@
 import { RefusedError, told } from '../errors';
-import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
+import type { CrashedDevice, DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { selfTest, type Verdict } from './selfTest';
 
 /** What this build of ONNX Runtime has; `bundled` = its libraries come with the package. */
@@ -24,19 +24,24 @@ const preferred: readonly DeviceName[] = ['cuda', 'webgpu', 'coreml'];
 /**
  * The device to run on. `auto` takes the first GPU provider that passes the self-test and is faster than the CPU, and falls
  * back to the CPU, with a note per provider not taken. A device asked for by name is refused with the reason where it
- * fails, and used with a note where it is slow.
+ * fails, and used with a note where it is slow. The CPU takes over from a device that crashed, however it was asked for.
  */
 export async function chooseDevice(
   choice: DeviceChoice,
   backends: readonly Backend[],
   test: DeviceTest = selfTest,
+  crashed: readonly CrashedDevice[] = [],
 ): Promise<DeviceReport> {
+  const hasCrashed = (device: DeviceName, { adapter }: Verdict) =>
+    crashed.some(one => one.device === device && one.adapter === adapter);
   if (choice === 'cpu') return { device: 'cpu', requested: choice, adapter: null, notes: [] };
   if (choice !== 'auto') {
     if (!backends.some(({ name }) => name === choice))
       throw refusal(choice, 'this build of ONNX Runtime does not have it');
     const verdict = await test(choice);
     if (verdict.failure !== null) throw refusal(choice, verdict.failure);
+    if (hasCrashed(choice, verdict))
+      return { device: 'cpu', requested: choice, adapter: null, notes: [notUsed(choice, CRASHED)] };
     const slow = slowness(verdict);
     const notes = slow === null ? [] : [`${titles[choice]} is used as asked, though ${slow}.`];
     return { device: choice, requested: choice, adapter: verdict.adapter, notes };
@@ -46,13 +51,17 @@ export async function chooseDevice(
     // A provider whose libraries the user would have to fetch is tried only when asked for by name.
     if (!backends.some(({ name, bundled }) => name === device && bundled)) continue;
     const verdict = await test(device);
-    const reason = verdict.failure ?? slowness(verdict);
+    const reason = verdict.failure ?? (hasCrashed(device, verdict) ? CRASHED : null) ?? slowness(verdict);
     if (reason === null) return { device, requested: choice, adapter: verdict.adapter, notes };
-    notes.push(`${titles[device]} is not used: ${reason}.`);
+    notes.push(notUsed(device, reason));
   }
   if (notes.length === 0) notes.push('This build of ONNX Runtime has no GPU provider for this platform.');
   return { device: 'cpu', requested: choice, adapter: null, notes };
 }
+
+const CRASHED = 'its driver crashed here; "Attention: Restart Engine" tries it again';
+
+const notUsed = (device: DeviceName, reason: string) => `${titles[device]} is not used: ${reason}.`;
 
 const refusal = (device: DeviceName, reason: string) =>
   new RefusedError(told`${titles[device]} cannot be used here: ${reason}.`);

@@ -1,7 +1,7 @@
 import './noTelemetry';
 import { availableParallelism } from 'node:os';
 import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
+import type { CrashedDevice, DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { chooseDevice, type Backend } from './device';
 import { GraphBuilder } from './graphBuilder';
 import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
@@ -11,8 +11,16 @@ import type { Tensor } from './tensor';
 env.logLevel = 'error'; // warnings would go to stderr, where only our own errors belong
 
 /** The only file that imports onnxruntime-node. Opens the wished-for device, or the best one for `auto`. */
-export async function createRuntime(choice: DeviceChoice): Promise<Runtime> {
-  const report = await chooseDevice(choice, listSupportedBackends() as readonly Backend[]);
+export async function createRuntime(
+  choice: DeviceChoice,
+  crashed: readonly CrashedDevice[] = [],
+): Promise<Runtime> {
+  const report = await chooseDevice(
+    choice,
+    listSupportedBackends() as readonly Backend[],
+    undefined,
+    crashed,
+  );
   return new OrtRuntime(report);
 }
 

@@ -110,7 +110,13 @@ export class Analyses {
     }, signal);
   }
 
-  load(ref: string, device: AnalyzeParams['device'], signal: AbortSignal, id = ''): Promise<LoadedModel> {
+  async load(
+    ref: string,
+    device: AnalyzeParams['device'],
+    signal: AbortSignal,
+    id = '',
+  ): Promise<LoadedModel> {
+    this.notify('device/used', (await this.models.runtime(device)).report);
     const report = progressOf(this.notify, id, 'model');
     return this.models.load(ref, device, signal, message => report(0, message));
   }

@@ -5,7 +5,7 @@ import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
-import type { DeviceChoice } from '../../shared/protocol/engine';
+import type { CrashedDevice, DeviceChoice } from '../../shared/protocol/engine';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';
 
@@ -22,6 +22,8 @@ const MOST_AT_ONCE = 1024;
 
 /** One runtime per wished-for device, and the models last used on them. */
 export class ModelCache {
+  /** Devices that are not to be used. */
+  crashed: readonly CrashedDevice[] = [];
   private readonly runtimes = new Map<DeviceChoice, Promise<Runtime>>();
   /** In the order of use; how many there are is up to `trim`, which must spare those that analyses use. */
   private readonly models = new LRUCache<string, LoadedModel>({ max: MOST_AT_ONCE });
@@ -32,7 +34,7 @@ export class ModelCache {
   runtime(device: DeviceChoice): Promise<Runtime> {
     let runtime = this.runtimes.get(device);
     if (!runtime) {
-      runtime = createRuntime(device);
+      runtime = createRuntime(device, this.crashed);
       runtime.catch(() => this.runtimes.delete(device));
       this.runtimes.set(device, runtime);
     }

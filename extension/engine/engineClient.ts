@@ -58,6 +58,8 @@ export type EngineState = 'stopped' | 'starting' | 'running' | 'failed';
 export interface Death {
   /** One sentence for the user: what happened. */
   message: string;
+  /** It fell in native code: ONNX Runtime or a driver, not the engine's own decision or somebody else's. */
+  native: boolean;
   /** False when it died too often and waits for Restart Engine. */
   restarting: boolean;
 }
@@ -265,20 +267,23 @@ export class EngineClient extends Owner {
 
     const died = new Promise<never>((_, reject) => {
       let isOver = false;
-      const over = (how: string) => {
+      const over = (how: string, fell = false) => {
         if (isOver) return;
         isOver = true;
         const message = `The engine stopped (${lastWords || how}).`;
+        // V8 says so itself when its memory is used up.
+        const native = fell && !lastWords && !errors.text.includes('FATAL ERROR');
         reject(new EngineDiedError(message));
         connection.dispose(); // rejects what is pending as well, with less to say
         if (life.wanted) log.info('Engine process ended.');
-        else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, message);
+        else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, { message, native });
       };
       child.once('exit', (code, signal) => {
         const how = signal ? `signal ${signal}` : `exit code ${code}`;
+        const fell = isNative(code, signal);
         // What it said last may still be on its way.
-        child.once('close', () => over(how));
-        setTimeout(() => over(how), 500);
+        child.once('close', () => over(how, fell));
+        setTimeout(() => over(how, fell), 500);
       });
       child.once('error', error => {
         if (child.pid === undefined) over(error.message);
@@ -300,7 +305,7 @@ export class EngineClient extends Owner {
     return life;
   }
 
-  private mourn(life: Life, detail: string, message: string): void {
+  private mourn(life: Life, detail: string, death: Omit<Death, 'restarting'>): void {
     this.options.log.error(detail);
     if (this.life !== life) return;
     this.life = null;
@@ -312,7 +317,7 @@ export class EngineClient extends Owner {
     // After the pending requests have seen their rejection.
     setImmediate(() => {
       if (this.isDisposed) return;
-      this.deathEmitter.fire({ message, restarting });
+      this.deathEmitter.fire({ ...death, restarting });
       if (restarting && !this.life) this.start().catch(() => undefined);
     });
   }
@@ -323,6 +328,19 @@ export class EngineClient extends Owner {
     if (!this.isDisposed) this.stateEmitter.fire(state);
   }
 }
+
+const NATIVE_SIGNALS: readonly (string | null)[] = [
+  'SIGSEGV',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGTRAP',
+];
+
+/** Windows has exit codes where others have signals: 0xC0000005 and the like. */
+const isNative = (code: number | null, signal: string | null) =>
+  NATIVE_SIGNALS.includes(signal) || (code !== null && code >>> 0 >= 0xc0000000);
 
 /** A developer's launch configuration names the port on which the engine shall be debugged. */
 const inspectorOf = ({ ATTENTION_INSPECTOR_INSPECT: port }: NodeJS.ProcessEnv) =>

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import type { CrashedDevices } from '../engine/crashedDevices';
 import type { EngineClient } from '../engine/engineClient';
 import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
@@ -29,6 +30,7 @@ export interface CommandContext {
   front: TextInFront;
   views: Views;
   memory: vscode.Memento;
+  crashed: CrashedDevices;
   log: vscode.LogOutputChannel;
 }
 
@@ -87,6 +89,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     },
     restartEngine: async () => {
       if (!trusted()) return;
+      await context.crashed.forget();
       await client.restart();
       store.recover();
     },

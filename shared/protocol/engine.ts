@@ -31,7 +31,7 @@ import type { ExportPlanParams, ExportedPlan, ReportParams } from './exports';
 import type { InterveneParams, InterventionResult, LostKey, WorstTokensParams } from './interventions';
 import type { LensRequests } from './lens';
 import type { MechanismInfo, MechanismResult } from './mechanisms';
-import type { DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
+import type { CrashedDevice, DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
 import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
 import type { CoreResult, TokenTable } from './text';
 
@@ -52,6 +52,8 @@ export * from './lens';
 export interface InitializeParams {
   device: DeviceChoice;
   memoryLimitMiB: number;
+  /** Devices that the CPU takes over from. Default none. */
+  crashed?: CrashedDevice[];
 }
 
 export interface InitializeResult {
@@ -102,6 +104,8 @@ export interface EngineNotifications {
     tokens: TokenTable;
     target: TargetText | null;
   };
+  /** Sent before a model is loaded or used: where it runs. */
+  'device/used': DeviceReport;
   'analysis/core': { id: string; result: CoreResult };
   'analysis/mechanismDone': { id: string; result: MechanismResult };
   log: { level: 'info' | 'warn' | 'error'; message: string };

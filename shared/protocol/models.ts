@@ -14,6 +14,9 @@ export interface DeviceReport {
   notes: string[];
 }
 
+/** A device that cannot be relied on: its driver ended a process. */
+export type CrashedDevice = Pick<DeviceReport, 'device' | 'adapter'>;
+
 export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder';
 
 export type CoreKind = 'self' | 'encoder' | 'decoder' | 'cross';

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { Engine } from '../../engine/engine';
 import { chooseDevice, type Backend } from '../../engine/runtime/device';
 import { adapterIn, testInChild, type Verdict } from '../../engine/runtime/selfTest';
+import type { DeviceReport } from '../../shared/protocol/engine';
 
 const backends: Backend[] = [
   { name: 'cpu', bundled: true },
@@ -45,6 +47,30 @@ describe('device', () => {
       chooseDevice('coreml', backends.slice(0, 2), async () => passes),
       { name: 'RefusedError', message: /does not have it/ },
     );
+  });
+
+  it('does not take a device whose driver crashed here, however it is asked for, and says what to do', async () => {
+    const crashed = [{ device: 'webgpu', adapter: 'A GPU' }] as const;
+    for (const choice of ['auto', 'webgpu'] as const) {
+      const report = await chooseDevice(choice, backends.slice(0, 2), async () => passes, crashed);
+      assert.deepEqual([report.device, report.adapter], ['cpu', null]);
+      assert.deepEqual(report.notes, [
+        'WebGPU is not used: its driver crashed here; "Attention: Restart Engine" tries it again.',
+      ]);
+    }
+    const another = async () => ({ ...passes, adapter: 'Another GPU' });
+    assert.equal((await chooseDevice('auto', backends.slice(0, 2), another, crashed)).device, 'webgpu');
+  });
+
+  it('the engine tells where it runs before a model is loaded', async () => {
+    const told: unknown[] = [];
+    const engine = new Engine((name, said) => {
+      if (name === 'device/used') told.push((said as DeviceReport).device);
+    });
+    const missing = engine.request('models/load', { ref: '/none/model.onnx', device: 'cpu' });
+    await assert.rejects(missing, { name: 'RefusedError' });
+    assert.deepEqual(told, ['cpu']);
+    await engine.dispose();
   });
 
   it('auto does not take a device that is slower than the CPU, and says so', async () => {

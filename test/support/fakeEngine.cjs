@@ -4,7 +4,9 @@ const connection = rpc.createMessageConnection(
   new rpc.IPCMessageReader(process),
   new rpc.IPCMessageWriter(process),
 );
+let crashed = [];
 connection.onRequest('initialize', params => {
+  crashed = params.crashed ?? [];
   if (process.env.FAKE_ENGINE === 'dies at start') {
     process.stderr.write('no such library\n');
     process.exit(7);
@@ -18,6 +20,13 @@ connection.onRequest('initialize', params => {
 });
 connection.onRequest('models/list', ({ folders }) => {
   if (folders[0] === 'die') process.kill(process.pid, 'SIGKILL');
+  if (folders[0] === 'run') {
+    const device = crashed.some(one => one.device === 'webgpu') ? 'cpu' : 'webgpu';
+    connection.sendNotification('device/used', { device, adapter: device === 'cpu' ? null : 'A GPU' });
+    // What a faulty driver does.
+    if (device === 'webgpu') setTimeout(() => process.abort(), 50);
+    if (device === 'webgpu') return new Promise(() => {});
+  }
   if (folders[0] === 'log') connection.sendNotification('log', { level: 'warn', message: 'from the engine' });
   if (folders[0] === 'refuse') throw new rpc.ResponseError(1, 'The file is not a model.');
   if (folders[0] === 'block') {

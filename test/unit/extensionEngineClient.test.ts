@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
-import { ErrorCode } from '../../shared/protocol/engine';
+import { ErrorCode, type CrashedDevice } from '../../shared/protocol/engine';
+import { CrashedDevices } from '../../extension/engine/crashedDevices';
 import { EngineClient, EngineDiedError, EngineError, type Death } from '../../extension/engine/engineClient';
+import { Memory } from '../support/memory';
 
 const MODULE = join(__dirname, '..', 'support', 'fakeEngine.cjs');
 
@@ -10,12 +12,16 @@ describe('extension: engine client', () => {
   let client: EngineClient;
   let logged: string[];
 
-  function make(environment: NodeJS.ProcessEnv = {}, maximumDeaths = 3): EngineClient {
+  function make(
+    environment: NodeJS.ProcessEnv = {},
+    maximumDeaths = 3,
+    crashed = () => [] as CrashedDevice[],
+  ): EngineClient {
     logged = [];
     const log = (level: string) => (message: string) => void logged.push(`${level} ${message}`);
     return (client = new EngineClient({
       module: MODULE,
-      initialize: () => ({ device: 'cpu', memoryLimitMiB: 512 }),
+      initialize: () => ({ device: 'cpu', memoryLimitMiB: 512, crashed: crashed() }),
       log: { info: log('info'), warn: log('warn'), error: log('error') },
       environment: () => environment,
       maximumDeaths,
@@ -112,9 +118,29 @@ describe('extension: engine client', () => {
     waiting.catch(() => undefined);
     await assert.rejects(list('die'), EngineDiedError);
     await assert.rejects(waiting, EngineDiedError);
-    assert.deepEqual(await told, { message: 'The engine stopped (signal SIGKILL).', restarting: true });
+    assert.deepEqual(await told, {
+      message: 'The engine stopped (signal SIGKILL).',
+      native: false,
+      restarting: true,
+    });
     assert.equal((await list('b'))[0]?.ref, 'b');
     assert.notEqual(client.processId, first);
+  });
+
+  it('the CPU takes over from a device whose driver ends the engine, until Restart Engine', async () => {
+    const crashed = new CrashedDevices(new Memory(), '1.0.0');
+    make({}, 3, () => crashed.all);
+    client.on('device/used', report => crashed.uses(report));
+    const blamed: unknown[] = [];
+    client.onDeath(one => blamed.push(crashed.died(one)));
+    const told = death();
+    await assert.rejects(list('run'), EngineDiedError);
+    assert.equal((await told).native, true);
+    assert.deepEqual(blamed, [{ device: 'webgpu', adapter: 'A GPU' }]);
+    assert.equal((await list('run'))[0]?.ref, 'run', 'it runs');
+    await crashed.forget();
+    await client.restart();
+    await assert.rejects(list('run'), EngineDiedError);
   });
 
   it('gives up after too many deaths, until it is restarted by hand', async () => {
