@@ -25,8 +25,9 @@ export const recentModels = (memory: vscode.Memento): string[] => memory.get<str
  */
 export async function useModel(ref: string, choice: ModelChoice): Promise<void> {
   const { settings, store, memory } = choice;
+  const model = settings.absolute(ref);
   try {
-    await load(ref, choice);
+    await load(model, choice);
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     if (!error.cancelled) offerOthers(ref, error.message, choice);
@@ -34,7 +35,7 @@ export async function useModel(ref: string, choice: ModelChoice): Promise<void> 
   }
   const { shown } = store;
   const failure = shown
-    ? await store.analyzeWith(ref, shown.document, (shown.isSelection && shown.currentRange()) || undefined)
+    ? await store.analyzeWith(model, shown.document, (shown.isSelection && shown.currentRange()) || undefined)
     : null;
   if (failure instanceof EngineDiedError) return offerOthers(ref, failure.message, choice);
   await settings.setModel(ref);

@@ -16,7 +16,12 @@ export class Settings {
 
   /** Model reference as the engine takes it; relative paths are made absolute from the first workspace folder. */
   get model(): string {
-    return absoluteRef(this.get('model', 'bundled').trim() || 'bundled', this.disk);
+    return this.absolute(this.get('model', 'bundled').trim() || 'bundled');
+  }
+
+  /** A reference to a model as the engine takes it. */
+  absolute(ref: string): string {
+    return absoluteRef(ref, this.disk);
   }
 
   /** Where relative model references start. */

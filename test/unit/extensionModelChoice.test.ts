@@ -45,6 +45,7 @@ async function open() {
   const settings = {
     model: 'old',
     mechanisms: () => ({ given: [] }),
+    absolute: (ref: string) => ref.replace(/^\.\//, '/workspace/'),
     setModel: async (ref: string) => void (settings.model = ref),
   };
   const targets = { of: () => null, noteOnLost: () => null };
@@ -77,6 +78,12 @@ describe('extension: the choice of a model', () => {
     assert.deepEqual(engine.started, ['old', 'org/new']);
     assert.notEqual(store.shown?.ready?.id, before.id);
     assert.deepEqual([errors, recent()], [[], ['org/new']]);
+  });
+
+  it('is loaded from the workspace, and set as it was typed', async () => {
+    const { choose, settings, engine } = await open();
+    await choose('./new');
+    assert.deepEqual([engine.started.at(-1), settings.model], ['/workspace/new', './new']);
   });
 
   it('that cannot be loaded changes nothing, is named, and offers the bundled one', async () => {
