@@ -63,6 +63,8 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
     tab.onDidDispose(() => {
       bridge.dispose();
       this.panel = null;
+      // What a view had marked in the editor goes with the view, which was its legend.
+      this.parts.selection.select({ change: null });
     });
   }
 }

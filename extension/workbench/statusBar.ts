@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import { notesOnText } from '../../shared/host/analysisState';
 import { foreign, markdown } from '../../shared/foreign';
 import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
@@ -106,7 +107,7 @@ export class StatusBar extends Owner {
           ),
           t('{0} s, peak {1} MiB', number((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
           verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified))) : t('**Not verified**'),
-          ...state.summary.notes.map(markdown),
+          ...notesOnText(state.summary).map(markdown),
           ...VERIFIED_MEANS.map(sentence => t(sentence)),
           state.stale
             ? t('The text has changed since. Click to analyze again.')

@@ -121,3 +121,8 @@ export function resultsOf(state: AnalysisState): MechanismResult[] {
   if (state.status === 'running') return state.mechanisms;
   return state.status === 'ready' ? state.summary.mechanisms : [];
 }
+
+/** What its reader must know of the text and its numbers: not why a device is not used, which is said with the device. */
+export function notesOnText({ notes, device }: Pick<AnalysisSummary, 'notes' | 'device'>): string[] {
+  return notes.filter(note => !device.notes.includes(note));
+}

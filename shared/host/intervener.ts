@@ -33,11 +33,16 @@ export class Intervener {
   async undo(): Promise<void> {
     const { shown } = this;
     const list = shown?.interventions.list ?? [];
+    if (list.length === 1) return this.clear();
     if (shown && list.length > 0) await this.run(shown.id, list.slice(0, -1), null);
   }
 
+  /** Gives everything back; no other change takes its place on the text unasked. */
   async clear(): Promise<void> {
-    if (this.shown) await this.run(this.shown.id, [], null);
+    if (!this.shown) return;
+    const run = this.run(this.shown.id, [], null);
+    this.select({ change: null });
+    await run;
   }
 
   /** Takes exactly this away. */

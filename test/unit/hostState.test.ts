@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
-import { readyState, runningState, updated, type AnalysisUpdate } from '../../shared/host/analysisState';
+import {
+  readyState,
+  runningState,
+  updated,
+  type AnalysisUpdate,
+  notesOnText,
+} from '../../shared/host/analysisState';
 import { INITIAL_STATE, told } from '../../shared/host/hostState';
 import { effect, signal } from '@preact/signals-core';
 import { analysisPartsOf, partsOf } from '../../webview/host/stateSignals';
 import { changedSelection } from '../../shared/host/selection';
 import type { AnalysisSummary, CoreResult, MechanismResult } from '../../shared/protocol/engine';
+import { Intervener } from '../../shared/host/intervener';
 import { NO_INTERVENTIONS, NO_SELECTION, type AnalysisState } from '../../shared/protocol/host';
 import { setting } from '../support/settings';
 
@@ -111,5 +118,37 @@ describe('what a view reads of the state', () => {
     assert.deepEqual(after({ type: 'selection', selection: { ...NO_SELECTION, token: 1 } }), ['selection']);
     assert.deepEqual(after({ type: 'preview', token: 2 }), []);
     assert.deepEqual(after({ type: 'plan', id: 'a', plan: null }), []);
+  });
+});
+
+describe('what is said of a text', () => {
+  it('is not why a device is not used: that the text was cut comes first', () => {
+    const unused = 'WebGPU is not used: no adapter.';
+    const cut = 'Only the first 2048 tokens of the text were analyzed.';
+    const device = { device: 'cpu', adapter: null, notes: [unused] };
+    assert.deepEqual(notesOnText({ notes: [unused, cut], device } as never), [cut]);
+    assert.deepEqual(notesOnText({ notes: [unused], device } as never), []);
+  });
+});
+
+describe('what is taken away', () => {
+  it('takes its marks along when it is cleared, or the last of it is undone: no other change is shown instead', async () => {
+    const head = { kind: 'head', core: 0, head: 0 } as const;
+    const back = (list: object[]) => {
+      const state = { status: 'ready', id: 'a', interventions: { ...NO_INTERVENTIONS, list } };
+      const asked: object[] = [];
+      const host = { state, stateOf: () => state, tell: () => undefined, ask: () => Promise.resolve(null) };
+      const intervener = new Intervener(host as never, change => asked.push(change));
+      return { intervener, asked };
+    };
+    const cleared = back([head, { ...head, head: 1 }]);
+    await cleared.intervener.clear();
+    assert.deepEqual(cleared.asked, [{ change: null }]);
+    const undone = back([head]);
+    await undone.intervener.undo();
+    assert.deepEqual(undone.asked, [{ change: null }]);
+    const kept = back([head, { ...head, head: 1 }]);
+    await kept.intervener.undo();
+    assert.deepEqual(kept.asked, []);
   });
 });

@@ -142,6 +142,22 @@ describe('webview: where the map stands', () => {
     assert.equal(model.zoomed, false, 'another text');
   });
 
+  it('follows a pinned pair that is out of sight, and stays for one in sight', () => {
+    const model = open();
+    model.zoom(8, 0, 0);
+    const before = model.camera!;
+    model.showPair({ query: 20, key: 10 });
+    assert.deepEqual(model.camera, before);
+    model.showPair({ query: 900, key: 10 });
+    const { x, y, scale } = model.camera!;
+    const shown = model.frame.map.height / scale;
+    assert.equal(x, before.x, 'its key is in sight still');
+    assert.equal(scale, before.scale);
+    assert.ok(y <= 900 && y + shown >= 901);
+    model.showPair({ query: 900, key: 880 });
+    assert.ok(model.camera!.x <= 880 && model.camera!.x + model.frame.map.width / scale >= 881);
+  });
+
   it('has nothing before it has room', () => {
     const model = open({ width: 0 });
     assert.equal(model.camera, null);

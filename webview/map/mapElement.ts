@@ -138,6 +138,7 @@ export class MapElement extends Component {
       store.option('head', 'camera', ''),
     );
     if (this.width && this.height) {
+      this.followPin(source);
       this.loader.want(this.model.wanted());
       this.remember();
     }
@@ -150,6 +151,24 @@ export class MapElement extends Component {
       queueMicrotask(() => this.spoken());
     }
   }
+
+  /** A pin, or another head for it, brings the pinned query and its heaviest key into sight, once. */
+  private followPin({ id, head }: TileSource): void {
+    const { crosshair, hover, dragging } = this.model;
+    const { query } = crosshair;
+    const { value, answers } = this.row;
+    if (query === null || !crosshair.pinned) return;
+    const pin = [id, head.core, head.head, query].join();
+    // Under the pointer nothing moves: what is pinned there is in sight.
+    if (hover || dragging) this.followed = pin;
+    const known = answers?.token === query && answers.core === head.core && answers.head === head.head;
+    if (pin === this.followed || !value || !known) return;
+    this.followed = pin;
+    let key = 0;
+    for (let k = 1; k < value.length; k++) if (value[k]! > value[key]!) key = k;
+    this.model.showPair({ query, key });
+  }
+  private followed = '';
 
   /** When the map has come to rest: where this view is opened again, it stands there. */
   private remember(): void {

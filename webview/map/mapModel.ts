@@ -139,6 +139,16 @@ export class MapModel {
     this.camera = fit(this.extent, this.frame.map);
   }
 
+  /** Brings a pair into sight; a side on which it is in sight stays. */
+  showPair({ query, key }: Pair): void {
+    if (!this.camera) return;
+    const { x, y, scale } = this.camera;
+    const { map } = this.frame;
+    const follow = (token: number, from: number, shown: number) =>
+      token >= from && token + 1 <= from + shown ? from : token + 0.5 - shown / 2;
+    this.move({ x: follow(key, x, map.width / scale), y: follow(query, y, map.height / scale), scale });
+  }
+
   private move(camera: Camera): void {
     this.camera = clampCamera(camera, this.extent, this.frame.map);
   }

@@ -6,6 +6,7 @@ import type { ViewName } from '../../shared/protocol/host';
 import { count } from '../../shared/numbers';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
+import { notesOnText } from '../../shared/host/analysisState';
 import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
@@ -192,7 +193,8 @@ export class Panel extends Component {
     if (began) parts.push(began.device.device);
     if (store.report) parts.push(`report of ${store.report.made}`);
     const text = parts.join(' · ');
-    return html`<span title=${text}>${text}</span>`;
+    const title = [text, ...(began?.device.notes ?? [])].join('\n');
+    return html`<span title=${title}>${text}</span>`;
   }
 
   private notice(): TemplateResult {
@@ -207,7 +209,7 @@ export class Panel extends Component {
   }
 
   private notes(): TemplateResult | typeof nothing {
-    const notes = [...(store.summary?.notes ?? []), ...reportNotes()];
+    const notes = [...(store.summary ? notesOnText(store.summary) : []), ...reportNotes()];
     return notes.length ? html`<div class="notes" role="note">${notes.join(' ')}</div>` : nothing;
   }
 
