@@ -153,7 +153,7 @@ describe('a text in VS Code', function () {
     const query = Number(number);
     assert.ok(Number(last) > 1000);
     const links = /Looks at: (.*)/.exec(text)![1]!;
-    const shown = [...links.matchAll(/([\d.]+) % \((?:(\d+) back|itself)\)/g)].map(([, mass, back]) => ({
+    const shown = [...links.matchAll(/([\d.]+)\s% \((?:(\d+) back|itself)\)/g)].map(([, mass, back]) => ({
       key: query - Number(back ?? 0),
       mass: Number(mass) / 100,
     }));

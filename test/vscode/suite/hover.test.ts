@@ -54,12 +54,12 @@ describe('hover', () => {
     const first = await hoverAt(editor.document, 0);
     // The first token of a causal model sees itself alone (and a start token, if there is one).
     if (!special) {
-      assert.match(first!.text, /Looks at: [^,\n]*100 % \(itself\)/);
+      assert.match(first!.text, /Looks at: [^,\n]*100\s% \(itself\)/);
       assert.match(first!.text, /entropy 0 nats/);
     }
     const later = await hoverAt(editor.document, 10);
     const looks = /Looks at: (.*)/.exec(later!.text)![1]!;
-    const masses = [...looks.matchAll(/([\d.]+) %/g)].map(match => Number(match[1]));
+    const masses = [...looks.matchAll(/([\d.]+)\s%/g)].map(match => Number(match[1]));
     assert.ok(masses.length > 1 && masses.length <= 5);
     assert.deepEqual(
       masses,
