@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import fs, { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { countParameters } from '../../engine/model/onnx/weights';
+import { countParameters, equalWeights } from '../../engine/model/onnx/weights';
 import { ElementType } from '../../engine/runtime/onnxProto';
 
 describe('numbers in the weights', () => {
@@ -52,5 +52,58 @@ describe('numbers in the weights', () => {
       countParameters([bits], '.', () => 2),
       512,
     );
+  });
+});
+
+describe('many tensors of a small file', () => {
+  const SIZE = 1 << 20;
+  let folder: string;
+  let read: number;
+  const { readSync } = fs;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'weights-'));
+    writeFileSync(join(folder, 'data'), Buffer.alloc(SIZE));
+    read = 0;
+    const counting = (...args: Parameters<typeof readSync>) => {
+      const length = readSync(...args);
+      read += length;
+      return length;
+    };
+    fs.readSync = counting as typeof readSync;
+  });
+  afterEach(() => {
+    fs.readSync = readSync;
+    rmSync(folder, { recursive: true });
+  });
+
+  const at = (offset: number, length: number) => ({
+    dims: [length],
+    data_type: ElementType.uint8,
+    data_location: 1,
+    external_data: Object.entries({ location: 'data', offset: String(offset), length: String(length) }).map(
+      ([key, value]) => ({ key, value }),
+    ),
+  });
+
+  it('over one place are found equal without reading it again', () => {
+    const tensors = [...Array.from({ length: 2000 }, () => at(0, SIZE / 2)), at(SIZE / 2, SIZE / 2)];
+    const keys = equalWeights(tensors, folder);
+    assert.equal(keys.size, 2001);
+    assert.equal(new Set(keys.values()).size, 1);
+    assert.ok(read > SIZE && read < 1.1 * SIZE, `${read} bytes read`);
+  });
+
+  it('that overlap are not all read', () => {
+    const tensors = Array.from({ length: 500 }, (_, i) => at(i, SIZE / 2));
+    const keys = equalWeights(tensors, folder);
+    assert.ok(keys.size > 1 && keys.size < 10, `${keys.size} keys`);
+    assert.ok(read < 4 * SIZE, `${read} bytes read`);
+  });
+
+  it('are counted without comparing each with each', () => {
+    const ones = { dims: [12, 12], data_type: ElementType.uint8, raw_data: new Uint8Array(144).fill(1) };
+    const tables = Array.from({ length: 4000 }, () => ones);
+    assert.equal(countParameters(tables, folder), 4000 * 144);
   });
 });

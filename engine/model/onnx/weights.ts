@@ -1,15 +1,28 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { ElementType, type Partially, type TensorProto } from '../../runtime/onnxProto';
 
 const SAMPLE = 1024;
 const CHUNK = 1 << 20;
+/** How often as many bytes as the weight files hold are read at most. */
+const READINGS = 2;
+
+interface Place {
+  location: string;
+  offset: number;
+  length: number;
+}
+
+/** Tensors of one kind that lie at one place. */
+interface Shared {
+  kind: string;
+  place: Place;
+  tensors: Partially<TensorProto>[];
+}
 
 /** Where a tensor's bytes lie, for tensors kept outside the graph. */
-export function placeOf(
-  tensor: Partially<TensorProto>,
-): { location: string; offset: number; length: number } | null {
+export function placeOf(tensor: Partially<TensorProto>): Place | null {
   if (tensor.data_location !== 1) return null;
   const entry = (key: string) => tensor.external_data?.find(e => e.key === key)?.value;
   const length = Number(entry('length') ?? NaN);
@@ -19,16 +32,21 @@ export function placeOf(
 
 /**
  * A key for each tensor that has an equal twin elsewhere in its weight file; exporters write shared weights several
- * times. Only tensors whose samples agree are read in full.
+ * times. Only tensors whose samples agree are read in full, each place in a file once; where they overlap so that more would be
+ * read than the files hold twice, the rest have none.
  */
 export function equalWeights(
   tensors: readonly Partially<TensorProto>[],
   folder: string,
 ): Map<Partially<TensorProto>, string> {
   const files = new Map<string, number>();
+  let left = 0;
   const feed = (hash: Hash, location: string, from: number, to: number) => {
     const path = join(folder, location);
-    if (!files.has(path)) files.set(path, openSync(path, 'r'));
+    if (!files.has(path)) {
+      files.set(path, openSync(path, 'r'));
+      left += READINGS * fstatSync(files.get(path)!).size;
+    }
     const buffer = new Uint8Array(Math.min(CHUNK, to - from));
     for (let at = from; at < to;) {
       const read = readSync(files.get(path)!, buffer, 0, Math.min(buffer.length, to - at), at);
@@ -38,25 +56,42 @@ export function equalWeights(
     }
   };
   try {
-    const groups = new Map<string, Partially<TensorProto>[]>();
+    /** Tensors by their places; a place by what is sampled of it. */
+    const places = new Map<string, Shared>();
     for (const tensor of tensors) {
       const place = placeOf(tensor);
       if (!place) continue;
       const { location, offset, length } = place;
+      const kind = `${tensor.data_type}|${tensor.dims?.join('x')}|${length}`;
+      const at = `${kind}|${offset}|${location}`;
+      const known = places.get(at);
+      if (known) known.tensors.push(tensor);
+      else places.set(at, { kind, place, tensors: [tensor] });
+    }
+    const groups = new Map<string, Shared[]>();
+    for (const shared of places.values()) {
+      const { location, offset, length } = shared.place;
       const hash = createHash('sha1');
       for (const start of [0, Math.max(0, (length >> 1) - SAMPLE), Math.max(0, length - SAMPLE)])
         feed(hash, location, offset + start, offset + Math.min(length, start + SAMPLE));
-      const key = `${tensor.data_type}|${tensor.dims?.join('x')}|${length}|${hash.digest('hex')}`;
-      groups.set(key, [...(groups.get(key) ?? []), tensor]);
+      const key = `${shared.kind}|${hash.digest('hex')}`;
+      const group = groups.get(key);
+      if (group) group.push(shared);
+      else groups.set(key, [shared]);
     }
     const keys = new Map<Partially<TensorProto>, string>();
     for (const [key, group] of groups) {
-      if (group.length === 1) continue;
-      for (const tensor of group) {
-        const { location, offset, length } = placeOf(tensor)!;
+      if (group.length === 1 && group[0]!.tensors.length === 1) continue;
+      for (const { place, tensors } of group) {
+        const { location, offset, length } = place;
+        // A place that only its own tensors share need not be read.
         const hash = createHash('sha1');
-        feed(hash, location, offset, offset + length);
-        keys.set(tensor, `weights|${key}|${hash.digest('hex')}`);
+        if (group.length > 1) {
+          if ((left -= length) < 0) continue;
+          feed(hash, location, offset, offset + length);
+        }
+        const found = `weights|${key}|${hash.digest('hex')}`;
+        for (const tensor of tensors) keys.set(tensor, found);
       }
     }
     return keys;
@@ -88,7 +123,8 @@ export function countParameters(
   packed: (tensor: Partially<TensorProto>) => number = () => 1,
 ): number {
   const reader = new ElementReader(folder);
-  const tables = new Map<string, Partially<TensorProto>[]>();
+  /** What is found at the sampled places of the tables so far, each read turned. */
+  const turned = new Set<string>();
   let count = 0;
   try {
     for (const tensor of tensors) {
@@ -97,11 +133,12 @@ export function countParameters(
       if (bits === undefined) continue;
       const size = dims.reduce((product, d) => product * d, 1);
       if (dims.length === 2 && size >= 2 * TWIN_SAMPLES && bits >= 8) {
-        const turned = `${tensor.data_type}|${dims[1]}x${dims[0]}`;
-        const twin = tables.get(turned)?.some(other => isTurned(tensor, other, bits / 8, reader));
-        if (twin) continue;
-        const key = `${tensor.data_type}|${dims[0]}x${dims[1]}`;
-        tables.set(key, [...(tables.get(key) ?? []), tensor]);
+        const [rows, columns] = dims as [number, number];
+        const kind = (...shape: number[]) => `${tensor.data_type}|${shape.join('x')}|`;
+        const upright = sampled(tensor, rows, columns, bits / 8, reader, false);
+        if (upright !== null && turned.has(kind(rows, columns) + upright)) continue;
+        const other = sampled(tensor, columns, rows, bits / 8, reader, true);
+        if (other !== null) turned.add(kind(columns, rows) + other);
       }
       count += size * packed(tensor);
     }
@@ -111,25 +148,27 @@ export function countParameters(
   return count;
 }
 
-/** True when elements all over the two tables agree, one of them read by columns. */
-function isTurned(
-  a: Partially<TensorProto>,
-  b: Partially<TensorProto>,
+/**
+ * The elements at places all over a table of so many rows and columns, which is stored by its columns where it is read turned;
+ * null where they are missing, and for tables of one value (ones, zeros): those are each their own.
+ */
+function sampled(
+  tensor: Partially<TensorProto>,
+  rows: number,
+  columns: number,
   bytes: number,
   reader: ElementReader,
-): boolean {
-  const [rows, columns] = a.dims!.map(Number) as [number, number];
-  const seen = new Set<string>();
+  isTurned: boolean,
+): string | null {
+  const seen: string[] = [];
   for (let i = 0; i < TWIN_SAMPLES; i++) {
     const row = (i * 7919 + 13) % rows;
     const column = (i * 104_729 + 5) % columns;
-    const left = reader.read(a, row * columns + column, bytes);
-    const right = reader.read(b, column * rows + row, bytes);
-    if (left === null || left !== right) return false;
-    seen.add(left);
+    const found = reader.read(tensor, isTurned ? column * rows + row : row * columns + column, bytes);
+    if (found === null) return null;
+    seen.push(found);
   }
-  // Tables of one value (ones, zeros) are each their own.
-  return seen.size > 4;
+  return new Set(seen).size > 4 ? seen.join() : null;
 }
 
 /** Single elements of tensors, as hexadecimal text. */

@@ -145,6 +145,19 @@ describe('analysis of a document', () => {
     await analyze(editor);
   });
 
+  it('stays as it was when a wrong model is chosen', async () => {
+    const editor = await openText(SENTENCE);
+    const { id } = await analyze(editor);
+    const folder = vscode.workspace.workspaceFolders![0]!.uri;
+    const model = vscode.Uri.joinPath(folder, 'wrong-choice.onnx');
+    await vscode.workspace.fs.writeFile(model, Buffer.from('this is a text'));
+    await run('selectModel', model.fsPath);
+    const state = (await api()).getState(editor.document.uri);
+    assert.equal(state.status === 'ready' && state.id, id);
+    assert.equal(vscode.workspace.getConfiguration('attentionInspector').get('model'), 'bundled');
+    await saysOf(editor.document, 4, 'cat');
+  });
+
   it('shows the mechanisms that the setting names', async () => {
     const editor = await openText(SENTENCE);
     await withSettings({ mechanisms: [{ name: 'local', params: { window: 2 } }] }, async () => {
