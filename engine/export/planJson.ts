@@ -30,7 +30,7 @@ export interface PlanText {
   wins: boolean;
 }
 
-/** Share of the texts whose own fit agrees with the plan, with a 95 % bootstrap interval over texts. */
+/** Share of the texts whose own fit agrees with the plan, with the 95 % interval of so many votes (Wilson). */
 export interface Agreement {
   agreement: number;
   low: number;

@@ -85,8 +85,10 @@ describe('command line: plan', function () {
     assert.equal(file.stability.length, file.heads.length);
     for (const { mechanism, span, choices } of file.stability) {
       assert.ok(choices.length >= 2);
-      for (const { agreement, low, high } of [mechanism, span])
+      for (const { agreement, low, high } of [mechanism, span]) {
         assert.ok(low <= agreement && agreement <= high);
+        assert.ok(high - low > 0.3, 'a handful of fits that agree prove little');
+      }
     }
     const lines = (await readFile(join(folder, 'one.csv'), 'utf8')).trim().split(/\r?\n/);
     assert.equal(lines.length, 1 + file.heads.length);

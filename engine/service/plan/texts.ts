@@ -3,7 +3,7 @@ import type { FoundPlan, PlanOptions } from './plan';
 import type { PlanOnText } from './test';
 import { RefusedError, told } from '../../errors';
 import type { HeadStability, PlanText } from '../../export/planJson';
-import { interval95, resampledRatios } from '../../measure/bootstrap';
+import { shareInterval95 } from '../../measure/binomial';
 import type {
   AnalysisSummary,
   DeviceChoice,
@@ -277,17 +277,16 @@ function offset(tokens: TokenTable, at: number): number {
 /** How far fits to single texts agree with the plan about one head. */
 function stabilityOf(plan: PlannedHead, alone: readonly PlannedHead[]): HeadStability {
   const shareOf = ({ pairs, densePairs }: PlannedHead) => pairs / densePairs;
-  const agreement = (agrees: (one: PlannedHead) => boolean) => {
-    const votes = Float64Array.from(alone, one => Number(agrees(one)));
-    const ones = new Float64Array(votes.length).fill(1);
-    const mean = votes.reduce((sum, vote) => sum + vote, 0) / Math.max(1, votes.length);
-    return { agreement: mean, ...interval95(resampledRatios(votes, ones)) };
+  const agreementOn = (agrees: (one: PlannedHead) => boolean) => {
+    const votes = alone.filter(agrees).length;
+    const agreement = votes / Math.max(1, alone.length);
+    return { agreement, ...shareInterval95(votes, alone.length) };
   };
   return {
     core: plan.core,
     head: plan.head,
-    mechanism: agreement(({ choice }) => choice.name === plan.choice.name),
-    span: agreement(one => {
+    mechanism: agreementOn(({ choice }) => choice.name === plan.choice.name),
+    span: agreementOn(one => {
       const ratio = shareOf(one) / shareOf(plan);
       return ratio >= 2 / 3 && ratio <= 3 / 2;
     }),
