@@ -81,6 +81,9 @@ export interface About {
   when: string;
 }
 
+/** One way to spend a share of the pairs (estimated, may be above 1): a larger share gives no fewer of them; null = none. */
+export type SettingFamily = (input: CoreInput, share: number) => MechanismParams | null;
+
 /** Of a mechanism that gives each head a span of its own. */
 export interface Spans {
   /** What the spans of a setting are fitted to, or the one that it gives to all. */
@@ -125,6 +128,11 @@ export interface Mechanism {
    * keeps no set of pairs, or its pairs are not for the caller to choose.
    */
   settings?(input: CoreInput, share: number): MechanismParams[];
+  /**
+   * Where the text decides how many pairs a setting has: `settings` only estimates, and these are the ways to grow with
+   * the share. Callers measure what was spent and ask again.
+   */
+  readonly families?: readonly SettingFamily[];
   /** The pairs it keeps, where they follow from parameters and positions alone: exports write it. */
   rule?(input: Pick<CoreInput, 'keys'>, params: MechanismParams): PairRule;
   /** What a run over a single head kept of this text, as tables for exports; absent = its pairs one by one. */

@@ -6,8 +6,14 @@ import type { DeviceChoice, Setting } from '../../shared/protocol/engine';
 
 export const DEVICES: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 
+/** A mechanism as it was named; `bare`: without parameters of its own. */
+export interface NamedMechanism {
+  setting: Setting;
+  bare: boolean;
+}
+
 /** `NAME[:key=value;key=value],...`; a value may hold commas. */
-export function parseMechanisms(list: string): Setting[] {
+export function parseMechanisms(list: string): NamedMechanism[] {
   const items: string[] = [];
   for (const piece of list.split(',')) {
     const startsItem = /^\s*[a-z][\w-]*\s*(:|$)/i.test(piece);
@@ -22,7 +28,7 @@ export function parseMechanisms(list: string): Setting[] {
       .join(':')
       .split(';')
       .filter(pair => pair.trim() !== '');
-    return settingOf(info, parsePairs(pairs));
+    return { setting: settingOf(info, parsePairs(pairs)), bare: pairs.length === 0 };
   });
 }
 
@@ -52,4 +58,16 @@ export function parseDevice(value: string): DeviceChoice {
   if (device === undefined)
     throw new UsageError(told`--device must be one of ${DEVICES.join(', ')}, not "${value}".`);
   return device;
+}
+
+/** `10%` or `0.1`. */
+export function parseBudget(value: string): number {
+  const [, number = '', percent] = /^([\d.]+)\s*(%?)$/.exec(value.trim()) ?? [];
+  const share = Number(number) / (percent === '%' ? 100 : 1);
+  if (number === '' || !(share > 0 && share <= 1)) {
+    throw new UsageError(
+      told`--budget must be a share of the dense pairs, above 0 and at most 1 (0.1 or 10%), not "${value}".`,
+    );
+  }
+  return share;
 }

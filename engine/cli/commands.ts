@@ -8,7 +8,16 @@ import { analysisJson } from '../export/json';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source/source';
-import type { DeviceChoice, Intervention, InterventionResult, Setting } from '../../shared/protocol/engine';
+import type {
+  DeviceChoice,
+  Intervention,
+  InterventionResult,
+  MechanismResult,
+  Note,
+} from '../../shared/protocol/engine';
+import { DENSE, distinct } from '../../shared/setting';
+import { findMechanism } from '../attention/registry';
+import type { NamedMechanism } from './arguments';
 import { visible, visibleLines } from '../../shared/foreign';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
@@ -21,7 +30,9 @@ export interface AnalyzeOptions {
   model: string;
   device: DeviceChoice;
   maxTokens: number | null;
-  mechanisms: Setting[];
+  mechanisms: NamedMechanism[];
+  /** Share of the dense pairs that bare mechanisms may spend. */
+  budget?: number;
   propagate: boolean;
   without: Intervention[];
   compare: boolean;
@@ -48,15 +59,22 @@ export async function analyzeCommand(
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
-    const { model, device, maxTokens, mechanisms, propagate } = options;
+    const { model, device, maxTokens, budget, propagate } = options;
     const id = 'cli';
+    const searched = options.mechanisms.filter(one => budget !== undefined && takesBudget(one));
+    const mechanisms = options.mechanisms
+      .filter(one => !searched.includes(one))
+      .map(({ setting }) => setting);
     const params = { id, model, text, target, device, maxTokens, mechanisms, propagate };
-    // The report, the comparison and the interventions ask for details of every head afterwards.
-    const forget = html === undefined && !options.compare && options.without.length === 0;
+    // The report, the comparison, the budget and the interventions ask for details of every head afterwards.
+    const asksMore = options.compare || options.without.length > 0 || searched.length > 0;
+    const forget = html === undefined && !asksMore;
     const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget });
+    const found = await searchBudget(engine, { id, searched, budget, propagate }, signal);
     if (options.compare) {
       summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, signal);
-    }
+    } else summary.mechanisms.push(...found);
+    if (budget !== undefined) summary.mechanisms = asNamed(options.mechanisms, summary.mechanisms, found);
     const interventions = await runWithout(engine, id, options.without, signal);
     await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
     if (json !== undefined)
@@ -79,6 +97,62 @@ export async function analyzeCommand(
     await engine.dispose();
     await weights?.dispose();
   }
+}
+
+/** Whether the mechanism keeps a set of pairs that a budget can choose, and was left to choose it. */
+function takesBudget({ setting, bare }: NamedMechanism): boolean {
+  return bare && setting.name !== DENSE.name && findMechanism(setting.name).settings !== undefined;
+}
+
+/** The setting of each mechanism that comes nearest to the budget, filed as if it had been named. */
+async function searchBudget(
+  engine: Engine,
+  {
+    id,
+    searched,
+    budget,
+    propagate,
+  }: Pick<AnalyzeOptions, 'budget' | 'propagate'> & {
+    id: string;
+    searched: readonly NamedMechanism[];
+  },
+  signal: AbortSignal,
+): Promise<MechanismResult[]> {
+  const results: MechanismResult[] = [];
+  if (budget === undefined) return results;
+  for (const setting of distinct(searched.map(one => one.setting))) {
+    const asked = { id, budget, mechanisms: [setting.name] };
+    const [found] = await engine.request('analysis/atBudget', asked, signal);
+    const run = { id, mechanism: found!.setting, scope: propagate ? 'propagated' : 'local' } as const;
+    const result = await engine.request('analysis/mechanism', run, signal);
+    results.push({ ...result, notes: found!.notes });
+  }
+  return results;
+}
+
+const FREE: Note = {
+  kind: 'budget',
+  text: 'Keeps no set of pairs that a budget could choose: it stands here with its defaults.',
+};
+
+/** Results in the order in which their mechanisms were named, with what there is to say of the budget. */
+function asNamed(
+  named: readonly NamedMechanism[],
+  results: readonly MechanismResult[],
+  searched: readonly MechanismResult[],
+): MechanismResult[] {
+  const nameOf = ({ setting }: MechanismResult) =>
+    named.find(one => one.setting.key === setting.key && !takesBudget(one)) ??
+    named.find(one => one.setting.name === setting.name && takesBudget(one));
+  const noted = (result: MechanismResult): MechanismResult => {
+    const own = searched.find(({ setting }) => setting.key === result.setting.key);
+    const one = nameOf(result);
+    const free = one?.bare && !takesBudget(one) && one.setting.name !== DENSE.name;
+    const notes = own?.notes.filter(({ kind }) => kind === 'budget') ?? (free ? [FREE] : []);
+    return { ...result, notes: [...result.notes.filter(({ kind }) => kind !== 'budget'), ...notes] };
+  };
+  const place = (result: MechanismResult) => named.indexOf(nameOf(result)!);
+  return [...results].sort((a, b) => place(a) - place(b)).map(noted);
 }
 
 /** Each intervention alone; of several also all at once, last. */

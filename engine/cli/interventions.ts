@@ -35,7 +35,7 @@ export function parseWithout(text: string): Intervention {
       const [name, where] = split(text, rest);
       const [choice, second] = parseMechanisms(name);
       if (!choice || second) throw wrong(text);
-      return { kind, ...where, choice };
+      return { kind, ...where, choice: choice.setting };
     }
     default:
       throw wrong(text);

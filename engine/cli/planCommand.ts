@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { startEngine, print, ProgressLine } from './commands';
 import { formatPlan } from './planTables';
 import { readText } from './readText';
-import { UsageError, told } from '../errors';
+import { UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile } from '../export/planJson';
@@ -84,16 +84,4 @@ export async function planCommand(
     progress.clear();
     await engine.dispose();
   }
-}
-
-/** A share of the dense pairs: 0.1 or 10%. */
-export function parseBudget(value: string): number {
-  const [, number = '', percent] = /^([\d.]+)\s*(%?)$/.exec(value.trim()) ?? [];
-  const share = Number(number) / (percent === '%' ? 100 : 1);
-  if (number === '' || !(share > 0 && share <= 1)) {
-    throw new UsageError(
-      told`--budget must be a share of the dense pairs, above 0 and at most 1 (0.1 or 10%), not "${value}".`,
-    );
-  }
-  return share;
 }

@@ -4,10 +4,10 @@
  */
 import { Command, CommanderError } from 'commander';
 import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
-import { DEVICES, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
+import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './commands';
-import { parseBudget, planCommand } from './planCommand';
+import { planCommand } from './planCommand';
 import { VERSION } from '../version';
 import { RefusedError, UsageError } from '../errors';
 import type { Intervention } from '../../shared/protocol/engine';
@@ -50,6 +50,11 @@ function build(): Command {
       parseCount('--max-tokens', value),
     )
     .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
+    .option(
+      '--budget <share>',
+      'share of the dense query-key pairs, such as 10%: mechanisms named without parameters come as near to it as theirs allow, from below',
+      parseBudget,
+    )
     .option('--propagate', 'also run the text on with each mechanism in every layer', false)
     .option('--compare', 'measure the mechanisms in more detail: edge recall, divergence, intervals', false)
     .option(
@@ -69,6 +74,9 @@ function build(): Command {
       }
       if (options.compare && options.mechanisms.length === 0) {
         throw new UsageError('--compare goes with --mechanisms, which says what to compare.');
+      }
+      if (options.budget !== undefined && options.mechanisms.length === 0) {
+        throw new UsageError('--budget goes with --mechanisms, which says what spends it.');
       }
       tellSupervisor({ subject: options.model });
       return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, signal);

@@ -1,19 +1,30 @@
 import type { Analysis, CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
-import type { Mechanism } from '../attention/mechanism';
+import { Approach } from './approach';
+import type { CoreInput } from '../attention/core';
+import { settingsOf } from '../attention/kernels/shares';
+import type { Mechanism, SettingFamily } from '../attention/mechanism';
 import { settingOf } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError, told } from '../errors';
-import type { AtBudgetParams, Setting, MechanismResult } from '../../shared/protocol/engine';
+import type {
+  AtBudgetParams,
+  MechanismParams,
+  MechanismResult,
+  Note,
+  Setting,
+} from '../../shared/protocol/engine';
+import { percent } from '../../shared/numbers';
+import { DENSE } from '../../shared/setting';
 
-/** A setting that is at most this many times over the budget counts as within it: whole tokens and blocks round. */
-const TOLERANCE = 1.1;
+/** A setting that leaves more of the budget than this is compared only where none leaves less, and it is said. */
+const FEWEST = 0.9;
 
 /**
- * Each mechanism in every head, with the one of its settings that changes the outputs least (root of the mean squared
- * error, local) among those that spend about the budget. Where all spend more, the one that spends least.
- * Mechanisms without a setting for the budget are left out, unless they were asked for by name alone.
+ * Each mechanism in every head, with a setting that spends as much of the budget as its parameters allow, and no more:
+ * of those that come near, the one that changes the outputs least (root of the mean squared error, local).
+ * Mechanisms without a setting within the budget are left out, unless they were asked for by name alone.
  */
 export async function atBudget(
   analysis: Analysis,
@@ -24,15 +35,20 @@ export async function atBudget(
   if (!(budget > 0 && budget <= 1))
     throw new RefusedError('A budget is a share of the dense pairs, above 0 and at most 1.');
   const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
-  const tried = chosen.map(mechanism => settingsOf(analysis, mechanism, budget).map(startRun));
-  const compare = async (core: number, tensors: CoreTensors) => {
-    for (const [at, runs] of tried.entries()) {
-      onProgress((core + at / tried.length) / analysis.cores.length, chosen[at]!.info.title);
-      for (const run of runs) await compareCoreLocally(analysis, run, core, tensors, signal);
-    }
-  };
-  await analysis.visitAlone([...analysis.cores.keys()], compare, signal);
-  const found = tried.flatMap(runs => bestOf(runs, budget) ?? []);
+  const searches = chosen.map(mechanism => new Search(analysis, mechanism, budget));
+  for (;;) {
+    const open = searches.flatMap(search => search.open());
+    if (open.length === 0) break;
+    const compare = async (core: number, tensors: CoreTensors) => {
+      for (const [at, { title, run }] of open.entries()) {
+        onProgress((core + at / open.length) / analysis.cores.length, title);
+        await compareCoreLocally(analysis, run, core, tensors, signal);
+      }
+    };
+    await analysis.visitAlone([...analysis.cores.keys()], compare, signal);
+    for (const { done } of open) done();
+  }
+  const found = searches.flatMap(search => search.best() ?? []);
   if (found.length === 0 && chosen.length === 1)
     throw new RefusedError(
       told`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`,
@@ -40,25 +56,96 @@ export async function atBudget(
   return found;
 }
 
-function bestOf(runs: readonly LocalRun[], budget: number): MechanismResult | null {
-  const results = runs.filter(run => run.heads.length > 0).map(localResult);
-  const within = results.filter(result => spent(result) <= TOLERANCE * budget);
-  const order = within.length > 0 ? squaredError : spent;
-  return (within.length > 0 ? within : results).sort((a, b) => order(a) - order(b))[0] ?? null;
+interface OpenRun {
+  title: string;
+  run: LocalRun;
+  /** The run has been in every core. */
+  done(): void;
 }
 
-/** By the shape of the first core that the mechanism serves: what a share means in tokens hardly differs between cores. */
-function settingsOf(analysis: Analysis, mechanism: Mechanism, budget: number): Setting[] {
-  const { info } = mechanism;
-  if (!mechanism.settings || info.name === 'dense') return [];
-  for (const { outline } of analysis.cores) {
-    const found = mechanism
-      .settings(outline, budget)
-      .map(params => settingOf(info, params))
-      .filter(({ params }) => !mechanism.refuses?.(outline, params));
-    if (found.length > 0) return found;
+/** The settings of one mechanism that are tried; where the text decides what they spend, until one comes near. */
+class Search {
+  private readonly tried = new Map<string, MechanismResult | null>();
+  private fixed: Setting[];
+  private readonly families: { family: SettingFamily; approach: Approach }[];
+  private readonly outlines: readonly CoreInput[];
+
+  constructor(
+    analysis: Analysis,
+    private readonly mechanism: Mechanism,
+    private readonly budget: number,
+  ) {
+    this.outlines = analysis.cores.map(({ outline }) => outline);
+    const { families, settings, spans, info } = mechanism;
+    this.families = (families ?? []).map(family => ({ family, approach: new Approach(budget) }));
+    if (!settings || families || info.name === DENSE.name) this.fixed = [];
+    else this.fixed = this.read(outline => (spans ? [spans.atBudget(budget)] : settings(outline, budget)));
   }
-  return [];
+
+  open(): OpenRun[] {
+    const { title } = this.mechanism.info;
+    const fixed = this.fixed.map(choice => {
+      const run = startRun(choice);
+      return { title, run, done: () => void this.file(run) };
+    });
+    this.fixed = [];
+    const asked = this.families.flatMap(({ family, approach }) => {
+      const choice = this.ask(family, approach);
+      if (!choice) return [];
+      const run = startRun(choice);
+      const done = () => {
+        const result = this.file(run);
+        approach.told(result && spent(result));
+      };
+      return [{ title, run, done }];
+    });
+    return [...fixed, ...asked];
+  }
+
+  /** Of those that come near, the one of the least error; else the one that comes nearest. */
+  best(): MechanismResult | null {
+    const within = [...this.tried.values()].filter(result => result !== null && spent(result) <= this.budget);
+    const results = within as MechanismResult[];
+    const near = results.filter(result => spent(result) >= FEWEST * this.budget);
+    if (near.length > 0) return near.sort((a, b) => squaredError(a) - squaredError(b))[0]!;
+    const nearest = results.sort((a, b) => spent(b) - spent(a))[0];
+    return nearest ? { ...nearest, notes: [...nearest.notes, this.shortfall(nearest)] } : null;
+  }
+
+  /** The family's next setting that was not tried yet; null when it has no more. */
+  private ask(family: SettingFamily, approach: Approach): Setting | null {
+    while (approach.asked !== null) {
+      const { asked } = approach;
+      const [choice] = this.read(outline => settingsOf([family], outline, asked));
+      const known = choice && this.tried.get(choice.key);
+      if (choice && known === undefined) return choice;
+      approach.told(known ? spent(known) : null);
+    }
+    return null;
+  }
+
+  /** By the shape of the first core that the mechanism serves: what a share means in tokens hardly differs between cores. */
+  private read(settings: (outline: CoreInput) => MechanismParams[]): Setting[] {
+    const { info, refuses } = this.mechanism;
+    for (const outline of this.outlines) {
+      const found = settings(outline)
+        .map(params => settingOf(info, params))
+        .filter(({ params }) => !refuses?.(outline, params));
+      if (found.length > 0) return found;
+    }
+    return [];
+  }
+
+  private file(run: LocalRun): MechanismResult | null {
+    const result = run.heads.length > 0 ? localResult(run) : null;
+    this.tried.set(run.choice.key, result);
+    return result;
+  }
+
+  private shortfall(result: MechanismResult): Note {
+    const text = `Spends ${percent(spent(result))} of the pairs: no setting found comes nearer to ${percent(this.budget)}.`;
+    return { kind: 'budget', text };
+  }
 }
 
 function spent({ pairs, densePairs }: MechanismResult): number {

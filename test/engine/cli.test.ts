@@ -69,6 +69,11 @@ describe('command line', function () {
     ],
     [['analyze', 'a', '--mechanisms', 'local:window=1;window=2'], /^The parameter window is given twice/],
     [['analyze', 'a', '--mechanisms', 'local:window'], /^"window" is not of the form key=value/],
+    [
+      ['analyze', 'a', '--mechanisms', 'local', '--budget', '0'],
+      /^--budget must be a share of the dense pairs/,
+    ],
+    [['analyze', 'a', '--budget', '10%'], /^--budget goes with --mechanisms/],
     [['analyze', 'a', '--weights'], /^--weights goes with --tensors/],
     [
       ['analyze', 'a', '--json', 'no/such/folder.json'],
@@ -197,6 +202,26 @@ describe('command line', function () {
       );
       assert.equal(result.code, 0, result.stderr);
       summary = JSON.parse(await readFile(at('a.json'), 'utf8')) as AnalysisJson;
+    });
+
+    it('gives mechanisms without parameters of their own the budget, and says what they spent', async () => {
+      const named = 'top-k,local:window=8,local,performer';
+      const args = ['--device', 'cpu', '--mechanisms', named, '--budget', '20%', '--propagate'];
+      const { code, stdout, stderr } = await run('analyze', 'text.txt', ...args, '--json', 'budget.json');
+      assert.equal(code, 0, stderr);
+      const { mechanisms } = JSON.parse(await readFile(at('budget.json'), 'utf8')) as AnalysisJson;
+      assert.deepEqual(
+        mechanisms.map(one => one.name),
+        ['top-k', 'local', 'local', 'performer'],
+      );
+      assert.equal(mechanisms[1]!.params['window'], 8);
+      for (const one of [mechanisms[0]!, mechanisms[2]!]) {
+        const share = one.pairs / one.densePairs;
+        assert.ok(share <= 0.2 && share > 0.17, `${one.setting} spends ${share}`);
+        assert.ok(Number.isFinite(one.deltaLoss), 'propagated as the others');
+      }
+      assert.match(stdout, /performer: Keeps no set of pairs that a budget could choose/);
+      assert.match(stdout, /^local +window=\d+ +1[789]\.\d %/m);
     });
 
     it('writes JSON as its schema says', () => {

@@ -83,15 +83,24 @@ export function chosenPairs(tokens: number, block: number, blocks: number, first
   return pairs;
 }
 
-/** For blocks of each size, as many of them as the limit of pairs pays for; none where it does not pay for the own one. */
+/**
+ * For blocks of about each size, as many of them as the limit of pairs pays for; none where it does not pay for the own
+ * one. Whole blocks are coarse, so among the sizes nearby the one that leaves least of the limit is taken.
+ */
 export function blockSettings(
   { keys, queries }: CoreInput,
   limit: number,
   sizes: readonly number[],
 ): { block: number; blocks: number }[] {
-  return sizes.flatMap(block => {
-    const pairs = (blocks: number) => chosenPairs(keys, block, blocks, Math.max(0, keys - queries));
-    const blocks = largestWithin(limit, 1, Math.ceil(keys / block), pairs);
-    return blocks === null ? [] : [{ block, blocks }];
+  return sizes.flatMap(size => {
+    let best: { block: number; blocks: number; spent: number } | null = null;
+    for (let block = Math.ceil(0.75 * size); block <= 1.34 * size; block++) {
+      const pairs = (blocks: number) => chosenPairs(keys, block, blocks, Math.max(0, keys - queries));
+      const blocks = largestWithin(limit, 1, Math.ceil(keys / block), pairs);
+      if (blocks === null) continue;
+      const spent = pairs(blocks);
+      if (!best || spent > best.spent) best = { block, blocks, spent };
+    }
+    return best ? [{ block: best.block, blocks: best.blocks }] : [];
   });
 }

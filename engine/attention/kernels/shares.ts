@@ -1,4 +1,6 @@
 import { densePairs, type CoreInput } from '../core';
+import type { SettingFamily } from '../mechanism';
+import type { MechanismParams } from '../../../shared/protocol/engine';
 
 /** How mechanisms find the setting that spends a given share of the dense pairs. */
 
@@ -29,4 +31,13 @@ export function geometric(high: number): number[] {
   const values: number[] = [];
   for (let value = 1; value <= high; value = Math.max(value + 1, Math.round(value * 1.1))) values.push(value);
   return values;
+}
+
+/** What each family has for a share. */
+export function settingsOf(
+  families: readonly SettingFamily[],
+  input: CoreInput,
+  share: number,
+): MechanismParams[] {
+  return families.map(family => family(input, share)).filter(params => params !== null);
 }

@@ -74,15 +74,15 @@ export const bigbird: Mechanism = {
 
   settings(input, share) {
     const limit = pairsOfShare(input, share);
-    return [16, 64].flatMap(block => {
-      if (4 * block > input.keys) return [];
-      const pairs = (randomBlocks: number) => {
+    const one = { ...input, heads: 1 };
+    return [1, 3].flatMap(randomBlocks => {
+      const pairs = (block: number) => {
         const params = { block, randomBlocks, globalBlocks: 2, seed: 1 };
-        const own = { random_blocks: drawBlocks({ ...input, heads: 1 }, params) };
-        return countPairs(input, readLayout({ ...input, heads: 1 }, params, { own }));
+        const own = { random_blocks: drawBlocks(one, params) };
+        return countPairs(input, readLayout(one, params, { own }));
       };
-      const randomBlocks = largestWithin(limit, 0, Math.floor(input.keys / block), pairs);
-      return randomBlocks === null ? [] : [{ block, randomBlocks, globalBlocks: 2 }];
+      const block = largestWithin(limit, 1, Math.floor(input.keys / 4), pairs);
+      return block === null ? [] : [{ block, randomBlocks, globalBlocks: 2 }];
     });
   },
 

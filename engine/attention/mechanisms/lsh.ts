@@ -2,13 +2,14 @@ import { kvHead, visibleKeys, type CoreInput } from '../core';
 import { caught, pairCost, visiblePairs } from '../cost';
 import { hashRows, padNorms, rotationDims } from '../kernels/hash';
 import { scoreAt } from '../kernels/lines';
-import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
+import type { AttendContext, Mechanism, SettingFamily, SparseRow } from '../mechanism';
 import { flagOf, numberOf } from '../../../shared/setting';
 import { seededGaussians } from '../maths/random';
 import { buildRing, chunkEntries, type Ring } from '../kernels/ring';
 import { hashedBuckets, ringMask } from '../kernels/bucketing';
 import { softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
+import { settingsOf } from '../kernels/shares';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -26,6 +27,12 @@ import { float32, int32, type Tensor } from '../../runtime/tensor';
 
 /** Buckets up to which one rotation does; beyond, the hash is factorised. */
 const DIRECT_BUCKETS = 64;
+
+/** A query sees its chunk and the one before, in every round, as far as the mask lets it. */
+const FAMILIES = [1, 2, 4].map((rounds): SettingFamily => ({ keys }, share) => {
+  const bucketSize = Math.min(keys, Math.floor((share * keys) / (2 * rounds)));
+  return bucketSize < 4 ? null : { bucketSize, rounds };
+});
 
 /**
  * Reformer's LSH attention. Ours departs in one point: without duplicates the count of a pair takes in those seen
@@ -109,13 +116,8 @@ export const lsh: Mechanism = {
 
   refuses: refusesTie,
 
-  settings(input, share) {
-    // A query sees its chunk and the one before, in every round, as far as the mask lets it.
-    return [1, 2, 4].flatMap(rounds => {
-      const bucketSize = Math.floor((share * input.keys) / (2 * rounds));
-      return bucketSize < 4 ? [] : [{ bucketSize, rounds }];
-    });
-  },
+  families: FAMILIES,
+  settings: (input, share) => settingsOf(FAMILIES, input, share),
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     if (context.own['rotations']) return {};

@@ -10,6 +10,7 @@ import { rootOf } from '../parameters';
 import { flagOf, numberOf, numberOrAuto } from '../../../shared/setting';
 import { softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
+import { settingsOf } from '../kernels/shares';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -110,11 +111,8 @@ export const routing: Mechanism = {
     return refusesTie(input, params);
   },
 
-  settings(input, share) {
-    // As many clusters as windows: together they hold window * keys of the pairs.
-    const window = Math.floor(share * input.keys);
-    return window < 4 ? [] : [{ window, clusters: Math.ceil(input.keys / window) }];
-  },
+  families: [byWindow],
+  settings: (input, share) => settingsOf([byWindow], input, share),
 
   settle: (input, params) => ({
     window: windowOf(input.keys, params),
@@ -156,6 +154,12 @@ export const routing: Mechanism = {
     return withLocalHeads(input, routed, local, numberOf(params, 'localWindow'), context);
   },
 };
+
+/** As many clusters as windows: together they hold window * keys of the pairs. */
+function byWindow({ keys }: CoreInput, share: number): MechanismParams | null {
+  const window = Math.min(keys, Math.floor(share * keys));
+  return window < 4 ? null : { window, clusters: Math.ceil(keys / window) };
+}
 
 /** Centroids of spherical k-means over queries and keys, [heads, clusters, dim]. */
 async function fitCentroids(

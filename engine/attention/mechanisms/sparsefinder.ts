@@ -7,6 +7,7 @@ import { singularProjections } from '../maths/lowRank';
 import type { AttendContext, Mechanism } from '../mechanism';
 import { numberOf, wordOf } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
+import { settingsOf } from '../kernels/shares';
 import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
 import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
@@ -106,14 +107,8 @@ export const sparsefinder: Mechanism = {
     centroids: { dims: ['heads', 'clusters', 'rank'] },
   },
 
-  settings(input, share) {
-    const bucketSize = Math.floor((share * input.keys) / 4);
-    const clusters = Math.round(1 / share);
-    const settings: MechanismParams[] = [];
-    if (bucketSize >= 2) settings.push({ rule: 'quantize', bucketSize, rank: 4 });
-    if (clusters <= input.keys / 4) settings.push({ rule: 'cluster', clusters, rank: 4 });
-    return settings;
-  },
+  families: [byGroups, byClusters],
+  settings: (input, share) => settingsOf([byGroups, byClusters], input, share),
 
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     const { own } = context;
@@ -179,6 +174,16 @@ export const sparsefinder: Mechanism = {
     };
   },
 };
+
+function byGroups({ keys }: CoreInput, share: number): MechanismParams | null {
+  const bucketSize = Math.min(keys, Math.floor((share * keys) / 4));
+  return bucketSize < 2 ? null : { rule: 'quantize', bucketSize, rank: 4 };
+}
+
+function byClusters({ keys }: CoreInput, share: number): MechanismParams | null {
+  const clusters = Math.max(1, Math.round(1 / share));
+  return clusters > keys / 4 ? null : { rule: 'cluster', clusters, rank: 4 };
+}
 
 /** Projections of the largest singular values of this text's Q K^T, [heads, dim, rank]. */
 async function singularWeights(

@@ -1,6 +1,7 @@
 /** What a plan is compared with at the same budget: one setting in every head, and chance. */
 import type { Analysis } from '../analysis';
 import { costOf } from './candidates';
+import { Approach } from '../approach';
 import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
@@ -32,23 +33,29 @@ export async function uniformChoices(search: PlanSearch, texts: readonly Analysi
 
 async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Uniform | null> {
   let best: (Uniform & { cost: number }) | null = null;
-  const consider = async (share: number) => {
-    let most = 0;
-    const choices = search.candidates.settings(0, mechanism, share);
+  const consider = async (choices: readonly Setting[]) => {
+    let last: number | null = null;
     for (const [at, chosen] of (await search.candidates.everywhere(choices)).entries()) {
       if (!chosen) continue;
       const choice = choices[at]!;
       const pairs = sum(chosen, one => one.pairs);
+      last = pairs / search.dense;
       if (pairs > search.limit) continue;
-      most = Math.max(most, pairs / search.dense);
       const cost = sum(chosen, (one, at) => costOf(one).cost * search.sensitivity[at]!);
       if (!best || cost < best.cost) best = { choice, chosen, cost };
     }
-    return most;
+    return last;
   };
-  const spent = await consider(search.budget);
-  // Where the pairs depend on the text, a setting may leave a part of the budget: one more with what it needs.
-  if (spent > 0 && spent < 0.9 * search.budget) await consider(search.budget ** 2 / spent);
+  const { families } = mechanism;
+  if (!families) await consider(search.candidates.settings(0, mechanism, search.budget));
+  // Where the pairs depend on the text, what was asked for is corrected by what was spent.
+  for (const family of families ?? []) {
+    const approach = new Approach(search.budget);
+    while (approach.asked !== null) {
+      const { asked } = approach;
+      approach.told(await consider(search.candidates.settings(0, mechanism, asked, [family])));
+    }
+  }
   return best;
 }
 

@@ -1,7 +1,8 @@
 import { type Analysis, type CoreTensors } from '../analysis';
 import { compareHead, coresOf } from '../changedRun';
 import { visitTogether } from '../passes';
-import type { Mechanism } from '../../attention/mechanism';
+import { settingsOf } from '../../attention/kernels/shares';
+import type { Mechanism, SettingFamily } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
 import { someHeads } from '../../attention/kernels/subset';
@@ -136,10 +137,11 @@ export class Candidates {
   }
 
   /** Settings that spend about this share in this head, in words of the mechanism's own parameters, for the longest text. */
-  settings(at: number, mechanism: Mechanism, share: number): Setting[] {
+  settings(at: number, mechanism: Mechanism, share: number, families?: readonly SettingFamily[]): Setting[] {
     const { core, head } = this.heads[at]!;
     const alone = someHeads(this.texts[0]!.core(core).outline, [head]);
-    return (mechanism.settings?.(alone, share) ?? [])
+    const found = families ? settingsOf(families, alone, share) : mechanism.settings?.(alone, share);
+    return (found ?? [])
       .map(params => settingOf(mechanism.info, params))
       .filter(({ params }) => !mechanism.refuses?.(alone, params));
   }
