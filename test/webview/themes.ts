@@ -109,13 +109,60 @@ const HIGH_CONTRAST: Record<string, string> = {
   'textLink-foreground': '#21a6ff',
 };
 
+/** As the editor has it, it names no colour for the text of what is selected. */
+const { 'list-activeSelectionForeground': _left, ...NAMED } = HIGH_CONTRAST;
+const HIGH_CONTRAST_LIGHT: Record<string, string> = {
+  ...NAMED,
+  foreground: '#292929',
+  descriptionForeground: '#292929b3',
+  'editor-background': '#ffffff',
+  'editor-foreground': '#292929',
+  'sideBar-background': '#ffffff',
+  contrastBorder: '#0f4a85',
+  contrastActiveBorder: '#006bbd',
+  'panel-border': '#0f4a85',
+  'widget-border': '#0f4a85',
+  focusBorder: '#006bbd',
+  'editorWidget-background': '#ffffff',
+  'editorWidget-border': '#0f4a85',
+  'button-background': '#0f4a85',
+  'button-foreground': '#ffffff',
+  'button-hoverBackground': '#0f4a85',
+  'button-secondaryBackground': '#ffffff',
+  'button-secondaryForeground': '#292929',
+  'button-border': '#0f4a85',
+  'dropdown-background': '#ffffff',
+  'dropdown-foreground': '#292929',
+  'dropdown-border': '#0f4a85',
+  'input-background': '#ffffff',
+  'input-foreground': '#292929',
+  'input-placeholderForeground': '#292929b3',
+  'settings-textInputBackground': '#ffffff',
+  'checkbox-background': '#ffffff',
+  'checkbox-foreground': '#292929',
+  'checkbox-border': '#0f4a85',
+  'list-hoverBackground': '#0f4a851a',
+  'list-activeSelectionBackground': '#0f4a851a',
+  'panelTitle-activeBorder': '#b5200d',
+  'panelTitle-activeForeground': '#292929',
+  'panelTitle-inactiveForeground': '#292929',
+  'progressBar-background': '#0f4a85',
+  'textLink-foreground': '#0f4a85',
+  'charts-blue': '#0063d3',
+};
+
 export const THEMES = {
   dark: { variables: DARK, bodyClass: 'vscode-dark' },
   light: { variables: LIGHT, bodyClass: 'vscode-light' },
   'high-contrast': { variables: HIGH_CONTRAST, bodyClass: 'vscode-high-contrast' },
+  'high-contrast-light': {
+    variables: HIGH_CONTRAST_LIGHT,
+    bodyClass: 'vscode-high-contrast vscode-high-contrast-light',
+  },
 } as const;
 
 export type ThemeName = keyof typeof THEMES;
+export const THEME_NAMES = Object.keys(THEMES) as ThemeName[];
 
 /** For the `style` attribute of <html>, where VS Code puts it. */
 export function themeStyle(name: ThemeName): string {

@@ -90,8 +90,9 @@ export const shared = css`
     cursor: pointer;
   }
   .segmented button[aria-checked='true'] {
-    background: var(--vscode-list-activeSelectionBackground, var(--vscode-button-background));
-    color: var(--vscode-list-activeSelectionForeground, var(--vscode-button-foreground));
+    /* High-contrast themes leave either of the two out: neither may be mixed with a colour of another pair. */
+    background: var(--vscode-list-activeSelectionBackground, transparent);
+    color: var(--vscode-list-activeSelectionForeground, inherit);
     outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
     outline-offset: -1px;
   }

@@ -60,7 +60,7 @@ export const sideStyles = css`
   }
   .item[aria-selected='true'] {
     background: var(--vscode-list-activeSelectionBackground);
-    color: var(--vscode-list-activeSelectionForeground);
+    color: var(--vscode-list-activeSelectionForeground, inherit);
     outline: 1px solid var(--vscode-contrastActiveBorder, transparent);
     outline-offset: -1px;
   }
