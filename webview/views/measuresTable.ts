@@ -48,6 +48,14 @@ export class MeasuresTable extends Component {
   @property({ type: Boolean }) waiting = false;
   private readonly compared = new Remote(this, 'analysis/compare', 500);
 
+  override connectedCallback(): void {
+    super.connectedCallback();
+    // It scrolls sideways where it is narrow: by keyboard, too.
+    this.tabIndex = 0;
+    this.role = 'region';
+    this.ariaLabel = 'Measures in more detail';
+  }
+
   override willUpdate(): void {
     const { id } = store;
     if (this.waiting) return;
