@@ -54,10 +54,13 @@ export function spanPairs(mask: SpanMask, queries: number, keys: number, span: n
   const after = mask.causal ? 0 : Math.min(limit, mask.window?.after ?? Infinity);
   let pairs = 0;
   for (let position = keys - queries; position < keys; position++) {
-    const chunk = mask.chunk ?? keys;
-    const start = Math.floor(position / chunk) * chunk;
-    const from = Math.max(0, start, position - before);
-    const to = Math.min(keys, start + chunk, position + after + 1);
+    let from = Math.max(0, position - before);
+    let to = Math.min(keys, position + after + 1);
+    if (mask.chunk !== undefined) {
+      const start = Math.floor(position / mask.chunk) * mask.chunk;
+      from = Math.max(from, start);
+      to = Math.min(to, start + mask.chunk);
+    }
     pairs += Math.max(0, to - from);
   }
   return pairs;

@@ -30,6 +30,7 @@ async function open(tabs: { input: unknown; isActive: boolean }[] = [], shown: s
   const { TextInFront } = await withVscode(
     vscode,
     async () =>
+      // eslint-disable-next-line @typescript-eslint/no-require-imports
       require('../../extension/workbench/textInFront') as typeof import('../../extension/workbench/textInFront'),
   );
   const store = { shown: shown && { uri: `file:///${shown}`, document: { uri: uriOf(shown) } } };

@@ -61,6 +61,9 @@ export class Panel extends Component {
         gap: 0 16px;
         padding: 0 12px;
         border-bottom: 1px solid var(--line);
+        /* Where there is little room, what was analysed goes below the tabs, which are never squeezed away. */
+        flex-wrap: wrap;
+        position: relative;
       }
       [role='tablist'] {
         display: flex;
@@ -86,7 +89,7 @@ export class Panel extends Component {
       }
       .about {
         color: var(--muted);
-        flex: 1 1 12ch;
+        flex: 1 1 24ch;
         text-align: right;
         overflow: hidden;
         text-overflow: ellipsis;
@@ -121,6 +124,9 @@ export class Panel extends Component {
         color: var(--vscode-editorWidget-foreground, inherit);
         border: 1px solid var(--vscode-editorWidget-border, var(--line));
         box-shadow: 0 2px 8px var(--vscode-widget-shadow, #0006);
+      }
+      header .why {
+        top: 100%;
       }
     `,
   ];

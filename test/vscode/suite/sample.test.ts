@@ -32,10 +32,15 @@ describe('the first minute', () => {
     const folder = vscode.workspace.workspaceFolders![0]!.uri;
     const { extensionUri } = vscode.extensions.getExtension(ID)!;
     const bundled = vscode.Uri.joinPath(extensionUri, 'engine', 'bundled', 'prose-2m');
-    await vscode.workspace.fs.copy(bundled, vscode.Uri.joinPath(folder, 'bert'), { overwrite: true });
-    await withSettings({ model: 'bert' }, async () => {
-      const { summary } = await analyze(await openText('The cat sat on the mat.'));
-      assert.equal(summary.model.name, 'bert');
-    });
+    const copy = vscode.Uri.joinPath(folder, 'bert');
+    await vscode.workspace.fs.copy(bundled, copy, { overwrite: true });
+    try {
+      await withSettings({ model: 'bert' }, async () => {
+        const { summary } = await analyze(await openText('The cat sat on the mat.'));
+        assert.equal(summary.model.name, 'bert');
+      });
+    } finally {
+      await vscode.workspace.fs.delete(copy, { recursive: true });
+    }
   });
 });
