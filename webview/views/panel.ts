@@ -67,9 +67,8 @@ export class Panel extends Component {
       }
       [role='tablist'] {
         display: flex;
-        overflow-x: auto;
-        scrollbar-width: none;
-        min-width: 0;
+        /* Every view can be reached at any width. */
+        flex-wrap: wrap;
       }
       [role='tab'] {
         font: inherit;
@@ -87,10 +86,16 @@ export class Panel extends Component {
       [role='tab']:focus-visible {
         outline-offset: -2px;
       }
+      .analysed {
+        display: flex;
+        align-items: center;
+        justify-content: flex-end;
+        gap: 0 16px;
+        flex: 1 1 56ch;
+        min-width: 0;
+      }
       .about {
         color: var(--muted);
-        flex: 1 1 24ch;
-        text-align: right;
         overflow: hidden;
         text-overflow: ellipsis;
         white-space: nowrap;
@@ -110,8 +115,13 @@ export class Panel extends Component {
         padding: 0 12px 12px;
       }
       header .verified {
-        flex: none;
+        flex: 0 1 auto;
+        min-width: 0;
+      }
+      header .verified summary {
         white-space: nowrap;
+        overflow: hidden;
+        text-overflow: ellipsis;
       }
       .keys,
       header .why {
@@ -143,12 +153,6 @@ export class Panel extends Component {
     window.removeEventListener('keydown', this.onKey);
   }
 
-  /** In a narrow panel the tabs are scrolled: the open one is in sight. */
-  override updated(): void {
-    const tab = this.renderRoot.querySelector('[role="tab"][aria-selected="true"]');
-    tab?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-  }
-
   override render() {
     const tabs = shownTabs();
     const tab = tabs.find(t => t.view === store.view) ?? tabs[0]!;
@@ -170,17 +174,19 @@ export class Panel extends Component {
               </button>`,
           )}
         </div>
-        <span class="about">${this.about()}</span>
-        ${mark()}
-        <button
-          class="plain"
-          aria-label="Keyboard shortcuts"
-          title="Keyboard shortcuts (?)"
-          aria-expanded=${this.showKeys}
-          @click=${() => (this.showKeys = !this.showKeys)}
-        >
-          ?
-        </button>
+        <div class="analysed">
+          <span class="about">${this.about()}</span>
+          ${mark()}
+          <button
+            class="plain"
+            aria-label="Keyboard shortcuts"
+            title="Keyboard shortcuts (?)"
+            aria-expanded=${this.showKeys}
+            @click=${() => (this.showKeys = !this.showKeys)}
+          >
+            ?
+          </button>
+        </div>
       </header>
       <div class="status-area">${statusLine()}${this.notice()}</div>
       ${this.notes()}
