@@ -11,6 +11,7 @@ import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
 import { bundleWebview } from '../webview/bundle';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
 import { violations } from './support/accessibility';
+import { percent } from '../../shared/numbers';
 import { setting } from '../support/settings';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
@@ -96,6 +97,26 @@ describe('the views alone', function () {
     assert.deepEqual(order, expected);
     await page.getByText('Back to the grid').click();
     await page.locator('ai-overview [role="rowheader"]').first().waitFor();
+  });
+
+  it('says of a head what the chosen setting keeps, not what another setting of the mechanism does', async () => {
+    const settings = [setting('strided'), setting('strided', { stride: 4 })];
+    const both = { ...summary, mechanisms: settings.map(each => engine.mechanism(each)) };
+    const shares: string[] = [];
+    for (const [at, mechanism] of settings.entries()) {
+      await open({
+        analysis: ready(both),
+        view: { view: 'head', options: {} },
+        selection: { core: 1, head: 2, mechanism },
+      });
+      const kept = await page.locator('ai-head .kept').first().innerText();
+      const mine = both.mechanisms[at]!.heads.find(h => h.core === 1 && h.head === 2)!;
+      assert.ok(kept.includes(`keeps ${percent(mine.recall!)} of`), kept);
+      assert.ok(kept.includes(percent(mine.pairs / mine.densePairs)), kept);
+      shares.push(percent(mine.pairs / mine.densePairs));
+      await page.close();
+    }
+    assert.notEqual(shares[0], shares[1]);
   });
 
   it('reads a pair of the map exactly, pins its query, reveals both tokens', async () => {
