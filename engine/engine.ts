@@ -209,7 +209,7 @@ export class Engine {
     ids: readonly string[],
     options: PlanOptions,
     signal: AbortSignal = neverCancelled,
-    rivals = true,
+    baselines = true,
   ): Promise<FoundPlan> {
     const report = progressOf(this.notify, ids[0]!, 'plan');
     const job = async () =>
@@ -218,12 +218,12 @@ export class Engine {
         options,
         signal,
         report,
-        rivals,
+        baselines,
       );
     return this.inTurn(job, signal);
   }
 
-  /** The plan and its rivals on another analysed text. */
+  /** The plan and its baselines on another analysed text. */
   testPlan(id: string, found: FoundPlan, signal: AbortSignal = neverCancelled): Promise<PlanOnText> {
     const report = progressOf(this.notify, id, 'plan', 'The plan and simpler choices on another text');
     return this.inTurn(async () => testPlan(this.analysis(id), found, signal, report), signal);

@@ -74,11 +74,11 @@ function formatTexts(plan: PlanFile): string {
   );
 }
 
-/** A rival that lost as much makes it a tie. */
+/** A baseline that lost as much makes it a tie. */
 function wins({ wins, delta, uniform: [best], random }: PlanFile['texts'][number]): string {
   if (!wins) return 'no';
-  const rivals = [...(best ? [best.delta] : []), ...(random.runs > 0 ? [random.least] : [])];
-  return rivals.every(rival => delta + LOSS_ROUNDING < rival) ? 'yes' : 'tie';
+  const baselines = [...(best ? [best.delta] : []), ...(random.runs > 0 ? [random.least] : [])];
+  return baselines.every(baseline => delta + LOSS_ROUNDING < baseline) ? 'yes' : 'tie';
 }
 
 /** Those that are not as by default. */

@@ -276,7 +276,7 @@ export class EngineClient extends Owner {
         reject(new EngineDiedError(message));
         connection.dispose(); // rejects what is pending as well, with less to say
         if (life.wanted) log.info('Engine process ended.');
-        else this.mourn(life, errors.text ? `${message} ${errors.text}` : message, { message, native });
+        else this.reportDeath(life, errors.text ? `${message} ${errors.text}` : message, { message, native });
       };
       child.once('exit', (code, signal) => {
         const how = signal ? `signal ${signal}` : `exit code ${code}`;
@@ -305,7 +305,7 @@ export class EngineClient extends Owner {
     return life;
   }
 
-  private mourn(life: Life, detail: string, death: Omit<Death, 'restarting'>): void {
+  private reportDeath(life: Life, detail: string, death: Omit<Death, 'restarting'>): void {
     this.options.log.error(detail);
     if (this.life !== life) return;
     this.life = null;

@@ -21,7 +21,7 @@ export function changedPlan(
   const key = ({ core, head }: { core: number; head: number }) => `${core}.${head}`;
   const before = new Map(plan.heads.map(one => [key(one), one]));
   const choices = new Map(heads.map(one => [key(one), one.choice]));
-  const rivals = [
+  const baselines = [
     ...plan.uniform.map(({ effect }) => effect.delta),
     ...(plan.random.runs > 0 ? [plan.random.least] : []),
   ];
@@ -30,7 +30,7 @@ export function changedPlan(
     pairs: found.pairs,
     densePairs: found.densePairs,
     effect: found.effect,
-    wins: winsOver(found.effect.delta, rivals),
+    wins: winsOver(found.effect.delta, baselines),
     // What was said of the comparison is about the plan as it was found.
     notes: [...plan.notes.filter(({ kind }) => kind !== 'byHand' && kind !== 'defeat'), BY_HAND],
     heads: found.heads.map(comparison => ({

@@ -83,7 +83,7 @@ export interface Plan {
 /** Differences between changes below this are rounding. */
 export const LOSS_ROUNDING = 1e-5;
 
-/** Whether no rival lost less than the plan; ties are no losses. Changes of the loss or of the output. */
-export function winsOver(delta: number, rivals: readonly number[]): boolean {
-  return rivals.every(rival => delta <= rival + LOSS_ROUNDING);
+/** Whether no baseline lost less than the plan; ties are no losses. Changes of the loss or of the output. */
+export function winsOver(delta: number, baselines: readonly number[]): boolean {
+  return baselines.every(baseline => delta <= baseline + LOSS_ROUNDING);
 }

@@ -106,10 +106,10 @@ describe('plan', function () {
     assert.ok(found.tried.length <= maxRuns, `${found.tried.length} runs`);
     assert.ok(found.tried.some(({ kept }) => kept));
     for (const { share } of found.uniform) assert.ok(share <= found.budget + 1e-12);
-    const rivals = [...found.uniform.map(({ effect }) => effect.delta), found.random.least];
+    const baselines = [...found.uniform.map(({ effect }) => effect.delta), found.random.least];
     assert.equal(
       found.wins,
-      rivals.every(delta => found.effect.delta <= delta + 1e-5),
+      baselines.every(delta => found.effect.delta <= delta + 1e-5),
     );
     if (!found.wins) assert.match(found.notes.find(({ kind }) => kind === 'defeat')!.text, /does not win/);
     assert.ok(found.random.least <= found.random.mean && found.random.mean <= found.random.most);

@@ -12,8 +12,8 @@ const LARGE = 16 * 2 ** 20;
 
 /**
  * The model as ONNX Runtime is to load it for a reference. The file's own bytes, except that a product with a large table
- * that lies turned in the file (tied embeddings) reads it as it lies, which ONNX Runtime's optimiser would do itself if it
- * had not first made a turned copy.
+ * that is stored transposed (tied embeddings) reads it as it is stored, which ONNX Runtime's optimiser would do itself if
+ * it had not first made a transposed copy.
  */
 export function referenceBytes({ bytes, model }: Skeleton): Uint8Array {
   const graph = model.graph!;

@@ -41,7 +41,7 @@ const LOCAL_PART = 0.5;
  * by how the model takes the errors of each head, corrected by runs of the whole model.
  *
  * `texts`: finished analyses of the same model; the first one's length decides what a share means in tokens.
- * `rivals`: compare with uniform choices and random assignments.
+ * `baselines`: compare with uniform choices and random assignments.
  * @throws RefusedError when no choice spends so few pairs; UsageError for a budget or mechanism that does not exist.
  */
 export async function makePlan(
@@ -49,7 +49,7 @@ export async function makePlan(
   options: PlanOptions,
   signal: AbortSignal,
   onProgress: (fraction: number, message: string) => void = () => undefined,
-  rivals = true,
+  baselines = true,
 ): Promise<FoundPlan> {
   const { budget, maxRuns } = options;
   if (!(budget > 0 && budget <= 1)) {
@@ -62,9 +62,9 @@ export async function makePlan(
   );
   const search = new PlanSearch(candidates, runs, budget);
   let best = await search.start();
-  const uniform = rivals ? await runUniform(search, await uniformChoices(search, texts)) : [];
-  const random = rivals ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
-  const curveRuns = rivals && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
+  const uniform = baselines ? await runUniform(search, await uniformChoices(search, texts)) : [];
+  const random = baselines ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
+  const curveRuns = baselines && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
   best = await search.sensitivities(best, Math.floor(maxRuns / 3));
   for (const one of uniform) {
     if (losesLess(one.found, best)) best = one.found;

@@ -10,7 +10,7 @@ import {
   type RunEffect,
 } from '../../../shared/protocol/engine';
 
-/** A plan and its rivals on one text, as they are: nothing is chosen anew. */
+/** A plan and its baselines on one text, as they are: nothing is chosen anew. */
 export interface PlanOnText {
   tokens: number;
   share: number;
@@ -18,7 +18,7 @@ export interface PlanOnText {
   /** Least change first. */
   uniform: { choice: Setting; share: number; delta: number }[];
   random: Plan['random'];
-  /** No rival lost less. */
+  /** No baseline lost less. */
   wins: boolean;
 }
 
@@ -41,19 +41,19 @@ export async function testPlan(
     return { share: pairs / all, effect };
   };
   const plan = await run(assignment);
-  const rivals: PlanOnText['uniform'] = [];
+  const baselines: PlanOnText['uniform'] = [];
   for (const { choice, heads } of uniform) {
     const { share, effect } = await run(heads);
-    rivals.push({ choice, share, delta: effect.delta });
+    baselines.push({ choice, share, delta: effect.delta });
   }
-  rivals.sort((a, b) => a.delta - b.delta);
+  baselines.sort((a, b) => a.delta - b.delta);
   const drawn: number[] = [];
   for (const heads of random) drawn.push((await run(heads)).effect.delta);
   return {
     tokens: text.tokens.ids.length,
     ...plan,
-    uniform: rivals,
+    uniform: baselines,
     random: rangeOf(drawn),
-    wins: winsOver(plan.effect.delta, [...rivals.map(({ delta }) => delta), ...drawn]),
+    wins: winsOver(plan.effect.delta, [...baselines.map(({ delta }) => delta), ...drawn]),
   };
 }

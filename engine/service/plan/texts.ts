@@ -35,7 +35,7 @@ export interface PlanEngine {
     ids: readonly string[],
     options: PlanOptions,
     signal: AbortSignal,
-    rivals?: boolean,
+    baselines?: boolean,
   ): Promise<FoundPlan>;
   testPlan(id: string, found: FoundPlan, signal: AbortSignal): Promise<PlanOnText>;
   request(method: 'analysis/dispose', params: { id: string }): Promise<null>;
