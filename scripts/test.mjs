@@ -17,12 +17,13 @@ const script = name => {
   return { command, args };
 };
 
-/** Mocha on TypeScript; one process a suite, bounded in time and in JavaScript memory. */
-const mocha = (folder, timeout) => ({
+/** Mocha on TypeScript; `jobs` processes a suite, bounded in time and in JavaScript memory. */
+const mocha = (folder, timeout, jobs = 1) => ({
   command: process.execPath,
   args: [
     '--max-old-space-size=3072',
     join(ROOT, 'node_modules', 'mocha', 'bin', 'mocha.js'),
+    ...(jobs > 1 ? ['--parallel', '--jobs', String(jobs)] : []),
     ...['--reporter', 'test/support/reporter.cjs', '--timeout', String(timeout)],
     `test/${folder}/**/*.test.ts`,
   ],
@@ -35,7 +36,7 @@ const steps = {
   format: { ...script('format:check'), minutes: 3 },
   build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
   unit: { ...mocha('unit', 20_000), minutes: 5 },
-  engine: { ...mocha('engine', 120_000), minutes: 15 },
+  engine: { ...mocha('engine', 240_000, 2), minutes: 15 },
   vscode: { command: process.execPath, args: ['test/vscode/run.mjs'], minutes: 8, suite: 'vscode/suite' },
   e2e: { ...mocha('e2e', 180_000), minutes: 12 },
 };
