@@ -31,9 +31,9 @@ const mocha = (folder, timeout, jobs = 1) => ({
 });
 
 const steps = {
-  typecheck: { ...script('typecheck'), minutes: 5 },
-  lint: { ...script('lint'), minutes: 5 },
-  format: { ...script('format:check'), minutes: 3 },
+  typecheck: { ...script('typecheck'), minutes: 5, beside: true },
+  lint: { ...script('lint'), minutes: 5, beside: true },
+  format: { ...script('format:check'), minutes: 3, beside: true },
   build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
   unit: { ...mocha('unit', 20_000), minutes: 5 },
   engine: { ...mocha('engine', 240_000, 2), minutes: 15 },
@@ -53,9 +53,12 @@ mkdirSync(ARTIFACTS, { recursive: true });
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 const failedSteps = [];
-for (const [name, step] of Object.entries(steps)) {
-  if (chosen.length && !chosen.includes(name)) continue;
-  const result = await runStep(name, step);
+const wanted = Object.entries(steps).filter(([name]) => !chosen.length || chosen.includes(name));
+// Checks that only read run side by side; suites, which use the whole machine, one after the other.
+const beside = wanted.filter(([, step]) => step.beside);
+const results = await Promise.all(beside.map(([name, step]) => runStep(name, step)));
+for (const [name, step] of wanted.filter(([, step]) => !step.beside)) results.push(await runStep(name, step));
+for (const { name, result } of results) {
   for (const key of Object.keys(total)) total[key] += result[key];
   if (result.failed) failedSteps.push(name);
 }
@@ -66,12 +69,13 @@ console.log(`\n${total.passed} passed, ${total.failed} failed${skipped}`);
 process.exit(total.failed ? 1 : 0);
 
 async function runStep(name, step) {
-  console.log(`\n=== ${name} ===`);
+  if (!step.beside) console.log(`\n=== ${name} ===`);
   if (step.suite && !hasTests(step.suite)) throw new Error(`test/${step.suite} has no tests`);
-  rmSync(TOTALS, { force: true });
+  if (step.suite) rmSync(TOTALS, { force: true });
   const started = Date.now();
   const { code, timedOut } = await runToEnd(step.command, step.args, {
     minutes: step.minutes,
+    quiet: step.beside,
     env: { TEST_TOTALS: TOTALS, FORCE_COLOR: process.stdout.isTTY ? '1' : '0' },
   });
   const seconds = ((Date.now() - started) / 1000).toFixed(0);
@@ -86,7 +90,7 @@ async function runStep(name, step) {
     if (result.passed + result.failed + result.skipped === 0) result.failed = 1;
   }
   console.log(`${name}: ${result.failed ? 'FAILED' : 'ok'} in ${seconds} s`);
-  return result;
+  return { name, result };
 }
 
 function hasTests(folder) {
