@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
+import { AnalysisMemory } from './analysis/analysisMemory';
 import { AnalysisStore } from './analysis/analysisStore';
+import { SavedFiles } from './analysis/savedFiles';
 import type { AttentionInspectorApi } from './api';
 import { registerCommands } from './workbench/commands';
 import { ChangeMarks } from './editor/changeMarks';
@@ -24,6 +26,8 @@ import { TargetTexts } from './analysis/targetTexts';
 import { TextInFront } from './workbench/textInFront';
 import { Views } from './views/views';
 import { tell } from './workbench/tell';
+
+let kept: AnalysisMemory | null = null;
 
 /** Wires the parts together; each part owns what it does. */
 export function activate(context: vscode.ExtensionContext): AttentionInspectorApi {
@@ -64,6 +68,8 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     new Views(extensionUri, { memory, costs, log, client, store, planner, intervener, selection, settings }),
   );
   own(new SelectionKeeper(store, selection));
+  const folder = vscode.Uri.joinPath(context.storageUri ?? context.globalStorageUri, 'analyses');
+  kept = own(new AnalysisMemory(new SavedFiles(folder), memory, store, selection, log));
   own(new EditorMarks(store, selection, settings));
   own(new ChangeMarks(store, selection, settings));
   own(new InterventionStatus(store));
@@ -106,6 +112,9 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     engineProcessId: () => client.processId,
   };
 }
+
+/** What changed last is written before the window goes. */
+export const deactivate = (): Promise<void> | undefined => kept?.flush();
 
 /** A long native call ends by itself; an endless one does not. */
 function tellSilence(): void {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { RefusedError } from '../errors';
-import { pack } from './pack';
+import { pack } from '../../shared/packed';
 import type { ReportData } from '../../shared/reportData';
 import { REPORT_STYLE } from './reportStyle';
 

@@ -12,6 +12,9 @@ import {
   type ReadyState,
   type RunningState,
 } from '../../shared/host/analysisState';
+import { NO_INTERVENTIONS } from '../../shared/protocol/host';
+import type { SavedAnalysis } from '../../shared/saved/analysis';
+import type { Looked } from '../views/selectionModel';
 import { AnalysedText } from './analysedText';
 
 /**
@@ -20,6 +23,8 @@ import { AnalysedText } from './analysedText';
  */
 export class Analysis {
   readonly cancellation = new vscode.CancellationTokenSource();
+  /** The selection when another text came in front, or when it was kept. */
+  looked: Looked | null = null;
   private now: AnalysisState;
 
   constructor(
@@ -86,9 +91,25 @@ export class Analysis {
     return this.now !== before;
   }
 
-  finish(summary: AnalysisSummary): void {
+  /** @param previous of the same document: its plan is one of this analysis, too, when model and tokens are the same */
+  finish(summary: AnalysisSummary, previous: ReadyState | null = null): void {
     if (summary.target?.source !== 'given') this.givenTarget = null;
-    this.now = readyState(this.documentInfo, summary, { stale: this.textChanged });
+    const plan = previous && isSameText(previous.summary, summary) ? previous.plan : null;
+    this.now = readyState(this.documentInfo, summary, { stale: this.textChanged, plan });
+  }
+
+  /** Takes the place of its run: what an earlier session has kept of it. */
+  restore({ summary, plan, searching, interventions, selection, given }: SavedAnalysis): void {
+    const message = vscode.l10n.t('The search ended with the window. Find the plan again.');
+    this.looked = { selection, given };
+    this.now = {
+      ...readyState(
+        this.documentInfo,
+        { ...summary, id: this.id },
+        { plan, interventions: { ...NO_INTERVENTIONS, ...interventions } },
+      ),
+      planning: searching === null ? null : { budget: searching, fraction: 0, message: '', error: message },
+    };
   }
 
   fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {
@@ -132,4 +153,11 @@ export class Analysis {
     const read = this.began?.target;
     return this.target && read?.source === 'given' ? read.tokens : null;
   }
+}
+
+/** The same model has read the same tokens. */
+export function isSameText(a: AnalysisSummary, b: AnalysisSummary): boolean {
+  const ids = ({ tokens, target }: AnalysisSummary) => [...tokens.ids, -1, ...(target?.tokens.ids ?? [])];
+  const [one, other] = [ids(a), ids(b)];
+  return a.model.ref === b.model.ref && one.length === other.length && one.every((id, t) => id === other[t]);
 }

@@ -9,7 +9,9 @@ import type { AnalysisState } from '../../shared/protocol/host';
 import { updateFrom, type AnalysisHost } from '../../shared/host/host';
 import { idOf, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { AnalysedText, documentLength, wholeRange } from './analysedText';
-import { Analysis } from './analysis';
+import { distinct } from '../../shared/setting';
+import type { SavedAnalysis } from '../../shared/saved/analysis';
+import { Analysis, isSameText } from './analysis';
 import { Owner } from '../disposable';
 import { tokenOf } from '../engine/abort';
 import {
@@ -49,7 +51,9 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   private readonly alive = new Map<string, Analysis>();
   private current: Analysis | null = null;
   private runs = 0;
-  private readonly active = new Set<Promise<EngineError | null>>();
+  private readonly active = new Set<Promise<unknown>>();
+  /** Finished analyses that the engine reads again, since it has lost them. */
+  private readonly reviving = new Map<Analysis, Promise<void>>();
   /** Being told, and waiting to be. */
   private readonly events: StoreEvent[] = [];
   private readonly pauses = new Map<string, NodeJS.Timeout>();
@@ -63,6 +67,10 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   private readonly toldAll = this.register(new vscode.EventEmitter<StoreEvent>());
   /** Either of them, when everyone has been told: for what changes more in answer to it. */
   readonly afterEvent = this.toldAll.event;
+
+  private readonly forgotten = this.register(new vscode.EventEmitter<string>());
+  /** The user wants to see no more of the results of a document. */
+  readonly onForget = this.forgotten.event;
 
   constructor(
     private readonly client: EngineClient,
@@ -132,7 +140,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     return this.kept(this.run(document, { part, quiet: false, model, trial: true }));
   }
 
-  private async kept(run: Promise<EngineError | null>): Promise<EngineError | null> {
+  private async kept<T>(run: Promise<T>): Promise<T> {
     this.active.add(run);
     try {
       return await run;
@@ -155,11 +163,34 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     if (this.current === analysis) this.show([...this.analyses.values()].at(-1) ?? null);
   }
 
+  /** As `clear`, for good. */
+  forget(analysis: Analysis | null = this.current): void {
+    this.clear(analysis);
+    if (analysis) this.forgotten.fire(analysis.uri);
+  }
+
+  /** Takes in what an earlier session has kept of a document, if its text is still the same. */
+  restore(document: vscode.TextDocument, saved: SavedAnalysis): void {
+    const part = saved.document.selectionStart;
+    const start = part ?? 0;
+    const end = start + saved.text.length;
+    const whole = Math.min(documentLength(document), MAXIMUM_TEXT);
+    if (this.of(document) || (part === null && end !== whole)) return;
+    const range = new vscode.Range(document.positionAt(start), document.positionAt(end));
+    if (document.getText(range) !== saved.text) return;
+    const source = new AnalysedText(document, start, end, saved.text, part !== null);
+    const analysis = new Analysis(`${document.uri.toString()}#${++this.runs}`, source, null);
+    analysis.restore(saved);
+    this.analyses.set(analysis.uri, analysis);
+    this.alive.set(analysis.id, analysis);
+    if (!this.current || vscode.window.activeTextEditor?.document === document) this.show(analysis);
+  }
+
   stateOf(id: string): AnalysisState | undefined {
     return this.alive.get(id)?.state;
   }
 
-  /** A question about an analysis. Asked again after the engine has lost it, it runs it anew. */
+  /** A question about an analysis. The engine reads again what it has lost: it has died meanwhile, or is another session's. */
   async request<M extends EngineMethod>(
     method: M,
     params: EngineParams<M> & { id: string },
@@ -169,12 +200,49 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     const analysis = this.alive.get(params.id);
     if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
     try {
+      await this.reviving.get(analysis);
       return await this.client.request(method, params, token);
     } catch (error) {
       const lost = error instanceof EngineError && error.code === ErrorCode.unknownAnalysis;
-      if (lost && analysis.ready) void this.again(analysis);
-      throw error;
+      if (!lost || !analysis.ready || !this.isCurrent(analysis)) throw error;
+      await this.revive(analysis);
+      return this.client.request(method, params, token);
     }
+  }
+
+  private revive(analysis: Analysis): Promise<void> {
+    let reviving = this.reviving.get(analysis);
+    if (!reviving) {
+      reviving = this.kept(this.readAgain(analysis)).finally(() => this.reviving.delete(analysis));
+      this.reviving.set(analysis, reviving);
+    }
+    return reviving;
+  }
+
+  /** The engine learns again what it knew of a finished analysis; nothing changes for those who look at it. */
+  private async readAgain(analysis: Analysis): Promise<void> {
+    const { summary } = analysis.ready!;
+    const { ids, total } = summary.tokens;
+    const title = vscode.l10n.t('The engine reads {0} again', analysis.documentInfo.name);
+    const read = await tellProgress({ title, quiet: true }, () =>
+      this.client.request(
+        'analysis/start',
+        {
+          id: analysis.id,
+          model: summary.model.ref,
+          text: analysis.source.text,
+          target: summary.target?.source === 'given' ? summary.target.text : null,
+          device: this.settings.device,
+          maxTokens: ids.length < total ? ids.length : this.settings.maxTokens,
+          mechanisms: distinct(summary.mechanisms.map(({ setting }) => setting)),
+          propagate: false,
+        },
+        analysis.cancellation.token,
+      ),
+    );
+    if (isSameText(read, summary)) return;
+    void this.again(analysis);
+    throw new EngineError('The model reads this text otherwise than before: it is analyzed anew.', null);
   }
 
   ask<M extends EngineMethod>(
@@ -297,7 +365,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       }
       const lost = this.targets.noteOnLost(analysis.document);
       if (lost && summary.target) summary.notes.push(lost);
-      analysis.finish(summary);
+      analysis.finish(summary, previous?.ready);
     } catch (error) {
       if (!this.isCurrent(analysis)) {
         this.release(analysis);

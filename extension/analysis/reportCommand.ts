@@ -35,7 +35,7 @@ export async function exportReport(
       if (id === shown.id && phase === 'mechanism') fill(fraction, message);
     });
     try {
-      return (await client.request('analysis/report', params, token)).html;
+      return (await store.request('analysis/report', params, token)).html;
     } catch (error) {
       if (error instanceof EngineError && error.cancelled) return null;
       throw error;

@@ -52,7 +52,7 @@ export class InterventionKeeper extends Owner {
       this.moving.set(analysis, this.moving.get(owner) ?? anchored(owner));
       this.moving.delete(owner);
     }
-    if (owner) this.owners.set(analysis.uri, analysis);
+    if (owner || analysis.ready?.interventions.list.length) this.owners.set(analysis.uri, analysis);
     const list = this.moving.get(analysis);
     if (!list || !analysis.ready) return;
     this.moving.delete(analysis);

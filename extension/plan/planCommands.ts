@@ -2,7 +2,6 @@ import * as vscode from 'vscode';
 import type { Planner } from '../../shared/host/planner';
 import type { PlanFormat } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
-import type { EngineClient } from '../engine/engineClient';
 import { number, percent } from '../../shared/numbers';
 import { filling } from '../workbench/progressBar';
 import { tell, tellProgress } from '../workbench/tell';
@@ -75,7 +74,7 @@ const FORMATS: { format: PlanFormat; label: string; ends: string; detail: () => 
 
 /** Saves the plan of the shown text in a format that other programs read; asks for what it is not told. */
 export async function exportPlan(
-  { store, client }: { store: AnalysisStore; client: EngineClient },
+  { store }: { store: AnalysisStore },
   wanted?: unknown,
   place?: unknown,
 ): Promise<void> {
@@ -93,7 +92,7 @@ export async function exportPlan(
       );
   if (!chosen) return;
   const { format, label, ends } = chosen;
-  const { name, text, notes } = await client.request('analysis/exportPlan', { id: shown.id, plan, format });
+  const { name, text, notes } = await store.request('analysis/exportPlan', { id: shown.id, plan, format });
   const folder = vscode.workspace.workspaceFolders?.[0]?.uri;
   const target =
     place instanceof vscode.Uri

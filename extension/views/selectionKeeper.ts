@@ -42,7 +42,12 @@ export class SelectionKeeper extends Owner {
       const range = before.rangeOfToken(token);
       this.anchor = range && analysis.document.offsetAt(range.start);
     }
-    this.selection.select({ token: null });
+    if (before && analysis?.uri !== before.uri) before.looked = this.selection.state;
+    // One comes back to what one looked at in a text; what was found anew of it has another number for each token.
+    if (analysis?.looked) {
+      this.selection.restore(analysis.looked);
+      this.offered = !!analysis.ready;
+    } else this.selection.select({ token: null });
     if (analysis?.began) this.settle();
     this.giveHead();
   }

@@ -3,6 +3,13 @@ import { NO_SELECTION, type Selection } from '../../shared/protocol/host';
 import { changedSelection } from '../../shared/host/selection';
 import { Owner } from '../disposable';
 
+/** A selection to come back to. */
+export interface Looked {
+  selection: Selection;
+  /** Nobody has chosen its head. */
+  given: boolean;
+}
+
 /** The one selection that editor, side panel and views follow, and the token under the pointer. */
 export class SelectionModel extends Owner {
   private readonly changed = this.register(new vscode.EventEmitter<Selection>());
@@ -19,6 +26,15 @@ export class SelectionModel extends Owner {
   /** Whether the head is one that was given to start with: nobody has chosen it. */
   get isGiven(): boolean {
     return this.given && this.selection.head !== null;
+  }
+
+  get state(): Looked {
+    return { selection: this.selection, given: this.given };
+  }
+
+  restore({ selection, given }: Looked): void {
+    this.select(selection);
+    this.given = given;
   }
 
   /** Selects a head for someone who has chosen none. */

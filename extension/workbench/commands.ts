@@ -81,7 +81,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     },
     clear: () => {
       selection.clear();
-      store.clear();
+      store.forget();
     },
     cancel: () => {
       store.cancel();

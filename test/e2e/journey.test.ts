@@ -279,6 +279,20 @@ describe('a text in VS Code', function () {
     assert.match(await workbench.hover('Eleanor'), /Looks at/);
   });
 
+  it('has lost nothing after a reload of the window, before any engine runs', async () => {
+    await panel.locator('[data-head="2.1"]').click();
+    await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor();
+    await workbench.page.waitForTimeout(1500); // what is kept is written a moment after the last change
+    await workbench.page.reload();
+    const reloaded = Date.now();
+    panel = await workbench.view('panel');
+    await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });
+    timings['reload to results'] = Date.now() - reloaded;
+    assert.equal(await panel.locator(FINISHED).count(), await panel.locator(CELL).count());
+    await workbench.picture('reloaded');
+    assert.match(await workbench.hover('Eleanor'), /Looks at/);
+  });
+
   // ------------------------------------------------------------ what the steps share
 
   /** No analysis runs and every cell of the overview is there. */

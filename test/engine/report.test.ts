@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Engine } from '../../engine/engine';
-import { pack } from '../../engine/export/pack';
+import { pack, unpack } from '../../shared/packed';
 import { headsCsv } from '../../engine/export/headsCsv';
 import type {
   AnalysisSummary,
@@ -16,7 +16,6 @@ import type {
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { gatherReport } from '../../engine/service/report';
 import { Report } from '../../webview/report/report';
-import { unpack } from '../../webview/report/unpack';
 import { setting } from '../support/settings';
 
 /** What a report answers against what the engine answers; masses are rounded to squares of 1/255 of the largest. */

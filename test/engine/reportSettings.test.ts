@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Engine } from '../../engine/engine';
-import { pack } from '../../engine/export/pack';
+import { pack, unpack } from '../../shared/packed';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { gatherReport } from '../../engine/service/report';
 import type {
@@ -12,7 +12,6 @@ import type {
   TokenAttention,
 } from '../../shared/protocol/engine';
 import { Report } from '../../webview/report/report';
-import { unpack } from '../../webview/report/unpack';
 import { setting } from '../support/settings';
 
 /** Mechanisms whose default follows from the text, and a setting of each that is not the default. */

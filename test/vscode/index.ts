@@ -7,7 +7,8 @@ import Mocha from 'mocha';
 export async function run(): Promise<void> {
   // The workbench says a lot on the same console; test/vscode/run.mjs shows only what is marked.
   Mocha.reporters.Base.consoleLog = (...values: unknown[]) => console.log(`[mocha]${format(...values)}`);
-  const mocha = new Mocha({ ui: 'bdd', timeout: 60_000, color: false });
+  const { TEST_GREP: grep } = process.env;
+  const mocha = new Mocha({ ui: 'bdd', timeout: 60_000, color: false, ...(grep ? { grep } : {}) });
   const suites = join(__dirname, 'suite');
   for (const file of readdirSync(suites)) if (file.endsWith('.test.js')) mocha.addFile(join(suites, file));
 

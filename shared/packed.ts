@@ -1,5 +1,5 @@
 /**
- * Plain data with typed arrays as one block of bytes, for embedding: the length of the JSON (uint32, little-endian), the JSON, and
+ * Plain data with typed arrays as one block of bytes, for files and pages: the length of the JSON (uint32, little-endian), the JSON, and
  * behind it the arrays, each aligned to 8 bytes and split into planes of bytes. In the JSON an array is
  * `{ "$array": [type, first byte, length] }`, and what JSON has no number for `{ "$number": "NaN" }`.
  */
@@ -48,4 +48,30 @@ export function pack(value: unknown): Uint8Array {
     at += aligned(array.length);
   }
   return result;
+}
+
+function read(buffer: ArrayBuffer, type: keyof typeof TYPES, first: number, length: number) {
+  if (!Object.hasOwn(TYPES, type)) throw new TypeError(`There is no array of ${String(type)}.`);
+  const width = TYPES[type].BYTES_PER_ELEMENT;
+  if (width === 1) return new TYPES[type](buffer, first, length);
+  // The bytes of an entry lie apart, in planes.
+  const from = new Uint8Array(buffer, first, length * width);
+  const bytes = new Uint8Array(length * width);
+  for (let plane = 0, at = 0; plane < width; plane++) {
+    for (let i = plane; i < bytes.length; i += width) bytes[i] = from[at++]!;
+  }
+  return new TYPES[type](bytes.buffer, 0, length);
+}
+
+/** The counterpart of `pack`. */
+export function unpack(buffer: ArrayBuffer): unknown {
+  const length = new DataView(buffer).getUint32(0, true);
+  const start = (4 + length + 7) & ~7;
+  const json = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
+  return JSON.parse(json, (_, entry: unknown) => {
+    if (typeof entry !== 'object' || entry === null) return entry;
+    const { $array, $number } = entry as { $array?: [keyof typeof TYPES, number, number]; $number?: string };
+    if ($number) return Number($number);
+    return $array ? read(buffer, $array[0], start + $array[1], $array[2]) : entry;
+  });
 }

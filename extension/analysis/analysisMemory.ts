@@ -1,0 +1,110 @@
+import * as vscode from 'vscode';
+import { UnreadableError } from '../../shared/saved/analysis';
+import { Owner } from '../disposable';
+import type { Log } from '../engine/engineClient';
+import type { SelectionModel } from '../views/selectionModel';
+import type { Analysis } from './analysis';
+import type { AnalysisStore } from './analysisStore';
+import { savedOf } from './saving';
+import type { SavedFiles } from './savedFiles';
+
+/** Milliseconds after the last change at which it is written. */
+const PAUSE = 400;
+const LAST_SHOWN = 'analysis.lastShown';
+
+/**
+ * Keeps finished analyses, with plan, interventions and selection, for the time when their texts are opened again: after a
+ * reload of the window everything is there at once, and the engine reads a text again when it is first asked about it.
+ */
+export class AnalysisMemory extends Owner {
+  /** Waiting to be written. */
+  private readonly pending = new Map<string, NodeJS.Timeout>();
+  private readonly writing = new Set<Promise<void>>();
+  private readonly restoring = new Set<string>();
+
+  constructor(
+    private readonly files: SavedFiles,
+    private readonly memory: vscode.Memento,
+    private readonly store: AnalysisStore,
+    private readonly selection: SelectionModel,
+    private readonly log: Log,
+  ) {
+    super();
+    this.register(
+      store.afterEvent(event => {
+        if ('changed' in event) void memory.update(LAST_SHOWN, event.changed?.uri);
+        this.keep(store.shown);
+      }),
+    );
+    this.register(selection.onChange(() => this.keep(store.shown)));
+    this.register(store.onForget(uri => this.forget(uri)));
+    this.register(vscode.workspace.onDidOpenTextDocument(document => void this.restore(document)));
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => void this.restoreAll()));
+    void this.restoreAll();
+  }
+
+  /** Writes at once what waits; VS Code gives an extension a few seconds at its end. */
+  async flush(): Promise<void> {
+    for (const uri of [...this.pending.keys()]) this.write(uri);
+    await Promise.allSettled(this.writing);
+  }
+
+  override dispose(): void {
+    for (const pause of this.pending.values()) clearTimeout(pause);
+    super.dispose();
+  }
+
+  private keep(analysis: Analysis | null): void {
+    if (!analysis?.ready || analysis.ready.stale) return;
+    const { uri } = analysis;
+    clearTimeout(this.pending.get(uri));
+    this.pending.set(
+      uri,
+      setTimeout(() => this.write(uri), PAUSE),
+    );
+  }
+
+  private write(uri: string): void {
+    clearTimeout(this.pending.get(uri));
+    this.pending.delete(uri);
+    const analysis = this.store.byUri(vscode.Uri.parse(uri, true));
+    const saved = analysis && savedOf(analysis, analysis === this.store.shown ? this.selection : null);
+    if (!saved) return;
+    const write = this.files
+      .write(saved)
+      .catch((error: unknown) => this.log.warn(`The analysis of ${uri} was not kept: ${String(error)}`))
+      .finally(() => this.writing.delete(write));
+    this.writing.add(write);
+  }
+
+  private forget(uri: string): void {
+    clearTimeout(this.pending.get(uri));
+    this.pending.delete(uri);
+    void this.flush().then(() => this.files.delete(uri));
+  }
+
+  /** The one that was shown last comes first: it is shown again, unless another text is in front. */
+  private async restoreAll(): Promise<void> {
+    const last = this.memory.get<string>(LAST_SHOWN);
+    const isLast = (document: vscode.TextDocument) => Number(document.uri.toString() === last);
+    const documents = [...vscode.workspace.textDocuments].sort((a, b) => isLast(b) - isLast(a));
+    for (const document of documents) await this.restore(document);
+  }
+
+  /** Nothing is shown of models before the workspace is trusted. */
+  private async restore(document: vscode.TextDocument): Promise<void> {
+    const uri = document.uri.toString();
+    if (!vscode.workspace.isTrusted || this.store.of(document) || this.restoring.has(uri)) return;
+    this.restoring.add(uri);
+    try {
+      const saved = await this.files.read(uri);
+      if (saved && !document.isClosed) this.store.restore(document, saved);
+    } catch (error) {
+      if (!(error instanceof UnreadableError)) throw error;
+      this.log.warn(`The kept analysis of ${uri} is not used: ${error.message}`);
+      await this.files.delete(uri);
+    } finally {
+      this.restoring.delete(uri);
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import { FORMAT, VERSION, type SavedAnalysis } from '../../shared/saved/analysis';
+import type { SelectionModel } from '../views/selectionModel';
+import type { Analysis } from './analysis';
+
+/** What is kept of a finished analysis; `selection` is that of the shown one, null for another. */
+export function savedOf(analysis: Analysis, selection: SelectionModel | null): SavedAnalysis | null {
+  const { ready, source, target } = analysis;
+  const looked = selection?.state ?? analysis.looked;
+  if (!ready || ready.stale || !looked) return null;
+  const { document, summary, plan, planning, interventions } = ready;
+  return {
+    format: FORMAT,
+    version: VERSION,
+    document,
+    text: source.text,
+    targetUri: target?.document.uri.toString() ?? null,
+    summary,
+    plan,
+    searching: planning && !planning.error ? planning.budget : null,
+    interventions: { list: interventions.list, result: interventions.result },
+    selection: looked.selection,
+    given: looked.given,
+  };
+}

@@ -1,0 +1,299 @@
+/**
+ * What the parts of a saved analysis must look like. A file may come from anyone: everything that is read from it is held
+ * against this first. What a part has beyond it is left out. That the schema says what the protocol's types say is checked
+ * by the compiler, where `analysis.ts` gives the result its type.
+ */
+import * as v from 'valibot';
+import { isSetting, type Setting } from '../setting';
+
+/** Names, sentences and token texts; the text itself is longer. */
+const text = v.pipe(v.string(), v.maxLength(100_000));
+const number = v.number();
+const finite = v.pipe(v.number(), v.finite());
+const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+const index = v.pipe(count, v.maxValue(1 << 24));
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const flag = v.boolean();
+const floats = v.instance(Float32Array);
+const integers = v.instance(Int32Array);
+const bytes = v.instance(Uint8Array);
+const setting = v.custom<Setting>(isSetting);
+const list = <T extends v.GenericSchema>(of: T, most = 100_000) => v.pipe(v.array(of), v.maxLength(most));
+
+const kind = v.picklist(['self', 'encoder', 'decoder', 'cross']);
+const side = v.picklist(['text', 'target']);
+const deviceName = v.picklist(['cpu', 'webgpu', 'cuda', 'dml', 'coreml']);
+
+// ---------------------------------------------------------------- models and texts
+
+export const coreInfo = v.object({
+  core: index,
+  kind,
+  layer: index,
+  heads: v.pipe(index, v.minValue(1), v.maxValue(4096)),
+  kvHeads: index,
+  dim: index,
+  mask: text,
+  causal: flag,
+});
+
+const model = v.object({
+  name: text,
+  ref: text,
+  kind: v.picklist(['decoder', 'encoder', 'encoder-decoder']),
+  layers: index,
+  heads: index,
+  causal: flag,
+  parameters: count,
+  context: v.nullable(count),
+  vocabulary: v.nullable(count),
+  languageModelHead: flag,
+  cores: list(coreInfo, 4096),
+  verified: v.object({
+    maxAbsDiff: number,
+    maxRelDiff: number,
+    bitEqual: flag,
+    reference: text,
+    assumed: v.exactOptional(text),
+  }),
+});
+
+const device = v.object({
+  device: deviceName,
+  requested: v.union([v.literal('auto'), deviceName]),
+  adapter: v.nullable(text),
+  notes: list(text, 100),
+});
+
+const tokens = v.pipe(
+  v.object({
+    ids: integers,
+    start: integers,
+    end: integers,
+    text: v.array(text),
+    special: bytes,
+    total: count,
+    estimated: v.exactOptional(flag),
+  }),
+  v.check(({ ids, ...rest }) => {
+    const columns = [rest.start, rest.end, rest.text, rest.special];
+    return columns.every(({ length }) => length === ids.length);
+  }, 'the token table has columns of several lengths'),
+);
+
+const quantiles = v.object({ p5: number, p25: number, p50: number, p75: number, p95: number });
+
+const profile = v.object({
+  core: index,
+  head: index,
+  entropy: number,
+  relativeEntropy: number,
+  meanDistance: number,
+  span90: number,
+  span95: number,
+  span99: number,
+  span90Quantiles: quantiles,
+  span95Quantiles: quantiles,
+  span99Quantiles: quantiles,
+  to: v.object({
+    self: number,
+    previous: number,
+    next: number,
+    first: number,
+    separator: number,
+    punctuation: number,
+    sink: v.exactOptional(number),
+  }),
+  roles: list(
+    v.object({
+      role: v.picklist([
+        'self',
+        'previous',
+        'next',
+        'first',
+        'separator',
+        'punctuation',
+        'duplicate',
+        'induction',
+        'local',
+        'broad',
+      ]),
+      score: number,
+    }),
+    20,
+  ),
+  distance: v.pipe(
+    v.object({ edges: integers, mass: floats }),
+    v.check(({ edges, mass }) => edges.length === mass.length + 1, 'a histogram without its edges'),
+  ),
+  thumbnail: v.pipe(
+    v.object({ size: v.pipe(index, v.maxValue(1024)), pixels: bytes }),
+    v.check(({ size, pixels }) => pixels.length === size * size, 'a picture without its pixels'),
+  ),
+});
+
+const core = v.pipe(
+  v.object({ info: coreInfo, heads: list(profile, 4096) }),
+  v.check(
+    ({ info, heads }) =>
+      heads.length === info.heads && heads.every((one, head) => one.core === info.core && one.head === head),
+    'a layer without its heads',
+  ),
+);
+
+// ---------------------------------------------------------------- mechanisms, plans, interventions
+
+const interval = v.object({ low: number, high: number });
+const NOTES = [
+  'looksAhead',
+  'budget',
+  'reconstruction',
+  'contradiction',
+  'output',
+  'defeat',
+  'byHand',
+] as const;
+const notes = list(v.object({ kind: v.picklist(NOTES), text }), 1000);
+
+const measures = {
+  recallInterval: v.nullable(interval),
+  outputErrorInterval: interval,
+  sampled: count,
+  queries: count,
+  entmaxRecall: v.nullable(number),
+  topPRecall: v.nullable(number),
+  kl: v.nullable(number),
+};
+
+const comparison = {
+  core: index,
+  head: index,
+  recall: v.nullable(number),
+  recallP5: v.nullable(number),
+  outputError: number,
+  pairs: number,
+  densePairs: number,
+  uncovered: number,
+  span: v.exactOptional(number),
+  reconstruction: v.exactOptional(number),
+  measures: v.exactOptional(
+    v.object({ ...measures, sparsity: number, entmaxPairs: number, topPPairs: number, negative: number }),
+  ),
+};
+
+const parameter = v.union([number, flag, text]);
+
+const result = v.object({
+  setting,
+  settled: v.record(text, parameter),
+  scope: v.picklist(['local', 'propagated']),
+  recall: v.nullable(number),
+  sparsity: number,
+  outputError: number,
+  deltaLoss: v.nullable(number),
+  deltaLossPerToken: v.exactOptional(floats),
+  deltaOutput: v.nullable(number),
+  deltaOutputPerToken: v.exactOptional(floats),
+  pairs: number,
+  densePairs: number,
+  milliseconds: number,
+  heads: list(v.object(comparison)),
+  measures: v.exactOptional(v.object(measures)),
+  notes,
+});
+
+const effect = v.object({
+  measure: v.picklist(['loss', 'output']),
+  delta: number,
+  perToken: floats,
+  divergence: v.exactOptional(number),
+});
+
+export const plan = v.object({
+  budget: share,
+  pairs: number,
+  densePairs: number,
+  heads: list(v.object({ ...comparison, choice: setting, sensitivity: number })),
+  effect,
+  uniform: list(v.object({ choice: setting, share: number, effect }), 1000),
+  random: v.object({ runs: count, mean: number, least: number, most: number }),
+  wins: flag,
+  curve: list(v.object({ share: number, delta: number, measured: flag })),
+  tried: list(v.object({ what: text, delta: number, divergence: v.exactOptional(number), kept: flag })),
+  candidates: list(v.object({ ...comparison, choice: setting, onFront: flag }), 1_000_000),
+  notes,
+});
+
+const range = v.object({ from: index, to: index });
+const heads = { core: v.nullable(index), head: v.nullable(index) };
+export const intervention = v.variant('kind', [
+  v.object({ kind: v.literal('head'), core: index, head: index }),
+  v.object({
+    kind: v.literal('span'),
+    ...heads,
+    from: index,
+    to: index,
+    queries: v.nullable(range),
+    side: v.exactOptional(side),
+  }),
+  v.object({ kind: v.literal('edge'), ...heads, query: index, key: index, side: v.exactOptional(side) }),
+  v.object({ kind: v.literal('mechanism'), ...heads, choice: setting }),
+]);
+
+const interventions = list(intervention, 1000);
+
+export const taken = v.object({
+  list: interventions,
+  result: v.nullable(v.object({ interventions, effect, notes: list(text, 1000) })),
+});
+
+export const selection = v.object({
+  core: v.nullable(index),
+  head: v.nullable(index),
+  token: v.nullable(index),
+  mechanism: v.nullable(setting),
+  change: v.nullable(
+    v.variant('kind', [
+      v.object({ kind: v.literal('interventions') }),
+      v.object({ kind: v.literal('plan') }),
+      v.object({ kind: v.literal('mechanism'), choice: setting }),
+    ]),
+  ),
+});
+
+// ---------------------------------------------------------------- the analysis
+
+export const summary = v.object({
+  id: text,
+  model,
+  device,
+  tokens,
+  target: v.nullable(
+    v.object({ text: v.string(), tokens, source: v.picklist(['given', 'generated', 'text']) }),
+  ),
+  cores: list(core, 4096),
+  loss: v.nullable(v.object({ mean: finite, perToken: floats })),
+  mechanisms: list(result, 1000),
+  timings: v.record(text, number),
+  peakRssMiB: number,
+  notes: list(text, 1000),
+  verified: v.object({
+    holds: flag,
+    tokens: count,
+    of: count,
+    maxAbsDiff: number,
+    maxRelDiff: number,
+    medianAbsDiff: number,
+    lossDiff: v.nullable(number),
+    spread: number,
+    float64: flag,
+    rules: v.object({ tokens: count, everyRow: flag }),
+  }),
+});
+
+export const document = v.object({
+  uri: text,
+  name: text,
+  length: count,
+  selectionStart: v.nullable(count),
+});

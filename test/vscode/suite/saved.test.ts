@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import * as vscode from 'vscode';
+import { analyze, api, closeAll, openText, run, saysOf, until, type Ready } from '../support/session';
+
+const SENTENCE = 'The cat sat on the mat. The cat sat on the mat again, and then it slept.\n';
+
+describe('kept analyses', () => {
+  afterEach(closeAll);
+
+  it('of a text that is opened again are there at once, with interventions and selection, and are asked on', async () => {
+    const inspector = await api();
+    const editor = await openText(SENTENCE.repeat(3));
+    const { uri } = editor.document;
+    const { id } = await analyze(editor);
+    const state = () => inspector.getState(uri) as Ready;
+    editor.selection = new vscode.Selection(0, 4, 0, 7);
+    await run('blockSelection');
+    await run('pinToken', uri.toString(), 5);
+    const { core, head } = inspector.getSelection();
+    await until('the run without it', () => state().interventions.result);
+    const before = state();
+    // Longer than the pause after which it is written.
+    await new Promise(resolve => setTimeout(resolve, 1500));
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await until('the end of the analysis', () => inspector.getState(uri).status === 'none');
+
+    await vscode.commands.executeCommand('vscode.open', uri);
+    const after = await until('what was kept', () => {
+      const now = inspector.getState(uri);
+      return now.status === 'ready' && now;
+    });
+    assert.notEqual(after.id, id);
+    assert.deepEqual(after.interventions, before.interventions);
+    assert.deepEqual(after.summary, { ...before.summary, id: after.id });
+    const selection = inspector.getSelection();
+    assert.deepEqual([selection.core, selection.head, selection.token], [core, head, 5]);
+    await saysOf(vscode.window.activeTextEditor!.document, 4, 'cat');
+    assert.equal(state().id, after.id, 'the engine read it again, and nothing else changed');
+    await run('clearInterventions');
+  });
+
+  it('are gone for good after Clear Results, and are not taken for those of another text', async () => {
+    const inspector = await api();
+    const editor = await openText(SENTENCE);
+    const { uri } = editor.document;
+    await analyze(editor);
+    await new Promise(resolve => setTimeout(resolve, 1500));
+    await run('clear');
+    const other = await openText('Now is another text in front.\n');
+    await analyze(other);
+    await new Promise(resolve => setTimeout(resolve, 1500));
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await vscode.workspace.fs.writeFile(other.document.uri, Buffer.from('It is no longer what it was.\n'));
+    for (const each of [uri, other.document.uri]) {
+      await vscode.commands.executeCommand('vscode.open', each);
+      await new Promise(resolve => setTimeout(resolve, 1000));
+      assert.equal(inspector.getState(each).status, 'none');
+    }
+  });
+});
