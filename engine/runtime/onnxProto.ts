@@ -88,7 +88,7 @@ export type Partially<T> = T extends Uint8Array | number | string
       ? { [K in keyof T]?: Partially<T[K]> }
       : T;
 
-const modelType = protobuf.Root.fromJSON(schema as protobuf.INamespace).lookupType('onnx.ModelProto');
+export const modelType = protobuf.Root.fromJSON(schema as protobuf.INamespace).lookupType('onnx.ModelProto');
 
 /** Throws protobufjs' error on bytes that are no ModelProto. */
 export function decodeModel(bytes: Uint8Array): ModelProto {

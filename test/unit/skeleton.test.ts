@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
+import { graphOf } from '../../engine/model/onnx/readGraph';
 import { readSkeleton } from '../../engine/model/onnx/skeleton';
-import { decodeModel, encodeModel, type Partially, type TensorProto } from '../../engine/runtime/onnxProto';
+import { inlineBranches } from '../../engine/model/rewrite/inline';
+import {
+  AttributeType,
+  decodeModel,
+  ElementType,
+  encodeModel,
+  type Partially,
+  type TensorProto,
+} from '../../engine/runtime/onnxProto';
 import { plainModel } from '../fixtures/onnxModels';
 
 describe('skeleton of an .onnx file', () => {
@@ -219,30 +229,126 @@ function external(location: string, extra: Record<string, string> = {}): Uint8Ar
   return encodeModel(model);
 }
 
-describe('a graph that is too much to decode', () => {
-  it('is refused while it is scanned', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'deep-'));
-    try {
-      // Fields are counted and nested by their tags alone: graph 7, node 1, attribute 5, graph 6.
-      const field = (tag: number, content: Buffer) => {
-        const length: number[] = [];
-        for (let n = content.length; ; n = Math.floor(n / 128)) {
-          length.push(n < 128 ? n : (n % 128) + 128);
-          if (n < 128) break;
-        }
-        return Buffer.concat([Buffer.from([tag * 8 + 2, ...length]), content]);
-      };
-      let deep = field(2, Buffer.alloc(3000, 'x'));
-      for (let level = 0; level < 100; level++) deep = field(1, field(5, field(6, deep)));
-      const path = join(folder, 'deep.onnx');
-      writeFileSync(path, field(7, deep));
-      assert.throws(() => readSkeleton(path), /too deeply/);
-      const many = Buffer.concat(
-        Array.from({ length: 200_001 }, () => field(1, Buffer.from([0x22, 1, 0x78]))),
+describe('a graph that is too much to decode', function () {
+  this.timeout(20_000);
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'deep-'));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  /** A field of a message: tag, length, content. */
+  const field = (tag: number, content: Uint8Array | string) => {
+    const bytes = Buffer.from(content);
+    const length: number[] = [];
+    for (let n = bytes.length; ; n = Math.floor(n / 128)) {
+      length.push(n < 128 ? n : (n % 128) + 128);
+      if (n < 128) break;
+    }
+    const head = tag < 16 ? [tag * 8 + 2] : [((tag * 8 + 2) % 128) + 128, (tag * 8 + 2) >> 7];
+    return Buffer.concat([Buffer.from([...head, ...length]), bytes]);
+  };
+  const times = (count: number, part: Buffer) => Buffer.alloc(count * part.length, part);
+  const graph = (...parts: Buffer[]) => field(7, Buffer.concat(parts));
+  const node = (...parts: Buffer[]) => field(1, Buffer.concat([field(4, 'Relu'), ...parts]));
+  const nested = (levels: number) => {
+    let deep = field(1, field(4, 'Relu'));
+    // A node, its attribute, that one's graph.
+    for (let level = 0; level < levels; level++) deep = field(1, field(5, field(6, deep)));
+    return deep;
+  };
+  const nestedType = (levels: number) => {
+    let type = field(1, Buffer.from([8, 1]));
+    for (let level = 0; level < levels; level++) type = field(4, field(1, type));
+    return type;
+  };
+  /** A function of one node with many inputs, and many calls of it. */
+  const wideFunction = () =>
+    Buffer.concat([
+      graph(
+        times(2000, field(1, Buffer.concat([field(4, 'wide'), field(7, 'own')]))),
+        field(12, field(1, 'x')),
+      ),
+      field(8, Buffer.from([16, 17])),
+      field(25, Buffer.concat([field(1, 'wide'), field(10, 'own'), field(7, times(60_000, field(1, 'x')))])),
+    ]);
+  const cases: [string, () => Buffer, RegExp][] = [
+    ['100 graphs in each other', () => graph(nested(100)), /too deeply/],
+    ['3,000 graphs in each other', () => graph(nested(3000)), /too deeply/],
+    ['100 types in each other', () => graph(field(11, field(2, nestedType(100)))), /too deeply/],
+    ['200,001 nodes', () => graph(times(200_001, field(1, field(4, 'x')))), /more than 200000 nodes/],
+    [
+      '200,001 nodes of a function',
+      () => field(25, times(200_001, field(7, field(4, 'x')))),
+      /more than 200000 nodes/,
+    ],
+    ['200,000 inputs of a node', () => graph(node(times(200_000, field(1, 'x')))), /65536 entries .* input/],
+    ['200,000 attributes', () => graph(node(times(200_000, field(5, '')))), /65536 entries .* attribute/],
+    ['300,000 outputs', () => graph(times(300_000, field(12, field(1, 'x')))), /65536 entries .* output/],
+    ['5,000,000 empty tensors', () => graph(times(5_000_000, field(5, ''))), /more parts/],
+    ['5,000,000 whole numbers', () => graph(field(5, field(7, Buffer.alloc(5_000_000)))), /more parts/],
+    ['5,000,000 fields of no meaning', () => times(5_000_000, Buffer.from([0xf8, 1, 1])), /more parts/],
+    ['a function of wide nodes', wideFunction, /functions are refused: they make more than 4194304 names/],
+    ['two graphs', () => Buffer.concat([graph(node()), graph(node())]), /damaged/],
+    ['sparse weights in a body', () => graph(node(field(5, field(22, '')))), /sparse tensors/],
+  ];
+  for (const [name, make, message] of cases)
+    it(`is refused at once: ${name}`, () => {
+      const path = join(folder, 'model.onnx');
+      writeFileSync(path, make());
+      const began = performance.now();
+      assert.throws(
+        () => readSkeleton(path),
+        (error: Error) => error instanceof RefusedError && message.test(error.message),
       );
-      const wide = join(folder, 'wide.onnx');
-      writeFileSync(wide, field(7, many));
-      assert.throws(() => readSkeleton(wide), /more than 200000 nodes/);
+      assert.ok(performance.now() - began < 5000);
+    });
+
+  it('is read when many nodes have bodies of known branches', () => {
+    const model = plainModel();
+    model.raw('yes', ElementType.bool, Uint8Array.of(1), []);
+    const [relu] = model.nodes.filter(({ op_type }) => op_type === 'Relu');
+    let last = relu!.output![0]!;
+    for (let i = 0; i < 3000; i++) {
+      const body = (op_type: string) => ({
+        name: 'body',
+        node: [{ op_type, input: [last], output: [`${op_type}${i}`] }],
+        output: [{ name: `${op_type}${i}` }],
+      });
+      model.nodes.push({
+        op_type: 'If',
+        input: ['yes'],
+        output: [`if${i}`],
+        attribute: [
+          { name: 'then_branch', type: AttributeType.graph, g: body('Relu') },
+          { name: 'else_branch', type: AttributeType.graph, g: body('Neg') },
+        ],
+      });
+      last = `if${i}`;
+    }
+    const path = join(folder, 'branches.onnx');
+    writeFileSync(path, model.encode());
+    const began = performance.now();
+    const read = graphOf(readSkeleton(path).model);
+    inlineBranches(read);
+    assert.equal(read.nodes.filter(({ op }) => op === 'If').length, 0);
+    assert.ok(performance.now() - began < 5000);
+  });
+});
+
+describe('weights that are no file', function () {
+  this.timeout(10_000);
+  it('are refused: a folder, a pipe that nobody writes to', function () {
+    if (process.platform === 'win32') return this.skip();
+    const folder = mkdtempSync(join(tmpdir(), 'pipe-'));
+    try {
+      const path = join(folder, 'model.onnx');
+      writeFileSync(path, external('weights'));
+      mkdirSync(join(folder, 'weights'));
+      assert.throws(() => readSkeleton(path), /its weight file weights is no file/);
+      rmSync(join(folder, 'weights'), { recursive: true });
+      execFileSync('mkfifo', [join(folder, 'weights')]);
+      assert.throws(() => readSkeleton(path), /its weight file weights is no file/);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -28,6 +28,7 @@ export class Graph {
   private producers: Map<string, GraphNode> | null = null;
   private readers: Map<string, GraphNode[]> | null = null;
   private types: Map<string, number> | null = null;
+  private readonly inputsByName: ReadonlyMap<string, GraphInput>;
   private fresh = 0;
   /** How inputs are filled whose shape the file leaves open. */
   conventions: Conventions = conventionsOf([], {});
@@ -41,7 +42,9 @@ export class Graph {
     readonly outputType: number,
     private readonly opsets: { domain: string; version: number }[],
     private readonly irVersion: number,
-  ) {}
+  ) {
+    this.inputsByName = new Map(inputs.map(input => [input.name, input]));
+  }
 
   /** An independent copy; nodes and tensors are shared. */
   clone(): Graph {
@@ -63,7 +66,7 @@ export class Graph {
   }
 
   isInput(name: string): boolean {
-    return this.inputs.some(i => i.name === name);
+    return this.inputsByName.has(name);
   }
 
   producer(name: string): GraphNode | undefined {
@@ -112,7 +115,7 @@ export class Graph {
       const node = this.producer(stack.pop()!);
       if (!node || live.has(node)) continue;
       live.add(node);
-      stack.push(...reads(node));
+      for (const name of reads(node)) stack.push(name);
     }
     this.nodes = this.nodes.filter(n => live.has(n));
     this.forget();
@@ -234,7 +237,7 @@ export class Graph {
       const given = stops(name) || (!node && !this.initializers.has(name));
       const waiting = given || !node ? [] : reads(node).filter(i => !done.has(i));
       if (!done.has(name) && waiting.length > 0) {
-        stack.push(...waiting.reverse());
+        for (const input of waiting.reverse()) stack.push(input);
         continue;
       }
       stack.pop();
@@ -251,7 +254,7 @@ export class Graph {
 
   /** Graph inputs keep their declared shape; other ports have a type only. */
   private portType(name: string): NonNullable<Partially<ValueInfoProto>['type']> {
-    const dims = this.inputs.find(i => i.name === name)?.dims;
+    const dims = this.inputsByName.get(name)?.dims;
     const shape = dims && {
       dim: dims.map(d => (typeof d === 'number' ? { dim_value: d } : { dim_param: d })),
     };
@@ -287,30 +290,25 @@ export class Graph {
         attribute: node.attributes,
       };
     });
-    const ports = outputs.map((name, i) => {
-      protos.push({ op_type: 'Identity', input: [rename(name)], output: [`o${i}`] });
-      return { name: `o${i}` };
-    });
+    const ports = outputs.map((_, i) => ({ name: `o${i}` }));
     // Where a node makes the output itself, let it: an Identity is only needed for inputs, non-floats and doubles.
+    const direct = new Map<string, string>();
     outputs.forEach((name, i) => {
-      const plain =
+      const short = rename(name);
+      const isPlain =
         made.has(name) &&
         !given.has(name) &&
         this.type(name) === ElementType.float32 &&
         !captured.has(name) &&
-        outputs.indexOf(name) === i;
-      if (!plain) return;
-      const short = names.get(name)!;
-      const swap = (list: string[]) => list.map(n => (n === short ? `o${i}` : n));
-      protos.splice(
-        protos.findIndex(p => p.op_type === 'Identity' && p.output![0] === `o${i}` && p.input![0] === short),
-        1,
-      );
-      for (const p of protos) {
-        p.input = swap(p.input!);
-        p.output = swap(p.output!);
-      }
+        !direct.has(short);
+      if (isPlain) direct.set(short, `o${i}`);
+      else protos.push({ op_type: 'Identity', input: [short], output: [`o${i}`] });
     });
+    const port = (name: string) => direct.get(name) ?? name;
+    for (const proto of protos) {
+      proto.input = proto.input!.map(port);
+      proto.output = proto.output!.map(port);
+    }
     const bytes = encodeModel({
       ir_version: this.irVersion,
       producer_name: 'attention-inspector',

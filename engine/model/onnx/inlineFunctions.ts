@@ -6,6 +6,7 @@ import {
   type ModelProto,
   type NodeProto,
 } from '../../runtime/onnxProto';
+import { NODE_LIMIT, PART_LIMIT } from './census';
 import { normalDomain } from './node';
 
 /** A function of the model's own (ONNX FunctionProto). */
@@ -21,9 +22,12 @@ interface FunctionProto {
   opset_import: { domain: string; version: number }[];
 }
 
-const NODE_LIMIT = 200_000;
 /** Calls within calls: exporters make a handful, and each takes its share of the stack. */
 const DEPTH_LIMIT = 64;
+
+/** Attributes of the call around, by their names. */
+type Given = ReadonlyMap<string, AttributeProto>;
+const NONE_GIVEN: Given = new Map();
 
 /**
  * The model with every call of its own functions replaced by the function's nodes (ONNX IR, "Functions"), as ONNX Runtime
@@ -48,7 +52,7 @@ export function inlineFunctions(model: ModelProto): ModelProto {
   return changed(model, {
     functions: [],
     opset_import: opsets,
-    graph: inliner.graph(model.graph!, [], []),
+    graph: inliner.graph(model.graph!, [], NONE_GIVEN),
   });
 }
 
@@ -57,20 +61,19 @@ const callKey = (domain: string, name: string, overload = '') =>
 
 class Inliner {
   private calls = 0;
-  private made = 0;
+  private nodes = 0;
+  private parts = 0;
+  private readonly sizes = new Map<FunctionProto, number>();
 
   constructor(private readonly functions: ReadonlyMap<string, FunctionProto>) {}
 
   /** `open`: the functions that are being written out; `given`: attributes of the call around. */
-  graph(graph: GraphProto, open: readonly string[], given: readonly AttributeProto[]): GraphProto {
+  graph(graph: GraphProto, open: readonly string[], given: Given): GraphProto {
     return changed(graph, { node: graph.node.flatMap(node => this.node(node, open, given)) });
   }
 
-  private node(node: NodeProto, open: readonly string[], given: readonly AttributeProto[]): NodeProto[] {
-    if (++this.made > NODE_LIMIT)
-      throw new RefusedError(
-        told`The model's functions are refused: they make more than ${NODE_LIMIT} nodes.`,
-      );
+  private node(node: NodeProto, open: readonly string[], given: Given): NodeProto[] {
+    if (++this.nodes > NODE_LIMIT) throw tooMany(`${NODE_LIMIT} nodes`);
     const attribute = node.attribute.flatMap(a => referred(a, given));
     const key = callKey(node.domain, node.op_type, (node as { overload?: string }).overload);
     const called = this.functions.get(key);
@@ -83,52 +86,68 @@ class Inliner {
       throw new RefusedError(
         told`The model's functions are refused: they call each other more than ${DEPTH_LIMIT} deep.`,
       );
-    const defaults = called.attribute_proto.filter(d => !attribute.some(a => a.name === d.name));
-    return this.body(called, node, [...attribute, ...defaults], [...open, key]);
+    this.countCopy(called);
+    const all = [...called.attribute_proto, ...attribute];
+    return this.body(called, node, new Map(all.map(a => [a.name, a])), [...open, key]);
   }
 
-  private body(
-    called: FunctionProto,
-    node: NodeProto,
-    given: readonly AttributeProto[],
-    open: readonly string[],
-  ): NodeProto[] {
+  /** Each call makes a copy of the function, names and all. */
+  private countCopy(called: FunctionProto): void {
+    let size = this.sizes.get(called);
+    if (size === undefined) this.sizes.set(called, (size = sizeOf(called.node) + called.input.length));
+    this.parts += size;
+    if (this.parts > PART_LIMIT) throw tooMany(`${PART_LIMIT} names`);
+  }
+
+  private body(called: FunctionProto, node: NodeProto, given: Given, open: readonly string[]): NodeProto[] {
     const prefix = `${called.name}:${this.calls++}:`;
     const names = new Map<string, string>([['', '']]);
     called.input.forEach((formal, i) => names.set(formal, node.input[i] ?? ''));
     called.output.forEach((formal, i) => node.output[i] && names.set(formal, node.output[i]));
     const rename = (name: string) => names.get(name) ?? `${prefix}${name}`;
-    return called.node.flatMap(inner => this.node(renamed(inner, rename, new Set()), open, given));
+    return called.node.flatMap(inner => this.node(renamed(inner, rename), open, given));
   }
 }
 
+const tooMany = (what: string) =>
+  new RefusedError(told`The model's functions are refused: they make more than ${what}.`);
+
+/** Nodes and what each of them lists, bodies included. */
+function sizeOf(nodes: readonly NodeProto[]): number {
+  let size = 0;
+  for (const { input, output, attribute } of nodes) {
+    size += 1 + input.length + output.length + attribute.length;
+    for (const { g } of attribute) if (g) size += sizeOf(g.node) + g.output.length;
+  }
+  return size;
+}
+
 /** An attribute that refers to one of the call takes its value; one that the call leaves out is left out. */
-function referred(attribute: AttributeProto, given: readonly AttributeProto[]): AttributeProto[] {
+function referred(attribute: AttributeProto, given: Given): AttributeProto[] {
   const refers = (attribute as { ref_attr_name?: string }).ref_attr_name;
   if (!refers) return [attribute];
-  const value = given.find(a => a.name === refers);
+  const value = given.get(refers);
   return value ? [changed(value, { name: attribute.name })] : [];
 }
 
-/** The node under other tensor names; `local`: names that a body around it makes itself. */
-function renamed(node: NodeProto, to: (name: string) => string, local: ReadonlySet<string>): NodeProto {
-  const name = (n: string) => (local.has(n) ? n : to(n));
+/** The node under other tensor names. */
+function renamed(node: NodeProto, to: (name: string) => string): NodeProto {
   return changed(node, {
     name: '',
-    input: node.input.map(name),
-    output: node.output.map(name),
+    input: node.input.map(to),
+    output: node.output.map(to),
     attribute: node.attribute.map(a => {
       if (!a.g) return a;
+      // What a body makes itself keeps its name.
       const own = new Set([
-        ...local,
         ...a.g.input.map(i => i.name),
         ...a.g.initializer.map(t => t.name),
         ...a.g.node.flatMap(n => n.output),
       ]);
-      const inner = (n: string) => (own.has(n) ? n : to(n));
+      const inner = (name: string) => (own.has(name) ? name : to(name));
       const g = changed(a.g, {
         output: a.g.output.map(o => changed(o, { name: inner(o.name) })),
-        node: a.g.node.map(n => renamed(n, to, own)),
+        node: a.g.node.map(n => renamed(n, inner)),
       });
       return changed(a, { g });
     }),

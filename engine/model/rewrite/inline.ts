@@ -8,9 +8,15 @@ import { constantValues, type GraphNode } from '../onnx/node';
  */
 export function inlineBranches(graph: Graph): void {
   for (;;) {
-    const node = graph.nodes.find(n => n.op === 'If' && n.domain === '' && condition(graph, n) !== null);
-    if (!node) return;
-    inline(graph, node, condition(graph, node)!);
+    let found = false;
+    const nodes = graph.nodes.flatMap(node => {
+      const taken = node.op === 'If' && node.domain === '' ? condition(graph, node) : null;
+      if (taken === null) return [node];
+      found = true;
+      return branch(graph, node, taken);
+    });
+    if (!found) return;
+    graph.setNodes(nodes);
   }
 }
 
@@ -21,7 +27,8 @@ function condition(graph: Graph, node: GraphNode): boolean | null {
   return values?.length === 1 ? values[0] !== 0 : null;
 }
 
-function inline(graph: Graph, node: GraphNode, taken: boolean): void {
+/** The nodes of the branch; its constants become the graph's. */
+function branch(graph: Graph, node: GraphNode, taken: boolean): GraphNode[] {
   const body = node.attributes.find(a => a.name === (taken ? 'then_branch' : 'else_branch'))?.g;
   const constants = new Map(
     (body?.initializer ?? []).flatMap(t => (t?.name === undefined ? [] : [[t.name, t] as const])),
@@ -45,5 +52,5 @@ function inline(graph: Graph, node: GraphNode, taken: boolean): void {
         captures: [],
       });
   });
-  graph.setNodes([...graph.nodes.filter(n => n !== node), ...nodes]);
+  return nodes;
 }
