@@ -82,6 +82,9 @@ export class ModelCache {
       signal,
       onProgress,
       attend: (_, input) => denseOutput(input, context),
+    }).catch(error => {
+      tokenizer.dispose();
+      throw error;
     });
     return { model, tokenizer, runtime, config: files.config ?? {} };
   }
@@ -95,16 +98,20 @@ export class ModelCache {
   /** Lets go of the least recently used models that no analysis uses. */
   async trim(used: ReadonlySet<CutModel>): Promise<void> {
     for (const key of [...this.models.rkeys()]) {
-      const { model } = this.models.peek(key)!;
+      const { model, tokenizer } = this.models.peek(key)!;
       if (this.models.size <= this.limit) return;
       if (used.has(model)) continue;
       this.models.delete(key);
+      tokenizer.dispose();
       await model.dispose();
     }
   }
 
   async dispose(): Promise<void> {
-    for (const { model } of this.models.values()) await model.dispose();
+    for (const { model, tokenizer } of this.models.values()) {
+      tokenizer.dispose();
+      await model.dispose();
+    }
     this.models.clear();
     for (const runtime of this.runtimes.values()) await (await runtime.catch(() => null))?.dispose();
     this.runtimes.clear();

@@ -33,7 +33,7 @@ export async function targetText(
     const tokens = await tokenizer.encode(given, Number.isFinite(limit) ? limit : null);
     return {
       text: given,
-      tokens: start === null ? tokens : startingWith(start, tokens, tokenizer),
+      tokens: start === null ? tokens : await startingWith(start, tokens, tokenizer),
       source: 'given',
     };
   }
@@ -50,16 +50,21 @@ export async function targetText(
     ids.push(next);
     if (next === end) break;
   }
-  return { ...tokenizer.describe(Int32Array.from(ids)), source: 'generated' };
+  return { ...(await tokenizer.describe(Int32Array.from(ids))), source: 'generated' };
 }
 
-function startingWith(start: number, tokens: TokenTable, tokenizer: LoadedModel['tokenizer']): TokenTable {
+async function startingWith(
+  start: number,
+  tokens: TokenTable,
+  tokenizer: LoadedModel['tokenizer'],
+): Promise<TokenTable> {
   if (tokens.ids[0] === start) return tokens;
+  const first = (await tokenizer.describe(Int32Array.of(start))).tokens;
   return {
     ids: Int32Array.of(start, ...tokens.ids),
     start: Int32Array.of(0, ...tokens.start),
     end: Int32Array.of(0, ...tokens.end),
-    text: [...tokenizer.describe(Int32Array.of(start)).tokens.text, ...tokens.text],
+    text: [...first.text, ...tokens.text],
     special: Uint8Array.of(1, ...tokens.special),
     total: tokens.total + 1,
   };

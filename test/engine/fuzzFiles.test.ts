@@ -52,6 +52,7 @@ describe('fuzzing of tokenizers and tensors', function () {
           assert.ok(0 <= start[i]! && start[i]! <= end[i]! && end[i]! <= text.length);
         }
       }
+      tokenizer.dispose();
     });
   });
 

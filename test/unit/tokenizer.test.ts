@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Tokenizer as Native } from 'tokenizers';
 import { RefusedError } from '../../engine/errors';
 import { joinedBytes } from '../../engine/model/tokens/byteTokens';
 import { tokenMarks, codePointOffsets, readableToken } from '../../engine/model/tokens/text';
 import { checkTokensFit, loadTokenizer, type Tokenizer } from '../../engine/model/tokens/tokenizer';
+import { TOKENIZER_LIMITS } from '../../engine/model/tokens/tokenizerChild';
 import type { TokenTable } from '../../shared/protocol/engine';
 import * as definitions from '../fixtures/tokenizers';
 
@@ -72,9 +76,13 @@ describe('tokenizer', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
+  const loaded: Tokenizer[] = [];
+  afterEach(() => loaded.splice(0).forEach(tokenizer => tokenizer.dispose()));
+
   async function load(definition: object): Promise<Tokenizer> {
     await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(definition));
-    return loadTokenizer(folder);
+    loaded.push(await loadTokenizer(folder));
+    return loaded.at(-1)!;
   }
 
   describe('bundled byte-level BPE', () => {
@@ -332,6 +340,88 @@ describe('tokenizer', () => {
     }
   });
 
+  describe('of unknown origin, in a child', () => {
+    const limits = { ...TOKENIZER_LIMITS };
+    afterEach(() => Object.assign(TOKENIZER_LIMITS, limits));
+
+    /** A definition that makes 2^40 letters of one z. */
+    const doubling = {
+      ...structuredClone(definitions.unigram),
+      normalizer: {
+        type: 'Sequence',
+        normalizers: Array.from({ length: 40 }, (_, i) => ({
+          type: 'Replace',
+          pattern: { String: i % 2 ? 'y' : 'z' },
+          content: i % 2 ? 'zz' : 'yy',
+        })),
+      },
+    };
+
+    it('refuses a text on which the library fails, and reads the next one', async () => {
+      const definition = structuredClone(definitions.unigram);
+      Object.assign(definition, {
+        pre_tokenizer: {
+          type: 'Split',
+          pattern: { Regex: '(z+z+)+y' },
+          behavior: 'Isolated',
+          invert: false,
+        },
+      });
+      const tokenizer = await load(definition);
+      await assert.rejects(
+        tokenizer.encode('z'.repeat(40), null),
+        /^RefusedError: The tokenizer .* cannot read this text: it breaks the tokenizers library\.$/,
+      );
+      assert.ok((await tokenizer.encode('the cat', null)).ids.length > 0);
+    });
+
+    it('refuses a text that grows without bounds', async () => {
+      TOKENIZER_LIMITS.bytes = 250 * 2 ** 20;
+      const tokenizer = await load(doubling);
+      await assert.rejects(
+        tokenizer.encode('zz', null),
+        /^RefusedError: The tokenizer .* cannot read this text: it takes more than 250 MiB in the tokenizers library\.$/,
+      );
+      assert.ok((await tokenizer.encode('the cat', null)).ids.length > 0);
+    });
+
+    it('refuses a text that takes for ever', async () => {
+      const tokenizer = await load(doubling);
+      TOKENIZER_LIMITS.milliseconds = 200;
+      await assert.rejects(
+        tokenizer.encode('zz', null),
+        /^RefusedError: The tokenizer .* cannot read this text: it hangs the tokenizers library\.$/,
+      );
+    });
+
+    (process.platform === 'linux' ? it : it.skip)(
+      'ends with the process that asked for it, even within a text',
+      async () => {
+        const path = join(await mkdtemp(join(folder, 'parent-')), 'tokenizer.json');
+        await writeFile(path, JSON.stringify(doubling));
+        const program = `
+        const { loadTokenizer } = require(${JSON.stringify(join(__dirname, '../../engine/model/tokens/tokenizer.ts'))});
+        loadTokenizer(${JSON.stringify(dirname(path))}).then(tokenizer => {
+          tokenizer.encode('zz', null).catch(() => undefined);
+          setTimeout(() => console.log('asked'), 300);
+        });`;
+        const parent = spawn(process.execPath, ['--import', 'tsx', '-e', program], {
+          cwd: join(__dirname, '../..'),
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        await once(parent.stdout, 'data');
+        const listed = await readFile(`/proc/${parent.pid}/task/${parent.pid}/children`, 'utf8');
+        const children = listed.trim().split(' ').map(Number);
+        assert.ok(children.length > 0 && children.every(pid => pid > 0));
+        parent.kill('SIGKILL');
+        for (let tries = 0; children.some(isAlive); tries++) {
+          assert.ok(tries < 100, 'a child lives on');
+          await delay(50);
+        }
+      },
+    );
+  });
+
   it('refuses broken and missing tokenizers with one sentence', async () => {
     const empty = await mkdtemp(join(folder, 'empty-'));
     await assert.rejects(
@@ -357,6 +447,15 @@ describe('tokenizer', () => {
     }
   });
 });
+
+/** Zombies of others count as ended. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 describe('text', () => {
   it('maps code points to UTF-16', () => {

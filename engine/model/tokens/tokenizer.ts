@@ -1,14 +1,13 @@
 /** A model's tokenizer: text to ids, each with its range in the text. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Tokenizer as NativeTokenizer, type Encoding } from 'tokenizers';
 import { oneClause, RefusedError, told } from '../../errors';
 import type { TokenTable } from '../../../shared/protocol/engine';
 import { joinedBytes, narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
 import { parseJsonObject } from './json';
-import { tryTokenizer } from './tokenizerTrial';
+import { ownVocabulary, strangersVocabulary, type Encoded, type Vocabulary } from './vocabulary';
 import { byteLevelJson, vocabularyKind, wordPieceJson } from './vocabularyFiles';
 
 /** Tokenizer files larger than this are not read (the largest published ones have about 35 MB). */
@@ -30,9 +29,10 @@ export interface Tokenizer {
    */
   encode(text: string, maxTokens: number | null): Promise<TokenTable>;
   /** Readable text of ids that a model gave, and the table of its tokens. */
-  describe(ids: Int32Array): { text: string; tokens: TokenTable };
+  describe(ids: Int32Array): Promise<{ text: string; tokens: TokenTable }>;
   /** True for tokens that the tokenizer marks as special, such as the start of a sequence. */
   isSpecial(id: number): boolean;
+  dispose(): void;
 }
 
 /**
@@ -41,26 +41,23 @@ export interface Tokenizer {
  */
 export async function loadTokenizer(folder: string): Promise<Tokenizer> {
   const { path, json } = await tokenizerJson(folder);
-  let native: NativeTokenizer;
+  let words: Vocabulary;
   let style: TokenStyle;
   try {
     const definition = JSON.parse(json) as Record<string, unknown>;
-    if (!isBundled(folder)) await tryTokenizer(path, json);
-    native = NativeTokenizer.fromString(json);
     style = tokenStyle(definition);
+    words = isBundled(folder) ? ownVocabulary(json) : await strangersVocabulary(path, json);
   } catch (error) {
     if (error instanceof RefusedError) throw error;
     throw new RefusedError(told`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
-  // Files often carry the truncation and padding of the training run.
-  native.disableTruncation();
-  native.disablePadding();
   const specials = specialIds(json);
   return {
-    vocabulary: native.getVocabSize(true),
-    encode: (text, maxTokens) => encode(native, style, text, maxTokens),
-    describe: ids => describe(native, style, specials, ids),
+    vocabulary: words.size,
+    encode: (text, maxTokens) => encode(words, style, text, maxTokens),
+    describe: ids => describe(words, style, specials, ids),
     isSpecial: id => specials.has(id),
+    dispose: () => words.dispose(),
   };
 }
 
@@ -146,13 +143,13 @@ function opensWord(style: TokenStyle, entries: readonly string[], index: number)
   return style === 'plain';
 }
 
-function describe(
-  native: NativeTokenizer,
+async function describe(
+  words: Vocabulary,
   style: TokenStyle,
   specials: ReadonlySet<number>,
   ids: Int32Array,
-): { text: string; tokens: TokenTable } {
-  const entries = Array.from(ids, id => native.idToToken(id) ?? '');
+): Promise<{ text: string; tokens: TokenTable }> {
+  const entries = await words.entries(ids);
   const pieces = entries.map(entry => readableToken(entry, style));
   const start = new Int32Array(ids.length);
   const end = new Int32Array(ids.length);
@@ -185,7 +182,7 @@ function tokenStyle(definition: Record<string, unknown>): TokenStyle {
 }
 
 async function encode(
-  native: NativeTokenizer,
+  words: Vocabulary,
   style: TokenStyle,
   text: string,
   maxTokens: number | null,
@@ -196,7 +193,8 @@ async function encode(
   for (;;) {
     size = Math.min(Math.max(size, WHOLE_TEXT), PIECE_LIMIT, text.length);
     const piece = size === text.length ? text : text.slice(0, pieceEnd(text, size));
-    const encoding = await native.encode(piece).catch(error => {
+    const encoding = await words.encode(piece).catch(error => {
+      if (error instanceof RefusedError) throw error;
       throw new RefusedError(told`The tokenizer failed on this text: ${oneClause(error)}.`);
     });
     const found = ranges(encoding, piece);
@@ -232,10 +230,7 @@ interface Ranges {
   endingBefore(position: number): number;
 }
 
-function ranges(encoding: Encoding, piece: string): Ranges {
-  const ids = encoding.getIds();
-  const added = encoding.getSpecialTokensMask();
-  const offsets = encoding.getOffsets();
+function ranges({ ids, tokens, offsets, special: added }: Encoded, piece: string): Ranges {
   const utf16 = codePointOffsets(piece);
   const start = new Int32Array(ids.length);
   const end = new Int32Array(ids.length);
@@ -246,14 +241,12 @@ function ranges(encoding: Encoding, piece: string): Ranges {
   // Odd tokenizers (say with an end-of-word suffix that they spell out) give ranges beyond the text.
   const position = (point: number): number =>
     utf16 ? (utf16[point] ?? piece.length) : Math.min(point, piece.length);
-  offsets.forEach((pair, i) => {
-    const [first, last] = pair as [number, number];
-    start[i] = position(first);
-    end[i] = Math.max(start[i]!, position(last));
+  ids.forEach((_, i) => {
+    start[i] = position(offsets[2 * i]!);
+    end[i] = Math.max(start[i]!, position(offsets[2 * i + 1]!));
   });
   end.fill(0, 0, from);
   start.fill(0, 0, from);
-  const tokens = encoding.getTokens();
   narrowByteTokens(tokens, start, end, piece);
   const endingBefore = (position: number): number => {
     let count = 0;
