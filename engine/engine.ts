@@ -128,6 +128,17 @@ export class Engine {
     'analysis/exportPlan': this.job((analysis, { plan, format }, signal) =>
       exportPlan(analysis, plan, format, signal),
     ),
+    'analysis/details': this.job(async (analysis, { id: _, ...what }, signal, progress) => {
+      const report = progress('mechanism', 'Gathering what the views show');
+      const { version, made, infos, level, links, mechanisms, cores, costs, changes } = await gatherReport(
+        analysis,
+        what,
+        VERSION,
+        signal,
+        report,
+      );
+      return { version, made, infos, level, links, mechanisms, cores, costs, changes };
+    }),
     'analysis/report': this.job(async (analysis, { id: _, ...what }, signal, progress) => {
       const report = progress('mechanism', 'Writing the report');
       return { html: await reportHtml(await gatherReport(analysis, what, VERSION, signal, report)) };

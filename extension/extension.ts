@@ -17,6 +17,7 @@ import { InterventionStatus } from './interventions/interventionStatus';
 import type { CrashedDevice } from '../shared/protocol/engine';
 import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
+import { SAVED_EDITOR, SavedEditor } from './views/savedEditor';
 import { SelectionKeeper } from './views/selectionKeeper';
 import { SelectionModel } from './views/selectionModel';
 import { SampleText } from './workbench/sampleText';
@@ -76,6 +77,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
+  own(vscode.window.registerCustomEditorProvider(SAVED_EDITOR, new SavedEditor(extensionUri)));
   own(vscode.languages.registerHoverProvider('*', hover));
   own(
     registerCommands({

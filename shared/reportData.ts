@@ -3,6 +3,7 @@
  * rounded and bounded so that the file stays small. Written by `service/report.ts`, read by `webview/report`.
  */
 import type { AnalysisSummary } from './protocol/analysis';
+import type { Selection } from './protocol/host';
 import type { CostFormulas } from './protocol/cost';
 import type { Buckets } from './protocol/details';
 import type { Intervention, InterventionResult, LostKey } from './protocol/interventions';
@@ -98,19 +99,12 @@ export interface ReportChange {
   lost: LostKey[];
 }
 
-export interface ReportData {
-  /** Name of the analysed document. */
-  document: string;
+/** What the views ask an engine for, beside the analysis itself. */
+export interface ReportDetails {
   /** Version of the product that made it. */
   version: string;
   /** Day it was made, as 2026-01-31. */
   made: string;
-  /** The analysed text, as far as the model read it. */
-  text: string;
-  summary: AnalysisSummary;
-  plan: Plan | null;
-  /** What was taken away when the report was made, and what that changed. */
-  intervention: InterventionResult | null;
   infos: MechanismInfo[];
   /** The finest level of the maps (of shorter texts within the model it may be finer). */
   level: number;
@@ -121,4 +115,17 @@ export interface ReportData {
   /** One for each core. */
   costs: CostFormulas[];
   changes: ReportChange[];
+}
+
+export interface ReportData extends ReportDetails {
+  /** Name of the analysed document. */
+  document: string;
+  /** The analysed text, as far as the model read it. */
+  text: string;
+  summary: AnalysisSummary;
+  plan: Plan | null;
+  /** What was taken away when the report was made, and what that changed. */
+  intervention: InterventionResult | null;
+  /** What was looked at when it was saved. */
+  selection?: Selection;
 }

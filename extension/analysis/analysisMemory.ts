@@ -68,7 +68,11 @@ export class AnalysisMemory extends Owner {
     clearTimeout(this.pending.get(uri));
     this.pending.delete(uri);
     const analysis = this.store.byUri(vscode.Uri.parse(uri, true));
-    const saved = analysis && savedOf(analysis, analysis === this.store.shown ? this.selection : null);
+    // An edited text is kept as soon as it is as it was, or analyzed again.
+    const saved =
+      analysis &&
+      !analysis.ready?.stale &&
+      savedOf(analysis, analysis === this.store.shown ? this.selection : null);
     if (!saved) return;
     const write = this.files
       .write(saved)

@@ -6,7 +6,7 @@ import type { Analysis } from './analysis';
 export function savedOf(analysis: Analysis, selection: SelectionModel | null): SavedAnalysis | null {
   const { ready, source, target } = analysis;
   const looked = selection?.state ?? analysis.looked;
-  if (!ready || ready.stale || !looked) return null;
+  if (!ready || !looked) return null;
   const { document, summary, plan, planning, interventions } = ready;
   return {
     format: FORMAT,

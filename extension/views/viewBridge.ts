@@ -4,7 +4,7 @@ import { ViewSession } from '../../shared/host/viewSession';
 import { Owner } from '../disposable';
 import { ExtensionHost, type HostParts } from './extensionHost';
 import { isViewMessage } from './viewMessage';
-import { webviewHtml } from './webviewHtml';
+import { pageOf } from './webviewHtml';
 
 /** Joins one webview with the extension: its page, what it is told of, and a check of what it says. */
 export class ViewBridge extends Owner {
@@ -25,8 +25,7 @@ export class ViewBridge extends Owner {
       message => void webview.postMessage(message),
     );
     this.session = session;
-    const dist = vscode.Uri.joinPath(extensionUri, 'dist');
-    webview.options = { enableScripts: true, localResourceRoots: [dist] };
+    const page = pageOf(webview, extensionUri, place, title);
     const sendSettings = () =>
       session.send({
         type: 'settings',
@@ -45,14 +44,7 @@ export class ViewBridge extends Owner {
         event => event.affectsConfiguration('attentionInspector') && sendSettings(),
       ),
     );
-    webview.html = webviewHtml({
-      place,
-      title,
-      language: vscode.env.language,
-      script: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.js')).toString(),
-      style: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.css')).toString(),
-      source: webview.cspSource,
-    });
+    webview.html = page();
   }
 
   /** Shows a view, as soon as the page listens. */

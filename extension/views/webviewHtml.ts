@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
 import type { Place } from '../../shared/protocol/host';
 
 export interface PageParts {
@@ -9,6 +10,8 @@ export interface PageParts {
   style: string;
   /** `webview.cspSource`. */
   source: string;
+  /** In base64: what the page shows without an extension behind it, as an HTML report does. */
+  data?: string;
 }
 
 /** Hash of nothing: the toolkit's drop-down makes an empty style element, which does no harm. */
@@ -19,7 +22,7 @@ const EMPTY_STYLE = `'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='`;
  * source. Style attributes (positions of virtual lists) carry no code and are allowed inline; style elements only with the
  * nonce.
  */
-export function webviewHtml({ place, title, language, script, style, source }: PageParts): string {
+export function webviewHtml({ place, title, language, script, style, source, data }: PageParts): string {
   const nonce = randomBytes(16).toString('base64');
   const policy = [
     `default-src 'none'`,
@@ -40,9 +43,31 @@ export function webviewHtml({ place, title, language, script, style, source }: P
 </head>
 <body>
 <attention-app data-place="${place}"></attention-app>
+${data === undefined ? '' : `<script type="application/octet-stream" id="report-data">${data}</script>`}
 <script nonce="${nonce}" type="module" src="${attribute(script)}"></script>
 </body>
 </html>`;
+}
+
+/** Makes a webview ours, and gives what writes its page. */
+export function pageOf(
+  webview: vscode.Webview,
+  extensionUri: vscode.Uri,
+  place: Place,
+  title: string,
+): (data?: string) => string {
+  const dist = vscode.Uri.joinPath(extensionUri, 'dist');
+  webview.options = { enableScripts: true, localResourceRoots: [dist] };
+  return data =>
+    webviewHtml({
+      place,
+      title,
+      language: vscode.env.language,
+      script: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.js')).toString(),
+      style: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.css')).toString(),
+      source: webview.cspSource,
+      ...(data === undefined ? {} : { data }),
+    });
 }
 
 function attribute(text: string): string {

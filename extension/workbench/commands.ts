@@ -6,7 +6,7 @@ import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
 import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
-import { exportReport } from '../analysis/reportCommand';
+import { exportReport, saveAnalysis } from '../analysis/reportCommand';
 import type { Intervener } from '../../shared/host/intervener';
 import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
 import type { Planner } from '../../shared/host/planner';
@@ -51,6 +51,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     },
     exportPlan: (format?: unknown, target?: unknown) => exportPlan(context, format, target),
     exportReport: (target?: unknown) => exportReport(context, target),
+    saveAnalysis: (target?: unknown) => saveAnalysis(context, target),
     openPanel: () => views.openPanel(),
     showText: () => openAnalysed(context, () => views.openPanel('text')),
     blockSelection: () => blockSelection(context),

@@ -27,7 +27,7 @@ import type {
   TokenAttention,
   TokenParams,
 } from './details';
-import type { ExportPlanParams, ExportedPlan, ReportParams } from './exports';
+import type { ExportPlanParams, ExportedPlan, ReportDetails, ReportParams } from './exports';
 import type { InterveneParams, InterventionResult, LostKey, WorstTokensParams } from './interventions';
 import type { LensRequests } from './lens';
 import type { MechanismInfo, MechanismResult } from './mechanisms';
@@ -87,6 +87,8 @@ export interface EngineRequests extends CostRequests, LensRequests {
   'analysis/buckets': { params: BucketParams; result: Buckets };
   'analysis/bucketMap': { params: BucketMapParams; result: BucketMap };
   'analysis/exportPlan': { params: ExportPlanParams; result: ExportedPlan };
+  /** What the HTML report embeds, for a file that is opened without the model. */
+  'analysis/details': { params: ReportParams; result: ReportDetails };
   'analysis/report': { params: ReportParams; result: { html: string } };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };

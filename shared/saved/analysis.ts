@@ -2,7 +2,9 @@
 import * as v from 'valibot';
 import { unpack } from '../packed';
 import type { AnalysisSummary, Intervention, InterventionResult, Plan, TokenTable } from '../protocol/engine';
+import type { ReportDetails } from '../reportData';
 import type { DocumentInfo, Selection } from '../protocol/host';
+import { details } from './details';
 import * as schema from './schema';
 
 export const FORMAT = 'attention-inspector';
@@ -35,23 +37,46 @@ export class UnreadableError extends Error {
   override readonly name = 'UnreadableError';
 }
 
-const header = v.object({ format: v.literal(FORMAT), version: v.literal(VERSION) });
+const entries = {
+  format: v.literal(FORMAT),
+  version: v.literal(VERSION),
+  document: schema.document,
+  text: v.string(),
+  targetUri: v.nullable(v.string()),
+  summary: schema.summary,
+  plan: v.nullable(schema.plan),
+  searching: v.nullable(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
+  interventions: schema.taken,
+  selection: schema.selection,
+  given: v.boolean(),
+};
 
 const saved: v.GenericSchema<SavedAnalysis> = v.pipe(
-  v.object({
-    ...header.entries,
-    document: schema.document,
-    text: v.string(),
-    targetUri: v.nullable(v.string()),
-    summary: schema.summary,
-    plan: v.nullable(schema.plan),
-    searching: v.nullable(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
-    interventions: schema.taken,
-    selection: schema.selection,
-    given: v.boolean(),
-  }),
+  v.object(entries),
   v.check(one => belongsTogether(one), 'its parts do not belong together'),
 );
+
+/** A file that is opened without the model. */
+export interface SavedFile extends SavedAnalysis {
+  details: ReportDetails;
+}
+
+const savedFile: v.GenericSchema<SavedFile> = v.pipe(
+  v.object({ ...entries, details }),
+  v.check(one => belongsTogether(one), 'its parts do not belong together'),
+  v.check(
+    ({ summary, details: { cores, costs } }) =>
+      cores.length === summary.cores.length &&
+      costs.length === cores.length &&
+      cores.every(({ heads }, core) => heads.length === summary.cores[core]!.heads.length),
+    'its parts do not belong together',
+  ),
+);
+
+/** @throws UnreadableError */
+export function readSavedFile(bytes: ArrayBuffer): SavedFile {
+  return parsed(savedFile, unpacked(bytes));
+}
 
 /** @throws UnreadableError */
 export function readSaved(bytes: ArrayBuffer): SavedAnalysis {

@@ -7,18 +7,19 @@ import * as v from 'valibot';
 import { isSetting, type Setting } from '../setting';
 
 /** Names, sentences and token texts; the text itself is longer. */
-const text = v.pipe(v.string(), v.maxLength(100_000));
-const number = v.number();
+export const text = v.pipe(v.string(), v.maxLength(100_000));
+export const number = v.number();
 const finite = v.pipe(v.number(), v.finite());
-const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
-const index = v.pipe(count, v.maxValue(1 << 24));
+export const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
+export const index = v.pipe(count, v.maxValue(1 << 24));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
-const flag = v.boolean();
+export const flag = v.boolean();
 const floats = v.instance(Float32Array);
 const integers = v.instance(Int32Array);
 const bytes = v.instance(Uint8Array);
-const setting = v.custom<Setting>(isSetting);
-const list = <T extends v.GenericSchema>(of: T, most = 100_000) => v.pipe(v.array(of), v.maxLength(most));
+export const setting = v.custom<Setting>(isSetting);
+export const list = <T extends v.GenericSchema>(of: T, most = 100_000) =>
+  v.pipe(v.array(of), v.maxLength(most));
 
 const kind = v.picklist(['self', 'encoder', 'decoder', 'cross']);
 const side = v.picklist(['text', 'target']);
@@ -239,6 +240,14 @@ export const intervention = v.variant('kind', [
   v.object({ kind: v.literal('edge'), ...heads, query: index, key: index, side: v.exactOptional(side) }),
   v.object({ kind: v.literal('mechanism'), ...heads, choice: setting }),
 ]);
+
+/** The heaviest key that a query has lost. */
+export const lost = v.object({
+  query: index,
+  lost: v.nullable(
+    v.object({ core: index, head: index, key: index, mass: number, distance: v.nullable(number) }),
+  ),
+});
 
 const interventions = list(intervention, 1000);
 

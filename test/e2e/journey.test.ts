@@ -293,6 +293,28 @@ describe('a text in VS Code', function () {
     assert.match(await workbench.hover('Eleanor'), /Looks at/);
   });
 
+  it('opens a saved analysis from its file alone', async () => {
+    await workbench.command('Attention: Save Analysis');
+    const name = workbench.page.locator('.quick-input-widget input').first();
+    await workbench.until('the place to save it', async () =>
+      (await name.inputValue()).endsWith('sample.attention'),
+    );
+    await workbench.page.keyboard.press('Enter');
+    await workbench.page
+      .locator('.notification-list-item', { hasText: 'The analysis was saved' })
+      .first()
+      .waitFor({ timeout: 60_000 });
+    await workbench.command('View: Close All Editors');
+    for (const pid of workbench.engineProcesses()) process.kill(pid, 'SIGTERM');
+    await workbench.page.goto(workbench.address('sample.attention'));
+    panel = await workbench.view('panel');
+    await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });
+    await tab('Head');
+    await workbench.page.waitForTimeout(1000);
+    await workbench.picture('saved-analysis');
+    assert.deepEqual(workbench.engineProcesses(), []);
+  });
+
   // ------------------------------------------------------------ what the steps share
 
   /** No analysis runs and every cell of the overview is there. */

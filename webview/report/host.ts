@@ -13,6 +13,7 @@ import type { HostWish } from '../../shared/host/viewSession';
 import {
   NO_INTERVENTIONS,
   type AnalysisState,
+  type HostSettings,
   type SaveFileParams,
   type ViewMessage,
   type ViewMethod,
@@ -35,8 +36,13 @@ export class ReportHost extends MemoryHost implements HostApi {
       reduceMotion: matchMedia('(prefers-reduced-motion: reduce)').matches,
     };
     super('panel', data => window.dispatchEvent(new MessageEvent('message', { data })), { settings });
-    darkPreferred.addEventListener('change', () => this.followTheme());
-    this.followTheme();
+    if (themeOfEditor()) {
+      new MutationObserver(() => this.followEditor()).observe(document.body, { attributeFilter: ['class'] });
+      this.followEditor();
+    } else {
+      darkPreferred.addEventListener('change', () => this.followTheme());
+      this.followTheme();
+    }
     this.loaded = readReport(base64).then(
       data => this.load(data),
       (error: unknown) => this.show(unreadable(reasonOf(error))),
@@ -82,7 +88,7 @@ export class ReportHost extends MemoryHost implements HostApi {
 
   private load(data: ReportData): void {
     this.report = new Report(data);
-    const { summary, document, plan, infos, level, links, made, version, intervention } = data;
+    const { summary, document, plan, infos, level, links, made, version, intervention, selection } = data;
     const interventions = {
       ...NO_INTERVENTIONS,
       list: intervention?.interventions ?? [],
@@ -93,6 +99,12 @@ export class ReportHost extends MemoryHost implements HostApi {
       mechanisms: infos,
       report: { level, links, made, version },
     });
+    if (selection) this.select(selection);
+  }
+
+  private followEditor(): void {
+    const themeKind = themeOfEditor();
+    if (themeKind && themeKind !== this.all.settings.themeKind) this.set({ themeKind });
   }
 
   /** The class that VS Code would give the body; the views read their colours anew when it changes. */
@@ -102,6 +114,12 @@ export class ReportHost extends MemoryHost implements HostApi {
     document.body.classList.toggle('vscode-light', !dark);
     this.set({ themeKind: dark ? 'dark' : 'light' });
   }
+}
+
+/** null outside of VS Code. */
+function themeOfEditor(): HostSettings['themeKind'] | null {
+  const kinds = ['high-contrast-light', 'high-contrast', 'light', 'dark'] as const;
+  return kinds.find(kind => document.body.classList.contains(`vscode-${kind}`)) ?? null;
 }
 
 function unreadable(reason: string): AnalysisState {

@@ -63,8 +63,13 @@ export class Workbench {
 
   /** Loads the window, with a file of the workspace in the editor. */
   async openFile(name: string): Promise<void> {
-    await this.page.goto(workbenchUrl(this.server.origin, this.folder, { file: join(this.folder, name) }));
+    await this.page.goto(this.address(name));
     await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
+  }
+
+  /** Of the window with a file of the workspace in front. */
+  address(name: string): string {
+    return workbenchUrl(this.server.origin, this.folder, { file: join(this.folder, name) });
   }
 
   /** Runs a command from the palette, as a user does. A palette that opens while the window still loads may close again. */

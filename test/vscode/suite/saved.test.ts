@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
+import { uncompressed } from '../../../extension/analysis/savedBytes';
+import { readSavedFile } from '../../../shared/saved/analysis';
 import { analyze, api, closeAll, openText, run, saysOf, until, type Ready } from '../support/session';
 
 const SENTENCE = 'The cat sat on the mat. The cat sat on the mat again, and then it slept.\n';
@@ -37,6 +39,26 @@ describe('kept analyses', () => {
     await saysOf(vscode.window.activeTextEditor!.document, 4, 'cat');
     assert.equal(state().id, after.id, 'the engine read it again, and nothing else changed');
     await run('clearInterventions');
+  });
+
+  it('are saved as a file that opens without the model', async () => {
+    const inspector = await api();
+    const editor = await openText(SENTENCE.repeat(2));
+    const { summary } = await analyze(editor);
+    const folder = vscode.workspace.workspaceFolders![0]!.uri;
+    const target = vscode.Uri.joinPath(folder, 'saved.attention');
+    await run('saveAnalysis', target);
+    const file = readSavedFile(await uncompressed(await vscode.workspace.fs.readFile(target)));
+    assert.deepEqual(file.summary, summary);
+    assert.equal(file.text, SENTENCE.repeat(2));
+    assert.deepEqual(file.selection, inspector.getSelection());
+    assert.equal(file.details.cores.length, summary.cores.length);
+
+    await vscode.commands.executeCommand('vscode.open', target);
+    await until('its own editor', () => {
+      const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+      return input instanceof vscode.TabInputCustom && input.viewType === 'attentionInspector.saved';
+    });
   });
 
   it('are gone for good after Clear Results, and are not taken for those of another text', async () => {
