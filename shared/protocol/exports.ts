@@ -35,4 +35,11 @@ export interface ReportParams {
 
 export { KEPT_CODES, LINK_CODES, LOST_CODES } from '../reportData';
 
-export type { MassCodes, ReportBuckets, ReportCore, ReportData, ReportDetails, ReportHead } from '../reportData';
+export type {
+  MassCodes,
+  ReportBuckets,
+  ReportCore,
+  ReportData,
+  ReportDetails,
+  ReportHead,
+} from '../reportData';

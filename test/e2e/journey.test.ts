@@ -283,7 +283,7 @@ describe('a text in VS Code', function () {
     await panel.locator('[data-head="2.1"]').click();
     await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor();
     await workbench.page.waitForTimeout(1500); // what is kept is written a moment after the last change
-    await workbench.page.reload();
+    await workbench.reload();
     const reloaded = Date.now();
     panel = await workbench.view('panel');
     await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });

@@ -67,6 +67,12 @@ export class Workbench {
     await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
   }
 
+  /** Loads the window anew, as it was. */
+  async reload(): Promise<void> {
+    await this.page.goto(workbenchUrl(this.server.origin, this.folder));
+    await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
+  }
+
   /** Of the window with a file of the workspace in front. */
   address(name: string): string {
     return workbenchUrl(this.server.origin, this.folder, { file: join(this.folder, name) });
