@@ -2,7 +2,7 @@
  * The direction of imports, checked by `npm run lint`: it is part of the architecture (docs/architecture.md).
  *
  *     webview -> shared <- extension          engine -> shared
- *     inside the engine: service -> export, measure -> attention -> runtime; model -> runtime
+ *     inside the engine: corpus -> service -> export, measure -> attention -> runtime; model -> runtime
  *     inside engine/model: load -> source -> tokens -> verify -> cut -> rewrite -> onnx
  *
  * Types count as well as values: a file that needs another's types cannot be read without it.
@@ -10,7 +10,7 @@
 
 /** Folders from the lowest to the highest: a folder may import itself and those before it, none after it. */
 const ENGINE_LAYERS = [
-  '^engine/(errors|statistics|bundledFolder)\\.ts$',
+  '^engine/(errors|statistics|bundledFolder|readText)\\.ts$',
   '^engine/runtime/',
   '^engine/attention/',
   '^engine/model/',
@@ -18,6 +18,7 @@ const ENGINE_LAYERS = [
   '^engine/export/',
   '^engine/service/',
   '^engine/lens/',
+  '^engine/corpus/',
   '^engine/(engine|attend|attendInput)\\.ts$',
   '^engine/(cli/|(main|cli)\\.ts$)',
 ];

@@ -22,7 +22,7 @@ import { visible, visibleLines } from '../../shared/foreign';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
-import { readText } from './readText';
+import { readText } from '../readText';
 import { formatAnalysis, formatModel, formatTable } from './tables';
 
 export interface AnalyzeOptions {

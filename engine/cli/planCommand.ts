@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { startEngine, print, ProgressLine } from './commands';
 import { formatPlan } from './planTables';
-import { readText } from './readText';
+import { readText } from '../readText';
 import { UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';

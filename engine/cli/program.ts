@@ -8,6 +8,7 @@ import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePa
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { planCommand } from './planCommand';
+import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { VERSION } from '../version';
 import { RefusedError, UsageError } from '../errors';
 import type { Intervention } from '../../shared/protocol/engine';
@@ -15,6 +16,9 @@ import { outputError } from '../export/outputFile';
 import { oneSentence, visibleLines } from '../../shared/foreign';
 import { tellSupervisor, type ParentMessage } from '../runtime/supervised';
 import { watch } from '../runtime/watch';
+
+/** Of each text, unless told otherwise: short passes over many texts tell more of a head than few long ones. */
+const PROFILED_TOKENS = 512;
 
 const interrupt = new AbortController();
 const { signal } = interrupt;
@@ -118,6 +122,41 @@ function build(): Command {
       tellSupervisor({ subject: options.model });
       return planCommand(files, { ...options, maxTokens: maxTokens ?? null }, signal);
     });
+
+  command(
+    program,
+    'profile',
+    'The heads of a model over many texts: distributions, roles, and where each head is most itself.',
+  )
+    .argument('<texts...>', 'files, folders and patterns')
+    .requiredOption('--output <folder>', 'the profile: Parquet tables; what is there already is gone on with')
+    .option(...model)
+    .option(...device)
+    .option(
+      '--max-tokens <n>',
+      'read so many tokens of each text',
+      value => parseCount('--max-tokens', value),
+      PROFILED_TOKENS,
+    )
+    .option(
+      '--mechanisms <list>',
+      'also what these would keep in each head: as for analyze',
+      parseMechanisms,
+      [],
+    )
+    .option('--propagate', 'also run every text on with each mechanism in every layer', false)
+    .option('--shard <i/n>', 'only the i-th of n parts of the texts; merge puts them together', parseShard)
+    .option('--workers <n>', 'so many processes side by side', value => parseCount('--workers', value), 1)
+    .action((texts: string[], options) => {
+      if (options.shard && options.workers > 1) throw new UsageError('A shard is profiled by one worker.');
+      tellSupervisor({ subject: options.model });
+      return profileCommand(texts, options, signal);
+    });
+
+  command(program, 'merge', 'Put profiles of different texts together, as if all had been profiled at once.')
+    .argument('<folders...>', 'profiles')
+    .requiredOption('--output <folder>', 'the profile to write')
+    .action((folders: string[], { output }: { output: string }) => mergeCommand(folders, output));
 
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
     .argument('<in>', 'a safetensors file')

@@ -4,6 +4,7 @@ import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { binDistances, distanceEdges, MassByOffset } from './distance';
 import { Entropy } from './entropy';
 import { foldTogether } from './measure';
+import { PerQueryMasses, type PerQuery } from './perQuery';
 import { countedDistribution } from './quantiles';
 import { Received } from './received';
 import { Repeats } from './repeats';
@@ -29,6 +30,8 @@ export interface CoreProfile {
   received: Float32Array;
   /** [heads, keys]: entry x is the mass at distance x, mean over queries. */
   byDistance: Float32Array;
+  /** What was asked for beside it: every query by itself. */
+  queries: PerQuery | null;
 }
 
 /** Dense attention of one core with every measure folded in the same pass; nothing queries x keys is kept. */
@@ -37,6 +40,7 @@ export async function profileCore(
   info: CoreInfo,
   marks: TokenMarks,
   context: DenseContext,
+  everyQuery = false,
 ): Promise<CoreProfile> {
   const crossing = info.kind === 'cross';
   const entropy = new Entropy(input);
@@ -44,7 +48,8 @@ export async function profileCore(
   const spans = new Spans(input);
   const received = new Received(input);
   const repeats = new Repeats(input, crossing ? null : marks.ids);
-  const measures = [entropy, offsets, spans, received, repeats];
+  const perQuery = everyQuery ? new PerQueryMasses(input, crossing) : null;
+  const measures = [entropy, offsets, spans, received, repeats, ...(perQuery ? [perQuery] : [])];
   const { output, lse } = await denseCore(input, context, foldTogether(measures));
 
   const chance: Chance = {
@@ -105,6 +110,7 @@ export async function profileCore(
     entropy: entropy.perQuery,
     received: received.perKey,
     byDistance,
+    queries: perQuery && perQuery.together(entropy, spans, output),
   };
 }
 

@@ -7,6 +7,7 @@ import { findMechanism } from '../attention/registry';
 import { compareCore } from '../measure/comparison';
 import { RefusedError } from '../errors';
 import { tokenLoss } from '../measure/loss';
+import type { PerQuery } from '../measure/perQuery';
 import { profileCore } from '../measure/profile';
 import type { ModelOutput } from '../model/cut/cutModel';
 import { tokenMarks } from '../model/tokens/text';
@@ -33,6 +34,8 @@ export interface DensePassOptions {
   /** For callers that need the raw tensors of each core (`--tensors --weights`). */
   onTensors?(info: CoreInfo, input: CoreInput, lse: Float32Array): Promise<void>;
   onOutput?(output: ModelOutput): Promise<void>;
+  /** For callers that need every query by itself (profiles of a corpus). */
+  onQueries?(info: CoreInfo, input: CoreInput, queries: PerQuery): Promise<void>;
 }
 
 export interface LocalRun {
@@ -74,6 +77,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         info,
         marks[sidesOf(info.kind).keys],
         analysis.context(signal),
+        options.onQueries !== undefined,
       );
       const result: CoreResult = { info, heads: profile.heads };
       const bytes = 4 * (input.q.length + input.k.length + input.v.length + profile.output.length);
@@ -89,6 +93,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
       analysis.cores[info.core] = core;
       options.onCore(result);
       await options.onTensors?.(info, input, profile.lse);
+      if (profile.queries) await options.onQueries?.(info, input, profile.queries);
       for (const run of runs) await compareLocally(analysis, run, info, input, profile, signal);
       done += work[info.core]!;
       return profile.output;

@@ -10,6 +10,7 @@ import type { CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
 import { RefusedError } from '../errors';
+import type { PerQuery } from '../measure/perQuery';
 import type { ModelOutput } from '../model/cut/cutModel';
 import { checkTokensFit } from '../model/tokens/tokenizer';
 import { refuseUnlessFits } from '../runtime/memory';
@@ -43,6 +44,7 @@ export interface AnalyzeHooks {
   onTensors?(info: CoreInfo, input: CoreInput, lse: Float32Array): Promise<void>;
   onTokens?(tokens: TokenTable): Promise<void>;
   onOutput?(output: ModelOutput): Promise<void>;
+  onQueries?(info: CoreInfo, input: CoreInput, queries: PerQuery): Promise<void>;
   /** Do not keep Q, K, V for later requests. */
   forget?: boolean;
 }
@@ -120,6 +122,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
     onProgress: (fraction, message) => dense(fraction * share, message),
     onCore: result => notify('analysis/core', { id, result }),
     onTensors: hooks.onTensors,
+    onQueries: hooks.onQueries,
     onOutput: async given => {
       output = given;
       await hooks.onOutput?.(given);

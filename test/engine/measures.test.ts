@@ -4,10 +4,13 @@ import { denseCore } from '../../engine/attention/kernels/dense';
 import { MassByOffset } from '../../engine/measure/distance';
 import { foldTogether } from '../../engine/measure/measure';
 import { profileCore, type TokenMarks } from '../../engine/measure/profile';
+import { LOCAL_REACH } from '../../engine/measure/roles';
+import { QUERY_MEASURES, type QueryMeasure } from '../../shared/protocol/corpus';
 import { Repeats } from '../../engine/measure/repeats';
 import { SPAN_SHARES, Spans } from '../../engine/measure/spans';
 import type { CoreInfo } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
+import { entropyOf } from '../../engine/statistics';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { coreZoo, oracleOutput, oracleProbabilities } from '../oracle/dense';
@@ -89,6 +92,47 @@ describe('measures', () => {
           close([found[`span${Math.round(share * 100)}` as 'span90']], [average(Array.from(seen))], 1e-6);
         }
         checkThumbnail(found.thumbnail, p);
+      }
+    });
+  }
+
+  for (const [name, input] of Object.entries(coreZoo(7))) {
+    it(`of every query equal the float64 oracle: ${name}`, async () => {
+      const context = { runtime, signal: neverCancelled };
+      const marks = randomMarks(input.keys);
+      const { queries: found, output } = await profileCore(input, info(input), marks, context, true);
+      const { queries, keys, valueDim } = input;
+      for (let head = 0; head < input.heads; head++) {
+        const { p } = oracleProbabilities(input, head);
+        for (let i = 0; i < queries; i++) {
+          const row = p[i]!;
+          const position = i + keys - queries;
+          const at = head * queries + i;
+          const of = (measure: QueryMeasure) => found!.values[measure][at]!;
+          if (row.every(mass => mass === 0)) {
+            for (const measure of QUERY_MEASURES) {
+              if (measure !== 'outputNorm' || visible(input, head, i) === 0)
+                assert.ok(Number.isNaN(of(measure)));
+            }
+            continue;
+          }
+          const far = [...row].map((mass, j) => (j > 0 && Math.abs(j - position) > LOCAL_REACH ? mass : 0));
+          const norm = Math.hypot(...output.subarray(at * valueDim, (at + 1) * valueDim));
+          const distance = row.reduce((sum, mass, j) => sum + mass * Math.abs(j - position), 0);
+          close(
+            [of('entropy'), of('self'), of('previous'), of('next'), of('first'), of('largestMass')],
+            [entropyOf(row), ...[0, -1, 1].map(o => row[position + o] ?? 0), row[0]!, Math.max(...row)],
+            5e-5,
+          );
+          close(
+            [of('meanDistance'), of('farMass'), of('outputNorm')],
+            [distance, Math.max(...far), norm],
+            5e-5,
+          );
+          const key = found!.farKey[at]!;
+          if (of('farMass') > 1e-4) close([row[key]!], [of('farMass')], 5e-5);
+          else if (of('farMass') === 0) assert.equal(key, -1);
+        }
       }
     });
   }

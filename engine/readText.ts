@@ -1,14 +1,13 @@
 /** The text to analyse, from a file or from standard input. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { RefusedError, told } from '../errors';
+import { RefusedError, told } from './errors';
 
 const SIZE_LIMIT = 256 * 2 ** 20;
 
-/** Reads UTF-8, with or without a byte order mark. `-` is standard input. */
-export async function readText(file: string): Promise<string> {
-  const name = file === '-' ? 'Standard input' : file;
-  if (file !== '-') await checkFile(file);
+/** Reads UTF-8, with or without a byte order mark. `-` is standard input. `name`: as refusals call it. */
+export async function readText(file: string, name = file === '-' ? 'Standard input' : file): Promise<string> {
+  if (file !== '-') await checkFile(file, name);
   const tooLarge = new RefusedError(told`${name} is larger than ${SIZE_LIMIT / 2 ** 20} MiB.`);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -25,10 +24,10 @@ export async function readText(file: string): Promise<string> {
   return decode(name, Buffer.concat(chunks));
 }
 
-async function checkFile(file: string): Promise<void> {
+async function checkFile(file: string, name: string): Promise<void> {
   const info = await stat(file).catch(() => null);
-  if (!info) throw new RefusedError(told`There is no file ${file}.`);
-  if (info.isDirectory()) throw new RefusedError(told`${file} is a folder, not a text.`);
+  if (!info) throw new RefusedError(told`There is no file ${name}.`);
+  if (info.isDirectory()) throw new RefusedError(told`${name} is a folder, not a text.`);
 }
 
 function decode(name: string, bytes: Buffer): string {

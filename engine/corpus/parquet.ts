@@ -1,0 +1,94 @@
+/** Tables of typed columns as Parquet files. */
+import { readFile } from 'node:fs/promises';
+import { parquetReadObjects } from 'hyparquet';
+import { ByteWriter, parquetWrite } from 'hyparquet-writer';
+import type { SchemaElement } from 'hyparquet';
+import { writeWhole } from '../export/outputFile';
+import { VERSION } from '../version';
+
+const TYPES = {
+  string: { type: 'BYTE_ARRAY', converted_type: 'UTF8' },
+  int32: { type: 'INT32' },
+  int64: { type: 'INT64' },
+  float: { type: 'FLOAT' },
+  double: { type: 'DOUBLE' },
+} as const satisfies Record<string, Partial<SchemaElement>>;
+
+type ElementType = keyof typeof TYPES;
+/** `?`: may be null. */
+export type ColumnType = ElementType | `${ElementType}?` | `${ElementType}[]`;
+
+type Values = { string: string; int32: number; int64: number; float: number; double: number };
+type ValueOf<T extends ColumnType> = T extends `${infer E extends ElementType}[]`
+  ? Values[E][]
+  : T extends `${infer E extends ElementType}?`
+    ? Values[E] | null
+    : T extends ElementType
+      ? Values[T]
+      : never;
+
+export type Columns = Readonly<Record<string, ColumnType>>;
+export type Row<C extends Columns> = { -readonly [name in keyof C]: ValueOf<C[name]> };
+
+/** Rows of a group in the file. */
+const GROUP = 50_000;
+
+export async function writeParquet<C extends Columns>(
+  path: string,
+  columns: C,
+  rows: readonly Row<C>[],
+): Promise<void> {
+  const names = Object.keys(columns);
+  const schema: SchemaElement[] = [
+    { name: 'root', num_children: names.length },
+    ...names.flatMap(name => elementsOf(name, columns[name]!)),
+  ];
+  const columnData = names.map(name => {
+    const large = columns[name]!.startsWith('int64');
+    const data = rows.map(row => (large ? bigint(row[name]) : row[name]));
+    return { name, data };
+  });
+  const writer = new ByteWriter();
+  parquetWrite({
+    writer,
+    columnData,
+    schema,
+    rowGroupSize: GROUP,
+    createdBy: `attention-inspector version ${VERSION}`,
+  });
+  await writeWhole(path, writer.getBytes());
+}
+
+/** @throws what the system or the format has to say. */
+export async function readParquet<C extends Columns>(path: string, columns: C): Promise<Row<C>[]> {
+  const { buffer, byteOffset, byteLength } = await readFile(path);
+  const file = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  const rows = await parquetReadObjects({ file });
+  return rows.map(
+    row =>
+      Object.fromEntries(
+        Object.entries(columns).map(([name, type]) => {
+          const value: unknown = row[name] ?? null;
+          return [name, type.startsWith('int64') ? plain(value) : value];
+        }),
+      ) as Row<C>,
+  );
+}
+
+function elementsOf(name: string, column: ColumnType): SchemaElement[] {
+  const [, element, suffix] = /^(\w+)(\?|\[\])?$/.exec(column)!;
+  const type = TYPES[element as ElementType];
+  if (suffix !== '[]') {
+    return [{ name, ...type, repetition_type: suffix === '?' ? 'OPTIONAL' : 'REQUIRED' }];
+  }
+  return [
+    { name, repetition_type: 'REQUIRED', num_children: 1, converted_type: 'LIST' },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    { name: 'element', ...type, repetition_type: 'REQUIRED' },
+  ];
+}
+
+const bigint = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map(bigint) : typeof value === 'number' ? BigInt(value) : value;
+const plain = (value: unknown): unknown =>
+  Array.isArray(value) ? value.map(plain) : typeof value === 'bigint' ? Number(value) : value;

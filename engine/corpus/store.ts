@@ -1,0 +1,121 @@
+/**
+ * A profile on disk: a folder of Parquet tables and `profile.json`, which is written last. While it grows it lies in
+ * `unfinished` inside of it, in the same form, so that a run that was stopped goes on from there.
+ */
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RefusedError, told, UsageError } from '../errors';
+import { outputError, writeWhole } from '../export/outputFile';
+import type { CoreInfo } from '../../shared/protocol/engine';
+import type { CorpusSettings } from '../../shared/protocol/corpus';
+import { Corpus } from './corpus';
+import { readParquet, writeParquet } from './parquet';
+import { readTables, TABLES, tablesOf, type TableName, type Tables } from './tables';
+
+/** Name and version of the format: the number grows when a reader of the older one would break. */
+const PROFILE_SCHEMA = 'urn:attention-inspector:profile:1';
+const UNFINISHED = 'unfinished';
+const NEXT = 'unfinished.next';
+
+interface ProfileFile {
+  schema: typeof PROFILE_SCHEMA;
+  settings: CorpusSettings;
+  cores: readonly CoreInfo[];
+  texts: number;
+  failed: number;
+  tables: Record<TableName, string>;
+}
+
+/** Refuses a folder that holds anything but a profile. */
+export async function checkProfileFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch(error => {
+    throw outputError(folder, error);
+  });
+  const known = new Set([
+    'profile.json',
+    UNFINISHED,
+    NEXT,
+    ...Object.keys(TABLES).map(name => `${name}.parquet`),
+  ]);
+  const other = (await readdir(folder)).find(name => !known.has(name) && !name.startsWith('shard-'));
+  if (other !== undefined) {
+    throw new UsageError(told`Cannot write a profile to ${folder}: it holds something else (${other}).`);
+  }
+}
+
+/** What was gathered of an unfinished or a finished run of the same settings; null where there is none. */
+export async function resume(folder: string, settings: CorpusSettings): Promise<Corpus | null> {
+  for (const place of [NEXT, UNFINISHED, '.']) {
+    const corpus = await readIfThere(join(folder, place));
+    if (!corpus) continue;
+    if (JSON.stringify(corpus.settings) === JSON.stringify(settings)) return corpus;
+    throw new UsageError(
+      told`${folder} holds a profile with other settings: remove it, or choose another folder.`,
+    );
+  }
+  return null;
+}
+
+/** Keeps what was gathered so far. At every moment there is a whole one to go on from. */
+export async function keep(folder: string, corpus: Corpus): Promise<void> {
+  const [next, place] = [join(folder, NEXT), join(folder, UNFINISHED)];
+  await rm(next, { recursive: true, force: true });
+  await mkdir(next);
+  await write(next, corpus);
+  await rm(place, { recursive: true, force: true });
+  await rename(next, place);
+}
+
+/** Writes the finished profile. */
+export async function finish(folder: string, corpus: Corpus): Promise<void> {
+  await write(folder, corpus);
+  for (const place of [UNFINISHED, NEXT]) await rm(join(folder, place), { recursive: true, force: true });
+}
+
+/** @throws RefusedError for what is no finished profile. */
+export async function readProfile(folder: string): Promise<Corpus> {
+  const corpus = await readIfThere(folder);
+  if (!corpus) throw new RefusedError(told`${folder} holds no finished profile.`);
+  return corpus;
+}
+
+async function write(folder: string, corpus: Corpus): Promise<void> {
+  const file = join(folder, 'profile.json');
+  // Without it the tables are nothing: they may be half old and half new.
+  await rm(file, { force: true });
+  const tables = tablesOf(corpus);
+  for (const name of Object.keys(TABLES) as TableName[]) {
+    await writeParquet(join(folder, `${name}.parquet`), TABLES[name], tables[name] as never);
+  }
+  const texts = [...corpus.texts.values()];
+  const about: ProfileFile = {
+    schema: PROFILE_SCHEMA,
+    settings: corpus.settings,
+    cores: corpus.cores,
+    texts: texts.length,
+    failed: texts.filter(({ failed }) => failed !== null).length,
+    tables: Object.fromEntries(Object.keys(TABLES).map(name => [name, `${name}.parquet`])) as never,
+  };
+  await writeWhole(file, `${JSON.stringify(about, null, 2)}\n`);
+}
+
+async function readIfThere(folder: string): Promise<Corpus | null> {
+  const text = await readFile(join(folder, 'profile.json'), 'utf8').catch(() => null);
+  if (text === null) return null;
+  try {
+    const about = JSON.parse(text) as ProfileFile;
+    if (about.schema !== PROFILE_SCHEMA) throw new Error(`its form is ${about.schema}`);
+    const corpus = new Corpus(about.settings);
+    corpus.cores = about.cores;
+    const tables: Partial<Record<TableName, unknown>> = {};
+    for (const name of Object.keys(TABLES) as TableName[]) {
+      tables[name] = await readParquet(join(folder, `${name}.parquet`), TABLES[name]);
+    }
+    readTables(corpus, tables as Tables);
+    return corpus;
+  } catch (error) {
+    throw new RefusedError(told`The profile in ${folder} cannot be read: ${(error as Error).message}.`, {
+      cause: error,
+    });
+  }
+}

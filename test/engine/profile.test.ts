@@ -1,0 +1,302 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseMechanisms } from '../../engine/cli/arguments';
+import type { Corpus } from '../../engine/corpus/corpus';
+import { LISTED, OF_ONE_TEXT, SAMPLED } from '../../engine/corpus/excerpts';
+import { findTexts, shardOf, type CorpusFile } from '../../engine/corpus/files';
+import { profileTexts, type ProfileRun } from '../../engine/corpus/run';
+import { finish, readProfile } from '../../engine/corpus/store';
+import { tablesOf } from '../../engine/corpus/tables';
+import { Engine } from '../../engine/engine';
+import { CancelledError } from '../../engine/errors';
+import { buildCli, runCli } from '../fixtures/cli';
+
+const TOKENS = 96;
+
+describe('profiles of a corpus', function () {
+  this.timeout(120_000);
+  let folder: string;
+  let engine: Engine;
+  let files: CorpusFile[];
+  let whole: Corpus;
+  const mechanisms = parseMechanisms('local:window=8').map(({ setting }) => setting);
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'profile-'));
+    const texts = join(folder, 'texts');
+    await mkdir(join(texts, 'code'), { recursive: true });
+    const sample = await readFile('test/fixtures/sample.txt', 'utf8');
+    const code = await readFile('engine/corpus/files.ts', 'utf8');
+    await writeFile(join(texts, 'a.txt'), sample.slice(0, 700));
+    await writeFile(join(texts, 'b.txt'), sample.slice(700, 900));
+    await writeFile(join(texts, 'c.TXT'), sample.slice(900, 1800));
+    await writeFile(join(texts, 'code/one.ts'), code.slice(0, 800));
+    await writeFile(join(texts, 'code/two.ts'), code.slice(800, 1600));
+    await writeFile(join(texts, 'picture.png'), Buffer.from([137, 80, 78, 71, 0, 1, 2, 0]));
+    engine = new Engine();
+    await engine.request('initialize', { device: 'cpu', memoryLimitMiB: 4096 });
+    files = await findTexts(texts, ['.']);
+    whole = await profile(files, 'whole');
+  });
+  after(async () => {
+    await engine.dispose();
+    await rm(folder, { recursive: true });
+  });
+
+  function profile(
+    some: readonly CorpusFile[],
+    name: string,
+    more: Partial<ProfileRun> = {},
+  ): Promise<Corpus> {
+    return profileTexts({
+      engine,
+      root: join(folder, 'texts'),
+      files: some,
+      model: 'bundled',
+      device: 'cpu',
+      mechanisms,
+      settings: {
+        version: 'test',
+        model: 'bundled',
+        parameters: 0,
+        device: 'cpu',
+        maxTokens: TOKENS,
+        mechanisms: mechanisms.map(({ key }) => key),
+        propagate: true,
+      },
+      folder: join(folder, name),
+      signal: new AbortController().signal,
+      onText: () => undefined,
+      ...more,
+    });
+  }
+
+  /** Every file of the finished profile. */
+  async function written(corpus: Corpus, name: string): Promise<Record<string, string>> {
+    const place = join(folder, name);
+    await mkdir(place, { recursive: true });
+    await finish(place, corpus);
+    const names = (await readdir(place)).sort();
+    const contents = await Promise.all(names.map(file => readFile(join(place, file), 'base64')));
+    return Object.fromEntries(names.map((file, at) => [file, contents[at]!]));
+  }
+
+  it('finds texts by folder and pattern, with their kinds', async () => {
+    const kinds = Object.fromEntries(files.map(({ file, kind }) => [file, kind]));
+    assert.deepEqual(kinds, {
+      'a.txt': 'txt',
+      'b.txt': 'txt',
+      'c.TXT': 'txt',
+      'code/one.ts': 'ts',
+      'code/two.ts': 'ts',
+      'picture.png': 'png',
+    });
+    const found = await findTexts(join(folder, 'texts'), ['code/*.ts', 'a.txt', './a.txt']);
+    assert.deepEqual(
+      found.map(({ file }) => file),
+      ['a.txt', 'code/one.ts', 'code/two.ts'],
+    );
+    await assert.rejects(findTexts(join(folder, 'texts'), ['none/**']), /There are no files/);
+  });
+
+  it('a text that fails is named and skipped', () => {
+    const failed = [...whole.texts.values()].filter(text => text.failed !== null);
+    assert.deepEqual(
+      failed.map(({ file, failed }) => ({ file, failed })),
+      [{ file: 'picture.png', failed: 'picture.png is not a text: it holds binary data.' }],
+    );
+    assert.equal(whole.textsOf('all'), 5);
+    assert.equal(whole.textsOf('kind:ts'), 2);
+  });
+
+  it('any order, shards in any order, and going on after a stop give the same files to the last bit', async () => {
+    const expected = await written(whole, 'whole');
+    assert.deepEqual(await written(await profile([...files].reverse(), 'reversed'), 'reversed'), expected);
+
+    const shards = [1, 2, 3].map(index => shardOf(files, { index, of: 3 }));
+    for (const [at, shard] of shards.entries()) await written(await profile(shard, `s${at}`), `s${at}`);
+    for (const order of [
+      [0, 1, 2],
+      [2, 0, 1],
+    ]) {
+      const [first, ...rest] = order;
+      const merged = await readProfile(join(folder, `s${first}`));
+      for (const at of rest) merged.merge(await readProfile(join(folder, `s${at}`)));
+      assert.deepEqual(await written(merged, `merged${first}`), expected);
+    }
+
+    await mkdir(join(folder, 'stopped'));
+    const stop = new AbortController();
+    let profiled = 0;
+    const counting: Partial<ProfileRun> = {
+      onText: () => ++profiled === 3 && stop.abort(),
+      signal: stop.signal,
+    };
+    await assert.rejects(profile(files, 'stopped', counting), CancelledError);
+    assert.equal(profiled, 3);
+    const resumed = await profile(files, 'stopped', { onText: () => profiled++ });
+    assert.equal(profiled, files.length);
+    assert.deepEqual(await written(resumed, 'stopped'), expected);
+  });
+
+  it('is not mixed with other settings, other texts, or a text twice', async () => {
+    await written(whole, 'kept');
+    const settings = { ...whole.settings, maxTokens: 64 };
+    await assert.rejects(profile(files, 'kept', { settings }), /other settings/);
+    await assert.rejects(profile(files.slice(1), 'kept'), /not asked for \(a\.txt\)/);
+    const again = await readProfile(join(folder, 'kept'));
+    assert.throws(() => again.merge(whole), /a\.txt is in more than one/);
+    await writeFile(join(folder, 'texts/b.txt'), 'Something else.');
+    await assert.rejects(profile(files, 'kept'), /b\.txt has changed/);
+  });
+
+  it('every measure of every query and text is counted once; the means are those of the analyses', async () => {
+    const { measures } = tablesOf(whole);
+    const tokens = [...whole.texts.values()].reduce((sum, text) => sum + text.tokens, 0);
+    const of = (over: string, measure: string, facet: string) =>
+      measures.find(
+        row =>
+          row.core === 2 &&
+          row.head === 3 &&
+          row.over === over &&
+          row.measure === measure &&
+          row.facet === facet,
+      )!;
+    assert.equal(of('queries', 'entropy', 'all').count, tokens);
+    const kinds = ['txt', 'ts'].map(kind => of('queries', 'span95', `kind:${kind}`).count);
+    assert.equal(kinds[0]! + kinds[1]!, tokens);
+    const lengths = measures.filter(
+      row =>
+        row.core === 2 &&
+        row.head === 3 &&
+        row.over === 'queries' &&
+        row.measure === 'span95' &&
+        row.facet.startsWith('length:'),
+    );
+    assert.equal(
+      lengths.reduce((sum, { count }) => sum + count, 0),
+      tokens,
+    );
+    const text = (await readFile(join(folder, 'texts/a.txt'), 'utf8')).toString();
+    const only = await profile(files.slice(0, 1), 'only');
+    const summary = await engine.analyze({
+      id: 'one',
+      model: 'bundled',
+      device: 'cpu',
+      text,
+      maxTokens: TOKENS,
+      mechanisms,
+      propagate: true,
+    });
+    const rows = tablesOf(only).measures.filter(row => row.facet === 'all');
+    for (const { heads } of summary.cores) {
+      for (const head of heads) {
+        for (const over of ['queries', 'texts']) {
+          const named = (measure: string) =>
+            rows.find(
+              row =>
+                row.core === head.core &&
+                row.head === head.head &&
+                row.over === over &&
+                row.measure === measure,
+            )!;
+          for (const measure of [
+            'entropy',
+            'relativeEntropy',
+            'meanDistance',
+            'span90',
+            'span95',
+            'span99',
+          ] as const) {
+            assert.ok(
+              Math.abs(named(measure).mean - head[measure]) < 1e-4 * (1 + head[measure]),
+              `${over} ${measure}`,
+            );
+          }
+          for (const target of ['self', 'previous', 'next', 'first'] as const) {
+            assert.ok(Math.abs(named(target).mean - head.to[target]) < 1e-5, `${over} ${target}`);
+          }
+        }
+      }
+    }
+    const [result] = summary.mechanisms;
+    const change = rows.find(row => row.core === null && row.measure === 'lossChange: local (window 8)')!;
+    assert.ok(Math.abs(change.mean - result!.deltaLoss!) < 1e-6);
+    const recall = rows.find(
+      row => row.core === 1 && row.head === 2 && row.measure === 'recall: local (window 8)',
+    )!;
+    const expected = result!.heads.find(({ core, head }) => core === 1 && head === 2)!.recall!;
+    assert.ok(Math.abs(recall.mean - expected) < 1e-6);
+  });
+
+  it('excerpts: the most and the least of all queries, two of a text at most, in their context', async () => {
+    const { excerpts, contexts, measures } = tablesOf(whole);
+    const contextOf = (row: { file: string; query: number }) =>
+      contexts.find(({ file, query }) => file === row.file && query === row.query)!;
+    const own = excerpts.filter(row => row.core === 3 && row.head === 4);
+    for (const criterion of ['farMass', 'largestScore', 'outputNorm'] as const) {
+      const all = measures.find(
+        row =>
+          row.core === 3 &&
+          row.head === 4 &&
+          row.over === 'queries' &&
+          row.measure === criterion &&
+          row.facet === 'all',
+      )!;
+      const most = own.filter(row => row.place === 'most' && row.criterion === criterion);
+      assert.equal(most.length, LISTED);
+      assert.equal(most[0]![criterion], all.max);
+      assert.ok(most.every((row, at) => at === 0 || row[criterion] <= most[at - 1]![criterion]));
+      for (const { file } of most) {
+        assert.ok(most.filter(row => row.file === file).length <= OF_ONE_TEXT);
+      }
+      const least = own.filter(row => row.place === 'least' && row.criterion === criterion);
+      if (criterion !== 'farMass') assert.equal(least[0]![criterion], all.min);
+    }
+    assert.equal(own.filter(row => row.place === 'sample').length, SAMPLED);
+    for (const row of own) {
+      const { start, end, tokens, at, line } = contextOf(row);
+      const text = await readFile(join(folder, 'texts', row.file), 'utf8');
+      if (row.file === 'b.txt') continue; // written anew by the test before
+      assert.ok(tokens[at]!.endsWith(text.slice(start, end)));
+      assert.equal(line, text.slice(0, start).split('\n').length);
+      assert.ok(text.includes(tokens.join('')));
+      assert.equal(row.masses.length, tokens.length);
+      const inWindow = row.masses.reduce((sum, mass) => sum + mass, 0);
+      assert.ok(inWindow > 0 && inWindow <= 1.0001);
+      if (row.far_key !== null) {
+        assert.ok(Math.abs(row.far_key_mass! - row.farMass) < 1e-5);
+        assert.ok(text.includes(row.far_text!));
+      }
+    }
+  });
+
+  it('the command line: workers, shards and merge; a second call finds everything done', async () => {
+    const cli = await buildCli();
+    const run = (...args: string[]) => runCli(cli, args, { cwd: folder });
+    const common = ['texts/code', 'texts/a.txt', 'texts/picture.png', '--max-tokens', '48'];
+    const read = async (name: string) => {
+      const names = ['texts', 'measures', 'roles', 'contexts', 'excerpts'];
+      return Promise.all(names.map(file => readFile(join(folder, name, `${file}.parquet`), 'base64')));
+    };
+    const two = await run('profile', ...common, '--workers', '2', '--output', 'two');
+    assert.equal(two.code, 0, two.stderr);
+    assert.match(two.stderr, /^skipped texts\/picture\.png: .* is not a text/m);
+    assert.match(two.stdout, /3 profiled, 144 tokens, 1 skipped/);
+    const merged = await run('merge', 'two/shard-2-of-2', 'two/shard-1-of-2', '--output', 'merged');
+    assert.equal(merged.code, 0, merged.stderr);
+    const one = await run('profile', ...common, '--output', 'one');
+    assert.equal(one.code, 0, one.stderr);
+    assert.equal(one.stdout, two.stdout);
+    for (const name of ['two', 'merged']) assert.deepEqual(await read(name), await read('one'));
+    const wrong = await run('profile', 'texts', '--shard', '3/2', '--output', 'x');
+    assert.equal(wrong.code, 2);
+    const nothing = await run('merge', 'texts', '--output', 'y');
+    assert.equal(nothing.code, 3);
+    const other = await run('profile', 'texts', '--output', 'texts');
+    assert.equal(other.code, 2);
+    assert.match(other.stderr, /it holds something else/);
+  });
+});
