@@ -46,7 +46,10 @@ export async function writeParquet<C extends Columns>(
   const columnData = names.map(name => {
     const large = columns[name]!.startsWith('int64');
     const data = rows.map(row => (large ? bigint(row[name]) : row[name]));
-    return { name, data };
+    // Bins and their counts are small whole numbers near their neighbours.
+    return /^int\d+\[\]$/.test(columns[name]!)
+      ? { name, data, encoding: 'DELTA_BINARY_PACKED' as const }
+      : { name, data };
   });
   const writer = new ByteWriter();
   parquetWrite({

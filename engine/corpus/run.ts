@@ -32,8 +32,9 @@ export interface ProfileRun {
   onText(text: CorpusText, done: number, of: number): void;
 }
 
-/** Milliseconds after which what was gathered is kept. */
+/** Milliseconds after which what was gathered is kept, and how many times longer than that takes. */
 const KEPT_EVERY = 30_000;
+const TIMES_KEEPING = 20;
 
 const ID = 'corpus';
 
@@ -46,7 +47,7 @@ export async function profileTexts(run: ProfileRun): Promise<Corpus> {
     if (wanted.has(file)) continue;
     throw new UsageError(told`The profile in ${folder} holds a text that is not asked for (${file}).`);
   }
-  let kept = Date.now();
+  let next = Date.now() + KEPT_EVERY;
   let changed = false;
   try {
     for (const [at, file] of files.entries()) {
@@ -57,9 +58,11 @@ export async function profileTexts(run: ProfileRun): Promise<Corpus> {
         run.onText(await addText(run, corpus, file), at + 1, files.length);
         changed = true;
       }
-      if (!changed || Date.now() - kept < KEPT_EVERY) continue;
+      const now = Date.now();
+      if (!changed || now < next) continue;
       await keep(folder, corpus);
-      kept = Date.now();
+      const took = Date.now() - now;
+      next = Date.now() + Math.max(KEPT_EVERY, TIMES_KEEPING * took);
       changed = false;
     }
   } catch (error) {
