@@ -65,8 +65,20 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     }),
   );
   own(new InterventionKeeper(store, intervener));
+  const front = own(new TextInFront(store));
   const views = own(
-    new Views(extensionUri, { memory, costs, log, client, store, planner, intervener, selection, settings }),
+    new Views(extensionUri, {
+      memory,
+      costs,
+      log,
+      client,
+      store,
+      planner,
+      intervener,
+      selection,
+      settings,
+      front,
+    }),
   );
   own(new SelectionKeeper(store, selection));
   const folder = vscode.Uri.joinPath(context.storageUri ?? context.globalStorageUri, 'analyses');
@@ -89,7 +101,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       selection,
       settings,
       sample: new SampleText(extensionUri),
-      front: own(new TextInFront(store)),
+      front,
       views,
       memory,
       crashed,

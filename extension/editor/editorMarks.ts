@@ -54,6 +54,7 @@ export class EditorMarks extends Owner {
       }),
     );
     this.register(selection.onPreview(token => this.preview(token)));
+    this.register(vscode.window.onDidChangeActiveTextEditor(editor => editor && this.follow(editor)));
     this.register(vscode.window.onDidChangeTextEditorSelection(event => this.follow(event.textEditor)));
   }
 
@@ -136,7 +137,8 @@ export class EditorMarks extends Owner {
   /** The word at the cursor is previewed in the views. */
   private follow(editor: vscode.TextEditor): void {
     const analysis = this.store.shown;
-    if (!analysis || editor.document !== analysis.document) return;
+    // In another text, nothing of this one is meant.
+    if (!analysis || editor.document !== analysis.document) return this.selection.preview(null);
     const word = wordAround(editor.document, editor.selection.active);
     const first = word && analysis.tokensAt(...offsets(editor.document, word))[0];
     this.selection.preview(first ?? null);

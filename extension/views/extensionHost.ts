@@ -25,6 +25,7 @@ import { tokenOf } from '../engine/abort';
 import { EngineError, type EngineClient, type Log } from '../engine/engineClient';
 import { exportPlan } from '../plan/planCommands';
 import type { Settings } from '../workbench/settings';
+import type { TextInFront } from '../workbench/textInFront';
 import type { SelectionModel } from './selectionModel';
 
 /** The parts of the extension that its views are about. */
@@ -38,12 +39,14 @@ export interface HostParts {
   intervener: Intervener;
   selection: SelectionModel;
   settings: Settings;
+  front: TextInFront;
   openView(view: ViewName): void;
 }
 
 /** Commands that a view may run, and what they are called in the palette's registry. */
 const COMMANDS: Record<HostCommand, string> = {
   analyze: 'attentionInspector.analyze',
+  analyzeInFront: 'attentionInspector.analyze',
   trySample: 'attentionInspector.trySample',
   analyzeSelection: 'attentionInspector.analyzeSelection',
   cancel: 'attentionInspector.cancel',
@@ -78,6 +81,7 @@ export class ExtensionHost implements ViewHost {
       selection: selection.current,
       settings: settings.forViews(client.capabilities?.mechanisms ?? null),
       mechanisms: client.capabilities?.mechanisms ?? [],
+      inFront: this.parts.front.unanalysed?.name ?? null,
     };
   }
 
@@ -140,7 +144,7 @@ export class ExtensionHost implements ViewHost {
         return showRange(vscode.Uri.parse(wish.uri, true), wish.start, wish.end);
       case 'run':
         return HOST_COMMANDS.includes(wish.command)
-          ? vscode.commands.executeCommand(COMMANDS[wish.command])
+          ? vscode.commands.executeCommand(COMMANDS[wish.command], ...this.meant(wish.command))
           : undefined;
       case 'openView':
         return this.parts.openView(wish.view);
@@ -149,6 +153,11 @@ export class ExtensionHost implements ViewHost {
       case 'log':
         return log[wish.level](`View (${place}): ${wish.message}`);
     }
+  }
+
+  /** What a command is about, where it is not what is shown. */
+  private meant(command: HostCommand): unknown[] {
+    return command === 'analyzeInFront' ? [this.parts.front.unanalysed?.uri] : [];
   }
 
   /** A view names no files itself: what a lens may search is decided here. */

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { readSavedFile, UnreadableError, type SavedFile } from '../../shared/saved/analysis';
 import type { ReportData } from '../../shared/reportData';
 import { compressed, uncompressed } from '../analysis/savedBytes';
-import { pageOf } from './webviewHtml';
+import { pageOf } from './page';
 
 export const SAVED_EDITOR = 'attentionInspector.saved';
 

@@ -4,7 +4,7 @@ import { ViewSession } from '../../shared/host/viewSession';
 import { Owner } from '../disposable';
 import { ExtensionHost, type HostParts } from './extensionHost';
 import { isViewMessage } from './viewMessage';
-import { pageOf } from './webviewHtml';
+import { pageOf } from './page';
 
 /** Joins one webview with the extension: its page, what it is told of, and a check of what it says. */
 export class ViewBridge extends Owner {
@@ -36,6 +36,7 @@ export class ViewBridge extends Owner {
     this.register(store.onUpdate(update => session.send(update)));
     this.register(selection.onChange(current => session.send({ type: 'selection', selection: current })));
     this.register(client.on('cost/progress', progress => session.send({ type: 'cost', progress })));
+    this.register(parts.front.onUnanalysed(name => session.send({ type: 'inFront', name })));
     this.register(selection.onPreview(token => session.send({ type: 'preview', token })));
     this.register(client.onState(state => state === 'running' && session.sendState()));
     this.register(vscode.window.onDidChangeActiveColorTheme(sendSettings));

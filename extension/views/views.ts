@@ -37,11 +37,26 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
   openPanel(view?: ViewName): void {
     if (!this.panel) {
       // Beside the text, which keeps the focus: one goes on working in it.
-      const viewColumn = vscode.window.activeTextEditor ? vscode.ViewColumn.Beside : vscode.ViewColumn.Active;
-      const place = { viewColumn, preserveFocus: true };
+      const place = { viewColumn: this.beside ?? vscode.ViewColumn.Active, preserveFocus: true };
       this.adopt(vscode.window.createWebviewPanel(PANEL, vscode.l10n.t('Attention'), place));
-    } else this.panel.tab.reveal(undefined, true);
+    } else {
+      const { tab } = this.panel;
+      const covers = !tab.visible && tab.viewColumn === this.text?.viewColumn;
+      tab.reveal(covers ? this.beside : undefined, true);
+    }
     if (view) this.panel?.bridge.show(view);
+  }
+
+  /** The editor of the text that the views are about. */
+  private get text(): vscode.TextEditor | undefined {
+    const { shown } = this.parts.store;
+    const own = vscode.window.visibleTextEditors.find(({ document }) => document === shown?.document);
+    return own ?? this.parts.front.editor;
+  }
+
+  private get beside(): vscode.ViewColumn | undefined {
+    const column = this.text?.viewColumn;
+    return column === undefined ? undefined : column + 1;
   }
 
   /** After a reload of the window: the page asks for its state as it always does, so the saved one may be missing. */
@@ -60,7 +75,14 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
     tab.iconPath = { light: icon('panel-light.svg'), dark: icon('panel-dark.svg') };
     const bridge = new ViewBridge(tab.webview, 'panel', tab.title, this.extensionUri, this.parts);
     this.panel = { tab, bridge };
+    const entitle = () => {
+      const name = this.parts.store.shown?.documentInfo.name;
+      tab.title = name ? vscode.l10n.t('Attention: {0}', name) : vscode.l10n.t('Attention');
+    };
+    entitle();
+    const following = this.parts.store.onChange(entitle);
     tab.onDidDispose(() => {
+      following.dispose();
       bridge.dispose();
       this.panel = null;
       // What a view had marked in the editor goes with the view, which was its legend.

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import * as vscode from 'vscode';
 import type { Place } from '../../shared/protocol/host';
 
 export interface PageParts {
@@ -47,27 +46,6 @@ ${data === undefined ? '' : `<script type="application/octet-stream" id="report-
 <script nonce="${nonce}" type="module" src="${attribute(script)}"></script>
 </body>
 </html>`;
-}
-
-/** Makes a webview ours, and gives what writes its page. */
-export function pageOf(
-  webview: vscode.Webview,
-  extensionUri: vscode.Uri,
-  place: Place,
-  title: string,
-): (data?: string) => string {
-  const dist = vscode.Uri.joinPath(extensionUri, 'dist');
-  webview.options = { enableScripts: true, localResourceRoots: [dist] };
-  return data =>
-    webviewHtml({
-      place,
-      title,
-      language: vscode.env.language,
-      script: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.js')).toString(),
-      style: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.css')).toString(),
-      source: webview.cspSource,
-      ...(data === undefined ? {} : { data }),
-    });
 }
 
 function attribute(text: string): string {

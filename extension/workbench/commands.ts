@@ -38,7 +38,7 @@ export interface CommandContext {
 export function registerCommands(context: CommandContext): vscode.Disposable {
   const { client, store, intervener, targets, selection, settings, views, memory, log } = context;
   const commands: { [name: string]: (...args: never[]) => unknown } = {
-    analyze: () => analyzeInView(context, false),
+    analyze: (uri?: unknown) => analyzeInView(context, false, uri),
     trySample: async () => {
       if (!trusted()) return;
       await context.sample.open();
@@ -129,11 +129,17 @@ function trusted(): boolean {
 }
 
 /** Analyzes the active text, or its selection; with a view in front, the text that it shows. */
-async function analyze(context: CommandContext, part: boolean, began = () => undefined as void) {
+async function analyze(
+  context: CommandContext,
+  part: boolean,
+  began = () => undefined as void,
+  given?: unknown,
+) {
   if (!trusted()) return;
   const { client, store, settings, front, log } = context;
   const { editor } = front;
-  const document = await front.document();
+  const document =
+    given instanceof vscode.Uri ? await vscode.workspace.openTextDocument(given) : await front.document();
   if (!document) return offerSample();
   if (part && (!editor || editor.selection.isEmpty)) {
     void tell('information', vscode.l10n.t('Select some text first.'));
@@ -149,10 +155,11 @@ async function analyze(context: CommandContext, part: boolean, began = () => und
 }
 
 /** As `analyze`, with the panel open to fill while the layers finish. */
-async function analyzeInView(context: CommandContext, part: boolean): Promise<void> {
-  await analyze(context, part, () => {
+async function analyzeInView(context: CommandContext, part: boolean, given?: unknown): Promise<void> {
+  const open = () => {
     if (context.store.state.status === 'running') context.views.openPanel();
-  });
+  };
+  await analyze(context, part, open, given);
 }
 
 /** No text is open: the sample is one click away. Not awaited, as all that is told. */

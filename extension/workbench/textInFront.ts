@@ -5,11 +5,21 @@ import { Owner } from '../disposable';
 /** Which open text a command means: the one in front, else one in sight, else the one that was in front last. */
 export class TextInFront extends Owner {
   private last: string | null = null;
+  private lastText: vscode.TextDocument | null = null;
+  private foreign: { uri: vscode.Uri; name: string } | null = null;
+  private readonly changed = this.register(new vscode.EventEmitter<string | null>());
+  readonly onUnanalysed = this.changed.event;
 
   constructor(private readonly store: AnalysisStore) {
     super();
     this.follow(vscode.window.activeTextEditor);
     this.register(vscode.window.onDidChangeActiveTextEditor(editor => this.follow(editor)));
+    this.register(store.onChange(() => this.follow(undefined)));
+  }
+
+  /** The text in front, while the views show another and it was never analyzed itself; else null. */
+  get unanalysed(): { uri: vscode.Uri; name: string } | null {
+    return this.foreign;
   }
 
   /** Its editor; undefined where a text is open behind another tab, or none is. */
@@ -31,7 +41,16 @@ export class TextInFront extends Owner {
   }
 
   private follow(editor: vscode.TextEditor | undefined): void {
-    if (editor && isText(editor)) this.last = editor.document.uri.toString();
+    // With a view in front, the text before it is still meant.
+    if (editor && isText(editor)) this.lastText = editor.document;
+    this.last = this.lastText?.uri.toString() ?? null;
+    const { shown } = this.store;
+    const text = this.lastText?.isClosed ? null : this.lastText;
+    const known = !text || !shown || shown.target?.document === text || this.store.of(text);
+    const foreign = known ? null : { uri: text.uri, name: vscode.workspace.asRelativePath(text.uri) };
+    if (foreign?.uri.toString() === this.foreign?.uri.toString()) return;
+    this.foreign = foreign;
+    this.changed.fire(foreign?.name ?? null);
   }
 }
 

@@ -24,6 +24,8 @@ export interface HostState {
   mechanisms: MechanismInfo[];
   /** The view that is open, and its options. */
   view: ViewState;
+  /** Name of a text in front that was never analyzed, while the views show another. */
+  inFront: string | null;
   /** The token under the pointer, in the editor or in a view. */
   previewToken: number | null;
   /** A measurement of costs that goes on. */
@@ -50,6 +52,7 @@ export const INITIAL_STATE: HostState = {
   settings: INITIAL_SETTINGS,
   mechanisms: [],
   view: { view: 'overview', options: {} },
+  inFront: null,
   previewToken: null,
   cost: null,
   report: null,
@@ -61,7 +64,16 @@ export type StateMessage = Exclude<HostMessage, Response>;
 export function told(state: HostState, message: StateMessage): HostState {
   switch (message.type) {
     case 'state': {
-      const { place, analysis, selection, settings, mechanisms, view, report = null } = message;
+      const {
+        place,
+        analysis,
+        selection,
+        settings,
+        mechanisms,
+        view,
+        report = null,
+        inFront = null,
+      } = message;
       return {
         ...state,
         connected: true,
@@ -72,12 +84,15 @@ export function told(state: HostState, message: StateMessage): HostState {
         mechanisms,
         view: view ?? state.view,
         report,
+        inFront,
       };
     }
     case 'cost':
       return { ...state, cost: message.progress };
     case 'selection':
       return { ...state, selection: message.selection };
+    case 'inFront':
+      return { ...state, inFront: message.name };
     case 'preview':
       return { ...state, previewToken: message.token };
     case 'settings':

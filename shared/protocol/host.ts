@@ -194,6 +194,8 @@ export type HostMessage =
       /** All mechanisms that the engine knows; empty until it has started once. */
       mechanisms: MechanismInfo[];
       view: ViewState | null;
+      /** Name of the text in front of the user, where it is another one than is shown and was never analyzed. */
+      inFront?: string | null;
       /** Only in a report. */
       report?: ReportInfo;
     }
@@ -207,6 +209,7 @@ export type HostMessage =
   | { type: 'plan'; id: string; plan: Plan | null }
   | { type: 'planning'; id: string; planning: Planning | null }
   | { type: 'interventions'; id: string; interventions: Interventions }
+  | { type: 'inFront'; name: string | null }
   /** A measurement of costs goes on. */
   | { type: 'cost'; progress: CostProgress }
   | { type: 'selection'; selection: Selection }
@@ -230,6 +233,7 @@ export type Response =
 
 export const HOST_COMMANDS = [
   'analyze',
+  'analyzeInFront',
   'trySample',
   'analyzeSelection',
   'cancel',

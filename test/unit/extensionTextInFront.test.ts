@@ -24,7 +24,13 @@ async function open(tabs: { input: unknown; isActive: boolean }[] = [], shown: s
   };
   const openTextDocument = (uri: { toString(): string }) =>
     String(uri).includes('huge') ? Promise.reject(new Error('too large')) : Promise.resolve({ uri });
-  const vscode = { window, workspace: { openTextDocument }, TabInputText };
+  const asRelativePath = (uri: unknown) => String(uri).slice('file:///'.length);
+  const vscode = {
+    window,
+    workspace: { openTextDocument, asRelativePath },
+    TabInputText,
+    EventEmitter: Emitter,
+  };
   // Loaded anew for each editor: a module keeps the one it was loaded with.
   delete require.cache[require.resolve('../../extension/workbench/textInFront')];
   const { TextInFront } = await withVscode(
@@ -33,10 +39,20 @@ async function open(tabs: { input: unknown; isActive: boolean }[] = [], shown: s
       // eslint-disable-next-line @typescript-eslint/no-require-imports
       require('../../extension/workbench/textInFront') as typeof import('../../extension/workbench/textInFront'),
   );
-  const store = { shown: shown && { uri: `file:///${shown}`, document: { uri: uriOf(shown) } } };
+  const known = new Set([`file:///${shown}`]);
+  const changes = new Emitter<unknown>();
+  const store = {
+    shown: shown && { uri: `file:///${shown}`, document: { uri: uriOf(shown) } },
+    of: ({ uri }: Editor['document']) => known.has(String(uri)),
+    onChange: changes.event,
+  };
   const front = new TextInFront(store as never);
   const document = async () => (await front.document())?.uri.toString();
-  return { window, fronts, front, document };
+  const analysed = (name: string) => {
+    known.add(`file:///${name}`);
+    changes.fire(null);
+  };
+  return { window, fronts, front, document, analysed };
 }
 
 const tab = (name: string, isActive = false) => ({ input: new TabInputText(uriOf(name)), isActive });
@@ -48,6 +64,20 @@ describe('extension: the text that a command means', () => {
     window.activeTextEditor = editorOf('a');
     window.visibleTextEditors = [editorOf('b'), window.activeTextEditor];
     assert.equal(await document(), 'file:///a');
+  });
+
+  it('is named to the views while they show another and it was never analyzed', async () => {
+    const { fronts, front, analysed } = await open([], 'shown');
+    const told: (string | null)[] = [];
+    front.onUnanalysed(name => told.push(name));
+    fronts.fire(editorOf('shown'));
+    fronts.fire(editorOf('a'));
+    fronts.fire(undefined); // a view has the focus: the text before it is meant
+    assert.equal(front.unanalysed?.name, 'a');
+    fronts.fire(editorOf('log', 'output'));
+    fronts.fire(editorOf('b'));
+    analysed('b');
+    assert.deepEqual(told, ['a', 'b', null]);
   });
 
   it('is one in sight where no text is in front: the shown one, the last one, any but an output', async () => {

@@ -94,6 +94,10 @@ export class Store {
   private readonly openView = computed(() => this.parts.view.value.view);
 
   /** The token under the pointer, here or in the editor. */
+  get inFront(): string | null {
+    return this.parts.inFront.value;
+  }
+
   get previewToken(): number | null {
     return this.parts.previewToken.value;
   }

@@ -8,6 +8,7 @@ export const run = (command: HostCommand) => store.host.send({ type: 'run', comm
 
 const COMMAND_LABELS: Record<HostCommand, string> = {
   analyze: 'Analyze the text',
+  analyzeInFront: 'Analyze it',
   trySample: 'Try the sample',
   analyzeSelection: 'Analyze the selection',
   cancel: 'Cancel',
@@ -67,8 +68,24 @@ export function emptyState(view: ViewName | 'side'): TemplateResult | null {
   return null;
 }
 
-/** The line above a view: progress while running, "the text has changed" when stale, notes of the analysis. */
-export function statusLine(): TemplateResult | typeof nothing {
+/** Above a view: another text that is in front, progress while running, "the text has changed" when stale. */
+export function statusLine(): TemplateResult {
+  return html`${otherText()}${stage()}`;
+}
+
+/** What is shown is not taken for that of a text that was never analyzed. */
+function otherText(): TemplateResult | typeof nothing {
+  const { inFront, analysis } = store;
+  if (!inFront || !('document' in analysis) || !analysis.document) return nothing;
+  return html`<div class="status stale" role="status" data-no-export>
+    <span
+      ><strong>${inFront}</strong> was not analyzed: this is <strong>${analysis.document.name}</strong>.</span
+    >
+    ${button(COMMAND_LABELS.analyzeInFront, () => run('analyzeInFront'))}
+  </div>`;
+}
+
+function stage(): TemplateResult | typeof nothing {
   const { analysis } = store;
   if (analysis.status === 'running') {
     const fraction = analysis.progress?.fraction ?? 0;

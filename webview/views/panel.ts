@@ -199,14 +199,15 @@ export class Panel extends Component {
     const { model, tokens, analysis } = store;
     if (analysis.status !== 'ready' && analysis.status !== 'running') return nothing;
     const began = analysis.status === 'ready' ? analysis.summary : analysis.began;
-    const parts = [analysis.document.name];
+    const { name } = analysis.document;
+    const parts: string[] = [];
     if (tokens) parts.push(`${count(tokens.ids.length)} tokens`);
     if (model) parts.push(model.name);
     if (began) parts.push(began.device.device);
     if (store.report) parts.push(`report of ${store.report.made}`);
-    const text = parts.join(' · ');
-    const title = [text, ...(began?.device.notes ?? [])].join('\n');
-    return html`<span title=${title}>${text}</span>`;
+    const text = parts.map(part => ` · ${part}`).join('');
+    const title = [name + text, ...(began?.device.notes ?? [])].join('\n');
+    return html`<span title=${title}><strong>${name}</strong>${text}</span>`;
   }
 
   private notice(): TemplateResult {
