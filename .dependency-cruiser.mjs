@@ -30,7 +30,7 @@ const ATTENTION_LAYERS = [
   '(core|mask|ownTensors|mechanism|cost|parameters)\\.ts$',
   'kernels/',
   'mechanisms/',
-  'registry\\.ts$',
+  '(registry|native)\\.ts$',
 ].map(each => `^engine/attention/${each}`);
 
 const downwards = (name, layers) =>

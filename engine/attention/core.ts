@@ -65,9 +65,37 @@ export interface CoreInput {
   /** [kvHeads, keys, valueDim] */
   v: Float32Array;
   rule: ScoreRule;
+  /** What the model itself does here, where that is no softmax of `rule`; mechanisms are run without it. */
+  native?: NativeAttention;
   /** The model amplifies rounding (measured by its proof): the dense core computes in float64 where the device can. */
   precise?: boolean;
 }
+
+/** A core under the mechanism that its model was made with. */
+export interface NativeAttention {
+  /** [heads, queries, valueDim] */
+  output: Float32Array;
+  /** A softmax core with the same probabilities, for those that look at them; quadratic. */
+  map(): CoreInput;
+}
+
+/** The core as scores and softmax alone: what a mechanism stands in for. */
+export function withoutNative(input: CoreInput): CoreInput {
+  const { native, ...plain } = input;
+  return native ? plain : input;
+}
+
+/** The core whose softmax gives the model's own probabilities, with what an intervention takes away. */
+export function ownMap(input: CoreInput): CoreInput {
+  const { native, rule } = input;
+  if (!native) return input;
+  const map = native.map();
+  return rule.blocked ? { ...map, rule: { ...map.rule, blocked: rule.blocked } } : map;
+}
+
+/** The model's own output, where it is known already: nothing of it was taken away. */
+export const ownOutput = ({ native, rule }: CoreInput): Float32Array | null =>
+  native && !rule.blocked ? native.output : null;
 
 /** A row of an opaque bias whose largest value is further than this from 0 is shifted: float32 scores keep their digits. */
 export const FAR_BIAS = 100;
@@ -81,9 +109,9 @@ export const keptBySink = (sink: number, lse: number): number => 1 / (1 + Math.e
 /** The core without Q, K and V (and without a bias that is as large): what shape and rule decide can be asked of it. */
 export function outlineOf(input: CoreInput): CoreInput {
   const none = new Float32Array(0);
-  const { rule } = input;
+  const { rule } = withoutNative(input);
   const bias = rule.bias?.kind === 'opaque' ? { ...rule.bias, data: none } : rule.bias;
-  return { ...input, q: none, k: none, v: none, rule: { ...rule, bias } };
+  return { ...withoutNative(input), q: none, k: none, v: none, rule: { ...rule, bias } };
 }
 
 export function kvHead(input: CoreInput, head: number): number {

@@ -5,6 +5,7 @@ import { Engine, type Notify } from '../engine';
 import { RefusedError, told } from '../errors';
 import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
+import { verifyJson } from '../export/verifyJson';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source/source';
@@ -214,7 +215,12 @@ export async function listCommand(id: string | undefined, signal: AbortSignal): 
 }
 
 /** Loads a model, proves it, and says how near the cut model is to the uncut one. */
-export async function verifyCommand(ref: string, device: DeviceChoice, signal: AbortSignal): Promise<void> {
+export async function verifyCommand(
+  ref: string,
+  { device, json }: { device: DeviceChoice; json?: string },
+  signal: AbortSignal,
+): Promise<void> {
+  await checkOutputPaths([json], []);
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
   try {
@@ -232,6 +238,10 @@ export async function verifyCommand(ref: string, device: DeviceChoice, signal: A
           { title: 'key/value heads', align: 'right', cell: core => String(core.kvHeads) },
           { title: 'dim', align: 'right', cell: core => String(core.dim) },
           { title: 'mask', cell: core => core.mask },
+          {
+            title: 'attention',
+            cell: ({ attention }) => (attention ? `${attention.name} (native)` : 'dense'),
+          },
         ],
         model.cores,
       ),
@@ -239,6 +249,7 @@ export async function verifyCommand(ref: string, device: DeviceChoice, signal: A
     if (!Number.isFinite(model.verified.maxAbsDiff)) {
       throw new RefusedError(told`${ref} gives values that are not finite.`);
     }
+    if (json !== undefined) await writeWhole(json, `${JSON.stringify(verifyJson(model), null, 2)}\n`);
   } finally {
     progress.clear();
     await engine.dispose();

@@ -180,9 +180,10 @@ function build(): Command {
   command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
     .argument('<ref>', 'the model')
     .option(...device)
+    .option('--json <out.json>', 'also write what was found and proved as JSON')
     .action((ref: string, options) => {
       tellSupervisor({ subject: ref });
-      return verifyCommand(ref, options.device, signal);
+      return verifyCommand(ref, options, signal);
     });
   return program;
 }

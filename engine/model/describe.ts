@@ -1,6 +1,8 @@
-import type { CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
+import { settingsOf } from '../attention/native';
+import type { CoreAttention, CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
 import { intAttribute, reads, type GraphNode } from './onnx/node';
 import { ElementType } from '../runtime/onnxProto';
+import type { CutCore } from './cut/cutGraph';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
 import { countParameters } from './onnx/weights';
@@ -20,8 +22,15 @@ export interface GraphFiles {
   ref: string;
 }
 
+/** Learned numbers of each core's native attention, one for each head, by their names. */
+export type LearnedNumbers = readonly Readonly<Record<string, number[]>>[];
+
 /** `rules`: those that hold at the length in question. */
-export function coreInfos({ cores, sinks, places }: Plan, rules: readonly ProbedRule[]): CoreInfo[] {
+export function coreInfos(
+  { cores, sinks, places }: Plan,
+  rules: readonly ProbedRule[],
+  learned: LearnedNumbers = [],
+): CoreInfo[] {
   return cores.map((core, i) => ({
     core: i,
     kind: places[i]!.kind,
@@ -31,7 +40,25 @@ export function coreInfos({ cores, sinks, places }: Plan, rules: readonly Probed
     dim: core.dim,
     mask: rules[i]!.description + (sinks[i] ? ', sink' : ''),
     causal: rules[i]!.mask.causal,
+    ...attentionOf(core, rules[i]!, sinks[i] != null, learned[i]),
   }));
+}
+
+/** The mechanism that the model was made with here; nothing for dense attention. */
+function attentionOf(
+  { found: { native } }: CutCore,
+  { mask: { causal, window, chunk } }: ProbedRule,
+  sink: boolean,
+  learned: Readonly<Record<string, number[]>> = {},
+): { attention?: CoreAttention } {
+  const made = (name: string, params: CoreAttention['params']) => ({
+    attention: { name, native: true, params },
+  });
+  if (native) return made(native.spec.name, { ...settingsOf(native.spec), ...learned });
+  if (sink) return made('sink', {});
+  if (chunk !== undefined) return made('chunked', { chunk });
+  const reach = window && Math.min(window.before, causal ? Infinity : window.after);
+  return reach !== null && reach < Number.MAX_SAFE_INTEGER ? made('local', { window: reach + 1 }) : {};
 }
 
 /** `width`: columns of the model's output; `folder`: where its weights lie. */
@@ -42,8 +69,9 @@ export function describeModel(
   width: number,
   verified: Verification,
   folder: string,
+  learned: LearnedNumbers,
 ): ModelInfo {
-  const cores = coreInfos(plan, rules);
+  const cores = coreInfos(plan, rules, learned);
   const config = files.config ?? {};
   const named = typeof config['vocab_size'] === 'number' ? config['vocab_size'] : plan.vocabulary;
   // Exports pad vocabularies; a hidden state is never that wide.

@@ -1,18 +1,20 @@
 import type { CoreInput } from '../attention/core';
+import { attendNative } from '../attention/native';
 import { RefusedError, told } from '../errors';
 import { refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, TextCheck, Verification } from '../../shared/protocol/engine';
-import { checkpoint } from '../runtime/cancellation';
+import { checkpoint, neverCancelled } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
 import { watch } from '../runtime/watch';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import { referenceCore } from './cut/cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
-import { coreInfos, describeModel, type GraphFiles } from './describe';
+import { coreInfos, describeModel, type GraphFiles, type LearnedNumbers } from './describe';
 import { makeFeeds, type Ids } from './cut/feeds';
 import { joinEmbeddings, joinModels, takesEmbeddings } from './rewrite/joinModels';
 import { embeddingPiece } from './cut/hidden';
+import { LearnedTensors } from './cut/learnedTensors';
 import { layerWeights } from './cut/layerWeights';
 import { PieceLoader, type Piece } from './cut/pieces';
 import { positionParts, type PositionParts } from './cut/positionParts';
@@ -96,6 +98,8 @@ class LoadedModel implements CutModel {
   private precise = false;
   private readonly smallPieces: PieceLoader;
   private readonly lengths: LengthChecks;
+  private readonly learned: LearnedTensors;
+  private numbers: LearnedNumbers = [];
 
   private constructor(
     private readonly skeleton: Skeleton,
@@ -106,6 +110,7 @@ class LoadedModel implements CutModel {
     this.lengths = new LengthChecks(plan, runtime, skeleton.folder);
     this.uncut = new UncutModel(plan, runtime, skeleton);
     this.smallPieces = new PieceLoader(runtime, skeleton.folder, 'basic', true);
+    this.learned = new LearnedTensors(plan.graph, this.smallPieces);
   }
 
   static async load(
@@ -121,7 +126,9 @@ class LoadedModel implements CutModel {
       await model.lengths.lookAhead(options.signal);
       const proof = await model.prove(options);
       const rules = model.lengths.latest();
-      model.info = describeModel(files, plan, rules, proof.width, proof.verified, skeleton.folder);
+      await model.readLearned();
+      const { width, verified } = proof;
+      model.info = describeModel(files, plan, rules, width, verified, skeleton.folder, model.numbers);
       return model;
     } catch (error) {
       await model.dispose();
@@ -137,7 +144,7 @@ class LoadedModel implements CutModel {
         throw new RefusedError(told`The text has ${list.length} tokens; the model takes at most ${context}.`);
     const { signal, onSegment, onHidden } = options;
     const checked = await this.lengths.at(given, signal);
-    const infos = coreInfos(this.plan, checked.rules);
+    const infos = coreInfos(this.plan, checked.rules, this.numbers);
     const core = (index: number, feeds: CoreFeeds) =>
       this.attendCore(infos[index]!, checked.rules[index]!, given, feeds, attend);
     // A text may be too long for tables of positions that no configuration names.
@@ -153,7 +160,7 @@ class LoadedModel implements CutModel {
     { signal, targetIds }: Pick<RunOptions, 'signal' | 'targetIds'>,
   ): Promise<void> {
     const { rules } = await this.lengths.at(this.idsOf(ids, targetIds), signal);
-    this.info = { ...this.info, cores: coreInfos(this.plan, rules) };
+    this.info = { ...this.info, cores: coreInfos(this.plan, rules, this.numbers) };
   }
 
   private idsOf(ids: Int32Array, targetIds?: Int32Array): Ids {
@@ -278,12 +285,21 @@ class LoadedModel implements CutModel {
     return context;
   }
 
+  private async readLearned(): Promise<void> {
+    const ids = this.plan.survey.ids(6, 6, 1);
+    this.numbers = await Promise.all(
+      this.plan.cores.map(({ found: { native }, heads }) =>
+        native ? this.learned.numbers(native.tensors, ids, heads) : {},
+      ),
+    );
+  }
+
   private async coreInput(index: number, rule: ProbedRule, ids: Ids, feeds: CoreFeeds): Promise<CoreInput> {
     const core = this.plan.cores[index]!;
     const opaque = rule.opaque ? await this.lengths.opaque(index, ids, feeds.tensor, rule) : null;
     const { scale, softCap, mask, bias, checked } = opaque ?? rule;
     const sink = this.plan.sinks[index];
-    return {
+    const input: CoreInput = {
       heads: core.heads,
       kvHeads: core.kvHeads,
       queries: feeds.q.dims[1]!,
@@ -296,6 +312,11 @@ class LoadedModel implements CutModel {
       rule: { scale, softCap, mask, bias, ...(sink && { sink }), ...(checked && { checked }) },
       precise: this.precise,
     };
+    const { native } = core.found;
+    if (!native) return input;
+    const tensors = await this.learned.of(native.tensors, ids, feeds);
+    const context = { runtime: this.runtime, signal: neverCancelled };
+    return { ...input, native: await attendNative(input, native.spec, tensors, context) };
   }
 
   /** A core of the proof's short samples: by the rules as learnt, which is what is proved. */
@@ -357,6 +378,7 @@ class LoadedModel implements CutModel {
         maxRelDiff: Math.max(...shown.map(relative)),
         bitEqual,
         reference: `the uncut model${this.writtenOutWords()} in ONNX Runtime at ${samples.map(s => s.ids.length).join(' and ')} tokens${tolerance.note(wide !== null)}`,
+        tokens: Math.max(...samples.map(s => s.ids.length)),
         ...(this.plan.assumed === null ? {} : { assumed: this.plan.assumed }),
       },
     };

@@ -1,6 +1,6 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import { besideSink } from '../attention/kernels/sink';
-import type { CoreInput } from '../attention/core';
+import { withoutNative, type CoreInput } from '../attention/core';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
 import { RefusedError, told } from '../errors';
@@ -174,8 +174,9 @@ export class Analysis {
   }
 
   /** One core under a mechanism, given its inputs. */
-  async attend(choice: Setting, core: number, input: CoreInput, signal: AbortSignal): Promise<Attended> {
+  async attend(choice: Setting, core: number, given: CoreInput, signal: AbortSignal): Promise<Attended> {
     const mechanism = findMechanism(choice.name);
+    const input = withoutNative(given);
     refuseUnfit(mechanism, input, choice);
     const own = await this.ownTensors(choice, core, input, signal);
     return besideSink(input, mechanism.info.title, plain =>
@@ -195,7 +196,7 @@ export class Analysis {
     signal: AbortSignal,
   ): Promise<Attended> {
     const mechanism = findMechanism(choice.name);
-    const alone = someHeads(input, [head]);
+    const alone = someHeads(withoutNative(input), [head]);
     refuseUnfit(mechanism, alone, choice);
     if (!this.isFitted(choice, core, head)) {
       await this.fitHead(choice, core, head, (await this.tensors(core, signal)).input, signal);
@@ -219,7 +220,7 @@ export class Analysis {
   ): Promise<void> {
     if (this.isFitted(choice, core, head)) return;
     const mechanism = findMechanism(choice.name);
-    const alone = someHeads(dense, [head]);
+    const alone = someHeads(withoutNative(dense), [head]);
     refuseUnfit(mechanism, alone, choice);
     const given = { mass_by_distance: this.massByDistance(core, head) };
     const own = await mechanism.prepare!(alone, choice.params, this.context(signal, given));

@@ -21,6 +21,16 @@ export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder';
 
 export type CoreKind = 'self' | 'encoder' | 'decoder' | 'cross';
 
+/** What stands between scores and values in a core, by the name of the mechanism. */
+export interface CoreAttention {
+  /** A mechanism's name, or `sink`; `dense` where nothing else. */
+  name: string;
+  /** The model was made with it. */
+  native: boolean;
+  /** Its settings, and what is learned as one number for each head. */
+  params: Record<string, number | boolean | string | number[]>;
+}
+
 export interface CoreInfo {
   /** Position in execution order. */
   core: number;
@@ -33,6 +43,8 @@ export interface CoreInfo {
   /** In words: "causal", "causal, window 128", "full, relative bias". */
   mask: string;
   causal: boolean;
+  /** Absent: dense. */
+  attention?: CoreAttention;
 }
 
 /** Proof that the cut model is the model: largest differences to the uncut model in ONNX Runtime. */
@@ -45,6 +57,8 @@ export interface Verification {
   bitEqual: boolean;
   /** What it was compared with, and at which lengths. */
   reference: string;
+  /** Tokens of the longest of the texts. */
+  tokens?: number;
   /** What had to be assumed of the model's inputs, as a sentence. */
   assumed?: string;
 }

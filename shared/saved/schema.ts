@@ -36,6 +36,13 @@ export const coreInfo = v.object({
   dim: index,
   mask: text,
   causal: flag,
+  attention: v.exactOptional(
+    v.object({
+      name: text,
+      native: flag,
+      params: v.record(text, v.union([number, flag, text, list(number, 4096)])),
+    }),
+  ),
 });
 
 const model = v.object({
@@ -55,6 +62,7 @@ const model = v.object({
     maxRelDiff: number,
     bitEqual: flag,
     reference: text,
+    tokens: v.exactOptional(count),
     assumed: v.exactOptional(text),
   }),
 });

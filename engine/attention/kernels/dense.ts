@@ -7,7 +7,7 @@ import {
   type Additive,
   type Block,
 } from './blocks';
-import type { CoreInput } from '../core';
+import { ownMap, ownOutput, type CoreInput } from '../core';
 import { blockFeeds, blockGraph, type BlockValues, type HeadRange, type StoredKeys } from './denseGraph';
 import type { AttendContext } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
@@ -46,13 +46,14 @@ export interface DenseResult {
 
 /**
  * Softmax attention in blocks of query rows against the keys they can see; memory grows with the keys, not their square.
- * `fold` sees every block once, heads innermost.
+ * `fold` sees every block once, heads innermost. Of a native core it is the model's own map and output.
  */
 export async function denseCore(
-  input: CoreInput,
+  given: CoreInput,
   context: DenseContext,
   fold?: BlockFold,
 ): Promise<DenseResult> {
+  const input = ownMap(given);
   const { heads, queries, valueDim } = input;
   const output = new Float32Array(heads * queries * valueDim);
   const lse = new Float32Array(heads * queries).fill(-Infinity);
@@ -68,11 +69,14 @@ export async function denseCore(
     placeLse(run, input, lse);
     fold?.take(run);
   });
-  return { output, lse };
+  return { output: ownOutput(given) ?? output, lse };
 }
 
 /** The output alone, [heads, queries, valueDim]. */
-export async function denseOutput(input: CoreInput, context: DenseContext): Promise<Float32Array> {
+export async function denseOutput(given: CoreInput, context: DenseContext): Promise<Float32Array> {
+  const own = ownOutput(given);
+  if (own) return own;
+  const input = ownMap(given);
   const output = new Float32Array(input.heads * input.queries * input.valueDim);
   await walk(input, context, plain, false, (range, block, _, results) =>
     placeOutput({ ...range, block, results }, input, output),
@@ -119,12 +123,13 @@ function evenShare(total: number, limit: number): number {
 
 /** Probabilities of queries from .. to-1 of one head, [to - from, keys]. */
 export async function denseRows(
-  input: CoreInput,
+  given: CoreInput,
   head: number,
   from: number,
   to: number,
   context: DenseContext,
 ): Promise<Float32Array> {
+  const input = ownMap(given);
   const { keys } = input;
   const rows = new Float32Array((to - from) * keys);
   const step = blockSize(input, context, false).rows;

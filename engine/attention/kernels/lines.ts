@@ -1,5 +1,5 @@
 import { isBlocked, openStretches } from './blocked';
-import { biasAt, keptBySink, kvHead, visibleKeys, type CoreInput } from '../core';
+import { biasAt, keptBySink, kvHead, ownMap, visibleKeys, type CoreInput } from '../core';
 
 /**
  * Single rows and columns of the dense map, in float64. With the log-sum-exp of every query known from the dense
@@ -54,7 +54,8 @@ function keptOf({ rule: { sink } }: CoreInput, head: number, lse: number): numbe
 }
 
 /** Probabilities of one query over all keys, [keys]; all 0 when the mask leaves it nothing. */
-export function denseRow(input: CoreInput, head: number, query: number): Float32Array {
+export function denseRow(given: CoreInput, head: number, query: number): Float32Array {
+  const input = ownMap(given);
   const row = new Float32Array(input.keys);
   const { from, scores, lse, kept } = denseScores(input, head, query);
   if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = kept * Math.exp(score - lse)));
@@ -62,7 +63,8 @@ export function denseRow(input: CoreInput, head: number, query: number): Float32
 }
 
 /** What one key receives from every query, [queries]. `lse`: [heads, queries] of the dense pass. */
-export function denseColumn(input: CoreInput, lse: Float32Array, head: number, key: number): Float32Array {
+export function denseColumn(given: CoreInput, lse: Float32Array, head: number, key: number): Float32Array {
+  const input = ownMap(given);
   const column = new Float32Array(input.queries);
   for (let i = 0; i < input.queries; i++) {
     const score = scoreAt(input, head, i, key);

@@ -1,5 +1,5 @@
 import { blockedOf } from './blocked';
-import type { BiasRule, CoreInput } from '../core';
+import type { BiasRule, CoreInput, NativeAttention } from '../core';
 import { kvHead } from '../core';
 
 /**
@@ -11,6 +11,7 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
   const kv = heads.map(head => kvHead(input, head));
   return {
     ...input,
+    ...(input.native && { native: someNative(input.native, heads, queries * valueDim) }),
     heads: heads.length,
     kvHeads: heads.length,
     q: planes(input.q, heads, queries * dim),
@@ -25,6 +26,11 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
     },
   };
 }
+
+const someNative = (native: NativeAttention, heads: readonly number[], size: number): NativeAttention => ({
+  output: planes(native.output, heads, size),
+  map: () => someHeads(native.map(), heads),
+});
 
 function someBias(bias: BiasRule, heads: readonly number[], pairs: number): BiasRule {
   switch (bias.kind) {

@@ -61,7 +61,8 @@ export function referenceCore(graph: Graph, core: CutCore): Extract {
   const raw = { q: `${core.q}:raw`, k: `${core.k}:raw`, v: `${core.v}:raw` };
   const interior = new Set(found.interior);
   const inner = found.interior.map((node): GraphNode => {
-    if (node.op === 'Attention') return { ...node, inputs: [raw.q, raw.k, raw.v, ...node.inputs.slice(3)] };
+    if (node.op === 'Attention' || found.native)
+      return { ...node, inputs: [raw.q, raw.k, raw.v, ...node.inputs.slice(3)] };
     // Products of any form take their operands in this order.
     if (node.outputs[0] === found.score) return { ...node, inputs: [raw.q, raw.k] };
     if (node.outputs[0] === found.context) return { ...node, inputs: [node.inputs[0]!, raw.v] };

@@ -7,6 +7,7 @@ import type { Runtime } from '../../runtime/runtime';
 import { asFloats, type Tensor } from '../../runtime/tensor';
 import { widenBfloat16 } from '../rewrite/bfloat16';
 import { bufferLimit, chainOf, numbersOf, replaceCores, thresholdsOf, type CutCore } from './cutGraph';
+import type { NativeSpec } from '../../attention/native';
 import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
@@ -104,7 +105,9 @@ export async function planCut(
     skeleton.folder,
     signal,
   );
-  const sides = cores.map((core, i) => (rules[i]!.opaque ? core.found.contentSides : []));
+  const sides = cores.map((core, i) =>
+    rules[i]!.opaque || core.found.native ? core.found.contentSides : [],
+  );
   const cut = replaceCores(graph, cores, sides);
   const places = placesOf(cut, cores);
   const head = cutHead(cut);
@@ -225,6 +228,13 @@ async function probeAll(
   try {
     for (const [i, core] of cores.entries()) {
       await checkpoint(signal);
+      if (core.found.native) {
+        rules.push(nativeRule(core, core.found.native.spec));
+        chainKeys.push(`native:${i}`);
+        constants.push([]);
+        thresholds.push([]);
+        continue;
+      }
       const extract = chainOf(graph, core);
       const content = core.found.contentSides.length > 0;
       const hash = createHash('sha1').update(extract.bytes).digest('hex');
@@ -256,6 +266,16 @@ async function probeAll(
   }
   return { rules, chainKeys, constants, thresholds, buffers };
 }
+
+/** The scores that a mechanism begins with, as its node says them. */
+const nativeRule = ({ heads, dim }: CutCore, { name, params }: NativeSpec): ProbedRule => ({
+  scale: new Float32Array(heads).fill(params['scale'] ?? dim ** -0.5),
+  softCap: null,
+  mask: { causal: params['causal'] === 1, window: null },
+  bias: null,
+  opaque: false,
+  description: `${params['causal'] === 1 ? 'causal' : 'full'}, ${name}`,
+});
 
 /** The sinks of cores that have one, one number for each head. */
 async function sinksOf(

@@ -1,4 +1,6 @@
 import { RefusedError, told } from '../../errors';
+import { refusesNative, type NativeSpec } from '../../attention/native';
+import { isNative, NATIVE_DOMAIN } from '../onnx/inlineFunctions';
 import type { Graph } from '../onnx/graph';
 import { attribute, findAttribute, floatAttribute, intAttribute, reads, type GraphNode } from '../onnx/node';
 
@@ -15,6 +17,8 @@ export interface FoundCore {
   logits: string;
   /** A column beside the logits that takes a share of the mass and gives it to no key; null = none. */
   sink: string | null;
+  /** The mechanism that the model is made with here, and where its learned tensors are; null = a softmax of the logits. */
+  native: { spec: NativeSpec; tensors: Record<string, string> } | null;
   /** How the axes of Q, K, V and context are ordered. */
   axes: { q: AxisOrder; k: AxisOrder; v: AxisOrder; context: AxisOrder };
   /** Q, K, V and context of an Attention node may come packed, [1, tokens, heads * dim]. */
@@ -77,6 +81,7 @@ export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
   const active = (name: string) => content.has(name) && !constants.has(name);
   const cores: FoundCore[] = [];
   for (const node of [...graph.nodes]) {
+    if (node.domain === NATIVE_DOMAIN) cores.push(nativeNode(graph, node, content));
     if (node.op === 'Attention' && node.domain === '') cores.push(attentionNode(graph, node, content));
     if (node.op !== 'Softmax' || !onLastAxis(graph, node)) continue;
     const columns = columnsOf(graph, node);
@@ -224,6 +229,7 @@ function softmaxCore(
     score,
     logits: beside?.logits ?? softmax.inputs[0]!,
     sink: beside?.sink ?? null,
+    native: null,
     axes,
     packed: null,
     interior,
@@ -318,6 +324,35 @@ function between(graph: Graph, qk: GraphNode, pv: GraphNode): GraphNode[] {
   return interior.reverse();
 }
 
+// ---------------------------------------------------------------- mechanisms by name
+
+/** A call of a function that carries a mechanism (docs/native.md). */
+function nativeNode(graph: Graph, node: GraphNode, content: ReadonlySet<string>): FoundCore {
+  const called = graph.functions.find(f => isNative(f) && f.name === node.op);
+  if (!called) throw new RefusedError(told`The model calls ${node.op}, which it does not define.`);
+  const tensors = Object.fromEntries(called.input.slice(3).map((formal, i) => [formal, node.inputs[i + 3]!]));
+  const params = Object.fromEntries(node.attributes.map(a => [a.name!, a.f || Number(a.i ?? 0)]));
+  const spec = { name: node.op, params, tensors: Object.keys(tensors) };
+  const reason = refusesNative(spec);
+  if (reason) throw new RefusedError(reason);
+  const [q, k, v] = node.inputs as [string, string, string];
+  const context = node.outputs[0]!;
+  return {
+    q,
+    k,
+    v,
+    context,
+    score: context,
+    logits: context,
+    sink: null,
+    native: { spec, tensors },
+    axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
+    packed: null,
+    interior: [node],
+    contentSides: Object.values(tensors).filter(name => content.has(name)),
+  };
+}
+
 // ---------------------------------------------------------------- ai.onnx Attention
 
 /** One Attention node (opset 23 and later) is a core; its chain is written out beside it in float32, to be probed like any other. */
@@ -365,6 +400,7 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     score,
     logits,
     sink: null,
+    native: null,
     axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: heads > 0 ? { heads, kvHeads: intAttribute(node, 'kv_num_heads', heads) } : null,
     interior: [node],

@@ -10,6 +10,7 @@ import {
 } from '../../runtime/onnxProto';
 import { outputTypes } from './elementTypes';
 import { conventionsOf, type Conventions, type GraphInput } from './inputs';
+import type { FunctionProto } from './inlineFunctions';
 import { normalDomain, reads, type GraphNode } from './node';
 
 /** One half of a port: a session calls its inputs i0, i1, ... and its outputs o0, o1, ... */
@@ -42,6 +43,8 @@ export class Graph {
     readonly outputType: number,
     private readonly opsets: { domain: string; version: number }[],
     private readonly irVersion: number,
+    /** Mechanisms that the model is made with, which its nodes call by name. */
+    readonly functions: readonly FunctionProto[] = [],
   ) {
     this.inputsByName = new Map(inputs.map(input => [input.name, input]));
   }
@@ -56,6 +59,7 @@ export class Graph {
       this.outputType,
       this.opsets,
       this.irVersion,
+      this.functions,
     );
     copy.conventions = this.conventions;
     return copy;
@@ -313,6 +317,7 @@ export class Graph {
       ir_version: this.irVersion,
       producer_name: 'attention-inspector',
       opset_import: this.opsets,
+      functions: this.functions.filter(f => nodes.some(n => n.domain === f.domain && n.op === f.name)),
       graph: {
         name: 'g',
         node: protos,

@@ -10,7 +10,7 @@ import { NODE_LIMIT, PART_LIMIT } from './census';
 import { normalDomain } from './node';
 
 /** A function of the model's own (ONNX FunctionProto). */
-interface FunctionProto {
+export interface FunctionProto {
   name: string;
   domain: string;
   overload: string;
@@ -25,21 +25,28 @@ interface FunctionProto {
 /** Calls within calls: exporters make a handful, and each takes its share of the stack. */
 const DEPTH_LIMIT = 64;
 
+/** Domain of functions that stand for a mechanism: a call of one that takes queries, keys and values is kept as it is. */
+export const NATIVE_DOMAIN = 'attention_inspector';
+
+export const isNative = ({ domain, input }: Pick<FunctionProto, 'domain' | 'input'>): boolean =>
+  domain === NATIVE_DOMAIN && input.slice(0, 3).join() === 'q,k,v';
+
 /** Attributes of the call around, by their names. */
 type Given = ReadonlyMap<string, AttributeProto>;
 const NONE_GIVEN: Given = new Map();
 
 /**
  * The model with every call of its own functions replaced by the function's nodes (ONNX IR, "Functions"), as ONNX Runtime
- * does it. Throws RefusedError for functions that call themselves or were written for other operator versions.
+ * does it; mechanisms stay calls. Throws RefusedError for functions that call themselves or were written for other operator versions.
  */
 export function inlineFunctions(model: ModelProto): ModelProto {
   if (model.functions.length === 0) return model;
+  const all = model.functions as FunctionProto[];
   const functions = new Map(
-    (model.functions as FunctionProto[]).map(f => [callKey(f.domain, f.name, f.overload), f] as const),
+    all.filter(f => !isNative(f)).map(f => [callKey(f.domain, f.name, f.overload), f] as const),
   );
   const opsets = [...model.opset_import];
-  for (const { name, opset_import } of functions.values())
+  for (const { name, opset_import } of all)
     for (const one of opset_import) {
       const known = opsets.find(o => normalDomain(o.domain) === normalDomain(one.domain));
       if (!known) opsets.push(one);
@@ -50,7 +57,7 @@ export function inlineFunctions(model: ModelProto): ModelProto {
     }
   const inliner = new Inliner(functions);
   return changed(model, {
-    functions: [],
+    functions: all.filter(isNative),
     opset_import: opsets,
     graph: inliner.graph(model.graph!, [], NONE_GIVEN),
   });

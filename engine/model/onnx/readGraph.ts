@@ -8,6 +8,7 @@ import {
   type TensorProto,
 } from '../../runtime/onnxProto';
 import { Graph } from './graph';
+import type { FunctionProto } from './inlineFunctions';
 import { normalDomain, reads, type GraphNode } from './node';
 
 const OUTPUT_NAMES = ['logits', 'prediction_logits', 'last_hidden_state', 'hidden_states'];
@@ -46,6 +47,7 @@ export function graphOf(model: ModelProto): Graph {
     outputType ?? ElementType.float32,
     opsets,
     Number(model.ir_version),
+    model.functions as FunctionProto[],
   );
   const made = new Set([
     ...inputs.map(i => i.name),

@@ -1,0 +1,175 @@
+import { RefusedError, told } from '../errors';
+import { readParams } from './parameters';
+import type { Tensor } from '../runtime/tensor';
+import { float32, floats } from '../runtime/tensor';
+import type { CoreInput, NativeAttention } from './core';
+import { someHeads } from './kernels/subset';
+import type { AttendContext, Attended, Mechanism } from './mechanism';
+import { refusesTensors } from './ownTensors';
+import { findMechanism, mechanisms } from './registry';
+import type { MechanismParams } from '../../shared/protocol/engine';
+
+/** A mechanism that a model was made with, as its file says it. */
+export interface NativeSpec {
+  name: string;
+  /** Settings of the mechanism; those that differ by head stand among the tensors. */
+  params: Readonly<Record<string, number>>;
+  /** Names of the learned tensors that come with each text. */
+  tensors: readonly string[];
+}
+
+/** Some heads of a core under one setting. */
+interface Part {
+  heads: number[];
+  mechanism: Mechanism;
+  params: MechanismParams;
+  own: Record<string, Tensor>;
+}
+
+/** What a file says of any mechanism; the rule of the core has it. */
+const OF_RULE = new Set(['scale', 'causal']);
+
+/** The settings without what the rule of the core has. */
+export function settingsOf({ name, params }: NativeSpec): MechanismParams {
+  const given = Object.fromEntries(Object.entries(params).filter(([key]) => !OF_RULE.has(key)));
+  return booleans(findMechanism(name), given);
+}
+
+/** Why no mechanism of ours can stand for this one, or null. */
+export function refusesNative({ name, params, tensors }: NativeSpec): string | null {
+  const mechanism = mechanisms.find(m => m.info.name === name);
+  if (!mechanism)
+    return told`The model was made with attention of the kind "${name}", which is none of ours.`;
+  const known = new Set([
+    ...mechanism.info.parameters.map(p => p.name),
+    ...Object.keys(mechanism.tensors ?? {}),
+    ...OF_RULE,
+  ]);
+  const other = [...Object.keys(params), ...tensors].find(key => !known.has(key));
+  if (other === undefined) return null;
+  return told`The model was made with "${name}" attention that is told by "${other}", of which our ${name} knows nothing.`;
+}
+
+/** The native attention of one core: its own output, and the map that views and measures look at. */
+export async function attendNative(
+  input: CoreInput,
+  spec: NativeSpec,
+  tensors: Readonly<Record<string, Tensor>>,
+  context: Pick<AttendContext, 'runtime' | 'signal'>,
+): Promise<NativeAttention> {
+  const { heads, queries, valueDim } = input;
+  const output = new Float32Array(heads * queries * valueDim);
+  const size = queries * valueDim;
+  const ran: { part: Part; attended: Attended }[] = [];
+  for (const part of partsOf(input, spec, tensors)) {
+    const own = someHeads(input, part.heads);
+    const reason =
+      part.mechanism.refuses?.(own, part.params) ??
+      refusesTensors(part.mechanism.tensors ?? {}, part.own, own, {});
+    if (reason) throw new RefusedError(reason);
+    const attended = await part.mechanism.attend(own, part.params, { ...context, own: part.own });
+    part.heads.forEach((head, at) =>
+      output.set(attended.output.subarray(at * size, (at + 1) * size), head * size),
+    );
+    ran.push({ part, attended });
+  }
+  let map: CoreInput | null = null;
+  return { output, map: () => (map ??= mapOf(input, ran)) };
+}
+
+/** The heads by the settings that they have: one part for all, or one for each. */
+function partsOf(
+  input: CoreInput,
+  { name, params }: NativeSpec,
+  tensors: Readonly<Record<string, Tensor>>,
+): Part[] {
+  const mechanism = findMechanism(name);
+  const all = Array.from({ length: input.heads }, (_, head) => head);
+  const given = Object.fromEntries(Object.entries(params).filter(([key]) => !OF_RULE.has(key)));
+  const parameters = new Set(mechanism.info.parameters.map(p => p.name));
+  const schema = mechanism.tensors ?? {};
+  const own = Object.fromEntries(Object.entries(tensors).filter(([key]) => key in schema));
+  const perHead = Object.entries(tensors).filter(([key]) => !(key in schema) && parameters.has(key));
+  if (perHead.length > 0)
+    return all.map(head => {
+      const values = perHead.map(([key, tensor]) => [key, floats(tensor)[head]!] as const);
+      const params = readParams(
+        mechanism.info,
+        booleans(mechanism, { ...given, ...Object.fromEntries(values) }),
+      );
+      return { heads: [head], mechanism, params, own: ofHeads(own, schema, [head]) };
+    });
+  // The first so many heads have a window, the others what is learned.
+  const { localHeads = 0, localWindow, ...rest } = given;
+  if (name !== 'routing' || localHeads === 0)
+    return [{ heads: all, mechanism, params: readParams(mechanism.info, booleans(mechanism, given)), own }];
+  const local = findMechanism('local');
+  return [
+    {
+      heads: all.slice(0, localHeads),
+      mechanism: local,
+      params: readParams(local.info, { window: localWindow! }),
+      own: {},
+    },
+    {
+      heads: all.slice(localHeads),
+      mechanism,
+      params: readParams(mechanism.info, booleans(mechanism, rest)),
+      own,
+    },
+  ];
+}
+
+/** ONNX has no attributes that are true or false. */
+const booleans = ({ info }: Mechanism, given: Readonly<Record<string, number>>): MechanismParams =>
+  Object.fromEntries(
+    Object.entries(given).map(([key, value]) => {
+      const { type } = info.parameters.find(p => p.name === key) ?? {};
+      return [key, type === 'boolean' ? value !== 0 : value];
+    }),
+  );
+
+/** Of tensors with an axis of heads the planes of these. */
+function ofHeads(
+  own: Readonly<Record<string, Tensor>>,
+  schema: NonNullable<Mechanism['tensors']>,
+  heads: readonly number[],
+): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(own).map(([name, tensor]) => {
+      if (schema[name]!.dims[0] !== 'heads') return [name, tensor];
+      const data = floats(tensor);
+      const size = data.length / tensor.dims[0]!;
+      const planes = heads.flatMap(head => Array.from(data.subarray(head * size, (head + 1) * size)));
+      return [name, float32(Float32Array.from(planes), [heads.length, ...tensor.dims.slice(1)])];
+    }),
+  );
+}
+
+/**
+ * A softmax core with the same probabilities: their logarithm is its bias, and the scores count nothing. Quadratic, so it is made
+ * for those only that look at the map. Maps with negative weights (shaped) have no logarithm: there the softmax in them is shown.
+ */
+function mapOf(input: CoreInput, ran: readonly { part: Part; attended: Attended }[]): CoreInput {
+  const { heads, queries, keys, rule } = input;
+  const data = new Float32Array(heads * queries * keys).fill(-Infinity);
+  for (const { part, attended } of ran)
+    for (const [at, head] of part.heads.entries())
+      for (let i = 0; i < queries; i++) {
+        const { keys: seen, weights } = attended.row(at, i);
+        const row = (head * queries + i) * keys;
+        for (let t = 0; t < seen.length; t++) {
+          if (weights[t]! < 0) return input;
+          if (seen[t]! < keys) data[row + seen[t]!] = Math.log(weights[t]!);
+        }
+      }
+  return {
+    ...input,
+    rule: {
+      ...rule,
+      scale: new Float32Array(heads),
+      softCap: null,
+      bias: { kind: 'opaque', heads, data },
+    },
+  };
+}

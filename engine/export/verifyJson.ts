@@ -1,0 +1,25 @@
+/** What a model is and how it was proved, for scripts: `models verify --json`. */
+import type { ModelInfo } from '../../shared/protocol/engine';
+import { VERSION } from '../version';
+
+const SCHEMA = 'urn:attention-inspector:verify:1';
+const DENSE = { name: 'dense', native: false, params: {} };
+
+export const verifyJson = ({
+  name,
+  ref,
+  kind,
+  layers,
+  heads,
+  causal,
+  parameters,
+  context,
+  verified,
+  cores,
+}: ModelInfo) => ({
+  schema: SCHEMA,
+  version: VERSION,
+  model: { name, ref, kind, layers, heads, causal, parameters, context },
+  verified,
+  cores: cores.map(({ attention = DENSE, ...core }) => ({ ...core, attention })),
+});
