@@ -6,8 +6,9 @@ import { neverCancelled } from '../runtime/cancellation';
 import { SharedCache } from '../runtime/sharedCache';
 import type { AnalysisSummary, AnalyzeParams, ModelInfo, TokenTable } from '../../shared/protocol/engine';
 
-/** Part of the memory limit that Q, K, V and dense outputs of one analysis may take after it. */
+/** Part of the memory limit that Q, K, V and dense outputs of all analyses may take, and what of it a new one is left at least. */
 const RETAINED_PART = 1 / 2;
+const NEW_PART = 1 / 4;
 /** Part of it that all else that is kept for requests may take. */
 const KEPT_PART = 1 / 8;
 
@@ -74,7 +75,7 @@ export class Analyses {
       hooks,
       signal,
       memoryLimitMiB: this.memoryLimitMiB,
-      retainBytes: hooks.forget ? 0 : RETAINED_PART * this.memoryLimitMiB * 2 ** 20,
+      retainBytes: hooks.forget ? 0 : this.makeRoom(),
       cache: this.cache,
       notify: this.notify,
       load: () => this.load(model, device, signal, id),
@@ -82,6 +83,19 @@ export class Analyses {
     });
     await this.trim();
     return summary;
+  }
+
+  /** Bytes that a new analysis may keep of its cores; the oldest ones let go of theirs where that is too little. */
+  private makeRoom(): number {
+    const limit = this.memoryLimitMiB * 2 ** 20;
+    let kept = 0;
+    // The latest first.
+    for (const analysis of [...this.byId.values()].reverse()) {
+      const bytes = analysis.retainedBytes;
+      if (kept + bytes > (RETAINED_PART - NEW_PART) * limit) analysis.letGo();
+      else kept += bytes;
+    }
+    return RETAINED_PART * limit - kept;
   }
 
   /** Lets go of models that no analysis uses. */

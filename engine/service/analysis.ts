@@ -34,6 +34,9 @@ export interface AnalysedCore {
   tensors: CoreTensors | null;
 }
 
+export const bytesOf = ({ input: { q, k, v }, output }: CoreTensors): number =>
+  4 * (q.length + k.length + v.length + output.length);
+
 /** What is computed of analyses for requests (bands of tiles, mechanisms' outputs, tensors computed again) may take so much. */
 export const KEPT_BYTES = 256 * 2 ** 20;
 
@@ -81,6 +84,16 @@ export class Analysis {
     const found = this.cores[core];
     if (!found) throw new RefusedError(told`Core ${core} of this analysis is not there (yet).`);
     return found;
+  }
+
+  /** What Q, K, V and dense outputs of its cores take. */
+  get retainedBytes(): number {
+    return this.cores.reduce((sum, { tensors }) => sum + (tensors ? bytesOf(tensors) : 0), 0);
+  }
+
+  /** From now on a pass over the cores computes them again. */
+  letGo(): void {
+    for (const core of this.cores) core.tensors = null;
   }
 
   /** Checks that the head exists. */

@@ -1,5 +1,5 @@
 import { coreFlops } from './workload';
-import { Analysis, type AnalysedCore } from './analysis';
+import { Analysis, bytesOf, type AnalysedCore } from './analysis';
 import { outlineOf, type CoreInput } from '../attention/core';
 import { refuseInput, refuseNotFinite } from './finite';
 import type { Attended } from '../attention/mechanism';
@@ -80,7 +80,8 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         options.onQueries !== undefined,
       );
       const result: CoreResult = { info, heads: profile.heads };
-      const bytes = 4 * (input.q.length + input.k.length + input.v.length + profile.output.length);
+      const tensors = { input, output: profile.output };
+      const bytes = bytesOf(tensors);
       const keep = retained + bytes <= options.retainBytes;
       if (keep) retained += bytes;
       const core: AnalysedCore = {
@@ -88,7 +89,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         lse: profile.lse,
         byDistance: profile.byDistance,
         outline: outlineOf(input),
-        tensors: keep ? { input, output: profile.output } : null,
+        tensors: keep ? tensors : null,
       };
       analysis.cores[info.core] = core;
       options.onCore(result);

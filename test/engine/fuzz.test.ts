@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fuzz, knownSeeds } from '../fuzz/fuzz';
+import { freshCases, fuzz, knownCases } from '../fuzz/fuzz';
 
 const FIXTURES = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models');
 
@@ -14,8 +14,7 @@ describe('damaged models and tokenizers', function () {
       console.log(`    SKIPPED: there are no model folders at ${FIXTURES}`);
       this.skip();
     }
-    const fresh = Array.from({ length: 60 }, (_, i) => 50_000 + i);
-    const totals = await fuzz([...knownSeeds(), ...fresh], FIXTURES);
+    const totals = await fuzz([...knownCases(), ...freshCases(60, 50_000)], FIXTURES);
     assert.deepEqual(totals.failures, []);
     assert.ok(totals.refused > 0 && totals.analysed > 0, 'damage of both kinds: harmless and harmful');
   });

@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
 import { readSafetensors, writeSafetensors } from '../../engine/export/safetensors';
 import { loadTokenizer } from '../../engine/model/tokens/tokenizer';
-import { mutate, seeded, type Random } from '../fuzz/mutate';
+import { damageJson } from '../fuzz/json';
+import { mutate } from '../fuzz/mutate';
+import { seeded, type Random } from '../fuzz/random';
 import * as definitions from '../fixtures/tokenizers';
 
 /** Cases per kind of file: FUZZ=2000 for a long run; FUZZ_FROM sets the first seed. */
@@ -85,17 +87,4 @@ function damagedTokenizer(definition: object, random: Random): string {
       ...(merges !== undefined && { merges: random() < 0.3 ? damageJson(merges, random, 0.05) : merges }),
     },
   });
-}
-
-/** A JSON value with parts left out or replaced by something of another kind; `rate` per part. */
-function damageJson(value: unknown, random: Random, rate: number): unknown {
-  if (random() < rate) return [null, -1, 1e9, '', 'ｘ▁', [], {}, true][Math.floor(random() * 8)];
-  if (Array.isArray(value)) {
-    const items: unknown[] = value.map(item => damageJson(item, random, rate));
-    if (random() < rate) items.splice(Math.floor(random() * items.length), 1);
-    return items;
-  }
-  if (typeof value !== 'object' || value === null) return value;
-  const kept = Object.entries(value).filter(() => random() >= rate);
-  return Object.fromEntries(kept.map(([key, part]) => [key, damageJson(part, random, rate)]));
 }

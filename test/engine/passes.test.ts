@@ -315,3 +315,38 @@ describe('a pass over the cores', function () {
     assert.equal(rounded(found), rounded(wanted));
   }
 });
+
+describe('the memory of several analyses', function () {
+  this.timeout(120_000);
+
+  it('stays within one budget: the oldest let go of their tensors, and answer as before', async () => {
+    const engine = new Engine();
+    try {
+      const start = (id: string) =>
+        engine.analyze({
+          ...{ id, model: 'bundled', text, device: 'cpu', maxTokens: 300, mechanisms: [], propagate: false },
+        });
+      const retained = (ids: string[]) => ids.map(id => engine.analysis(id).retainedBytes);
+      await start('a');
+      const [one] = retained(['a']);
+      const row = () =>
+        engine
+          .request('analysis/row', { id: 'a', core: 1, head: 0, token: 99, direction: 'from' })
+          .then(dense => Array.from(dense, mass => mass.toFixed(5)));
+      const before = await row();
+      // Two fit in half of the limit, and more than one is never kept for what is older.
+      const limitMiB = (5 * one!) / 2 ** 20;
+      engine['analyses'].memoryLimitMiB = limitMiB;
+      for (const id of ['b', 'c']) {
+        await start(id);
+        const all = retained(['a', 'b', ...(id === 'c' ? ['c'] : [])]);
+        assert.ok(all.reduce((sum, bytes) => sum + bytes) <= (limitMiB * 2 ** 20) / 2, all.join());
+        assert.equal(all.at(-1), one);
+      }
+      assert.deepEqual(retained(['a', 'b', 'c']), [0, one, one]);
+      assert.deepEqual(await row(), before);
+    } finally {
+      await engine.dispose();
+    }
+  });
+});

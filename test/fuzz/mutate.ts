@@ -1,21 +1,15 @@
 /** Deterministic damage to files: the same seed gives the same bytes on every machine. */
-
-export type Random = () => number;
-
-/** Mulberry32: small, seedable, good enough to choose places and bytes. Values in [0, 1). */
-export function seeded(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { seeded, type Random } from './random';
 
 const INTERESTING = [0, 1, 0x7f, 0x80, 0xff, 0xfe, 0x0a, 0x12];
-const HOSTILE_NAMES = ['../../secret.bin', '/etc/passwd', '..\\secret', 'a\0b', '\u{1f600}'.repeat(8), ''];
+export const HOSTILE_NAMES = [
+  '../../secret.bin',
+  '/etc/passwd',
+  '..\\secret',
+  'a\0b',
+  '\u{1f600}'.repeat(8),
+  '',
+];
 
 const damages: ((bytes: Buffer, random: Random) => Buffer)[] = [
   function truncate(bytes, random) {

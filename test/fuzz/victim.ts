@@ -1,9 +1,10 @@
 /**
  * The process that is fed damaged files: takes { folder } messages, analyses a short text with the model there, and answers
- * with what came of it. What must not happen is that it dies or answers with an error that is no refusal.
+ * with what came of it. What must not happen is that it answers with an error that is no refusal.
  */
 import { Engine } from '../../engine/engine';
 import { RefusedError } from '../../engine/errors';
+import { watch } from '../../engine/runtime/watch';
 
 const engine = new Engine();
 const TEXT = 't1 t2 t3 t4 t5 t2 t3 t9 The cat sat.';
@@ -11,15 +12,9 @@ const TEXT = 't1 t2 t3 t4 t5 t2 t3 t9 The cat sat.';
 export interface Outcome {
   kind: 'analysed' | 'refused' | 'error';
   message: string;
-  peakRssMiB: number;
 }
 
 async function attempt(folder: string): Promise<Outcome> {
-  const done = (kind: Outcome['kind'], message: string): Outcome => ({
-    kind,
-    message,
-    peakRssMiB: process.resourceUsage().maxRSS / 1024,
-  });
   try {
     await engine.analyze({
       id: 'fuzz',
@@ -30,19 +25,24 @@ async function attempt(folder: string): Promise<Outcome> {
       mechanisms: [],
       propagate: false,
     });
-    return done('analysed', '');
+    return { kind: 'analysed', message: '' };
   } catch (error) {
-    if (error instanceof RefusedError) return done('refused', error.message);
-    return done('error', error instanceof Error ? (error.stack ?? error.message) : String(error));
+    if (error instanceof RefusedError) return { kind: 'refused', message: error.message };
+    return {
+      kind: 'error',
+      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    };
   } finally {
     await engine.request('analysis/dispose', { id: 'fuzz' });
   }
 }
 
 process.on('message', ({ folder }: { folder: string }) => {
-  void attempt(folder).then(outcome => process.send!(outcome));
+  void watch.during(() => attempt(folder)).then(outcome => process.send!(outcome));
 });
+process.on('disconnect', () => process.exit(0));
 
+watch.start();
 void engine
-  .request('initialize', { device: 'cpu', memoryLimitMiB: 1024 })
+  .request('initialize', { device: 'cpu', memoryLimitMiB: Number(process.argv[2]) })
   .then(() => process.send!({ ready: true }));
