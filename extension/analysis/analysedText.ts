@@ -19,17 +19,21 @@ export class AnalysedText {
     readonly text: string,
     readonly isSelection: boolean,
   ) {
-    this.edited = new EditedText(documentLength(document));
+    const length = documentLength(document);
+    // A comparison needs the whole document as it was, of which a selection is a part.
+    this.edited = new EditedText(length <= KEPT_TEXT ? document.getText() : length);
     this.keptText = text.length <= KEPT_TEXT ? text : null;
   }
 
   get changed(): boolean {
-    return this.edited.changed;
+    // Edits around an analysed selection do not touch it.
+    return this.isSelection ? !this.edited.toDocument(this.start, this.end) : this.edited.changed;
   }
 
   edit(event: vscode.TextDocumentChangeEvent): void {
-    this.edited.edit(event.contentChanges);
-    if (this.edited.changed && this.isBack()) this.edited.restore();
+    const { contentChanges } = event;
+    this.edited.edit(contentChanges, (start, end) => this.document.getText(this.rangeOf(start, end)));
+    if (this.changed && this.isBack()) this.edited.restore();
   }
 
   /** Undo has brought back the text that was analysed. */
