@@ -1,5 +1,5 @@
 /** All that is gathered over the texts of a corpus. What it holds does not depend on the order of the texts. */
-import { UsageError } from '../errors';
+import { told, UsageError } from '../errors';
 import type { CoreInfo, Role } from '../../shared/protocol/engine';
 import type { CorpusSettings, CorpusText, Facet, Over } from '../../shared/protocol/corpus';
 import { Distribution } from './distribution';
@@ -94,9 +94,10 @@ export class Corpus {
     const differs = (Object.keys(this.settings) as (keyof CorpusSettings)[]).find(
       key => JSON.stringify(this.settings[key]) !== JSON.stringify(other.settings[key]),
     );
-    if (differs) throw new UsageError(`The profiles cannot be merged: they differ in ${differs}.`);
+    if (differs) throw new UsageError(told`The profiles cannot be merged: they differ in ${differs}.`);
     for (const [file, text] of other.texts) {
-      if (this.texts.has(file)) throw new UsageError(`The text ${file} is in more than one of the profiles.`);
+      if (this.texts.has(file))
+        throw new UsageError(told`The text ${file} is in more than one of the profiles.`);
       this.texts.set(file, text);
     }
     if (this.shape.length === 0) this.shape = other.shape;

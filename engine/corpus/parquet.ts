@@ -52,7 +52,7 @@ export async function writeParquet<C extends Columns>(
       : { name, data };
   });
   const writer = new ByteWriter();
-  parquetWrite({
+  await parquetWrite({
     writer,
     columnData,
     schema,
