@@ -49,8 +49,8 @@ export class ViewBridge extends Owner {
   }
 
   /** Shows a view, as soon as the page listens. */
-  show(view: ViewName): void {
-    this.session.show(view);
+  show(view: ViewName, focus = false): void {
+    this.session.show(view, focus);
   }
 
   override dispose(): void {

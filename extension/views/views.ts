@@ -33,18 +33,18 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
     view.onDidDispose(() => bridge.dispose());
   }
 
-  /** Opens the panel, or brings it to the front, at a view. */
-  openPanel(view?: ViewName): void {
+  /** Opens the panel, or brings it to the front, at a view; `focus`: one goes on working there, not in the text. */
+  openPanel(view?: ViewName, focus = false): void {
     if (!this.panel) {
       // Beside the text, which keeps the focus: one goes on working in it.
-      const place = { viewColumn: this.beside ?? vscode.ViewColumn.Active, preserveFocus: true };
+      const place = { viewColumn: this.beside ?? vscode.ViewColumn.Active, preserveFocus: !focus };
       this.adopt(vscode.window.createWebviewPanel(PANEL, vscode.l10n.t('Attention'), place));
     } else {
       const { tab } = this.panel;
       const covers = !tab.visible && tab.viewColumn === this.text?.viewColumn;
-      tab.reveal(covers ? this.beside : undefined, true);
+      tab.reveal(covers ? this.beside : undefined, !focus);
     }
-    if (view) this.panel?.bridge.show(view);
+    if (view) this.panel?.bridge.show(view, focus);
   }
 
   /** The editor of the text that the views are about. */

@@ -62,7 +62,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     showBuckets: () => openAnalysed(context, () => views.openPanel('buckets')),
     openHead: (uri?: unknown, token?: unknown) => {
       pinAt(context, uri, token);
-      views.openPanel('head');
+      views.openPanel('head', true);
     },
     pinToken: (uri?: unknown, token?: unknown) => {
       if (uri !== undefined) pinAt(context, uri, token);

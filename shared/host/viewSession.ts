@@ -45,7 +45,7 @@ const SHARED_COMMANDS: Partial<Record<HostCommand, (host: ViewHost) => Promise<v
 export class ViewSession {
   /** Nothing is sent before the page has said that it listens. */
   private listening = false;
-  private wanted: ViewName | null = null;
+  private wanted: { view: ViewName; focus: boolean } | null = null;
   /** A hidden page is thrown away and loaded anew; replies for the earlier one must not reach it. */
   private page = 0;
   private readonly requests = new Map<number, AbortController>();
@@ -66,9 +66,9 @@ export class ViewSession {
   }
 
   /** Shows a view, as soon as the page listens. */
-  show(view: ViewName): void {
-    if (this.listening) this.send({ type: 'show', view });
-    else this.wanted = view;
+  show(view: ViewName, focus = false): void {
+    if (this.listening) this.send({ type: 'show', view, focus });
+    else this.wanted = { view, focus };
   }
 
   dispose(): void {
@@ -115,7 +115,7 @@ export class ViewSession {
     this.cancelAll();
     this.listening = true;
     this.sendState();
-    if (this.wanted) this.send({ type: 'show', view: this.wanted });
+    if (this.wanted) this.send({ type: 'show', ...this.wanted });
     this.wanted = null;
   }
 

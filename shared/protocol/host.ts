@@ -217,7 +217,7 @@ export type HostMessage =
   | { type: 'preview'; token: number | null }
   | { type: 'settings'; settings: HostSettings }
   /** Show this view (a command or link asked for it). */
-  | { type: 'show'; view: ViewName }
+  | { type: 'show'; view: ViewName; /** The keyboard goes there, too. */ focus?: boolean }
   | Response;
 
 export type Response =

@@ -362,11 +362,43 @@ describe('the views alone', function () {
     await until(() => host.received.some(m => m.type === 'run' && m.command === 'cancel'));
   });
 
+  it('gives the keyboard to the map when a command has asked for it, and only then', async () => {
+    const host = await open();
+    const focused = () =>
+      page.evaluate(() => {
+        let element = document.activeElement;
+        while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+        return element?.className ?? '';
+      });
+    host.tell({ type: 'show', view: 'head' });
+    await page.locator('ai-map canvas.over').waitFor();
+    assert.notEqual(await focused(), 'over');
+    host.tell({ type: 'show', view: 'overview' });
+    await page.locator('ai-overview').waitFor();
+    host.tell({ type: 'show', view: 'head', focus: true });
+    await until(async () => (await focused()) === 'over');
+  });
+
+  it('says whose text a word is of, and nothing that has no meaning for it', async () => {
+    const summary = summaryOf(engine, TEXT, TOKENS);
+    const model = {
+      ...summary.model,
+      cores: summary.model.cores.map(one => ({ ...one, kind: 'cross' as const })),
+    };
+    const target = { text: TEXT, tokens: summary.tokens, source: 'given' as const };
+    const crossed = { ...summary, model, target };
+    await open({ place: 'side', analysis: ready(crossed), selection: { core: 0, head: 0, token: 5 } });
+    const words = page.locator('ai-side ai-token');
+    await words.getByText(/is looked at by in the (target|analyzed) text/).waitFor();
+    assert.equal(await words.getByText('looks at', { exact: true }).count(), 0);
+    assert.equal(await words.getByText('entropy').count(), 0);
+  });
+
   it('filters and walks the list of the side panel', async () => {
     const host = await open({ place: 'side', selection: { core: 0, head: 0 } });
     await page.setViewportSize({ width: 300, height: 800 });
     await page.getByText('24 of 24 heads').waitFor();
-    await page.locator('ai-side vscode-text-field').locator('input').fill('L2');
+    await page.getByRole('textbox', { name: 'Filter heads' }).fill('L2');
     await page.getByText('6 of 24 heads').waitFor();
     await page.locator('ai-side .list').focus();
     await page.keyboard.press('Home');

@@ -238,6 +238,9 @@ export class Store {
     return typeof value === typeof fallback || value === null ? (value as T) : fallback;
   }
 
+  /** The view that the keyboard is to go to, until it has. */
+  readonly focusAsked = signal<ViewName | null>(null);
+
   // ------------------------------------------------------------ asking
 
   select(selection: Partial<Selection>): void {
@@ -299,7 +302,10 @@ export class Store {
   private receive(message: StateMessage): void {
     // While the pointer moves here, what comes back is where it was.
     if (message.type === 'preview' && Date.now() - this.previewedAt < 400) return;
-    if (message.type === 'show') return this.show(message.view);
+    if (message.type === 'show') {
+      if (message.focus) this.focusAsked.value = message.view;
+      return this.show(message.view);
+    }
     this.state.value = told(this.state.peek(), message);
   }
 }

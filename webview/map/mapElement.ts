@@ -74,6 +74,11 @@ export class MapElement extends Component {
   private scheduled = false;
   private said: string | null = null;
 
+  /** The keyboard goes to the map. */
+  takeFocus(): void {
+    this.renderRoot.querySelector<HTMLElement>('.over')?.focus();
+  }
+
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     clearTimeout(this.remembering);

@@ -11,6 +11,7 @@ import {
   vsCodeTextField,
 } from '@vscode/webview-ui-toolkit';
 import { html, nothing, type TemplateResult } from 'lit';
+import { ref } from 'lit/directives/ref.js';
 
 provideVSCodeDesignSystem().register(
   vsCodeButton(),
@@ -109,6 +110,7 @@ export function toggle(
   >`;
 }
 
+/** Named for screen readers when it stands in the page: then the toolkit calls a field without words inside "Text field". */
 export function textField(
   label: string,
   value: string,
@@ -122,6 +124,7 @@ export function textField(
       size=${options.size ?? 20}
       .value=${value}
       @input=${(event: Event) => onInput((event.target as HTMLInputElement).value)}
+      ${ref(field => void (field && queueMicrotask(() => field.setAttribute('aria-label', label))))}
     ></vscode-text-field
   ></label>`;
 }

@@ -93,7 +93,9 @@ export class TokenPanel extends Component {
     const head = store.shownHead;
     const { token } = this;
     const ready = id && head && token !== null && store.summary;
-    this.answer.want(ready ? { id, ...head, tokens: [token], top: 7, mechanisms: [] } : null);
+    this.answer.want(
+      ready && takesPart(head.core) ? { id, ...head, tokens: [token], top: 7, mechanisms: [] } : null,
+    );
   }
 
   override render() {
@@ -111,6 +113,7 @@ export class TokenPanel extends Component {
             : nothing
         }
       </h2>
+      ${store.shownHead && !takesPart(store.shownHead.core) ? outside() : nothing}
       ${
         this.answer.value && this.answer.answers?.tokens[0] === token
           ? found(this.answer.value[0]!)
@@ -119,7 +122,24 @@ export class TokenPanel extends Component {
   }
 }
 
+/** Whether words of the analysed text are queries or keys of a core. */
+function takesPart(core: number | null): boolean {
+  const { queries, keys } = store.sides(core);
+  return queries === 'text' || keys === 'text';
+}
+
+function outside(): TemplateResult {
+  return html`<p class="muted">
+    This head of the decoder reads the target text alone: no word of the analyzed text takes part in it.
+  </p>`;
+}
+
+/** Named where a model reads two texts. */
+const ofSide = (side: Side) =>
+  store.target ? (side === 'target' ? ' in the target text' : ' in the analyzed text') : '';
+
 function found(answer: TokenAttention): TemplateResult {
+  const asks = store.sides(store.shownHead?.core ?? null).queries === 'text';
   const names = mechanismNames(answer.kept.map(k => k.mechanism));
   const kept = answer.kept.map((k, i) => ({ ...k, title: names[i]! }));
   const name = (side: Side, token: number) => tokenLabel(store.tokensOf(side)?.text[token] ?? '', 14);
@@ -133,12 +153,16 @@ function found(answer: TokenAttention): TemplateResult {
       })),
       Math.max(...list.map(l => l.mass), 1e-9),
     );
-  return html`<div class="muted">looks at</div>
-    ${links(answer.looksAt, answer.looksAtSide)}
-    <div class="muted">is looked at by</div>
+  return html`${
+      asks
+        ? html`<div class="muted">looks at${ofSide(answer.looksAtSide)}</div>
+            ${links(answer.looksAt, answer.looksAtSide)}`
+        : nothing
+    }
+    <div class="muted">is looked at by${ofSide(answer.lookedAtBySide)}</div>
     ${links(answer.lookedAtBy, answer.lookedAtBySide)}
     ${
-      answer.kept.length
+      asks && answer.kept.length
         ? html`<div class="muted">of where it looks, kept by (local)</div>
             ${bars(
               kept.map(k => ({ name: k.title, value: k.mass })),
@@ -158,10 +182,11 @@ function found(answer: TokenAttention): TemplateResult {
         : nothing
     }
     <p class="muted quiet">
-      entropy <span title=${exact(answer.entropy, 'nats')}>${nats(answer.entropy)}</span>${
+      ${asks ? html`entropy <span title=${exact(answer.entropy, 'nats')}>${nats(answer.entropy)}</span>` : nothing}${
         answer.loss === null
           ? nothing
-          : html`; loss <span title=${exact(answer.loss, 'nats')}>${nats(answer.loss)}</span>`
+          : html`${asks ? '; ' : ''}loss
+              <span title=${exact(answer.loss, 'nats')}>${nats(answer.loss)}</span>`
       }
     </p>`;
 }

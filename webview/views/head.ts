@@ -96,7 +96,15 @@ export class HeadView extends Component implements Savable {
     this.wantedMechanism.want(missing ? { id, mechanism, scope: 'local' } : null);
   }
 
+  override updated(): void {
+    const { map } = this;
+    if (!map || store.focusAsked.peek() !== 'head') return;
+    store.focusAsked.value = null;
+    void map.updateComplete.then(() => map.takeFocus());
+  }
+
   override render() {
+    void store.focusAsked.value;
     const empty = emptyState('head');
     if (empty) return empty;
     const head = store.previewHead ?? store.shownHead;
