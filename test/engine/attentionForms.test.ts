@@ -484,6 +484,28 @@ describe('forms of attention in a graph', function () {
     return refused(layered(layer), /differential attention/);
   });
 
+  it('refuses a model exported in training mode, and takes one whose Dropout is switched off', async () => {
+    const layer = (training: number) =>
+      aroundHeads((m, { q, k, v }, id) => {
+        m.floats(`ratio${id}`, [0.1], []);
+        m.raw(`training${id}`, ElementType.bool, Uint8Array.of(training), []);
+        const shares = softmax(m, scaled(m, m.op('MatMul', [q, transposed(m, k)]), id));
+        const kept = m.op('Dropout', [shares, `ratio${id}`, `training${id}`]);
+        return m.op('MatMul', [kept, v]);
+      });
+    await refused(layered(layer(1)), /exported in training mode/);
+    await (await bench.load(layered(layer(0)))).dispose();
+  });
+
+  it('refuses a model that draws random numbers', () => {
+    const layer = aroundHeads((m, { q, k, v }, id) => {
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+      const noisy = m.op('Add', [scores, m.op('RandomNormalLike', [scores])]);
+      return m.op('MatMul', [softmax(m, noisy), v]);
+    });
+    return refused(layered(layer), /draws random numbers \(RandomNormalLike/);
+  });
+
   it('refuses kernel attention by name', () => {
     const layer = aroundHeads((m, { q, k, v }, id) => {
       const features = (x: string) => m.op('Add', [m.op('Elu', [x]), m.floats(`one${x}${id}`, [1], [])]);

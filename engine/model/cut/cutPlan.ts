@@ -12,7 +12,7 @@ import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
 import { findCores } from './findCores';
-import { refuseOthers } from './otherForms';
+import { refuseOthers, refuseRandom } from './otherForms';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
 import type { Graph } from '../onnx/graph';
@@ -77,6 +77,7 @@ export async function planCut(
   const graph = graphOf(skeleton.model);
   inlineBranches(graph);
   simplify(graph, skeleton.folder);
+  refuseRandom(graph);
   const output = graph.output;
   const bfloat16 = widenBfloat16(graph);
   if (graph.outputType !== ElementType.float32) toFloatOutput(graph);

@@ -1,6 +1,6 @@
 import { RefusedError, told } from '../../errors';
 import type { Graph } from '../onnx/graph';
-import type { GraphNode } from '../onnx/node';
+import { constantValues, RANDOM, type GraphNode } from '../onnx/node';
 import { contentOf, isProduct, type FoundCore } from './findCores';
 
 /** Forms of attention that are no core of softmax(QK^T)V, by name. @throws RefusedError */
@@ -18,6 +18,26 @@ export function refuseOthers(graph: Graph, ids: readonly string[], found: readon
   throw new RefusedError(
     'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
   );
+}
+
+/** What a model computes must follow from the text alone. @throws RefusedError where it is drawn at random. */
+export function refuseRandom(graph: Graph): void {
+  for (const node of graph.nodes) {
+    if (isTrainedWith(graph, node))
+      throw new RefusedError(
+        told`The model was exported in training mode: the Dropout that makes ${node.outputs[0]!} takes values away at random, so no two runs agree.`,
+      );
+    if (RANDOM.has(node.op) && node.domain === '')
+      throw new RefusedError(
+        told`The model draws random numbers (${node.op} makes ${node.outputs[0]!}), so no two runs agree.`,
+      );
+  }
+}
+
+function isTrainedWith(graph: Graph, node: GraphNode): boolean {
+  if (node.op !== 'Dropout' || node.domain !== '') return false;
+  const [, ratio, training] = node.inputs.map(name => constantValues(graph.initializers.get(name))?.[0]);
+  return training === 1 && ratio !== 0;
 }
 
 /** Steps that leave a map a map: rounding, a factor, another order or choice of heads. */

