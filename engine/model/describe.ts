@@ -47,7 +47,7 @@ export function coreInfos(
 /** The mechanism that the model was made with here; nothing for dense attention. */
 function attentionOf(
   { found: { native } }: CutCore,
-  { mask: { causal, window, chunk } }: ProbedRule,
+  { mask: { causal, window, chunk }, made: also }: ProbedRule,
   sink: boolean,
   learned: Readonly<Record<string, number[]>> = {},
 ): { attention?: CoreAttention } {
@@ -55,6 +55,7 @@ function attentionOf(
     attention: { name, native: true, params },
   });
   if (native) return made(native.spec.name, { ...settingsOf(native.spec), ...learned });
+  if (also) return made(also.name, also.params);
   if (sink) return made('sink', {});
   if (chunk !== undefined) return made('chunked', { chunk });
   const reach = window && Math.min(window.before, causal ? Infinity : window.after);

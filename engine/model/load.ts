@@ -289,7 +289,7 @@ class LoadedModel implements CutModel {
     const ids = this.plan.survey.ids(6, 6, 1);
     this.numbers = await Promise.all(
       this.plan.cores.map(({ found: { native }, heads }) =>
-        native ? this.learned.numbers(native.tensors, ids, heads) : {},
+        native ? this.learned.numbers(native, ids, heads) : {},
       ),
     );
   }
@@ -314,7 +314,7 @@ class LoadedModel implements CutModel {
     };
     const { native } = core.found;
     if (!native) return input;
-    const tensors = await this.learned.of(native.tensors, ids, feeds);
+    const tensors = { ...native.values, ...(await this.learned.of(native.tensors, ids, feeds)) };
     const context = { runtime: this.runtime, signal: neverCancelled };
     return { ...input, native: await attendNative(input, native.spec, tensors, context) };
   }

@@ -10,7 +10,9 @@ import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { assertReproduces } from './cutHarness';
+import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
+import type { ModelWriter } from '../fixtures/onnxModels';
+import { assertReproduces, Bench, DIM, HEADS, layered, type Layer } from './cutHarness';
 
 const ZOO = join(__dirname, '..', 'fixtures', 'zoo');
 
@@ -120,3 +122,116 @@ async function assertMapGivesOutput(input: CoreInput, runtime: Runtime): Promise
   }
   assert.ok(zeros > 0, 'keys that softmax would not have left without any mass');
 }
+
+// ---------------------------------------------------------------- recognised from plain operators
+
+/** Query less key position, [tokens, tokens], as numbers. */
+const distances = (m: ModelWriter, x: string, id: string) => {
+  const at = (n: string, dims: number[]) => m.op('Cast', [positions(m, x, n + id, dims)], { to: 1 });
+  return m.op('Sub', [at('row', [-1, 1]), at('column', [1, -1])]);
+};
+const past = (m: ModelWriter, distance: string, id: string) =>
+  m.op('GreaterOrEqual', [distance, m.floats(`now${id}`, [0], [])]);
+const causalScores = (m: ModelWriter, q: string, k: string, d: string, id: string) =>
+  dropped(m, past(m, d, id), scaled(m, m.op('MatMul', [q, transposed(m, k)]), id), id);
+const total = (m: ModelWriter, x: string, id: string) =>
+  m.op('ReduceSum', [x, m.ints(`last${id}`, [-1])], { keepdims: 1 });
+
+const SPANS = [3, 9.5, 20, 70];
+const RAMP = 6;
+const ramped = (m: ModelWriter, distance: string, id: string) => {
+  const ends = m.floats(
+    `span${id}`,
+    SPANS.map(z => z + RAMP),
+    [HEADS, 1, 1],
+  );
+  const slope = m.op('Div', [m.op('Sub', [ends, distance]), m.floats(`ramp${id}`, [RAMP], [])]);
+  return m.op('Clip', [slope, m.floats(`no${id}`, [0], []), m.floats(`yes${id}`, [1], [])]);
+};
+const GAINS = { alpha: [1.5, 0.5, 0.25, -1], beta: [1, 2, 0.5, 1], gamma: [0.75, 1, 0.1, 0.3] };
+
+const FORMS: Record<string, { layer: Layer; name: string; params: Record<string, unknown> }> = {
+  'a softmax times a ramp of distances, over the sum of both': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: SPANS },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const weights = m.op('Mul', [softmax(m, causalScores(m, q, k, d, id)), ramped(m, d, id)]);
+      return m.op('MatMul', [m.op('Div', [weights, total(m, weights, id)]), v]);
+    }),
+  },
+  'the logarithm of the ramp beside the scores': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: SPANS },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const logits = m.op('Add', [causalScores(m, q, k, d, id), m.op('Log', [ramped(m, d, id)])]);
+      return m.op('MatMul', [softmax(m, logits), v]);
+    }),
+  },
+  'identity plus attention less the mean': {
+    name: 'shaped',
+    params: GAINS,
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const seen = m.op('Cast', [past(m, d, `seen${id}`)], { to: 1 });
+      const own = m.op('Cast', [m.op('Equal', [d, m.floats(`own${id}`, [0], [])])], { to: 1 });
+      const gain = (key: keyof typeof GAINS, x: string) =>
+        m.op('Mul', [m.floats(key + id, GAINS[key], [HEADS, 1, 1]), x]);
+      const mean = m.op('Div', [seen, total(m, seen, id)]);
+      const sum = m.op('Add', [gain('alpha', own), gain('beta', softmax(m, causalScores(m, q, k, d, id)))]);
+      return m.op('MatMul', [m.op('Sub', [sum, gain('gamma', mean)]), v]);
+    }),
+  },
+  'a mask of tokens that are nearest to the same of some directions': {
+    name: 'routing',
+    params: { clusters: 5 },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const directions = m.weight(`directions${id}`, [HEADS, DIM, 5], 1);
+      const cluster = (of: string, axis: number) =>
+        m.op('Unsqueeze', [
+          m.op('ArgMax', [m.op('MatMul', [of, directions])], { axis: -1, keepdims: 0 }),
+          m.ints(`axis${axis}${id}`, [axis]),
+        ]);
+      const same = m.op('And', [m.op('Equal', [cluster(q, 3), cluster(k, 2)]), past(m, d, id)]);
+      const seen = m.op('Or', [same, m.op('Equal', [d, m.floats(`own${id}`, [0], [])])]);
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+      return m.op('MatMul', [softmax(m, dropped(m, seen, scores, id)), v]);
+    }),
+  },
+};
+
+describe('mechanisms of papers in plain operators', () => {
+  let bench: Bench;
+  before(async () => {
+    bench = await Bench.open();
+  });
+  after(() => bench.close());
+
+  for (const [title, { layer, name, params }] of Object.entries(FORMS))
+    it(`${title}: ${name}`, async () => {
+      const model = await bench.load(layered(layer));
+      for (const { attention } of verifyJson(model.info).cores) {
+        assert.equal(attention.name, name);
+        assert.equal(attention.native, true);
+        const found: Record<string, unknown> = attention.params;
+        for (const [key, value] of Object.entries(params)) {
+          const [a, b] = [[found[key]].flat() as number[], [value].flat() as number[]];
+          assert.equal(a.length, b.length, key);
+          a.forEach((one, i) => assert.ok(Math.abs(one - b[i]!) < 1e-3, `${key}: ${a.join()}`));
+        }
+      }
+      await assertReproduces(model, 5e-5, 90);
+      await model.dispose();
+    });
+
+  it('refuses other sums of probabilities by their place', async () => {
+    const layer = aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const p = softmax(m, causalScores(m, q, k, d, id));
+      return m.op('MatMul', [m.op('Add', [p, m.op('Mul', [d, m.floats(`bit${id}`, [1e-3], [])])]), v]);
+    });
+    await assert.rejects(bench.load(layered(layer)), /probabilities of the attention .* not understood/);
+  });
+});

@@ -1,4 +1,5 @@
 import { ElementType } from '../../runtime/onnxProto';
+import { NATIVE_DOMAIN } from '../onnx/inlineFunctions';
 import type { FoundCore } from './findCores';
 import type { Extract, Graph } from '../onnx/graph';
 import { attribute, constantValues, type GraphNode } from '../onnx/node';
@@ -61,7 +62,7 @@ export function referenceCore(graph: Graph, core: CutCore): Extract {
   const raw = { q: `${core.q}:raw`, k: `${core.k}:raw`, v: `${core.v}:raw` };
   const interior = new Set(found.interior);
   const inner = found.interior.map((node): GraphNode => {
-    if (node.op === 'Attention' || found.native)
+    if (node.op === 'Attention' || node.domain === NATIVE_DOMAIN)
       return { ...node, inputs: [raw.q, raw.k, raw.v, ...node.inputs.slice(3)] };
     // Products of any form take their operands in this order.
     if (node.outputs[0] === found.score) return { ...node, inputs: [raw.q, raw.k] };

@@ -23,6 +23,7 @@ import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
 import { attribute, type GraphNode } from '../onnx/node';
 import { PieceLoader, type Piece } from './pieces';
+import { recognise } from './recognise';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
 import { dropEmptyPasts } from '../rewrite/pasts';
@@ -97,10 +98,9 @@ export async function planCut(
   graph.sort();
   refuseOthers(graph, inputs, found);
   const measured = await measureCores(graph, found, survey);
-  const cores = inExecutionOrder(graph, measured);
-  const { rules, chainKeys, constants, thresholds, buffers } = await probeAll(
+  const { cores, rules, chainKeys, constants, thresholds, buffers } = await probeAll(
     graph,
-    cores,
+    inExecutionOrder(graph, measured),
     survey,
     runtime,
     skeleton.folder,
@@ -212,14 +212,15 @@ function toFloatOutput(graph: Graph): void {
 
 async function probeAll(
   graph: Graph,
-  cores: CutCore[],
+  found: readonly CutCore[],
   survey: Survey,
   runtime: Runtime,
   folder: string,
   signal: AbortSignal,
-): Promise<Pick<Plan, 'rules' | 'chainKeys' | 'constants' | 'thresholds'> & { buffers: number[] }> {
+): Promise<Pick<Plan, 'cores' | 'rules' | 'chainKeys' | 'constants' | 'thresholds'> & { buffers: number[] }> {
   const loader = new PieceLoader(runtime, folder, 'basic', true);
   const known = new Map<string, ProbedRule>();
+  const cores: CutCore[] = [];
   const rules: ProbedRule[] = [];
   const chainKeys: string[] = [];
   /** Longest texts by masks that are kept as tables. */
@@ -227,9 +228,10 @@ async function probeAll(
   const constants: number[][] = [];
   const thresholds: number[][] = [];
   try {
-    for (const [i, core] of cores.entries()) {
+    for (const [i, core] of found.entries()) {
       await checkpoint(signal);
       if (core.found.native) {
+        cores.push(core);
         rules.push(nativeRule(core, core.found.native.spec));
         chainKeys.push(`native:${i}`);
         constants.push([]);
@@ -257,15 +259,17 @@ async function probeAll(
         if (buffer !== null) buffers.push(buffer);
         known.set(key, rule);
       }
-      rules.push(rule);
-      chainKeys.push(key);
+      const made = await recognise({ graph, core, rule, loader, survey });
+      cores.push(made?.native ? { ...core, found: { ...core.found, native: made.native } } : core);
+      rules.push(made?.rule ?? rule);
+      chainKeys.push(made?.native?.scores === 'own' ? `native:${i}` : key);
       constants.push(numbersOf(graph, extract));
       thresholds.push(thresholdsOf(graph, extract));
     }
   } finally {
     await loader.release();
   }
-  return { rules, chainKeys, constants, thresholds, buffers };
+  return { cores, rules, chainKeys, constants, thresholds, buffers };
 }
 
 /** The scores that a mechanism begins with, as its node says them. */

@@ -1,6 +1,7 @@
 import { RefusedError, told } from '../../errors';
 import { refusesNative, type NativeSpec } from '../../attention/native';
 import { isNative, NATIVE_DOMAIN } from '../onnx/inlineFunctions';
+import type { Tensor } from '../../runtime/tensor';
 import type { Graph } from '../onnx/graph';
 import { attribute, findAttribute, floatAttribute, intAttribute, reads, type GraphNode } from '../onnx/node';
 
@@ -17,8 +18,10 @@ export interface FoundCore {
   logits: string;
   /** A column beside the logits that takes a share of the mass and gives it to no key; null = none. */
   sink: string | null;
-  /** The mechanism that the model is made with here, and where its learned tensors are; null = a softmax of the logits. */
-  native: { spec: NativeSpec; tensors: Record<string, string> } | null;
+  /** The mechanism that the model is made with here; null = a softmax of the logits. */
+  native: NativeCore | null;
+  /** The probabilities are changed between softmax and product by more than a factor: tensors before and after. */
+  shaping: { softmax: string; weights: string } | null;
   /** How the axes of Q, K, V and context are ordered. */
   axes: { q: AxisOrder; k: AxisOrder; v: AxisOrder; context: AxisOrder };
   /** Q, K, V and context of an Attention node may come packed, [1, tokens, heads * dim]. */
@@ -27,6 +30,16 @@ export interface FoundCore {
   interior: GraphNode[];
   /** Inputs of the chain that depend on the text itself: terms or masks that no rule of positions can replace. */
   contentSides: string[];
+}
+
+export interface NativeCore {
+  spec: NativeSpec;
+  /** The graph's tensors by the mechanism's names for them. */
+  tensors: Record<string, string>;
+  /** What was read off the graph, by the same names. */
+  values: Record<string, Tensor>;
+  /** Whether the core's scores follow the rule of the graph's chain, or the mechanism stands for that as well. */
+  scores: 'rule' | 'own';
 }
 
 /**
@@ -49,6 +62,8 @@ const AFTER_SOFTMAX = new Set([
   'QuantizeLinear',
   'DequantizeLinear',
 ]);
+/** Identity and mean beside the probabilities. */
+const SHAPED = new Set([...AFTER_SOFTMAX, 'Add', 'Sub']);
 const SLICED = new Set([...AFTER_SOFTMAX, 'Slice']);
 const NOT_BEFORE_SOFTMAX = new Set([
   'LayerNormalization',
@@ -85,9 +100,10 @@ export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
     if (node.op === 'Attention' && node.domain === '') cores.push(attentionNode(graph, node, content));
     if (node.op !== 'Softmax' || !onLastAxis(graph, node)) continue;
     const columns = columnsOf(graph, node);
-    const pv = productAfter(graph, node, active, columns ? SLICED : AFTER_SOFTMAX);
+    const direct = productAfter(graph, node, active, columns ? SLICED : AFTER_SOFTMAX);
+    const pv = direct ?? productAfter(graph, node, active, SHAPED);
     const qk = pv && productBefore(graph, node, active, constants);
-    if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, columns, content));
+    if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, columns, content, direct === null));
   }
   return cores;
 }
@@ -196,6 +212,7 @@ function softmaxCore(
   pv: ProbabilityProduct,
   columns: GraphNode | null,
   content: Set<string>,
+  shaped: boolean,
 ): FoundCore {
   const score = qk.outputs[0]!;
   const interior = between(graph, qk, pv.node);
@@ -230,6 +247,7 @@ function softmaxCore(
     logits: beside?.logits ?? softmax.inputs[0]!,
     sink: beside?.sink ?? null,
     native: null,
+    shaping: shaped ? { softmax: softmax.outputs[0]!, weights: pv.node.inputs[0]! } : null,
     axes,
     packed: null,
     interior,
@@ -345,7 +363,8 @@ function nativeNode(graph: Graph, node: GraphNode, content: ReadonlySet<string>)
     score: context,
     logits: context,
     sink: null,
-    native: { spec, tensors },
+    native: { spec, tensors, values: {}, scores: 'own' },
+    shaping: null,
     axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: null,
     interior: [node],
@@ -401,6 +420,7 @@ function attentionNode(graph: Graph, node: GraphNode, content: Set<string>): Fou
     logits,
     sink: null,
     native: null,
+    shaping: null,
     axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: heads > 0 ? { heads, kvHeads: intAttribute(node, 'kv_num_heads', heads) } : null,
     interior: [node],

@@ -1,6 +1,6 @@
 import { floats, type Tensor } from '../../runtime/tensor';
 import type { Graph } from '../onnx/graph';
-import { contentOf } from './findCores';
+import { contentOf, type NativeCore } from './findCores';
 import { makeFeeds, type Ids } from './feeds';
 import { idInputs } from '../onnx/inputs';
 import type { PieceLoader } from './pieces';
@@ -31,19 +31,15 @@ export class LearnedTensors {
   }
 
   /** Those that are one number for each head, whatever the text. */
-  async numbers(
-    names: Readonly<Record<string, string>>,
-    ids: Ids,
-    heads: number,
-  ): Promise<Record<string, number[]>> {
+  async numbers({ tensors, values }: NativeCore, ids: Ids, heads: number): Promise<Record<string, number[]>> {
     const constants = this.graph.constants();
-    const own = Object.entries(names).filter(([, name]) => constants.has(name));
+    const own = Object.entries(tensors).filter(([, name]) => constants.has(name));
     const found = await this.made([...new Set(own.map(([, name]) => name))], ids);
+    const all = [...own.map(([key, name]) => [key, found.get(name)!] as const), ...Object.entries(values)];
     return Object.fromEntries(
-      own.flatMap(([key, name]) => {
-        const values = Array.from(floats(found.get(name)!));
-        return values.length === heads ? [[key, values]] : [];
-      }),
+      all.flatMap(([key, tensor]) =>
+        tensor.data.length === heads ? [[key, Array.from(floats(tensor))]] : [],
+      ),
     );
   }
 

@@ -27,6 +27,8 @@ export interface ProbedRule {
   opaque: boolean;
   /** In words, for people. */
   description: string;
+  /** The mechanism that its bias belongs to, where the graph computes it for each text. */
+  made?: { name: string; params: Record<string, number> };
   /** The lengths at which it was compared with the chain beyond the probe; absent: at the probe's only. */
   checked?: ScoreRule['checked'];
 }

@@ -32,6 +32,11 @@ export class Survey {
     };
   }
 
+  /** Values of the graph's inputs for a sample. */
+  feeds(graph: Graph, sample: Ids): Record<string, Tensor> {
+    return makeFeeds(graph, sample);
+  }
+
   /** The named tensors of the graph for each sample. */
   async tensors(
     graph: Graph,

@@ -76,7 +76,8 @@ export class LengthChecks {
     for (const [index, core] of cores.entries()) {
       const key = chainKeys[index]!;
       // What depends on the text is compared when the text has come as far as this core.
-      if (found.has(key) || core.found.contentSides.length > 0 || core.found.native) continue;
+      if (found.has(key) || core.found.contentSides.length > 0) continue;
+      if (core.found.native?.scores === 'own') continue;
       await checkpoint(signal);
       const chain = await this.chain(index);
       let given = ids;

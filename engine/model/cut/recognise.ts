@@ -1,0 +1,239 @@
+import { RefusedError, told } from '../../errors';
+import { float32, floats, type Tensor } from '../../runtime/tensor';
+import type { Graph } from '../onnx/graph';
+import type { GraphNode } from '../onnx/node';
+import { ChainRows } from './chain';
+import type { CutCore } from './cutGraph';
+import type { FoundCore } from './findCores';
+import type { PieceLoader } from './pieces';
+import type { ProbedRule } from './probe';
+import type { Survey } from './survey';
+
+/** What is needed to look at a core's graph. */
+export interface Place {
+  graph: Graph;
+  core: CutCore;
+  rule: ProbedRule;
+  loader: PieceLoader;
+  survey: Survey;
+}
+
+/** A mechanism that was found in a graph of plain operators: with it the core's rule, or only its name. */
+export interface Recognised {
+  native: FoundCore['native'];
+  rule: ProbedRule;
+}
+
+/**
+ * The mechanism that a core was made with, recognised from what its graph does to scores and probabilities. What is
+ * recognised replaces the graph, and is proved with the whole model; null = nothing but a softmax.
+ */
+export async function recognise(place: Place): Promise<Recognised | null> {
+  const { core, rule } = place;
+  if (core.found.shaping) return shapedOf(place);
+  if (!rule.opaque || rule.softCap !== null) return null;
+  return core.found.contentSides.length === 0 ? spanOf(place) : namedOf(place);
+}
+
+// ---------------------------------------------------------------- identity plus attention
+
+/** Tokens at which the steps after a softmax are looked at. */
+const SHAPING_TOKENS = 9;
+
+/** alpha I + beta P - gamma C, C the mean over what is visible (He & Hofmann 2024). @throws RefusedError for other steps. */
+async function shapedOf({ graph, core, rule, loader, survey }: Place): Promise<Recognised> {
+  const { softmax, weights } = core.found.shaping!;
+  const n = SHAPING_TOKENS;
+  const { causal } = rule.mask;
+  const feeds = survey.ids(n, n, 1);
+  const piece = await loader.load(graph.extract([weights], name => name === softmax));
+  const given = await survey.feeds(graph, feeds);
+  const at = async (value: number) => {
+    const dims = [...core.scoreLead, n, n];
+    const p = float32(new Float32Array(core.heads * n * n).fill(value), dims);
+    const results = await piece.run(name => (name === softmax ? p : given[name]));
+    const found = floats([...results.values()][0]!);
+    return (head: number, i: number, j: number) =>
+      found[found.length === n * n ? i * n + j : (head * n + i) * n + j]!;
+  };
+  const [without, withOnes] = [await at(0), await at(1)];
+  const gains = Array.from({ length: core.heads }, (_, head) => {
+    const beta = withOnes(head, 0, 0) - without(head, 0, 0);
+    // Of the second query: off the diagonal there is only the mean taken away.
+    const visible = causal ? 2 : n;
+    const gamma = -without(head, 1, 0) * visible;
+    const alpha = without(head, 1, 1) + gamma / visible;
+    return { alpha, beta, gamma };
+  });
+  for (const [head, { alpha, beta, gamma }] of gains.entries())
+    for (let i = 0; i < n; i++)
+      for (let j = 0; j < n; j++) {
+        const seen = !causal || j <= i;
+        const base = (i === j ? alpha : 0) - (seen ? gamma / (causal ? i + 1 : n) : 0);
+        const off = Math.abs(without(head, i, j) - base) + Math.abs(withOnes(head, i, j) - base - beta);
+        if (!(off < 1e-5 * (1 + Math.abs(alpha) + Math.abs(beta) + Math.abs(gamma))))
+          throw new RefusedError(
+            told`What the model does to the probabilities of the attention at ${softmax} is not understood (identity plus attention less the mean is).`,
+          );
+      }
+  const perHead = (key: 'alpha' | 'beta' | 'gamma') =>
+    float32(
+      Float32Array.from(gains, gain => gain[key]),
+      [core.heads],
+    );
+  return {
+    rule,
+    native: {
+      spec: { name: 'shaped', params: {}, tensors: ['alpha', 'beta', 'gamma'] },
+      tensors: {},
+      values: { alpha: perHead('alpha'), beta: perHead('beta'), gamma: perHead('gamma') },
+      scores: 'rule',
+    },
+  };
+}
+
+// ---------------------------------------------------------------- soft masks by distance
+
+/** Longest text whose last query is looked at. */
+const SPAN_TOKENS = 4096;
+const SPAN_TOLERANCE = 1e-4;
+
+/** A softmax times clamp((ramp + span - distance) / ramp, 0, 1) in each head (Sukhbaatar et al. 2019). */
+async function spanOf({ graph, core, rule, loader, survey }: Place): Promise<Recognised | null> {
+  if (core.queryInput !== core.keyInput) return null;
+  const length = Math.min(SPAN_TOKENS, survey.limit ?? SPAN_TOKENS);
+  const chain = await ChainRows.load(graph, core, loader, survey);
+  const ids = survey.ids(length, length, 3);
+  if (!chain.affordable(ids)) return null;
+  const none = (): Tensor => {
+    throw new Error('internal: a rule of positions reads the text');
+  };
+  const { planes, data } = await chain.evaluate(ids, Int32Array.of(length - 1), 0, none);
+  const masks = Array.from({ length: core.heads }, (_, head) => {
+    const row = data.subarray((planes === 1 ? 0 : head) * length, (planes === 1 ? 1 : head + 1) * length);
+    return Float64Array.from({ length }, (_, d) =>
+      row[length - 1 - d]! < -9999 ? 0 : Math.exp(row[length - 1 - d]!),
+    );
+  });
+  const ramp = rampOf(masks);
+  if (ramp === null) return null;
+  const spans = masks.map(mask => spanUnder(mask, ramp));
+  const fits = masks.every((mask, head) =>
+    mask.every(
+      (m, d) => Math.abs(m - Math.max(0, Math.min(1, (ramp + spans[head]! - d) / ramp))) < SPAN_TOLERANCE,
+    ),
+  );
+  if (!fits) return null;
+  return {
+    rule: {
+      ...rule,
+      mask: { causal: rule.mask.causal, window: null },
+      opaque: false,
+      description: `${rule.mask.causal ? 'causal' : 'full'}, adaptive-span`,
+    },
+    native: {
+      spec: { name: 'adaptive-span', params: { ramp }, tensors: ['span'] },
+      tensors: {},
+      values: { span: float32(Float32Array.from(spans), [core.heads]) },
+      scores: 'own',
+    },
+  };
+}
+
+const onRamp = (m: number) => m > SPAN_TOLERANCE && m < 1 - SPAN_TOLERANCE;
+
+/** Tokens in which the masks fall from 1 to 0: the inverse of the step between two neighbours on the slope; null = none. */
+function rampOf(masks: readonly Float64Array[]): number | null {
+  for (const mask of masks)
+    for (let d = 0; d + 1 < mask.length; d++) {
+      if (!onRamp(mask[d]!)) continue;
+      let end = d;
+      while (end + 1 < mask.length && onRamp(mask[end + 1]!)) end++;
+      if (end === d || !(mask[d]! > mask[end]!)) continue;
+      const ramp = (end - d) / (mask[d]! - mask[end]!);
+      return Math.abs(ramp - Math.round(ramp)) < 1e-2 ? Math.round(ramp) : ramp;
+    }
+  return null;
+}
+
+function spanUnder(mask: Float64Array, ramp: number): number {
+  const at = mask.findIndex(onRamp);
+  if (at >= 0) return Math.max(0, at - ramp + ramp * mask[at]!);
+  const cut = mask.findIndex(m => m === 0);
+  return cut < 0 ? mask.length : Math.max(0, cut - ramp);
+}
+
+// ---------------------------------------------------------------- by the form of the graph
+
+/** Mechanisms whose masks or terms the model's own graph computes for each text: recognised by what they are made of. */
+function namedOf({ graph, core, rule }: Place): Recognised | null {
+  const { found } = core;
+  for (const side of found.contentSides) {
+    const buckets = bucketsOf(graph, side);
+    if (buckets) return { native: null, rule: { ...rule, made: buckets } };
+    if (relativeTerm(graph, found, side))
+      return { native: null, rule: { ...rule, made: { name: 'transformer-xl', params: {} } } };
+  }
+  return null;
+}
+
+/** A mask of tokens whose largest product with some constant directions is the same one. */
+function bucketsOf(graph: Graph, side: string): ProbedRule['made'] | null {
+  const constants = graph.constants();
+  const choices = producers(graph, side, BETWEEN_BUCKETS).filter(node => node.op === 'ArgMax');
+  for (const choice of choices) {
+    const [product] = producers(
+      graph,
+      choice.inputs[0]!,
+      new Set(['Concat', 'Neg', 'Transpose', 'Reshape']),
+    ).filter(n => n.op === 'MatMul' || n.op === 'Einsum');
+    const learned = product?.inputs.find(name => constants.has(name));
+    if (!product || !learned) continue;
+    const negated = producers(graph, choice.inputs[0]!, new Set(['Concat'])).some(n => n.op === 'Neg');
+    const count = Number(graph.initializers.get(learned)?.dims?.at(-1) ?? 0);
+    if (negated) return { name: 'lsh', params: { buckets: 2 * count } };
+    return { name: 'routing', params: { clusters: count } };
+  }
+  return null;
+}
+
+const BETWEEN_BUCKETS = new Set([
+  'Equal',
+  'And',
+  'Or',
+  'Not',
+  'Where',
+  'Unsqueeze',
+  'Reshape',
+  'Transpose',
+  'Cast',
+  'Expand',
+]);
+const MOVING = new Set(['Pad', 'Reshape', 'Slice', 'Gather', 'GatherElements', 'Transpose', 'Mul', 'Div']);
+
+/** (q + v) r: queries with a learned bias times something that knows distances only, beside keys that get (q + u). */
+function relativeTerm(graph: Graph, { q }: FoundCore, side: string): boolean {
+  const constants = graph.constants();
+  const biased = (name: string): string | null => {
+    const node = graph.producer(name);
+    if (node?.op !== 'Add') return null;
+    const [a, b] = node.inputs as [string, string];
+    return constants.has(b) ? a : constants.has(a) ? b : null;
+  };
+  const content = biased(q);
+  const [product] = producers(graph, side, MOVING).filter(n => n.op === 'MatMul' || n.op === 'Einsum');
+  return content !== null && product !== undefined && biased(product.inputs[0]!) === content;
+}
+
+/** The nodes behind a tensor, through operators of these kinds up to the first of others. */
+function producers(graph: Graph, name: string, through: ReadonlySet<string>): GraphNode[] {
+  const found = new Set<GraphNode>();
+  const queue = [name];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    const node = graph.producer(next);
+    if (!node || found.has(node)) continue;
+    found.add(node);
+    if (through.has(node.op)) queue.push(...node.inputs.filter(i => i !== ''));
+  }
+  return [...found];
+}
