@@ -59,6 +59,10 @@ class Watch {
     this.update();
   }
 
+  get allowedBytes(): number {
+    return this.limit;
+  }
+
   /** A model of so many bytes is loaded from now on, until the answer is called. */
   expectWeights(bytes: number): () => void {
     const add = (change: number) => {

@@ -70,13 +70,6 @@ export async function fuzz(
         victim = await Victim.start(program);
       } else {
         wrong = wrongWith(outcome, victim.peakMiB);
-        console.log(
-          'DIST',
-          one.damage,
-          one.seed,
-          outcome.kind,
-          outcome.message.slice(0, 200).replaceAll(folder, 'F'),
-        );
         if (outcome.kind === 'analysed') totals.analysed++;
         else if (outcome.kind === 'refused') totals.refused++;
       }

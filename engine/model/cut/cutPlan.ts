@@ -4,6 +4,7 @@ import type { CoreKind, ModelKind } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Runtime } from '../../runtime/runtime';
+import { watch } from '../../runtime/watch';
 import { asFloats, type Tensor } from '../../runtime/tensor';
 import { widenBfloat16 } from '../rewrite/bfloat16';
 import { bufferLimit, chainOf, numbersOf, replaceCores, thresholdsOf, type CutCore } from './cutGraph';
@@ -18,6 +19,7 @@ import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
 import type { Graph } from '../onnx/graph';
 import { conventionsOf, idInputs, roleOf } from '../onnx/inputs';
 import { assumedPositions } from '../onnx/positions';
+import { refuseGrowth } from '../onnx/foldedSizes';
 import { graphOf } from '../onnx/readGraph';
 import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
@@ -77,6 +79,7 @@ export async function planCut(
 ): Promise<Plan> {
   const graph = graphOf(skeleton.model);
   inlineBranches(graph);
+  refuseGrowth(graph, watch.allowedBytes);
   simplify(graph, skeleton.folder);
   refuseRandom(graph);
   const output = graph.output;
