@@ -61,7 +61,7 @@ export async function attendNative(
   const output = new Float32Array(heads * queries * valueDim);
   const size = queries * valueDim;
   const ran: { part: Part; attended: Attended }[] = [];
-  for (const part of partsOf(input, spec, tensors)) {
+  for (const part of partsOf(input, spec, squeezed(spec, tensors))) {
     const own = someHeads(input, part.heads);
     const reason =
       part.mechanism.refuses?.(own, part.params) ??
@@ -75,6 +75,20 @@ export async function attendNative(
   }
   let map: CoreInput | null = null;
   return { output, map: () => (map ??= mapOf(input, ran)) };
+}
+
+/** Files write [heads, 1, 1] where the mechanism has one number for each head. */
+function squeezed({ name }: NativeSpec, tensors: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
+  const schema = findMechanism(name).tensors ?? {};
+  return Object.fromEntries(
+    Object.entries(tensors).map(([key, tensor]) => {
+      const rank = schema[key]?.dims.length ?? 1;
+      const extra = tensor.dims.length - rank;
+      if (extra <= 0) return [key, tensor];
+      const ones = tensor.dims.flatMap((d, axis) => (d === 1 ? [axis] : [])).slice(-extra);
+      return [key, { ...tensor, dims: tensor.dims.filter((_, axis) => !ones.includes(axis)) }];
+    }),
+  );
 }
 
 /** The heads by the settings that they have: one part for all, or one for each. */

@@ -17,6 +17,8 @@ export interface GraphFiles {
   embedding?: string;
   /** Its config.json, where there is one. */
   config?: Record<string, unknown>;
+  /** What its attention.json declares, where there is one (docs/native.md). */
+  attention?: unknown;
   name: string;
   /** What the user gave. */
   ref: string;

@@ -63,7 +63,7 @@ export async function loadModel(
   const forget = watch.expectWeights(skeleton.fileBytes);
   try {
     onProgress('Looking for attention');
-    const plan = await planCut(skeleton, files.config ?? {}, runtime, signal);
+    const plan = await planCut(skeleton, files.config ?? {}, runtime, signal, files.attention);
     onProgress(`Proving the ${plan.cores.length} attention cores`);
     return await LoadedModel.load(files, skeleton, plan, runtime, options, forget);
   } catch (error) {

@@ -69,7 +69,7 @@ export class Bench {
   load(
     m: ModelWriter,
     config: Record<string, unknown> = {},
-    parts: { embedding?: string } = {},
+    parts: { embedding?: string; attention?: unknown } = {},
   ): Promise<CutModel> {
     const onnx = join(this.folder, 'model.onnx');
     writeFileSync(onnx, m.encode());

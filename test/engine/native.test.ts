@@ -235,3 +235,96 @@ describe('mechanisms of papers in plain operators', () => {
     await assert.rejects(bench.load(layered(layer)), /probabilities of the attention .* not understood/);
   });
 });
+
+// ---------------------------------------------------------------- declared beside the model
+
+interface Declared {
+  q: string;
+  k: string;
+  v: string;
+  context: string;
+}
+
+/** A layer whose probabilities no pattern knows, and the names of its tensors as attention.json has them. */
+function thresholded(names: Declared[], alpha = 2): Layer {
+  return aroundHeads((m, { q, k, v, x }, id) => {
+    const scores = causalScores(m, q, k, distances(m, x, id), id);
+    const context = m.op('MatMul', [sparsemax(m, scores, alpha - 1, id), v]);
+    names.push({ q, k, v, context });
+    return context;
+  });
+}
+
+/** Sparsemax by sorting (Martins & Astudillo 2016, algorithm 1). */
+function sparsemax(m: ModelWriter, scores: string, factor: number, id: string): string {
+  const z = m.op('Mul', [scores, m.floats(`factor${id}`, [factor], [])]);
+  const keys = m.op('Slice', [m.op('Shape', [z]), m.ints(`s${id}`, [-1]), m.ints(`e${id}`, [99])]);
+  const sorted = `sorted${id}`;
+  m.ops('TopK', [z, keys], [sorted, `order${id}`], { axis: -1 });
+  const one = m.floats(`one${id}`, [1], []);
+  const ranks = m.op('CumSum', [
+    m.op('Add', [m.op('Mul', [sorted, m.floats(`zero${id}`, [0], [])]), one]),
+    m.ints(`ax${id}`, [-1], []),
+  ]);
+  const sums = m.op('CumSum', [sorted, m.ints(`ay${id}`, [-1], [])]);
+  const inside = m.op('Greater', [m.op('Add', [m.op('Mul', [ranks, sorted]), one]), sums]);
+  const support = m.op('Cast', [inside], { to: 1 });
+  const within = m.op('Where', [inside, sorted, m.floats(`none${id}`, [0], [])]);
+  const tau = m.op('Div', [m.op('Sub', [total(m, within, `t${id}`), one]), total(m, support, `u${id}`)]);
+  return m.op('Relu', [m.op('Sub', [z, tau])]);
+}
+
+describe('mechanisms that attention.json declares', () => {
+  let bench: Bench;
+  before(async () => {
+    bench = await Bench.open();
+  });
+  after(() => bench.close());
+
+  const declare = (names: readonly Declared[], more: object) => ({
+    cores: names.map(one => ({ ...one, ...more })),
+  });
+
+  it('sparsemax: entmax with an alpha of 2', async () => {
+    const names: Declared[] = [];
+    const model = layered(thresholded(names));
+    const attention = declare(names, { mechanism: 'entmax', params: { alpha: 2 } });
+    const loaded = await bench.load(model, {}, { attention });
+    for (const { attention } of verifyJson(loaded.info).cores)
+      assert.deepEqual(attention, { name: 'entmax', native: true, params: { alpha: 2 } });
+    await assertReproduces(loaded, 5e-5, 50);
+    for (const input of await coresOf(loaded)) await assertMapGivesOutput(input, bench.runtime);
+    await loaded.dispose();
+  });
+
+  it('learned numbers of each head, by the name of an initialiser or as they are', async () => {
+    const names: Declared[] = [];
+    const model = layered(thresholded(names));
+    model.floats('learned', [2, 2, 2, 2], [HEADS, 1, 1]);
+    const attention = declare(names, { mechanism: 'entmax', tensors: { alpha: 'learned' } });
+    Object.assign(attention.cores[1]!, { tensors: { alpha: [2, 2, 2, 2] } });
+    const loaded = await bench.load(model, {}, { attention });
+    for (const { attention } of verifyJson(loaded.info).cores)
+      assert.deepEqual(attention.params, { alpha: [2, 2, 2, 2] });
+    await loaded.dispose();
+  });
+
+  const refusals: [string, object, RegExp][] = [
+    ['what the graph does not do', { mechanism: 'entmax', params: { alpha: 1.5 } }, /does not reproduce/],
+    ['a mechanism of another name', { mechanism: 'magic' }, /"magic", which is none of ours/],
+    ['a setting of another name', { mechanism: 'entmax', params: { beta: 1 } }, /"beta"/],
+    ['a tensor that is not there', { mechanism: 'entmax', tensors: { alpha: 'lost' } }, /no tensor "lost"/],
+    ['a context that is not made of q, k and v', { mechanism: 'entmax', context: 'table' }, /not made of/],
+    ['no mechanism', {}, /needs "mechanism"/],
+  ];
+  for (const [what, more, sentence] of refusals)
+    it(`refuses ${what}`, async () => {
+      const names: Declared[] = [];
+      const model = layered(thresholded(names));
+      await assert.rejects(bench.load(model, {}, { attention: declare(names, more) }), (error: unknown) => {
+        assert.ok(error instanceof RefusedError, String(error));
+        assert.match(error.message, sentence);
+        return true;
+      });
+    });
+});

@@ -25,6 +25,7 @@ import { inlineBranches } from '../rewrite/inline';
 import { measureCores } from './measureCores';
 import { attribute, type GraphNode } from '../onnx/node';
 import { PieceLoader, type Piece } from './pieces';
+import { foldDeclared } from '../rewrite/declared';
 import { recognise } from './recognise';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
@@ -76,8 +77,10 @@ export async function planCut(
   config: Record<string, unknown>,
   runtime: Runtime,
   signal: AbortSignal,
+  declaration?: unknown,
 ): Promise<Plan> {
   const graph = graphOf(skeleton.model);
+  if (declaration !== undefined) foldDeclared(graph, declaration);
   inlineBranches(graph);
   refuseGrowth(graph, watch.allowedBytes);
   simplify(graph, skeleton.folder);

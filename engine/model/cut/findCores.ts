@@ -2,6 +2,7 @@ import { RefusedError, told } from '../../errors';
 import { refusesNative, type NativeSpec } from '../../attention/native';
 import { isNative, NATIVE_DOMAIN } from '../onnx/inlineFunctions';
 import type { Tensor } from '../../runtime/tensor';
+import { mechanismOf, OF_BODY } from '../rewrite/declared';
 import type { Graph } from '../onnx/graph';
 import { attribute, findAttribute, floatAttribute, intAttribute, reads, type GraphNode } from '../onnx/node';
 
@@ -348,9 +349,10 @@ function between(graph: Graph, qk: GraphNode, pv: GraphNode): GraphNode[] {
 function nativeNode(graph: Graph, node: GraphNode, content: ReadonlySet<string>): FoundCore {
   const called = graph.functions.find(f => isNative(f) && f.name === node.op);
   if (!called) throw new RefusedError(told`The model calls ${node.op}, which it does not define.`);
-  const tensors = Object.fromEntries(called.input.slice(3).map((formal, i) => [formal, node.inputs[i + 3]!]));
+  const given = called.input.slice(3).map((formal, i) => [formal, node.inputs[i + 3]!] as const);
+  const tensors = Object.fromEntries(given.filter(([formal]) => !formal.startsWith(OF_BODY)));
   const params = Object.fromEntries(node.attributes.map(a => [a.name!, a.f || Number(a.i ?? 0)]));
-  const spec = { name: node.op, params, tensors: Object.keys(tensors) };
+  const spec = { name: mechanismOf(node.op), params, tensors: Object.keys(tensors) };
   const reason = refusesNative(spec);
   if (reason) throw new RefusedError(reason);
   const [q, k, v] = node.inputs as [string, string, string];
@@ -368,7 +370,7 @@ function nativeNode(graph: Graph, node: GraphNode, content: ReadonlySet<string>)
     axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
     packed: null,
     interior: [node],
-    contentSides: Object.values(tensors).filter(name => content.has(name)),
+    contentSides: node.inputs.slice(3).filter(name => content.has(name)),
   };
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../../runtime/onnxProto';
 import { outputTypes } from './elementTypes';
 import { conventionsOf, type Conventions, type GraphInput } from './inputs';
-import type { FunctionProto } from './inlineFunctions';
+import { NATIVE_DOMAIN, type FunctionProto } from './inlineFunctions';
 import { normalDomain, reads, type GraphNode } from './node';
 
 /** One half of a port: a session calls its inputs i0, i1, ... and its outputs o0, o1, ... */
@@ -44,7 +44,7 @@ export class Graph {
     private readonly opsets: { domain: string; version: number }[],
     private readonly irVersion: number,
     /** Mechanisms that the model is made with, which its nodes call by name. */
-    readonly functions: readonly FunctionProto[] = [],
+    readonly functions: FunctionProto[] = [],
   ) {
     this.inputsByName = new Map(inputs.map(input => [input.name, input]));
   }
@@ -59,7 +59,7 @@ export class Graph {
       this.outputType,
       this.opsets,
       this.irVersion,
-      this.functions,
+      [...this.functions],
     );
     copy.conventions = this.conventions;
     return copy;
@@ -102,6 +102,17 @@ export class Graph {
       }
     }
     return this.types.get(name) ?? ElementType.float32;
+  }
+
+  /** Adds a mechanism that a node may call, written with the operators of this graph. */
+  define(
+    one: Pick<FunctionProto, 'name' | 'input' | 'output' | 'attribute'> & { node: Partially<NodeProto>[] },
+  ): void {
+    if (!this.opsets.some(o => o.domain === NATIVE_DOMAIN))
+      this.opsets.push({ domain: NATIVE_DOMAIN, version: 1 });
+    const opset_import = this.opsets.filter(o => o.domain !== NATIVE_DOMAIN);
+    const made = { ...one, domain: NATIVE_DOMAIN, overload: '', attribute_proto: [], opset_import };
+    this.functions.push(made as FunctionProto);
   }
 
   /** Replaces the nodes (in any order) and sorts them so that producers come first, otherwise keeping their order. */
@@ -313,11 +324,13 @@ export class Graph {
       proto.input = proto.input!.map(port);
       proto.output = proto.output!.map(port);
     }
+    const called = this.functions.filter(f => nodes.some(n => n.domain === f.domain && n.op === f.name));
     const bytes = encodeModel({
-      ir_version: this.irVersion,
+      // Functions came with version 8.
+      ir_version: called.length > 0 ? Math.max(8, this.irVersion) : this.irVersion,
       producer_name: 'attention-inspector',
       opset_import: this.opsets,
-      functions: this.functions.filter(f => nodes.some(n => n.domain === f.domain && n.op === f.name)),
+      functions: called,
       graph: {
         name: 'g',
         node: protos,

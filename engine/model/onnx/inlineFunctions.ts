@@ -16,6 +16,8 @@ export interface FunctionProto {
   overload: string;
   input: string[];
   output: string[];
+  /** Names of attributes that a call gives. */
+  attribute: string[];
   /** Defaults of attributes. */
   attribute_proto: AttributeProto[];
   node: NodeProto[];

@@ -1,5 +1,5 @@
 import { readFile, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { RefusedError, told } from '../../errors';
 import { parseJsonObject } from '../tokens/json';
 
@@ -13,6 +13,15 @@ export async function readConfig(folder: string): Promise<Config> {
   if (config) return config;
   const genai = await readObject(join(folder, 'genai_config.json'));
   return genai ? fromGenai(genai) : {};
+}
+
+/** What `attention.json` declares (docs/native.md), in the model's folder or beside its file; nothing without one. */
+export async function readAttention(folder: string, onnx: string): Promise<{ attention?: Config }> {
+  for (const place of [folder, dirname(onnx)]) {
+    const attention = await readObject(join(place, 'attention.json'));
+    if (attention) return { attention };
+  }
+  return {};
 }
 
 async function readObject(path: string): Promise<Config | null> {

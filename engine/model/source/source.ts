@@ -7,7 +7,7 @@ import { RefusedError, told } from '../../errors';
 import type { HubModel } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
-import { readConfig } from './config';
+import { readAttention, readConfig } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 
@@ -26,6 +26,8 @@ export interface ModelFiles {
   folder: string;
   /** `config.json`, or {} without one. */
   config: Record<string, unknown>;
+  /** `attention.json`, where there is one. */
+  attention?: Record<string, unknown>;
 }
 
 /** The bundled model that `bundled` stands for. */
@@ -53,7 +55,13 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
   if (hubRef) {
     const files = await fetchModel(hubRef, options);
     const name = hubRef.file === null ? ref : `${hubRef.id} ${basename(files.onnx, '.onnx')}`;
-    return { ref, name, ...files, config: await readConfig(files.folder) };
+    return {
+      ref,
+      name,
+      ...files,
+      config: await readConfig(files.folder),
+      ...(await readAttention(files.folder, files.onnx)),
+    };
   }
   if (extname(ref) === '.onnx') throw new RefusedError(told`There is no file ${ref}.`);
   const owner = /^[\w.-]+$/.test(ref) ? `, which has its owner before it (owner/${ref})` : '';
@@ -70,7 +78,15 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
   const stem = basename(path, '.onnx');
   const name = stem === 'model' ? folderName(folder) : stem;
   const parts = partsBeside(path, await onnxFiles(beside));
-  return { ref, name, onnx: path, ...parts, folder, config: await readConfig(folder) };
+  return {
+    ref,
+    name,
+    onnx: path,
+    ...parts,
+    folder,
+    config: await readConfig(folder),
+    ...(await readAttention(folder, path)),
+  };
 }
 
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
@@ -84,7 +100,15 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
     );
   }
   const parts = partsBeside(onnx, files);
-  return { ref, name: folderName(folder), onnx, ...parts, folder, config: await readConfig(folder) };
+  return {
+    ref,
+    name: folderName(folder),
+    onnx,
+    ...parts,
+    folder,
+    config: await readConfig(folder),
+    ...(await readAttention(folder, onnx)),
+  };
 }
 
 /** What lies beside a decoder that was exported in parts. */
