@@ -26,6 +26,8 @@ export interface AnalysedCore {
   result: CoreResult;
   /** [heads, queries] log-sum-exp of the dense scores. */
   lse: Float32Array;
+  /** [heads, queries], nats. */
+  entropy: Float32Array;
   /** [heads, distances] mean mass at each distance over the head's queries: entry x is distance x. */
   byDistance: Float32Array;
   /** Its shape and rule, without Q, K and V. */

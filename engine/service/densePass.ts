@@ -87,6 +87,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
       const core: AnalysedCore = {
         result,
         lse: profile.lse,
+        entropy: profile.entropy,
         byDistance: profile.byDistance,
         outline: outlineOf(input),
         tensors: keep ? tensors : null,

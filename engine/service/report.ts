@@ -1,5 +1,4 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
-import { entropyOf } from '../statistics';
 import type { Analysis, CoreTensors } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
 import { costFormulas } from './cost';
@@ -225,8 +224,10 @@ async function gatherHead(
 ): Promise<ReportHead> {
   const cells = new CellSums(input, sizes.level);
   const links = new Links(input, sizes.links);
-  const entropy = new Float32Array(input.queries);
   const denseCells = new CellSums(input, sizes.keptLevel);
+  const entropyByQuery = analysis
+    .core(core)
+    .entropy.subarray(head * input.queries, (head + 1) * input.queries);
   const kept: (KeptSums | null)[] = [];
   const tallies: (BucketSums | null)[] = [];
   const attended: (Attended | null)[] = [];
@@ -246,7 +247,6 @@ async function gatherHead(
     cells.add(query, row, from, to);
     if (attended.length > 0) denseCells.add(query, row, from, to);
     links.add(query, row, from, to);
-    entropy[query] = entropyOf(row.subarray(from, to));
     for (const [m, run] of attended.entries()) {
       if (!run) continue;
       const keptRow = run.row(head, query);
@@ -262,7 +262,7 @@ async function gatherHead(
     mean: sizes.level === 0 ? null : massCodes(cells.mean()),
     linkGaps: links.gaps,
     linkMass: links.mass,
-    entropy: roundedFloats(entropy),
+    entropy: roundedFloats(entropyByQuery),
     kept: kept.map(sums => sums?.result() ?? null),
     buckets: found.map((result, m) => result && slimBuckets(result, tallies[m]!)),
     points: points && {
@@ -295,15 +295,17 @@ class CellSums {
     const { cell, max, sum } = this;
     const first = Math.floor(from / cell);
     let c = Math.floor(query / cell) * this.columns + first;
-    let left = (first + 1) * cell - from;
-    for (let j = from; j < to; j++) {
-      const mass = row[j]!;
-      sum[c]! += mass;
-      if (mass > max[c]!) max[c] = mass;
-      if (--left === 0) {
-        c++;
-        left = cell;
+    for (let start = from, end = (first + 1) * cell; start < to; start = end, end += cell, c++) {
+      const stop = Math.min(end, to);
+      let total = 0;
+      let most = max[c]!;
+      for (let j = start; j < stop; j++) {
+        const mass = row[j]!;
+        total += mass;
+        if (mass > most) most = mass;
       }
+      sum[c]! += total;
+      max[c] = most;
     }
   }
 
@@ -323,33 +325,38 @@ class Links {
   readonly gaps: Uint16Array | Uint32Array;
   readonly mass: Uint16Array;
   private readonly shift: number;
+  /** The heaviest of one query, heaviest first. */
+  private readonly found: Uint32Array;
 
   constructor(
     input: CoreInput,
     private readonly top: number,
   ) {
+    this.found = new Uint32Array(top);
     this.gaps = indexArray(input.queries * top, input.keys);
     this.shift = input.keys - input.queries;
     this.mass = new Uint16Array(input.queries * top);
   }
 
   add(query: number, row: Float32Array, from: number, to: number): void {
-    const { top } = this;
-    const found: number[] = [];
+    const { top, found } = this;
+    let count = 0;
     let least = 0;
-    for (let j = from; j < to; j++) {
+    // From the nearest key, which tends to be among the heaviest: few of the later ones then move the others.
+    for (let j = to - 1; j >= from; j--) {
       const mass = row[j]!;
       if (mass <= least) continue;
-      let at = found.length;
-      while (at > 0 && row[found[at - 1]!]! < mass) at--;
-      found.splice(at, 0, j);
-      if (found.length > top) found.pop();
-      if (found.length === top) least = row[found[top - 1]!]!;
+      let at = count < top ? count++ : top - 1;
+      for (; at > 0 && row[found[at - 1]!]! < mass; at--) found[at] = found[at - 1]!;
+      found[at] = j;
+      if (count === top) least = row[found[top - 1]!]!;
     }
-    found.sort((a, b) => b - a);
-    found.forEach((key, t) => {
-      this.gaps[query * top + t] = (found[t - 1] ?? query + this.shift) - key;
+    let before = query + this.shift;
+    const nearestFirst = found.subarray(0, count).sort().reverse();
+    nearestFirst.forEach((key, t) => {
+      this.gaps[query * top + t] = before - key;
       this.mass[query * top + t] = rootCode(row[key]!, LINK_CODES);
+      before = key;
     });
   }
 }

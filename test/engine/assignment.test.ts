@@ -124,6 +124,7 @@ describe('a mechanism of its own in each head', function () {
         analysis.cores.push({
           result: { info: { core: 0, heads: input.heads } as CoreInfo, heads: [] },
           lse: new Float32Array(0),
+          entropy: new Float32Array(0),
           byDistance: new Float32Array(input.heads),
           outline: input,
           tensors: { input, output: new Float32Array(0) },

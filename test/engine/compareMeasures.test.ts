@@ -38,6 +38,7 @@ describe('comparison measures', function () {
     found.cores.push({
       result: { info: { core: 0, heads } as CoreInfo, heads: [] },
       lse,
+      entropy: new Float32Array(0),
       byDistance: new Float32Array(0),
       outline: input,
       tensors: { input, output },
