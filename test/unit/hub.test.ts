@@ -12,8 +12,12 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import { gzipSync } from 'node:zlib';
 import { CancelledError, RefusedError } from '../../engine/errors';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from '../../engine/model/source/hub';
 import { cachedModels, touchAndEvict } from '../../engine/model/source/hubCache';
@@ -492,6 +496,158 @@ describe('models from the hub', function () {
     const { folder } = await fetchTiny('org/evil');
     assert.deepEqual((await cached()).sort(), ['main.json', 'model.onnx', 'tokenizer.json']);
     assert.deepEqual((await readdir(folder)).sort(), ['model.onnx', 'tokenizer.json']);
+  });
+
+  describe('a hub whose answers have no end or no sense', () => {
+    const json = (response: ServerResponse, value: unknown) =>
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(value));
+    /** Writes for as long as it is read. */
+    const pour = (to: Writable, chunk: Buffer) => {
+      let alive = true;
+      to.on('close', () => (alive = false)).on('error', () => (alive = false));
+      const more = () => {
+        while (alive && to.write(chunk));
+        if (alive) to.once('drain', more);
+      };
+      more();
+    };
+    const brief = (more: Partial<HubOptions>) =>
+      fetchModel(parseHubRef('org/tiny')!, { ...options, ...more });
+
+    for (const kind of ['revision', 'tree']) {
+      it(`is not read to the end: JSON without one (${kind})`, async () => {
+        server.answerApi = (asked, _, response) => {
+          if (asked !== kind) return false;
+          response.setHeader('content-type', 'application/json').write('[');
+          pour(response, Buffer.alloc(1 << 16, ' '));
+          return true;
+        };
+        await assertRefused(fetchTiny(), /^127\.0\.0\.1:\d+ answers with more than 32 MiB\.$/);
+      });
+
+      it(`is not unpacked to the end: compressed JSON (${kind})`, async () => {
+        const packed = gzipSync(Buffer.alloc(200 << 20, ' '), { level: 1 });
+        const before = process.memoryUsage().rss;
+        server.answerApi = (asked, _, response) => {
+          if (asked !== kind) return false;
+          response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
+          response.end(packed);
+          return true;
+        };
+        await assertRefused(fetchTiny(), /answers with more than 32 MiB\.$/);
+        assert.ok(process.memoryUsage().rss - before < 160 * 2 ** 20);
+      });
+
+      it(`is given up when it drips (${kind})`, async () => {
+        server.answerApi = (asked, _, response) => {
+          if (asked !== kind) return false;
+          response.setHeader('content-type', 'application/json').write('[');
+          const drip = setInterval(() => response.write(' '), 20);
+          response.on('close', () => clearInterval(drip));
+          return true;
+        };
+        await assertRefused(
+          brief({ answerMs: 300 }),
+          /^Cannot reach 127.*, and org\/tiny is not in the cache\.$/,
+        );
+      });
+    }
+
+    it('is not asked for pages without end', async () => {
+      let pages = 0;
+      server.answerApi = (kind, request, response) => {
+        if (kind !== 'tree') return false;
+        response.setHeader(
+          'Link',
+          `<${server.url}${request.url!.split('?')[0]}?cursor=${++pages}>; rel="next"`,
+        );
+        json(response, []);
+        return true;
+      };
+      await assertRefused(fetchTiny(), /lists the files of org\/tiny without an end\.$/);
+      assert.ok(pages <= 100, `${pages} pages`);
+    });
+
+    for (const [name, entry] of Object.entries({
+      'no size': { path: 'model.onnx' },
+      'a negative size': { path: 'model.onnx', size: -5 },
+      'a size that is no number': { path: 'model.onnx', size: '12' },
+      'a size beyond all whole numbers': { path: 'model.onnx', size: 1e300 },
+      'no path': { size: 12 },
+      'a path that is no text': { path: ['model.onnx'], size: 12 },
+    })) {
+      it(`is refused: a file with ${name}`, async () => {
+        server.answerApi = (kind, _, response) => {
+          if (kind !== 'tree') return false;
+          json(response, [{ type: 'file', oid: '0'.repeat(40), ...entry }]);
+          return true;
+        };
+        await assertRefused(fetchTiny(), /names a file of org\/tiny without a path or a size\.$/);
+      });
+    }
+
+    for (const sha of ['../../x', '', null, 12, 'x'.repeat(1000)]) {
+      it(`is refused: a commit ${JSON.stringify(sha)?.slice(0, 20)}`, async () => {
+        server.answerApi = (kind, _, response) => {
+          if (kind !== 'revision') return false;
+          json(response, { id: 'org/tiny', _id: '1', sha });
+          return true;
+        };
+        await assertRefused(fetchTiny(), /names no commit for org\/tiny\.$/);
+      });
+    }
+
+    it('is given up when a file drips', async () => {
+      let asked = 0;
+      server.fault = (request, response, content) => {
+        if (!request.url!.endsWith('/model.onnx')) return false;
+        asked++;
+        const from = Number(/\d+/.exec(request.headers.range ?? '0')![0]);
+        response.writeHead(from ? 206 : 200, {
+          'content-length': content.length - from,
+          ...(from && { 'content-range': `bytes ${from}-${content.length - 1}/${content.length}` }),
+        });
+        let at = from;
+        const drip = setInterval(() => response.write(content.subarray(at, ++at)), 20);
+        response.on('close', () => clearInterval(drip));
+        return true;
+      };
+      await assertRefused(fetchTiny(), /^The download of model\.onnx broke off \(the server went silent\)/);
+      assert.equal(asked, options.timing!.attempts);
+    });
+  });
+
+  it('takes odd files in the cache for none', async () => {
+    await fetchTiny();
+    const path = join(cache, 'org--tiny', 'refs', 'main.json');
+    const whole = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    process.env.HF_HUB_OFFLINE = '1';
+    for (const odd of [
+      'null',
+      '[]',
+      '{"id": "org/tiny"',
+      JSON.stringify({ ...whole, commit: '../../elsewhere' }),
+      JSON.stringify({ ...whole, commit: 7 }),
+      JSON.stringify({ ...whole, files: null }),
+      JSON.stringify({ ...whole, files: { 0: 1 } }),
+      JSON.stringify({ ...whole, files: [null] }),
+      JSON.stringify({ ...whole, files: [{ path: 3, size: 1 }] }),
+      JSON.stringify({ ...whole, files: [{ path: 'model.onnx', size: -1 }] }),
+    ]) {
+      await writeFile(path, odd);
+      await assertRefused(fetchTiny(), /^org\/tiny is not in the cache, and HF_HUB_OFFLINE is set\.$/);
+    }
+    await rm(path);
+    await mkdir(path);
+    await assertRefused(fetchTiny(), /^org\/tiny is not in the cache/);
+    await rm(path, { recursive: true });
+    if (process.platform !== 'win32') {
+      execFileSync('mkfifo', [path]);
+      await assertRefused(fetchTiny(), /^org\/tiny is not in the cache/);
+      await rm(path);
+    }
+    await writeFile(path, JSON.stringify(whole));
+    assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
   });
 
   it('evicts the models used longest ago', async () => {

@@ -29,9 +29,12 @@ export interface DownloadTiming {
   attempts: number;
   /** Pause after the first failure; it doubles with each. */
   pauseMs: number;
-  /** Without a byte for so long a connection counts as broken. */
+  /** Without 16 KiB for so long a connection counts as broken. */
   stallMs: number;
 }
+
+/** Fewer bytes than these are no progress: a server that drips must not hold a download for ever. */
+const LEAST_BYTES = 16 * 1024;
 
 const DEFAULT_TIMING: DownloadTiming = { attempts: 5, pauseMs: 500, stallMs: 30_000 };
 
@@ -54,7 +57,7 @@ export async function download(file: RemoteFile, target: string, options: Downlo
       break;
     } catch (error) {
       if (!(error instanceof TransientError)) throw error;
-      failures = (await sizeOf(part)) > before ? 1 : failures + 1;
+      failures = (await sizeOf(part)) - before >= LEAST_BYTES ? 1 : failures + 1;
       if (failures >= attempts) {
         throw new RefusedError(
           told`The download of ${basename(target)} broke off (${error.message}); what has arrived is kept, so try again later.`,
@@ -101,7 +104,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
     handle = await open(part, resumed ? 'r+' : 'w');
     for await (const chunk of response.body ?? []) {
       const bytes = chunk as Uint8Array;
-      watch.sawBytes();
+      watch.sawBytes(bytes.length);
       if (have + bytes.length > file.size) {
         throw new RefusedError(told`${basename(part, '.part')} is longer than the hub announced.`);
       }
@@ -122,6 +125,8 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
 class Watch {
   private readonly stall = new AbortController();
   private readonly timer: NodeJS.Timeout;
+  /** Bytes since the last time that was progress. */
+  private unseen = 0;
   readonly signal: AbortSignal;
 
   constructor({ signal, timing }: DownloadOptions) {
@@ -133,7 +138,10 @@ class Watch {
     return this.stall.signal.aborted;
   }
 
-  sawBytes(): void {
+  sawBytes(count: number): void {
+    this.unseen += count;
+    if (this.unseen < LEAST_BYTES) return;
+    this.unseen = 0;
     this.timer.refresh();
   }
 
@@ -158,7 +166,6 @@ function meaning(error: unknown, signal: AbortSignal, watch: Watch, part: string
   return new TransientError(watch.stalled ? 'the server went silent' : reason(error));
 }
 
-/** The innermost cause of a failed request: "ECONNREFUSED" rather than "fetch failed". */
 /** A message of somebody else, which may repeat what was sent. */
 function withoutSecrets(message: string): string {
   const token = process.env.HF_TOKEN?.trim();
@@ -166,10 +173,12 @@ function withoutSecrets(message: string): string {
   return without.replace(/Bearer\s+\S+/gi, 'Bearer …').replace(/(\/\/)[^/@\s]*@/g, '$1…@');
 }
 
+/** The innermost cause of a failed request: "ECONNREFUSED" rather than "fetch failed". */
 export function reason(error: unknown): string {
-  const { cause, code, message } = error as { cause?: unknown; code?: string; message?: string };
+  const { cause, code, message } = error as { cause?: unknown; code?: unknown; message?: string };
   if (cause !== undefined && cause !== null) return reason(cause);
-  return withoutSecrets(code ?? message ?? String(error));
+  // The code of a DOMException (a time-out) is a number.
+  return withoutSecrets(typeof code === 'string' ? code : (message ?? String(error)));
 }
 
 function refuseStatus(status: number, url: string): void {

@@ -5,6 +5,7 @@ import { basename, dirname, join, posix } from 'node:path';
 import { CancelledError, RefusedError, told } from '../../errors';
 import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
 import {
+  isHubFile,
   refuseFullDisk,
   rememberedRevision,
   rememberRevision,
@@ -31,6 +32,8 @@ export interface HubOptions {
   timing?: DownloadTiming;
   /** How long a model that is complete in the cache waits for the hub to tell of a newer revision. Default 1 s. */
   patienceMs?: number;
+  /** How long the hub may take for all that it tells of a model. Default 2 min. */
+  answerMs?: number;
 }
 
 const REF =
@@ -51,6 +54,8 @@ const COMPANIONS = [
 const ANSWER_BYTES = 32 * 2 ** 20;
 const ANSWER_MS = 120_000;
 const FILES_LIMIT = 20_000;
+/** A page of a list holds a thousand files or so. */
+const QUESTIONS_LIMIT = 100;
 const PATIENCE_MS = 1000;
 
 /** Reads a reference, or null when it is none to the hub. */
@@ -273,7 +278,7 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
   options.onProgress(`Asking ${host()} for ${ref.id}`);
   const complete = remembered !== null && (await isComplete(ref, remembered));
   try {
-    return await askRevision(ref, options.signal, complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity);
+    return await askRevision(ref, options, complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity);
   } catch (error) {
     if (options.signal.aborted) throw error;
     if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
@@ -285,14 +290,21 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
 }
 
 /** Gives up after `patienceMs`. */
-async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number): Promise<HubRevision> {
+async function askRevision(
+  ref: HubRef,
+  { signal, answerMs = ANSWER_MS }: HubOptions,
+  patienceMs: number,
+): Promise<HubRevision> {
   const patience = new AbortController();
   const timer = Number.isFinite(patienceMs) ? setTimeout(() => patience.abort(), patienceMs) : undefined;
-  const either = AbortSignal.any([signal, patience.signal, AbortSignal.timeout(ANSWER_MS)]);
+  const either = AbortSignal.any([signal, patience.signal, AbortSignal.timeout(answerMs)]);
   const left = { bytes: ANSWER_BYTES };
+  let questions = 0;
   const call = {
     hubUrl: endpoint(),
     fetch: async (url: string | URL | Request, init: RequestInit = {}) => {
+      if (++questions > QUESTIONS_LIMIT)
+        throw new RefusedError(told`${host()} lists the files of ${ref.id} without an end.`);
       const headers = { ...(init.headers as object), ...authorization(String(url)) };
       const response = await proxiedFetch(url, { ...init, signal: either, headers });
       return bounded(response, left);
@@ -314,7 +326,7 @@ async function askRevision(ref: HubRef, signal: AbortSignal, patienceMs: number)
       if (++entries > FILES_LIMIT)
         throw new RefusedError(told`${ref.id} has more than ${FILES_LIMIT} files.`);
       if (entry.type !== 'file') continue;
-      if (typeof entry.path !== 'string' || !Number.isSafeInteger(entry.size) || entry.size < 0)
+      if (!isHubFile(entry))
         throw new RefusedError(told`${host()} names a file of ${ref.id} without a path or a size.`);
       files.push({
         path: entry.path,

@@ -55,12 +55,22 @@ function revisionFile(id: string, revision: string): string {
 /** What was known of the revision when it was last downloaded, or null. */
 export async function rememberedRevision(id: string, revision: string): Promise<HubRevision | null> {
   try {
-    const remembered = JSON.parse(await readFile(revisionFile(id, revision), 'utf8')) as HubRevision;
-    return remembered.id === id && /^\w+$/.test(remembered.commit) ? remembered : null;
+    const path = revisionFile(id, revision);
+    // A pipe would be waited for.
+    if (!(await stat(path)).isFile()) return null;
+    const remembered = JSON.parse(await readFile(path, 'utf8')) as HubRevision;
+    const { commit, files } = remembered;
+    const isCommit = typeof commit === 'string' && /^\w+$/.test(commit);
+    const isWhole = remembered.id === id && isCommit && files.every(isHubFile);
+    return isWhole ? remembered : null;
   } catch {
     return null;
   }
 }
+
+/** Whether somebody else names a file by a path and a size. */
+export const isHubFile = ({ path, size }: { path: unknown; size: unknown }): boolean =>
+  typeof path === 'string' && Number.isSafeInteger(size) && Number(size) >= 0;
 
 export async function rememberRevision(revision: string, known: HubRevision): Promise<void> {
   const path = revisionFile(known.id, revision);
