@@ -27,6 +27,7 @@ import { propagate, runLocally } from './service/mechanismRuns';
 import { exportPlan } from './service/plan/exportPlan';
 import { makePlan, type FoundPlan, type PlanOptions } from './service/plan/plan';
 import { testPlan, type PlanOnText } from './service/plan/test';
+import type { ModelTrial } from './service/modelTrial';
 import { withSettings } from './service/readSettings';
 import { gatherReport } from './service/report';
 import { fitSpansOf, outsideSpan } from './service/spans';
@@ -51,8 +52,12 @@ type Handlers = {
 export class Engine {
   private readonly analyses: Analyses;
 
-  constructor(private readonly notify: Notify = () => undefined) {
-    this.analyses = new Analyses(notify);
+  /** `trial`: what an unknown model goes through before it is loaded here. */
+  constructor(
+    private readonly notify: Notify = () => undefined,
+    trial?: ModelTrial,
+  ) {
+    this.analyses = new Analyses(notify, trial);
   }
 
   /** Answers one request. Errors are RefusedError, CancelledError or bugs. */

@@ -6,7 +6,13 @@
 import { fork } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { oneSentence, told } from '../../shared/foreign';
-import { LAST_WORDS, SUPERVISED, type ChildMessage, type ParentMessage } from '../runtime/supervised';
+import {
+  howItEnded,
+  LAST_WORDS,
+  SUPERVISED,
+  type ChildMessage,
+  type ParentMessage,
+} from '../runtime/supervised';
 
 /** A child that was asked to stop is in native code when it has not by then. */
 const GRACE_MS = 3000;
@@ -35,10 +41,7 @@ child.on('error', error => finish(1, told`The command cannot be started: ${error
 child.on('close', (code, signal) => {
   if (code !== null && !isCrash(code)) return finish(code);
   if (stopped || signal === 'SIGINT' || signal === 'SIGTERM') return finish(1, 'Cancelled.');
-  const how = lastWords || (signal === 'SIGKILL' ? 'the system ended it, perhaps for want of memory' : null);
-  const what = subject ?? 'The input';
-  if (how !== null) return finish(3, told`${what} cannot be used: ${how}.`);
-  finish(3, told`${what} cannot be used: it crashed ONNX Runtime (${signal ?? `exit code ${code}`}).`);
+  finish(3, howItEnded(subject ?? 'The input', lastWords, code, signal));
 });
 
 /** The first interrupt asks the child to stop; the second, or its silence, ends it. */

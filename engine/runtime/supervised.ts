@@ -1,5 +1,6 @@
 /** What a process tells the one that watches it: the command line's supervisor, or the extension's client. */
 import { writeSync } from 'node:fs';
+import { told } from '../../shared/foreign';
 
 /** Set for the child of the command line's supervisor. */
 export const SUPERVISED = 'ATTENTION_INSPECTOR_SUPERVISED';
@@ -26,4 +27,16 @@ export function lastWords(words: string): void {
   } catch {
     // Nobody listens.
   }
+}
+
+/** In a sentence, how a child ended that was about `subject`: by its own last words, by the system, or natively. */
+export function howItEnded(
+  subject: string,
+  words: string,
+  code: number | null,
+  signal: NodeJS.Signals | null,
+): string {
+  const how = words || (signal === 'SIGKILL' ? 'the system ended it, perhaps for want of memory' : null);
+  if (how !== null) return told`${subject} cannot be used: ${how}.`;
+  return told`${subject} cannot be used: it crashed ONNX Runtime (${signal ?? `exit code ${code}`}).`;
 }

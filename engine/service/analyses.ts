@@ -1,4 +1,5 @@
 import { KEPT_BYTES, type Analysis } from './analysis';
+import type { ModelTrial } from './modelTrial';
 import { ModelCache, type LoadedModel } from './modelCache';
 import { MAX_TOKENS, progressOf, runAnalysis, type AnalyzeHooks, type Notify } from './startAnalysis';
 import { Turns } from './turns';
@@ -14,18 +15,23 @@ const KEPT_PART = 1 / 8;
 
 /** The analyses by their ids, the models they use, and the order in which long jobs run. */
 export class Analyses {
-  readonly models = new ModelCache();
+  readonly models: ModelCache;
   readonly turns = new Turns();
   private readonly byId = new Map<string, Analysis>();
   private readonly running = new Map<string, AbortController>();
   private cache = new SharedCache<object>({ bytes: KEPT_BYTES });
   memoryLimitMiB = 4096;
 
-  constructor(readonly notify: Notify) {}
+  constructor(
+    readonly notify: Notify,
+    trial?: ModelTrial,
+  ) {
+    this.models = new ModelCache(trial);
+  }
 
   /** Holds for analyses that are started from now on. */
   limitMemory(mebibytes: number): void {
-    this.memoryLimitMiB = mebibytes;
+    this.memoryLimitMiB = this.models.memoryLimitMiB = mebibytes;
     const bytes = KEPT_PART * Math.max(0, mebibytes) * 2 ** 20;
     this.cache = new SharedCache({ bytes: Math.min(KEPT_BYTES, bytes) });
   }

@@ -6,6 +6,7 @@ import { loadModel } from '../model/load';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
 import type { CrashedDevice, DeviceChoice } from '../../shared/protocol/engine';
+import type { ModelTrial } from './modelTrial';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';
 
@@ -24,12 +25,17 @@ const MOST_AT_ONCE = 1024;
 export class ModelCache {
   /** Devices that are not to be used. */
   crashed: readonly CrashedDevice[] = [];
+  /** Of trials of unknown models. */
+  memoryLimitMiB = 4096;
   private readonly runtimes = new Map<DeviceChoice, Promise<Runtime>>();
   /** In the order of use; how many there are is up to `trim`, which must spare those that analyses use. */
   private readonly models = new LRUCache<string, LoadedModel>({ max: MOST_AT_ONCE });
 
   /** `limit`: models that stay loaded; weights are the largest thing the engine holds. */
-  constructor(private readonly limit = 2) {}
+  constructor(
+    private readonly trial: ModelTrial = async () => undefined,
+    private readonly limit = 2,
+  ) {}
 
   runtime(device: DeviceChoice): Promise<Runtime> {
     let runtime = this.runtimes.get(device);
@@ -77,16 +83,20 @@ export class ModelCache {
   ): Promise<LoadedModel> {
     const files = await resolveModel(ref, { signal, onProgress });
     const tokenizer = await loadTokenizer(files.folder);
-    const context = { runtime, signal, own: {} };
-    const model = await loadModel(files, runtime, {
-      signal,
-      onProgress,
-      attend: (_, input) => denseOutput(input, context),
-    }).catch(error => {
+    try {
+      const { memoryLimitMiB } = this;
+      await this.trial(files, { signal, onProgress, memoryLimitMiB });
+      const context = { runtime, signal, own: {} };
+      const model = await loadModel(files, runtime, {
+        signal,
+        onProgress,
+        attend: (_, input) => denseOutput(input, context),
+      });
+      return { model, tokenizer, runtime, config: files.config ?? {} };
+    } catch (error) {
       tokenizer.dispose();
       throw error;
-    });
-    return { model, tokenizer, runtime, config: files.config ?? {} };
+    }
   }
 
   /** The tokenizer of a model that is loaded. */

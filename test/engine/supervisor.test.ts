@@ -1,68 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cpSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as after_ } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { resolveModel } from '../../engine/model/source/source';
-import {
-  AttributeType,
-  decodeModel,
-  ElementType,
-  encodeModel,
-  type ModelProto,
-  type NodeProto,
-  type Partially,
-} from '../../engine/runtime/onnxProto';
 import { buildCli, runCli } from '../fixtures/cli';
+import { endlessModel } from '../fixtures/endlessModel';
+import { gone, inNativeCode } from '../fixtures/nativeCode';
 import { ModelWriter, plainModel } from '../fixtures/onnxModels';
-
-/** The bundled model, with a loop behind it: ONNX Runtime has the thread, and gives it back after 2^52 turns. */
-function endlessModel(bundled: string): Uint8Array {
-  const model = decodeModel(readFileSync(bundled));
-  const graph = model.graph!;
-  const last = graph.node.find(node => node.output.includes('logits'))!;
-  last.output = last.output.map(name => (name === 'logits' ? 'first' : name));
-  const scalar = (name: string, elem_type: number) => ({
-    name,
-    type: { tensor_type: { elem_type, shape: { dim: [] } } },
-  });
-  const logits = (name: string) => ({ name, type: { tensor_type: { elem_type: ElementType.float32 } } });
-  const loop: Partially<NodeProto> = {
-    op_type: 'Loop',
-    input: ['turns', 'go', 'first'],
-    output: ['logits'],
-    attribute: [
-      {
-        name: 'body',
-        type: AttributeType.graph,
-        g: {
-          name: 'body',
-          node: [
-            { op_type: 'Identity', input: ['on'], output: ['stay'] },
-            { op_type: 'Sin', input: ['state'], output: ['next'] },
-          ],
-          input: [scalar('i', ElementType.int64), scalar('on', ElementType.bool), logits('state')],
-          output: [scalar('stay', ElementType.bool), logits('next')],
-        },
-      },
-    ],
-  };
-  const turns = new Uint8Array(BigInt64Array.of(2n ** 52n).buffer);
-  return encodeModel({
-    ...model,
-    graph: {
-      ...graph,
-      node: [...graph.node, loop],
-      initializer: [
-        ...graph.initializer,
-        { name: 'turns', data_type: ElementType.int64, dims: [], raw_data: turns },
-        { name: 'go', data_type: ElementType.bool, dims: [], raw_data: Uint8Array.of(1) },
-      ],
-    },
-  } as Partially<ModelProto>);
-}
 
 describe('the command line and the process it works in', function () {
   this.timeout(60_000);
@@ -108,19 +55,34 @@ describe('the command line and the process it works in', function () {
     assert.deepEqual([result.code, result.stderr], [1, 'Cancelled.\n']);
   });
 
-  it('leaves no temporary file and no process when it is ended', async () => {
-    let worker = 0;
-    const result = await interfere([...analyze, '--tensors', 'out.safetensors'], (child, pid) => {
-      worker = pid;
-      child.kill('SIGTERM');
+  const ends: [string, (child: ChildProcess) => Promise<void> | void][] = [
+    ['it is ended', child => void child.kill('SIGTERM')],
+    [
+      'it is interrupted twice',
+      async child => {
+        child.kill('SIGINT');
+        await delay(100);
+        child.kill('SIGINT');
+      },
+    ],
+  ];
+  for (const [how, end] of ends)
+    it(`leaves no temporary file and no process when ${how}`, async () => {
+      let worker = 0;
+      let ended = 0;
+      const result = await interfere([...analyze, '--tensors', 'out.safetensors'], async (child, pid) => {
+        worker = pid;
+        ended = Date.now();
+        await end(child);
+      });
+      assert.ok(Date.now() - ended < 2500, 'it does not wait for the worker to hear');
+      assert.deepEqual([result.code, result.stderr], [1, 'Cancelled.\n']);
+      assert.deepEqual(
+        (await readdir(folder)).filter(name => name.startsWith('out')),
+        [],
+      );
+      assert.throws(() => process.kill(worker, 0), { code: 'ESRCH' });
     });
-    assert.equal(result.code, 1);
-    assert.deepEqual(
-      (await readdir(folder)).filter(name => name.startsWith('out')),
-      [],
-    );
-    assert.throws(() => process.kill(worker, 0), { code: 'ESRCH' });
-  });
 
   it('ends the work when it is killed itself', async () => {
     let worker = 0;
@@ -188,41 +150,4 @@ function watched(code: string, limitMiB: number): Promise<{ signal: string | nul
     child.on('error', reject);
     child.on('close', (_, signal) => resolve({ signal, words }));
   });
-}
-
-/** The child of a process, once it has been busy for a while. */
-async function inNativeCode(pid: number): Promise<number> {
-  for (let busy = 0; ;) {
-    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-    const worker = Number(children.trim().split(' ')[0]);
-    if (worker) {
-      const before = await ticks(worker);
-      await after_(400);
-      const loaded = (await readFile(`/proc/${worker}/maps`, 'utf8').catch(() => '')).includes(
-        'onnxruntime_binding',
-      );
-      busy = loaded && (await ticks(worker)) > before ? busy + 1 : 0;
-      if (busy >= 8) return worker;
-    }
-    await after_(50);
-  }
-  assert.fail('it ended before');
-}
-
-async function ticks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return Number(stat.split(') ')[1]?.split(' ')[11] ?? 0);
-}
-
-async function gone(pid: number): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (
-      !existsSync(`/proc/${pid}`) ||
-      /\) Z/.test(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z'))
-    )
-      return;
-    await after_(100);
-  }
-  process.kill(pid, 'SIGKILL');
-  assert.fail(`process ${pid} lives on`);
 }

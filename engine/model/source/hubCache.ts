@@ -28,7 +28,7 @@ export interface HubRevision {
 const CACHE_LIMIT = 20 * 2 ** 30;
 
 /** ATTENTION_INSPECTOR_CACHE, or the system's place for caches. */
-function cacheRoot(): string {
+export function cacheRoot(): string {
   const { env } = process;
   if (env.ATTENTION_INSPECTOR_CACHE) return env.ATTENTION_INSPECTOR_CACHE;
   const base =

@@ -1,0 +1,34 @@
+/** The process of a trial: loads and proves one model, tells how it went, and ends. */
+import { denseOutput } from '../attention/kernels/dense';
+import { RefusedError } from '../errors';
+import { loadModel } from '../model/load';
+import { neverCancelled } from '../runtime/cancellation';
+import { createRuntime } from '../runtime/ort';
+import { watch } from '../runtime/watch';
+import type { TrialAnswer, TrialTask } from './modelTrial';
+
+const tell = (answer: TrialAnswer, then = () => undefined as void): void => void process.send!(answer, then);
+
+async function load({ files, memoryLimitMiB }: TrialTask): Promise<TrialAnswer> {
+  watch.start();
+  watch.allow(memoryLimitMiB);
+  try {
+    await watch.during(async () => {
+      const runtime = await createRuntime('cpu');
+      const context = { runtime, signal: neverCancelled, own: {} };
+      await loadModel(files, runtime, {
+        signal: neverCancelled,
+        onProgress: progress => tell({ progress }),
+        attend: (_, input) => denseOutput(input, context),
+      });
+    });
+    return { end: 'loaded' };
+  } catch (error) {
+    return error instanceof RefusedError ? { refused: error.message } : { end: 'other' };
+  }
+}
+
+process.once('message', (task: TrialTask) => {
+  void load(task).then(answer => tell(answer, () => process.exit(0)));
+});
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
