@@ -14,6 +14,7 @@ import type {
   ModelInfo,
   TokenTable,
 } from '../shared/protocol/engine';
+import { ablateHeads, type AblationHooks } from './service/ablation';
 import { Analyses } from './service/analyses';
 import type { Analysis } from './service/analysis';
 import { atBudget } from './service/atBudget';
@@ -125,6 +126,12 @@ export class Engine {
     'analysis/intervene': this.job((analysis, { interventions }, signal, progress) => {
       const report = progress('propagate', 'The text runs on without what was taken away');
       return intervene(analysis, interventions, signal, report);
+    }),
+    'analysis/ablate': this.job((analysis, _, signal, progress) => {
+      const onProgress = progress('propagate', 'The text runs on without each head');
+      const onHead: AblationHooks['onHead'] = (head, measure) =>
+        this.notify('analysis/ablated', { id: analysis.id, measure, head });
+      return ablateHeads(analysis, signal, { onProgress, onHead });
     }),
     'analysis/plan': this.job(async (analysis, { id: _, ...options }, signal, progress) => {
       const { plan } = await makePlan([analysis], options, signal, progress('plan'));

@@ -142,17 +142,32 @@ class LoadedModel implements CutModel {
     for (const list of [given.ids, given.target])
       if (list && context !== null && list.length > context)
         throw new RefusedError(told`The text has ${list.length} tokens; the model takes at most ${context}.`);
-    const { signal, onSegment, onHidden } = options;
+    const { signal, onSegment, onHidden, onContext } = options;
     const checked = await this.lengths.at(given, signal);
     const infos = coreInfos(this.plan, checked.rules, this.numbers);
-    const core = (index: number, feeds: CoreFeeds) =>
-      this.attendCore(infos[index]!, checked.rules[index]!, given, feeds, attend);
+    const coreOf =
+      (own: Attend): RunCore =>
+      (index, feeds) =>
+        this.attendCore(infos[index]!, checked.rules[index]!, given, feeds, own);
+    const outputOf = (output: ModelOutput): ModelOutput => ({
+      ...output,
+      kind: this.info.languageModelHead ? 'logits' : 'hidden',
+    });
+    const running = this.runner.run(given, {
+      core: coreOf(attend),
+      signal,
+      onSegment,
+      onHidden,
+      onContext:
+        onContext &&
+        ((index, context, goOn) =>
+          onContext(infos[index]!, context, async (other, own) => outputOf(await goOn(other, coreOf(own))))),
+    });
     // A text may be too long for tables of positions that no configuration names.
-    const running = this.runner.run(given, core, signal, onSegment, onHidden);
     const output = await running.catch(error => {
       throw refusalOf(error);
     });
-    return { ...output, kind: this.info.languageModelHead ? 'logits' : 'hidden' };
+    return outputOf(output);
   }
 
   async checkRules(
@@ -400,7 +415,7 @@ class LoadedModel implements CutModel {
   ): Promise<Difference[]> {
     const found: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
-      const output = await this.runner.run(sample, this.attendSample(sample, own), signal);
+      const output = await this.runner.run(sample, { core: this.attendSample(sample, own), signal });
       const began = performance.now();
       found.push(await compareOutput(output, floats(expected[i]!)));
       this.rate = this.uncut.rate + (performance.now() - began) / output.rows;
@@ -470,16 +485,13 @@ class LoadedModel implements CutModel {
         let equal = true;
         for (const [i, sample] of samples.entries()) {
           const feeds = makeFeeds(this.plan.graph, sample);
-          const output = await segments.run(
-            sample,
-            async (index, given) => {
-              const { q, k, v } = this.plan.cores[index]!;
-              const own: Record<string, Tensor> = { [q]: given.q, [k]: given.k, [v]: given.v };
-              const results = await cores[index]!.run(name => own[name] ?? feeds[name] ?? given.tensor(name));
-              return floats([...results.values()][0]!);
-            },
-            signal,
-          );
+          const core: RunCore = async (index, given) => {
+            const { q, k, v } = this.plan.cores[index]!;
+            const own: Record<string, Tensor> = { [q]: given.q, [k]: given.k, [v]: given.v };
+            const results = await cores[index]!.run(name => own[name] ?? feeds[name] ?? given.tensor(name));
+            return floats([...results.values()][0]!);
+          };
+          const output = await segments.run(sample, { core, signal });
           equal &&= (await compareOutput(output, floats(expected[i]!))).equal;
         }
         if (equal) return { bitEqual: true, basic };
@@ -503,7 +515,7 @@ class LoadedModel implements CutModel {
       if (first === null && !(d.largest <= 1e-4 * d.scale)) first = index;
       return own;
     };
-    await this.runner.run(sample, core, signal);
+    await this.runner.run(sample, { core, signal });
     const place = first === null ? 'after the last attention' : `first in ${this.placeName(first)}`;
     throw new RefusedError(
       told`The cut model does not reproduce the model (largest difference ${found.largest.toExponential(1)} of ${found.scale.toExponential(1)}, ${place}).`,

@@ -28,7 +28,14 @@ import type {
   TokenParams,
 } from './details';
 import type { ExportPlanParams, ExportedPlan, ReportDetails, ReportParams } from './exports';
-import type { InterveneParams, InterventionResult, LostKey, WorstTokensParams } from './interventions';
+import type {
+  Ablation,
+  HeadAblation,
+  InterveneParams,
+  InterventionResult,
+  LostKey,
+  WorstTokensParams,
+} from './interventions';
 import type { LensRequests } from './lens';
 import type { MechanismInfo, MechanismResult } from './mechanisms';
 import type { CrashedDevice, DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
@@ -76,6 +83,8 @@ export interface EngineRequests extends CostRequests, LensRequests {
   'analysis/atBudget': { params: AtBudgetParams; result: MechanismResult[] };
   'analysis/assign': { params: AssignParams; result: AssignResult };
   'analysis/intervene': { params: InterveneParams; result: InterventionResult };
+  /** Each head in turn without its output: which heads matter on this text. Told head by head by `analysis/ablated`. */
+  'analysis/ablate': { params: { id: string }; result: Ablation };
   'analysis/worst': { params: WorstTokensParams; result: LostKey[] };
   /** A mechanism per head for a budget; needs a finished analysis. */
   'analysis/plan': { params: PlanParams; result: Plan };
@@ -109,6 +118,7 @@ export interface EngineNotifications {
   /** Sent before a model is loaded or used: where it runs. */
   'device/used': DeviceReport;
   'analysis/core': { id: string; result: CoreResult };
+  'analysis/ablated': { id: string; measure: Ablation['measure']; head: HeadAblation };
   'analysis/mechanismDone': { id: string; result: MechanismResult };
   log: { level: 'info' | 'warn' | 'error'; message: string };
 }

@@ -263,6 +263,7 @@ export const ENGINE_METHODS = [
   'analysis/buckets',
   'analysis/bucketMap',
   'analysis/intervene',
+  'analysis/ablate',
   'analysis/worst',
   'analysis/exportPlan',
   'cost/formulas',

@@ -1,5 +1,5 @@
 /** Interventions: what is taken away from the attention, and what each token lost by it. */
-import type { Setting } from './mechanisms';
+import type { Interval, Setting } from './mechanisms';
 import type { HeadAssignment, RunEffect } from './plans';
 import type { Side } from './text';
 
@@ -60,4 +60,25 @@ export interface LostKey {
     /** null where query and key are of different texts. */
     distance: number | null;
   } | null;
+}
+
+/** What a change costs, mean over tokens (as `RunEffect.measure` says), with its 95 % interval over blocks of neighbouring tokens. */
+export interface Change extends Interval {
+  delta: number;
+}
+
+/** What the model loses without one head. Propagated. */
+export interface HeadAblation {
+  core: number;
+  head: number;
+  /** The head's output is zero. */
+  zero: Change;
+  /** It is its mean over all queries of the text: what the head says of no token in particular stays. */
+  mean: Change;
+}
+
+export interface Ablation {
+  measure: RunEffect['measure'];
+  /** Of every core, in order. */
+  heads: HeadAblation[];
 }

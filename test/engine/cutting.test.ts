@@ -205,7 +205,7 @@ describe('cutting real exports at their attention', function () {
     const runner = await SegmentRunner.load(cut, cores, sides, segments, head, loader, neverCancelled);
     const ids = made.survey.ids(tokens, tokens, 1);
     const core = async (i: number) => new Float32Array(cores[i]!.heads * tokens * cores[i]!.valueDim);
-    const output = await runner.run(ids, core, neverCancelled);
+    const output = await runner.run(ids, { core, signal: neverCancelled });
     await output.read(0, 3);
     await runner.release();
     return shapes;

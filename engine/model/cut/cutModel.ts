@@ -8,6 +8,12 @@ import type { Tensor } from '../../runtime/tensor';
 /** Runs one core: returns the context, [heads, queries, valueDim]. */
 export type Attend = (core: CoreInfo, input: CoreInput) => Promise<Float32Array>;
 
+/**
+ * The rest of a run from behind one core on, with another context in that core's place: what lies before is not run again.
+ * Only while the callback that was given it has not returned.
+ */
+export type GoOn = (context: Float32Array, attend: Attend) => Promise<ModelOutput>;
+
 /** What came out after the last core. Rows are read in blocks: all logits at once can be larger than the model. */
 export interface ModelOutput {
   kind: 'logits' | 'hidden';
@@ -25,6 +31,8 @@ export interface RunOptions {
   onSegment?: (fraction: number) => void;
   /** Called with the residual stream before each core where it crosses the cut by itself, and at the end. */
   onHidden?: (hidden: HiddenRows) => void;
+  /** Called behind each core with its context; the run waits for it. */
+  onContext?: (core: CoreInfo, context: Float32Array, goOn: GoOn) => Promise<void>;
 }
 
 /** A model cut at its attention cores, proved against the uncut model. */

@@ -20,6 +20,26 @@ export interface CoreFeeds {
 /** Gives the context of core `index`, [heads, queries, valueDim]. */
 export type RunCore = (index: number, feeds: CoreFeeds) => Promise<Float32Array>;
 
+/** The rest of a run, from behind one core on, with another context in its place. */
+export type GoOn = (context: Float32Array, core: RunCore) => Promise<ModelOutput>;
+
+/** What runs in the cores' places, and who is told. */
+interface Walk {
+  core: RunCore;
+  signal: AbortSignal;
+  onSegment?: (fraction: number) => void;
+  onHidden?: (hidden: HiddenRows) => void;
+  /** Called behind each core. */
+  onContext?: (index: number, context: Float32Array, goOn: GoOn) => Promise<void>;
+}
+
+/** Where a run stands: the tensors that are still read, and the first core to run behind segment `level`; 0 = the segment comes first. */
+interface Place {
+  store: Map<string, Tensor>;
+  level: number;
+  core: number;
+}
+
 /** The segments of a model as loaded sessions, with the cores' places left open. */
 export class SegmentRunner {
   private constructor(
@@ -56,35 +76,36 @@ export class SegmentRunner {
   }
 
   /** Runs segments and cores in turn; the output is read from the last hidden rows where the head could be cut off. */
-  async run(
-    ids: Ids,
-    core: RunCore,
-    signal: AbortSignal,
-    onSegment?: (fraction: number) => void,
-    onHidden?: (hidden: HiddenRows) => void,
-  ): Promise<ModelOutput> {
+  async run(ids: Ids, walk: Walk): Promise<ModelOutput> {
+    const { pieces, segments, head } = this;
+    const store = new Map<string, Tensor>(Object.entries(makeFeeds(this.graph, ids)));
+    if (segments.lookup) {
+      const row = float32(new Float32Array(head!.hiddenSize), [1, head!.hiddenSize]);
+      const looked = await pieces.at(-1)!.run(name => (name === head!.rows ? row : store.get(name)));
+      store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
+    }
+    return this.walk({ store, level: 0, core: 0 }, walk);
+  }
+
+  private async walk(from: Place, walk: Walk): Promise<ModelOutput> {
     const { pieces, segments, head, cores } = this;
-    const feeds = makeFeeds(this.graph, ids);
-    const store = new Map<string, Tensor>(Object.entries(feeds));
+    const { store } = from;
+    const { core, signal, onSegment, onHidden, onContext } = walk;
     const lastUse = this.lastUses();
+    const end = head ? pieces.length - 1 : pieces.length;
     const get = (name: string): Tensor => {
       const tensor = store.get(name);
       if (!tensor) throw new Error(`internal: ${name} was not computed`);
       return tensor;
     };
-    const end = head ? pieces.length - 1 : pieces.length;
-    if (segments.lookup) {
-      const row = float32(new Float32Array(head!.hiddenSize), [1, head!.hiddenSize]);
-      const looked = await pieces[end]!.run(name => (name === head!.rows ? row : get(name)));
-      store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
-    }
-    for (let level = 0; level < end; level++) {
+    for (let level = from.level; level < end; level++) {
       await checkpoint(signal);
       onSegment?.(level / pieces.length);
-      const piece = pieces[level];
+      const next = level === from.level ? from.core : 0;
+      const piece = next === 0 ? pieces[level] : null;
       if (piece) for (const [name, tensor] of await piece.run(get)) store.set(name, tensor);
       for (const [index, cut] of cores.entries()) {
-        if (segments.coreLevels[index] !== level) continue;
+        if (segments.coreLevels[index] !== level || index < next) continue;
         await checkpoint(signal);
         const q = get(cut.q);
         if (onHidden) {
@@ -92,7 +113,12 @@ export class SegmentRunner {
           tellHidden(index, residualOf(this.graph, cut.q, store, carried)?.tensor, onHidden);
         }
         const context = await core(index, { q, k: get(cut.k), v: get(cut.v), tensor: get });
-        store.set(cut.context, float32(context, [cut.heads, q.dims[1]!, cut.valueDim]));
+        const shaped = (data: Float32Array) => float32(data, [cut.heads, q.dims[1]!, cut.valueDim]);
+        await onContext?.(index, context, (other, rest) => {
+          const place = { store: new Map(store).set(cut.context, shaped(other)), level, core: index + 1 };
+          return this.walk(place, { core: rest, signal });
+        });
+        store.set(cut.context, shaped(context));
       }
       for (const [name, use] of lastUse) if (use <= level) store.delete(name);
     }
@@ -108,7 +134,7 @@ export class SegmentRunner {
       kind: 'logits',
       rows: data.length / width,
       width,
-      read: async (from, to) => data.slice(from * width, to * width),
+      read: async (first, to) => data.slice(first * width, to * width),
     };
   }
 

@@ -1,0 +1,91 @@
+import type { Analysis } from './analysis';
+import { effectOf } from './changedRun';
+import { blockSums, interval95, resampledRatios } from '../measure/bootstrap';
+import type { CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/kernels/dense';
+import type { Attend } from '../model/cut/cutModel';
+import type { Ablation, Change, HeadAblation, RunEffect } from '../../shared/protocol/engine';
+import { checkpoint } from '../runtime/cancellation';
+import { sum } from '../statistics';
+
+export interface AblationHooks {
+  onHead?(head: HeadAblation, measure: Ablation['measure']): void;
+  onProgress?(fraction: number): void;
+  /** Which of the effect's tokens count; absent = all. */
+  counts?(token: number): boolean;
+}
+
+const WITHOUT = { zero: silenced, mean: levelled } as const;
+
+/**
+ * What the model loses without each head (propagated): its output is zero, or its mean over the queries. The text runs
+ * once; behind each core, that run goes on once for each head and way, so nothing before the core is computed again.
+ */
+export async function ablateHeads(
+  analysis: Analysis,
+  signal: AbortSignal,
+  { onHead, onProgress, counts = () => true }: AblationHooks = {},
+): Promise<Ablation> {
+  const { cores } = analysis.model.info;
+  const heads: HeadAblation[] = [];
+  let measure: Ablation['measure'] = analysis.loss ? 'loss' : 'output';
+  const remaining = (after: number) => sum(cores.map(({ core }) => (core > after ? 1 : 0))) + 1;
+  const work = sum(cores.map(({ core, heads: count }) => count * remaining(core)));
+  let done = 0;
+  const dense: Attend = async (_, input) => {
+    await checkpoint(signal);
+    return denseOutput(input, analysis.context(signal));
+  };
+  const known: Attend = async (info, input) => analysis.atHand(info.core)?.output ?? dense(info, input);
+  await analysis.run(known, {
+    signal,
+    onContext: async (info, context, goOn) => {
+      for (let head = 0; head < info.heads; head++) {
+        const change = async (way: keyof typeof WITHOUT): Promise<Change> => {
+          const output = await goOn(WITHOUT[way](context, analysis.core(info.core).outline, head), dense);
+          const effect = await effectOf(analysis, output, signal);
+          ({ measure } = effect);
+          return changeOf(effect, counts);
+        };
+        const found = { core: info.core, head, zero: await change('zero'), mean: await change('mean') };
+        heads.push(found);
+        done += remaining(info.core);
+        onHead?.(found, measure);
+        onProgress?.(done / work);
+      }
+    },
+  });
+  return { measure, heads };
+}
+
+/** The mean over the tokens that count, with its interval. */
+function changeOf({ perToken }: RunEffect, counts: (token: number) => boolean): Change {
+  const changes = blockSums(perToken.length, token => (counts(token) ? perToken[token]! : 0));
+  const counted = blockSums(perToken.length, token => (counts(token) ? 1 : 0));
+  const number = sum(counted);
+  if (number === 0) return { delta: 0, low: 0, high: 0 };
+  return { delta: sum(changes) / number, ...interval95(resampledRatios(changes, counted)) };
+}
+
+/** A core's context [heads, queries, valueDim] without what one head gives. */
+function silenced(context: Float32Array, { heads }: CoreInput, head: number): Float32Array {
+  const size = context.length / heads;
+  return context.slice().fill(0, head * size, (head + 1) * size);
+}
+
+/** A core's context with the head's mean over all queries at each of them. */
+function levelled(
+  context: Float32Array,
+  { heads, queries, valueDim }: CoreInput,
+  head: number,
+): Float32Array {
+  const size = context.length / heads;
+  const changed = context.slice();
+  const own = changed.subarray(head * size, (head + 1) * size);
+  for (let c = 0; c < valueDim; c++) {
+    let total = 0;
+    for (let at = c; at < size; at += valueDim) total += own[at]!;
+    for (let at = c; at < size; at += valueDim) own[at] = total / queries;
+  }
+  return changed;
+}
