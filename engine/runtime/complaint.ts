@@ -40,6 +40,10 @@ const MEANINGS: [pattern: RegExp, clause: (found: RegExpExecArray) => string][] 
   [/external data|weight file|model_external/i, () => 'its weights cannot be read'],
   [/Protobuf parsing failed|INVALID_PROTOBUF/, () => 'the file is damaged'],
   [/while running (\w+) node/, ([, op]) => `its operator ${op} fails`],
+  [
+    /Unrecognized attribute: (\w+) for operator (\w+)/,
+    ([, name, op]) => `this ONNX Runtime does not know the setting ${name} of the operator ${op}`,
+  ],
   [/invalid (attribute|model)|INVALID_GRAPH|not a valid model/i, () => 'its graph is not valid'],
 ];
 

