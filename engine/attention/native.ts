@@ -27,7 +27,7 @@ interface Part {
 }
 
 /** What a file says of any mechanism; the rule of the core has it. */
-const OF_RULE = new Set(['scale', 'causal']);
+const OF_RULE = new Set(['scale', 'causal', 'turnedKeys']);
 
 /** The settings without what the rule of the core has. */
 export function settingsOf({ name, params }: NativeSpec): MechanismParams {

@@ -309,6 +309,24 @@ describe('mechanisms that attention.json declares', () => {
     await loaded.dispose();
   });
 
+  it('keys that are turned already', async () => {
+    const names: Declared[] = [];
+    const model = layered(
+      aroundHeads((m, { q, k, v, x }, id) => {
+        const turned = transposed(m, k);
+        const scores = scaled(m, m.op('MatMul', [q, turned]), id);
+        const seen = dropped(m, past(m, distances(m, x, id), id), scores, id);
+        const context = m.op('MatMul', [sparsemax(m, seen, 1, id), v]);
+        names.push({ q, k: turned, v, context });
+        return context;
+      }),
+    );
+    const attention = declare(names, { mechanism: 'entmax', params: { alpha: 2 }, turnedKeys: true });
+    const loaded = await bench.load(model, {}, { attention });
+    await assertReproduces(loaded, 5e-5, 50);
+    await loaded.dispose();
+  });
+
   const refusals: [string, object, RegExp][] = [
     ['what the graph does not do', { mechanism: 'entmax', params: { alpha: 1.5 } }, /does not reproduce/],
     ['a mechanism of another name', { mechanism: 'magic' }, /"magic", which is none of ours/],

@@ -367,7 +367,7 @@ function nativeNode(graph: Graph, node: GraphNode, content: ReadonlySet<string>)
     sink: null,
     native: { spec, tensors, values: {}, scores: 'own' },
     shaping: null,
-    axes: { q: 'rows', k: 'rows', v: 'rows', context: 'rows' },
+    axes: { q: 'rows', k: params['turnedKeys'] === 1 ? 'columns' : 'rows', v: 'rows', context: 'rows' },
     packed: null,
     interior: [node],
     contentSides: node.inputs.slice(3).filter(name => content.has(name)),

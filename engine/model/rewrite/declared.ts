@@ -11,6 +11,8 @@ interface DeclaredCore {
   k: string;
   v: string;
   context: string;
+  /** K is [1, heads, dim, tokens], as it goes into the product. */
+  turnedKeys: boolean;
   causal: boolean;
   /** Absent: 1 / sqrt(dim). */
   scale: number | null;
@@ -69,6 +71,7 @@ function foldCore(graph: Graph, core: DeclaredCore, index: number): void {
   const params = {
     ...core.params,
     causal: core.causal,
+    turnedKeys: core.turnedKeys,
     ...(core.scale === null ? {} : { scale: core.scale }),
   };
   const call = `${core.mechanism}@${index}`;
@@ -125,8 +128,9 @@ function readCore(given: unknown, index: number): DeclaredCore {
     if (typeof value !== 'string' || value === '') throw malformed(`core ${index} needs "${key}"`);
     return value;
   };
-  const { causal = true, scale = null } = core;
-  if (typeof causal !== 'boolean') throw malformed(`"causal" of core ${index} must be true or false`);
+  const { causal = true, turnedKeys = false, scale = null } = core;
+  if (typeof causal !== 'boolean' || typeof turnedKeys !== 'boolean')
+    throw malformed(`"causal" and "turnedKeys" of core ${index} must be true or false`);
   if (scale !== null && typeof scale !== 'number')
     throw malformed(`"scale" of core ${index} must be a number`);
   const entries = <T>(key: string, fits: (value: unknown) => value is T, what: string): Record<string, T> => {
@@ -144,6 +148,7 @@ function readCore(given: unknown, index: number): DeclaredCore {
     k: word('k'),
     v: word('v'),
     context: word('context'),
+    turnedKeys,
     causal,
     scale,
     params: entries('params', isSetting, 'a number, true or false'),
