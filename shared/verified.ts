@@ -2,7 +2,7 @@ import type { TextCheck } from './protocol/analysis';
 
 /** What "verified" means, wherever the mark stands: editor, report, command line and docs/models.md. */
 export const VERIFIED_MEANS = [
-  'Verified: before anything was shown, the masks and biases of every attention were compared with the model’s own graph at the very length of this text.',
+  'Verified: before anything was shown, the masks and biases of every attention were compared with the model’s own graph at the very length of this text: at every query of a short one, at some queries of a long one (where rules change, and at random), between which a single odd query could be missed.',
   'The model that was cut at its attention then gave, on the first tokens of this very text (as many as are named), the outputs of the uncut model in ONNX Runtime, up to the rounding that the uncut model shows between its own runs.',
   'What the mark does not say is that the tokenizer, the inputs or the file are those that the model’s authors meant.',
 ] as const;
