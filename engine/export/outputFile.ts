@@ -3,9 +3,10 @@
  * which takes the target's name only when complete.
  */
 import { constants } from 'node:fs';
-import { access, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { access, open, realpath, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError, told } from '../errors';
+import { replaceFile } from '../runtime/replaceFile';
 import { tellSupervisor } from '../runtime/supervised';
 
 /** An open output file. Call `commit` when everything is written, `abort` otherwise. */
@@ -84,7 +85,7 @@ export async function openOutput(path: string): Promise<OutputFile> {
     try {
       if (!inPlace) await handle.sync();
       await handle.close();
-      if (!inPlace) await rename(temporary, target);
+      if (!inPlace) await replaceFile(temporary, target);
       tellSupervisor({ settled: temporary });
     } catch (error) {
       await abort();

@@ -78,6 +78,8 @@ export interface EngineClientOptions {
   patience?: number;
 }
 
+const STOPPED_TOO_OFTEN = 'The engine stopped too often. Run "Attention: Restart Engine" to try again.';
+
 /** One life of the engine process. */
 interface Life {
   child: ChildProcess;
@@ -88,6 +90,8 @@ interface Life {
   /** Requests without an answer, and whether it is asked meanwhile if it hears. */
   open: number;
   beats: boolean;
+  /** It has said what it can do. */
+  started: boolean;
   /** We asked it to end: not a death to report. */
   wanted: boolean;
 }
@@ -110,6 +114,8 @@ export class EngineClient extends Owner {
   private readonly listeners = new Map<string, Emitter<unknown>>();
   private life: Life | null = null;
   private deaths: number[] = [];
+  /** Why it is not started again by itself. */
+  private failure = STOPPED_TOO_OFTEN;
   private current: EngineState = 'stopped';
   /** What `initialize` said, of the latest life. */
   capabilities: InitializeResult | null = null;
@@ -136,10 +142,7 @@ export class EngineClient extends Owner {
   async start(): Promise<InitializeResult> {
     if (this.isDisposed) throw new EngineError('The extension is shutting down.', null);
     if (this.current === 'failed') {
-      throw new EngineError(
-        'The engine stopped too often. Run "Attention: Restart Engine" to try again.',
-        null,
-      );
+      throw new EngineError(this.failure, null);
     }
     this.life ??= this.launch();
     return this.life.ready;
@@ -270,13 +273,21 @@ export class EngineClient extends Owner {
       const over = (how: string, fell = false) => {
         if (isOver) return;
         isOver = true;
-        const message = `The engine stopped (${lastWords || how}).`;
+        // An engine that cannot start says why, and would say it again.
+        const hopeless = !life.started && lastWords !== '';
+        const message = hopeless ? lastWords : `The engine stopped (${lastWords || how}).`;
         // V8 says so itself when its memory is used up.
         const native = fell && !lastWords && !errors.text.includes('FATAL ERROR');
         reject(new EngineDiedError(message));
         connection.dispose(); // rejects what is pending as well, with less to say
         if (life.wanted) log.info('Engine process ended.');
-        else this.reportDeath(life, errors.text ? `${message} ${errors.text}` : message, { message, native });
+        else
+          this.reportDeath(
+            life,
+            errors.text ? `${message} ${errors.text}` : message,
+            { message, native },
+            hopeless,
+          );
       };
       child.once('exit', (code, signal) => {
         const how = signal ? `signal ${signal}` : `exit code ${code}`;
@@ -296,23 +307,34 @@ export class EngineClient extends Owner {
     initialized.catch(() => undefined);
     const ready = Promise.race([initialized, died]).then(capabilities => {
       this.capabilities = capabilities;
+      life.started = true;
       if (this.life === life) this.setState('running');
       log.info(`Engine ${capabilities.version} is ready.`);
       return capabilities;
     });
     ready.catch(() => undefined);
-    const life: Life = { child, connection, ready, died, open: 0, beats: false, wanted: false };
+    const life: Life = {
+      child,
+      connection,
+      ready,
+      died,
+      open: 0,
+      beats: false,
+      started: false,
+      wanted: false,
+    };
     return life;
   }
 
-  private reportDeath(life: Life, detail: string, death: Omit<Death, 'restarting'>): void {
+  private reportDeath(life: Life, detail: string, death: Omit<Death, 'restarting'>, hopeless: boolean): void {
     this.options.log.error(detail);
     if (this.life !== life) return;
     this.life = null;
     const now = Date.now();
     const { maximumDeaths = 3, window = 300_000 } = this.options;
     this.deaths = [...this.deaths.filter(then => now - then < window), now];
-    const restarting = this.deaths.length < maximumDeaths;
+    const restarting = !hopeless && this.deaths.length < maximumDeaths;
+    this.failure = hopeless ? death.message : STOPPED_TOO_OFTEN;
     this.setState(restarting ? 'stopped' : 'failed');
     // After the pending requests have seen their rejection.
     setImmediate(() => {

@@ -1,8 +1,9 @@
 /** One file over HTTP: resumed after a broken connection, checked, and put in its place only when whole. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { replaceFile } from '../../runtime/replaceFile';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { CancelledError, RefusedError, told } from '../../errors';
 import { proxiedFetch } from './proxiedFetch';
@@ -67,7 +68,7 @@ export async function download(file: RemoteFile, target: string, options: Downlo
     }
   }
   await check(file, part, basename(target));
-  await rename(part, target);
+  await replaceFile(part, target);
 }
 
 async function fetchRest(file: RemoteFile, part: string, options: DownloadOptions): Promise<void> {

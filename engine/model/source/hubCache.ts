@@ -2,10 +2,11 @@
  * Models from the hub on this machine: `<root>/<org>--<name>/<commit>/` holds the files as the repository has them,
  * `<root>/<org>--<name>/refs/<revision>.json` what is known of a revision, so that it can be used offline.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError, told } from '../../errors';
+import { replaceFile } from '../../runtime/replaceFile';
 
 /** A file of a repository, as the hub announces it. */
 export interface HubFile {
@@ -76,7 +77,7 @@ export async function rememberRevision(revision: string, known: HubRevision): Pr
   const path = revisionFile(known.id, revision);
   await mkdir(join(path, '..'), { recursive: true });
   await writeFile(`${path}.new`, JSON.stringify(known));
-  await rename(`${path}.new`, path);
+  await replaceFile(`${path}.new`, path);
 }
 
 /** Ids of the models in the cache, most recently used first. */
