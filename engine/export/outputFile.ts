@@ -72,10 +72,12 @@ export async function openOutput(path: string): Promise<OutputFile> {
   // Through a link, the file it points to is replaced, not the link.
   const target = existing ? await realpath(path) : resolve(path);
   const temporary = inPlace ? path : `${target}.${process.pid}.${Date.now().toString(36)}.tmp`;
+  // Before it is there: this process may be ended at any time.
+  if (!inPlace) tellSupervisor({ temporary });
   const handle = await open(temporary, inPlace ? 'w' : 'wx').catch(error => {
+    tellSupervisor({ settled: temporary });
     throw outputError(path, error);
   });
-  if (!inPlace) tellSupervisor({ temporary });
   const abort = async (): Promise<void> => {
     await handle.close().catch(() => undefined);
     if (!inPlace) await rm(temporary, { force: true });

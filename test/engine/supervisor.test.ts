@@ -84,6 +84,31 @@ describe('the command line and the process it works in', function () {
       assert.throws(() => process.kill(worker, 0), { code: 'ESRCH' });
     });
 
+  for (const signals of [['SIGINT'], ['SIGINT', 'SIGINT'], ['SIGTERM'], ['SIGINT', 'SIGTERM']] as const)
+    it(`leaves nothing of a file that it was writing: ${signals.join(', ')}`, async () => {
+      const ours = async () => (await readdir(folder)).filter(name => name.startsWith('part'));
+      await writeFile(join(folder, 'long.txt'), 'The cat sat on the mat. '.repeat(400));
+      const args = ['analyze', 'long.txt', '--device', 'cpu', '--tensors', 'part', '--weights'];
+      let seen: string[] = [];
+      const result = await runCli(cli, args, {
+        cwd: folder,
+        onStart: child =>
+          void (async () => {
+            while (seen.length === 0 && child.exitCode === null) {
+              await after_(10);
+              seen = await ours();
+            }
+            for (const signal of signals) {
+              child.kill(signal);
+              await after_(30);
+            }
+          })(),
+      });
+      assert.match(seen.join(), /^part\..*\.tmp$/);
+      assert.deepEqual([result.code, result.stderr], [1, 'Cancelled.\n']);
+      assert.deepEqual(await ours(), []);
+    });
+
   it('ends the work when it is killed itself', async () => {
     let worker = 0;
     await interfere(analyze, (child, pid) => {
