@@ -26,10 +26,15 @@ export function percent(share: number): string {
 
 /** The same where lines are plain text that people search: terminals, logs, sentences of the engine. */
 export function plainPercent(share: number): string {
-  return percent(share)
+  return plain(percent(share));
+}
+
+/** What is written for views as plain text. */
+export function plain(words: string): string {
+  return words
     .replaceAll(NARROW, ' ')
     .replace(/^([<>]) /, '$1')
-    .replace('−', '-');
+    .replaceAll('−', '-');
 }
 
 export function tokens(value: number): string {
@@ -43,6 +48,16 @@ export function nats(value: number): string {
 /** A change, always with its sign. */
 export function signed(value: number): string {
   return value > 0 ? `+${number(value)}` : number(value);
+}
+
+/** "+0.05 to +0.08", of 95 %. */
+export function interval({ low, high }: { low: number; high: number }): string {
+  return `${signed(low)} to ${signed(high)}`;
+}
+
+/** "40 % of it on 10 of 1,023 tokens". */
+export function carried({ share, tokens, of }: { share: number; tokens: number; of: number }): string {
+  return `${percent(share)} of it on ${count(tokens)} of ${count(of)} tokens`;
 }
 
 /** Whole numbers, exactly. */

@@ -1,10 +1,12 @@
 /** What the command line prints of an analysis. */
-import { plainPercent } from '../../shared/numbers';
+import { carried, plain, plainPercent } from '../../shared/numbers';
+import { carriersOf, meanInterval } from '../../shared/uncertainty';
 import type {
   AnalysisSummary,
   DeviceReport,
   HeadProfile,
   InterventionResult,
+  Interval,
   ModelInfo,
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
@@ -112,8 +114,14 @@ function formatMechanisms(summary: AnalysisSummary): string {
   type Row = AnalysisSummary['mechanisms'][number];
   const effect: Column<Row>[] = summary.mechanisms.some(row => row.scope === 'propagated')
     ? summary.loss
-      ? [{ title: 'loss change (propagated)', align: 'right', cell: row => signed(row.deltaLoss) }]
-      : [{ title: 'output turned (propagated)', align: 'right', cell: row => signed(row.deltaOutput) }]
+      ? [
+          { title: 'loss change (propagated)', align: 'right', cell: row => signed(row.deltaLoss) },
+          ...certainty<Row>(row => row.deltaLossPerToken),
+        ]
+      : [
+          { title: 'output turned (propagated)', align: 'right', cell: row => signed(row.deltaOutput) },
+          ...certainty<Row>(row => row.deltaOutputPerToken),
+        ]
     : [];
   const of = (
     title: string,
@@ -159,6 +167,24 @@ function formatMechanisms(summary: AnalysisSummary): string {
   return formatTable(columns, summary.mechanisms);
 }
 
+/** How sure a mean change is, and on how few tokens it rests. */
+function certainty<Row>(perToken: (row: Row) => Float32Array | undefined): Column<Row>[] {
+  return [
+    { title: '95 % interval', cell: row => intervalCell(meanInterval([perToken(row) ?? []])) },
+    {
+      title: 'carried by',
+      cell: row => {
+        const few = carriersOf(perToken(row) ?? []);
+        return few ? plain(carried(few)) : '-';
+      },
+    },
+  ];
+}
+
+export function intervalCell(interval: Interval | null): string {
+  return interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-';
+}
+
 function formatInterventions(summary: AnalysisSummary, results: readonly InterventionResult[]): string {
   const { measure } = results[0]!.effect;
   const columns: Column<InterventionResult>[] = [
@@ -172,6 +198,7 @@ function formatInterventions(summary: AnalysisSummary, results: readonly Interve
       align: 'right',
       cell: ({ effect }) => signed(effect.perToken.length === 0 ? null : effect.delta),
     },
+    ...certainty<InterventionResult>(({ effect }) => effect.perToken),
     { title: 'most at', cell: result => mostChanged(summary, result) },
   ];
   return formatTable(columns, results);

@@ -8,6 +8,7 @@ import type {
   MechanismResult,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
+import { carriersOf, meanInterval } from '../../shared/uncertainty';
 import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
@@ -93,10 +94,16 @@ function interventionJson({ interventions, effect, notes }: InterventionResult) 
     interventions: interventions.map(changeJson),
     deltaLoss: ofLoss && perToken.length > 0 ? effect.delta : null,
     deltaOutput: ofLoss ? null : effect.delta,
+    ...certaintyJson(effect.perToken),
     deltaLossPerToken: ofLoss ? perToken : undefined,
     deltaOutputPerToken: ofLoss ? undefined : perToken,
     notes,
   };
+}
+
+/** 95 % of what the change may be, and the few tokens that carry it; null where there is none, or too few tokens to tell. */
+function certaintyJson(perToken: Float32Array) {
+  return { interval: meanInterval([perToken]), carriers: carriersOf(perToken) };
 }
 
 function changeJson(one: Intervention) {
@@ -116,6 +123,7 @@ function mechanismJson(result: MechanismResult) {
     outputError: result.outputError,
     deltaLoss: result.deltaLoss,
     deltaOutput: result.deltaOutput,
+    ...certaintyJson(result.deltaLossPerToken ?? result.deltaOutputPerToken ?? new Float32Array(0)),
     pairs: result.pairs,
     densePairs: result.densePairs,
     milliseconds: result.milliseconds,

@@ -1,4 +1,4 @@
-import { seededUniform } from '../attention/maths/random';
+import { seededUniform } from '../../shared/random';
 import type { Interval } from '../../shared/protocol/engine';
 
 /**

@@ -1,4 +1,5 @@
-import { seededGaussians, seededUniform } from '../../engine/attention/maths/random';
+import { seededGaussians } from '../../engine/attention/maths/random';
+import { seededUniform } from '../../shared/random';
 import { Distribution, RELATIVE_ERROR, ZERO } from '../../engine/corpus/distribution';
 
 /** How far the quantiles of sketches, merged from parts, are from exact ones: the worst of 999, as a share of the stated error. */

@@ -14,6 +14,7 @@ export interface RunOn {
   share: number;
   measure: 'loss' | 'output';
   delta: number;
+  perToken?: Float32Array;
 }
 
 /** What may be said of settings side by side: only those that spend alike are ranked. */
@@ -63,7 +64,7 @@ function runsOf(rows: readonly Tried[], plan: Plan | null): RunOn[] {
   for (const row of rows)
     if (row.effect) found.set(row.key, { choice: row.choice, share: share(row), ...row.effect });
   for (const { choice, share, effect } of plan?.uniform ?? [])
-    found.set(choice.key, { choice, share, measure: effect.measure, delta: effect.delta });
+    found.set(choice.key, { choice, share, ...effect });
   const runs = [...found.values()];
   return runs.filter(run => run.measure === runs[0]!.measure).sort((a, b) => a.delta - b.delta);
 }

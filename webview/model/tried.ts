@@ -18,7 +18,7 @@ export interface Tried {
   pairs: number;
   densePairs: number;
   /** Propagated; null while the model was not run on with it. */
-  effect: { measure: 'loss' | 'output'; delta: number } | null;
+  effect: { measure: 'loss' | 'output'; delta: number; perToken?: Float32Array } | null;
   /** Labels the user must see. */
   notes: Note[];
   /** A result of the analysis, not only a try. */
@@ -59,7 +59,7 @@ export function allTried(
   }
   for (const { choice, effect } of plan.uniform) {
     const same = found.get(choice.key);
-    if (same) same.effect ??= { measure: effect.measure, delta: effect.delta };
+    if (same) same.effect ??= effect;
   }
   return [...found.values()];
 }
@@ -98,8 +98,10 @@ function fromHeads(
 }
 
 function effectOf(result: MechanismResult): Tried['effect'] {
-  if (result.deltaLoss !== null) return { measure: 'loss', delta: result.deltaLoss };
-  if (result.deltaOutput !== null) return { measure: 'output', delta: result.deltaOutput };
+  const perToken = result.deltaLossPerToken ?? result.deltaOutputPerToken;
+  const tokens = perToken && { perToken };
+  if (result.deltaLoss !== null) return { measure: 'loss', delta: result.deltaLoss, ...tokens };
+  if (result.deltaOutput !== null) return { measure: 'output', delta: result.deltaOutput, ...tokens };
   return null;
 }
 

@@ -11,6 +11,7 @@ import { headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../model/tried';
 import { BudgetFits } from '../host/budgetFits';
+import { certaintyWords } from '../model/certainty';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose, segmented, slider, toggle } from '../ui/controls';
@@ -247,7 +248,9 @@ export class CompareView extends Component implements Savable {
     if (!best) return nothing;
     const unit = best.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
     const said = html`<strong>${title(best.choice)}</strong>: ${signed(best.delta)} ${unit}
-      <span class="muted">(propagated)</span>`;
+      <span class="muted"
+        >(${['propagated', certaintyWords(best.perToken)].filter(Boolean).join('; ')})</span
+      >`;
     return others.length
       ? html`Run on, of ${others.length + 1} settings the model loses least with ${said}.`
       : html`Run on with ${said}.`;

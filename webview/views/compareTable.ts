@@ -11,6 +11,7 @@ import { shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { TOLERANCE, share, type Measure, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
+import { certaintyOf } from '../model/certainty';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
@@ -285,8 +286,12 @@ export class CompareTable extends Component {
   private effect({ key, choice, effect }: Tried): TemplateResult {
     if (effect) {
       const unit = effect.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
-      return html`<span title=${exact(effect.delta, unit)}>${signed(effect.delta)}</span
-        >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}`;
+      const { interval, carriers } = certaintyOf(effect.perToken);
+      return html`<span title=${[exact(effect.delta, unit), carriers].filter(Boolean).join('; ')}
+          >${signed(effect.delta)}</span
+        >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}${
+          interval ? html`<br /><span class="small" title="95 % interval">${interval}</span>` : nothing
+        }`;
     }
     if (store.report) return html`<span class="muted" title="The model was not run on with it">–</span>`;
     if (this.running.get(key) === null) return html`<span class="muted" role="status">running…</span>`;

@@ -7,6 +7,7 @@ import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanis
 import { headName } from '../model/names';
 import { theme } from '../draw/theme';
 import { allTried, headKey, share } from '../model/tried';
+import { certaintyWords } from '../model/certainty';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose } from '../ui/controls';
@@ -226,7 +227,7 @@ export class PlanSection extends Component {
     const where = html`<span
       class="where muted"
       title="On other texts it may lose more: the command line's plan tests that"
-      >(propagated, on the text that it was chosen for)</span
+      >(${[certaintyWords(plan.effect.perToken), 'propagated, on the text that it was chosen for'].filter(Boolean).join('; ')})</span
     >`;
     if (plan.wins) return html`${spends} ${costs}; ${against}. ${where}`;
     const chance =

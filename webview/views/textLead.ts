@@ -4,6 +4,7 @@ import { concentration } from '../model/changeNumbers';
 import { changeKey, changeSubject, mechanismTitle } from '../model/changes';
 import { count, exact, number, tokenLabel } from '../../shared/numbers';
 import { headName } from '../model/names';
+import { intervalWords } from '../model/certainty';
 import { store } from '../host/store';
 import type { ChangeSource } from '../../shared/protocol/host';
 import { choose } from '../ui/controls';
@@ -60,7 +61,7 @@ export function changeLead(change: ChangeSource, effect: RunEffect): TemplateRes
         : '.'
     }
     <span class="muted"
-      >(propagated${
+      >(${intervalWords(effect.perToken)}propagated${
         measure === 'output'
           ? ', 1 − cosine'
           : dense === undefined

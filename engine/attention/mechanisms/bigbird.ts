@@ -4,7 +4,7 @@ import { attendLists, sequence } from '../kernels/lists';
 import type { HeadMask } from '../mask';
 import type { AttendContext, Attended, Mechanism } from '../mechanism';
 import { numberOf } from '../../../shared/setting';
-import { seededUniform } from '../maths/random';
+import { seededUniform } from '../../../shared/random';
 import { sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';

@@ -6,7 +6,7 @@ import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
-import { seededUniform } from '../../attention/maths/random';
+import { seededUniform } from '../../../shared/random';
 import type { Setting, Plan, PlanCandidate } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
 import { DENSE } from '../../../shared/setting';

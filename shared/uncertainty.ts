@@ -1,0 +1,94 @@
+import { LOSS_ROUNDING } from './protocol/plans';
+import type { Interval } from './protocol/mechanisms';
+import { seededUniform } from './random';
+
+/** How sure the mean of changes per token is: an interval, and on how few tokens it rests. */
+
+const DRAWS = 2000;
+const SEED = 1;
+/** Tokens of a block. */
+const SHORTEST = 32;
+const LONGEST = 128;
+/** A text has at least so many blocks, however short; with fewer tokens than two of each there is no interval. */
+const FEWEST_BLOCKS = 8;
+
+/**
+ * 95 % percentile interval of the mean over all tokens of some texts, by the circular block bootstrap (Politis and Romano,
+ * 1992): neighbouring tokens are alike, so whole blocks of them are drawn, of several texts first the texts. Seeded.
+ *
+ * @returns null where the texts have too few tokens to tell.
+ */
+export function meanInterval(texts: readonly ArrayLike<number>[], seed = SEED): Interval | null {
+  const filled = texts.filter(({ length }) => length > 0);
+  if (filled.length === 0 || filled.some(({ length }) => length < 2 * FEWEST_BLOCKS)) return null;
+  const blocks = filled.map(blocksOf);
+  const uniform = seededUniform(seed);
+  const below = (count: number) => Math.floor(uniform() * count);
+  const means = Float64Array.from({ length: DRAWS }, () => {
+    let [sum, count] = [0, 0];
+    for (let text = 0; text < filled.length; text++) {
+      const { length, size, sumFrom } = blocks[filled.length > 1 ? below(filled.length) : 0]!;
+      for (let left = length; left > 0; left -= size) sum += sumFrom(below(length), Math.min(left, size));
+      count += length;
+    }
+    return sum / count;
+  }).sort();
+  const at = (share: number) => means[Math.round(share * (DRAWS - 1))]!;
+  return { low: at(0.025), high: at(0.975) };
+}
+
+/** Sums of neighbours that go on at the beginning where the text ends. */
+function blocksOf(values: ArrayLike<number>) {
+  const { length } = values;
+  const sums = new Float64Array(2 * length + 1);
+  for (let t = 0; t < 2 * length; t++) sums[t + 1] = sums[t]! + values[t % length]!;
+  const sumFrom = (from: number, size: number) => sums[from + size]! - sums[from]!;
+  return { length, size: blockLength(values), sumFrom };
+}
+
+/**
+ * Tokens of a block: four times the correlation time, the sum of the autocorrelations up to the first that is within the
+ * noise of independent values, between 32 and 128; of short texts an eighth.
+ */
+function blockLength(values: ArrayLike<number>): number {
+  const { length } = values;
+  let mean = 0;
+  for (let t = 0; t < length; t++) mean += values[t]! / length;
+  const covariance = (lag: number) => {
+    let sum = 0;
+    for (let t = lag; t < length; t++) sum += (values[t]! - mean) * (values[t - lag]! - mean);
+    return sum;
+  };
+  const variance = covariance(0);
+  let time = 1;
+  for (let lag = 1; variance > 0 && lag < Math.min(LONGEST, length); lag++) {
+    const correlation = covariance(lag) / variance;
+    if (correlation < 2 / Math.sqrt(length)) break;
+    time += 2 * correlation;
+  }
+  const wanted = Math.min(LONGEST, Math.max(SHORTEST, Math.ceil(4 * time)));
+  return Math.min(wanted, Math.floor(length / FEWEST_BLOCKS));
+}
+
+/** The few tokens that carry a change: `share` of its sum, on `tokens` of `of` tokens. */
+export interface Carriers {
+  share: number;
+  tokens: number;
+  of: number;
+}
+
+/** Of so many tokens, those that change most in the direction of the mean are told. */
+const CARRIERS = 0.01;
+
+/**
+ * What the hundredth of the tokens that change most contributes to a change; null where it is 0. A share above 1 is
+ * possible: the other tokens then change the other way.
+ */
+export function carriersOf(perToken: ArrayLike<number>): Carriers | null {
+  const values = Float64Array.from(perToken).sort();
+  const sum = values.reduce((total, value) => total + value, 0);
+  if (Math.abs(sum) <= LOSS_ROUNDING * values.length) return null;
+  const tokens = Math.max(1, Math.round(CARRIERS * values.length));
+  const most = sum > 0 ? values.subarray(-tokens) : values.subarray(0, tokens);
+  return { share: most.reduce((total, value) => total + value, 0) / sum, tokens, of: values.length };
+}
