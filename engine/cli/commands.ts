@@ -6,7 +6,7 @@ import { RefusedError, told } from '../errors';
 import { headsCsv } from '../export/headsCsv';
 import { analysisJson } from '../export/json';
 import { verifyJson } from '../export/verifyJson';
-import { checkOutputPaths, writeWhole } from '../export/outputFile';
+import { checkOutputPaths, resultOnStandardOutput, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { listHubVariants, listModels } from '../model/source/source';
 import type {
@@ -293,7 +293,7 @@ export class ProgressLine {
   }
 }
 
-/** Lines on stdout; what a model, a file or a text brought into them only shows. */
+/** Lines on stdout, or on stderr while a result has stdout; what a model, a file or a text brought into them only shows. */
 export function print(text: string): void {
-  process.stdout.write(`${visibleLines(text)}\n`);
+  (resultOnStandardOutput ? process.stderr : process.stdout).write(`${visibleLines(text)}\n`);
 }

@@ -7,10 +7,11 @@ import { findMechanism, mechanismInfos, mechanisms as registry } from '../attent
 import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './commands';
+import { completionScript, SHELLS } from './completion';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { VERSION } from '../version';
-import { RefusedError, UsageError } from '../errors';
+import { RefusedError, told, UsageError } from '../errors';
 import type { Intervention } from '../../shared/protocol/engine';
 import { outputError } from '../export/outputFile';
 import { oneSentence, visibleLines } from '../../shared/foreign';
@@ -24,7 +25,7 @@ const interrupt = new AbortController();
 const { signal } = interrupt;
 
 function build(): Command {
-  const program = new Command('attention-inspector')
+  const program: Command = new Command('attention-inspector')
     .description(
       'Where the attention heads of a transformer look on a text, and what efficient attention would keep of it.',
     )
@@ -67,7 +68,7 @@ function build(): Command {
       (value: string, earlier: Intervention[]) => [...earlier, parseWithout(value)],
       [],
     )
-    .option('--json <out>', 'write the results as JSON')
+    .option('--json <out>', 'write the results as JSON (- for standard output)')
     .option('--csv <out>', 'write the measures of every head as CSV')
     .option('--html <out>', 'write an interactive report: one HTML file that opens without a network')
     .option('--tensors <out>', 'write tokens, logits and loss as safetensors')
@@ -184,6 +185,14 @@ function build(): Command {
     .action((ref: string, options) => {
       tellSupervisor({ subject: ref });
       return verifyCommand(ref, options, signal);
+    });
+  command(program, 'completion', 'Print the completion script of a shell.')
+    .argument('<shell>', SHELLS.join(', '))
+    .action((name: string) => {
+      const shell = SHELLS.find(one => one === name);
+      if (!shell)
+        throw new UsageError(told`There is no completion for ${name}; there is for ${SHELLS.join(', ')}.`);
+      process.stdout.write(completionScript(program, shell));
     });
   return program;
 }

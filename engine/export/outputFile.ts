@@ -16,6 +16,13 @@ export interface OutputFile {
   abort(): Promise<void>;
 }
 
+/** Names of standard output. What stands behind it (a pipe, a file) belongs to who called us: never replaced. */
+const isStandardOutput = (path: string): boolean =>
+  ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(path);
+
+/** A result goes to standard output, so what is meant to be read by people must not. */
+export let resultOnStandardOutput = false;
+
 /** Fails early, before minutes of work, when `path` cannot be written. */
 async function checkOutputPath(path: string): Promise<void> {
   const existing = await stat(path).catch(() => null);
@@ -50,6 +57,12 @@ export async function checkOutputPaths(
   for (const path of inputs) if (path !== '-') await claim(path, 'it is an input');
   for (const path of outputs) {
     if (path === undefined) continue;
+    if (isStandardOutput(path)) {
+      if (resultOnStandardOutput)
+        throw new UsageError(told`Cannot write ${path}: another result is written there.`);
+      resultOnStandardOutput = true;
+      continue;
+    }
     await checkOutputPath(path);
     const earlier = await claim(path, 'another result is written there');
     if (earlier !== undefined) throw new UsageError(told`Cannot write ${path}: ${earlier}.`);
@@ -67,6 +80,7 @@ async function fileAt(path: string): Promise<string | null> {
 
 /** Opens the temporary file. Devices and pipes, which cannot be renamed over, are written in place. */
 export async function openOutput(path: string): Promise<OutputFile> {
+  if (isStandardOutput(path)) throw new UsageError('Tensors cannot be written to standard output.');
   const existing = await stat(path).catch(() => null);
   const inPlace = existing !== null && !existing.isFile();
   // Through a link, the file it points to is replaced, not the link.
@@ -99,6 +113,10 @@ export async function openOutput(path: string): Promise<OutputFile> {
 
 /** Writes a whole file, or nothing. */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  if (isStandardOutput(path)) {
+    await new Promise<void>(written => process.stdout.write(content, () => written()));
+    return;
+  }
   const output = await openOutput(path);
   try {
     await output.handle.writeFile(content);

@@ -1,6 +1,6 @@
 import Ajv from 'ajv';
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -40,6 +40,41 @@ describe('command line', function () {
     assert.match(result.stderr, /[.!?]\n$/);
     assert.equal(result.stdout, '');
   }
+
+  it('gives a result to standard output alone, whatever is behind it', async () => {
+    await put('short.txt', 'The cat sat on the mat.');
+    const command = ['analyze', 'short.txt', '--device', 'cpu'];
+    const piped = await run(...command, '--json', '-');
+    assert.ok((JSON.parse(piped.stdout) as AnalysisJson).tokens > 3, piped.stderr);
+    assert.match(piped.stderr, /layer/, 'what people read goes to the other side');
+    assertFails(await run(...command, '--json', '-', '--csv', '/dev/stdout'), 2, /another result/);
+    assertFails(await run(...command, '--tensors', '-'), 2, /Tensors cannot be written to standard output/);
+  });
+
+  it('completes its commands and options in shells', async () => {
+    const bash = await run('completion', 'bash');
+    assert.equal(bash.code, 0, bash.stderr);
+    const complete = (...words: string[]) => {
+      const script = `${bash.stdout}
+COMP_WORDS=(attention-inspector ${words.join(' ')}); COMP_CWORD=${words.length}
+_attention_inspector; echo "\${COMPREPLY[@]}"`;
+      return execFileSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8' }).trim().split(' ');
+    };
+    assert.deepEqual(complete('ana'), ['analyze']);
+    assert.deepEqual(complete('analyze', '--mec'), ['--mechanisms']);
+    assert.deepEqual(complete('models', 'ver'), ['verify']);
+    for (const [shell, mark] of [
+      ['zsh', /^#compdef attention-inspector\n/],
+      ['fish', /-l mechanisms -r -d '/],
+    ] as const)
+      assert.match((await run('completion', shell)).stdout, mark);
+    assertFails(await run('completion', 'csh'), 2, /bash, zsh, fish/);
+  });
+
+  it('writes no colours', async () => {
+    const result = await runCli(cli, ['models'], { cwd: folder, env: { NO_COLOR: '1' } });
+    assert.ok(!(result.stdout + result.stderr).includes('\x1b'));
+  });
 
   it('shows help and version', async () => {
     const help = await run('--help');
