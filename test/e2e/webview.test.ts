@@ -55,7 +55,10 @@ describe('the views alone', function () {
       ...options,
     });
   };
-  const at = (view: 'overview' | 'head' | 'spans' | 'buckets') => ({ view, options: {} });
+  const at = (view: 'overview' | 'head' | 'spans' | 'buckets') => ({
+    view,
+    options: { head: { mode: 'matrix' } },
+  });
 
   it('moves through heads and layers with the arrow keys, and forgets with Escape', async () => {
     const host = await open({ selection: { core: 1, head: 2, token: 7 } });
@@ -377,6 +380,44 @@ describe('the views alone', function () {
     await page.locator('ai-overview').waitFor();
     host.tell({ type: 'show', view: 'head', focus: true });
     await until(async () => (await focused()) === 'over');
+  });
+
+  it('begins a head with words: the pinned one, what it looks at and what looks at it, whole and in their sentence', async () => {
+    const host = await open({
+      view: { view: 'head', options: {} },
+      text: TEXT,
+      selection: { core: 0, head: 0, token: 40 },
+    });
+    const words = page.locator('ai-head-words');
+    const looksAt = words.getByRole('list', { name: 'looks at', exact: true });
+    await looksAt.waitFor();
+    const { looksAt: links } = (
+      await engine.request('analysis/token', {
+        id: summary.id,
+        core: 0,
+        head: 0,
+        tokens: [40],
+        top: 80,
+        mechanisms: [],
+      })
+    )[0]!;
+    const heaviest = links.reduce((most, one) => (one.mass > most.mass ? one : most));
+    const first = looksAt.getByRole('button').first();
+    const row = await looksAt.getByRole('listitem').first().innerText();
+    assert.match(row, heaviest.token === 40 ? /itself/ : new RegExp(`${40 - heaviest.token} back`));
+    assert.ok((await looksAt.getByRole('listitem').count()) > 1);
+    assert.ok((await words.locator('svg.arcs path').count()) > 1);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+    await first.click();
+    await until(() => host.selection.token === heaviest.token);
+    await page
+      .getByRole('radio', { name: 'matrix' })
+      .or(page.getByRole('button', { name: 'matrix' }))
+      .click();
+    await page.locator('ai-map canvas.over').waitFor();
+    await page.getByRole('tab', { name: 'Spans' }).click();
+    await page.getByRole('tab', { name: 'Head' }).click();
+    await page.locator('ai-map canvas.over').waitFor();
   });
 
   it('says whose text a word is of, and nothing that has no meaning for it', async () => {

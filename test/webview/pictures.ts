@@ -58,6 +58,7 @@ const findPlan = async (page: Page) => {
   await page.waitForTimeout(900);
 };
 const mechanism = setting('local', { window: 64 });
+const matrix = { head: { mode: 'matrix' } };
 
 const SHOTS: Shot[] = [
   { name: 'overview-dark' },
@@ -77,13 +78,30 @@ const SHOTS: Shot[] = [
     }),
   },
   { name: 'overview-stale', analysis: s => ready(s, true) },
-  { name: 'head-dark', view: 'head', selection: { ...head, token: 300 } },
-  { name: 'head-light', view: 'head', theme: 'light', selection: { ...head, token: 300 } },
+  { name: 'head-words-dark', view: 'head', selection: { ...head, token: 300 } },
+  {
+    name: 'head-words-light',
+    view: 'head',
+    theme: 'light',
+    size: [900, 800],
+    selection: { ...head, token: 300 },
+  },
+  {
+    name: 'head-words-hc',
+    view: 'head',
+    theme: 'high-contrast',
+    size: [1800, 900],
+    selection: { ...head, token: 300 },
+  },
+  { name: 'head-words-narrow', view: 'head', size: [500, 900], selection: { ...head, token: 300 } },
+  { name: 'head-dark', view: 'head', options: matrix, selection: { ...head, token: 300 } },
+  { name: 'head-light', view: 'head', options: matrix, theme: 'light', selection: { ...head, token: 300 } },
   { name: 'head-hc', view: 'head', theme: 'high-contrast', selection: { ...head, mechanism } },
-  { name: 'head-mechanism', view: 'head', selection: { ...head, token: 300, mechanism } },
+  { name: 'head-mechanism', view: 'head', options: matrix, selection: { ...head, token: 300, mechanism } },
   {
     name: 'head-mechanism-light',
     view: 'head',
+    options: matrix,
     theme: 'light',
     selection: { ...head, token: 300, mechanism },
   },

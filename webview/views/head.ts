@@ -17,6 +17,7 @@ import { stateStyles } from '../ui/stateStyles';
 import '../map/mapElement';
 import '../ui/legend';
 import '../ui/tokenPanel';
+import './headWords';
 
 /** One head: its whole map, and what a mechanism would keep of it. */
 @customElement('ai-head')
@@ -98,9 +99,21 @@ export class HeadView extends Component implements Savable {
 
   override updated(): void {
     const { map } = this;
-    if (!map || store.focusAsked.peek() !== 'head') return;
+    if (store.focusAsked.peek() !== 'head') return;
+    if (!map) return this.choose('matrix');
     store.focusAsked.value = null;
     void map.updateComplete.then(() => map.takeFocus());
+  }
+
+  /** One begins with words as soon as one is pinned; where one goes on working is remembered. */
+  private get mode(): 'words' | 'matrix' {
+    const chosen = store.option<string>('head', 'mode', '');
+    if (chosen === 'words' || chosen === 'matrix') return chosen;
+    return store.selection.token === null ? 'matrix' : 'words';
+  }
+
+  private choose(mode: string): void {
+    if (store.option<string>('head', 'mode', '') !== mode) store.setOption('head', 'mode', mode);
   }
 
   override render() {
@@ -113,6 +126,14 @@ export class HeadView extends Component implements Savable {
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
     const { massScale } = store.settings;
     const reduce = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'mean' : 'max';
+    if (this.mode === 'words')
+      return html`
+        <div class="toolbar">${this.modes()}<span class="end">${saveMenu(this)}</span></div>
+        <div class=${store.stale ? 'is-stale' : ''} id="figure">
+          <div class="line">${this.heading(profile)}</div>
+          <ai-head-words></ai-head-words>
+        </div>
+      `;
     return html`
       ${this.toolbar(reduce)}
       <div class="figure ${store.stale ? 'is-stale' : ''}" id="figure">
@@ -131,6 +152,8 @@ export class HeadView extends Component implements Savable {
             .mechanism=${this.mechanism}
             .reduce=${reduce}
             @colours=${() => this.requestUpdate()}
+            @pointerdown=${() => this.choose('matrix')}
+            @keydown=${() => this.choose('matrix')}
           ></ai-map
           >${this.width >= 820 ? html`<ai-token></ai-token>` : nothing}
         </div>
@@ -142,6 +165,7 @@ export class HeadView extends Component implements Savable {
     const { mechanism } = this;
     const info = mechanism && store.mechanismInfos.find(m => m.name === mechanism.name);
     return html`<div class="toolbar">
+      ${this.modes()}
       ${segmented(
         'A pixel shows the',
         reduce,
@@ -173,6 +197,18 @@ export class HeadView extends Component implements Savable {
       ${info && mechanism ? parameterForm(info, mechanism, mechanism => store.select({ mechanism })) : nothing}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
+  }
+
+  private modes(): TemplateResult {
+    return segmented(
+      'Show',
+      this.mode,
+      [
+        { value: 'words', label: 'words' },
+        { value: 'matrix', label: 'matrix' },
+      ],
+      mode => this.choose(mode),
+    );
   }
 
   private heading(profile: HeadProfile): TemplateResult {
