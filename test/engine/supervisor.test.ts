@@ -95,12 +95,12 @@ describe('the command line and the process it works in', function () {
         onStart: child =>
           void (async () => {
             while (seen.length === 0 && child.exitCode === null) {
-              await after_(10);
+              await delay(10);
               seen = await ours();
             }
             for (const signal of signals) {
               child.kill(signal);
-              await after_(30);
+              await delay(30);
             }
           })(),
       });

@@ -47,23 +47,17 @@ function tensorKey(tensor: Partially<TensorProto>): string {
 function renameAll(graph: Graph, rename: Map<string, string>): void {
   if (rename.size === 0) return;
   const to = (name: string) => rename.get(name) ?? name;
-  graph.setNodes(
-    graph.nodes.map(n =>
-      n.inputs.some(i => rename.has(i)) || n.captures.some(i => rename.has(i))
-        ? (keepCaptures(n, rename, graph) ?? { ...n, inputs: n.inputs.map(to) })
-        : n,
-    ),
+  // A body reads by name: what was merged and is captured comes back under its old name.
+  const captured = new Set(graph.nodes.flatMap(n => n.captures).filter(name => rename.has(name)));
+  const copies = [...captured].map(name => ({ ...IDENTITY, inputs: [to(name)], outputs: [name] }));
+  const renamed = graph.nodes.map(n =>
+    n.inputs.some(i => rename.has(i)) ? { ...n, inputs: n.inputs.map(to) } : n,
   );
+  graph.setNodes([...renamed, ...copies]);
   graph.output = to(graph.output);
 }
 
-/** A body reads by name, so a captured tensor that was merged comes back under its old name. */
-function keepCaptures(node: GraphNode, rename: Map<string, string>, graph: Graph): GraphNode | null {
-  const lost = node.captures.filter(c => rename.has(c));
-  if (lost.length === 0) return null;
-  for (const name of lost) if (!graph.producer(name)) graph.op('Identity', [rename.get(name)!], [], name);
-  return { ...node, inputs: node.inputs.map(i => rename.get(i) ?? i) };
-}
+const IDENTITY = { op: 'Identity', domain: '', attributes: [], captures: [] };
 
 function mergeNodes(graph: Graph): void {
   const captured = new Set(graph.nodes.flatMap(n => n.captures));
