@@ -8,7 +8,8 @@ import { analysisJson } from '../export/json';
 import { verifyJson } from '../export/verifyJson';
 import { checkOutputPaths, resultOnStandardOutput, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
-import { listHubVariants, listModels } from '../model/source/source';
+import { cachedModels, cacheRoot, clearCache } from '../model/source/hubCache';
+import { inUnits, listHubVariants, listModels } from '../model/source/source';
 import type {
   DeviceChoice,
   Intervention,
@@ -212,6 +213,19 @@ export async function listCommand(id: string | undefined, signal: AbortSignal): 
       models,
     ),
   );
+}
+
+/** Shows, or empties, the place where models of the hub are kept. */
+export async function cacheCommand({ clear }: { clear: boolean }): Promise<void> {
+  const models = await cachedModels();
+  const bytes = models.reduce((sum, model) => sum + model.bytes, 0);
+  const count = `${models.length} ${models.length === 1 ? 'model' : 'models'}, ${inUnits(bytes)}`;
+  if (clear) {
+    await clearCache();
+    return print(`${count} removed from ${cacheRoot()}`);
+  }
+  for (const { id, bytes } of models) print(`${id}  ${inUnits(bytes)}`);
+  print(`${count} in ${cacheRoot()}`);
 }
 
 /** Loads a model, proves it, and says how near the cut model is to the uncut one. */

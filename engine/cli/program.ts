@@ -6,7 +6,7 @@ import { Command, CommanderError } from 'commander';
 import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
 import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
-import { analyzeCommand, attendCommand, listCommand, verifyCommand } from './commands';
+import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
@@ -178,6 +178,9 @@ function build(): Command {
   })
     .argument('[id]', 'a hub id: list its variants instead')
     .action((id: string | undefined) => listCommand(id, signal));
+  command(models, 'cache', 'Show the downloaded models and their sizes, or remove them.')
+    .option('--clear', 'remove all of them', false)
+    .action((options: { clear: boolean }) => cacheCommand(options));
   command(models, 'verify', 'Cut a model at its attention and prove it against the uncut model.')
     .argument('<ref>', 'the model')
     .option(...device)

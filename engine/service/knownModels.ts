@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { isBundled } from '../bundledFolder';
 import { VERSION } from '../version';
 import { readSkeleton, weightFiles } from '../model/onnx/skeleton';
-import { cacheRoot } from '../model/source/hubCache';
+import { knownFolder as folder } from '../model/source/hubCache';
 import type { ModelFiles } from '../model/source/source';
 
 /** Remembered where the cache cannot be written. */
@@ -58,8 +58,6 @@ async function contentOf(files: ModelFiles): Promise<string> {
 
 /** Another version of the engine may do something else with the same model. */
 const keyOf = (text: string): string => createHash('sha256').update(`${VERSION} ${text}`).digest('hex');
-
-const folder = (): string => join(cacheRoot(), 'known');
 
 async function has(key: string): Promise<boolean> {
   return here.has(key) || (await stat(join(folder(), key)).catch(() => null)) !== null;

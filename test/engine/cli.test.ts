@@ -2,7 +2,7 @@ import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openSafetensors, readSafetensors, writeSafetensors } from '../../engine/export/safetensors';
@@ -69,6 +69,23 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     ] as const)
       assert.match((await run('completion', shell)).stdout, mark);
     assertFails(await run('completion', 'csh'), 2, /bash, zsh, fish/);
+  });
+
+  it('shows the models that were downloaded, and removes them and nothing else', async () => {
+    const cache = at('cache');
+    await mkdir(join(cache, 'org--tiny/abc'), { recursive: true });
+    await mkdir(join(cache, 'known'));
+    await writeFile(join(cache, 'org--tiny/abc/model.onnx'), new Uint8Array(2e6));
+    await writeFile(join(cache, 'mine.txt'), '');
+    const cacheCommand = (...args: string[]) =>
+      runCli(cli, ['models', 'cache', ...args], {
+        cwd: folder,
+        env: { ATTENTION_INSPECTOR_CACHE: cache },
+      });
+    assert.equal((await cacheCommand()).stdout, `org/tiny  2.0 MB\n1 model, 2.0 MB in ${cache}\n`);
+    assert.equal((await cacheCommand('--clear')).stdout, `1 model, 2.0 MB removed from ${cache}\n`);
+    assert.deepEqual(await readdir(cache), ['mine.txt']);
+    assert.equal((await cacheCommand()).stdout, `0 models, 0.0 MB in ${cache}\n`);
   });
 
   it('writes no colours', async () => {

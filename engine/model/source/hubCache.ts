@@ -98,6 +98,15 @@ export async function cachedModels(): Promise<{ id: string; bytes: number; used:
   return models.sort((a, b) => b.used - a.used);
 }
 
+/** Removes all models that were downloaded, and what is remembered of others; nothing else that lies there. */
+export async function clearCache(): Promise<void> {
+  for (const { folder } of await cachedModels()) await rm(folder, { recursive: true, force: true });
+  await rm(knownFolder(), { recursive: true, force: true });
+}
+
+/** Marks of the models that were loaded before (service/knownModels.ts). */
+export const knownFolder = (): string => join(cacheRoot(), 'known');
+
 /** Marks a model as used now, and removes those used longest ago while the cache is too large. */
 export async function touchAndEvict(id: string, limit = CACHE_LIMIT): Promise<string[]> {
   const now = new Date();

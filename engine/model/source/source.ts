@@ -252,7 +252,7 @@ async function size({ onnx }: ModelFiles): Promise<string> {
   return inUnits(bytes);
 }
 
-function inUnits(bytes: number): string {
+export function inUnits(bytes: number): string {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
