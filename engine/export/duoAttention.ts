@@ -41,7 +41,9 @@ export function duoAttention(
     }
     return values.map(value => Number(value.toPrecision(6))).join('\t');
   });
-  const notes = [`In config.json beside it: {"sink_size": ${sinks}, "recent_size": ${recent}}.`];
+  const notes = [
+    `Not written with it, but read beside it as config.json: {"sink_size": ${sinks}, "recent_size": ${recent}}.`,
+  ];
   if (full.size > 0) notes.push(`Written as full attention, being no window: ${[...full].join(', ')}.`);
   if (cores.some(({ info }) => info.kvHeads < info.heads)) {
     notes.push('Heads that share keys and values are written as one: full as soon as one of them is.');

@@ -37,7 +37,7 @@ function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly s
     `Attention masks of a plan for ${model.name}, for torch.nn.attention.flex_attention.`,
     'Made by Attention Inspector.',
     '',
-    '    import plan',
+    '    import flex_attention_plan as plan                     # the name of this file',
     '    mask = plan.block_mask(layer, tokens, device="cuda")   # once for each layer and length',
     '    out = plan.attend(layer, q, k, v, mask)                # q, k, v: [batch, heads, tokens, dim]',
     '',

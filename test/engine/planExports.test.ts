@@ -6,6 +6,7 @@ import { mechanisms } from '../../engine/attention/registry';
 import { Engine } from '../../engine/engine';
 import { duoAttention } from '../../engine/export/duoAttention';
 import { flexAttention } from '../../engine/export/flexAttention';
+import { PLAN_FILES } from '../../engine/service/plan/exportPlan';
 import { holds, type HeadMask } from '../../engine/attention/mask';
 import type { CoreMasks } from '../../engine/export/headMasks';
 import { minference } from '../../engine/export/minference';
@@ -148,6 +149,11 @@ describe('exported plans', function () {
     for (const note of notes) assert.ok(text.includes(`* ${note}`), note);
   });
 
+  it('the FlexAttention file is imported under the name that it is saved under', () => {
+    const { text } = flexAttention(model, cores);
+    assert.match(text, new RegExp(`import ${PLAN_FILES.flex.replace(/\.py$/, '')} as plan`));
+  });
+
   it('the FlexAttention file is Python, with a layer for every core', function () {
     const { text } = flexAttention({ ...model, name: 'a """ \\ name' }, cores);
     assert.equal(text.match(/^def layer_\d+\(/gm)!.length, model.cores.length);
@@ -186,7 +192,7 @@ describe('exported plans', function () {
       .map(line => line.split('\t').map(Number));
     assert.deepEqual([rows.length, rows[0]!.length], [6, 8]);
     assert.deepEqual(rows[0], [1, 0.25, 1, 1, 1, 1, 1, 0.25]);
-    assert.match(notes[0]!, /"recent_size": \d+/);
+    assert.match(notes[0]!, /^Not written with it.*config\.json.*"recent_size": \d+/);
     const grouped = {
       ...cores[0]!,
       info: { ...cores[0]!.info, kvHeads: 4 },

@@ -7,7 +7,7 @@ import { planCsv } from '../../export/planCsv';
 import { planFile } from '../../export/planJson';
 import type { ExportedPlan, Plan, PlanFormat } from '../../../shared/protocol/engine';
 
-const NAMES: Record<PlanFormat, string> = {
+export const PLAN_FILES: Record<PlanFormat, string> = {
   json: 'plan.json',
   csv: 'plan.csv',
   flex: 'flex_attention_plan.py',
@@ -23,7 +23,7 @@ export async function exportPlan(
   signal: AbortSignal,
 ): Promise<ExportedPlan> {
   const { info } = analysis.model;
-  const name = NAMES[format];
+  const name = PLAN_FILES[format];
   if (format === 'csv') return { name, text: planCsv(info, plan.heads), notes: [] };
   if (format === 'json') {
     const file = planFile(plan, info, analysis.runtime.report.device, analysis.tokens.ids.length);

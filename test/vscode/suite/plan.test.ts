@@ -13,7 +13,7 @@ describe('a plan for the heads', () => {
     return state as Ready;
   };
 
-  it('is found within its budget, saved, and forgotten with a new analysis', async () => {
+  it('is found within its budget, saved, and kept by a new analysis of the same text alone', async () => {
     const editor = await openText(TEXT.repeat(3));
     const { summary, plan: none } = await analyze(editor);
     assert.equal(none, null);
@@ -29,6 +29,9 @@ describe('a plan for the heads', () => {
     await run('exportPlan', 'csv', file);
     const saved = Buffer.from(await vscode.workspace.fs.readFile(file)).toString('utf8');
     assert.equal(saved.trim().split('\n').length, plan.heads.length + 1);
+    await analyze(editor);
+    assert.deepEqual((await stateOf(editor)).plan, plan);
+    await editor.edit(edit => edit.insert(new vscode.Position(0, 0), 'Another text. '));
     await analyze(editor);
     assert.equal((await stateOf(editor)).plan, null);
   });
