@@ -142,6 +142,7 @@ class Victim {
 
   static async start(program: string): Promise<Victim> {
     const child = fork(program, [String(LIMIT_MIB)], {
+      execArgv: [],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
     });
     const victim = new Victim(child);
