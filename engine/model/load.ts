@@ -213,7 +213,7 @@ class LoadedModel implements CutModel {
     let { tolerance } = this.proof;
     if (!tolerance.accepts(difference, bitEqual)) {
       const other = await this.uncut.at('basic', [cut]);
-      tolerance = tolerance.withSpread(spread(other.map(lastRows), [expected], width));
+      tolerance = tolerance.withSpread(...spread(other.map(lastRows), [expected], width));
     }
     const predicts = this.info.languageModelHead && (this.takesTarget || this.info.causal);
     return textCheck(difference, rules, {
@@ -371,7 +371,7 @@ class LoadedModel implements CutModel {
     const { bitEqual, basic } = await this.proveBits(samples, signal);
     onProgress?.('Proving the cut model against the uncut one');
     const onGpu = this.runtime.report.device !== 'cpu';
-    this.proof = { bitEqual, tolerance: new Tolerance(this.plan, onGpu, spread(basic, expected, width)) };
+    this.proof = { bitEqual, tolerance: new Tolerance(this.plan, onGpu, ...spread(basic, expected, width)) };
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));
     this.runner = await this.loadSegments('all', false, signal);
     const differences = await this.differences(samples, expected, own, signal);
@@ -426,7 +426,7 @@ class LoadedModel implements CutModel {
   /** Two equivalent runs of the uncut model. */
   private learnSpread(a: readonly Tensor[], b: readonly Tensor[], width: number): void {
     const found = spread(a.map(lastRows), b, width);
-    this.proof.tolerance = this.proof.tolerance.withSpread(found);
+    this.proof.tolerance = this.proof.tolerance.withSpread(...found);
   }
 
   /**
@@ -559,12 +559,19 @@ function lastRows(output: Tensor): Tensor {
   return float32(floats(output).slice(-rows * width), [rows, width]);
 }
 
-/** Largest relative difference between two runs of the same model on the same samples; of `a` the last rows. */
-function spread(a: readonly Tensor[], b: readonly Tensor[], width: number): number {
-  return Math.max(
-    ...a.map((tensor, i) => {
-      const { largest, scale } = compare(floats(tensor), floats(b[i]!).slice(-tensor.data.length), width);
-      return largest / (scale || 1);
-    }),
-  );
+/** Largest and median relative difference of two runs of the same model on the same samples; of `a` the last rows. */
+function spread(
+  a: readonly Tensor[],
+  b: readonly Tensor[],
+  width: number,
+): [largest: number, median: number] {
+  const found = a.map((tensor, i) => {
+    const { largest, median, scale } = compare(
+      floats(tensor),
+      floats(b[i]!).slice(-tensor.data.length),
+      width,
+    );
+    return [largest / (scale || 1), median / (scale || 1)] as const;
+  });
+  return [Math.max(...found.map(([largest]) => largest)), Math.max(...found.map(([, median]) => median))];
 }

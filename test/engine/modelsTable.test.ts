@@ -229,7 +229,7 @@ async function documentOf(
     '`test/engine/modelsTable.test.ts` writes it from small models of each family.',
     '',
     '"Proved": the cut model gives the logits of the whole model in ONNX Runtime within 2e-5 of the largest (or ten times what the model\'s',
-    'own runs lie apart: T5 amplifies rounding and is run in float64; quantised models: in the median, with the same most likely tokens, and no value further off than a tenth of the largest; float16: 5e-3). "Heads": largest difference of any attention probability to those',
+    'own runs lie apart: T5 amplifies rounding and is run in float64; quantised models: in the median (1e-3, or twice what the model\'s own runs lie apart), with the same most likely tokens, and no value further off than a tenth of the largest; float16: 5e-3). "Heads": largest difference of any attention probability to those',
     'that PyTorch gives for the same model.',
     '',
     row(['family', 'kind', 'masks and biases recognised', ...forms]),

@@ -37,4 +37,16 @@ describe('how far a cut model may depart', () => {
     assert.equal(tolerance.amplifies([off(1e-3)]), true);
     assert.equal(tolerance.amplifies([off(0.5)]), false);
   });
+
+  it('quantised models in the median: as far as their own runs lie apart, where the cut is exact, and never far', () => {
+    const nodes = [{ op: 'DynamicQuantizeLinear', inputs: [], outputs: ['q'] }];
+    const quantised = { graph: { nodes, type: () => 1 }, cores: [] } as unknown as Plan;
+    const middle = (median: number) => ({ ...off(0.05), median });
+    const tolerance = new Tolerance(quantised, false, 0.06, 2e-3);
+    assert.equal(tolerance.accepts(middle(3.9e-3), true), true);
+    assert.equal(tolerance.accepts(middle(4.1e-3), true), false);
+    assert.equal(tolerance.accepts(middle(3.9e-3), false), false);
+    assert.equal(tolerance.withSpread(0.06, 0.5).accepts(middle(2.1e-2), true), false);
+    assert.equal(new Tolerance(plan, false, 0.06, 2e-3).accepts(middle(3.9e-3), true), false);
+  });
 });

@@ -14,8 +14,9 @@ const SPREAD = { times: 10, most: 1e-3, amplifies: 1e-5 };
 /**
  * A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens
  * count. Even so no value may be further off than `largest`, or than `noise` times what the model differs from itself.
+ * Where the cut itself was bit-equal, the median may be `medianTimes` that of the model's own runs, up to `medianRounded`.
  */
-const QUANTISED = { median: 1e-3, argmax: 0.95, medianRounded: 2e-2, largest: 0.1, noise: 3 };
+const QUANTISED = { median: 1e-3, medianTimes: 2, argmax: 0.95, medianRounded: 2e-2, largest: 0.1, noise: 3 };
 
 /** Products: their type is the precision that the model computes with, wherever its attention was fused. */
 const COMPUTING = /^(Fused)?(MatMul|Gemm|Conv)/;
@@ -36,11 +37,12 @@ export class Tolerance {
   /** Statically quantised models round scores and probabilities. */
   private readonly roundsAttention: boolean;
 
-  /** `spread`: largest relative difference between the uncut model's own equivalent runs. */
+  /** `spread` and `medianSpread`: largest and median relative difference of the uncut model's own equivalent runs. */
   constructor(
     private readonly plan: Plan,
     private readonly gpu: boolean,
     readonly spread: number,
+    private readonly medianSpread = 0,
   ) {
     const { graph, cores } = plan;
     // Models of 16 bits round at every step, at other places when cut (ONNX Runtime drops roundings between its nodes).
@@ -55,8 +57,9 @@ export class Tolerance {
   }
 
   /** The same when more equivalent runs have been compared. */
-  withSpread(spread: number): Tolerance {
-    return new Tolerance(this.plan, this.gpu, Math.max(spread, this.spread));
+  withSpread(spread: number, medianSpread = 0): Tolerance {
+    const [largest, median] = [Math.max(spread, this.spread), Math.max(medianSpread, this.medianSpread)];
+    return new Tolerance(this.plan, this.gpu, largest, median);
   }
 
   /** The model amplifies the rounding of float32: `differences` are those of the cut model to the uncut one. */
@@ -70,10 +73,16 @@ export class Tolerance {
     return Math.max(this.float, Math.min(SPREAD.most, SPREAD.times * this.spread));
   }
 
+  private get quantisedMedian(): number {
+    if (this.roundsAttention) return QUANTISED.medianRounded;
+    const own = Math.min(QUANTISED.medianRounded, QUANTISED.medianTimes * this.medianSpread);
+    return Math.max(QUANTISED.median, own);
+  }
+
   /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
   accepts(d: Difference, bitEqual: boolean): boolean {
     if (d.largest <= this.bound * d.scale) return true;
-    const median = this.roundsAttention && bitEqual ? QUANTISED.medianRounded : QUANTISED.median;
+    const median = bitEqual && this.quantised ? this.quantisedMedian : QUANTISED.median;
     const bound = Math.max(QUANTISED.largest, QUANTISED.noise * this.spread);
     return (
       (this.quantised || this.half) &&
