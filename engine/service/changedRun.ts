@@ -46,14 +46,17 @@ export async function effectOf(
   return { measure: 'output', delta: mean(perToken), perToken };
 }
 
-/** The mechanisms of one core's heads by their keys; null = dense. */
+/** The mechanisms of one core's heads by their keys; null = as the model has it. */
 export type CoreAssignment = (HeadAssignment['choice'] | null)[];
 
 /** One entry per head of every core; a later assignment of the same head replaces the earlier one. */
 export function byCore(cores: readonly CoreInfo[], heads: readonly HeadAssignment[]): CoreAssignment[] {
   const result = cores.map(info => new Array<CoreAssignment[number]>(info.heads).fill(null));
   for (const { core, head, choice } of heads) {
-    if (result[core] && head in result[core]) result[core][head] = choice.name === 'dense' ? null : choice;
+    if (!result[core] || !(head in result[core])) continue;
+    // In a native core dense attention is a what-if like any other.
+    const own = choice.name === 'dense' && !cores[core]!.attention?.native;
+    result[core][head] = own ? null : choice;
   }
   return result;
 }

@@ -3,7 +3,8 @@ import { customElement, query } from 'lit/decorators.js';
 import type { HeadProfile, Setting } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
 import { exact, nats, percent, tokens as inTokens } from '../../shared/numbers';
-import { headName, rolesInWords } from '../model/names';
+import { coreInfo, headName, rolesInWords } from '../model/names';
+import { nativeWords } from '../../shared/native';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
@@ -212,7 +213,10 @@ export class HeadView extends Component implements Savable {
   }
 
   private heading(profile: HeadProfile): TemplateResult {
-    return html`<h2>${headName(profile)}</h2>
+    const native = nativeWords(coreInfo(profile.core)?.attention);
+    return html`<h2>
+        ${headName(profile)}${native ? html` <small class="muted">${native}</small>` : nothing}
+      </h2>
       <span>${rolesInWords(profile)}</span>
       <span class="muted"
         >entropy <span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>, mean distance

@@ -3,7 +3,8 @@ import { customElement } from 'lit/decorators.js';
 import type { HeadProfile, SpanFit } from '../../shared/protocol/engine';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
-import { headName, shortName } from '../model/names';
+import { coreInfo, headName, shortName } from '../model/names';
+import { learnedNumber } from '../../shared/native';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
@@ -230,6 +231,7 @@ export class Spans extends Component implements Savable {
               >`
             : nothing
         }
+        ${this.learned(profile)}
         <span data-no-export
           >${segmented(
             'axes',
@@ -248,6 +250,17 @@ export class Spans extends Component implements Savable {
         .mask=${fitted ? { span: fitted.span, ramp: this.ramp } : null}
       ></ai-distance>
       <div role="status" aria-live="polite">${this.outsideWords(profile)}</div>`;
+  }
+
+  /** Of a head with a span of its own: what it learned, to be held against what is fitted. */
+  private learned({ core, head }: HeadProfile): TemplateResult | typeof nothing {
+    const span = learnedNumber(coreInfo(core)?.attention, 'span', head);
+    return span === null
+      ? nothing
+      : html`<span
+          >learned span <strong title=${exact(span, 'tokens')}>${inTokens(span)}</strong>
+          <span class="muted">(native)</span></span
+        >`;
   }
 
   /** "2.1 % of the mass lies outside, most of it on “import” at 812 tokens" */
