@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
 import { foreign } from '../../shared/foreign';
 import { Owner } from '../disposable';
+import { tell } from '../workbench/tell';
 
 interface TargetItem extends vscode.QuickPickItem {
-  /** null: the model writes the target text itself. */
-  uri: vscode.Uri | null;
+  /** null: the model writes the target text itself; 'other': a file that is not open yet. */
+  uri: vscode.Uri | null | 'other';
 }
 
 /**
@@ -58,12 +59,24 @@ export class TargetTexts extends Owner {
         description: mark(uri.toString()),
         uri,
       })),
+      { label: t('Open a file…'), uri: 'other' },
     ];
     const chosen = await vscode.window.showQuickPick(items, {
       title: t('Target text of {0}', vscode.workspace.asRelativePath(document.uri)),
       placeHolder: t('What the decoder of an encoder-decoder reads, from the next analysis on'),
     });
-    if (chosen) this.set(document, chosen.uri && (await vscode.workspace.openTextDocument(chosen.uri)));
+    const uri = chosen?.uri === 'other' ? await openOther() : chosen?.uri;
+    if (uri === undefined) return;
+    this.set(document, uri && (await vscode.workspace.openTextDocument(uri)));
+    const analyze = t('Analyze Now');
+    const sentence = uri
+      ? t('{0} is the target text from the next analysis on.', vscode.workspace.asRelativePath(uri))
+      : t('The model writes the target text from the next analysis on.');
+    // Not awaited: the choice is made.
+    void tell('information', sentence, analyze).then(
+      choice =>
+        choice === analyze && vscode.commands.executeCommand('attentionInspector.analyze', document.uri),
+    );
   }
 
   /** A document without a tab is closed to the user, though it may stay in memory for minutes. */
@@ -80,6 +93,18 @@ export class TargetTexts extends Owner {
     }
     for (const key of this.lost.keys()) if (!known.has(key)) this.lost.delete(key);
   }
+}
+
+/** In a tab of its own: a target text is there as long as its tab is. */
+async function openOther(): Promise<vscode.Uri | undefined> {
+  const [uri] = (await vscode.window.showOpenDialog({ canSelectMany: false })) ?? [];
+  if (uri)
+    await vscode.window.showTextDocument(uri, {
+      preview: false,
+      preserveFocus: true,
+      viewColumn: vscode.ViewColumn.Beside,
+    });
+  return uri;
 }
 
 /** The texts that have a tab, each once. */
