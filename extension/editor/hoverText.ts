@@ -1,3 +1,4 @@
+import { nativeWords } from '../../shared/native';
 import type { CoreInfo, Link, Setting, TokenAttention, TokenTable } from '../../shared/protocol/engine';
 import type { Selection } from '../../shared/protocol/host';
 import { markdown } from '../../shared/foreign';
@@ -41,7 +42,9 @@ export function describeLayer(core: number, cores: readonly CoreInfo[], t: Trans
 export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInfo[], t: Translate): string {
   if (core === null) return t('mean of all heads');
   const layer = describeLayer(core, cores, t);
-  return head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
+  const native = nativeWords(cores.find(info => info.core === core)?.attention);
+  const name = head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
+  return native === null ? name : `${name} (${native})`;
 }
 
 type Side = TokenAttention['looksAtSide'];

@@ -148,6 +148,9 @@ describe('extension: text of a hover', () => {
     assert.equal(describeHead({ core: null, head: null }, cores, t), 'mean of all heads');
     assert.equal(describeHead({ core: 0, head: null }, cores, t), 'mean of the heads of layer 0');
     assert.equal(describeHead({ core: 0, head: 1 }, cores, t), 'layer 0, head 1');
+    const attention = { name: 'lsh', native: true, params: {} };
+    const native = cores.map(info => ({ ...info, attention }));
+    assert.equal(describeHead({ core: 0, head: 1 }, native, t), 'layer 0, head 1 (native: lsh)');
     assert.equal(describeHead({ core: 1, head: 1 }, cores, t), 'cross layer 0, head 1');
   });
 });
