@@ -1,4 +1,4 @@
-import { LOSS_ROUNDING } from './protocol/plans';
+import { LOSS_ROUNDING, type RunEffect, type Verdict } from './protocol/plans';
 import type { Interval } from './protocol/mechanisms';
 import { seededUniform } from './random';
 
@@ -68,6 +68,30 @@ function blockLength(values: ArrayLike<number>): number {
   }
   const wanted = Math.min(LONGEST, Math.max(SHORTEST, Math.ceil(4 * time)));
   return Math.min(wanted, Math.floor(length / FEWEST_BLOCKS));
+}
+
+/** The changes of each text of an effect. */
+export type Changes = Pick<RunEffect, 'perToken' | 'lengths'>;
+
+export function textsOf({ perToken, lengths = [perToken.length] }: Changes): Float32Array[] {
+  let at = 0;
+  return lengths.map(length => perToken.subarray(at, (at += length)));
+}
+
+/** Whether the change `a` is less than `b`, token by token of the same texts (paired). */
+export function isLess(a: Changes, b: Changes): Verdict {
+  const interval = meanInterval(
+    textsOf({ ...a, perToken: a.perToken.map((value, t) => value - b.perToken[t]!) }),
+  );
+  if (interval && interval.high < -LOSS_ROUNDING) return 'yes';
+  return interval && interval.low > LOSS_ROUNDING ? 'no' : 'undecided';
+}
+
+/** `yes` where it is less than all others, `no` where one of them is less. */
+export function isLeast(change: Changes, others: readonly Changes[]): Verdict {
+  const verdicts = others.map(other => isLess(change, other));
+  if (verdicts.includes('no')) return 'no';
+  return verdicts.includes('undecided') ? 'undecided' : 'yes';
 }
 
 /** The few tokens that carry a change: `share` of its sum, on `tokens` of `of` tokens. */

@@ -1,9 +1,9 @@
 /** What the command line prints of a plan. */
 import { plainPercent } from '../../shared/numbers';
 import { findMechanism } from '../attention/registry';
-import { formatModel, formatTable, signed } from './tables';
+import { formatModel, formatTable, intervalCell, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
-import { LOSS_ROUNDING, type ModelInfo } from '../../shared/protocol/engine';
+import type { ModelInfo } from '../../shared/protocol/engine';
 
 export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);
@@ -12,7 +12,7 @@ export function formatPlan(plan: PlanFile, model: ModelInfo): string {
     [
       formatModel(model),
       `plan      ${plainPercent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${plainPercent(plan.budget)}), fitted to ${fitted.join(', ')}`,
-      `change    ${signed(plan.delta)} (${change}), ${plan.tried.length} run${plan.tried.length === 1 ? '' : 's'} of the model`,
+      `change    ${signed(plan.delta)} (${change}; 95 %: ${intervalCell(plan.interval)}), ${plan.tried.length} run${plan.tried.length === 1 ? '' : 's'} of the model`,
     ].join('\n'),
     formatHeads(plan),
     formatTexts(plan),
@@ -62,23 +62,17 @@ function formatTexts(plan: PlanFile): string {
       { title: 'tokens', align: 'right', cell: text => text.tokens.toLocaleString('en-US') },
       { title: 'pairs', align: 'right', cell: text => plainPercent(text.share) },
       { title: 'plan', align: 'right', cell: text => signed(text.delta) },
+      { title: '95 % interval', cell: text => intervalCell(text.interval) },
       {
         title: 'best uniform',
         align: 'right',
         cell: ({ uniform: [best] }) => (best ? `${signed(best.delta)} ${best.mechanism}` : '-'),
       },
       { title: 'random (mean)', align: 'right', cell: text => signed(text.random.mean) },
-      { title: 'wins', cell: wins },
+      { title: 'wins', cell: text => text.wins },
     ],
     plan.texts,
   );
-}
-
-/** A baseline that lost as much makes it a tie. */
-function wins({ wins, delta, uniform: [best], random }: PlanFile['texts'][number]): string {
-  if (!wins) return 'no';
-  const baselines = [...(best ? [best.delta] : []), ...(random.runs > 0 ? [random.least] : [])];
-  return baselines.every(baseline => delta + LOSS_ROUNDING < baseline) ? 'yes' : 'tie';
 }
 
 /** Those that are not as by default. */

@@ -2,16 +2,18 @@
 import type {
   CoreInfo,
   HeadComparison,
+  Interval,
   MechanismParams,
   ModelInfo,
   Plan,
   RunEffect,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
+import { carriersOf, meanInterval, textsOf, type Carriers } from '../../shared/uncertainty';
 import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
-const PLAN_SCHEMA = 'urn:attention-inspector:plan:1';
+const PLAN_SCHEMA = 'urn:attention-inspector:plan:2';
 
 /** One text that the plan was fitted to or tested on. */
 export interface PlanText {
@@ -23,11 +25,14 @@ export interface PlanText {
   share: number;
   /** Change of the loss (nats per token), or 1 - cosine of the output. */
   delta: number;
+  /** 95 %, bootstrap over tokens; null where they are too few. */
+  interval: Interval | null;
+  carriers: Carriers | null;
   /** The best uniform choices of the fitted texts, on this text. */
   uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
   random: { runs: number; mean: number; least: number; most: number };
-  /** No uniform choice and no random assignment lost less than the plan. */
-  wins: boolean;
+  /** Whether every uniform choice and random assignment lost more than the plan. */
+  wins: Plan['wins'];
 }
 
 /** Share of the texts whose own fit agrees with the plan, with the 95 % interval of so many votes (Wilson). */
@@ -95,10 +100,12 @@ export interface PlanFile {
   densePairs: number;
   measure: RunEffect['measure'];
   delta: number;
-  wins: boolean;
+  interval: Interval | null;
+  carriers: Carriers | null;
+  wins: Plan['wins'];
   heads: PlanFileHead[];
   uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
-  random: Plan['random'];
+  random: PlanText['random'];
   curve: Plan['curve'];
   /** Fitted texts first. Empty when the plan comes from the editor. */
   texts: PlanText[];
@@ -147,6 +154,8 @@ export function planFile(
     densePairs: plan.densePairs,
     measure: plan.effect.measure,
     delta: plan.effect.delta,
+    interval: meanInterval(textsOf(plan.effect)),
+    carriers: carriersOf(plan.effect.perToken),
     wins: plan.wins,
     heads: plan.heads.map(head => ({
       core: head.core,
@@ -164,13 +173,18 @@ export function planFile(
       share,
       delta: effect.delta,
     })),
-    random: plan.random,
+    random: withoutTokens(plan.random),
     curve: plan.curve,
     texts: tested.texts,
     stability: tested.stability,
     tried: plan.tried,
     notes: [...plan.notes.map(textOf), ...tested.notes],
   };
+}
+
+/** The range alone. */
+export function withoutTokens({ runs, mean, least, most }: Plan['random']): PlanText['random'] {
+  return { runs, mean, least, most };
 }
 
 function local({ recall, recallP5, outputError, pairs, densePairs, uncovered }: HeadComparison) {

@@ -1,5 +1,6 @@
 import { describeSetting } from '../setting';
-import { winsOver, type AssignResult, type HeadAssignment, type Note, type Plan } from '../protocol/engine';
+import { isLeast } from '../uncertainty';
+import type { AssignResult, HeadAssignment, Note, Plan } from '../protocol/engine';
 
 const BY_HAND: Note = { kind: 'byHand', text: 'Changed by hand since it was found.' };
 
@@ -22,15 +23,15 @@ export function changedPlan(
   const before = new Map(plan.heads.map(one => [key(one), one]));
   const choices = new Map(heads.map(one => [key(one), one.choice]));
   const baselines = [
-    ...plan.uniform.map(({ effect }) => effect.delta),
-    ...(plan.random.runs > 0 ? [plan.random.least] : []),
+    ...plan.uniform.map(({ effect }) => effect),
+    ...(plan.random.leastPerToken ? [{ perToken: plan.random.leastPerToken }] : []),
   ];
   return {
     ...plan,
     pairs: found.pairs,
     densePairs: found.densePairs,
     effect: found.effect,
-    wins: winsOver(found.effect.delta, baselines),
+    wins: isLeast(found.effect, baselines),
     // What was said of the comparison is about the plan as it was found.
     notes: [...plan.notes.filter(({ kind }) => kind !== 'byHand' && kind !== 'defeat'), BY_HAND],
     heads: found.heads.map(comparison => ({

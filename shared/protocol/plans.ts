@@ -10,9 +10,14 @@ export interface RunEffect {
   delta: number;
   /** [N-1] of the loss, [N] of the output; of the target text where there is one. */
   perToken: Float32Array;
+  /** Of several texts, how many of `perToken` are each one's. */
+  lengths?: number[];
   /** In plans, with a loss: mean KL divergence of the next-token distribution from the dense model's, nats. */
   divergence?: number;
 }
+
+/** Whether a change is less than another, or the difference may be chance. */
+export type Verdict = 'yes' | 'no' | 'undecided';
 
 /** The mechanism of one head. Heads that are not named stay dense. */
 export interface HeadAssignment {
@@ -69,9 +74,12 @@ export interface Plan {
   /** The best setting of each mechanism in every head within the budget, least change first. */
   uniform: { choice: Setting; share: number; effect: RunEffect }[];
   /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
-  random: { runs: number; mean: number; least: number; most: number };
-  /** False when the best uniform choice or a random assignment lost less; `notes` says so. */
-  wins: boolean;
+  random: { runs: number; mean: number; least: number; most: number; leastPerToken?: Float32Array };
+  /**
+   * Against every uniform choice and the random assignment that lost least: `no` when one of them lost less, `undecided`
+   * where the 95 % interval of a difference holds 0; `notes` says so.
+   */
+  wins: Verdict;
   /** Change against budget, from few pairs to many; `measured` false = predicted from local errors. */
   curve: { share: number; delta: number; measured: boolean }[];
   /** Every run that was made on the way. */
@@ -82,8 +90,3 @@ export interface Plan {
 
 /** Differences between changes below this are rounding. */
 export const LOSS_ROUNDING = 1e-5;
-
-/** Whether no baseline lost less than the plan; ties are no losses. Changes of the loss or of the output. */
-export function winsOver(delta: number, baselines: readonly number[]): boolean {
-  return baselines.every(baseline => delta <= baseline + LOSS_ROUNDING);
-}

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { carried, interval, plain } from '../../shared/numbers';
 import { seededUniform } from '../../shared/random';
-import { carriersOf, meanInterval } from '../../shared/uncertainty';
+import { carriersOf, isLeast, isLess, meanInterval } from '../../shared/uncertainty';
 import { random } from '../oracle/random';
 
 describe('how sure a change is', () => {
@@ -57,6 +57,23 @@ describe('how sure a change is', () => {
     assert.equal(meanInterval([new Float64Array(0)]), null);
     assert.equal(meanInterval([new Float64Array(15)]), null);
     assert.deepEqual(meanInterval([new Float64Array(64)]), { low: 0, high: 0 });
+  });
+
+  it('one change is less than another when their difference, token by token, is beyond chance', () => {
+    const { normal } = random(9);
+    const change = Float32Array.from({ length: 512 }, () => 3 * normal());
+    const a = { perToken: change };
+    const more = { perToken: change.map(value => value + 0.05 + 0.05 * normal()) };
+    const same = { perToken: change.map(value => value + 0.5 * normal()) };
+    assert.equal(isLess(a, more), 'yes', 'paired: the tokens themselves differ far more');
+    assert.equal(isLess(more, a), 'no');
+    assert.equal(isLess(a, same), 'undecided');
+    assert.equal(isLess(a, a), 'undecided');
+    assert.equal(isLeast(a, [more, same]), 'undecided');
+    assert.equal(isLeast(a, [more]), 'yes');
+    assert.equal(isLeast(more, [same, a]), 'no');
+    const lengths = [256, 256];
+    assert.equal(isLess({ ...a, lengths }, more), 'yes', 'over two texts');
   });
 
   it('a few tokens may carry a change, whichever way it goes', () => {

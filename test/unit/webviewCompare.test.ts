@@ -60,7 +60,11 @@ const result = (
   notes: [],
 });
 
-const effect = (delta: number): RunEffect => ({ measure: 'loss', delta, perToken: new Float32Array(1) });
+const effect = (delta: number): RunEffect => ({
+  measure: 'loss',
+  delta,
+  perToken: new Float32Array(64).fill(delta),
+});
 
 const plan = (change: Partial<Plan> = {}): Plan => ({
   budget: 0.1,
@@ -70,7 +74,7 @@ const plan = (change: Partial<Plan> = {}): Plan => ({
   effect: effect(0.05),
   uniform: [],
   random: { runs: 3, mean: 0.4, least: 0.2, most: 0.6 },
-  wins: true,
+  wins: 'yes',
   curve: [],
   tried: [],
   candidates: [],
@@ -346,13 +350,13 @@ describe('extension: a plan changed by hand', () => {
         ['local', 30, 5],
       ],
     );
-    assert.equal(after.wins, false, 'the best uniform choice loses less');
+    assert.equal(after.wins, 'no', 'the best uniform choice loses less');
     assert.deepEqual(after.notes, [byHand]);
     assert.match(after.tried.at(-1)!.what, /by hand: .*local \(window 8\)/);
     assert.equal(before.heads[0]!.choice.name, 'dense', 'the old plan is untouched');
   });
 
-  it('judges the changed plan anew, ties being no losses', () => {
+  it('judges the changed plan anew; a tie is undecided', () => {
     const change = { core: 0, head: 0, choice: local };
     const ofText = { kind: 'looksAhead' as const, text: 'Of the text.' };
     const lost = {
@@ -361,7 +365,7 @@ describe('extension: a plan changed by hand', () => {
     };
     const found = { heads: [head(0, 0, 0.6, 20)], pairs: 20, densePairs: 200 };
     const after = changedPlan(lost, change, [change], { ...found, effect: effect(0.2) });
-    assert.equal(after.wins, true);
+    assert.equal(after.wins, 'undecided');
     assert.deepEqual(after.notes, [ofText, byHand]);
   });
 });

@@ -98,7 +98,7 @@ export function plan(engine: PlanningEngine, { budget }: Pick<PlanParams, 'budge
     effect: found,
     uniform,
     random,
-    wins: found.delta < best,
+    wins: found.delta < best ? 'yes' : 'no',
     curve: [0.02, 0.05, 0.1, 0.2, 0.3].map((share, at) => {
       const heads = greedy(share);
       const delta = effect(errorsOf(heads), tokens).delta;

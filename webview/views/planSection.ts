@@ -229,7 +229,9 @@ export class PlanSection extends Component {
       title="On other texts it may lose more: the command line's plan tests that"
       >(${[certaintyWords(plan.effect.perToken), 'propagated, on the text that it was chosen for'].filter(Boolean).join('; ')})</span
     >`;
-    if (plan.wins) return html`${spends} ${costs}; ${against}. ${where}`;
+    if (plan.wins === 'yes') return html`${spends} ${costs}; ${against}. ${where}`;
+    if (plan.wins === 'undecided')
+      return html`${spends} ${costs}; ${against}. Whether it wins is <strong>undecided</strong>. ${where}`;
     const chance =
       plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
         ? html`an assignment drawn at random costs ${strong(plan.random.least)}`

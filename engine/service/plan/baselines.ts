@@ -7,7 +7,7 @@ import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
 import { seededUniform } from '../../../shared/random';
-import type { Setting, Plan, PlanCandidate } from '../../../shared/protocol/engine';
+import type { Setting, Plan, PlanCandidate, RunEffect } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
 import { DENSE } from '../../../shared/setting';
 
@@ -119,12 +119,15 @@ export function randomChoices({ candidates, limit }: PlanSearch, count: number):
 }
 
 /** Mean and range of the changes under assignments drawn at random; all 0 where none was run. */
-export function rangeOf(deltas: readonly number[]): Plan['random'] {
-  if (deltas.length === 0) return { runs: 0, mean: 0, least: 0, most: 0 };
+export function rangeOf(effects: readonly RunEffect[]): Plan['random'] {
+  if (effects.length === 0) return { runs: 0, mean: 0, least: 0, most: 0 };
+  const deltas = effects.map(({ delta }) => delta);
+  const least = Math.min(...deltas);
   return {
     runs: deltas.length,
     mean: mean(deltas),
-    least: Math.min(...deltas),
+    least,
     most: Math.max(...deltas),
+    leastPerToken: effects[deltas.indexOf(least)]!.perToken,
   };
 }

@@ -7,13 +7,8 @@ import { losesLess, PlanSearch, sum, type Choice, type Found } from './search';
 import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
 import { findMechanism } from '../../attention/registry';
 import { UsageError } from '../../errors';
-import {
-  winsOver,
-  type HeadAssignment,
-  type Setting,
-  type Plan,
-  type PlanParams,
-} from '../../../shared/protocol/engine';
+import type { HeadAssignment, Setting, Plan, PlanParams } from '../../../shared/protocol/engine';
+import { isLeast, isLess } from '../../../shared/uncertainty';
 import type { Note, NoteKind } from '../../../shared/protocol/notes';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
@@ -111,8 +106,8 @@ function planOf(
 ): Omit<Plan, 'curve' | 'tried'> {
   const { candidates, budget, dense } = search;
   const pairs = sum(best.chosen, one => one.pairs);
-  const drawn = random.map(deltaOf);
-  const wins = winsOver(deltaOf(best), [...uniform.map(({ found }) => deltaOf(found)), ...drawn]);
+  const drawn = random.map(({ outcome }) => outcome.effect);
+  const wins = isLeast(best.outcome.effect, [...uniform.map(({ found }) => found.outcome.effect), ...drawn]);
   return {
     budget,
     pairs,
@@ -130,7 +125,7 @@ function planOf(
     random: rangeOf(drawn),
     wins,
     candidates: candidates.all(),
-    notes: notesOf(best, uniform, drawn, wins),
+    notes: notesOf(best, uniform, random.map(deltaOf), wins),
   };
 }
 
@@ -138,13 +133,13 @@ function notesOf(
   best: Found,
   uniform: readonly TriedUniform[],
   random: readonly number[],
-  wins: boolean,
+  wins: Plan['wins'],
 ): Note[] {
   const notes: Note[] = [];
   const add = (kind: NoteKind, text: string) => notes.push({ kind, text });
   const [first] = uniform;
-  if (first && !winsOver(deltaOf(best), [deltaOf(first.found)])) {
-    const { title } = findMechanism(first.choice.name).info;
+  const title = first && findMechanism(first.choice.name).info.title;
+  if (first && isLess(best.outcome.effect, first.found.outcome.effect) === 'no') {
     const [own, other] = [best.outcome.effect.divergence, first.found.outcome.effect.divergence];
     const but =
       own !== undefined && other !== undefined && own < other
@@ -154,7 +149,13 @@ function notesOf(
       'defeat',
       `The plan does not win: ${title} in every head lost less on this text at the same budget.${but}`,
     );
-  } else if (!wins) {
+  } else if (wins === 'undecided') {
+    const rival = title ? `${title} in every head` : 'random assignments';
+    add(
+      'defeat',
+      `Undecided whether the plan wins: on this text it differs from its rivals (${rival}) by no more than chance may (95 % intervals of the differences hold 0).`,
+    );
+  } else if (wins === 'no') {
     const count = random.filter(delta => delta < deltaOf(best)).length;
     add(
       'defeat',

@@ -86,6 +86,8 @@ function together(effects: readonly RunEffect[]): Outcome {
     delta += weight * effect.delta;
     moved += weight * (effect.divergence ?? 0);
   }
-  if (measure === 'output') return { effect: { measure, delta, perToken }, objective: delta };
-  return { effect: { measure, delta, perToken, divergence: moved }, objective: moved };
+  const lengths = effects.map(effect => effect.perToken.length);
+  const changes = { measure, delta, perToken, ...(effects.length > 1 ? { lengths } : {}) };
+  if (measure === 'output') return { effect: changes, objective: delta };
+  return { effect: { ...changes, divergence: moved }, objective: moved };
 }

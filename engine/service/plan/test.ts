@@ -2,13 +2,8 @@ import type { Analysis } from '../analysis';
 import { allPairs, assignedModel, effectOf, fitHeads } from '../changedRun';
 import type { FoundPlan } from './plan';
 import { rangeOf } from './baselines';
-import {
-  winsOver,
-  type HeadAssignment,
-  type Setting,
-  type Plan,
-  type RunEffect,
-} from '../../../shared/protocol/engine';
+import type { HeadAssignment, Setting, Plan, RunEffect } from '../../../shared/protocol/engine';
+import { isLeast } from '../../../shared/uncertainty';
 
 /** A plan and its baselines on one text, as they are: nothing is chosen anew. */
 export interface PlanOnText {
@@ -18,8 +13,7 @@ export interface PlanOnText {
   /** Least change first. */
   uniform: { choice: Setting; share: number; delta: number }[];
   random: Plan['random'];
-  /** No baseline lost less. */
-  wins: boolean;
+  wins: Plan['wins'];
 }
 
 export async function testPlan(
@@ -41,19 +35,19 @@ export async function testPlan(
     return { share: pairs / all, effect };
   };
   const plan = await run(assignment);
-  const baselines: PlanOnText['uniform'] = [];
+  const baselines: (PlanOnText['uniform'][number] & { effect: RunEffect })[] = [];
   for (const { choice, heads } of uniform) {
     const { share, effect } = await run(heads);
-    baselines.push({ choice, share, delta: effect.delta });
+    baselines.push({ choice, share, delta: effect.delta, effect });
   }
   baselines.sort((a, b) => a.delta - b.delta);
-  const drawn: number[] = [];
-  for (const heads of random) drawn.push((await run(heads)).effect.delta);
+  const drawn: RunEffect[] = [];
+  for (const heads of random) drawn.push((await run(heads)).effect);
   return {
     tokens: text.tokens.ids.length,
     ...plan,
-    uniform: baselines,
+    uniform: baselines.map(({ effect: _, ...rest }) => rest),
     random: rangeOf(drawn),
-    wins: winsOver(plan.effect.delta, [...baselines.map(({ delta }) => delta), ...drawn]),
+    wins: isLeast(plan.effect, [...baselines.map(({ effect }) => effect), ...drawn]),
   };
 }

@@ -2,7 +2,7 @@ import { plainPercent } from '../../../shared/numbers';
 import type { FoundPlan, PlanOptions } from './plan';
 import type { PlanOnText } from './test';
 import { RefusedError, told } from '../../errors';
-import type { HeadStability, PlanText } from '../../export/planJson';
+import { withoutTokens, type HeadStability, type PlanText } from '../../export/planJson';
 import { shareInterval95 } from '../../measure/binomial';
 import type {
   AnalysisSummary,
@@ -12,6 +12,7 @@ import type {
   TokenTable,
 } from '../../../shared/protocol/engine';
 import { chosenParams } from '../../../shared/setting';
+import { carriersOf, meanInterval } from '../../../shared/uncertainty';
 
 /** What a plan over several texts asks of the engine. */
 export interface PlanEngine {
@@ -256,12 +257,14 @@ class PlanTexts {
       tokens,
       share,
       delta: effect.delta,
+      interval: meanInterval([effect.perToken]),
+      carriers: carriersOf(effect.perToken),
       uniform: uniform.map(({ choice, ...rest }) => ({
         mechanism: choice.name,
         params: chosenParams(choice),
         ...rest,
       })),
-      random,
+      random: withoutTokens(random),
       wins,
     };
   }
@@ -307,7 +310,7 @@ function notesOf(texts: readonly PlanText[], budget: number): string[] {
     .map(({ name, share }) => `${name} (${plainPercent(share)})`);
   const spent = `More than the budget is spent on ${over.join(', ')}: it holds for the fitted texts together and for the pairs of the dense model's queries and keys; on a shorter text a window is a larger share, and what chooses pairs by the text chooses others.`;
   const lost = texts
-    .filter(({ wins, role }) => !wins && role !== 'fitted')
+    .filter(({ wins, role }) => wins === 'no' && role !== 'fitted')
     .map(({ name }) => `On ${name} the plan does not win: a simpler choice lost less there.`);
   return over.length > 0 ? [spent, ...lost] : lost;
 }
