@@ -303,7 +303,7 @@ class LoadedModel implements CutModel {
   private async readLearned(): Promise<void> {
     const ids = this.plan.survey.ids(6, 6, 1);
     this.numbers = await Promise.all(
-      this.plan.cores.map(({ found: { native }, heads }) =>
+      this.plan.cores.map(async ({ found: { native }, heads }) =>
         native ? this.learned.numbers(native, ids, heads) : {},
       ),
     );

@@ -137,7 +137,7 @@ describe('the Compare view alone', function () {
 
   it('is honest about a plan that does not win', async () => {
     const made = await engine.request('analysis/plan', { id: 'a', budget: 0.1, mechanisms: [], maxRuns: 9 });
-    const loses = { ...made, wins: false, effect: { ...made.effect, delta: 9 } };
+    const loses = { ...made, wins: 'no' as const, effect: { ...made.effect, delta: 9 } };
     const state = ready(structuredClone(summary));
     await open({ analysis: state.status === 'ready' ? { ...state, plan: loses } : state });
     await page.getByText(/The plan does not win/).waitFor();

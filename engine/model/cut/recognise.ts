@@ -47,7 +47,7 @@ async function shapedOf({ graph, core, rule, loader, survey }: Place): Promise<R
   const { causal } = rule.mask;
   const feeds = survey.ids(n, n, 1);
   const piece = await loader.load(graph.extract([weights], name => name === softmax));
-  const given = await survey.feeds(graph, feeds);
+  const given = survey.feeds(graph, feeds);
   const at = async (value: number) => {
     const dims = [...core.scoreLead, n, n];
     const p = float32(new Float32Array(core.heads * n * n).fill(value), dims);
