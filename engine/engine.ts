@@ -87,6 +87,8 @@ export class Engine {
     'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
     'models/load': ({ ref, device }, signal) => this.analyses.prove(ref, device, signal),
 
+    'heads/probe': ({ model, device, seed = 1 }, signal) => this.analyses.probe(model, device, seed, signal),
+
     'analysis/start': (params, signal) => this.analyze(params, signal),
     'analysis/dispose': async ({ id }) => {
       this.analyses.forget(id);

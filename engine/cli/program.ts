@@ -8,6 +8,7 @@ import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePa
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
+import { headsCommand } from './headsCommand';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { VERSION } from '../version';
@@ -122,6 +123,22 @@ function build(): Command {
     .action((files: string[], { maxTokens, ...options }) => {
       tellSupervisor({ subject: options.model });
       return planCommand(files, { ...options, maxTokens: maxTokens ?? null }, signal);
+    });
+
+  command(
+    program,
+    'heads',
+    'The heads of a model on the canonical probe, random words said over and over: their roles, and what the model loses without each.',
+  )
+    .option(...model)
+    .option(...device)
+    .option('--probe', 'the canonical probe (the default)', true)
+    .option('--seed <n>', 'another choice of words', value => parseCount('--seed', value), 1)
+    .option('--json <out>', 'write the results as JSON')
+    .option('--csv <out>', 'write the results as CSV, a line per head')
+    .action(options => {
+      tellSupervisor({ subject: options.model });
+      return headsCommand(options, signal);
     });
 
   command(

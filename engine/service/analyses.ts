@@ -1,11 +1,18 @@
 import { KEPT_BYTES, type Analysis } from './analysis';
 import type { ModelTrial } from './modelTrial';
 import { ModelCache, type LoadedModel } from './modelCache';
+import { PROBE_ID, probeHeads } from './probe';
 import { MAX_TOKENS, progressOf, runAnalysis, type AnalyzeHooks, type Notify } from './startAnalysis';
 import { Turns } from './turns';
 import { neverCancelled } from '../runtime/cancellation';
 import { SharedCache } from '../runtime/sharedCache';
-import type { AnalysisSummary, AnalyzeParams, ModelInfo, TokenTable } from '../../shared/protocol/engine';
+import type {
+  AnalysisSummary,
+  AnalyzeParams,
+  HeadProbe,
+  ModelInfo,
+  TokenTable,
+} from '../../shared/protocol/engine';
 
 /** Part of the memory limit that Q, K, V and dense outputs of all analyses may take, and what of it a new one is left at least. */
 const RETAINED_PART = 1 / 2;
@@ -115,6 +122,27 @@ export class Analyses {
       const { model } = await this.load(ref, device, signal);
       await this.trim();
       return model.info;
+    }, signal);
+  }
+
+  /** The canonical probe; nothing of it is kept. */
+  probe(ref: string, device: AnalyzeParams['device'], seed: number, signal: AbortSignal): Promise<HeadProbe> {
+    return this.turns.take(async () => {
+      const loaded = await this.load(ref, device, signal, PROBE_ID);
+      const { memoryLimitMiB, cache } = this;
+      const retainBytes = RETAINED_PART * memoryLimitMiB * 2 ** 20;
+      const onProgress = progressOf(this.notify, PROBE_ID, 'propagate');
+      const result = await probeHeads({
+        loaded,
+        seed,
+        memoryLimitMiB,
+        retainBytes,
+        cache,
+        signal,
+        onProgress,
+      });
+      await this.trim();
+      return result;
     }, signal);
   }
 

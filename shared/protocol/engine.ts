@@ -40,6 +40,7 @@ import type { LensRequests } from './lens';
 import type { MechanismInfo, MechanismResult } from './mechanisms';
 import type { CrashedDevice, DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
 import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
+import type { ProbeRequests } from './probe';
 import type { CoreResult, TokenTable } from './text';
 
 export * from './models';
@@ -50,6 +51,7 @@ export * from './analysis';
 export * from './details';
 export * from './plans';
 export * from './interventions';
+export * from './probe';
 export * from './exports';
 export * from './cost';
 export * from './lens';
@@ -69,7 +71,7 @@ export interface InitializeResult {
 }
 
 /** Every request: its parameters and its reply. */
-export interface EngineRequests extends CostRequests, LensRequests {
+export interface EngineRequests extends CostRequests, LensRequests, ProbeRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */

@@ -1,0 +1,66 @@
+/** `heads --probe`: roles of all heads on repeated random words, and what the model loses without each. */
+import { print, ProgressLine, startEngine } from './commands';
+import { formatTable, signed } from './tables';
+import { checkOutputPaths, writeWhole } from '../export/outputFile';
+import { probeCsv, probeJson } from '../export/probeFiles';
+import type { Change, DeviceChoice, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
+
+export interface HeadsOptions {
+  model: string;
+  device: DeviceChoice;
+  seed: number;
+  json?: string;
+  csv?: string;
+}
+
+export async function headsCommand(options: HeadsOptions, signal: AbortSignal): Promise<void> {
+  const { model, device, seed, json, csv } = options;
+  await checkOutputPaths([json, csv], []);
+  const progress = new ProgressLine();
+  const engine = await startEngine(device, progress);
+  try {
+    const found = await engine.request('heads/probe', { model, device, seed }, signal);
+    if (json !== undefined) await writeWhole(json, `${JSON.stringify(probeJson(found), null, 2)}\n`);
+    if (csv !== undefined) await writeWhole(csv, probeCsv(found));
+    progress.clear();
+    print(formatProbe(found));
+  } finally {
+    progress.clear();
+    await engine.dispose();
+  }
+}
+
+function formatProbe({ model, probe, loss, measure, heads }: HeadProbe): string {
+  const what = measure === 'loss' ? 'loss change' : 'output turned';
+  const change = (title: string, of: (head: ProbedHead) => Change) => ({
+    title: `${what}, ${title} (95 %)`,
+    align: 'right' as const,
+    cell: (row: ProbedHead) => {
+      const { delta, low, high } = of(row);
+      return `${signed(delta)} (${signed(low)} to ${signed(high)})`;
+    },
+  });
+  const table = formatTable<ProbedHead>(
+    [
+      { title: 'layer', align: 'right', cell: row => String(row.layer) },
+      { title: 'core.head', align: 'right', cell: row => `${row.core}.${row.head}` },
+      change('zero', row => row.ablation.zero),
+      change('mean', row => row.ablation.mean),
+      {
+        title: 'roles on the probe',
+        cell: ({ roles }) => roles.map(({ role, score }) => `${role} ${score.toFixed(2)}`).join(', '),
+      },
+    ],
+    heads,
+  );
+  const lines = [
+    `model     ${model.name}`,
+    `probe     ${probe.tokens} tokens: random words, the same ${probe.repeats} times (seed ${probe.seed})`,
+    ...(loss
+      ? [
+          `loss      ${loss.first.toFixed(3)} nats per token the first time, ${loss.repeated.toFixed(3)} of what was said before`,
+        ]
+      : []),
+  ];
+  return `${lines.join('\n')}\n\n${table}`;
+}

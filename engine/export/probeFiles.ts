@@ -1,0 +1,34 @@
+/** The canonical probe as files: `heads --probe --json` and `--csv`. */
+import type { Change, HeadProbe } from '../../shared/protocol/engine';
+import { csv } from '../../shared/numbers';
+
+const SCHEMA = 'attention-inspector/heads@1';
+
+export function probeJson({ model, probe, loss, measure, heads }: HeadProbe): object {
+  return {
+    schema: SCHEMA,
+    model: { name: model.name, layers: model.layers, heads: model.heads, causal: model.causal },
+    probe,
+    measure,
+    loss,
+    heads,
+  };
+}
+
+export function probeCsv({ measure, heads }: HeadProbe): string {
+  const unit = measure === 'loss' ? 'nats per token' : '1 - cosine';
+  const ways = ['zero', 'mean'] as const;
+  const titles = ways.flatMap(way => [`${way} [${unit}]`, `${way} low`, `${way} high`]);
+  const cells = ({ delta, low, high }: Change) => [delta, low, high];
+  return csv(
+    ['core', 'layer', 'head', ...titles, 'role', 'score'],
+    heads.map(({ core, layer, head, ablation, roles: [best] }) => [
+      core,
+      layer,
+      head,
+      ...ways.flatMap(way => cells(ablation[way])),
+      best?.role,
+      best?.score,
+    ]),
+  );
+}

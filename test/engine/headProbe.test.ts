@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { Engine } from '../../engine/engine';
+import { probeCsv, probeJson } from '../../engine/export/probeFiles';
+import type { HeadProbe } from '../../shared/protocol/engine';
+
+describe('the canonical probe', function () {
+  this.timeout(120_000);
+  const engine = new Engine();
+  let found: HeadProbe;
+
+  before(async () => {
+    found = await engine.request('heads/probe', { model: 'bundled', device: 'cpu' });
+  });
+  after(() => engine.dispose());
+
+  it('makes the bundled model repeat what it has read', () => {
+    const { first, repeated } = found.loss!;
+    assert.ok(first > 6, `random words are no surprise: ${first}`);
+    assert.ok(repeated < 0.5, `what was said before is not known: ${repeated}`);
+  });
+
+  it('ranks every head by what the model loses without it, with intervals', () => {
+    assert.equal(found.heads.length, 48);
+    const deltas = found.heads.map(({ ablation }) => ablation.zero.delta);
+    assert.deepEqual(
+      deltas,
+      [...deltas].sort((a, b) => b - a),
+    );
+    for (const { zero, mean } of found.heads.map(head => head.ablation))
+      for (const { delta, low, high } of [zero, mean]) assert.ok(low <= delta && delta <= high);
+  });
+
+  it('names the induction circuit: a previous-token head of layer 2 before induction heads of layer 3', () => {
+    // Heads that look at their own token alone are no part of it: they make the tokens, they move nothing between them.
+    const moving = found.heads.filter(({ roles }) => roles[0]?.role !== 'self');
+    const [first, second] = moving;
+    assert.deepEqual([first?.layer, first?.roles[0]?.role], [2, 'previous']);
+    assert.ok(first!.ablation.zero.low > 2 && first!.ablation.zero.high < 5);
+    assert.deepEqual([second?.layer, second?.roles[0]?.role], [3, 'induction']);
+  });
+
+  it('is the same again with the same seed, and has other words with another', async () => {
+    const again = await engine.request('heads/probe', { model: 'bundled', device: 'cpu' });
+    assert.deepEqual(again.heads, found.heads);
+    const other = await engine.request('heads/probe', { model: 'bundled', device: 'cpu', seed: 2 });
+    assert.notDeepEqual(other.loss, found.loss);
+  });
+
+  it('is written as JSON and CSV, a line for each head', () => {
+    const json = JSON.parse(JSON.stringify(probeJson(found)));
+    assert.deepEqual(Object.keys(json.probe), ['tokens', 'repeats', 'seed']);
+    assert.deepEqual(Object.keys(json.heads[0].ablation.mean).sort(), ['delta', 'high', 'low']);
+    const lines = probeCsv(found).trim().split(/\r?\n/);
+    assert.equal(lines.length, 49);
+    assert.ok(lines[1]!.startsWith(`${found.heads[0]!.core},`));
+  });
+});
