@@ -5,7 +5,7 @@ import { densePass } from './densePass';
 import type { LoadedModel } from './modelCache';
 import type { Progress } from './startAnalysis';
 import { workingBytes } from './workload';
-import { seededUniform } from '../attention/maths/random';
+import { seededUniform } from '../../shared/random';
 import { RefusedError, told } from '../errors';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 import { refuseUnlessFits } from '../runtime/memory';
