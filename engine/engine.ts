@@ -1,4 +1,5 @@
 import { VERSION } from './version';
+import { profileFolder } from './corpus/profileFolder';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { reportHtml } from './export/reportHtml';
 import { lookThrough } from './lens/registry';
@@ -55,7 +56,7 @@ export class Engine {
 
   /** `trial`: what an unknown model goes through before it is loaded here. */
   constructor(
-    private readonly notify: Notify = () => undefined,
+    readonly notify: Notify = () => undefined,
     trial?: ModelTrial,
   ) {
     this.analyses = new Analyses(notify, trial);
@@ -90,6 +91,7 @@ export class Engine {
     'heads/probe': ({ model, device, seed = 1 }, signal) => this.analyses.probe(model, device, seed, signal),
 
     'analysis/start': (params, signal) => this.analyze(params, signal),
+    'corpus/profile': (params, signal) => profileFolder(this, params, signal),
     'analysis/dispose': async ({ id }) => {
       this.analyses.forget(id);
       return null;

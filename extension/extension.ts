@@ -6,6 +6,7 @@ import type { AttentionInspectorApi } from './api';
 import { registerCommands } from './workbench/commands';
 import { ChangeMarks } from './editor/changeMarks';
 import { ContextKeys } from './workbench/contextKeys';
+import { Corpora } from './analysis/corpora';
 import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
 import { CrashedDevices } from './engine/crashedDevices';
@@ -66,6 +67,8 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   );
   own(new InterventionKeeper(store, intervener));
   const front = own(new TextInFront(store));
+  const profiles = vscode.Uri.joinPath(context.storageUri ?? context.globalStorageUri, 'profiles');
+  const corpora = own(new Corpora(client, settings, profiles));
   const views = own(
     new Views(extensionUri, {
       memory,
@@ -73,6 +76,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       log,
       client,
       store,
+      corpora,
       planner,
       intervener,
       selection,
@@ -95,6 +99,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     registerCommands({
       client,
       store,
+      corpora,
       planner,
       intervener,
       targets,

@@ -87,7 +87,6 @@ export type TableName = keyof typeof TABLES;
 export type Tables = { [T in TableName]: Row<(typeof TABLES)[T]>[] };
 
 export function tablesOf(corpus: Corpus): Tables {
-  const layers = new Map(corpus.cores.map(({ core, layer }) => [core, layer]));
   const contexts = new Map<string, DrawnExcerpt>();
   const excerpts: Tables['excerpts'] = [];
   const add = (
@@ -123,8 +122,8 @@ export function tablesOf(corpus: Corpus): Tables {
     texts: [...corpus.texts.values()]
       .sort((a, b) => (a.file < b.file ? -1 : 1))
       .map(({ hash, ...text }) => ({ ...text, sha256: hash })),
-    measures: measuresOf(corpus, layers),
-    roles: rolesOf(corpus, layers),
+    measures: measuresOf(corpus),
+    roles: rolesOf(corpus),
     contexts: [...contexts.values()]
       .sort((a, b) => a.draw - b.draw)
       .map(({ file, query, line, start, end, draw, tokens, at }) => ({
@@ -189,7 +188,8 @@ export function readTables(corpus: Corpus, tables: Tables): void {
   }
 }
 
-function measuresOf(corpus: Corpus, layers: ReadonlyMap<number, number>): Tables['measures'] {
+function measuresOf(corpus: Corpus): Tables['measures'] {
+  const layers = layersOf(corpus);
   const rows: Tables['measures'] = [];
   for (const { head, over, measure, facet, distribution } of withAll(corpus)) {
     const place = head === 'model' ? null : placeOf(head);
@@ -240,7 +240,8 @@ export function* withAll(corpus: Corpus): Generator<Named> {
   if (all) yield all;
 }
 
-function rolesOf(corpus: Corpus, layers: ReadonlyMap<number, number>): Tables['roles'] {
+export function rolesOf(corpus: Corpus): Tables['roles'] {
+  const layers = layersOf(corpus);
   const counts = new Map<string, { head: HeadKey; role: Role; facet: string; texts: number }>();
   for (const part of corpus.eachRole()) {
     counts.set(`${part.head}\t${part.role}\t${part.facet}`, part);
@@ -255,6 +256,8 @@ function rolesOf(corpus: Corpus, layers: ReadonlyMap<number, number>): Tables['r
     return { core, layer: layers.get(core)!, head: h, role, facet, texts, of, ...shareInterval95(texts, of) };
   });
 }
+
+const layersOf = ({ cores }: Corpus) => new Map(cores.map(({ core, layer }) => [core, layer]));
 
 function placeOf(key: HeadKey): { core: number; head: number } {
   const [core, head] = key.split('.').map(Number);

@@ -19,6 +19,7 @@ import type { Intervener } from '../../shared/host/intervener';
 import type { Planner } from '../../shared/host/planner';
 import type { HostWish, ViewHost } from '../../shared/host/viewSession';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import type { Corpora } from '../analysis/corpora';
 import type { CostMemory } from '../analysis/costMemory';
 import { showRange, workspaceTexts } from '../analysis/workspaceTexts';
 import { tokenOf } from '../engine/abort';
@@ -32,6 +33,7 @@ import type { SelectionModel } from './selectionModel';
 export interface HostParts {
   memory: vscode.Memento;
   costs: CostMemory;
+  corpora: Corpora;
   log: Log;
   client: EngineClient;
   store: AnalysisStore;
@@ -60,6 +62,7 @@ const COMMANDS: Record<HostCommand, string> = {
   openSettings: 'attentionInspector.openSettings',
   undoIntervention: 'attentionInspector.undoIntervention',
   clearInterventions: 'attentionInspector.clearInterventions',
+  profileFolder: 'attentionInspector.profileFolder',
 };
 
 /** The extension as its views see it. */
@@ -82,6 +85,7 @@ export class ExtensionHost implements ViewHost {
       settings: settings.forViews(client.capabilities?.mechanisms ?? null),
       mechanisms: client.capabilities?.mechanisms ?? [],
       inFront: this.parts.front.unanalysed?.name ?? null,
+      corpus: this.parts.corpora.state,
     };
   }
 
@@ -114,6 +118,8 @@ export class ExtensionHost implements ViewHost {
         return saveFile(params as ViewParams<'host/saveFile'>);
       case 'host/text':
         return store.textOf((params as ViewParams<'host/text'>).id);
+      case 'host/corpus':
+        return this.parts.corpora.profile((params as ViewParams<'host/corpus'>).id);
       case 'host/costs': {
         const { device, shape } = params as ViewParams<'host/costs'>;
         return costs.recall(device, shape);

@@ -6,6 +6,7 @@ import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
 import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
+import { profileFolder, type Corpora } from '../analysis/corpora';
 import { exportReport, saveAnalysis } from '../analysis/reportCommand';
 import type { Intervener } from '../../shared/host/intervener';
 import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
@@ -22,6 +23,7 @@ export interface CommandContext {
   client: EngineClient;
   store: AnalysisStore;
   planner: Planner;
+  corpora: Corpora;
   intervener: Intervener;
   targets: TargetTexts;
   selection: SelectionModel;
@@ -46,6 +48,9 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     },
     analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
+    profileFolder: (folder?: unknown) => {
+      if (trusted()) return profileFolder(context, folder);
+    },
     findPlan: (budget?: unknown) => {
       if (trusted()) return findPlan(context, budget);
     },

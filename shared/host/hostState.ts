@@ -3,6 +3,7 @@ import type { CostProgress, MechanismInfo } from '../protocol/engine';
 import {
   NO_SELECTION,
   type AnalysisState,
+  type CorpusState,
   type HostMessage,
   type HostSettings,
   type Place,
@@ -28,6 +29,7 @@ export interface HostState {
   inFront: string | null;
   /** The token under the pointer, in the editor or in a view. */
   previewToken: number | null;
+  corpus: CorpusState;
   /** A measurement of costs that goes on. */
   cost: CostProgress | null;
   /** In an HTML report: what it holds. */
@@ -54,6 +56,7 @@ export const INITIAL_STATE: HostState = {
   view: { view: 'overview', options: {} },
   inFront: null,
   previewToken: null,
+  corpus: { status: 'none' },
   cost: null,
   report: null,
 };
@@ -73,6 +76,7 @@ export function told(state: HostState, message: StateMessage): HostState {
         view,
         report = null,
         inFront = null,
+        corpus = state.corpus,
       } = message;
       return {
         ...state,
@@ -85,8 +89,11 @@ export function told(state: HostState, message: StateMessage): HostState {
         view: view ?? state.view,
         report,
         inFront,
+        corpus,
       };
     }
+    case 'corpus':
+      return { ...state, corpus: message.corpus };
     case 'cost':
       return { ...state, cost: message.progress };
     case 'selection':

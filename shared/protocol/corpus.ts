@@ -1,6 +1,6 @@
 /** A model's heads over many texts. */
 import type { Interval } from './mechanisms';
-import type { CoreInfo } from './models';
+import type { CoreInfo, DeviceChoice } from './models';
 import type { Role } from './text';
 
 /** What is known of every single query. */
@@ -113,6 +113,25 @@ export interface CorpusSettings {
   maxTokens: number;
   mechanisms: string[];
   propagate: boolean;
+}
+
+/** `corpus/profile`: the texts of a folder. */
+export interface CorpusParams {
+  /** What paths are relative to, and the paths: files, folders and patterns. */
+  root: string;
+  paths: string[];
+  /** Where the profile is kept, and gone on with. */
+  folder: string;
+  model: string;
+  device: DeviceChoice;
+  maxTokens: number;
+}
+
+export interface CorpusProgress {
+  folder: string;
+  done: number;
+  of: number;
+  text: CorpusText;
 }
 
 export interface CorpusProfile {

@@ -8,6 +8,7 @@
  * text positions in UTF-16 code units of the analysed text, times in milliseconds.
  */
 import type { AnalysisProgress, AnalysisSummary, AnalyzeParams, TargetText } from './analysis';
+import type { CorpusParams, CorpusProfile, CorpusProgress } from './corpus';
 import type { CostProgress, CostRequests } from './cost';
 import type {
   AtBudgetParams,
@@ -101,6 +102,8 @@ export interface EngineRequests extends CostRequests, LensRequests, ProbeRequest
   /** What the HTML report embeds, for a file that is opened without the model. */
   'analysis/details': { params: ReportParams; result: ReportDetails };
   'analysis/report': { params: ReportParams; result: { html: string } };
+  /** A model's heads over many texts. Takes turns with other jobs, text by text. */
+  'corpus/profile': { params: CorpusParams; result: CorpusProfile };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };
 }
@@ -109,6 +112,7 @@ export interface EngineRequests extends CostRequests, LensRequests, ProbeRequest
 export interface EngineNotifications {
   'analysis/progress': AnalysisProgress;
   'cost/progress': CostProgress;
+  'corpus/progress': CorpusProgress;
   /** Sent once, before the first core: what the summary will say of model, device and tokens. */
   'analysis/began': {
     id: string;

@@ -30,6 +30,7 @@ import type {
   TargetText,
   TokenTable,
 } from './engine';
+import type { CorpusProfile } from './corpus';
 
 // ---------------------------------------------------------------- selection
 
@@ -130,6 +131,14 @@ export type AnalysisState =
       actions: HostCommand[];
     };
 
+/** What has become of the profile of a folder that was asked for last. */
+export type CorpusState =
+  | { status: 'none' }
+  | { status: 'running'; folder: string; done: number; of: number }
+  /** `root`: the uri that the files of the profile are relative to. The profile itself is asked for: it is large. */
+  | { status: 'ready'; id: number; folder: string; root: string }
+  | { status: 'error'; folder: string; message: string };
+
 /** Set when there is no engine behind the views, only what an HTML report holds. */
 export interface ReportInfo {
   /** Day it was made, as 2026-01-31, and the version that made it. */
@@ -169,6 +178,7 @@ export const VIEW_NAMES = [
   'text',
   'cost',
   'lenses',
+  'corpus',
 ] as const;
 export type ViewName = (typeof VIEW_NAMES)[number];
 
@@ -196,6 +206,7 @@ export type HostMessage =
       view: ViewState | null;
       /** Name of the text in front of the user, where it is another one than is shown and was never analyzed. */
       inFront?: string | null;
+      corpus?: CorpusState;
       /** Only in a report. */
       report?: ReportInfo;
     }
@@ -210,6 +221,7 @@ export type HostMessage =
   | { type: 'planning'; id: string; planning: Planning | null }
   | { type: 'interventions'; id: string; interventions: Interventions }
   | { type: 'inFront'; name: string | null }
+  | { type: 'corpus'; corpus: CorpusState }
   /** A measurement of costs goes on. */
   | { type: 'cost'; progress: CostProgress }
   | { type: 'selection'; selection: Selection }
@@ -247,6 +259,7 @@ export const HOST_COMMANDS = [
   'openSettings',
   'undoIntervention',
   'clearInterventions',
+  'profileFolder',
 ] as const;
 export type HostCommand = (typeof HOST_COMMANDS)[number];
 
@@ -289,6 +302,8 @@ export type ViewRequests = {
   'host/saveFile': { params: SaveFileParams; result: string | null };
   /** The text as it was analysed, which the token offsets are of. */
   'host/text': { params: { id: string }; result: string };
+  /** The profile of a folder, as long as it is the latest. */
+  'host/corpus': { params: { id: number }; result: CorpusProfile };
   /** What was measured on this machine earlier for heads of this shape, or null. */
   'host/costs': { params: { device: DeviceName; shape: HeadShape }; result: CostMeasurement | null };
 };

@@ -9,9 +9,11 @@ import { findTexts, shardOf, type CorpusFile } from '../../engine/corpus/files';
 import { profileTexts, type ProfileRun } from '../../engine/corpus/run';
 import { finish, readProfile } from '../../engine/corpus/store';
 import { tablesOf } from '../../engine/corpus/tables';
+import { profileOf } from '../../engine/corpus/views';
 import { Engine } from '../../engine/engine';
 import { CancelledError } from '../../engine/errors';
 import { buildCli, runCli } from '../fixtures/cli';
+import { differencesOf, distributionOf, facetsOf, measuresOf, pointsOf } from '../../webview/model/corpus';
 import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
 
 const TOKENS = 96;
@@ -313,6 +315,45 @@ describe('profiles of a corpus', function () {
       }
     });
   }
+
+  it('the views: deciles in order, the kinds that differ, points of all heads', async () => {
+    const kinds = await findTexts(join(folder, 'texts'), ['kinds']);
+    const model = join(folder, 'model-partner');
+    const shown = profileOf(await profile(kinds, 'kinds-partner', { model, mechanisms: [] }));
+    const [changing, steady] = shown.heads;
+    assert.equal(shown.texts.length, kinds.length);
+    const deciles = changing!.excerpts.filter(
+      ({ place, criterion }) => typeof place === 'number' && criterion === 'farMass',
+    );
+    assert.equal(deciles.length, 20);
+    assert.ok(
+      deciles
+        .filter(one => one.place === 1)
+        .every(low => deciles.filter(one => one.place === 10).every(high => low.value <= high.value)),
+    );
+    const measures = ['farMass', 'previous', 'meanDistance', 'largestMass'];
+    const [first] = differencesOf(changing!, shown).filter(({ key }) =>
+      measures.includes(key.split(' ')[1]!),
+    );
+    assert.ok(first!.distance > 0.5, `${first!.key} ${first!.distance}`);
+    assert.deepEqual(new Set(first!.kinds.map(({ facet }) => facet)), new Set(['kind:plain', 'kind:words']));
+    const same = differencesOf(steady!, shown).find(({ key }) => key === 'queries previous');
+    assert.ok(!same || first!.distance > 2 * same.distance);
+    const points = pointsOf(shown, {
+      x: 'queries span95',
+      y: 'texts previous',
+      colour: 'queries entropy',
+      facet: 'kind:words',
+    });
+    assert.equal(points.length, 2);
+    assert.equal(points[1]!.y, distributionOf(steady!, 'texts previous', 'kind:words')!.mean);
+    assert.deepEqual(
+      pointsOf(shown, { x: 'queries span95', y: 'none', colour: 'queries entropy', facet: 'all' }),
+      [],
+    );
+    assert.deepEqual(facetsOf(shown).slice(0, 3), ['all', 'kind:plain', 'kind:words']);
+    assert.ok(measuresOf(shown).some(({ label }) => label === 'Most mass on one far key'));
+  });
 
   it('the command line: workers, shards and merge; a second call finds everything done', async () => {
     const cli = await buildCli();

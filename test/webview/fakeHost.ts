@@ -13,6 +13,7 @@ import {
   type MechanismInfo,
   type MechanismResult,
 } from '../../shared/protocol/engine';
+import type { CorpusProfile } from '../../shared/protocol/corpus';
 import {
   ENGINE_METHODS,
   NO_SELECTION,
@@ -41,6 +42,8 @@ export interface HostOptions {
   /** The analysed text. */
   text?: string;
   view?: ViewState;
+  /** The profile of a folder, shown at once. */
+  corpus?: CorpusProfile;
   /** Called with every request before it is answered; throw to fail it. */
   beforeAnswer?: (method: string) => void | Promise<void>;
 }
@@ -69,6 +72,9 @@ export class FakeHost extends MemoryHost {
         reduceMotion: true,
       },
       ...(options.view && { view: options.view }),
+      ...(options.corpus && {
+        corpus: { status: 'ready', id: 1, folder: 'texts', root: 'file:///work space/texts' },
+      }),
     });
   }
 
@@ -122,6 +128,7 @@ export class FakeHost extends MemoryHost {
     if ((ENGINE_METHODS as readonly string[]).includes(method))
       return this.ask(method as EngineMethod, params as never);
     await this.options.beforeAnswer?.(method);
+    if (method === 'host/corpus') return this.options.corpus;
     return method === 'host/text' ? (this.options.text ?? null) : null;
   }
 

@@ -16,6 +16,7 @@ import {
 } from '../../shared/protocol/engine';
 import {
   type AnalysisState,
+  type CorpusState,
   type HostSettings,
   type Interventions,
   type Place,
@@ -110,6 +111,11 @@ export class Store {
   /** One sentence on what was just done, or why it was not; goes with the next change of view. */
   get notice(): string | null {
     return this.ownNotice.value;
+  }
+
+  /** The profile of a folder that was asked for last. */
+  get corpus(): CorpusState {
+    return this.parts.corpus.value;
   }
 
   /** A measurement of costs that goes on. */

@@ -22,6 +22,7 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
   openSettings: 'Open the settings',
   undoIntervention: 'Undo the last intervention',
   clearInterventions: 'Clear the interventions',
+  profileFolder: 'Profile a folder',
 };
 
 /** What each view will show, for the time before there is anything to show. */

@@ -14,6 +14,7 @@ import { mark, markStyles } from '../ui/verifiedMark';
 import './buckets';
 import './cost';
 import './compare';
+import './corpus';
 import './head';
 import './lenses';
 import './overview';
@@ -38,6 +39,7 @@ const TABS: Tab[] = [
   { view: 'text', title: 'Text', content: () => html`<ai-text></ai-text>` },
   { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
   { view: 'lenses', title: 'Lenses', content: () => html`<ai-lenses></ai-lenses>`, needsEngine: true },
+  { view: 'corpus', title: 'Corpus', content: () => html`<ai-corpus></ai-corpus>`, needsEngine: true },
 ];
 
 const shownTabs = () => (store.report ? TABS.filter(tab => !tab.needsEngine) : TABS);

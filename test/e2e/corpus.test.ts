@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { Engine } from '../../engine/engine';
+import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
+import type { CorpusProfile } from '../../shared/protocol/corpus';
+import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
+import { bundleWebview } from '../webview/bundle';
+import { FakeHost } from '../webview/fakeHost';
+import { MECHANISMS, SyntheticEngine, splitTokens } from '../webview/syntheticEngine';
+import { violations } from './support/accessibility';
+
+/** The Corpus view over a profile that the engine has made of a planted model. */
+describe('the Corpus view', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let browser: Browser;
+  let page: Page;
+  let bundle: { script: string; style: string };
+  let corpus: CorpusProfile;
+
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'corpus-view-'));
+    const texts = join(folder, 'texts');
+    mkdirSync(texts);
+    writePlanted(join(folder, 'model'), changingModel('partner'));
+    writeFileSync(join(texts, 'broken.plain'), '');
+    for (let t = 0; t < 4; t++) {
+      writeFileSync(join(texts, `${t}.plain`), changingText(60 + 5 * t, 0));
+      writeFileSync(join(texts, `${t} #.words`), changingText(84 + t, 32 - t));
+    }
+    const engine = new Engine();
+    await engine.request('initialize', { device: 'cpu', memoryLimitMiB: 4096 });
+    corpus = await engine.request('corpus/profile', {
+      root: texts,
+      paths: ['.'],
+      folder: join(folder, 'profile'),
+      model: join(folder, 'model'),
+      device: 'cpu',
+      maxTokens: 512,
+    });
+    await engine.dispose();
+    bundle = await bundleWebview();
+    browser = await chromium.launch({ executablePath: await findChromium(), args: CHROMIUM_ARGUMENTS });
+  });
+  after(async () => {
+    await browser?.close();
+    rmSync(folder, { recursive: true });
+  });
+  afterEach(() => page?.close());
+
+  const open = async (shown?: CorpusProfile): Promise<FakeHost> => {
+    page = await browser.newPage({ viewport: { width: 1100, height: 900 } });
+    return FakeHost.open(page, bundle, {
+      place: 'panel',
+      theme: 'dark',
+      engine: new SyntheticEngine({ layers: 1, heads: 1, tokens: splitTokens('a b', 2) }),
+      mechanisms: MECHANISMS,
+      analysis: { status: 'none' },
+      view: { view: 'corpus', options: {} },
+      ...(shown && { corpus: shown }),
+    });
+  };
+
+  it('before there is a profile, offers to make one, and shows how far it is', async () => {
+    const host = await open();
+    await page.getByRole('button', { name: 'Profile a folder' }).click();
+    assert.ok(host.received.some(message => message.type === 'run' && message.command === 'profileFolder'));
+    await host.send({ type: 'corpus', corpus: { status: 'running', folder: 'texts', done: 3, of: 9 } });
+    await page.getByText('Profiling texts: 3 of 9 texts').waitFor();
+    await host.send({
+      type: 'corpus',
+      corpus: { status: 'error', folder: 'texts', message: 'No such model.' },
+    });
+    await page.getByText('texts was not profiled. No such model.').waitFor();
+  });
+
+  it('heads as points, how the chosen one differs by kind, its excerpts, and the file behind one', async () => {
+    const host = await open(corpus);
+    const points = page.locator('ai-head-scatter .point');
+    await points.first().waitFor();
+    assert.equal(await points.count(), 2);
+    await page.getByText('8 texts').first().waitFor();
+    await page.getByText('1 skipped').waitFor();
+    await points.nth(1).press('Enter');
+    await page.getByRole('heading', { name: 'Core 0, head 1' }).waitFor();
+    await points.nth(0).click();
+    await page.getByRole('heading', { name: 'Core 0, head 0' }).waitFor();
+    const kinds = page.getByRole('table', { name: 'How the head differs by kind of text' });
+    assert.match((await kinds.textContent())!, /\.plain .*\.words|\.words .*\.plain/s);
+    const excerpts = page.locator('.excerpt');
+    assert.equal(await excerpts.count(), 6);
+    for (const name of await page.locator('.excerpt .link').allTextContents())
+      assert.match(name, /\d #\.words:\d+$/);
+    await page.locator('.excerpt .link').first().click();
+    const opened = host.received.find(message => message.type === 'openFile')!;
+    assert.match(opened.uri, /^file:\/\/\/work space\/texts\/\d%20%23\.words$/);
+    assert.ok(opened.end > opened.start);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+});
