@@ -40,7 +40,9 @@ export function profileOf(corpus: Corpus): CorpusProfile {
     });
   }
   for (const { core, head, role, facet, texts, of, low, high } of rolesOf(corpus)) {
-    heads.get(headKey(core, head))!.roles.push({ role: role as Role, facet, texts, of, interval: { low, high } });
+    heads
+      .get(headKey(core, head))!
+      .roles.push({ role: role as Role, facet, texts, of, interval: { low, high } });
   }
   return {
     settings: corpus.settings,
