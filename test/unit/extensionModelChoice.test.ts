@@ -19,7 +19,14 @@ class Engine {
     await Promise.resolve();
     this.meanwhile();
     if (this.failures.analysis?.[model]) throw this.failures.analysis[model];
-    return { id, notes: [], mechanisms: [], target: null };
+    return {
+      id,
+      notes: [],
+      mechanisms: [],
+      target: null,
+      model: { ref: model },
+      tokens: { ids: [], total: 0 },
+    };
   }
 }
 

