@@ -169,7 +169,7 @@ describe('command line: plan', function () {
     const tie = await run('plan', files[0]!, '--budget', '1.54%', ...some, '130');
     assert.equal(tie.code, 0, tie.stderr);
     assert.match(tie.stdout, /, 1 run of the model$/m);
-    assert.match(tie.stdout, /^part0\.txt \(second half\) .* tie$/m);
+    assert.match(tie.stdout, /^part0\.txt \(second half\) .* undecided$/m);
     assert.doesNotMatch(tie.stdout, /More than the budget/);
 
     const text = await readFile(join(folder, files[1]!), 'utf8');

@@ -150,10 +150,10 @@ function notesOf(
       `The plan does not win: ${title} in every head lost less on this text at the same budget.${but}`,
     );
   } else if (wins === 'undecided') {
-    const rival = title ? `${title} in every head` : 'random assignments';
+    const baseline = title ? `${title} in every head` : 'random assignments';
     add(
       'defeat',
-      `Undecided whether the plan wins: on this text it differs from its rivals (${rival}) by no more than chance may (95 % intervals of the differences hold 0).`,
+      `Undecided whether the plan wins: on this text it differs from its baselines (${baseline}) by no more than chance may (95 % intervals of the differences hold 0).`,
     );
   } else if (wins === 'no') {
     const count = random.filter(delta => delta < deltaOf(best)).length;
