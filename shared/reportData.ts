@@ -3,7 +3,7 @@
  * rounded and bounded so that the file stays small. Written by `service/report.ts`, read by `webview/report`.
  */
 import type { AnalysisSummary } from './protocol/analysis';
-import type { Selection } from './protocol/host';
+import type { Selection } from './protocol/selection';
 import type { CostFormulas } from './protocol/cost';
 import type { Buckets } from './protocol/details';
 import type { Intervention, InterventionResult, LostKey } from './protocol/interventions';
