@@ -1,7 +1,7 @@
 import type { CoreInput } from '../attention/core';
 import { attendNative } from '../attention/native';
 import { RefusedError, told } from '../errors';
-import { refusedByRuntime } from '../runtime/complaint';
+import { isRunError, refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, TextCheck, Verification } from '../../shared/protocol/engine';
 import { checkpoint, neverCancelled } from '../runtime/cancellation';
 import { collectGarbage } from '../runtime/memory';
@@ -82,8 +82,7 @@ function joined({ encoder, embedding }: GraphFiles, decoder: Skeleton): Skeleton
 /** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */
 function refusalOf(error: unknown): unknown {
   if (error instanceof RefusedError) return error;
-  const isRunError = error instanceof Error && /Non-zero status code|ONNXRuntimeError/.test(error.message);
-  return isRunError ? refusedByRuntime('run', error) : error;
+  return isRunError(error) ? refusedByRuntime('run', error) : error;
 }
 
 class LoadedModel implements CutModel {

@@ -47,6 +47,10 @@ const MEANINGS: [pattern: RegExp, clause: (found: RegExpExecArray) => string][] 
   [/invalid (attribute|model)|INVALID_GRAPH|not a valid model/i, () => 'its graph is not valid'],
 ];
 
+/** Whether ONNX Runtime failed while a model ran. */
+export const isRunError = (error: unknown): boolean =>
+  error instanceof Error && /Non-zero status code|ONNXRuntimeError/.test(error.message);
+
 /** A refusal that says in our words what ONNX Runtime complains of; its own words are the cause. */
 export function refusedByRuntime(what: 'load' | 'run', error: unknown): RefusedError {
   const message = error instanceof Error ? error.message : String(error);

@@ -100,7 +100,9 @@ async function start() {
   };
   const memory = { get: () => undefined, update: () => Promise.resolve() };
   const log = { info: assert.fail, warn: assert.fail, error: assert.fail };
-  const parts = { memory, log, client, store, planner, intervener, selection, settings };
+  const front = { unanalysed: null, onUnanalysed: new Emitter<string | null>().event };
+  const corpora = { state: { status: 'none' }, onChange: new Emitter<never>().event };
+  const parts = { memory, log, client, store, planner, intervener, selection, settings, front, corpora };
   new ViewBridge(page as never, 'panel', 'Attention', 'extension' as never, parts as never);
   let requests = 0;
   return {

@@ -1,4 +1,5 @@
 import { RefusedError, told } from '../../errors';
+import { isRunError } from '../../runtime/complaint';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 import type { Graph } from '../onnx/graph';
 import type { GraphNode } from '../onnx/node';
@@ -96,19 +97,38 @@ async function shapedOf({ graph, core, rule, loader, survey }: Place): Promise<R
 
 /** Longest text whose last query is looked at. */
 const SPAN_TOKENS = 4096;
+const SPAN_TOKENS_LEAST = 16;
 const SPAN_TOLERANCE = 1e-4;
+
+/** What the model adds to the scores of the last query, at the greatest length that its tables allow; null = none is. */
+async function lastRow({ graph, core, loader, survey }: Omit<Place, 'rule'>) {
+  const chain = await ChainRows.load(graph, core, loader, survey);
+  const none = (): Tensor => {
+    throw new Error('internal: a rule of positions reads the text');
+  };
+  for (
+    let length = Math.min(SPAN_TOKENS, survey.limit ?? SPAN_TOKENS);
+    length >= SPAN_TOKENS_LEAST;
+    length >>= 1
+  ) {
+    const ids = survey.ids(length, length, 3);
+    if (!chain.affordable(ids)) continue;
+    try {
+      return { ...(await chain.evaluate(ids, Int32Array.of(length - 1), 0, none)), length };
+    } catch (error) {
+      // A table of the model may be shorter than its configuration says, or than anything says.
+      if (!isRunError(error)) throw error;
+    }
+  }
+  return null;
+}
 
 /** A softmax times clamp((ramp + span - distance) / ramp, 0, 1) in each head (Sukhbaatar et al. 2019). */
 async function spanOf({ graph, core, rule, loader, survey }: Place): Promise<Recognised | null> {
   if (core.queryInput !== core.keyInput) return null;
-  const length = Math.min(SPAN_TOKENS, survey.limit ?? SPAN_TOKENS);
-  const chain = await ChainRows.load(graph, core, loader, survey);
-  const ids = survey.ids(length, length, 3);
-  if (!chain.affordable(ids)) return null;
-  const none = (): Tensor => {
-    throw new Error('internal: a rule of positions reads the text');
-  };
-  const { planes, data } = await chain.evaluate(ids, Int32Array.of(length - 1), 0, none);
+  const found = await lastRow({ graph, core, loader, survey });
+  if (!found) return null;
+  const { planes, data, length } = found;
   const masks = Array.from({ length: core.heads }, (_, head) => {
     const row = data.subarray((planes === 1 ? 0 : head) * length, (planes === 1 ? 1 : head + 1) * length);
     return Float64Array.from({ length }, (_, d) =>
