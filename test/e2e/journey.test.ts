@@ -227,7 +227,7 @@ describe('a text in VS Code', function () {
   it('compares mechanisms, runs the model on with one, and begins and cancels the search of a plan', async () => {
     await tab('Compare');
     const row = panel.locator('ai-compare-table tbody tr', { hasText: 'Local window' }).first();
-    const cost = row.getByText(/^[+−]?\d[\d.]* nats$/);
+    const cost = row.getByText(/^[+−]?\d[\d.]* nats/);
     if (!(await cost.count())) await row.getByRole('button', { name: 'Run on' }).click();
     await cost.first().waitFor({ timeout: 60_000 });
     await panel.locator('ai-pareto .point').first().waitFor();
