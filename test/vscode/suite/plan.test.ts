@@ -31,7 +31,7 @@ describe('a plan for the heads', () => {
     assert.equal(saved.trim().split('\n').length, plan.heads.length + 1);
     await analyze(editor);
     assert.deepEqual((await stateOf(editor)).plan, plan);
-  });
+  }).timeout(120_000);
 
   it('is not searched on when it is cancelled', async () => {
     const editor = await openText(TEXT.repeat(20));
