@@ -14,7 +14,7 @@ import { makeProfile, serve, setUpServer, workbenchUrl } from '../../scripts/lib
 
 const OUT = join(ROOT, 'out-test', 'vscode');
 const LOG = join(ROOT, 'test-artifacts', 'vscode.log');
-const MINUTES = 6;
+const MINUTES = 8;
 
 mkdirSync(dirname(LOG), { recursive: true });
 rmSync(LOG, { force: true });
