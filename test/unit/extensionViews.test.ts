@@ -43,6 +43,7 @@ async function open(editors: { viewColumn: number }[] = []) {
     store: { shown, onChange: changes.event, onUpdate: never },
     client: { on: never, onState: never },
     front: { onUnanalysed: never, editor: undefined },
+    corpora: { onChange: never },
   };
   return { views: new Views('extension:' as never, parts as never), tab, closed, asked, placed };
 }
