@@ -50,8 +50,9 @@ export async function apiDoc(): Promise<string> {
     ...protocol.flatMap(({ path, file }) => [
       `### ${path}`,
       code(
-        declarations(file)
-          .filter(node => !/^(EngineRequests|EngineNotifications)$/.test(node.name.text))
+        [...lists(file), ...declarations(file)]
+          .filter(node => !('name' in node && /^(EngineRequests|EngineNotifications)$/.test(node.name.text)))
+          .sort((a, b) => a.pos - b.pos)
           .map(node => node.getFullText().trim()),
       ),
     ]),
@@ -65,6 +66,16 @@ const code = (lines: string[]): string => `\`\`\`ts\n${lines.join('\n\n')}\n\`\`
 function declarations(file: ts.SourceFile): (ts.InterfaceDeclaration | ts.TypeAliasDeclaration)[] {
   return file.statements
     .filter(node => ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node))
+    .filter(node => node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword));
+}
+
+/** The exported lists of a file that its types are made of (`as const`). */
+function lists(file: ts.SourceFile): ts.VariableStatement[] {
+  return file.statements
+    .filter(ts.isVariableStatement)
+    .filter(({ declarationList: { declarations } }) =>
+      declarations.some(({ initializer }) => initializer && ts.isAsExpression(initializer)),
+    )
     .filter(node => node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword));
 }
 

@@ -4,11 +4,10 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { Corpus } from '../corpus/corpus';
 import { findTexts, shardOf } from '../corpus/files';
-import { profileTexts } from '../corpus/run';
+import { profileTexts, settingsOfRun } from '../corpus/run';
 import { checkProfileFolder, finish, readProfile } from '../corpus/store';
 import { CancelledError, UsageError } from '../errors';
 import { SUPERVISED } from '../runtime/supervised';
-import { VERSION } from '../version';
 import type { DeviceChoice } from '../../shared/protocol/engine';
 import { distinct } from '../../shared/setting';
 import type { NamedMechanism } from './arguments';
@@ -71,15 +70,7 @@ async function profileHere(
       model,
       device,
       mechanisms: settings,
-      settings: {
-        version: VERSION,
-        model: info.name,
-        parameters: info.parameters,
-        device,
-        maxTokens,
-        mechanisms: settings.map(({ key }) => key),
-        propagate,
-      },
+      settings: settingsOfRun(info, { device, maxTokens, mechanisms: settings, propagate }),
       folder: output,
       signal,
       onText({ file, failed }, done, of) {

@@ -1,10 +1,9 @@
 /** `corpus/profile`: finds the texts, profiles them (or goes on with what is kept) and gives what views show. */
-import { VERSION } from '../version';
 import type { Notify } from '../service/startAnalysis';
 import type { ModelInfo, DeviceChoice } from '../../shared/protocol/engine';
 import type { CorpusParams, CorpusProfile } from '../../shared/protocol/corpus';
 import { findTexts } from './files';
-import { profileTexts, type ProfileEngine } from './run';
+import { profileTexts, settingsOfRun, type ProfileEngine } from './run';
 import { checkProfileFolder, finish } from './store';
 import { profileOf } from './views';
 
@@ -33,15 +32,7 @@ export async function profileFolder(
     model,
     device,
     mechanisms: [],
-    settings: {
-      version: VERSION,
-      model: info.name,
-      parameters: info.parameters,
-      device,
-      maxTokens,
-      mechanisms: [],
-      propagate: false,
-    },
+    settings: settingsOfRun(info, { device, maxTokens, mechanisms: [], propagate: false }),
     folder,
     signal,
     onText: (text, done, of) => engine.notify('corpus/progress', { folder, done, of, text }),

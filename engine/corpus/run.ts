@@ -2,9 +2,16 @@
 import { join } from 'node:path';
 import { CancelledError, RefusedError, told, UsageError } from '../errors';
 import { readText } from '../readText';
+import { VERSION } from '../version';
 import type { AnalyzeHooks } from '../service/startAnalysis';
 import { checkpoint } from '../runtime/cancellation';
-import type { AnalysisSummary, AnalyzeParams, DeviceChoice, Setting } from '../../shared/protocol/engine';
+import type {
+  AnalysisSummary,
+  AnalyzeParams,
+  DeviceChoice,
+  ModelInfo,
+  Setting,
+} from '../../shared/protocol/engine';
 import { Corpus } from './corpus';
 import type { CorpusFile } from './files';
 import { hashOf, TextGathering } from './gather';
@@ -30,6 +37,20 @@ export interface ProfileRun {
   folder: string;
   signal: AbortSignal;
   onText(text: CorpusText, done: number, of: number): void;
+}
+
+/** What two profiles must have in common to be one: said of a run before it begins. */
+export function settingsOfRun(
+  { name, parameters }: Pick<ModelInfo, 'name' | 'parameters'>,
+  {
+    device,
+    maxTokens,
+    propagate,
+    mechanisms,
+  }: Pick<CorpusSettings, 'device' | 'maxTokens' | 'propagate'> & Pick<ProfileRun, 'mechanisms'>,
+): CorpusSettings {
+  const keys = mechanisms.map(({ key }) => key);
+  return { version: VERSION, model: name, parameters, device, maxTokens, mechanisms: keys, propagate };
 }
 
 /** Milliseconds after which what was gathered is kept, and how many times longer than that takes. */

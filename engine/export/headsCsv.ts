@@ -6,24 +6,12 @@ import type {
   MechanismResult,
   Quantiles,
 } from '../../shared/protocol/engine';
+import { ROLES } from '../../shared/protocol/text';
 import { csv, type CsvCell } from '../../shared/numbers';
 import { chosenParams } from '../../shared/setting';
 
 type Compared = [title: string, value: (head: HeadComparison) => CsvCell];
 type Column = [title: string, value: (head: HeadProfile) => CsvCell];
-
-const ROLES = [
-  'self',
-  'previous',
-  'next',
-  'first',
-  'separator',
-  'punctuation',
-  'duplicate',
-  'induction',
-  'local',
-  'broad',
-] as const;
 
 const quantiles = (name: string, of: (head: HeadProfile) => Quantiles): Column[] =>
   (['p5', 'p25', 'p50', 'p75', 'p95'] as const).map(q => [`${name} ${q} [tokens]`, head => of(head)[q]]);

@@ -15,17 +15,20 @@ export interface TokenTable {
   estimated?: boolean;
 }
 
-export type Role =
-  | 'self'
-  | 'previous'
-  | 'next'
-  | 'first'
-  | 'separator'
-  | 'punctuation'
-  | 'duplicate'
-  | 'induction'
-  | 'local'
-  | 'broad';
+export const ROLES = [
+  'self',
+  'previous',
+  'next',
+  'first',
+  'separator',
+  'punctuation',
+  'duplicate',
+  'induction',
+  'local',
+  'broad',
+] as const;
+
+export type Role = (typeof ROLES)[number];
 
 export interface RoleScore {
   role: Role;

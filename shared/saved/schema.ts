@@ -4,6 +4,7 @@
  * by the compiler, where `analysis.ts` gives the result its type.
  */
 import * as v from 'valibot';
+import { ROLES } from '../protocol/text';
 import { isSetting, type Setting } from '../setting';
 
 /** Names, sentences and token texts; the text itself is longer. */
@@ -115,18 +116,7 @@ const profile = v.object({
   }),
   roles: list(
     v.object({
-      role: v.picklist([
-        'self',
-        'previous',
-        'next',
-        'first',
-        'separator',
-        'punctuation',
-        'duplicate',
-        'induction',
-        'local',
-        'broad',
-      ]),
+      role: v.picklist(ROLES),
       score: number,
     }),
     20,

@@ -6,14 +6,13 @@
  * must have written why, or the command line must tell it: the case is run there again.
  * The seeds of cases that once failed are in `seeds.json` and always run first.
  */
-import { build } from 'esbuild';
 import { fork, type ChildProcess } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LAST_WORDS } from '../../engine/runtime/supervised';
-import { buildCli, runCli, ROOT } from '../fixtures/cli';
+import { buildCli, buildProgram, runCli } from '../fixtures/cli';
 import { damageModel } from './graphs';
 import { changeJson } from './json';
 import { mutate } from './mutate';
@@ -191,21 +190,7 @@ class Victim {
 }
 
 /** Bundled as the engine is: TypeScript's loader would take memory of its own. */
-async function buildVictim(): Promise<string> {
-  const outfile = join(ROOT, `out-test/victim-${process.pid}.js`);
-  await build({
-    entryPoints: [join(__dirname, 'victim.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    target: 'node20',
-    keepNames: true,
-    external: ['onnxruntime-node', 'onnxruntime-common', 'tokenizers'],
-    logLevel: 'warning',
-  });
-  return outfile;
-}
+const buildVictim = () => buildProgram('victim', 'test/fuzz/victim.ts');
 
 /** Cases that failed before they were mended. */
 export function knownCases(): Case[] {
