@@ -1,10 +1,12 @@
 """Trains one model of MODELS (model.py) for a slice of time, from its last checkpoint on. Stops at the end of the slice or when its tokens are used up.
 
-usage: train.py NAME [--minutes 12] [--seed 1] [--init model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
+usage: train.py NAME [--minutes 12] [--tokens N] [--seed 1] [--init model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
 Under HOME/NAME: checkpoint.pt (replaced in one go), log.jsonl (step, tokens, losses).
+--tokens: stop at that many, rounded up to whole texts of four windows, and keep a copy, at-TOKENS.pt. The learning rate falls as it would in the whole training,
+so that a later run can go on as if nothing had been; models compared at such a stop are all equally unfinished.
 Minutes are CPU minutes, so that a slice means the same on a busy machine.
 """
-import json, math, os, time
+import json, math, os, shutil, time
 import numpy as np, torch
 from torch import nn
 from torch.nn import functional as F
@@ -99,6 +101,7 @@ def main():
     parser = data.arguments(__doc__)
     parser.add_argument('name', choices=list(MODELS))
     parser.add_argument('--minutes', type=float, default=12); parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--tokens', type=float, help='stop there')
     parser.add_argument('--init', help='weights to begin with, where there is no checkpoint: an exported model.onnx')
     a = parser.parse_args()
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
@@ -123,6 +126,7 @@ def main():
     elif a.init: model.load_state_dict(read_back(a.init, model))
     mixture = spec.get('mixture')
     source = data.Mixture(texts['books'], texts['code'], a.seed) if mixture else data.Streams(texts['books'], spec['streams'], spec['window'], seed=a.seed, order=spec.get('order', 'plain'), steps=spec['tokens'] // (spec['streams'] * spec['window']))
+    before = tokens
     states, began, recent = {}, time.process_time(), []
     minutes = lambda: spent + (time.process_time() - began) / 60
 
@@ -136,8 +140,9 @@ def main():
         print(a.name, line, flush=True)
 
     next_save = 4.0
+    goal = target(spec, a.tokens)
     if step == 0: save(final=True)
-    while tokens < spec['tokens']:
+    while tokens < goal:
         torch.manual_seed(a.seed * 10_000_019 + step)
         share = tokens / spec['tokens']
         for group in optimizer.param_groups:
@@ -168,11 +173,19 @@ def main():
             if hasattr(m, 'after_step'): m.after_step()
         step += 1; tokens += w.shape[0] * (w.shape[1] - 1); recent.append(seen)
         whole = mixture or source.starts_episode(step)  # memories are not saved: stop where they begin anew
-        if not whole or tokens >= spec['tokens']: continue
+        if not whole or tokens >= goal: continue
         done = minutes() - spent
         if done >= a.minutes: break
         if done >= next_save: save(); next_save = done + 4
-    save(final=True)
+    if tokens > before: save(final=True)
+    if tokens == goal < spec['tokens']: shutil.copyfile(path, f'{folder}/at-{goal}.pt')
+
+
+def target(spec, tokens=None):
+    """The tokens to stop at: whole texts of four windows, in which the memories of recurrent models begin anew."""
+    if not tokens or tokens >= spec['tokens'] or 'window' not in spec: return spec['tokens']
+    text = 4 * spec['streams'] * spec['window']
+    return math.ceil(tokens / text) * text
 
 
 def read_back(path, model):
