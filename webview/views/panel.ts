@@ -3,12 +3,12 @@ import { customElement, state } from 'lit/decorators.js';
 import { KEYS, globalKey } from '../host/keys';
 import { store } from '../host/store';
 import type { ViewName } from '../../shared/protocol/host';
-import { count } from '../../shared/numbers';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
 import { notesOnText } from '../../shared/host/analysisState';
 import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
+import { subject, subjectStyles } from '../ui/subject';
 import { stateStyles } from '../ui/stateStyles';
 import { mark, markStyles } from '../ui/verifiedMark';
 import './buckets';
@@ -51,6 +51,7 @@ export class Panel extends Component {
     ...Component.styles,
     stateStyles,
     markStyles,
+    subjectStyles,
     css`
       :host {
         height: 100%;
@@ -63,7 +64,6 @@ export class Panel extends Component {
         gap: 0 16px;
         padding: 0 12px;
         border-bottom: 1px solid var(--line);
-        /* Where there is little room, what was analysed goes below the tabs, which are never squeezed away. */
         flex-wrap: wrap;
         position: relative;
       }
@@ -88,20 +88,16 @@ export class Panel extends Component {
       [role='tab']:focus-visible {
         outline-offset: -2px;
       }
-      .analysed {
+      header .end {
+        margin-left: auto;
         display: flex;
         align-items: center;
-        justify-content: flex-end;
         gap: 0 16px;
-        flex: 1 1 56ch;
         min-width: 0;
       }
-      .about {
-        color: var(--muted);
-        overflow: hidden;
-        text-overflow: ellipsis;
-        white-space: nowrap;
-        min-width: 0;
+      header .subject {
+        flex: 1 0 100%;
+        border-top: 1px solid var(--line);
       }
       .notes {
         padding: 4px 12px 0;
@@ -176,8 +172,7 @@ export class Panel extends Component {
               </button>`,
           )}
         </div>
-        <div class="analysed">
-          <span class="about">${this.about()}</span>
+        <div class="end">
           ${mark()}
           <button
             class="plain"
@@ -189,27 +184,13 @@ export class Panel extends Component {
             ?
           </button>
         </div>
+        ${subject()}
       </header>
       <div class="status-area">${statusLine()}${this.notice()}</div>
       ${this.notes()}
       <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.view}`}>${tab.content()}</main>
       ${this.showKeys ? this.keys() : nothing}
     `;
-  }
-
-  private about(): TemplateResult | typeof nothing {
-    const { model, tokens, analysis } = store;
-    if (analysis.status !== 'ready' && analysis.status !== 'running') return nothing;
-    const began = analysis.status === 'ready' ? analysis.summary : analysis.began;
-    const { name } = analysis.document;
-    const parts: string[] = [];
-    if (tokens) parts.push(`${count(tokens.ids.length)} tokens`);
-    if (model) parts.push(model.name);
-    if (began) parts.push(began.device.device);
-    if (store.report) parts.push(`report of ${store.report.made}`);
-    const text = parts.map(part => ` · ${part}`).join('');
-    const title = [name + text, ...(began?.device.notes ?? [])].join('\n');
-    return html`<span title=${title}><strong>${name}</strong>${text}</span>`;
   }
 
   private notice(): TemplateResult {

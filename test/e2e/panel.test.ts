@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { ready } from '../webview/fakeHost';
+import { viewsAlone } from './support/viewsAlone';
+
+/** The wide panel around its views. */
+describe('the panel', function () {
+  this.timeout(60_000);
+  const views = viewsAlone();
+
+  for (const width of [500, 700, 900])
+    it(`says whole which text, model and selection it shows, at ${width} px`, async () => {
+      const analysis = ready(views.summary);
+      if (analysis.status !== 'ready') throw new Error('not ready');
+      const name = 'a-name-of-a-file-that-somebody-was-careful-to-choose-for-an-experiment.txt';
+      const { page } = await views.open(
+        {
+          analysis: { ...analysis, document: { ...analysis.document, name, selectionStart: 3 } },
+          selection: { core: 1, head: 2, token: 20 },
+        },
+        width,
+      );
+      const group = page.getByRole('group', { name: 'What is shown' });
+      await group.waitFor();
+      const words = (await group.innerText()).replace(/\s+/g, ' ');
+      for (const part of [name, 'selection', views.summary.model.name, 'layer 1, head 2', 'token 20'])
+        assert.ok(words.includes(part), `${part} in "${words}"`);
+      const hidden = await group.evaluate(
+        element =>
+          [element, ...element.querySelectorAll('*')].filter(
+            one =>
+              (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible') ||
+              one.getBoundingClientRect().right > innerWidth,
+          ).length,
+      );
+      assert.equal(hidden, 0, 'nothing is cut off');
+    });
+});

@@ -1,0 +1,70 @@
+/** Whose attention is shown: text, model and selection, in words that are never cut off. */
+import { css, html, nothing, type TemplateResult } from 'lit';
+import { count, tokenLabel } from '../../shared/numbers';
+import { store } from '../host/store';
+import { headName } from '../model/names';
+import { ROLES, mainRole } from '../model/roles';
+
+export function subject(): TemplateResult | typeof nothing {
+  const { analysis, model, tokens } = store;
+  if (analysis.status !== 'ready' && analysis.status !== 'running') return nothing;
+  const began = analysis.status === 'ready' ? analysis.summary : analysis.began;
+  const { name, selectionStart } = analysis.document;
+  const asides = [
+    ...(tokens ? [`${count(tokens.ids.length)} tokens`] : []),
+    ...(began ? [began.device.device] : []),
+    ...(store.report ? [`report of ${store.report.made}`] : []),
+  ];
+  return html`<div
+    class="subject"
+    role="group"
+    aria-label="What is shown"
+    title=${(began?.device.notes ?? []).join('\n') || nothing}
+  >
+    <span class="part"
+      ><strong>${name}</strong>${selectionStart === null ? nothing : ' (a selection of it)'}</span
+    >
+    ${model ? html`<span class="part">in <strong>${model.name}</strong></span>` : nothing} ${head()}
+    ${token()}
+    <span class="part muted">${asides.join(' · ')}</span>
+  </div>`;
+}
+
+function head(): TemplateResult | typeof nothing {
+  const shown = store.shownHead;
+  const profile = shown && store.profile(shown);
+  if (!profile) return nothing;
+  const role = mainRole(profile);
+  return html`<span class="part"
+    ><strong>${headName(profile)}</strong
+    >${role ? html` <span class="muted">${ROLES[role].title}</span>` : nothing}</span
+  >`;
+}
+
+function token(): TemplateResult | typeof nothing {
+  const { token } = store.selection;
+  const text = token === null ? undefined : store.tokens?.text[token];
+  return text === undefined
+    ? nothing
+    : html`<span class="part"
+        >on <strong>“${tokenLabel(text, 24)}”</strong> <span class="muted">token ${token}</span></span
+      >`;
+}
+
+export const subjectStyles = css`
+  .subject {
+    display: flex;
+    flex-wrap: wrap;
+    align-items: baseline;
+    gap: 0 14px;
+    padding: 6px 0 5px;
+    min-width: 0;
+  }
+  .subject .part {
+    min-width: 0;
+    overflow-wrap: anywhere;
+  }
+  .subject strong {
+    font-size: 1.08em;
+  }
+`;
