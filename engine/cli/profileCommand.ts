@@ -1,18 +1,18 @@
 /** `profile` and `merge`: a model's heads over many texts. */
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { join } from 'node:path';
-import { Corpus } from '../corpus/corpus';
+import type { Corpus } from '../corpus/corpus';
 import { findTexts, shardOf } from '../corpus/files';
 import { profileTexts, settingsOfRun } from '../corpus/run';
-import { checkProfileFolder, finish, readProfile } from '../corpus/store';
-import { CancelledError, UsageError } from '../errors';
-import { SUPERVISED } from '../runtime/supervised';
+import { checkProfileFolder, finish } from '../corpus/store';
+import { UsageError } from '../errors';
 import type { DeviceChoice } from '../../shared/protocol/engine';
 import { distinct } from '../../shared/setting';
 import type { NamedMechanism } from './arguments';
 import { print, ProgressLine, startEngine } from './commands';
 import { formatProfile } from './profileTables';
+import { runHere } from './shards/here';
+import { runOnRay } from './shards/ray';
+import { merged, runShards, shardTasks, type Place, type ShardRunner } from './shards/shards';
+import { runOnSlurm } from './shards/slurm';
 
 export interface Shard {
   /** From 1. */
@@ -29,6 +29,12 @@ export interface ProfileOptions {
   output: string;
   shard?: Shard;
   workers: number;
+  /** Where the workers are. */
+  on: Place;
+  /** Options for sbatch. */
+  sbatch: string[];
+  /** Processors of a worker that Ray starts. */
+  cpus: number;
 }
 
 export async function profileCommand(
@@ -38,7 +44,9 @@ export async function profileCommand(
 ): Promise<void> {
   await checkProfileFolder(options.output);
   const corpus =
-    options.workers > 1 ? await profileInWorkers(options, signal) : await profileHere(paths, options, signal);
+    options.workers > 1 || options.on !== 'here'
+      ? await profileInWorkers(options, signal)
+      : await profileHere(paths, options, signal);
   await finish(options.output, corpus);
   print(formatProfile(corpus));
 }
@@ -86,59 +94,26 @@ async function profileHere(
   }
 }
 
-async function merged(folders: readonly string[]): Promise<Corpus> {
-  const [first, ...rest] = folders;
-  const corpus = await readProfile(first!);
-  for (const folder of rest) corpus.merge(await readProfile(folder));
-  return corpus;
+async function profileInWorkers(options: ProfileOptions, signal: AbortSignal): Promise<Corpus> {
+  const tasks = shardTasks(options.workers, options.output);
+  const progress = new ProgressLine();
+  try {
+    return await runShards(tasks, runnerOf(options), {
+      signal,
+      onEnded: ended => progress.step(`${ended} of ${tasks.length} shards`),
+      onLine(line) {
+        progress.clear();
+        process.stderr.write(`${line}\n`);
+      },
+    });
+  } finally {
+    progress.clear();
+  }
 }
 
-/** This very command once for each shard, in processes of their own, and their profiles together. */
-async function profileInWorkers({ workers, output }: ProfileOptions, signal: AbortSignal): Promise<Corpus> {
-  const shards = Array.from({ length: workers }, (_, at) => ({
-    shard: `${at + 1}/${workers}`,
-    folder: join(output, `shard-${at + 1}-of-${workers}`),
-  }));
-  const stop = new AbortController();
-  const either = AbortSignal.any([signal, stop.signal]);
-  const runs = shards.map(({ shard, folder }) =>
-    runAgain(['--workers', '1', '--shard', shard, '--output', folder], either).catch(error => {
-      stop.abort();
-      throw error;
-    }),
-  );
-  const failed = (await Promise.allSettled(runs)).filter(run => run.status === 'rejected');
-  if (signal.aborted) throw new CancelledError();
-  const cause = failed
-    .map(({ reason }) => reason as unknown)
-    .find(error => !(error instanceof CancelledError));
-  if (cause) throw cause;
-  return merged(shards.map(({ folder }) => folder));
-}
-
-/** The command as it was called, with other options behind it: the last of each counts. */
-function runAgain(options: readonly string[], signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const { [SUPERVISED]: _, ...env } = process.env;
-    const child = spawn(process.execPath, [...process.argv.slice(1), ...options], {
-      env,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    let last = '';
-    createInterface({ input: child.stderr }).on('line', line => {
-      last = line;
-      if (line.startsWith('skipped ')) process.stderr.write(`${line}\n`);
-    });
-    const stop = () => child.kill('SIGINT');
-    signal.addEventListener('abort', stop);
-    child.on('error', reject);
-    child.on('close', code => {
-      signal.removeEventListener('abort', stop);
-      if (code === 0) resolve();
-      else if (signal.aborted) reject(new CancelledError());
-      else reject(new Error(last || `A worker ended with exit code ${code}.`));
-    });
-  });
+function runnerOf({ on, sbatch, cpus }: ProfileOptions): ShardRunner {
+  if (on === 'slurm') return runOnSlurm(sbatch);
+  return on === 'ray' ? runOnRay(cpus) : runHere;
 }
 
 /** `I/N` */

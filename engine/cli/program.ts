@@ -2,7 +2,7 @@
  * What the command line does, over the same service as the extension, in the child of its supervisor.
  * Exit codes: 0 done, 2 wrong usage, 3 the input is refused, 1 anything else. Errors are one sentence on stderr.
  */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
 import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
@@ -11,6 +11,7 @@ import { completionScript, SHELLS } from './completion';
 import { headsCommand } from './headsCommand';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
+import { PLACES } from './shards/shards';
 import { VERSION } from '../version';
 import { RefusedError, told, UsageError } from '../errors';
 import type { Intervention } from '../../shared/protocol/engine';
@@ -165,8 +166,21 @@ function build(): Command {
     .option('--propagate', 'also run every text on with each mechanism in every layer', false)
     .option('--shard <i/n>', 'only the i-th of n parts of the texts; merge puts them together', parseShard)
     .option('--workers <n>', 'so many processes side by side', value => parseCount('--workers', value), 1)
+    .addOption(
+      new Option('--on <place>', 'where the workers are: a job array of Slurm, tasks of Ray')
+        .choices(PLACES)
+        .default('here'),
+    )
+    .option(
+      '--sbatch <options>',
+      'with --on slurm: options for sbatch, such as "--partition=gpu --cpus-per-task=4"',
+      value => value.split(/\s+/).filter(word => word !== ''),
+      [],
+    )
+    .option('--cpus <n>', 'with --on ray: processors of a worker', value => parseCount('--cpus', value), 1)
     .action((texts: string[], options) => {
-      if (options.shard && options.workers > 1) throw new UsageError('A shard is profiled by one worker.');
+      const inWorkers = options.workers > 1 || options.on !== 'here';
+      if (options.shard && inWorkers) throw new UsageError('A shard is profiled by one worker.');
       tellSupervisor({ subject: options.model });
       return profileCommand(texts, options, signal);
     });

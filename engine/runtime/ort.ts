@@ -85,9 +85,18 @@ const levels: Record<OptimizationLevel, 'disabled' | 'basic' | 'all'> = {
 /** Every session has threads of its own, and dozens of sessions are kept: beyond 16 a core gains nothing and many sessions lose. */
 const MOST_THREADS = 16;
 
+/** The variable by which schedulers and numerical programs say how many threads a process may have. */
+export const THREADS = 'OMP_NUM_THREADS';
+
 /** Threads of one session. On a GPU the processor only hands the work over. */
-export function threadsOf(device: DeviceName, cores = availableParallelism()): number {
+export function threadsOf(device: DeviceName, cores = allowedThreads()): number {
   return device === 'cpu' ? Math.min(cores, MOST_THREADS) : 1;
+}
+
+function allowedThreads(): number {
+  const asked = Number(process.env[THREADS]);
+  const cores = availableParallelism();
+  return Number.isInteger(asked) && asked > 0 ? Math.min(asked, cores) : cores;
 }
 
 function sessionOptions(device: DeviceName, options: SessionOptions): InferenceSession.SessionOptions {

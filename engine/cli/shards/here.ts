@@ -1,0 +1,42 @@
+/** Shards in processes of this machine, side by side. */
+import { spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { createInterface } from 'node:readline';
+import { THREADS } from '../../runtime/ort';
+import { SUPERVISED } from '../../runtime/supervised';
+import type { ShardEnd, ShardHooks, ShardRunner, ShardTask } from './shards';
+
+export const runHere: ShardRunner = async (tasks, hooks) => {
+  const threads = Math.max(1, Math.floor(availableParallelism() / tasks.length));
+  let ended = 0;
+  return Promise.all(
+    tasks.map(async task => {
+      const end = await runOne(task, threads, hooks);
+      hooks.onEnded(++ended);
+      return end;
+    }),
+  );
+};
+
+function runOne(task: ShardTask, threads: number, { signal, onLine }: ShardHooks): Promise<ShardEnd> {
+  return new Promise((resolve, reject) => {
+    const { [SUPERVISED]: _, ...env } = process.env;
+    const [program, ...args] = task.command;
+    const child = spawn(program!, args, {
+      env: { [THREADS]: String(threads), ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let last = '';
+    createInterface({ input: child.stderr }).on('line', line => {
+      last = line;
+      if (line.startsWith('skipped ')) onLine(line);
+    });
+    const stop = () => child.kill('SIGINT');
+    signal.addEventListener('abort', stop);
+    child.on('error', reject);
+    child.on('close', code => {
+      signal.removeEventListener('abort', stop);
+      resolve({ task, code, last });
+    });
+  });
+}
