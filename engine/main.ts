@@ -1,7 +1,6 @@
 /** The engine's program: the extension's server, and the trial of a model that the server starts of itself. */
 import { loadFailure } from './runtime/loadFailure';
-import { lastWords } from './runtime/supervised';
-import { TRIAL } from './service/modelTrial';
+import { lastWords, TRIAL } from './runtime/supervised';
 
 void (process.argv[2] === TRIAL ? import('./service/trialProgram') : import('./server')).catch(
   (error: unknown) => {

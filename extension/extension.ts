@@ -3,6 +3,7 @@ import { AnalysisMemory } from './analysis/analysisMemory';
 import { AnalysisStore } from './analysis/analysisStore';
 import { SavedFiles } from './analysis/savedFiles';
 import type { AttentionInspectorApi } from './api';
+import { registerAssistantTools } from './workbench/assistantTools';
 import { registerCommands } from './workbench/commands';
 import { ChangeMarks } from './editor/changeMarks';
 import { ContextKeys } from './workbench/contextKeys';
@@ -114,6 +115,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
     }),
   );
 
+  own(registerAssistantTools(client, settings));
   own(client.on('device/used', report => crashed.uses(report)));
   own(client.on('analysis/core', () => crashed.ran()));
   own(client.onSilence(tellSilence));

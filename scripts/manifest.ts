@@ -1,18 +1,23 @@
 /**
  * Writes the parts of package.json that follow from the code: the schema of the setting that lists mechanisms, from
- * their registry. `npm run manifest`; a test fails when it was forgotten.
+ * their registry, and the tools that assistants can call. `npm run manifest`; a test fails when it was forgotten.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mechanismInfos } from '../engine/attention/registry';
 import type { MechanismInfo, ParameterInfo } from '../shared/protocol/engine';
+import { inputSchema } from '../shared/tools/jsonSchema';
+import { COUNTING, TOOLS } from '../shared/tools/tools';
 
 const SETTING = 'attentionInspector.mechanisms';
 
 export const MANIFEST = fileURLToPath(new URL('../package.json', import.meta.url));
 
 export interface Manifest {
-  contributes: { configuration: { properties: Record<string, { items?: unknown }> } };
+  contributes: {
+    configuration: { properties: Record<string, { items?: unknown }> };
+    languageModelTools?: unknown;
+  };
 }
 
 /** The manifest with its derived parts as the code has them. */
@@ -21,6 +26,17 @@ export function withDerivedParts<M extends Manifest>(manifest: M): M {
   const setting = copy.contributes.configuration.properties[SETTING];
   if (!setting) throw new Error(`package.json has no setting ${SETTING}.`);
   setting.items = mechanismItems();
+  copy.contributes.languageModelTools = TOOLS.map(tool => ({
+    name: tool.name,
+    displayName: tool.title,
+    modelDescription: `${tool.description} ${COUNTING}`,
+    userDescription: tool.description,
+    toolReferenceName: tool.name.replaceAll('_', '-'),
+    canBeReferencedInPrompt: true,
+    icon: '$(eye)',
+    when: 'isWorkspaceTrusted',
+    inputSchema: inputSchema(tool),
+  }));
   return copy;
 }
 

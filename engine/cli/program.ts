@@ -220,6 +220,19 @@ function build(): Command {
       tellSupervisor({ subject: ref });
       return verifyCommand(ref, options, signal);
     });
+  command(
+    program,
+    'mcp',
+    'Serve tools for assistants (MCP) over standard input and output: texts and models below the current folder.',
+  )
+    .option(...model)
+    .option(...device)
+    .action(async options => {
+      tellSupervisor({ subject: options.model });
+      // Loaded only here: no other command waits for it.
+      const { mcpCommand } = await import('./mcpCommand');
+      return mcpCommand(options, signal);
+    });
   command(program, 'completion', 'Print the completion script of a shell.')
     .argument('<shell>', SHELLS.join(', '))
     .action((name: string) => {

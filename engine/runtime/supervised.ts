@@ -7,6 +7,9 @@ export const SUPERVISED = 'ATTENTION_INSPECTOR_SUPERVISED';
 /** Where a process that must end at once writes why: this file descriptor is a pipe to its parent. */
 export const LAST_WORDS = 4;
 
+/** The argument that makes a program the trial of a model (service/trialProgram.ts). */
+export const TRIAL = '--trial';
+
 export const isSupervised = process.env[SUPERVISED] !== undefined && process.send !== undefined;
 // Processes started from here have parents of their own.
 delete process.env[SUPERVISED];

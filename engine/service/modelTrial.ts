@@ -4,12 +4,9 @@
  */
 import { fork } from 'node:child_process';
 import { CancelledError, RefusedError } from '../errors';
-import { howItEnded, LAST_WORDS } from '../runtime/supervised';
+import { howItEnded, LAST_WORDS, TRIAL } from '../runtime/supervised';
 import type { ModelFiles } from '../model/source/source';
 import { isKnown, remember } from './knownModels';
-
-/** The engine's argument that makes it a trial. */
-export const TRIAL = '--trial';
 
 export interface TrialTask {
   files: ModelFiles;
@@ -28,7 +25,7 @@ export interface TrialOptions {
 /** Throws RefusedError for a model that is unsound or ends its process. */
 export type ModelTrial = (files: ModelFiles, options: TrialOptions) => Promise<void>;
 
-/** Trials in a process of the given program (main.ts). */
+/** Trials in a process of the given program (main.ts, cli.ts). */
 export function trialIn(program: string): ModelTrial {
   return async (files, options) => {
     if (await isKnown(files)) return;

@@ -16,7 +16,7 @@ export function clearestHead(cores: readonly CoreResult[]): HeadProfile | null {
 }
 
 /** Looking nearby or everywhere is no discovery. */
-function roleStrength({ roles: [best] }: HeadProfile): number {
+export function roleStrength({ roles: [best] }: HeadProfile): number {
   if (!best) return 0;
   return ['broad', 'self', 'local'].includes(best.role) ? best.score / 4 : best.score;
 }
