@@ -1,6 +1,6 @@
 import { coreInput, ownTensors, withoutKeys } from './attendInput';
 import type { CoreInput } from './attention/core';
-import { readParams } from './attention/parameters';
+import { readParams, settledParams } from './attention/parameters';
 import { findMechanism } from './attention/registry';
 import type { Attended } from './attention/mechanism';
 import { RefusedError } from './errors';
@@ -21,18 +21,24 @@ export interface AttendOptions {
   signal: AbortSignal;
 }
 
+export interface AttendedTensors {
+  /** `output` [heads, queries, valueDim], `weights` if asked for, and the mechanism's integer tensors as int64. */
+  tensors: Record<string, Tensor>;
+  /** All parameters as they came to. */
+  settled: MechanismParams;
+}
+
 /**
  * One attention core under one mechanism, on given tensors: `q` [heads, queries, dim], `k` [kvHeads, keys, dim],
  * `v` [kvHeads, keys, valueDim], optional `bias` [heads or 1, queries, keys], and the mechanism's own tensors; those
  * that are missing are made from the input as an analysis would. Numbers may be float32, float64 or float16. Scores are
  * divided by sqrt(dim). Where keys are made from the queries `k` is not needed.
- * @returns `output` [heads, queries, valueDim], `weights` if asked for, and the mechanism's integer tensors as int64.
  * @throws RefusedError for tensors that do not fit, UsageError for unknown mechanisms and parameters.
  */
 export async function attend(
   tensors: Readonly<Record<string, Tensor>>,
   options: AttendOptions,
-): Promise<Record<string, Tensor>> {
+): Promise<AttendedTensors> {
   const mechanism = findMechanism(options.mechanism);
   const params = readParams(mechanism.info, options.params);
   const causal = options.causal || mechanism.causalOnly === true;
@@ -44,9 +50,12 @@ export async function attend(
   const prepared = await mechanism.prepare?.(input, params, context);
   const attended = await mechanism.attend(input, params, { ...context, own: { ...prepared, ...own } });
   return {
-    output: float32(attended.output, [input.heads, input.queries, input.valueDim]),
-    ...(options.weights ? { weights: await weights(input, attended, options.signal) } : {}),
-    ...Object.fromEntries(Object.entries(attended.extra).map(([name, tensor]) => [name, widen(tensor)])),
+    tensors: {
+      output: float32(attended.output, [input.heads, input.queries, input.valueDim]),
+      ...(options.weights ? { weights: await weights(input, attended, options.signal) } : {}),
+      ...Object.fromEntries(Object.entries(attended.extra).map(([name, tensor]) => [name, widen(tensor)])),
+    },
+    settled: settledParams(mechanism, input, params),
   };
 }
 

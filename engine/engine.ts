@@ -9,6 +9,8 @@ import { watch } from './runtime/watch';
 import type {
   AnalysisSummary,
   AnalyzeParams,
+  DeviceChoice,
+  DeviceReport,
   EngineMethod,
   EngineParams,
   EngineResult,
@@ -221,6 +223,11 @@ export class Engine {
   /** @throws UnknownAnalysisError */
   analysis(id: string): Analysis {
     return this.analyses.get(id);
+  }
+
+  /** Where models run that are asked for with this device. */
+  async device(choice: DeviceChoice): Promise<DeviceReport> {
+    return (await this.analyses.models.runtime(choice)).report;
   }
 
   /** The tokens that an analysis would be of. */

@@ -11,3 +11,13 @@ export function seededUniform(seed: number): () => number {
     return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Seeds of what is drawn at random beside the mechanisms, whose seeds are parameters. The probe's is chosen by the caller. */
+export const SEEDS = {
+  /** Blocks of the intervals. */
+  bootstrap: 1,
+  /** Assignments that a plan is compared with. */
+  randomPlans: 1,
+  /** Queries, keys and values on which costs are measured: this and the next two. */
+  costTensors: 1,
+} as const;

@@ -1,11 +1,10 @@
 import { LOSS_ROUNDING, type RunEffect, type Verdict } from './protocol/plans';
 import type { Interval } from './protocol/mechanisms';
-import { seededUniform } from './random';
+import { SEEDS, seededUniform } from './random';
 
 /** How sure the mean of changes per token is: an interval, and on how few tokens it rests. */
 
 const DRAWS = 2000;
-const SEED = 1;
 /** Tokens of a block. */
 const SHORTEST = 32;
 const LONGEST = 128;
@@ -18,7 +17,10 @@ const FEWEST_BLOCKS = 8;
  *
  * @returns null where the texts have too few tokens to tell.
  */
-export function meanInterval(texts: readonly ArrayLike<number>[], seed = SEED): Interval | null {
+export function meanInterval(
+  texts: readonly ArrayLike<number>[],
+  seed: number = SEEDS.bootstrap,
+): Interval | null {
   const filled = texts.filter(({ length }) => length > 0);
   if (filled.length === 0 || filled.some(({ length }) => length < 2 * FEWEST_BLOCKS)) return null;
   const blocks = filled.map(blocksOf);

@@ -4,7 +4,7 @@ import { denseRows } from '../attention/kernels/dense';
 import type { AnalyzeHooks } from '../engine';
 import { SafetensorsWriter } from '../export/safetensors';
 import type { ModelOutput } from '../model/cut/cutModel';
-import type { CoreInfo, TokenTable } from '../../shared/protocol/engine';
+import type { CoreInfo, Provenance, TokenTable } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
 import { int64, type Tensor } from '../runtime/tensor';
@@ -36,11 +36,15 @@ export class TensorsFile {
     onOutput: (output: ModelOutput) => this.putOutput(output),
   };
 
-  /** `target`: ids that the decoder of an encoder-decoder read, as `target_tokens`. */
-  async finish(loss: Float32Array | null, target: Int32Array | null): Promise<void> {
+  /** `source`: by what the tensors can be made again. `target`: ids that the decoder of an encoder-decoder read, as `target_tokens`. */
+  async finish(
+    source: Provenance | undefined,
+    loss: Float32Array | null,
+    target: Int32Array | null,
+  ): Promise<void> {
     if (target) await this.put('target_tokens', int64(target, [target.length]));
     if (loss) await this.put('loss', { type: 'float32', data: loss, dims: [loss.length] });
-    await this.writer.finish();
+    await this.writer.finish(source && { provenance: JSON.stringify(source) });
   }
 
   abort(): Promise<void> {

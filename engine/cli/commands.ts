@@ -25,6 +25,8 @@ import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
 import { readText } from '../readText';
+import { hashOfFile } from '../hash';
+import { provenance } from '../service/provenance';
 import { formatAnalysis, formatModel, formatTable } from './tables';
 
 export interface AnalyzeOptions {
@@ -78,7 +80,8 @@ export async function analyzeCommand(
     } else summary.mechanisms.push(...found);
     if (budget !== undefined) summary.mechanisms = asNamed(options.mechanisms, summary.mechanisms, found);
     const interventions = await runWithout(engine, id, options.without, signal);
-    await tensors?.finish(summary.loss?.perToken ?? null, summary.target?.tokens.ids ?? null);
+    const { provenance: source, loss, target: read } = summary;
+    await tensors?.finish(source, loss?.perToken ?? null, read?.tokens.ids ?? null);
     if (json !== undefined)
       await writeWhole(json, `${JSON.stringify(analysisJson(summary, interventions), null, 2)}\n`);
     if (csv !== undefined) await writeWhole(csv, headsCsv(summary));
@@ -191,7 +194,13 @@ export async function attendCommand(
   const tensors = await readSafetensors(file);
   const runtime = await createRuntime(device);
   try {
-    await writeSafetensors(output, await attend(tensors, { ...options, runtime, signal }));
+    const input = { name: basename(file), sha256: await hashOfFile(file) };
+    const source = provenance(null, runtime.report, [input]);
+    const attended = await attend(tensors, { ...options, runtime, signal });
+    await writeSafetensors(output, attended.tensors, {
+      mechanism: JSON.stringify({ name: options.mechanism, settled: attended.settled }),
+      provenance: JSON.stringify(source),
+    });
   } finally {
     await runtime.dispose();
   }
@@ -263,7 +272,8 @@ export async function verifyCommand(
     if (!Number.isFinite(model.verified.maxAbsDiff)) {
       throw new RefusedError(told`${ref} gives values that are not finite.`);
     }
-    if (json !== undefined) await writeWhole(json, `${JSON.stringify(verifyJson(model), null, 2)}\n`);
+    const source = provenance(model, await engine.device(device), []);
+    if (json !== undefined) await writeWhole(json, `${JSON.stringify(verifyJson(model, source), null, 2)}\n`);
   } finally {
     progress.clear();
     await engine.dispose();

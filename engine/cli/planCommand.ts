@@ -8,6 +8,7 @@ import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile } from '../export/planJson';
 import type { DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
+import { provenance, textInput } from '../service/provenance';
 import { planTexts } from '../service/plan/texts';
 
 export interface PlanCommandOptions {
@@ -60,7 +61,11 @@ export async function planCommand(
     const file = planFile(
       found.plan,
       summary.model,
-      summary.device.device,
+      provenance(
+        summary.model,
+        summary.device,
+        texts.map(({ name, text }) => textInput(name, text)),
+      ),
       summary.tokens.ids.length,
       tested,
     );

@@ -1,6 +1,6 @@
 /** All that is gathered over the texts of a corpus. What it holds does not depend on the order of the texts. */
 import { told, UsageError } from '../errors';
-import type { CoreInfo, Role } from '../../shared/protocol/engine';
+import type { CoreInfo, Provenance, Role } from '../../shared/protocol/engine';
 import type { CorpusSettings, CorpusText, Facet, Over } from '../../shared/protocol/corpus';
 import { Distribution } from './distribution';
 import { emptyLists, Sample, type RankedList } from './excerpts';
@@ -16,6 +16,7 @@ export class Corpus {
   private readonly distributions = new Map<HeadKey, Map<string, Distribution>>();
   private readonly roles = new Map<HeadKey, Map<string, number>>();
   private readonly lists = new Map<HeadKey, RankedList[]>();
+  private readonly places = new Map<string, Provenance>();
   private shape: CoreInfo[] = [];
 
   constructor(readonly settings: CorpusSettings) {}
@@ -27,6 +28,16 @@ export class Corpus {
 
   set cores(cores: readonly CoreInfo[]) {
     this.shape = [...cores];
+  }
+
+  /** Where texts were profiled, each place once. */
+  get sources(): Provenance[] {
+    return sorted(this.places).map(([, source]) => source);
+  }
+
+  addSource(source: Provenance): void {
+    const place = { ...source, inputs: [] };
+    this.places.set(JSON.stringify(place), place);
   }
 
   distribution(head: HeadKey, over: Over, measure: string, facet: Facet): Distribution {
@@ -100,6 +111,7 @@ export class Corpus {
         throw new UsageError(told`The text ${file} is in more than one of the profiles.`);
       this.texts.set(file, text);
     }
+    other.sources.forEach(source => this.addSource(source));
     if (this.shape.length === 0) this.shape = other.shape;
     for (const { head, over, measure, facet, distribution } of other.eachDistribution()) {
       this.distribution(head, over, measure, facet).merge(distribution);

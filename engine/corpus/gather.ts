@@ -1,5 +1,6 @@
 /** What one analysed text adds to a corpus. Nothing is added before the whole text has gone well. */
 import { createHash } from 'node:crypto';
+import { hashOf } from '../hash';
 import type { CoreInput } from '../attention/core';
 import { denseRow } from '../attention/kernels/lines';
 import type { PerQuery } from '../measure/perQuery';
@@ -80,6 +81,7 @@ export class TextGathering {
   commit(summary: AnalysisSummary): CorpusText {
     const { corpus } = this;
     corpus.cores = summary.cores.map(({ info }) => info);
+    if (summary.provenance) corpus.addSource(summary.provenance);
     const text: CorpusText = {
       file: this.file,
       kind: this.kind,
@@ -209,10 +211,6 @@ export class TextGathering {
     }
     return low + 1;
   }
-}
-
-export function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
 
 /** A head's values by query, NaN where there is nothing to rank: queries without a far key are no example of a small far mass. */

@@ -14,7 +14,8 @@ import type {
 } from '../../shared/protocol/engine';
 import { Corpus } from './corpus';
 import type { CorpusFile } from './files';
-import { hashOf, TextGathering } from './gather';
+import { hashOf } from '../hash';
+import { TextGathering } from './gather';
 import { keep, resume } from './store';
 import type { CorpusSettings, CorpusText } from '../../shared/protocol/corpus';
 
@@ -41,7 +42,7 @@ export interface ProfileRun {
 
 /** What two profiles must have in common to be one: said of a run before it begins. */
 export function settingsOfRun(
-  { name, parameters }: Pick<ModelInfo, 'name' | 'parameters'>,
+  { name, parameters, fingerprint }: Pick<ModelInfo, 'name' | 'parameters' | 'fingerprint'>,
   {
     device,
     maxTokens,
@@ -50,7 +51,16 @@ export function settingsOfRun(
   }: Pick<CorpusSettings, 'device' | 'maxTokens' | 'propagate'> & Pick<ProfileRun, 'mechanisms'>,
 ): CorpusSettings {
   const keys = mechanisms.map(({ key }) => key);
-  return { version: VERSION, model: name, parameters, device, maxTokens, mechanisms: keys, propagate };
+  return {
+    version: VERSION,
+    model: name,
+    modelSha256: fingerprint?.sha256 ?? null,
+    parameters,
+    device,
+    maxTokens,
+    mechanisms: keys,
+    propagate,
+  };
 }
 
 /** Milliseconds after which what was gathered is kept, and how many times longer than that takes. */

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RefusedError, told, UsageError } from '../errors';
 import { outputError, writeWhole } from '../export/outputFile';
-import type { CoreInfo } from '../../shared/protocol/engine';
+import type { CoreInfo, Provenance } from '../../shared/protocol/engine';
 import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { Corpus } from './corpus';
 import { readParquet, writeParquet } from './parquet';
@@ -20,6 +20,8 @@ const NEXT = 'unfinished.next';
 interface ProfileFile {
   schema: typeof PROFILE_SCHEMA;
   settings: CorpusSettings;
+  /** Of each machine that took part; the texts' hashes are in their table. */
+  provenance: Provenance[];
   cores: readonly CoreInfo[];
   texts: number;
   failed: number;
@@ -91,6 +93,7 @@ async function write(folder: string, corpus: Corpus): Promise<void> {
   const about: ProfileFile = {
     schema: PROFILE_SCHEMA,
     settings: corpus.settings,
+    provenance: corpus.sources,
     cores: corpus.cores,
     texts: texts.length,
     failed: texts.filter(({ failed }) => failed !== null).length,
@@ -107,6 +110,7 @@ async function readIfThere(folder: string): Promise<Corpus | null> {
     if (about.schema !== PROFILE_SCHEMA) throw new Error(`its form is ${about.schema}`);
     const corpus = new Corpus(about.settings);
     corpus.cores = about.cores;
+    about.provenance.forEach(source => corpus.addSource(source));
     const tables: Partial<Record<TableName, unknown>> = {};
     for (const name of Object.keys(TABLES) as TableName[]) {
       tables[name] = await readParquet(join(folder, `${name}.parquet`), TABLES[name]);

@@ -5,6 +5,7 @@ import type {
   HeadProfile,
   Intervention,
   InterventionResult,
+  MechanismParams,
   MechanismResult,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
@@ -19,6 +20,7 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
   const { model, tokens } = summary;
   return {
     schema: ANALYSIS_SCHEMA,
+    provenance: summary.provenance ?? null,
     model: {
       name: model.name,
       ref: model.ref,
@@ -87,11 +89,11 @@ function headJson(head: HeadProfile) {
   };
 }
 
-function interventionJson({ interventions, effect, notes }: InterventionResult) {
+function interventionJson({ interventions, effect, notes, settled }: InterventionResult) {
   const ofLoss = effect.measure === 'loss';
   const perToken = Array.from(effect.perToken);
   return {
-    interventions: interventions.map(changeJson),
+    interventions: interventions.map((one, at) => changeJson(one, settled?.[at] ?? null)),
     deltaLoss: ofLoss && perToken.length > 0 ? effect.delta : null,
     deltaOutput: ofLoss ? null : effect.delta,
     ...certaintyJson(effect.perToken),
@@ -106,9 +108,9 @@ function certaintyJson(perToken: Float32Array) {
   return { interval: meanInterval([perToken]), carriers: carriersOf(perToken) };
 }
 
-function changeJson(one: Intervention) {
+function changeJson(one: Intervention, settled: MechanismParams | null) {
   if (one.kind !== 'mechanism') return one;
-  return { ...one, choice: { name: one.choice.name, params: chosenParams(one.choice) } };
+  return { ...one, choice: { name: one.choice.name, params: chosenParams(one.choice), settled } };
 }
 
 function mechanismJson(result: MechanismResult) {

@@ -6,6 +6,8 @@ import type {
   MechanismParams,
   ModelInfo,
   Plan,
+  PlannedHead,
+  Provenance,
   RunEffect,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
@@ -14,6 +16,19 @@ import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PLAN_SCHEMA = 'urn:attention-inspector:plan:2';
+
+/** A setting as it was chosen, and as its parameters came to on the text. */
+export interface Settled {
+  mechanism: string;
+  params: MechanismParams;
+  settled: MechanismParams | null;
+}
+
+export const settledJson = ({ choice, settled }: Pick<PlannedHead, 'choice' | 'settled'>): Settled => ({
+  mechanism: choice.name,
+  params: chosenParams(choice),
+  settled: settled ?? null,
+});
 
 /** One text that the plan was fitted to or tested on. */
 export interface PlanText {
@@ -29,7 +44,7 @@ export interface PlanText {
   interval: Interval | null;
   carriers: Carriers | null;
   /** The best uniform choices of the fitted texts, on this text. */
-  uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
+  uniform: (Settled & { share: number; delta: number })[];
   random: { runs: number; mean: number; least: number; most: number };
   /** Whether every uniform choice and random assignment lost more than the plan. */
   wins: Plan['wins'];
@@ -51,16 +66,14 @@ export interface HeadStability {
   /** As many pairs: between 2/3 and 3/2 of the plan's share. */
   span: Agreement;
   /** What each text alone chose. */
-  choices: { mechanism: string; params: MechanismParams; share: number }[];
+  choices: (Settled & { share: number })[];
 }
 
-export interface PlanFileHead {
+export interface PlanFileHead extends Settled {
   core: number;
   kind: CoreInfo['kind'];
   layer: number;
   head: number;
-  mechanism: string;
-  params: MechanismParams;
   /** Local, over the fitted texts. */
   recall: number | null;
   recallP5: number | null;
@@ -73,6 +86,7 @@ export interface PlanFileHead {
 
 export interface PlanFile {
   schema: typeof PLAN_SCHEMA;
+  provenance: Provenance;
   model: {
     name: string;
     ref: string;
@@ -104,7 +118,7 @@ export interface PlanFile {
   carriers: Carriers | null;
   wins: Plan['wins'];
   heads: PlanFileHead[];
-  uniform: { mechanism: string; params: MechanismParams; share: number; delta: number }[];
+  uniform: (Settled & { share: number; delta: number })[];
   random: PlanText['random'];
   curve: Plan['curve'];
   /** Fitted texts first. Empty when the plan comes from the editor. */
@@ -118,7 +132,7 @@ export interface PlanFile {
 export function planFile(
   plan: Plan,
   model: ModelInfo,
-  device: string,
+  provenance: Provenance,
   tokens: number,
   tested: { texts: PlanText[]; stability: HeadStability[]; notes: string[] } = {
     texts: [],
@@ -129,6 +143,7 @@ export function planFile(
   const info = (core: number) => model.cores.find(one => one.core === core)!;
   return {
     schema: PLAN_SCHEMA,
+    provenance,
     model: {
       name: model.name,
       ref: model.ref,
@@ -147,7 +162,7 @@ export function planFile(
         mask,
       })),
     },
-    device,
+    device: provenance.device.device,
     budget: plan.budget,
     tokens,
     pairs: plan.pairs,
@@ -162,14 +177,12 @@ export function planFile(
       kind: info(head.core).kind,
       layer: info(head.core).layer,
       head: head.head,
-      mechanism: head.choice.name,
-      params: chosenParams(head.choice),
+      ...settledJson(head),
       ...local(head),
       sensitivity: head.sensitivity,
     })),
-    uniform: plan.uniform.map(({ choice, share, effect }) => ({
-      mechanism: choice.name,
-      params: chosenParams(choice),
+    uniform: plan.uniform.map(({ share, effect, ...one }) => ({
+      ...settledJson(one),
       share,
       delta: effect.delta,
     })),

@@ -4,9 +4,10 @@ import { csv } from '../../shared/numbers';
 
 const SCHEMA = 'attention-inspector/heads@1';
 
-export function probeJson({ model, probe, loss, measure, heads }: HeadProbe): object {
+export function probeJson({ model, probe, loss, measure, heads, provenance }: HeadProbe): object {
   return {
     schema: SCHEMA,
+    provenance,
     model: { name: model.name, layers: model.layers, heads: model.heads, causal: model.causal },
     probe,
     measure,

@@ -240,9 +240,10 @@ export class SafetensorsWriter {
     this.end = dataStart;
   }
 
-  /** `tensors`: how many there will be at most; the header is written last, into room kept for it. */
-  static async create(path: string, tensors: number): Promise<SafetensorsWriter> {
-    return new SafetensorsWriter(path, await openOutput(path), HEADER_SHARE * (tensors + 1));
+  /** `tensors`: how many there will be at most, `metadata`: bytes that it will take; the header is written last, into room kept for it. */
+  static async create(path: string, tensors: number, metadata = 0): Promise<SafetensorsWriter> {
+    const room = HEADER_SHARE * (tensors + 1 + Math.ceil(metadata / HEADER_SHARE));
+    return new SafetensorsWriter(path, await openOutput(path), room);
   }
 
   /** Declares the next tensor. Widest items first keeps every tensor aligned to its items. */
@@ -266,9 +267,11 @@ export class SafetensorsWriter {
     await this.orAbort(() => this.writeBytes(bytes, place.position + from * place.itemBytes));
   }
 
-  async finish(): Promise<void> {
+  /** `metadata`: texts by their names, in the header. */
+  async finish(metadata: Readonly<Record<string, string>> = {}): Promise<void> {
     await this.orAbort(async () => {
       const header: Record<string, object> = {};
+      if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
       for (const [name, { type, dims, position, itemBytes, missing }] of this.places) {
         if (missing !== 0)
           throw new Error(`tensor "${name}" is incomplete: ${missing} elements were not written`);
@@ -316,15 +319,20 @@ export class SafetensorsWriter {
 }
 
 /** Writes tensors that are in memory. */
-export async function writeSafetensors(path: string, tensors: Record<string, Tensor>): Promise<void> {
+export async function writeSafetensors(
+  path: string,
+  tensors: Record<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const width = ({ type }: Tensor): number => ITEM_BYTES[DTYPE[type]]!;
   const order = Object.entries(tensors).sort((a, b) => width(b[1]) - width(a[1]));
-  const writer = await SafetensorsWriter.create(path, order.length);
+  const room = Buffer.byteLength(JSON.stringify(metadata));
+  const writer = await SafetensorsWriter.create(path, order.length, room);
   for (const [name, tensor] of order) {
     await writer.add(name, tensor);
     await writer.write(name, tensor.data);
   }
-  await writer.finish();
+  await writer.finish(metadata);
 }
 
 async function checkDiskSpace(path: string, bytes: number): Promise<void> {

@@ -1,24 +1,17 @@
 /** What a model is and how it was proved, for scripts: `models verify --json`. */
-import type { ModelInfo } from '../../shared/protocol/engine';
+import type { ModelInfo, Provenance } from '../../shared/protocol/engine';
 import { VERSION } from '../version';
 
 const SCHEMA = 'urn:attention-inspector:verify:1';
 const DENSE = { name: 'dense', native: false, params: {} };
 
-export const verifyJson = ({
-  name,
-  ref,
-  kind,
-  layers,
-  heads,
-  causal,
-  parameters,
-  context,
-  verified,
-  cores,
-}: ModelInfo) => ({
+export const verifyJson = (
+  { name, ref, kind, layers, heads, causal, parameters, context, verified, cores }: ModelInfo,
+  provenance: Provenance | null = null,
+) => ({
   schema: SCHEMA,
   version: VERSION,
+  provenance,
   model: { name, ref, kind, layers, heads, causal, parameters, context },
   verified,
   cores: cores.map(({ attention = DENSE, ...core }) => ({ ...core, attention })),

@@ -1,5 +1,11 @@
 import { settingsOf } from '../attention/native';
-import type { CoreAttention, CoreInfo, ModelInfo, Verification } from '../../shared/protocol/engine';
+import type {
+  CoreAttention,
+  CoreInfo,
+  ModelFingerprint,
+  ModelInfo,
+  Verification,
+} from '../../shared/protocol/engine';
 import { intAttribute, reads, type GraphNode } from './onnx/node';
 import { ElementType } from '../runtime/onnxProto';
 import type { CutCore } from './cut/cutGraph';
@@ -22,6 +28,7 @@ export interface GraphFiles {
   name: string;
   /** What the user gave. */
   ref: string;
+  fingerprint?: ModelFingerprint;
 }
 
 /** Learned numbers of each core's native attention, one for each head, by their names. */
@@ -94,6 +101,7 @@ export function describeModel(
     languageModelHead,
     cores,
     verified,
+    ...(files.fingerprint && { fingerprint: files.fingerprint }),
   };
 }
 

@@ -8,6 +8,8 @@ import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runt
 import { SharedCache } from './sharedCache';
 import type { Tensor } from './tensor';
 
+export const RUNTIME_VERSION = env.versions.node ?? env.versions.common;
+
 env.logLevel = 'error'; // warnings would go to stderr, where only our own errors belong
 
 /** The only file that imports onnxruntime-node. Opens the wished-for device, or the best one for `auto`. */

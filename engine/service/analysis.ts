@@ -1,6 +1,7 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import { besideSink } from '../attention/kernels/sink';
 import { withoutNative, type CoreInput } from '../attention/core';
+import { settledParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
 import { RefusedError, told } from '../errors';
@@ -10,7 +11,9 @@ import {
   type CoreKind,
   type CoreResult,
   type Setting,
+  type MechanismParams,
   type MechanismResult,
+  type Provenance,
   type TargetText,
   type TokenTable,
 } from '../../shared/protocol/engine';
@@ -49,6 +52,9 @@ export class Analysis {
   loss: Float32Array | null = null;
   /** The dense model's output, kept where there is no loss, to be compared with that of changed runs. */
   output: ModelOutput | null = null;
+
+  /** What was read, by its hashes. */
+  inputs: Provenance['inputs'] = [];
 
   /** Own tensors of each mechanism per core, as fitted to this text's dense Q and K. */
   private readonly own = new Map<string, Record<string, Tensor>>();
@@ -186,6 +192,11 @@ export class Analysis {
     const own = (await mechanism.prepare?.(input, choice.params, this.context(signal))) ?? {};
     this.own.set(key, own);
     return own;
+  }
+
+  /** All parameters of a setting as they come to in a core. */
+  settled({ name, params }: Setting, core = 0): MechanismParams {
+    return settledParams(findMechanism(name), this.core(core).outline, params);
   }
 
   /** One core under a mechanism, given its inputs. */

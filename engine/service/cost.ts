@@ -4,6 +4,7 @@ import { densePairs, type CoreInput } from '../attention/core';
 import { denseCore, denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
 import { seededGaussians } from '../attention/maths/random';
+import { SEEDS } from '../../shared/random';
 import type {
   CostCurve,
   CostFormulaParams,
@@ -235,9 +236,9 @@ function randomHead({ dim, valueDim, causal }: HeadShape, tokens: number): CoreI
     keys: tokens,
     dim,
     valueDim,
-    q: seededGaussians(tokens * dim, 1),
-    k: seededGaussians(tokens * dim, 2),
-    v: seededGaussians(tokens * valueDim, 3),
+    q: seededGaussians(tokens * dim, SEEDS.costTensors),
+    k: seededGaussians(tokens * dim, SEEDS.costTensors + 1),
+    v: seededGaussians(tokens * valueDim, SEEDS.costTensors + 2),
     rule: {
       scale: Float32Array.of(1 / Math.sqrt(dim)),
       softCap: null,

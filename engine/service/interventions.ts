@@ -59,7 +59,10 @@ export async function intervene(
   );
   const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
   if (effect.measure === 'output') notes.push(OUTPUT_NOTE);
-  return { interventions: [...interventions], effect, notes };
+  const settled = interventions.map(one =>
+    one.kind === 'mechanism' ? analysis.settled(one.choice, one.core ?? 0) : null,
+  );
+  return { interventions: [...interventions], effect, notes, settled };
 }
 
 /** Fits the mechanisms of the changes to the dense text, in one pass before the text runs on. */

@@ -6,6 +6,7 @@ import { loadModel } from '../model/load';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
 import type { CrashedDevice, DeviceChoice } from '../../shared/protocol/engine';
+import { fingerprint } from './fingerprint';
 import type { ModelTrial } from './modelTrial';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';
@@ -87,7 +88,7 @@ export class ModelCache {
       const { memoryLimitMiB } = this;
       await this.trial(files, { signal, onProgress, memoryLimitMiB });
       const context = { runtime, signal, own: {} };
-      const model = await loadModel(files, runtime, {
+      const model = await loadModel({ ...files, fingerprint: await fingerprint(files) }, runtime, {
         signal,
         onProgress,
         attend: (_, input) => denseOutput(input, context),

@@ -3,6 +3,7 @@ import { Analysis } from './analysis';
 import { ablateHeads } from './ablation';
 import { densePass } from './densePass';
 import type { LoadedModel } from './modelCache';
+import { provenance } from './provenance';
 import type { Progress } from './startAnalysis';
 import { workingBytes } from './workload';
 import { seededUniform } from '../../shared/random';
@@ -64,6 +65,7 @@ export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
       model: model.info,
       probe: { tokens: length, repeats: REPEATS, seed },
       measure,
+      provenance: provenance(model.info, runtime.report, [], { probe: seed }),
       loss: loss && { first: meanLoss(from, from + words), repeated: meanLoss(from + words, last) },
       heads: heads
         .map(({ core, head, zero, mean: levelled }) => {

@@ -4,6 +4,7 @@ import { densePass } from './densePass';
 import { fileLocalResult, propagate } from './mechanismRuns';
 import type { LoadedModel } from './modelCache';
 import { readSetting } from './readSettings';
+import { provenance, textInput } from './provenance';
 import { targetText } from './target';
 import { workingBytes } from './workload';
 import type { CoreInput } from '../attention/core';
@@ -101,6 +102,8 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   await model.checkRules(tokens.ids, { signal, targetIds: target?.tokens.ids });
   clock.lap('rules');
   const analysis = new Analysis(id, model, runtime, tokens, target, start.cache);
+  const given = target?.source === 'given' ? [textInput('target', target.text)] : [];
+  analysis.inputs = [textInput('text', params.text), ...given];
   start.began(analysis);
   notify('analysis/began', {
     id,
@@ -168,6 +171,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
     timings: clock.timings,
     peakRssMiB: process.resourceUsage().maxRSS / 1024,
     verified,
+    provenance: provenance(model.info, runtime.report, analysis.inputs),
     notes: [
       ...(verified.holds ? [] : [notVerified(verified)]),
       ...notesOn(

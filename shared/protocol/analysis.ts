@@ -1,7 +1,7 @@
 /** An analysis: what is asked, what comes back, how far it is. */
 import type { GivenSetting } from '../setting';
 import type { MechanismResult } from './mechanisms';
-import type { CoreKind, DeviceChoice, DeviceReport, ModelInfo } from './models';
+import type { CoreKind, DeviceChoice, DeviceReport, ModelInfo, Provenance } from './models';
 import type { CoreResult, TokenTable } from './text';
 
 export interface AnalyzeParams {
@@ -53,6 +53,8 @@ export interface AnalysisSummary {
   notes: string[];
   /** How this very analysis was compared with the uncut model. */
   verified: TextCheck;
+  /** Absent in analyses that an earlier version kept. */
+  provenance?: Provenance;
 }
 
 /** The cut model against the uncut one on the analysed text itself; what "verified" means is said in shared/verified.ts. */

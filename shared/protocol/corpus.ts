@@ -108,6 +108,8 @@ export interface CorpusText {
 export interface CorpusSettings {
   version: string;
   model: string;
+  /** SHA-256 of its files (`ModelFingerprint`). */
+  modelSha256: string | null;
   parameters: number;
   device: string;
   maxTokens: number;

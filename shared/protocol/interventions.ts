@@ -1,5 +1,5 @@
 /** Interventions: what is taken away from the attention, and what each token lost by it. */
-import type { Interval, Setting } from './mechanisms';
+import type { Interval, MechanismParams, Setting } from './mechanisms';
 import type { HeadAssignment, RunEffect } from './plans';
 import type { Side } from './text';
 
@@ -35,6 +35,8 @@ export interface InterventionResult {
   interventions: Intervention[];
   effect: RunEffect;
   notes: string[];
+  /** What the parameters of each mechanism came to (as `MechanismResult.settled`); null for what is none. */
+  settled?: (MechanismParams | null)[];
 }
 
 /** The tokens that a changed run hurts most, each with the heaviest key that its heads lost. */

@@ -63,6 +63,14 @@ export interface Verification {
   assumed?: string;
 }
 
+/** By what the files of a model are told from others. */
+export interface ModelFingerprint {
+  /** Of the lines that `sha256sum` prints of `files`, in their order: `<sha256>  <file>\n`. */
+  sha256: string;
+  /** All that is read of the model, relative to its folder, by name. */
+  files: { file: string; sha256: string }[];
+}
+
 export interface ModelInfo {
   name: string;
   /** What the user gave: "bundled", a path, a hub id. */
@@ -80,6 +88,31 @@ export interface ModelInfo {
   languageModelHead: boolean;
   cores: CoreInfo[];
   verified: Verification;
+  /** Absent in what an earlier version kept. */
+  fingerprint?: ModelFingerprint;
+}
+
+/** By what a result can be made again, beside the settings that stand with it. Every file of results names it. */
+export interface Provenance {
+  tool: { name: string; version: string };
+  /** null where tensors were given instead. */
+  model: (ModelFingerprint & Pick<ModelInfo, 'name' | 'ref'>) | null;
+  /** What was read, in UTF-8 (files of tensors: their bytes). */
+  inputs: { name: string; sha256: string }[];
+  /** Of what is drawn at random beside the mechanisms, whose seeds are parameters. */
+  seeds: Record<string, number>;
+  device: {
+    device: DeviceName;
+    requested: DeviceChoice;
+    adapter: string | null;
+    /** Of one session of ONNX Runtime, and of the machine. */
+    threads: number;
+    processors: number;
+    /** `linux-x64` */
+    platform: string;
+  };
+  /** Versions of what computes. */
+  runtime: { onnxruntime: string; node: string };
 }
 
 export interface HubModel {

@@ -1,5 +1,5 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
-import type { HeadComparison, Setting } from './mechanisms';
+import type { HeadComparison, MechanismParams, Setting } from './mechanisms';
 import type { Note } from './notes';
 
 /** What changes when the model runs on with changed attention (propagated). */
@@ -60,6 +60,8 @@ export interface PlanCandidate extends HeadComparison {
 
 export interface PlannedHead extends HeadComparison {
   choice: Setting;
+  /** As `MechanismResult.settled`, in this core of the first text. Absent in what an earlier version kept. */
+  settled?: MechanismParams;
   /** Propagated change per squared output error, as measured or estimated; what the choice weighs errors with. */
   sensitivity: number;
 }
@@ -72,7 +74,7 @@ export interface Plan {
   heads: PlannedHead[];
   effect: RunEffect;
   /** The best setting of each mechanism in every head within the budget, least change first. */
-  uniform: { choice: Setting; share: number; effect: RunEffect }[];
+  uniform: { choice: Setting; settled?: MechanismParams; share: number; effect: RunEffect }[];
   /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
   random: { runs: number; mean: number; least: number; most: number; leastPerToken?: Float32Array };
   /**

@@ -1,5 +1,5 @@
 /** The canonical probe of a model's heads: random words said over and over. */
-import type { DeviceChoice, ModelInfo } from './models';
+import type { DeviceChoice, ModelInfo, Provenance } from './models';
 import type { HeadAblation, Ablation } from './interventions';
 import type { RoleScore } from './text';
 
@@ -29,6 +29,7 @@ export interface HeadProbe {
   loss: { first: number; repeated: number } | null;
   /** The one that costs most without it (zero) first. */
   heads: ProbedHead[];
+  provenance: Provenance;
 }
 
 export interface ProbeRequests {

@@ -46,6 +46,8 @@ export const coreInfo = v.object({
   ),
 });
 
+const hashed = list(v.object({ file: text, sha256: text }), 10_000);
+
 const model = v.object({
   name: text,
   ref: text,
@@ -66,6 +68,7 @@ const model = v.object({
     tokens: v.exactOptional(count),
     assumed: v.exactOptional(text),
   }),
+  fingerprint: v.exactOptional(v.object({ sha256: text, files: hashed })),
 });
 
 const device = v.object({
@@ -73,6 +76,22 @@ const device = v.object({
   requested: v.union([v.literal('auto'), deviceName]),
   adapter: v.nullable(text),
   notes: list(text, 100),
+});
+
+const provenance = v.object({
+  tool: v.object({ name: text, version: text }),
+  model: v.nullable(v.object({ name: text, ref: text, sha256: text, files: hashed })),
+  inputs: list(v.object({ name: text, sha256: text }), 10_000),
+  seeds: v.record(text, number),
+  device: v.object({
+    device: deviceName,
+    requested: v.union([v.literal('auto'), deviceName]),
+    adapter: v.nullable(text),
+    threads: count,
+    processors: count,
+    platform: text,
+  }),
+  runtime: v.object({ onnxruntime: text, node: text }),
 });
 
 const tokens = v.pipe(
@@ -208,13 +227,15 @@ const effect = v.object({
   divergence: v.exactOptional(number),
 });
 
+const settled = v.exactOptional(v.record(text, parameter));
+
 export const plan = v.object({
   budget: share,
   pairs: number,
   densePairs: number,
-  heads: list(v.object({ ...comparison, choice: setting, sensitivity: number })),
+  heads: list(v.object({ ...comparison, choice: setting, settled, sensitivity: number })),
   effect,
-  uniform: list(v.object({ choice: setting, share: number, effect }), 1000),
+  uniform: list(v.object({ choice: setting, settled, share: number, effect }), 1000),
   random: v.object({
     runs: count,
     mean: number,
@@ -257,7 +278,14 @@ const interventions = list(intervention, 1000);
 
 export const taken = v.object({
   list: interventions,
-  result: v.nullable(v.object({ interventions, effect, notes: list(text, 1000) })),
+  result: v.nullable(
+    v.object({
+      interventions,
+      effect,
+      notes: list(text, 1000),
+      settled: v.exactOptional(list(v.nullable(v.record(text, parameter)), 1000)),
+    }),
+  ),
 });
 
 export const selection = v.object({
@@ -289,6 +317,7 @@ export const summary = v.object({
   mechanisms: list(result, 1000),
   timings: v.record(text, number),
   peakRssMiB: number,
+  provenance: v.exactOptional(provenance),
   notes: list(text, 1000),
   verified: v.object({
     holds: flag,

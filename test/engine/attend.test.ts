@@ -26,7 +26,10 @@ describe('attend', function () {
     params: Record<string, string> = {},
     tensors: Record<string, Tensor> = { q, k, v },
     causal = true,
-  ) => attend(tensors, { mechanism, params, causal, weights: true, runtime, signal: neverCancelled });
+  ) =>
+    attend(tensors, { mechanism, params, causal, weights: true, runtime, signal: neverCancelled }).then(
+      ({ tensors: given }) => given,
+    );
 
   it('divides by the square root of the dimension and adds the bias', async () => {
     const bias = float32(gaussians(20 * 20, 4), [1, 20, 20]);

@@ -1,4 +1,3 @@
-import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,6 +10,7 @@ import type { AnalysisJson } from '../../engine/export/json';
 import { floats, type Tensor } from '../../engine/runtime/tensor';
 import { bundledModels, resolveModel } from '../../engine/model/source/source';
 import { HubServer } from '../fixtures/hubServer';
+import { assertMadeFrom, schemas } from '../support/provenance';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 
 const FIXTURES = join(__dirname, '../../../shared/fixtures/models');
@@ -161,6 +161,12 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
       );
       assert.equal(result.code, 0, result.stderr);
       const out = await readSafetensors(at('out.safetensors'));
+      const file = await openSafetensors(at('out.safetensors'));
+      const { provenance, mechanism } = file.metadata;
+      await file.close();
+      const given = await readFile(at('in.safetensors'));
+      assertMadeFrom(JSON.parse(provenance!), { model: null, inputs: { 'in.safetensors': given } });
+      assert.deepEqual(JSON.parse(mechanism!), { name: 'local', settled: { window: 1 } });
       // A window of one key is the query's own position.
       assert.deepEqual(out.output, q);
       assert.deepEqual(out.weights, {
@@ -195,8 +201,12 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
   });
 
   it('verifies a model', async () => {
-    const { code, stdout, stderr } = await run('models', 'verify', 'bundled', '--device', 'cpu');
+    const { code, stdout, stderr } = await run(
+      ...['models', 'verify', 'bundled', '--device', 'cpu', '--json', 'verified.json'],
+    );
     assert.equal(code, 0, stderr);
+    const { provenance } = JSON.parse(await readFile(at('verified.json'), 'utf8'));
+    assertMadeFrom(provenance, { model: (await resolveModel('bundled')).folder, inputs: {} });
     assert.match(stdout, /verified +largest difference \S+ /);
     assert.match(stdout, /causal/);
   });
@@ -277,7 +287,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     });
 
     it('writes JSON as its schema says', () => {
-      const ajv = new Ajv({ allErrors: true, allowUnionTypes: true });
+      const ajv = schemas();
       const validate = ajv.compile(schema);
       assert.ok(validate(summary), ajv.errorsText(validate.errors));
       // The check can fail: a missing measure and a recall beyond 1 are noticed.
@@ -286,6 +296,15 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
       bad.mechanisms[0]!.recall = 1.5;
       assert.ok(!validate(bad));
       assert.equal(validate.errors?.length, 2);
+    });
+
+    it('names by what it can be made again', async () => {
+      const { folder: model } = await resolveModel('bundled');
+      const inputs = { text: await readFile(at('text.txt')) };
+      assertMadeFrom(summary.provenance, { model, inputs });
+      const file = await openSafetensors(at('a.safetensors'));
+      assert.deepEqual(JSON.parse(file.metadata['provenance']!), summary.provenance);
+      await file.close();
     });
 
     it('has every head, sound numbers, and the mechanisms asked for', () => {
@@ -483,7 +502,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     );
     assert.equal(result.code, 0, result.stderr);
     const summary = JSON.parse(await readFile(at('pair.json'), 'utf8')) as AnalysisJson;
-    const ajv = new Ajv({ allowUnionTypes: true });
+    const ajv = schemas();
     assert.ok(ajv.validate(schema, summary), ajv.errorsText());
     assert.deepEqual(summary.target, { tokens: 5, source: 'text' });
     assert.ok(summary.notes.some(note => /^The text itself stands in for the target text/.test(note)));

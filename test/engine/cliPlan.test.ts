@@ -1,10 +1,11 @@
-import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import schema from '../../engine/export/plan.schema.json';
+import { resolveModel } from '../../engine/model/source/source';
 import type { PlanFile } from '../../engine/export/planJson';
+import { assertMadeFrom, schemas } from '../support/provenance';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
 
@@ -38,7 +39,7 @@ describe('command line: plan', function () {
 
   async function planned(name: string): Promise<PlanFile> {
     const file = JSON.parse(await readFile(join(folder, name), 'utf8')) as PlanFile;
-    const validate = new Ajv({ allowUnionTypes: true }).compile(schema);
+    const validate = schemas().compile(schema);
     assert.ok(validate(file), JSON.stringify(validate.errors));
     return file;
   }
@@ -65,6 +66,18 @@ describe('command line: plan', function () {
       file.texts.map(({ role }) => role),
       ['fitted', 'held-out', 'longer'],
     );
+    assertMadeFrom(file.provenance, {
+      model: (await resolveModel('bundled')).folder,
+      inputs: { [files[0]!]: await readFile(join(folder, files[0]!)) },
+    });
+    for (const { params, settled } of [
+      ...file.heads,
+      ...file.uniform,
+      ...file.texts[1]!.uniform,
+      ...file.stability.flatMap(one => one.choices),
+    ]) {
+      assert.deepEqual({ ...settled, ...params }, settled, 'what was chosen is part of what came of it');
+    }
     assert.equal(file.budget, 0.15);
     assert.ok(file.pairs <= 0.15 * file.densePairs);
     assert.ok(file.tried.length <= 20);

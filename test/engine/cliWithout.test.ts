@@ -1,4 +1,3 @@
-import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +6,7 @@ import { formatWithout, parseWithout } from '../../engine/cli/interventions';
 import schema from '../../engine/export/analysis.schema.json';
 import type { AnalysisJson } from '../../engine/export/json';
 import type { Intervention } from '../../shared/protocol/engine';
+import { schemas } from '../support/provenance';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 import { writeEncoderDecoder } from '../fixtures/encoderDecoder';
 import { setting } from '../support/settings';
@@ -26,7 +26,7 @@ describe('command line: --without', function () {
   const run = (...args: string[]): Promise<CliRun> => runCli(cli, args, { cwd: folder });
   const readJson = async (name: string): Promise<AnalysisJson> => {
     const found = JSON.parse(await readFile(join(folder, name), 'utf8')) as AnalysisJson;
-    const ajv = new Ajv({ allowUnionTypes: true });
+    const ajv = schemas();
     assert.ok(ajv.validate(schema, found), ajv.errorsText());
     return found;
   };

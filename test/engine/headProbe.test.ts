@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { Engine } from '../../engine/engine';
 import { probeCsv, probeJson } from '../../engine/export/probeFiles';
+import { assertMadeFrom } from '../support/provenance';
 import type { HeadProbe } from '../../shared/protocol/engine';
 
 describe('the canonical probe', function () {
@@ -48,6 +49,8 @@ describe('the canonical probe', function () {
 
   it('is written as JSON and CSV, a line for each head', () => {
     const json = JSON.parse(JSON.stringify(probeJson(found)));
+    assertMadeFrom(json.provenance, { model: 'engine/bundled/prose-2m', inputs: {} });
+    assert.equal(json.provenance.seeds.probe, 1);
     assert.deepEqual(Object.keys(json.probe), ['tokens', 'repeats', 'seed']);
     assert.deepEqual(Object.keys(json.heads[0].ablation.mean).sort(), ['delta', 'high', 'low']);
     const lines = probeCsv(found).trim().split(/\r?\n/);

@@ -12,6 +12,7 @@ import { tablesOf } from '../../engine/corpus/tables';
 import { profileOf } from '../../engine/corpus/views';
 import { Engine } from '../../engine/engine';
 import { CancelledError } from '../../engine/errors';
+import { assertMadeFrom } from '../support/provenance';
 import { buildCli, runCli } from '../fixtures/cli';
 import { differencesOf, distributionOf, facetsOf, measuresOf, pointsOf } from '../../webview/model/corpus';
 import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
@@ -62,6 +63,7 @@ describe('profiles of a corpus', function () {
       settings: {
         version: 'test',
         model: 'planted',
+        modelSha256: null,
         parameters: 0,
         device: 'cpu',
         maxTokens: TOKENS,
@@ -84,6 +86,13 @@ describe('profiles of a corpus', function () {
     const contents = await Promise.all(names.map(file => readFile(join(place, file), 'base64')));
     return Object.fromEntries(names.map((file, at) => [file, contents[at]!]));
   }
+
+  it('names by what it can be made again', async () => {
+    const { 'profile.json': about } = await written(whole, 'named');
+    const { provenance } = JSON.parse(Buffer.from(about!, 'base64').toString('utf8'));
+    assert.equal(provenance.length, 1, 'one machine');
+    assertMadeFrom(provenance[0], { model: join(folder, 'model'), inputs: {} });
+  });
 
   it('finds texts by folder and pattern, with their kinds', async () => {
     const kinds = Object.fromEntries(files.map(({ file, kind }) => [file, kind]));

@@ -6,7 +6,7 @@ import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
-import { seededUniform } from '../../../shared/random';
+import { SEEDS, seededUniform } from '../../../shared/random';
 import type { Setting, Plan, PlanCandidate, RunEffect } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
 import { DENSE } from '../../../shared/setting';
@@ -85,7 +85,7 @@ async function fittedSpans(
 
 /** Assignments drawn from the candidates, then moved by random steps to just within the budget. Seeded. */
 export function randomChoices({ candidates, limit }: PlanSearch, count: number): Choice[] {
-  const uniform = seededUniform(1);
+  const uniform = seededUniform(SEEDS.randomPlans);
   const draw = <T>(list: readonly T[]): T => list[Math.floor(uniform() * list.length)]!;
   return Array.from({ length: count }, () => {
     const chosen = candidates.lists.map(draw);

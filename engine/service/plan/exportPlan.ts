@@ -1,4 +1,5 @@
 import type { Analysis } from '../analysis';
+import { provenance } from '../provenance';
 import { headMasks } from './headMasks';
 import { duoAttention } from '../../export/duoAttention';
 import { flexAttention } from '../../export/flexAttention';
@@ -26,7 +27,8 @@ export async function exportPlan(
   const name = PLAN_FILES[format];
   if (format === 'csv') return { name, text: planCsv(info, plan.heads), notes: [] };
   if (format === 'json') {
-    const file = planFile(plan, info, analysis.runtime.report.device, analysis.tokens.ids.length);
+    const source = provenance(info, analysis.runtime.report, analysis.inputs);
+    const file = planFile(plan, info, source, analysis.tokens.ids.length);
     return { name, text: `${JSON.stringify(file, null, 2)}\n`, notes: [] };
   }
   const cores = await headMasks(analysis, plan.heads, signal);

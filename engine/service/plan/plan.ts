@@ -105,6 +105,7 @@ function planOf(
   random: readonly Found[],
 ): Omit<Plan, 'curve' | 'tried'> {
   const { candidates, budget, dense } = search;
+  const first = candidates.texts[0]!;
   const pairs = sum(best.chosen, one => one.pairs);
   const drawn = random.map(({ outcome }) => outcome.effect);
   const wins = isLeast(best.outcome.effect, [...uniform.map(({ found }) => found.outcome.effect), ...drawn]);
@@ -114,11 +115,13 @@ function planOf(
     densePairs: dense,
     heads: best.chosen.map(({ onFront: _, ...candidate }, at) => ({
       ...candidate,
+      settled: first.settled(candidate.choice, candidate.core),
       sensitivity: search.sensitivity[at]!,
     })),
     effect: best.outcome.effect,
     uniform: uniform.map(({ choice, found }) => ({
       choice,
+      settled: first.settled(choice),
       share: sum(found.chosen, one => one.pairs) / dense,
       effect: found.outcome.effect,
     })),

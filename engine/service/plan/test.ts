@@ -2,7 +2,13 @@ import type { Analysis } from '../analysis';
 import { allPairs, assignedModel, effectOf, fitHeads } from '../changedRun';
 import type { FoundPlan } from './plan';
 import { rangeOf } from './baselines';
-import type { HeadAssignment, Setting, Plan, RunEffect } from '../../../shared/protocol/engine';
+import type {
+  HeadAssignment,
+  MechanismParams,
+  Setting,
+  Plan,
+  RunEffect,
+} from '../../../shared/protocol/engine';
 import { isLeast } from '../../../shared/uncertainty';
 
 /** A plan and its baselines on one text, as they are: nothing is chosen anew. */
@@ -11,7 +17,7 @@ export interface PlanOnText {
   share: number;
   effect: RunEffect;
   /** Least change first. */
-  uniform: { choice: Setting; share: number; delta: number }[];
+  uniform: { choice: Setting; settled: MechanismParams; share: number; delta: number }[];
   random: Plan['random'];
   wins: Plan['wins'];
 }
@@ -38,7 +44,7 @@ export async function testPlan(
   const baselines: (PlanOnText['uniform'][number] & { effect: RunEffect })[] = [];
   for (const { choice, heads } of uniform) {
     const { share, effect } = await run(heads);
-    baselines.push({ choice, share, delta: effect.delta, effect });
+    baselines.push({ choice, settled: text.settled(choice), share, delta: effect.delta, effect });
   }
   baselines.sort((a, b) => a.delta - b.delta);
   const drawn: RunEffect[] = [];

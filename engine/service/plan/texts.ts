@@ -2,7 +2,7 @@ import { plainPercent } from '../../../shared/numbers';
 import type { FoundPlan, PlanOptions } from './plan';
 import type { PlanOnText } from './test';
 import { RefusedError, told } from '../../errors';
-import { withoutTokens, type HeadStability, type PlanText } from '../../export/planJson';
+import { settledJson, withoutTokens, type HeadStability, type PlanText } from '../../export/planJson';
 import { shareInterval95 } from '../../measure/binomial';
 import type {
   AnalysisSummary,
@@ -11,7 +11,6 @@ import type {
   PlannedHead,
   TokenTable,
 } from '../../../shared/protocol/engine';
-import { chosenParams } from '../../../shared/setting';
 import { carriersOf, meanInterval } from '../../../shared/uncertainty';
 
 /** What a plan over several texts asks of the engine. */
@@ -259,11 +258,7 @@ class PlanTexts {
       delta: effect.delta,
       interval: meanInterval([effect.perToken]),
       carriers: carriersOf(effect.perToken),
-      uniform: uniform.map(({ choice, ...rest }) => ({
-        mechanism: choice.name,
-        params: chosenParams(choice),
-        ...rest,
-      })),
+      uniform: uniform.map(({ share, delta, ...one }) => ({ ...settledJson(one), share, delta })),
       random: withoutTokens(random),
       wins,
     };
@@ -294,8 +289,7 @@ function stabilityOf(plan: PlannedHead, alone: readonly PlannedHead[]): HeadStab
       return ratio >= 2 / 3 && ratio <= 3 / 2;
     }),
     choices: alone.map(one => ({
-      mechanism: one.choice.name,
-      params: chosenParams(one.choice),
+      ...settledJson(one),
       share: shareOf(one),
     })),
   };
