@@ -11,6 +11,7 @@ import { dense } from './mechanisms/dense';
 import { dilated } from './mechanisms/dilated';
 import { entmaxAttention } from './mechanisms/entmax';
 import { fixed } from './mechanisms/fixed';
+import { h2o } from './mechanisms/h2o';
 import { linformer } from './mechanisms/linformer';
 import { local } from './mechanisms/local';
 import { longformer } from './mechanisms/longformer';
@@ -21,6 +22,7 @@ import { performer } from './mechanisms/performer';
 import { quest } from './mechanisms/quest';
 import { routing } from './mechanisms/routing';
 import { shaped } from './mechanisms/shaped';
+import { snapkv } from './mechanisms/snapkv';
 import { sparsefinder } from './mechanisms/sparsefinder';
 import { streaming } from './mechanisms/streaming';
 import { strided } from './mechanisms/strided';
@@ -47,6 +49,8 @@ export const mechanisms: readonly Mechanism[] = [
   topK,
   blockTopK,
   quest,
+  h2o,
+  snapkv,
   transformerXl,
   compressive,
   bp,
