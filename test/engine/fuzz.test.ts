@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { freshCases, fuzz, knownCases } from '../fuzz/fuzz';
+import { freshCases, knownCases } from '../fuzz/cases';
+import { fuzz } from '../fuzz/fuzz';
 
 const FIXTURES = join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models');
 

@@ -322,7 +322,7 @@ function anyAttribute(random: Random): AttributeProto {
   ]) as AttributeProto;
 }
 
-function nodeOf(
+export function nodeOf(
   op_type: string,
   input: string[],
   output: string[],
@@ -340,7 +340,7 @@ function doubling(name: string, times: number): NodeProto[] {
   });
 }
 
-function integers(
+export function integers(
   name: string,
   values: number[],
   dims: number[],

@@ -1,25 +1,32 @@
 /**
- * The process that is fed damaged files: takes { folder } messages, analyses a short text with the model there, and answers
- * with what came of it. What must not happen is that it answers with an error that is no refusal.
+ * The process that is fed damaged files: analyses a text with the model of each task, and answers with what came of it.
+ * What must not happen is that it answers with an error that is no refusal.
  */
 import { Engine } from '../../engine/engine';
+import { denseOutput } from '../../engine/attention/kernels/dense';
 import { RefusedError } from '../../engine/errors';
+import { loadModel } from '../../engine/model/load';
+import { resolveModel } from '../../engine/model/source/source';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { createRuntime } from '../../engine/runtime/ort';
 import { watch } from '../../engine/runtime/watch';
+import type { Task } from './cases';
 
 const engine = new Engine();
-const TEXT = 't1 t2 t3 t4 t5 t2 t3 t9 The cat sat.';
+const runtime = createRuntime('cpu');
 
 export interface Outcome {
   kind: 'analysed' | 'refused' | 'error';
   message: string;
 }
 
-async function attempt(folder: string): Promise<Outcome> {
+async function attempt({ folder, text, graphFirst }: Task): Promise<Outcome> {
   try {
+    if (graphFirst) await tryGraph(folder);
     await engine.analyze({
       id: 'fuzz',
       model: folder,
-      text: TEXT,
+      text,
       device: 'cpu',
       maxTokens: 32,
       mechanisms: [],
@@ -37,8 +44,22 @@ async function attempt(folder: string): Promise<Outcome> {
   }
 }
 
-process.on('message', ({ folder }: { folder: string }) => {
-  void watch.during(() => attempt(folder)).then(outcome => process.send!(outcome));
+/** Throws the refusal; what else goes wrong, the engine must put into words itself. */
+async function tryGraph(folder: string): Promise<void> {
+  try {
+    const context = { runtime: await runtime, signal: neverCancelled, own: {} };
+    const model = await loadModel(await resolveModel(folder), context.runtime, {
+      signal: neverCancelled,
+      attend: (_, input) => denseOutput(input, context),
+    });
+    await model.dispose();
+  } catch (error) {
+    if (error instanceof RefusedError) throw error;
+  }
+}
+
+process.on('message', (task: Task) => {
+  void watch.during(() => attempt(task)).then(outcome => process.send!(outcome));
 });
 process.on('disconnect', () => process.exit(0));
 

@@ -1,0 +1,72 @@
+/** The cases of the fuzzer: a model folder each, with one file damaged or the whole of it as an attacker would pack it. */
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { attackFolder, HOSTILE_TEXTS } from './attackFolders';
+import { damageModel } from './graphs';
+import { changeJson } from './json';
+import { mutate } from './mutate';
+import { oneOf, seeded } from './random';
+
+/** Of bytes wherever they are, of what the file says, or by intent. */
+export type Damage = 'bytes' | 'structure' | 'attack';
+
+export interface Case {
+  seed: number;
+  damage: Damage;
+}
+
+/** What the victim is given. */
+export interface Task {
+  folder: string;
+  text: string;
+  /** Nothing but the graph is damaged: the tokenizer, which takes a process of its own, can wait until it is needed. */
+  graphFirst: boolean;
+}
+
+const TEXT = 't1 t2 t3 t4 t5 t2 t3 t9 The cat sat.';
+
+/** A copy of one of the model folders in `fixtures`, damaged. */
+export function prepare(home: string, fixtures: string, models: readonly string[], one: Case): Task {
+  const { seed, damage } = one;
+  const random = seeded(seed ^ 0x5eed);
+  const folder = join(home, String(seed));
+  cpSync(join(fixtures, oneOf(random, models)), folder, { recursive: true });
+  const onnx = join(
+    folder,
+    'onnx',
+    readdirSync(join(folder, 'onnx')).find(name => name.endsWith('.onnx'))!,
+  );
+  if (damage === 'attack') {
+    const target = attackFolder({ folder, onnx }, seed, random);
+    const text = target === 'folder' && random() < 0.3 ? oneOf(random, HOSTILE_TEXTS) : TEXT;
+    return { folder, text, graphFirst: target === 'graph' };
+  }
+  const draw = random();
+  const file = draw < 0.7 ? onnx : join(folder, draw < 0.9 ? 'tokenizer.json' : 'config.json');
+  const bytes = readFileSync(file);
+  const damaged =
+    damage === 'bytes'
+      ? mutate(bytes, seed)
+      : file === onnx
+        ? damageModel(bytes, seed)
+        : JSON.stringify(changeJson(JSON.parse(bytes.toString('utf8')), seeded(seed)));
+  rmSync(file);
+  writeFileSync(file, damaged);
+  return { folder, text: TEXT, graphFirst: file === onnx };
+}
+
+/** Cases that failed before they were mended. */
+export function knownCases(): Case[] {
+  const seeds = JSON.parse(readFileSync(join(__dirname, 'seeds.json'), 'utf8')) as Record<Damage, number[]>;
+  return (['bytes', 'structure', 'attack'] as const).flatMap(damage =>
+    seeds[damage].map(seed => ({ seed, damage })),
+  );
+}
+
+/** So many new ones: of four, one is damaged in its bytes, one in its structure, two by intent. */
+export function freshCases(count: number, first: number): Case[] {
+  return Array.from({ length: count }, (_, i) => ({
+    seed: first + i,
+    damage: (['bytes', 'structure', 'attack', 'attack'] as const)[i % 4]!,
+  }));
+}

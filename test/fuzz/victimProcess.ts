@@ -1,0 +1,86 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { LAST_WORDS } from '../../engine/runtime/supervised';
+import { buildProgram } from '../fixtures/cli';
+import type { Task } from './cases';
+import type { Outcome } from './victim';
+
+/** A case that takes longer hangs. */
+export const SECONDS = 60;
+/** Of the engine's memory. */
+export const LIMIT_MIB = 1024;
+
+/** Bundled as the engine is: TypeScript's loader would take memory of its own. */
+export const buildVictim = () => buildProgram('victim', 'test/fuzz/victim.ts');
+
+/** An engine process, its memory watched from outside. */
+export class VictimProcess {
+  peakMiB = 0;
+
+  private constructor(private readonly child: ChildProcess) {
+    // It is read to the end so that the process does not wait for a reader.
+    (child.stdio[LAST_WORDS] as Readable | null)?.resume();
+  }
+
+  static async start(program: string): Promise<VictimProcess> {
+    const child = fork(program, [String(LIMIT_MIB)], {
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc', 'pipe'],
+    });
+    const victim = new VictimProcess(child);
+    await new Promise((resolve, reject) => {
+      child.once('message', resolve);
+      child.once('close', () => reject(new Error('the engine process did not start')));
+    });
+    child.removeAllListeners();
+    return victim;
+  }
+
+  /** The outcome; or that the process ended, and what is wrong with how it did: null = that remains to be seen. */
+  ask(task: Task): Promise<Outcome | { ended: string | null }> {
+    return new Promise(resolve => {
+      const [began, waited] = [performance.now(), this.waited()];
+      const watch = setInterval(() => {
+        this.lookAtMemory();
+        const seconds = (performance.now() - began) / 1000 - (this.waited() - waited);
+        if (seconds > SECONDS) finish({ ended: `no answer within ${SECONDS} s` });
+      }, 100);
+      const finish = (outcome: Outcome | { ended: string | null }) => {
+        clearInterval(watch);
+        this.child.removeAllListeners();
+        resolve(outcome);
+      };
+      this.child.once('message', message => {
+        this.lookAtMemory();
+        finish(message as Outcome);
+      });
+      this.child.once('close', () => finish({ ended: null }));
+      this.child.send(task);
+    });
+  }
+
+  /** What the process has taken at most; Linux only. */
+  private lookAtMemory(): void {
+    try {
+      const status = readFileSync(`/proc/${this.child.pid}/status`, 'utf8');
+      const peak = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1024;
+      this.peakMiB = Math.max(this.peakMiB, peak);
+    } catch {
+      // It has ended.
+    }
+  }
+
+  /** Seconds in which others had the processor that it was ready to use; Linux only. */
+  private waited(): number {
+    try {
+      return Number(readFileSync(`/proc/${this.child.pid}/schedstat`, 'utf8').split(' ')[1]) / 1e9;
+    } catch {
+      return 0;
+    }
+  }
+
+  end(): void {
+    this.child.kill('SIGKILL');
+  }
+}
