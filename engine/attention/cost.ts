@@ -8,6 +8,8 @@ export interface CostShape {
   dim: number;
   valueDim: number;
   causal: boolean;
+  /** Heads of the layer; 1 where nothing is said. */
+  layerHeads?: number;
   /** Spans fitted to a text, where a mechanism has one per head: the formula is their mean. */
   spans?: ArrayLike<number>;
 }

@@ -117,6 +117,8 @@ export interface Mechanism {
   refuses?(input: CoreInput, params: MechanismParams): string | null;
   /** What the parameters with a `defaultRule` are for this input, given or not. */
   settle?(input: CoreInput, params: MechanismParams): MechanismParams;
+  /** The setting of another mechanism that this one comes to, where it leaves nothing of its own: results say so. */
+  sameAs?(params: MechanismParams): { name: string; params: MechanismParams } | null;
   /** Makes the mechanism's own tensors from the text where the caller gave none: fitted spans, centroids, seeded rotations. */
   prepare?(
     input: CoreInput,

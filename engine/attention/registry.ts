@@ -1,5 +1,6 @@
 import { UsageError, told } from '../errors';
-import type { MechanismInfo } from '../../shared/protocol/engine';
+import type { MechanismInfo, Note } from '../../shared/protocol/engine';
+import { describeSetting, type Setting } from '../../shared/setting';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
 import { blockTopK } from './mechanisms/blockTopK';
@@ -64,12 +65,19 @@ export const mechanisms: readonly Mechanism[] = [
 
 export const mechanismInfos: readonly MechanismInfo[] = mechanisms.map(m => m.info);
 
-/** A sentence on a mechanism whose results depend on more than a causal query may see; null for the others. */
-export function looksAhead({ info, settings }: Mechanism): string | null {
+/** What the user must know of a setting's choice of pairs: that it is another mechanism's, or that it looks ahead. */
+export function choiceNote({ name, params }: Pick<Setting, 'name' | 'params'>): Note | null {
+  const { info, settings, sameAs } = findMechanism(name);
+  const other = sameAs?.(params);
+  if (other) {
+    const text = `${info.title} chooses nothing here: all its pairs are known beforehand. It is ${describeSetting(other)}.`;
+    return { kind: 'sameAs', text };
+  }
   if (info.causalSelection) return null;
-  return settings
+  const text = settings
     ? `${info.title} chooses its pairs by looking at the whole text.`
     : `${info.title} looks at the whole text, later tokens included.`;
+  return { kind: 'looksAhead', text };
 }
 
 /** @throws UsageError for a name that is not in the registry. */

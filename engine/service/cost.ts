@@ -89,8 +89,9 @@ function bertBase(): CostFormulas['check'] {
 
 function headShape(analysis: Analysis, core: number): HeadShape {
   const { dim, valueDim, rule } = analysis.core(core).outline;
-  const heads = analysis.model.info.cores.reduce((sum, info) => sum + info.heads, 0);
-  return { dim, valueDim, causal: rule.mask.causal, heads };
+  const { cores } = analysis.model.info;
+  const heads = cores.reduce((sum, info) => sum + info.heads, 0);
+  return { dim, valueDim, causal: rule.mask.causal, heads, layerHeads: cores[core]!.heads };
 }
 
 /** What has spans costs what the spans cost that the model's heads need on this text. */

@@ -10,10 +10,11 @@ import {
 import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
-import { findMechanism, looksAhead } from '../attention/registry';
+import { choiceNote } from '../attention/registry';
 import { RefusedError, told } from '../errors';
 import {
   sidesOf,
+  textOf,
   type CoreInfo,
   type Intervention,
   type InterventionResult,
@@ -217,8 +218,10 @@ function checkTokens(analysis: Analysis, { kind }: CoreInfo, one: Intervention):
 }
 
 function mechanismNotes(interventions: readonly Intervention[]): string[] {
-  const names = new Set(interventions.flatMap(one => (one.kind === 'mechanism' ? [one.choice.name] : [])));
-  return [...names].flatMap(name => looksAhead(findMechanism(name)) ?? []);
+  const found = interventions.flatMap(one =>
+    one.kind === 'mechanism' ? (choiceNote(one.choice) ?? []) : [],
+  );
+  return [...new Set(found.map(textOf))];
 }
 
 /** The queries that an intervention names, if it does. */

@@ -1,7 +1,7 @@
 import { plainPercent } from '../../shared/numbers';
 import { type Analysis, type CoreTensors } from './analysis';
 import { addCore, type LocalRun } from './densePass';
-import { findMechanism, looksAhead } from '../attention/registry';
+import { choiceNote } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
 import type { HeadComparison, Setting, MechanismResult, Note } from '../../shared/protocol/engine';
@@ -16,7 +16,7 @@ export function fileLocalResult(analysis: Analysis, run: LocalRun): MechanismRes
 }
 
 export function localResult(run: LocalRun): MechanismResult {
-  const ahead = looksAhead(findMechanism(run.choice.name));
+  const choice = choiceNote(run.choice);
   return {
     ...summarizeComparison(run.heads),
     setting: run.choice,
@@ -26,10 +26,7 @@ export function localResult(run: LocalRun): MechanismResult {
     deltaOutput: null,
     milliseconds: run.milliseconds,
     heads: run.heads,
-    notes: [
-      ...(ahead === null ? [] : [{ kind: 'looksAhead' as const, text: ahead }]),
-      ...reconstructionNote(run.heads),
-    ],
+    notes: [...(choice === null ? [] : [choice]), ...reconstructionNote(run.heads)],
   };
 }
 

@@ -43,6 +43,8 @@ export interface HeadShape {
   causal: boolean;
   /** All heads of the model: what one head costs times this is the model's attention. */
   heads: number;
+  /** Of the core whose shape it is. */
+  layerHeads?: number;
 }
 
 export interface CostMeasureParams {

@@ -2,6 +2,8 @@
 export type NoteKind =
   /** The mechanism looks at more than a causal query may see: at the whole text. */
   | 'looksAhead'
+  /** The setting leaves the mechanism nothing of its own: it is another one's. */
+  | 'sameAs'
   /** What is spent stays well below the budget: no setting comes nearer. */
   | 'budget'
   /** How well a compressed memory stands in for its tokens. */

@@ -164,6 +164,7 @@ const core = v.pipe(
 const interval = v.object({ low: number, high: number });
 const NOTES = [
   'looksAhead',
+  'sameAs',
   'budget',
   'reconstruction',
   'contradiction',

@@ -80,6 +80,35 @@ describe('cost formulas', function () {
     }
   });
 
+  it('what is documented of LSH is what its formula counts, and what a run counts', async () => {
+    const [queries, bucketSize] = [2048, 32];
+    const input = randomInput({ heads: 1, queries, dim: 32, valueDim: 8, causal: true });
+    const given = { rounds: 1, bucketSize, sharedQK: true };
+    const documented = 1 * queries * bucketSize;
+    assert.match(lsh.about.cost, /^rounds · N · bucketSize pairs/);
+    const { pairs } = lsh.cost!(queries, readParams(lsh.info, given), { dim: 32, valueDim: 8, causal: true });
+    const counted = (await run(lsh, input, given, runtime)).pairs[0]!;
+    for (const number of [pairs, counted]) {
+      assert.ok(Math.abs(number / documented - 1) < 0.05, `${number} where ${documented} is documented`);
+    }
+  });
+
+  it('routing with local heads costs what its local and its routed heads cost', async () => {
+    const { cost, info } = findMechanism('routing');
+    const input = randomInput({ heads: 4, queries: 512, dim: 32, valueDim: 8, causal: true });
+    const given = { localHeads: 4, localWindow: 48, window: 16 };
+    const shape = { dim: 32, valueDim: 8, causal: true, layerHeads: 4 };
+    const { pairs } = await run(findMechanism('routing'), input, given, runtime);
+    const counted = [...pairs].reduce((sum, one) => sum + one / 4, 0);
+    const local = cost!(512, readParams(info, given), shape);
+    const none = cost!(512, readParams(info, { ...given, localHeads: 0 }), shape);
+    const half = cost!(512, readParams(info, { ...given, localHeads: 2 }), shape);
+    assert.equal(half.pairs, (local.pairs + none.pairs) / 2);
+    // Random scores are served best by whatever keeps most: here the window, in every head.
+    assert.equal(local.pairs, counted);
+    assert.equal(local.flops, 2 * local.pairs * 40);
+  });
+
   it("BERT-base's memory: 12.6 MB a layer, 151 MB, 604 MB, 2.42 GB", () => {
     const { cost } = findMechanism('dense');
     const bytes = (tokens: number) => 12 * cost!(tokens, {}, { dim: 64, valueDim: 64, causal: false }).bytes;

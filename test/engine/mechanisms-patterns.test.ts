@@ -5,6 +5,8 @@ import { dense } from '../../engine/attention/mechanisms/dense';
 import { entmaxAttention } from '../../engine/attention/mechanisms/entmax';
 import { longformer } from '../../engine/attention/mechanisms/longformer';
 import { verticalSlash } from '../../engine/attention/mechanisms/verticalSlash';
+import { settingOf } from '../../engine/attention/parameters';
+import { choiceNote, findMechanism } from '../../engine/attention/registry';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { int64 } from '../../engine/runtime/tensor';
@@ -178,6 +180,44 @@ describe('mechanisms that keep a pattern of pairs', function () {
         });
       }
     }
+    it('forces as many lines as it is told, and scores no rows where that is all of them', async () => {
+      const input = randomInput({ queries: 160, heads: 2, causal: true });
+      const voted = { vertical: 12, slash: 20, forcedVertical: 2, forcedSlash: 3 };
+      const found = (await run(verticalSlash, input, voted, runtime)).extra;
+      const columns = Array.from(found['columns']!.data, Number);
+      const diagonals = Array.from(found['diagonals']!.data, Number);
+      for (const head of [0, 1]) {
+        assert.deepEqual(columns.slice(12 * head, 12 * head + 2), [0, 1]);
+        assert.deepEqual(diagonals.slice(20 * head, 20 * head + 3), [0, 1, 2]);
+      }
+      assert.ok(columns[11]! > 30 && diagonals[19]! > 100, 'the others are voted for');
+      const forced = { vertical: 5, slash: 46 };
+      const streamed = await run(findMechanism('streaming'), input, { sinks: 5, window: 46 }, runtime);
+      const same = await run(verticalSlash, input, forced, runtime);
+      assert.deepEqual(same.pairs, streamed.pairs);
+      const note = choiceNote(settingOf(verticalSlash.info, forced));
+      assert.equal(note?.kind, 'sameAs');
+      assert.match(note.text, /known beforehand\. It is streaming \(sinks 5, window 46\)\./);
+      assert.equal(choiceNote(settingOf(verticalSlash.info, voted))?.kind, 'looksAhead');
+      const flops = (params: object) => {
+        const shape = { dim: 8, valueDim: 8, causal: true };
+        const cost = verticalSlash.cost!(160, settingOf(verticalSlash.info, { ...params }).params, shape);
+        return cost.flops - 2 * cost.pairs * 16;
+      };
+      assert.equal(flops(forced), 0);
+      assert.equal(flops({ ...voted, last: 10 }), 2 * 10 * 160 * 8, 'the rows that vote are charged');
+    });
+    it('leaves most lines of a budget to the votes, however small it is', () => {
+      for (const share of [0.02, 0.1, 0.5]) {
+        const settings = verticalSlash.settings!(randomInput({ queries: 1024, causal: true }), share);
+        assert.ok(settings.length > 0);
+        for (const params of settings) {
+          const { vertical, slash, forcedVertical, forcedSlash } = params as Record<string, number>;
+          assert.ok(forcedVertical! <= vertical! / 8 && forcedSlash! <= slash! / 8, JSON.stringify(params));
+          assert.equal(choiceNote(settingOf(verticalSlash.info, params))?.kind, 'looksAhead');
+        }
+      }
+    });
     it('says that it is causal only, and that its choice looks at the end of the text', () => {
       assert.match(verticalSlash.refuses!(randomInput({ queries: 4 }), {})!, /causal/);
       assert.equal(verticalSlash.info.causalSelection, false);

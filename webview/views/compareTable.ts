@@ -231,7 +231,7 @@ export class CompareTable extends Component {
           </button>
         </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
-        ${info && !info.causalSelection ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
+        ${info && !info.causalSelection && !row.notes.some(note => note.kind === 'sameAs') ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
         ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${note.text}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">

@@ -98,7 +98,7 @@ export const lsh: Mechanism = {
     rule: 'bucket = argmax [xR; -xR]; several rounds, one softmax over the union of visible pairs',
     exact:
       'With `sharedQK` it is Reformer’s rule exactly: keys are queries at unit length. On a model with separate keys (the default) queries and keys are padded to equal norms, so that the angle follows q·k: which pairs are found is then a what-if of ours, the weights of the found pairs are exact.',
-    cost: 'rounds · N · 2 bucketSize pairs, and a sort.',
+    cost: 'rounds · N · bucketSize pairs at most (twice that without a causal mask; fewer where rounds find the same, and where queries and keys hash apart), and a sort.',
     when: 'Heads whose mass is on few, strongly matching keys. More rounds find more; the Buckets view shows what no round caught. The sort order sees the whole text.',
   },
 

@@ -1,5 +1,5 @@
 import { kvHead, visibleKeys, type CoreInput } from '../core';
-import { caught, pairCost, visiblePairs } from '../cost';
+import { bandSize, caught, pairCost, visiblePairs } from '../cost';
 import { clusteredBuckets, clusterMask } from '../kernels/bucketing';
 import { sphericalKMeans } from '../kernels/kmeans';
 import { scoreAt } from '../kernels/lines';
@@ -129,15 +129,23 @@ export const routing: Mechanism = {
     return { ...made, local_heads: await chooseLocalHeads(input, routed, { most, window }, context) };
   },
 
-  /** Every cluster pairs its queries with its keys; ranking all tokens for all centroids comes on top. */
+  /**
+   * Every cluster pairs its queries with its keys; ranking all tokens for all centroids comes on top. Mean over the heads of
+   * a layer, as many of them local as may be.
+   */
   cost(tokens, params, shape) {
     const window = Math.min(tokens, windowOf(tokens, params));
     const clusters = clustersOf(tokens, params);
     const share = caught((window / tokens) ** 2, clusters);
     const ranked = (flagOf(params, 'sharedQK') ? 1 : 2) * tokens;
-    return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'expected', {
-      flops: 2 * ranked * clusters * shape.dim,
-      floats: ranked * clusters,
+    const { layerHeads = 1 } = shape;
+    const local = Math.min(numberOf(params, 'localHeads'), layerHeads) / layerHeads;
+    const reach = numberOf(params, 'localWindow') - 1;
+    const band = bandSize(tokens, reach, shape.causal ? 0 : reach);
+    const routed = share * visiblePairs(tokens, shape.causal);
+    return pairCost(local * band + (1 - local) * routed, shape, local === 1 ? 'exact' : 'expected', {
+      flops: (1 - local) * 2 * ranked * clusters * shape.dim,
+      floats: (1 - local) * ranked * clusters,
     });
   },
 

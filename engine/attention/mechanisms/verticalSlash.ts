@@ -2,19 +2,40 @@ import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { denseRows } from '../kernels/dense';
 import { attendLists, sequence } from '../kernels/lists';
-import type { AttendContext, Mechanism } from '../mechanism';
+import type { AttendContext, Mechanism, SettingFamily } from '../mechanism';
 import { largest } from '../kernels/membership';
-import { numberOf } from '../../../shared/setting';
+import { numberOf, type MechanismParams } from '../../../shared/setting';
 import { sparseRow } from '../kernels/rows';
-import { pairsOfShare } from '../kernels/shares';
+import { pairsOfShare, settingsOf } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
 import { int32 } from '../../runtime/tensor';
 
-/** Columns and diagonals that are always among those kept. */
+/** Columns and diagonals that are among those kept whatever the votes, in MInference. */
 const FORCED_COLUMNS = 30;
 const FORCED_DIAGONALS = 100;
+/** In settings for a budget no more than this part of the lines is forced: the rest is left to the votes. */
+const FORCED_PART = 1 / 8;
 /** Queries done at once: wider blocks would compute more pairs beside the diagonals than on them. */
 const BLOCK = 32;
+
+/** Settings with this part of the lines as columns: as many lines as the share pays for where none of them cross. */
+function byLines(part: number): SettingFamily {
+  return (input, share) => {
+    const lines = Math.floor(pairsOfShare(input, share) / input.queries);
+    const vertical = Math.max(1, Math.round(part * lines));
+    const slash = Math.min(input.keys, lines - vertical);
+    if (slash < 1) return null;
+    const forced = (count: number, most: number) => Math.min(most, Math.floor(FORCED_PART * count));
+    return {
+      vertical: Math.min(vertical, input.keys),
+      slash,
+      forcedVertical: forced(vertical, FORCED_COLUMNS),
+      forcedSlash: forced(slash, FORCED_DIAGONALS),
+    };
+  };
+}
+
+const FAMILIES = [0.1, 0.5].map(byLines);
 
 /**
  * MInference's vertical-slash pattern: the last queries vote for columns (tokens that all look at) and diagonals
@@ -34,14 +55,14 @@ export const verticalSlash: Mechanism = {
         type: 'integer',
         default: 64,
         minimum: 0,
-        description: `Columns kept; the first ${FORCED_COLUMNS} tokens come first.`,
+        description: 'Columns kept; the first `forcedVertical` tokens come first.',
       },
       {
         name: 'slash',
         type: 'integer',
         default: 128,
         minimum: 0,
-        description: `Diagonals kept; the nearest ${FORCED_DIAGONALS} distances come first.`,
+        description: 'Diagonals kept; the nearest `forcedSlash` distances come first.',
       },
       {
         name: 'last',
@@ -50,6 +71,20 @@ export const verticalSlash: Mechanism = {
         minimum: 1,
         description: 'Queries at the end that vote.',
       },
+      {
+        name: 'forcedVertical',
+        type: 'integer',
+        default: FORCED_COLUMNS,
+        minimum: 0,
+        description: 'First tokens that are among the columns whatever the votes.',
+      },
+      {
+        name: 'forcedSlash',
+        type: 'integer',
+        default: FORCED_DIAGONALS,
+        minimum: 0,
+        description: 'Nearest distances that are among the diagonals whatever the votes.',
+      },
     ],
     view: 'map',
     causalSelection: false,
@@ -57,9 +92,10 @@ export const verticalSlash: Mechanism = {
 
   about: {
     what: 'Columns that all look at, and diagonals: chosen by what the last queries attend to.',
-    rule: 'the best `vertical` columns and `slash` diagonals of the last `last` rows; the first 30 columns and nearest 100 diagonals come first',
-    exact: 'Exact for the chosen lines. The choice for early rows uses late queries.',
-    cost: 'N · (vertical + slash) pairs and `last` dense rows.',
+    rule: 'the best `vertical` columns and `slash` diagonals of the last `last` rows; the first `forcedVertical` columns and nearest `forcedSlash` diagonals come first (30 and 100 in MInference)',
+    exact:
+      'Exact for the chosen lines. The choice for early rows uses late queries. Where the forced lines are all there are, nothing is chosen: then it is `streaming`, and says so. Settings for a budget force an eighth of the lines at most, so that the rest are voted for.',
+    cost: 'N · (vertical + slash) pairs, and the scores of `last` dense rows where lines are voted for.',
     when: 'Prefill of long prompts. It serves most heads of language models; the picture is of a longer text, eight tokens to a cell.',
   },
 
@@ -69,6 +105,7 @@ export const verticalSlash: Mechanism = {
     { vertical: 10, slash: 20 },
     { vertical: 30, slash: 100 },
     { vertical: 0, slash: 5 },
+    { vertical: 12, slash: 24, forcedVertical: 2, forcedSlash: 3 },
   ],
   pictureRepeats: 8,
   whole: tokens => [
@@ -79,20 +116,23 @@ export const verticalSlash: Mechanism = {
   refuses: input =>
     input.rule.mask.causal ? null : 'The vertical-slash pattern is defined for causal attention only.',
 
-  settings(input, share) {
-    const lines = Math.floor(pairsOfShare(input, share) / input.queries);
-    return [0.1, 0.5].flatMap(part => {
-      const vertical = Math.max(1, Math.round(part * lines));
-      return vertical >= lines ? [] : [{ vertical, slash: lines - vertical }];
-    });
-  },
+  families: FAMILIES,
+  settings: (input, share) => settingsOf(FAMILIES, input, share),
 
-  /** Lines beyond the forced ones are taken to lie anywhere; the votes of the last queries come on top. */
+  sameAs: params =>
+    votes(params)
+      ? null
+      : {
+          name: 'streaming',
+          params: { sinks: numberOf(params, 'vertical'), window: numberOf(params, 'slash') },
+        },
+
+  /** Lines beyond the forced ones are taken to lie anywhere; the scores of the queries that vote come on top. */
   cost(tokens, params, shape) {
     const vertical = Math.min(tokens, numberOf(params, 'vertical'));
     const slash = Math.min(tokens, numberOf(params, 'slash'));
-    const columns = Math.min(vertical, FORCED_COLUMNS);
-    const diagonals = Math.min(slash, FORCED_DIAGONALS);
+    const columns = Math.min(vertical, numberOf(params, 'forcedVertical'));
+    const diagonals = Math.min(slash, numberOf(params, 'forcedSlash'));
     const chance = (lines: number, forced: number) =>
       lines > forced ? (lines - forced) / (tokens - forced) : 0;
     const free = (1 - chance(vertical, columns)) * (1 - chance(slash, diagonals));
@@ -102,15 +142,20 @@ export const verticalSlash: Mechanism = {
       const sure = distance < diagonals ? all : Math.min(columns, all);
       pairs += sure + (all - sure) * (1 - free);
     }
-    const exact = vertical === columns && slash === diagonals;
+    if (vertical === columns && slash === diagonals) return pairCost(pairs, shape);
     const last = Math.min(tokens, numberOf(params, 'last'));
-    return pairCost(pairs, shape, exact ? 'exact' : 'expected', {
+    return pairCost(pairs, shape, 'expected', {
       flops: 2 * last * tokens * shape.dim,
       floats: last * tokens,
     });
   },
 
-  mask({ extra }) {
+  mask({ extra }, _input, params) {
+    if (!votes(params)) {
+      const near = numberOf(params, 'slash') - 1;
+      const first = { first: numberOf(params, 'vertical') };
+      return { kind: 'rule', rule: { any: near < 0 ? [first] : [first, { near }] } };
+    }
     const lines = (name: string) => Array.from(extra[name]!.data, Number).filter(line => line >= 0);
     return { kind: 'lines', columns: lines('columns'), diagonals: lines('diagonals') };
   },
@@ -156,6 +201,12 @@ export const verticalSlash: Mechanism = {
   },
 };
 
+/** Whether any line is voted for. */
+function votes(params: MechanismParams): boolean {
+  const free = (lines: string, forced: string) => numberOf(params, lines) > numberOf(params, forced);
+  return free('vertical', 'forcedVertical') || free('slash', 'forcedSlash');
+}
+
 interface Chosen {
   /** Ascending key indices. */
   columns: Int32Array;
@@ -164,15 +215,18 @@ interface Chosen {
   keeps(position: number, key: number): boolean;
 }
 
+const NO_ROWS = new Float32Array(0);
+
 async function choose(
   input: CoreInput,
   head: number,
-  params: Parameters<Mechanism['attend']>[1],
+  params: MechanismParams,
   context: AttendContext,
 ): Promise<Chosen> {
   const { queries, keys } = input;
-  const last = Math.min(queries, numberOf(params, 'last'));
-  const rows = await denseRows(input, head, queries - last, queries, context);
+  // What is forced anyway needs no votes.
+  const last = votes(params) ? Math.min(queries, numberOf(params, 'last')) : 0;
+  const rows = last > 0 ? await denseRows(input, head, queries - last, queries, context) : NO_ROWS;
   const columnMass = new Float32Array(keys);
   const diagonalMass = new Float32Array(keys);
   for (let r = 0; r < last; r++) {
@@ -182,8 +236,8 @@ async function choose(
       diagonalMass[position - j]! += rows[r * keys + j]!;
     }
   }
-  columnMass.fill(Infinity, 0, FORCED_COLUMNS);
-  diagonalMass.fill(Infinity, 0, FORCED_DIAGONALS);
+  columnMass.fill(Infinity, 0, numberOf(params, 'forcedVertical'));
+  diagonalMass.fill(Infinity, 0, numberOf(params, 'forcedSlash'));
   const best = (mass: Float32Array, size: number) => {
     const into = new Int32Array(Math.min(size, keys));
     if (into.length > 0) largest(mass, into.length, into);

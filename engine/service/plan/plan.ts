@@ -5,7 +5,7 @@ import { Candidates } from './candidates';
 import { PlanRuns } from './runs';
 import { losesLess, PlanSearch, sum, type Choice, type Found } from './search';
 import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
-import { findMechanism } from '../../attention/registry';
+import { choiceNote, findMechanism } from '../../attention/registry';
 import { UsageError } from '../../errors';
 import type { HeadAssignment, Setting, Plan, PlanParams } from '../../../shared/protocol/engine';
 import { isLeast, isLess } from '../../../shared/uncertainty';
@@ -165,10 +165,13 @@ function notesOf(
       `The plan does not win: ${count} of ${random.length} random assignments lost less on this text.`,
     );
   }
-  const names = [...new Set(best.chosen.map(({ choice }) => choice.name))].map(findMechanism);
-  const looking = names.filter(({ info }) => !info.causalSelection).map(({ info }) => info.title);
-  if (looking.length > 0) {
-    add('looksAhead', `Chosen by looking at the whole text: the pairs of ${looking.join(', ')}.`);
+  const looking = new Set(
+    best.chosen
+      .filter(({ choice }) => choiceNote(choice)?.kind === 'looksAhead')
+      .map(({ choice }) => findMechanism(choice.name).info.title),
+  );
+  if (looking.size > 0) {
+    add('looksAhead', `Chosen by looking at the whole text: the pairs of ${[...looking].join(', ')}.`);
   }
   if (best.outcome.effect.measure === 'output') add('output', OUTPUT_NOTE);
   return notes;
