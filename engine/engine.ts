@@ -88,6 +88,7 @@ export class Engine {
 
     'models/list': ({ folders }) => listModels(folders),
     'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
+    'models/inspect': ({ ref }, signal) => this.analyses.models.inspect(ref, signal),
     'models/load': ({ ref, device }, signal) => this.analyses.prove(ref, device, signal),
 
     'heads/probe': ({ model, device, seed = 1 }, signal) => this.analyses.probe(model, device, seed, signal),

@@ -19,6 +19,7 @@ import { InterventionStatus } from './interventions/interventionStatus';
 import type { CrashedDevice } from '../shared/protocol/engine';
 import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
+import { MODEL_EDITOR, ModelEditor } from './views/modelEditor';
 import { SAVED_EDITOR, SavedEditor } from './views/savedEditor';
 import { SelectionKeeper } from './views/selectionKeeper';
 import { SelectionModel } from './views/selectionModel';
@@ -95,6 +96,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(new ContextKeys(store, selection));
   const hover = new AttentionHover(store, selection, settings);
   own(vscode.window.registerCustomEditorProvider(SAVED_EDITOR, new SavedEditor(extensionUri)));
+  own(vscode.window.registerCustomEditorProvider(MODEL_EDITOR, new ModelEditor(client)));
   own(vscode.languages.registerHoverProvider('*', hover));
   own(
     registerCommands({

@@ -5,7 +5,7 @@ import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
-import type { CrashedDevice, DeviceChoice } from '../../shared/protocol/engine';
+import type { CrashedDevice, DeviceChoice, ModelInspection } from '../../shared/protocol/engine';
 import { fingerprint } from './fingerprint';
 import type { ModelTrial } from './modelTrial';
 import { createRuntime } from '../runtime/ort';
@@ -34,7 +34,7 @@ export class ModelCache {
 
   /** `limit`: models that stay loaded; weights are the largest thing the engine holds. */
   constructor(
-    private readonly trial: ModelTrial = async () => undefined,
+    private readonly trial: ModelTrial | null = null,
     private readonly limit = 2,
   ) {}
 
@@ -86,7 +86,7 @@ export class ModelCache {
     const tokenizer = await loadTokenizer(files.folder);
     try {
       const { memoryLimitMiB } = this;
-      await this.trial(files, { signal, onProgress, memoryLimitMiB });
+      await this.trial?.attempt(files, { signal, onProgress, memoryLimitMiB });
       const context = { runtime, signal, own: {} };
       const model = await loadModel({ ...files, fingerprint: await fingerprint(files) }, runtime, {
         signal,
@@ -98,6 +98,15 @@ export class ModelCache {
       tokenizer.dispose();
       throw error;
     }
+  }
+
+  /** What a model is, without loading it here. */
+  async inspect(ref: string, signal: AbortSignal): Promise<ModelInspection> {
+    const { trial, memoryLimitMiB } = this;
+    if (!trial) throw new Error('internal: an engine without trials cannot look at models');
+    const onProgress = () => undefined;
+    const files = await resolveModel(ref, { signal, onProgress });
+    return trial.inspect(files, { signal, onProgress, memoryLimitMiB });
   }
 
   /** The tokenizer of a model that is loaded. */

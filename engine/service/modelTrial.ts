@@ -3,18 +3,26 @@
  * on the CPU (a driver that crashes is another matter): the engine and its analyses survive it.
  */
 import { fork } from 'node:child_process';
-import { CancelledError, RefusedError } from '../errors';
+import { CancelledError, RefusedError, told } from '../errors';
 import { howItEnded, LAST_WORDS, TRIAL } from '../runtime/supervised';
+import type { ModelFileFacts, ModelInfo, ModelInspection } from '../../shared/protocol/engine';
 import type { ModelFiles } from '../model/source/source';
 import { isKnown, remember } from './knownModels';
 
 export interface TrialTask {
   files: ModelFiles;
   memoryLimitMiB: number;
+  /** Also tells what the file says of itself. */
+  inspect: boolean;
 }
 
 /** `other`: an error that the engine will meet, and tell, itself. */
-export type TrialAnswer = { progress: string } | { end: 'loaded' | 'other' } | { refused: string };
+export type TrialAnswer =
+  | { progress: string }
+  | { facts: ModelFileFacts }
+  | { end: 'loaded'; info: ModelInfo }
+  | { end: 'other' }
+  | { refused: string };
 
 export interface TrialOptions {
   memoryLimitMiB: number;
@@ -22,19 +30,59 @@ export interface TrialOptions {
   onProgress: (message: string) => void;
 }
 
-/** Throws RefusedError for a model that is unsound or ends its process. */
-export type ModelTrial = (files: ModelFiles, options: TrialOptions) => Promise<void>;
+/** What an unknown model goes through in a process of its own. */
+export interface ModelTrial {
+  /** @throws RefusedError for a model that is unsound or ends its process. */
+  attempt(files: ModelFiles, options: TrialOptions): Promise<void>;
+  /** What the model is; that it ends its process is an answer as well. */
+  inspect(files: ModelFiles, options: TrialOptions): Promise<ModelInspection>;
+}
+
+/** A look at a model takes no longer. */
+const LOOK_MINUTES = 3;
 
 /** Trials in a process of the given program (main.ts, cli.ts). */
 export function trialIn(program: string): ModelTrial {
-  return async (files, options) => {
-    if (await isKnown(files)) return;
-    if ((await run(program, files, options)) === 'loaded') await remember(files);
+  return {
+    attempt: async (files, options) => {
+      if (await isKnown(files)) return;
+      const { end } = await run(program, { files, ...options });
+      if (end === 'loaded') await remember(files);
+    },
+    inspect: async (files, options) => {
+      const tooLong = AbortSignal.timeout(LOOK_MINUTES * 60_000);
+      let facts: ModelFileFacts | null = null;
+      const refuse = (refused: string): ModelInspection => ({ facts, info: null, refused });
+      try {
+        const answer = await run(program, {
+          files,
+          ...options,
+          signal: AbortSignal.any([options.signal, tooLong]),
+          onFacts: read => (facts = read),
+        });
+        if (answer.end === 'loaded') return { facts, info: answer.info, refused: null };
+        return refuse(
+          told`${files.name} cannot be loaded: it is damaged, or of a form that is not understood.`,
+        );
+      } catch (error) {
+        if (error instanceof RefusedError) return refuse(error.message);
+        if (!tooLong.aborted || options.signal.aborted) throw error;
+        return refuse(told`${files.name} was not loaded within ${LOOK_MINUTES} minutes.`);
+      }
+    },
   };
 }
 
-function run(program: string, files: ModelFiles, options: TrialOptions): Promise<'loaded' | 'other'> {
-  const { signal, memoryLimitMiB, onProgress } = options;
+interface Trial extends TrialOptions {
+  files: ModelFiles;
+  /** Asks for what the file says of itself. */
+  onFacts?: (facts: ModelFileFacts) => void;
+}
+
+type TrialEnd = Extract<TrialAnswer, { end: unknown }>;
+
+function run(program: string, trial: Trial): Promise<TrialEnd> {
+  const { files, signal, memoryLimitMiB, onProgress, onFacts } = trial;
   if (signal.aborted) return Promise.reject(new CancelledError());
   return new Promise((resolve, reject) => {
     const child = fork(program, [TRIAL], {
@@ -53,8 +101,9 @@ function run(program: string, files: ModelFiles, options: TrialOptions): Promise
     child.stdio[LAST_WORDS]?.on('error', () => undefined);
     child.on('message', (answer: TrialAnswer) => {
       if ('progress' in answer) onProgress(answer.progress);
+      else if ('facts' in answer) onFacts?.(answer.facts);
       else if ('refused' in answer) reject(new RefusedError(answer.refused));
-      else resolve(answer.end);
+      else resolve(answer);
     });
     child.on('error', reject);
     // What was answered before goes first.
@@ -62,6 +111,9 @@ function run(program: string, files: ModelFiles, options: TrialOptions): Promise
       signal.removeEventListener('abort', cancel);
       reject(new RefusedError(howItEnded(files.ref, lastWords, code, signalName)));
     });
-    child.send({ files, memoryLimitMiB } satisfies TrialTask, () => undefined);
+    child.send(
+      { files, memoryLimitMiB, inspect: onFacts !== undefined } satisfies TrialTask,
+      () => undefined,
+    );
   });
 }

@@ -1,6 +1,7 @@
 /** The process of a trial: loads and proves one model, tells how it went, and ends. */
 import { denseOutput } from '../attention/kernels/dense';
 import { RefusedError } from '../errors';
+import { fileFacts } from '../model/fileFacts';
 import { loadModel } from '../model/load';
 import { neverCancelled } from '../runtime/cancellation';
 import { createRuntime } from '../runtime/ort';
@@ -9,20 +10,21 @@ import type { TrialAnswer, TrialTask } from './modelTrial';
 
 const tell = (answer: TrialAnswer, then = () => undefined as void): void => void process.send!(answer, then);
 
-async function load({ files, memoryLimitMiB }: TrialTask): Promise<TrialAnswer> {
+async function load({ files, memoryLimitMiB, inspect }: TrialTask): Promise<TrialAnswer> {
   watch.start();
   watch.allow(memoryLimitMiB);
   try {
-    await watch.during(async () => {
+    const model = await watch.during(async () => {
+      if (inspect) tell({ facts: fileFacts(files) });
       const runtime = await createRuntime('cpu');
       const context = { runtime, signal: neverCancelled, own: {} };
-      await loadModel(files, runtime, {
+      return loadModel(files, runtime, {
         signal: neverCancelled,
         onProgress: progress => tell({ progress }),
         attend: (_, input) => denseOutput(input, context),
       });
     });
-    return { end: 'loaded' };
+    return { end: 'loaded', info: model.info };
   } catch (error) {
     return error instanceof RefusedError ? { refused: error.message } : { end: 'other' };
   }

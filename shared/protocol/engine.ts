@@ -39,7 +39,14 @@ import type {
 } from './interventions';
 import type { LensRequests } from './lens';
 import type { MechanismInfo, MechanismResult } from './mechanisms';
-import type { CrashedDevice, DeviceChoice, DeviceReport, HubModel, ModelInfo } from './models';
+import type {
+  CrashedDevice,
+  DeviceChoice,
+  DeviceReport,
+  HubModel,
+  ModelInfo,
+  ModelInspection,
+} from './models';
 import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
 import type { ProbeRequests } from './probe';
 import type { CoreResult, TokenTable } from './text';
@@ -77,6 +84,8 @@ export interface EngineRequests extends CostRequests, LensRequests, ProbeRequest
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */
   'models/variants': { params: { ref: string }; result: HubModel[] };
+  /** What a model on the disk is, found out in a process of its own; the engine answers everybody meanwhile. */
+  'models/inspect': { params: { ref: string }; result: ModelInspection };
   'models/load': { params: { ref: string; device: DeviceChoice }; result: ModelInfo };
   'analysis/start': { params: AnalyzeParams; result: AnalysisSummary };
   'analysis/mechanism': { params: MechanismParamsRequest; result: MechanismResult };

@@ -115,6 +115,38 @@ export interface Provenance {
   runtime: { onnxruntime: string; node: string };
 }
 
+/** What an .onnx file says of itself, read without its weights. */
+export interface ModelFileFacts {
+  /** With the weight files that it names. */
+  bytes: number;
+  irVersion: number;
+  /** The default domain is ''. */
+  opsets: { domain: string; version: number }[];
+  producer: string;
+  nodes: number;
+  inputs: GraphValue[];
+  outputs: GraphValue[];
+  /** A tokenizer lies beside it: without one no text can be analysed. */
+  tokenizer: boolean;
+}
+
+export interface GraphValue {
+  name: string;
+  /** `int64`, `float32`; a number where it has no name here. */
+  type: string;
+  /** Sizes and names of sizes; null where the rank is unknown. */
+  dims: (number | string)[] | null;
+}
+
+/** A model that was looked at, and not loaded for use. */
+export interface ModelInspection {
+  /** null where not even that could be read. */
+  facts: ModelFileFacts | null;
+  /** null where it cannot be used: `refused` says why. */
+  info: ModelInfo | null;
+  refused: string | null;
+}
+
 export interface HubModel {
   ref: string;
   label: string;

@@ -63,6 +63,24 @@ describe('unknown models in the engine of the editor', function () {
     assert.equal(await readings('moved'), 1, 'the same content elsewhere');
   });
 
+  it('looks at a model without loading it here: the file, and every core as it is when loaded', async () => {
+    const inspect = (name: string) => client.request('models/inspect', { ref: join(folder, name) });
+    const { facts, info, refused } = await inspect('sound/model.onnx');
+    assert.equal(refused, null);
+    assert.deepEqual(info!.cores, (await load('sound')).cores);
+    assert.equal(info!.verified.bitEqual, true);
+    assert.ok(facts!.opsets.some(({ domain, version }) => domain === '' && version > 10));
+    assert.ok(facts!.nodes > 100 && facts!.bytes > 1e6 && facts!.tokenizer);
+    assert.deepEqual(
+      facts!.inputs.map(({ name, type }) => [name, type]),
+      [['input_ids', 'int64']],
+    );
+    await writeFile(join(folder, 'text.onnx'), 'this is a text');
+    const text = await inspect('text.onnx');
+    assert.deepEqual([text.facts, text.info], [null, null]);
+    assert.match(text.refused!, /is text, no ONNX model\.$/);
+  });
+
   // The children of a process are read from /proc.
   (process.platform === 'linux' ? describe : describe.skip)('that ends or blocks its process', () => {
     it('ends its trial only: one sentence with its name', async () => {
@@ -76,6 +94,20 @@ describe('unknown models in the engine of the editor', function () {
       assert.equal(client.processId, engine);
       assert.equal(client.state, 'running');
       await load('sound');
+    });
+
+    it('ends, or is given up, while it is only looked at; the engine answers meanwhile', async () => {
+      const ref = join(folder, 'endless/model.onnx');
+      const engine = client.processId!;
+      const looked = client.request('models/inspect', { ref });
+      const trial = await inNativeCode(engine);
+      assert.equal((await load('sound')).name, 'sound');
+      process.kill(trial, 'SIGSEGV');
+      const { facts, info, refused } = await looked;
+      assert.equal(info, null);
+      assert.ok(facts!.nodes > 100, 'what was read before stays');
+      assert.match(refused!, /crashed ONNX Runtime/);
+      assert.equal(client.processId, engine);
     });
 
     it('is cancelled at once', async () => {

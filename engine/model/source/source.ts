@@ -125,7 +125,7 @@ async function onnxFiles(folder: string): Promise<string[]> {
     .sort();
 }
 
-function hasTokenizer(folder: string): boolean {
+export function hasTokenizer(folder: string): boolean {
   return TOKENIZER_FILES.some(file => existsSync(join(folder, file)));
 }
 

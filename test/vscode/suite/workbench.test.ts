@@ -50,6 +50,16 @@ describe('workbench', () => {
     assert.equal(panels().length, 1);
   });
 
+  it('opens an .onnx file as a model', async () => {
+    const { extensionUri } = vscode.extensions.getExtension(ID)!;
+    const model = vscode.Uri.joinPath(extensionUri, 'engine', 'bundled', 'prose-2m', 'onnx', 'model.onnx');
+    await vscode.commands.executeCommand('vscode.open', model);
+    await until('the editor of models', () => {
+      const { input } = vscode.window.tabGroups.activeTabGroup.activeTab ?? {};
+      return input instanceof vscode.TabInputCustom && input.viewType === 'attentionInspector.model';
+    });
+  });
+
   it('starts the analysis that a view needs', async () => {
     const editor = await openText('The cat sat on the mat.');
     await run('compareMechanisms');
