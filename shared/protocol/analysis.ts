@@ -72,10 +72,12 @@ export interface TextCheck {
   lossDiff: number | null;
   /** How far the uncut model's own equivalent runs lie apart, as a share of the largest output. */
   spread: number;
+  /** Models whose rounding jumps: how far any head's output lies from that of the model's own nodes on the same inputs. */
+  cores?: number;
   /** The cut model runs in float64, since the model amplifies the rounding of float32. */
   float64: boolean;
-  /** The length at which masks and biases were compared with the model's own graph, at every query or at some. */
-  rules: { tokens: number; everyRow: boolean };
+  /** The length at which masks and biases were compared with the model's own graph: at every query, or at a share of them. */
+  rules: { tokens: number; everyRow: boolean; share?: number };
 }
 
 export interface AnalysisProgress {

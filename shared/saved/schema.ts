@@ -329,8 +329,9 @@ export const summary = v.object({
     medianAbsDiff: number,
     lossDiff: v.nullable(number),
     spread: number,
+    cores: v.exactOptional(number),
     float64: flag,
-    rules: v.object({ tokens: count, everyRow: flag }),
+    rules: v.object({ tokens: count, everyRow: flag, share: v.exactOptional(number) }),
   }),
 });
 

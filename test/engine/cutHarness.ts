@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CutModel } from '../../engine/model/cut/cutModel';
+import type { Attend, CutModel } from '../../engine/model/cut/cutModel';
 import { loadModel } from '../../engine/model/load';
 import { referenceAttend } from '../../engine/model/verify/proof';
 import { neverCancelled } from '../../engine/runtime/cancellation';
@@ -69,12 +69,13 @@ export class Bench {
   load(
     m: ModelWriter,
     config: Record<string, unknown> = {},
-    parts: { embedding?: string; attention?: unknown } = {},
+    { attend, ...parts }: { embedding?: string; attention?: unknown; attend?: Attend } = {},
   ): Promise<CutModel> {
     const onnx = join(this.folder, 'model.onnx');
     writeFileSync(onnx, m.encode());
     return loadModel({ ...parts, onnx, config, name: 'test', ref: onnx }, this.runtime, {
       signal: neverCancelled,
+      ...(attend && { attend }),
     });
   }
 

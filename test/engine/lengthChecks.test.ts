@@ -190,6 +190,23 @@ const firstForAll = positioned((m, at, id) => {
   return { keep: m.op('Or', [near, m.op('Equal', [at.column, m.ints(`first${id}`, [0], [])])]) };
 });
 
+/** One query far in the text, told by its number alone, does not see one key. */
+const oddQuery = positioned((m, at, id) => {
+  const square = (of: string, root: number) =>
+    m.op('Equal', [m.op('Mul', [of, of]), m.ints(`square${root}${id}`, [root * root], [])]);
+  const odd = m.op('And', [square(at.row, 777), square(at.column, 431)]);
+  return { keep: m.op('And', [m.op('Not', [odd]), causal(m, at)]) };
+});
+
+/** The same query sees its scores doubled: what a mask without scores cannot show. */
+const oddScale: Layer = aroundHeads((m, { q, k, v, x }, id) => {
+  const row = positions(m, x, `r${id}`, [-1, 1]);
+  const odd = m.op('Equal', [m.op('Mul', [row, row]), m.ints(`square${id}`, [777 * 777], [])]);
+  const gain = m.op('Where', [odd, m.floats(`twice${id}`, [2], []), m.floats(`once${id}`, [1], [])]);
+  const scores = m.op('Mul', [scaled(m, m.op('MatMul', [q, transposed(m, k)]), id), gain]);
+  return m.op('MatMul', [softmax(m, scores), v]);
+});
+
 const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'attention in chunks of 100', layer: chunks, mask: 'causal, chunks of 100' },
   { name: 'a window filled into a tensor', layer: fullLike, mask: 'causal, window 90' },
@@ -235,6 +252,26 @@ describe('rules at the length of the text', function () {
       await assertReproduces(cut, 2e-5, 317);
       await cut.dispose();
     });
+
+  it('one odd query of many is found by its number alone: every row is compared, and it is the graph that says what it sees', async () => {
+    const cut = await bench.load(layered(oddQuery));
+    await cut.checkRules(new Int32Array(900), { signal: neverCancelled });
+    assert.match(cut.info.cores[0]!.mask, /^causal, bias computed/);
+    await assertReproduces(cut, 2e-5, 900);
+    await cut.checkRules(new Int32Array(700), { signal: neverCancelled });
+    assert.equal(cut.info.cores[0]!.mask, 'causal');
+    await cut.dispose();
+  });
+
+  it('one query whose scores are scaled otherwise is refused, and not shown as if they were not', async () => {
+    const cut = await bench.load(layered(oddScale));
+    await cut.checkRules(new Int32Array(700), { signal: neverCancelled });
+    await assert.rejects(cut.checkRules(new Int32Array(900), { signal: neverCancelled }), {
+      message:
+        'What the attention of layer 0 (self) does to its scores in a text of 900 tokens is not understood.',
+    });
+    await cut.dispose();
+  });
 
   it('every core of every run gets a rule that was compared at its very lengths', async () => {
     for (const layer of [chunks, windowPerHead, clampedAlibi]) {

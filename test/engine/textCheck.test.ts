@@ -130,7 +130,7 @@ describe('every analysis is compared with the uncut model on its own text', func
     const check = async (attend: Attend) =>
       cut.checkText(ids, await cut.run(ids, attend, { signal: neverCancelled }), attend, {
         signal: neverCancelled,
-        milliseconds: 1e6,
+        share: 1,
       });
     assert.equal((await check(async (_, input) => referenceAttend(input))).holds, true);
     for (const row of [0, 70, 101, 119]) {
@@ -152,7 +152,7 @@ describe('every analysis is compared with the uncut model on its own text', func
     const ids = Int32Array.from({ length: 120 }, (_, i) => (i * i + 3) % VOCABULARY);
     const attend: Attend = async (_, input) => referenceAttend(input);
     const output = await cut.run(ids, attend, { signal: neverCancelled });
-    const found = await cut.checkText(ids, output, attend, { signal: neverCancelled, milliseconds: 0 });
+    const found = await cut.checkText(ids, output, attend, { signal: neverCancelled, share: 0 });
     assert.equal(found.holds, true);
     assert.equal(found.tokens, 24);
     assert.equal(found.lossDiff, null);
@@ -174,10 +174,12 @@ describe('every analysis is compared with the uncut model on its own text', func
     });
 
   it('the window keeps to its budget, and to memory', () => {
-    const model = { rate: 2, width: 1000, heads: 8 };
-    assert.equal(windowOf(500, 400, model), 200);
+    const model = { perToken: 1e6, perPair: 0, width: 1000, heads: 8 };
+    assert.equal(windowOf(500, 0.4, model), 200);
+    // Pairs grow with the square: four times the arithmetic for twice the tokens.
+    assert.equal(windowOf(500, 0.25, { ...model, perToken: 0, perPair: 100 }), 250);
     assert.equal(windowOf(500, 0, model), 24);
     assert.equal(windowOf(10, 0, model), 10);
-    assert.equal(windowOf(100_000, 1e9, { ...model, width: 250_000 }), 134);
+    assert.equal(windowOf(100_000, 1, { ...model, width: 250_000 }), 134);
   });
 });

@@ -28,28 +28,24 @@ export async function evaluateChain(
 ): Promise<Float32Array> {
   const { queries, keys } = sidesOf(core, ids);
   const scores = scoreTensor(core.scoreLead, queries, keys, score);
-  const results = await piece.run(chainFeeds(graph, core, ids, scores, content));
+  const results = await piece.run(chainFeeds(graph, core, ids, content)(scores));
   return floats([...results.values()][0]!);
 }
 
+/** What a chain reads for these texts, under scores that are given. */
 function chainFeeds(
   graph: Graph,
   core: CutCore,
   ids: Ids,
-  scores: Tensor,
   content: Content,
-): (name: string) => Tensor {
+): (scores: Tensor) => (name: string) => Tensor {
   const feeds = makeFeeds(graph, ids);
   const { found, layouts } = core;
-  return name => {
+  const { queries } = sidesOf(core, ids);
+  const dims = layouts.q.raw.map(d => (d === -1 ? queries : d));
+  return scores => name => {
     if (name === scoreName(found)) return scores;
-    if (name === found.q) {
-      const { queries } = sidesOf(core, ids);
-      return zeros(
-        graph.type(name),
-        layouts.q.raw.map(d => (d === -1 ? queries : d)),
-      );
-    }
+    if (name === found.q) return (feeds[name] ??= zeros(graph.type(name), dims));
     return feeds[name] ?? content(name);
   };
 }
@@ -79,6 +75,12 @@ export interface LogitRows {
   data: Float32Array;
 }
 
+/** Scores of chosen values: query i has those of row i % rows, [planes, rows, keys]. */
+export interface ScorePattern {
+  rows: number;
+  data: Float32Array;
+}
+
 /** A chain that needs all its rows at once is computed whole up to so many elements. */
 const WHOLE_LIMIT = 2 ** 26;
 
@@ -87,7 +89,9 @@ const WHOLE_LIMIT = 2 ** 26;
  * the square of the text, except where a node of the chain resists (`resists` names it).
  */
 export class ChainRows {
-  private wholeFor: { key: string; logits: LogitRows } | null = null;
+  private wholeFor = new Map<number | ScorePattern, LogitRows>();
+  /** What the chain reads for the texts that were asked about last. */
+  private fed: { ids: Ids; content: Content; feeds: ReturnType<typeof chainFeeds> } | null = null;
 
   private constructor(
     private readonly graph: Graph,
@@ -137,7 +141,8 @@ export class ChainRows {
       const { queries, keys } = sidesOf(core, ids);
       const scores = scoreTensor(lead, queries, keys, 0);
       const everything = await loader.load(own.extract(read, isStop));
-      const tensors = await everything.run(chainFeeds(graph, core, ids, scores, name => content!.get(name)!));
+      const feeds = chainFeeds(graph, core, ids, name => content!.get(name)!);
+      const tensors = await everything.run(feeds(scores));
       return new Map([...tensors].map(([name, tensor]) => [name, tensor.dims]));
     };
     // Most chains do the same to every head, or bring their heads with a bias: one plane of scores is enough.
@@ -161,46 +166,53 @@ export class ChainRows {
     return this.rowPiece !== null || this.planes * queries * keys <= WHOLE_LIMIT;
   }
 
-  /** `scores`: of every pair, or [planes, rows, keys]. */
   async evaluate(
     ids: Ids,
     rows: Int32Array,
-    scores: number | Float32Array,
+    scores: number | ScorePattern,
     content: Content,
   ): Promise<LogitRows> {
     const { keys } = sidesOf(this.core, ids);
     if (!this.rowPiece) return this.fromWhole(ids, rows, scores, content);
-    const given = scoreTensor(this.lead, rows.length, keys, scores);
-    const feed = chainFeeds(this.graph, this.core, ids, given, content);
+    const given = scoreTensor(this.lead, rows.length, keys, this.scoresOf(rows, keys, scores));
+    const feed = this.feeds(ids, content)(given);
     const numbers = float32(Float32Array.from(rows), [rows.length]);
     const results = await this.rowPiece.run(name => (name === ROWS ? numbers : feed(name)));
     const data = floats([...results.values()][0]!);
     return { planes: data.length / (rows.length * keys), data };
   }
 
-  /** The rows out of all, under scores that are the same for every row of a block. */
+  private scoresOf(rows: Int32Array, keys: number, scores: number | ScorePattern): number | Float32Array {
+    if (typeof scores === 'number') return scores;
+    const { rows: period, data } = scores;
+    if (rows.length === period && rows.every((row, r) => row % period === r)) return data;
+    const own = new Float32Array(this.planes * rows.length * keys);
+    for (let h = 0; h < this.planes; h++)
+      for (let r = 0; r < rows.length; r++) {
+        const from = (h * period + (rows[r]! % period)) * keys;
+        own.set(data.subarray(from, from + keys), (h * rows.length + r) * keys);
+      }
+    return own;
+  }
+
+  /** The rows out of all, which are computed at once and kept. */
   private async fromWhole(
     ids: Ids,
     rows: Int32Array,
-    scores: number | Float32Array,
+    scores: number | ScorePattern,
     content: Content,
   ): Promise<LogitRows> {
     const { queries, keys } = sidesOf(this.core, ids);
-    const { planes } = this;
-    const all = new Float32Array(planes * queries * keys);
-    if (typeof scores === 'number') all.fill(scores);
-    else
-      for (let h = 0; h < planes; h++)
-        rows.forEach((row, r) =>
-          all.set(
-            scores.subarray((h * rows.length + r) * keys, (h * rows.length + r + 1) * keys),
-            (h * queries + row) * keys,
-          ),
-        );
-    const key = `${queries}:${keys}:${typeof scores === 'number' ? scores : ''}`;
-    const known = typeof scores === 'number' && this.wholeFor?.key === key ? this.wholeFor.logits : null;
-    const logits = known ?? (await this.evaluateWhole(ids, all, content));
-    this.wholeFor = typeof scores === 'number' ? { key, logits } : null;
+    const feeds = this.feeds(ids, content);
+    let logits = this.wholeFor.get(scores);
+    if (!logits) {
+      const all = Int32Array.from({ length: queries }, (_, i) => i);
+      const given = scoreTensor(this.lead, queries, keys, this.scoresOf(all, keys, scores));
+      const piece = await this.wholePiece();
+      const whole = floats([...(await piece.run(feeds(given))).values()][0]!);
+      logits = { planes: whole.length / (queries * keys), data: whole };
+      this.wholeFor.set(scores, logits);
+    }
     const data = new Float32Array(logits.planes * rows.length * keys);
     for (let h = 0; h < logits.planes; h++)
       rows.forEach((row, r) => {
@@ -210,17 +222,15 @@ export class ChainRows {
     return { planes: logits.planes, data };
   }
 
-  private async evaluateWhole(ids: Ids, scores: Float32Array, content: Content): Promise<LogitRows> {
-    const { queries, keys } = sidesOf(this.core, ids);
-    const given = float32(scores, [...this.lead, queries, keys]);
-    const piece = await this.wholePiece();
-    const results = await piece.run(chainFeeds(this.graph, this.core, ids, given, content));
-    const data = floats([...results.values()][0]!);
-    return { planes: data.length / (queries * keys), data };
+  private feeds(ids: Ids, content: Content): ReturnType<typeof chainFeeds> {
+    if (this.fed?.ids !== ids || this.fed.content !== content) this.forget();
+    this.fed ??= { ids, content, feeds: chainFeeds(this.graph, this.core, ids, content) };
+    return this.fed.feeds;
   }
 
   /** Lets go of what a check kept. */
   forget(): void {
-    this.wholeFor = null;
+    this.wholeFor.clear();
+    this.fed = null;
   }
 }

@@ -54,14 +54,15 @@ export function replaceCores(graph: Graph, cores: readonly CutCore[], sides: rea
 
 /**
  * The core as a model of its own, made of the graph's own nodes between the same canonical tensors: what ONNX Runtime
- * would have computed, bit for bit.
+ * would have computed, bit for bit; not `rounded`: without the roundings to 8 bits of a statically quantised model.
  */
-export function referenceCore(graph: Graph, core: CutCore): Extract {
+export function referenceCore(graph: Graph, core: CutCore, rounded = true): Extract {
   const own = graph.clone();
   const { found, layouts } = core;
   const raw = { q: `${core.q}:raw`, k: `${core.k}:raw`, v: `${core.v}:raw` };
   const interior = new Set(found.interior);
-  const inner = found.interior.map((node): GraphNode => {
+  const inner = found.interior.map((given): GraphNode => {
+    const node = rounded ? given : unrounded(graph, given);
     if (node.op === 'Attention' || node.domain === NATIVE_DOMAIN)
       return { ...node, inputs: [raw.q, raw.k, raw.v, ...node.inputs.slice(3)] };
     // Products of any form take their operands in this order.

@@ -49,13 +49,13 @@ export interface CutModel {
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /**
    * Compares `output`, which `run` gave for this text with dense cores, with the uncut model's own, on as many of the first
-   * tokens as `milliseconds` allow. @throws RefusedError where the model itself gives no finite numbers
+   * tokens as a `share` of its arithmetic allows. @throws RefusedError where the model itself gives no finite numbers
    */
   checkText(
     ids: Int32Array,
     output: ModelOutput,
     attend: Attend,
-    options: Pick<RunOptions, 'signal' | 'targetIds'> & { milliseconds: number },
+    options: Pick<RunOptions, 'signal' | 'targetIds'> & { share: number },
   ): Promise<TextCheck>;
   /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
   embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;

@@ -253,7 +253,7 @@ async function verified(
 }
 
 /** f(0) of the chain as a bias: masks become -Infinity; one plane when all heads agree. */
-export function opaqueBias(heads: number, data: Float32Array): BiasRule {
+export function opaqueBias(heads: number, data: Float32Array): Extract<BiasRule, { kind: 'opaque' }> {
   const plane = data.length / heads;
   const bias = data.map(v => (v > MASKED ? v : -Infinity));
   const equal = bias.every((v, i) => v === bias[i % plane]);

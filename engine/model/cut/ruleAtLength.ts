@@ -1,5 +1,5 @@
 import { visibleKeys, type BiasRule, type CoreInput, type MaskRule } from '../../attention/core';
-import type { LogitRows } from './chain';
+import type { LogitRows, ScorePattern } from './chain';
 import type { ProbedRule } from './probe';
 
 /** What a core's chain does to the scores of chosen query rows, at one length. */
@@ -13,8 +13,10 @@ export interface RowSource {
   half: boolean;
   /** Planes of scores that one evaluation takes: 1 or `heads`. */
   scorePlanes: number;
-  /** `scores`: of every pair, or [scorePlanes, rows, keys]. */
-  rows(rows: Int32Array, scores: number | Float32Array): Promise<LogitRows>;
+  /** Planes of what it gives: 1 or `heads`. */
+  planes: number;
+  /** `scores`: of every pair, or a pattern of [scorePlanes, its rows, keys]. */
+  rows(rows: Int32Array, scores: number | ScorePattern): Promise<LogitRows>;
 }
 
 /** Values further than this below their row's largest are hidden, by a mask or for all that a softmax can see. */
@@ -25,8 +27,8 @@ const NOTHING = -9990;
 const SPREAD = 4;
 /** Logits may differ by this, and by this share of their size (rounding of float32 and of 16 bits). */
 const TOLERANCE = { float: [1e-5, 1e-6], half: [5e-3, 5e-3] } as const;
-/** Pairs, times planes, that one evaluation takes at most. */
-const BLOCK = 2 ** 20;
+/** Pairs, times planes, of one evaluation: few enough to stay in the processor's cache. */
+const BLOCK = 2 ** 17;
 
 /**
  * The rule at this length: `known` (the likeliest first) where the model's own chain agrees with one of them at all rows
@@ -50,68 +52,96 @@ export async function ruleAtLength(
 // ---------------------------------------------------------------- comparing
 
 /** Whether the chain gives, at these rows, what the rule says, up to a constant per row. */
-async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<boolean> {
-  const input = { ...source, kvHeads: source.heads, rule } as unknown as CoreInput;
-  const own = new Float64Array(source.keys);
-  for (const block of blocksOf(source, rows)) {
-    const scores = randomScores(source, rule, block.length);
-    const truth = await source.rows(block, scores);
-    if (truth.planes === 1 && !rule.scale.every(s => s === rule.scale[0])) return false;
-    const planes = truth.planes === 1 && rule.bias === null ? 1 : source.heads;
-    for (let h = 0; h < planes; h++)
+export async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<boolean> {
+  const { heads, keys, half } = source;
+  const input = { ...source, kvHeads: heads, rule } as unknown as CoreInput;
+  const evenScale = rule.scale.every(s => s === rule.scale[0]);
+  const pattern = randomScores(source, rule, rows.length);
+  const base = scaledScores(source, rule, pattern, evenScale);
+  const own = new Float64Array(keys);
+  for (let from = 0; from < rows.length; from += pattern.rows) {
+    const block = rows.subarray(from, from + pattern.rows);
+    const truth = await source.rows(block, pattern);
+    if (truth.planes === 1 && !evenScale) return false;
+    const planes = truth.planes === 1 && rule.bias === null ? 1 : heads;
+    for (let h = 0; h < planes; h++) {
+      const scores = base[base.length === 1 ? 0 : h]!;
       for (let r = 0; r < block.length; r++) {
-        const at = ((truth.planes === 1 ? 0 : h) * block.length + r) * source.keys;
-        const given = ((source.scorePlanes === 1 ? 0 : h) * block.length + r) * source.keys;
-        ownRow(input, h, block[r]!, scores.subarray(given, given + source.keys), own);
-        if (!sameRow(own, truth.data.subarray(at, at + source.keys), source.half)) return false;
+        const at = ((truth.planes === 1 ? 0 : h) * block.length + r) * keys;
+        const row = block[r]!;
+        const seen = ownRow(input, h, row, scores, (row % pattern.rows) * keys, own);
+        if (!sameRow(own, seen, truth.data.subarray(at, at + keys), half)) return false;
       }
+    }
   }
   return true;
 }
 
+const blockRows = ({ planes, scorePlanes, keys }: RowSource, rows: number): number =>
+  Math.max(1, Math.min(rows, Math.floor(BLOCK / (Math.max(planes, scorePlanes) * keys))));
+
 function* blocksOf(source: RowSource, rows: Int32Array): Generator<Int32Array> {
-  const step = Math.max(1, Math.floor(BLOCK / (source.heads * source.keys)));
+  const step = blockRows(source, rows.length);
   for (let from = 0; from < rows.length; from += step) yield rows.subarray(from, from + step);
 }
 
-/** The same numbers for every block: they are drawn once. */
-let drawn: Float32Array = new Float32Array(0);
-
 /** Uniform in [-SPREAD, SPREAD] after the scale. */
-function randomScores(source: RowSource, rule: ProbedRule, rows: number): Float32Array {
+function randomScores(source: RowSource, rule: ProbedRule, count: number): ScorePattern {
   let largest = 0;
   for (const scale of rule.scale) largest = Math.max(largest, Math.abs(scale));
-  const count = source.scorePlanes * rows * source.keys;
-  if (drawn.length < count) drawn = drawNumbers(count);
-  const factor = SPREAD / (largest || 1);
-  const scores = new Float32Array(count);
-  for (let t = 0; t < count; t++) scores[t] = drawn[t]! * factor;
-  return scores;
-}
-
-function drawNumbers(count: number): Float32Array {
-  const numbers = new Float32Array(count);
+  const rows = blockRows(source, count);
+  const data = new Float32Array(source.scorePlanes * rows * source.keys);
+  const factor = SPREAD / (largest || 1) / 2 ** 31;
   let state = 1;
-  for (let t = 0; t < count; t++) {
+  for (let t = 0; t < data.length; t++) {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    numbers[t] = state / 2 ** 31;
+    data[t] = state * factor;
   }
-  return numbers;
+  return { rows, data };
 }
 
 const capped = (score: number, cap: number | null): number =>
   cap === null ? score : cap * Math.tanh(score / cap);
 
-/** Logits of one row by the rule; hidden keys are -Infinity. */
-function ownRow(input: CoreInput, head: number, row: number, scores: Float32Array, into: Float64Array): void {
+/** The scores of each head under the rule's scale and cap, [rows, keys]; one for all where they are the same. */
+function scaledScores(
+  { heads, keys, scorePlanes }: RowSource,
+  { scale, softCap }: ProbedRule,
+  { rows, data }: ScorePattern,
+  even: boolean,
+): Float64Array[] {
+  const size = rows * keys;
+  return Array.from({ length: even && scorePlanes === 1 ? 1 : heads }, (_, h) => {
+    const own = new Float64Array(size);
+    const from = (scorePlanes === 1 ? 0 : h) * size;
+    const factor = scale[h]!;
+    for (let t = 0; t < size; t++) own[t] = data[from + t]! * factor;
+    if (softCap !== null) for (let t = 0; t < size; t++) own[t] = capped(own[t]!, softCap);
+    return own;
+  });
+}
+
+/** The keys that a row may see, and its largest logit. */
+interface Seen {
+  from: number;
+  to: number;
+  max: number;
+}
+
+/** Logits of one row by the rule, of the keys that its mask leaves; a bias may hide more by -Infinity. */
+function ownRow(
+  input: CoreInput,
+  head: number,
+  row: number,
+  scores: Float64Array,
+  at: number,
+  into: Float64Array,
+): Seen {
   const { rule, keys, queries } = input;
-  const { bias, softCap } = rule;
-  const scale = rule.scale[head]!;
+  const { bias } = rule;
   const { from, to } = visibleKeys(input, row);
   const position = row + keys - queries;
-  into.fill(-Infinity);
-  if (softCap === null) for (let j = from; j < to; j++) into[j] = scores[j]! * scale;
-  else for (let j = from; j < to; j++) into[j] = capped(scores[j]! * scale, softCap);
+  for (let j = from; j < to; j++) into[j] = scores[at + j]!;
   if (bias?.kind === 'alibi') {
     const slope = bias.slopes[head]!;
     for (let j = from; j < to; j++) into[j]! += slope * (j - position);
@@ -121,24 +151,34 @@ function ownRow(input: CoreInput, head: number, row: number, scores: Float32Arra
       const t = Math.max(0, Math.min(size - 1, j - position - first));
       into[j]! += table[head * size + t]!;
     }
+  } else if (bias?.kind === 'opaque') {
+    const start = ((bias.heads === 1 ? 0 : head) * queries + row) * keys;
+    for (let j = from; j < to; j++) into[j]! += bias.data[start + j]!;
   }
+  let max = -Infinity;
+  for (let j = from; j < to; j++) if (into[j]! > max) max = into[j]!;
+  return { from, to, max };
 }
 
-function sameRow(own: Float64Array, truth: Float32Array, half: boolean): boolean {
+function sameRow(own: Float64Array, { from, to, max }: Seen, truth: Float32Array, half: boolean): boolean {
   const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
-  const [ownMax, truthMax] = [largestOf(own), largestOf(truth)];
+  const truthMax = largestOf(truth);
   // A row that sees nothing has no probabilities on either side.
-  if (!(truthMax > NOTHING)) return !(ownMax > NOTHING) && !Number.isNaN(truthMax);
+  if (!(truthMax > NOTHING)) return !(max > NOTHING) && !Number.isNaN(truthMax);
+  const [hidden, ownHidden] = [truthMax - HIDDEN_BELOW, max - HIDDEN_BELOW];
+  for (let j = 0; j < from; j++) if (truth[j]! >= hidden) return false;
+  for (let j = to; j < truth.length; j++) if (truth[j]! >= hidden) return false;
   let [low, high, size] = [Infinity, -Infinity, 0];
-  for (let j = 0; j < truth.length; j++) {
+  for (let j = from; j < to; j++) {
     const [a, b] = [own[j]!, truth[j]!];
-    const hidden = !(b >= truthMax - HIDDEN_BELOW);
-    if (hidden !== !(a >= ownMax - HIDDEN_BELOW) || Number.isNaN(b)) return false;
-    if (hidden) continue;
-    const difference = b - a;
-    if (difference < low) low = difference;
-    if (difference > high) high = difference;
-    size = Math.max(size, Math.abs(a), Math.abs(b));
+    if (b >= hidden) {
+      if (!(a >= ownHidden)) return false;
+      const difference = b - a;
+      if (difference < low) low = difference;
+      if (difference > high) high = difference;
+      const larger = Math.max(Math.abs(a), Math.abs(b));
+      if (larger > size) size = larger;
+    } else if (a >= ownHidden) return false;
   }
   return high - low <= absolute + relative * size;
 }
@@ -305,25 +345,30 @@ function plainest({ heads, size, first, table }: OffsetTable, low: number, high:
 async function opaqueRule(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<ProbedRule | null> {
   const { heads, keys, queries } = source;
   const own = new Float64Array(keys);
+  const evenScale = rule.scale.every(s => s === rule.scale[0]);
   let causal = rule.mask.causal;
+  const pattern = randomScores(source, rule, rows.length);
+  const base = scaledScores(source, rule, pattern, evenScale);
   for (const block of blocksOf(source, rows)) {
-    const scores = randomScores(source, rule, block.length);
-    const [bare, truth] = [await source.rows(block, 0), await source.rows(block, scores)];
+    const [bare, truth] = [await source.rows(block, 0), await source.rows(block, pattern)];
     const planes = Math.max(bare.planes, truth.planes);
-    if (planes === 1 && !rule.scale.every(s => s === rule.scale[0])) return null;
+    if (planes === 1 && !evenScale) return null;
     for (let h = 0; h < (planes === 1 ? 1 : heads); h++)
       for (let r = 0; r < block.length; r++) {
         const at = (plane: number) => ((plane === 1 ? 0 : h) * block.length + r) * keys;
         const [zero, row] = [at(bare.planes), at(truth.planes)];
-        const given = at(source.scorePlanes);
+        const scores = base[base.length === 1 ? 0 : h]!;
+        const given = (block[r]! % pattern.rows) * keys;
         const seen = block[r]! + keys - queries + 1;
+        let max = -Infinity;
         for (let j = 0; j < keys; j++) {
           const value = bare.data[zero + j]!;
-          own[j] =
-            value > NOTHING ? value + capped(scores[given + j]! * rule.scale[h]!, rule.softCap) : -Infinity;
+          own[j] = value > NOTHING ? value + scores[given + j]! : -Infinity;
+          if (own[j]! > max) max = own[j]!;
           if (value > NOTHING && j >= seen) causal = false;
         }
-        if (!sameRow(own, truth.data.subarray(row, row + keys), source.half)) return null;
+        const all = { from: 0, to: keys, max };
+        if (!sameRow(own, all, truth.data.subarray(row, row + keys), source.half)) return null;
       }
   }
   const description = `${causal ? 'causal' : 'full'}, bias computed by the model's graph`;

@@ -8,33 +8,32 @@ import type { Plan } from '../cut/cutPlan';
 import type { Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
 import { LONGEST_PROBE, opaqueBias, type ProbedRule } from '../cut/probe';
-import { bordersOf, rowsToCheck, ruleAtLength, type RowSource } from '../cut/ruleAtLength';
-import type { BiasRule } from '../../attention/core';
+import { agrees, bordersOf, rowsToCheck, ruleAtLength, type RowSource } from '../cut/ruleAtLength';
 
 /** The rules of all cores for texts of these lengths, and how far they were compared with the model's own graph. */
 export interface RulesAtLength {
   rules: readonly ProbedRule[];
   /** Tokens of the text (and of the target text). */
   tokens: readonly number[];
-  /** Every query row was compared; else some of them (`rowsToCheck`). */
-  everyRow: boolean;
+  /** Of the queries, the share that was compared (`rowsToCheck`), of the attention with the fewest; 1 = every one. */
+  share: number;
   /** Less than `tokens` where a chain could not be computed at this length: the length at which it was compared. */
   upTo: number;
 }
 
 /**
- * Of the pairs of all heads, the share whose chain is computed again for comparison. Comparing a pair costs three to four
- * times what measuring it does, so this is about 1 % of an analysis.
+ * Of the pairs of all heads, the share whose chain is computed again for comparison. Comparing a pair costs a quarter of what
+ * measuring it does, and half the pairs of a causal model are not measured: this is 1 to 2 % of an analysis.
  */
-const SHARE = 0.002;
+const SHARE = 1 / 32;
 /** Rules kept per chain, of the lengths looked at. */
 const KEPT = 4;
 /** Tokens of the longest look ahead at load. */
 const LOOK_AHEAD = 2 ** 15;
 /** A bias computed by the graph is quadratic: at most this many bytes of it at once. */
 const OPAQUE_LIMIT = 2 ** 30;
-/** Chains of so few pairs are compared at every row, whatever the share: it is next to nothing. */
-const FEW_PAIRS = 2 ** 17;
+/** Pairs that are compared whatever the share, of all chains together: a tenth of a second. */
+const FEW_PAIRS = 2 ** 24;
 
 /**
  * Before a text is analysed, what was learnt from short samples is compared with the model's own graph at the text's real
@@ -44,7 +43,6 @@ export class LengthChecks {
   private readonly loader: PieceLoader;
   private readonly chains = new Map<string, Promise<ChainRows>>();
   private readonly known = new Map<string, Promise<RulesAtLength>>();
-  private readonly contents = new Map<string, ProbedRule>();
   /** Learnt at some length, per chain, the latest first. */
   private readonly learnt = new Map<string, ProbedRule[]>();
 
@@ -71,7 +69,7 @@ export class LengthChecks {
   private async compare(ids: Ids, signal: AbortSignal): Promise<RulesAtLength> {
     const { cores, chainKeys } = this.plan;
     const tokens = ids.target ? [ids.ids.length, ids.target.length] : [ids.ids.length];
-    const result = { tokens, everyRow: true, upTo: Math.max(...tokens) };
+    const result = { tokens, share: 1, upTo: Math.max(...tokens) };
     const found = new Map<string, ProbedRule>();
     for (const [index, core] of cores.entries()) {
       const key = chainKeys[index]!;
@@ -85,12 +83,12 @@ export class LengthChecks {
       result.upTo = Math.min(result.upTo, Math.max(given.ids.length, given.target?.length ?? 0));
       const source = sourceOf(core, chain, given, noContent);
       const rows = this.rowsOf(index, chain, source);
-      if (rows.length < source.queries) result.everyRow = false;
+      result.share = Math.min(result.share, rows.length / source.queries);
       found.set(key, await this.learn(index, source, rows));
       chain.forget();
     }
     const rules = cores.map((_, index) => found.get(chainKeys[index]!) ?? this.plan.rules[index]!);
-    return { ...result, rules };
+    return Object.assign(result, { rules });
   }
 
   /** What is known of each core: the rule learnt at the length that was looked at last, else the probe's. */
@@ -124,17 +122,20 @@ export class LengthChecks {
     const earlier = this.learnt.get(key) ?? [];
     const base = this.plan.rules[index]!;
     const found = await ruleAtLength(source, [...earlier, base], rows);
-    if (!found)
-      throw new RefusedError(
-        told`What the attention of ${placeName(this.plan, index)} does to its scores in a text of ${source.keys} tokens is not understood.`,
-      );
+    if (!found) throw this.notUnderstood(index, source);
     const others = earlier.filter(rule => rule !== found);
     if (found !== base && !found.opaque) this.learnt.set(key, [found, ...others].slice(0, KEPT));
     return { ...found, checked: { queries: source.queries, keys: source.keys } };
   }
 
   /** The bias of an opaque core for this text, computed by the model's graph in blocks of rows; [heads or 1, queries, keys]. */
-  async opaque(index: number, ids: Ids, content: Content, rule: ProbedRule): Promise<ProbedRule> {
+  async opaque(
+    index: number,
+    ids: Ids,
+    content: Content,
+    rule: ProbedRule,
+    signal: AbortSignal,
+  ): Promise<ProbedRule> {
     const core = this.plan.cores[index]!;
     const chain = await this.chain(index);
     if (!chain.affordable(ids))
@@ -147,15 +148,22 @@ export class LengthChecks {
       throw new RefusedError(
         told`The model computes its attention bias as a full matrix, which would take ${Math.round(bytes / 2 ** 20)} MB for this text; use a shorter one.`,
       );
-    let own = rule;
+    const found = { ...rule, ...(await wholeBias(source, rule)) };
     if (source.content) {
-      const key = `${index}:${source.queries}:${source.keys}`;
-      own = this.contents.get(key) ?? (await this.learn(index, source, this.rowsOf(index, chain, source)));
-      this.contents.set(key, own);
+      // Another text may do something else to its scores.
+      const rows = this.rowsOf(index, chain, source);
+      const checked = await this.at(ids, signal);
+      checked.share = Math.min(checked.share, rows.length / source.queries);
+      if (!(await agrees(source, found, rows))) throw this.notUnderstood(index, source);
     }
-    const bias = await wholeBias(source);
     chain.forget();
-    return { ...own, bias };
+    return { ...found, checked: { queries: source.queries, keys: source.keys } };
+  }
+
+  private notUnderstood(index: number, { keys }: RowSource): RefusedError {
+    return new RefusedError(
+      told`What the attention of ${placeName(this.plan, index)} does to its scores in a text of ${keys} tokens is not understood.`,
+    );
   }
 
   private chain(index: number): Promise<ChainRows> {
@@ -166,15 +174,21 @@ export class LengthChecks {
     return chain;
   }
 
+  /** Rows to compare, those where rules are likely to change first; all of them where that costs little. */
   private rowsOf(index: number, chain: ChainRows, { queries, keys }: RowSource): Int32Array {
     const { chainKeys, constants, cores, rules } = this.plan;
     const heads = cores.reduce((sum, core) => sum + core.heads, 0);
     const planes = new Set(chainKeys).size * chain.outputPlanes;
-    const few = planes * queries * keys <= FEW_PAIRS;
-    const share = few ? 1 : (SHARE * heads) / planes;
+    const share = Math.max(FEW_PAIRS / (queries * keys), SHARE * heads) / planes;
     const borders = [rules[index]!, ...(this.learnt.get(chainKeys[index]!) ?? [])].flatMap(bordersOf);
     const seed = createHash('sha1').update(chainKeys[index]!).digest().readUInt32LE(0);
-    return rowsToCheck(queries, constants[index]!, borders, seed, share);
+    const first = rowsToCheck(queries, constants[index]!, borders, seed, share < 1 ? share : 0);
+    if (share < 1) return first;
+    const known = new Set(first);
+    return Int32Array.from([
+      ...first,
+      ...Array.from({ length: queries }, (_, i) => i).filter(i => !known.has(i)),
+    ]);
   }
 
   async release(): Promise<void> {
@@ -197,6 +211,7 @@ function sourceOf(core: CutCore, chain: ChainRows, ids: Ids, content: Content): 
     heads: core.heads,
     content: core.found.contentSides.length > 0,
     half: chain.half,
+    planes: chain.outputPlanes,
     scorePlanes: chain.planes,
     rows: (rows, scores) => chain.evaluate(ids, rows, scores, content),
   };
@@ -205,19 +220,28 @@ function sourceOf(core: CutCore, chain: ChainRows, ids: Ids, content: Content): 
 /** Elements of a bias that one evaluation gives at most. */
 const BLOCK = 2 ** 22;
 
-async function wholeBias(source: RowSource): Promise<BiasRule> {
-  const { heads, queries, keys } = source;
-  const step = Math.max(1, Math.floor(BLOCK / (heads * keys)));
-  let whole: { planes: number; data: Float32Array } | null = null;
+/** The bias as a whole, and the mask that it leaves. */
+async function wholeBias(source: RowSource, rule: ProbedRule): Promise<Pick<ProbedRule, 'bias' | 'mask'>> {
+  const { planes, queries, keys } = source;
+  const step = Math.max(1, Math.floor(BLOCK / (planes * keys)));
+  const whole = new Float32Array(planes * queries * keys);
   for (let from = 0; from < queries; from += step) {
     const rows = Int32Array.from({ length: Math.min(step, queries - from) }, (_, r) => from + r);
-    const { planes, data } = await source.rows(rows, 0);
-    whole ??= { planes, data: new Float32Array(planes * queries * keys) };
+    const { data } = await source.rows(rows, 0);
     const width = rows.length * keys;
     for (let h = 0; h < planes; h++)
-      whole.data.set(data.subarray(h * width, (h + 1) * width), (h * queries + from) * keys);
+      whole.set(data.subarray(h * width, (h + 1) * width), (h * queries + from) * keys);
   }
-  return opaqueBias(whole!.planes, whole!.data);
+  const bias = opaqueBias(planes, whole);
+  return { bias, mask: { causal: rule.mask.causal && hidesFuture(bias, queries, keys), window: null } };
+}
+
+function hidesFuture({ data, heads }: { data: Float32Array; heads: number }, queries: number, keys: number) {
+  for (let h = 0; h < heads; h++)
+    for (let i = 0; i < queries; i++)
+      for (let j = Math.max(0, i + keys - queries + 1); j < keys; j++)
+        if (data[(h * queries + i) * keys + j] !== -Infinity) return false;
+  return true;
 }
 
 function placeName({ places }: Plan, index: number): string {

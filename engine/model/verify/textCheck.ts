@@ -1,4 +1,4 @@
-import type { TextCheck } from '../../../shared/protocol/engine';
+import type { ModelInfo, TextCheck } from '../../../shared/protocol/engine';
 import type { ModelOutput } from '../cut/cutModel';
 import type { Ids } from '../cut/feeds';
 import { OutputComparison, type Difference } from './proof';
@@ -12,18 +12,32 @@ const MOST_PAIRS = 2 ** 26;
 /** Rows whose loss is compared. */
 const LOSSES = 16;
 
+/** What the model takes: arithmetic for each token and each pair of tokens; columns of its output, and heads of a layer. */
+export interface Work {
+  perToken: number;
+  perPair: number;
+  width: number;
+  heads: number;
+}
+
 /**
- * How many of the text's first tokens the uncut model reads, for `milliseconds` that it may take. `rate`: milliseconds per
- * token, as measured when the model was loaded.
+ * How many of the text's first tokens the uncut model reads, for a `share` of the arithmetic of the whole text. Operations
+ * are counted, not timed: the same text is always compared as far.
  */
-export function windowOf(
-  tokens: number,
-  milliseconds: number,
-  { rate, width, heads }: { rate: number; width: number; heads: number },
-): number {
-  const affordable = Math.floor(milliseconds / Math.max(rate, 1e-3));
+export function windowOf(tokens: number, share: number, { perToken, perPair, width, heads }: Work): number {
+  const budget = share * (tokens * perToken + tokens ** 2 * perPair);
+  const affordable = Math.floor((2 * budget) / (perToken + Math.sqrt(perToken ** 2 + 4 * perPair * budget)));
   const fits = Math.min(Math.floor(MOST_VALUES / width), Math.floor(Math.sqrt(MOST_PAIRS / heads)));
   return Math.max(1, Math.min(tokens, fits, Math.max(LEAST, affordable)));
+}
+
+/** The arithmetic of a model: a product with every weight for each token, two with every head's rows for each pair. */
+export function workOf(
+  { parameters, cores, heads }: Pick<ModelInfo, 'parameters' | 'cores' | 'heads'>,
+  width: number,
+): Work {
+  const perPair = cores.reduce((sum, core) => sum + 4 * core.heads * core.dim, 0);
+  return { perToken: 2 * parameters, perPair, width, heads };
 }
 
 export const firstTokens = ({ ids, target }: Ids, tokens: number): Ids => ({
@@ -31,37 +45,33 @@ export const firstTokens = ({ ids, target }: Ids, tokens: number): Ids => ({
   target: target && target.subarray(0, tokens),
 });
 
-/** The first rows of the cut model's output against all of the uncut one's. */
+/**
+ * The first rows of the cut model's output against all of the uncut one's, read once, in blocks. With the text as `written`,
+ * also the largest difference of the loss of some tokens, in nats.
+ */
 export async function compareFirstRows(
   output: ModelOutput,
   expected: Float32Array,
   width: number,
-): Promise<Difference> {
+  written: Int32Array | null,
+): Promise<{ difference: Difference; lossDiff: number | null }> {
   const comparison = new OutputComparison(expected, width);
   const rows = expected.length / width;
+  const predicting = written === null ? 0 : Math.min(rows, written.length) - 1;
+  const some = Math.min(LOSSES, predicting);
+  const chosen = Array.from({ length: Math.max(0, some) }, (_, i) => Math.floor((i * predicting) / some));
+  let lossDiff: number | null = predicting < 1 ? null : 0;
   const step = Math.max(1, Math.floor(2 ** 20 / width));
-  for (let from = 0; from < rows; from += step)
-    comparison.add(await output.read(from, Math.min(rows, from + step)));
-  return comparison.result();
-}
-
-/** Largest difference of the loss of some tokens, in nats; null where fewer than two were read. */
-export async function compareLosses(
-  output: ModelOutput,
-  expected: Float32Array,
-  width: number,
-  written: Int32Array,
-): Promise<number | null> {
-  const rows = Math.min(expected.length / width, written.length) - 1;
-  if (rows < 1) return null;
-  let worst = 0;
-  for (let i = 0; i < Math.min(LOSSES, rows); i++) {
-    const row = Math.floor((i * rows) / Math.min(LOSSES, rows));
-    const own = lossOf(await output.read(row, row + 1), written[row + 1]!);
-    const theirs = lossOf(expected.subarray(row * width, (row + 1) * width), written[row + 1]!);
-    if (!(Math.abs(own - theirs) <= worst)) worst = Math.abs(own - theirs);
+  for (let from = 0; from < rows; from += step) {
+    const block = await output.read(from, Math.min(rows, from + step));
+    comparison.add(block);
+    for (const row of chosen.filter(at => at >= from && at < from + step)) {
+      const own = lossOf(block.subarray((row - from) * width, (row - from + 1) * width), written![row + 1]!);
+      const theirs = lossOf(expected.subarray(row * width, (row + 1) * width), written![row + 1]!);
+      if (!(Math.abs(own - theirs) <= lossDiff!)) lossDiff = Math.abs(own - theirs);
+    }
   }
-  return worst;
+  return { difference: comparison.result(), lossDiff };
 }
 
 function lossOf(logits: Float32Array, next: number): number {
@@ -86,7 +96,7 @@ export function firstNotFinite(
 export function textCheck(
   difference: Difference,
   rules: RulesAtLength,
-  what: Pick<TextCheck, 'tokens' | 'lossDiff' | 'spread' | 'float64' | 'holds'>,
+  what: Pick<TextCheck, 'tokens' | 'lossDiff' | 'spread' | 'cores' | 'float64' | 'holds'>,
 ): TextCheck {
   const of = Math.max(...rules.tokens);
   return {
@@ -95,6 +105,10 @@ export function textCheck(
     maxAbsDiff: difference.largest,
     maxRelDiff: difference.largest / (difference.scale || 1),
     medianAbsDiff: difference.median,
-    rules: { tokens: rules.upTo, everyRow: rules.everyRow },
+    rules: {
+      tokens: rules.upTo,
+      everyRow: rules.share === 1,
+      ...(rules.share < 1 && { share: rules.share }),
+    },
   };
 }

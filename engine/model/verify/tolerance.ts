@@ -12,11 +12,18 @@ const FLOAT = { cpu: 2e-5, gpu: 1e-3, half: 5e-3 };
  */
 const SPREAD = { times: 10, most: 1e-3, amplifies: 1e-5 };
 /**
- * A quantised model's rounding jumps, and one of 16 bits may amplify its own: there the median and the most likely tokens
- * count. Even so no value may be further off than `largest`, or than `noise` times what the model differs from itself.
- * Where the cut itself was bit-equal, the median may be `medianTimes` that of the model's own runs, up to `medianRounded`.
+ * A quantised model's rounding jumps, and one of 16 bits may amplify its own: a departure of its output in the last digit
+ * says nothing. There each attention must agree with the model's own nodes on the same inputs (`core`, per head), and the
+ * rest be bit-equal or agree in the median and in the most likely tokens. Even so no output may lie further off than
+ * `largest`, nor than `noise` times what the model itself departs where its cores are moved by the last digits.
  */
-const QUANTISED = { median: 1e-3, medianTimes: 2, argmax: 0.95, medianRounded: 2e-2, largest: 0.1, noise: 3 };
+const QUANTISED = {
+  core: { cpu: 1e-4, gpu: 1e-3, half: 2e-2 },
+  median: 1e-3,
+  argmax: 0.95,
+  largest: 0.1,
+  noise: 3,
+};
 
 /** Products: their type is the precision that the model computes with, wherever its attention was fused. */
 const COMPUTING = /^(Fused)?(MatMul|Gemm|Conv)/;
@@ -62,6 +69,11 @@ export class Tolerance {
     return new Tolerance(this.plan, this.gpu, largest, median);
   }
 
+  /** The same when an equivalent run with the model's own nodes in the cores' places has been compared. */
+  withNoise(noise: Difference): Tolerance {
+    return this.withSpread(relative(noise), noise.median / (noise.scale || 1));
+  }
+
   /** The model amplifies the rounding of float32: `differences` are those of the cut model to the uncut one. */
   amplifies(differences: readonly Difference[]): boolean {
     const largest = Math.max(this.spread, ...differences.map(relative));
@@ -73,23 +85,34 @@ export class Tolerance {
     return Math.max(this.float, Math.min(SPREAD.most, SPREAD.times * this.spread));
   }
 
-  private get quantisedMedian(): number {
-    if (this.roundsAttention) return QUANTISED.medianRounded;
-    const own = Math.min(QUANTISED.medianRounded, QUANTISED.medianTimes * this.medianSpread);
-    return Math.max(QUANTISED.median, own);
+  /** The output alone does not tell: cores are compared on their own inputs. */
+  get jumps(): boolean {
+    return this.quantised || this.half;
   }
 
-  /** `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. */
-  accepts(d: Difference, bitEqual: boolean): boolean {
-    if (d.largest <= this.bound * d.scale) return true;
-    const median = bitEqual && this.quantised ? this.quantisedMedian : QUANTISED.median;
-    const bound = Math.max(QUANTISED.largest, QUANTISED.noise * this.spread);
-    return (
-      (this.quantised || this.half) &&
-      d.median <= median * d.scale &&
-      d.argmaxAgreement >= QUANTISED.argmax &&
-      d.largest <= bound * d.scale
-    );
+  /** How far, on the same inputs, a core's output may lie from that of the model's own nodes. */
+  get core(): number {
+    const { cpu, gpu, half } = QUANTISED.core;
+    return this.half ? half : this.gpu ? gpu : cpu;
+  }
+
+  /** The whole output is as near as that of a model whose rounding does not jump. */
+  isNear(d: Difference): boolean {
+    return d.largest <= this.bound * d.scale;
+  }
+
+  /**
+   * `bitEqual`: cores run by ONNX Runtime gave the bits of the uncut model. `cores`: how far own cores lie from the model's
+   * own nodes on the same inputs; null = not compared.
+   */
+  accepts(d: Difference, bitEqual: boolean, cores: number | null): boolean {
+    if (this.isNear(d)) return true;
+    if (!this.jumps || cores === null || !(cores <= this.core)) return false;
+    const { median, argmax, largest, noise } = QUANTISED;
+    const exact = bitEqual && this.quantised;
+    const alike = d.median <= median * d.scale && d.argmaxAgreement >= argmax;
+    const asNoise = exact && d.median <= noise * this.medianSpread * d.scale;
+    return (alike || asNoise) && d.largest <= Math.max(largest, noise * this.spread) * d.scale;
   }
 
   /** What the proof of this model must say beside the numbers; '' = nothing. */
@@ -97,11 +120,11 @@ export class Tolerance {
     if (inFloat64)
       return ` in float64 (in float32 the model amplifies rounding: its own runs lie ${this.spread.toExponential(1)} of the largest output apart)`;
     if (this.roundsAttention)
-      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; median difference and most likely token)';
+      return ' (quantised: the model rounds its attention to 8 bits, the inspector does not; each attention against the model without that rounding, the output no further off than the rounding carries it)';
     if (this.half && !this.quantised)
       return ' (16 bits: up to 0.5% of the largest output, or median difference and most likely token)';
     return this.quantised
-      ? ` (quantised: median difference and most likely token; no value further off than ${100 * QUANTISED.largest}% of the largest output)`
+      ? ' (quantised: each attention on the same inputs, the output no further off than the rounding of the rest carries it)'
       : '';
   }
 }

@@ -17,8 +17,6 @@ type Run = (ids: Ids) => Promise<Tensor>;
 export class UncutModel {
   /** At full optimisation, kept loaded: every analysis is compared with it. */
   private kept: Promise<{ run: Run; release(): Promise<void> }> | null = null;
-  /** Milliseconds per token of the last run at full optimisation. */
-  rate = 0;
 
   constructor(
     private readonly plan: Plan,
@@ -28,11 +26,7 @@ export class UncutModel {
 
   async run(ids: Ids): Promise<Tensor> {
     this.kept ??= this.load('all');
-    const { run } = await this.kept;
-    const began = performance.now();
-    const output = await run(ids);
-    this.rate = (performance.now() - began) / Math.max(ids.ids.length, ids.target?.length ?? 0);
-    return output;
+    return (await this.kept).run(ids);
   }
 
   /** At another level of optimisation, as it is in the file. */
