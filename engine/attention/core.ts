@@ -136,6 +136,11 @@ export function visibleKeys(input: CoreInput, query: number): { from: number; to
   return { from, to: Math.max(from, to) };
 }
 
+/** Keys that the text has for query i: all up to it where it may not look ahead, whatever the model's windows. */
+export function keysOfText({ keys, queries, rule }: CoreInput, query: number): number {
+  return rule.mask.causal ? Math.min(keys, query + keys - queries + 1) : keys;
+}
+
 /** Bias of one pair. */
 export function biasAt(input: CoreInput, head: number, query: number, key: number): number {
   const { bias } = input.rule;

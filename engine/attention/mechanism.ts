@@ -20,6 +20,8 @@ export interface SparseRow {
   weights: Float64Array;
   /** Share of each key's dense mass that is kept, 0..1; absent = all of it (soft masks fill it in). */
   mask?: Float64Array;
+  /** So many of the first entries are keys that are read pooled with others, not as themselves: no pairs of the dense map. */
+  pooled?: number;
 }
 
 /** One core run under a mechanism. */

@@ -1,6 +1,6 @@
 /** `heads --probe`: roles of all heads on repeated random words, and what the model loses without each. */
 import { print, ProgressLine, startEngine } from './commands';
-import { formatTable, signed } from './tables';
+import { describeRole, formatTable, signed } from './tables';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { probeCsv, probeJson } from '../export/probeFiles';
 import type { Change, DeviceChoice, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
@@ -48,7 +48,7 @@ function formatProbe({ model, probe, loss, measure, heads }: HeadProbe): string 
       change('mean', row => row.ablation.mean),
       {
         title: 'roles on the probe',
-        cell: ({ roles }) => roles.map(({ role, score }) => `${role} ${score.toFixed(2)}`).join(', '),
+        cell: ({ roles }) => roles.map(one => `${describeRole(one)} ${one.score.toFixed(2)}`).join(', '),
       },
     ],
     heads,

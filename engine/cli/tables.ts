@@ -8,6 +8,7 @@ import type {
   InterventionResult,
   Interval,
   ModelInfo,
+  RoleScore,
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
 import { textOf } from '../../shared/protocol/notes';
@@ -104,7 +105,8 @@ function formatHeads(summary: AnalysisSummary): string {
     number('span95', head => head.span95, 1),
     {
       title: 'role',
-      cell: ({ head: { roles } }) => (roles[0] ? `${roles[0].role} ${roles[0].score.toFixed(2)}` : ''),
+      cell: ({ head: { roles } }) =>
+        roles[0] ? `${describeRole(roles[0])} ${roles[0].score.toFixed(2)}` : '',
     },
   ];
   return formatTable(columns, rows);
@@ -234,4 +236,9 @@ function integer(value: number): string {
 
 function scientific(value: number): string {
   return value === 0 ? '0' : value.toExponential(1);
+}
+
+/** `offset -37`: 37 tokens back. */
+export function describeRole({ role, distance, ahead }: RoleScore): string {
+  return distance === undefined ? role : `${role} ${ahead ? '+' : '-'}${distance}`;
 }

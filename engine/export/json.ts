@@ -85,7 +85,7 @@ function headJson(head: HeadProfile) {
     span95Quantiles: head.span95Quantiles,
     span99Quantiles: head.span99Quantiles,
     to: head.to,
-    roles: head.roles.map(({ role, score }) => ({ role, score })),
+    roles: head.roles.map(role => ({ ...role })),
   };
 }
 

@@ -1,4 +1,4 @@
-import { keptBySink, type CoreInput } from '../attention/core';
+import { keptBySink, keysOfText, type CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats } from '../runtime/tensor';
@@ -48,10 +48,14 @@ export class Entropy implements Measure {
     return lse - Math.log(kept) - (1 - kept) * sink;
   }
 
-  /** Means over the queries of a head: of entropy, and of entropy / log(visible keys) where more than one is visible. */
-  mean(head: number): { entropy: number; relative: number } {
+  /**
+   * Means over the queries of a head: of entropy, of entropy / log(visible keys) where more than one is visible, and of
+   * entropy / log(keys that the text has for it), whatever window the model leaves it.
+   */
+  mean(head: number): { entropy: number; relative: number; ofText: number } {
     const { queries } = this.input;
     let sum = 0;
+    let ofText = 0;
     let sees = 0;
     let relative = 0;
     let chooses = 0;
@@ -63,7 +67,9 @@ export class Entropy implements Measure {
       if (visible === 1) continue;
       chooses++;
       relative += Math.min(1, this.perQuery[at]! / Math.log(visible));
+      ofText += Math.min(1, this.perQuery[at]! / Math.log(keysOfText(this.input, at - head * queries)));
     }
-    return { entropy: sees ? sum / sees : 0, relative: chooses ? relative / chooses : 0 };
+    const share = (total: number, of: number) => (of ? total / of : 0);
+    return { entropy: share(sum, sees), relative: share(relative, chooses), ofText: share(ofText, chooses) };
   }
 }

@@ -39,7 +39,7 @@ export class EdgeRecall {
   add(graph: Int32Array, row: SparseRow): void {
     const keys = new Set<number>();
     row.keys.forEach((key, t) => {
-      if ((row.mask?.[t] ?? row.weights[t]!) > 0) keys.add(key);
+      if (t >= (row.pooled ?? 0) && (row.mask?.[t] ?? row.weights[t]!) > 0) keys.add(key);
     });
     this.pairs += graph.length;
     for (const key of graph) if (keys.has(key)) this.kept++;

@@ -8,7 +8,15 @@ import { PerQueryMasses, type PerQuery } from './perQuery';
 import { countedDistribution } from './quantiles';
 import { Received } from './received';
 import { Repeats } from './repeats';
-import { chanceOf, FEWEST_REPEATS, LOCAL_REACH, rolesOf, targetScores, type Chance } from './roles';
+import {
+  chanceOf,
+  FEWEST_REPEATS,
+  LOCAL_REACH,
+  offsetScore,
+  rolesOf,
+  targetScores,
+  type Chance,
+} from './roles';
 import { Spans } from './spans';
 
 /** What measures need to know of the key tokens: ids, and 1 where a token belongs to a class. */
@@ -76,12 +84,14 @@ export async function profileCore(
       punctuation: mean(massOn(perKey, marks.punctuation)),
       ...(input.rule.sink && { sink: mean(massOnSink(input.rule.sink[head]!, perHead(lse, input.queries))) }),
     };
-    const { entropy: meanEntropy, relative } = entropy.mean(head);
+    const { entropy: meanEntropy, relative, ofText } = entropy.mean(head);
     const [span90, span95, span99] = spans.perQuery.map(values =>
       countedDistribution(perHead(values, input.queries)),
     );
-    const scores: Chance = { ...targetScores(to, !crossing), broad: relative };
+    const scores: Chance = { ...targetScores(to, !crossing), broad: ofText };
     if (!crossing) scores.local = distances.subarray(0, LOCAL_REACH + 1).reduce((a, b) => a + b, 0);
+    const fixed = crossing ? null : offsetScore(input, offset => offsets.at(head, offset));
+    if (fixed) scores.offset = fixed.score;
     for (const kind of ['duplicate', 'induction'] as const) {
       if (repeats.queries[kind] >= FEWEST_REPEATS) scores[kind] = repeats.score(head, kind);
     }
@@ -98,7 +108,7 @@ export async function profileCore(
       span95Quantiles: span95!.quantiles,
       span99Quantiles: span99!.quantiles,
       to,
-      roles: rolesOf(scores, chance),
+      roles: rolesOf(scores, { ...chance, offset: fixed?.chance }, fixed?.offset),
       distance: { edges, mass: binDistances(distances, edges) },
       thumbnail: received.thumbnail(head),
     };

@@ -1,4 +1,4 @@
-import { visibleKeys, type CoreInput } from '../attention/core';
+import { keysOfText, visibleKeys, type CoreInput } from '../attention/core';
 import type { HeadProfile, Role, RoleScore } from '../../shared/protocol/engine';
 
 /**
@@ -12,6 +12,7 @@ const ROLE_THRESHOLDS: Record<Role, number> = {
   self: 0.5,
   previous: 0.5,
   next: 0.5,
+  offset: 0.5,
   first: 0.6,
   separator: 0.6,
   punctuation: 0.5,
@@ -23,7 +24,7 @@ const ROLE_THRESHOLDS: Record<Role, number> = {
 const TIMES_CHANCE = 2;
 
 /** Distances that count as local. */
-export const LOCAL_REACH = 8;
+export const LOCAL_REACH = 16;
 
 /** Fewer queries with an earlier occurrence than this say nothing about repeats. */
 export const FEWEST_REPEATS = 8;
@@ -49,27 +50,69 @@ export function chanceOf(input: CoreInput, separator: Uint8Array, punctuation: U
     sums.first += has(0);
     sums.separator += (separators[to]! - separators[from]!) * each;
     sums.punctuation += (punctuations[to]! - punctuations[from]!) * each;
-    const near = Math.min(to, position + LOCAL_REACH + 1) - Math.max(from, position - LOCAL_REACH);
-    sums.local += Math.max(0, near) * each;
+    // Against the whole text: a window that the model leaves a head makes it no less local.
+    const all = keysOfText(input, i);
+    const near = Math.min(all, position + LOCAL_REACH + 1) - Math.max(0, position - LOCAL_REACH);
+    sums.local += Math.max(0, near) / all;
   }
   if (sees === 0) return {};
   return Object.fromEntries(Object.entries(sums).map(([role, sum]) => [role, sum / sees]));
 }
 
+/** A fixed distance is told only of offsets that at least so many queries, and this part of them, have a key at. */
+const FEWEST_AT_OFFSET = 32;
+const PART_AT_OFFSET = 1 / 4;
+
+/** The offset, other than self and neighbours, with the most mass of the queries that have a key there. */
+export function offsetScore(
+  input: CoreInput,
+  massAt: (offset: number) => number,
+): { score: number; chance: number; offset: number } | null {
+  const { keys, queries, rule } = input;
+  const first = keys - queries;
+  let best: { score: number; offset: number; from: number; to: number } | null = null;
+  for (let offset = 1 - keys; offset < queries; offset++) {
+    if (Math.abs(offset) < 2 || (rule.mask.causal && offset > 0)) continue;
+    // Queries whose key at this offset is in the text.
+    const from = Math.max(0, -offset - first);
+    const to = Math.min(queries, keys - offset - first);
+    if (to - from < Math.max(FEWEST_AT_OFFSET, PART_AT_OFFSET * queries)) continue;
+    const score = massAt(offset) / (to - from);
+    if (!best || score > best.score) best = { score, offset, from, to };
+  }
+  if (!best) return null;
+  let chance = 0;
+  for (let i = best.from; i < best.to; i++) chance += 1 / keysOfText(input, i);
+  return { score: best.score, chance: chance / (best.to - best.from), offset: best.offset };
+}
+
 const NEIGHBOURS: readonly Role[] = ['self', 'previous', 'next'];
+const OF_REPEATS: readonly Role[] = ['duplicate', 'induction'];
 
 /**
- * The roles a head earns, best first. `scores`: mass by role; absent = the role does not apply here.
- * A head of one neighbour is always local too: then the neighbour says more, and "local" is left out.
+ * The roles a head earns, best first. `scores`: mass by role; absent = the role does not apply here. What says more leaves
+ * out what follows from it: a head of one neighbour is always local too, and where a text repeats itself at a fixed distance
+ * a head of repeats looks at that distance.
  */
-export function rolesOf(scores: Chance, chance: Chance): RoleScore[] {
+export function rolesOf(scores: Chance, chance: Chance, offset = 0): RoleScore[] {
   const earned = Object.entries(scores)
     .map(([role, score]) => ({ role: role as Role, score }))
     .filter(
       ({ role, score }) => score >= ROLE_THRESHOLDS[role] && score >= TIMES_CHANCE * (chance[role] ?? 0),
     );
-  const oneNeighbour = earned.some(({ role }) => NEIGHBOURS.includes(role));
-  return earned.filter(({ role }) => role !== 'local' || !oneNeighbour).sort((a, b) => b.score - a.score);
+  const has = (roles: readonly Role[]) => earned.some(({ role }) => roles.includes(role));
+  const more: Partial<Record<Role, boolean>> = {
+    local: has(NEIGHBOURS) || has(['offset']),
+    offset: has(OF_REPEATS),
+  };
+  return earned
+    .filter(({ role }) => !more[role])
+    .sort((a, b) => b.score - a.score)
+    .map(one =>
+      one.role === 'offset'
+        ? { ...one, distance: Math.abs(offset), ...(offset > 0 && { ahead: true }) }
+        : one,
+    );
 }
 
 /** Scores of the roles that are plain targets. */

@@ -1,6 +1,7 @@
 import { type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
+import { densePairs } from '../attention/core';
 import { denseScores } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
@@ -97,6 +98,7 @@ class Tally {
   private kl = 0;
   private rows = 0;
   private negative = 0;
+  private soft = false;
   broken = 0;
 
   constructor(
@@ -119,6 +121,7 @@ class Tally {
       this.entmax.add(entmaxGraph, row);
       this.topP.add(topPGraph, row);
     }
+    if (row.mask) this.soft = true;
     const found = divergence(row, logDense);
     if (!found) return;
     if (found.kl === null) this.negative++;
@@ -131,16 +134,31 @@ class Tally {
     if (breaksIdentity(found, attended.lse[at]! - this.denseLse[at]!)) this.broken++;
   }
 
-  measures(): Pick<HeadMeasures, 'entmaxRecall' | 'topPRecall' | 'kl' | 'negative'> {
+  measures(): Pick<HeadMeasures, 'entmaxRecall' | 'topPRecall' | 'kl' | 'klQueries' | 'negative'> {
+    const { lse, reweighted, pairs } = this.attended;
+    // Where everything is kept, the sampled rows say 0 without the rounding of the sums.
+    const some = pairs[this.head]! < densePairs(this.tensors.input);
+    const { sum, rows } =
+      lse && !reweighted && !this.soft && some ? this.ofEveryRow(lse) : { sum: this.kl, rows: this.rows };
     return {
       entmaxRecall: this.entmax.recall,
       topPRecall: this.topP.recall,
-      kl:
-        this.negative > 0 || this.rows === 0 || this.kl === Infinity
-          ? null
-          : Math.max(0, this.kl / this.rows),
+      kl: this.negative > 0 || rows === 0 || sum === Infinity ? null : Math.max(0, sum / rows),
+      klQueries: rows,
       negative: this.negative,
     };
+  }
+
+  /** Of a hard set of pairs the divergence is -log(mass kept), which is known of every query. */
+  private ofEveryRow(lse: Float32Array): { sum: number; rows: number } {
+    const { queries } = this.tensors.input;
+    let [sum, rows] = [0, 0];
+    for (let at = this.head * queries; at < (this.head + 1) * queries; at++) {
+      if (lse[at] === -Infinity) continue; // Nothing is kept, or nothing is visible.
+      sum += this.denseLse[at]! - lse[at]!;
+      rows++;
+    }
+    return { sum, rows };
   }
 }
 

@@ -69,8 +69,13 @@ export interface HeadMeasures {
   /** Pairs per query of the two graphs. */
   entmaxPairs: number;
   topPPairs: number;
-  /** KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where it is not finite or weights are negative. */
+  /**
+   * KL(the mechanism's row || the dense row), nats, over queries that keep anything; null where it is not finite or weights are
+   * negative. Of a hard set of pairs over all queries, else over those sampled: `klQueries` of them.
+   */
   kl: number | null;
+  /** Absent in what an earlier version kept. */
+  klQueries?: number;
   /** Queries of the sample with a negative weight (low-rank maps). */
   negative: number;
 }

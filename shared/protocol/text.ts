@@ -19,6 +19,7 @@ export const ROLES = [
   'self',
   'previous',
   'next',
+  'offset',
   'first',
   'separator',
   'punctuation',
@@ -34,6 +35,9 @@ export interface RoleScore {
   role: Role;
   /** The mass (0..1) that earned the role. */
   score: number;
+  /** Of `offset`: how many tokens from the query its keys stand, before it unless `ahead`. */
+  distance?: number;
+  ahead?: true;
 }
 
 export interface Quantiles {

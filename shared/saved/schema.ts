@@ -137,6 +137,8 @@ const profile = v.object({
     v.object({
       role: v.picklist(ROLES),
       score: number,
+      distance: v.exactOptional(count),
+      ahead: v.exactOptional(v.literal(true)),
     }),
     20,
   ),
@@ -196,7 +198,14 @@ const comparison = {
   span: v.exactOptional(number),
   reconstruction: v.exactOptional(number),
   measures: v.exactOptional(
-    v.object({ ...measures, sparsity: number, entmaxPairs: number, topPPairs: number, negative: number }),
+    v.object({
+      ...measures,
+      klQueries: v.exactOptional(count),
+      sparsity: number,
+      entmaxPairs: number,
+      topPPairs: number,
+      negative: number,
+    }),
   ),
 };
 

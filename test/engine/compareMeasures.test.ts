@@ -73,7 +73,11 @@ describe('comparison measures', function () {
           topP++;
           if (kept(key)) topPKept++;
         }
-        kl -= Math.log(p.filter((_, j) => kept(j)).reduce((a, b) => a + b, 0));
+      }
+      // What a set of pairs diverges by is known of every query.
+      for (const [i, row] of dense[h]!.p.entries()) {
+        const p = [...row.subarray(0, i + 1)];
+        kl -= Math.log(p.filter((_, j) => i - j < window).reduce((a, b) => a + b, 0));
       }
       assert.equal(measures!.sampled, sample.length);
       assert.equal(measures!.queries, queries);
@@ -82,7 +86,8 @@ describe('comparison measures', function () {
       close(found, [entmax, topP], 1e-9);
       close([measures!.entmaxRecall!, measures!.topPRecall!], [entmaxKept / entmax, topPKept / topP], 1e-9);
       assert.ok(measures!.entmaxRecall! < 1);
-      close([measures!.kl!], [kl / sample.length], 1e-6);
+      close([measures!.kl!], [kl / queries], 1e-6);
+      assert.equal(measures!.klQueries, queries);
       const pairs = Array.from({ length: queries }, (_, i) => Math.min(window, i + 1)).reduce(
         (a, b) => a + b,
       );
@@ -98,6 +103,20 @@ describe('comparison measures', function () {
     const width = ({ low, high }: { low: number; high: number }) => high - low;
     assert.ok(width(measures!.recallInterval!) > 0);
     assert.deepEqual(result!.notes, []);
+  });
+
+  it('counts no pooled key among the pairs that are kept', async () => {
+    // 12 pooled tokens in slots of 3, and the last 5: of a graph of all keys only what is read as it is.
+    const params = { memory: 5, segment: 5, compressed: 4, rate: 3 };
+    const one = await analysis();
+    const [result] = await compare(one, choice('compressive', params));
+    const whole = await compare(one, choice('compressive', { ...params, compressed: 0 }));
+    for (const [h, { measures }] of result!.heads.entries()) {
+      const without = whole[0]!.heads[h]!.measures!;
+      assert.equal(measures!.topPRecall, without.topPRecall, 'slots add no pairs of the dense map');
+      assert.equal(measures!.entmaxRecall, without.entmaxRecall);
+      assert.ok(measures!.topPRecall! > 0);
+    }
   });
 
   it('dense keeps both graphs and all mass', async () => {

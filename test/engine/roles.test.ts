@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
 import { profileCore, type TokenMarks } from '../../engine/measure/profile';
-import type { CoreInfo, Role } from '../../shared/protocol/engine';
+import type { CoreInfo, Role, RoleScore } from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -86,6 +86,20 @@ describe('roles', () => {
     return profile.heads.map(head => head.roles[0]?.role);
   }
 
+  /** All roles of one planted head. */
+  async function rolesOfPlanted(
+    causal: boolean,
+    wanted: (i: number, j: number) => boolean,
+    tokens = marks,
+    window: CoreInput['rule']['mask']['window'] = null,
+  ): Promise<RoleScore[]> {
+    const input = planted(length, causal, [wanted]);
+    input.rule.mask.window = window;
+    const info = { core: 0, kind: 'self', layer: 0, heads: 1, kvHeads: 1, dim: 4, mask: '', causal } as const;
+    const profile = await profileCore(input, info, tokens, { runtime, signal: neverCancelled });
+    return profile.heads[0]!.roles;
+  }
+
   it('a planted pattern earns its role: causal', async () => {
     // With half of the queries before the first repeat, a head of repeats is broad until then: what counts is the role.
     const roles: Role[] = ['self', 'previous', 'first', 'induction', 'duplicate', 'local', 'broad'];
@@ -95,6 +109,28 @@ describe('roles', () => {
   it('a planted pattern earns its role: bidirectional', async () => {
     const roles: Role[] = ['self', 'previous', 'next', 'first', 'separator', 'punctuation', 'local', 'broad'];
     assert.deepEqual(await bestRoles(false, roles), roles);
+  });
+
+  it('a head that looks a fixed 37 back has that distance as its role, whatever the text repeats', async () => {
+    const distinct = { ...marks, ids: Int32Array.from({ length }, (_, t) => t) };
+    const back = await rolesOfPlanted(true, (i, j) => i - j === 37, distinct);
+    assert.deepEqual([back[0]?.role, back[0]?.distance, back[0]?.ahead], ['offset', 37, undefined]);
+    const ahead = await rolesOfPlanted(false, (i, j) => j - i === 21, distinct);
+    assert.deepEqual([ahead[0]?.role, ahead[0]?.distance, ahead[0]?.ahead], ['offset', 21, true]);
+    // Where the text says itself again at that distance, what it looks for are repeats.
+    const repeated = await rolesOfPlanted(true, (i, j) => i - j === 59);
+    assert.equal(repeated[0]?.role, 'induction');
+    assert.ok(!repeated.some(({ role }) => role === 'offset'));
+  });
+
+  it('a head that is even over its last 16 tokens is local, whether its scores or the model leave it no more', async () => {
+    const near = await rolesOfPlanted(true, (i, j) => i - j < 16);
+    const windowed = await rolesOfPlanted(true, () => false, marks, { before: 15, after: 0 });
+    for (const roles of [near, windowed])
+      assert.deepEqual(
+        roles.map(({ role }) => role),
+        ['local'],
+      );
   });
 
   it('an even head is not "punctuation" because the text is full of it', async () => {

@@ -1,7 +1,7 @@
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import { percent } from '../../shared/numbers';
-import { ROLES } from './roles';
+import { roleTitle } from './roles';
 
 /** Before the layer's number. */
 const PREFIX: Record<CoreInfo['kind'], string> = {
@@ -46,6 +46,6 @@ export function rolesInWords(head: HeadProfile): string {
   if (!head.roles.length) return 'no clear role';
   return head.roles
     .slice(0, 2)
-    .map(r => `${ROLES[r.role].title} ${percent(r.score)}`)
+    .map(r => `${roleTitle(r)} ${percent(r.score)}`)
     .join('; ');
 }

@@ -1,5 +1,5 @@
 import { svg, type SVGTemplateResult } from 'lit';
-import type { HeadProfile, Role } from '../../shared/protocol/engine';
+import type { HeadProfile, Role, RoleScore } from '../../shared/protocol/engine';
 
 interface RoleInfo {
   title: string;
@@ -25,6 +25,11 @@ export const ROLES: Record<Role, RoleInfo> = {
     title: 'next token',
     summary: 'Looks at the token after.',
     glyph: svg`${line('M4 1L11 8')}${line('M1 1L11 11', 0.6)}`,
+  },
+  offset: {
+    title: 'fixed distance',
+    summary: 'Looks at the token a fixed distance away.',
+    glyph: svg`${line('M1 6L6 11')}${line('M1 1L11 11', 0.6)}`,
   },
   first: {
     title: 'first token',
@@ -62,6 +67,12 @@ export const ROLES: Record<Role, RoleInfo> = {
     glyph: svg`<path d="M1 1L11 11H1Z" fill="currentColor" fill-opacity="0.45" />`,
   },
 };
+
+/** The title, with the distance where it is one. */
+export function roleTitle({ role, distance, ahead }: RoleScore): string {
+  const { title } = ROLES[role];
+  return distance === undefined ? title : `${distance} tokens ${ahead ? 'ahead' : 'back'}`;
+}
 
 export function roleGlyph(role: Role, size = 12): SVGTemplateResult {
   return svg`<svg width=${size} height=${size} viewBox="0 0 12 12" aria-hidden="true">${ROLES[role].glyph}</svg>`;

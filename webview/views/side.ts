@@ -13,7 +13,7 @@ import {
 } from '../model/measures';
 import { mechanismNames } from '../model/mechanismNames';
 import { headName, rolesInWords, shortName } from '../model/names';
-import { ROLES, mainRole, roleGlyph } from '../model/roles';
+import { ROLES, mainRole, roleGlyph, roleTitle } from '../model/roles';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -236,7 +236,7 @@ export class Side extends Component {
           ${profile.roles.slice(0, 3).map(
             r =>
               html`<div title=${ROLES[r.role].summary}>
-                ${roleGlyph(r.role, 12)} ${ROLES[r.role].title}
+                ${roleGlyph(r.role, 12)} ${roleTitle(r)}
                 <span class="muted" title=${exact(r.score * 100, '%')}>${percent(r.score)}</span>
               </div>`,
           )}

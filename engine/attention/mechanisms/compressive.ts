@@ -275,5 +275,9 @@ function effectiveRow(
     keys.push(key);
     weights.push(softmaxed[slots.count + key - from]!);
   }
-  return { keys: Int32Array.from(keys), weights: Float64Array.from(weights) };
+  return {
+    keys: Int32Array.from(keys),
+    weights: Float64Array.from(weights),
+    ...(slots.size > 1 && { pooled: slots.count * slots.size }),
+  };
 }
