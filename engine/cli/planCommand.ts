@@ -1,15 +1,18 @@
 /** `plan FILE...`: a mechanism for each head within a budget, fitted to some texts and tested on others. */
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { startEngine, print, ProgressLine } from './commands';
 import { formatPlan } from './planTables';
 import { readText } from '../readText';
-import { UsageError } from '../errors';
+import { findTexts } from '../corpus/files';
+import { RefusedError, told, UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
-import { planFile } from '../export/planJson';
+import { planFile, type PlanCorpus } from '../export/planJson';
 import type { DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
 import { provenance, textInput } from '../service/provenance';
-import { planTexts } from '../service/plan/texts';
+import { chooseTexts, type TextChoice } from '../corpus/chooseTexts';
+import { planTexts, type NamedText, type PlanEngine, type PlanTextsOptions } from '../service/plan/texts';
 
 export interface PlanCommandOptions {
   model: string;
@@ -19,12 +22,20 @@ export interface PlanCommandOptions {
   maxTokens: number | null;
   runs: number;
   stability: boolean;
+  /** Fit to so many of the texts; null: named texts, half of them. */
+  texts: number | null;
+  heldOut: number;
+  choose: TextChoice;
+  seed: number;
   json?: string;
   csv?: string;
   flex?: string;
   minference?: string;
   duo?: string;
 }
+
+/** Of a folder, unless told otherwise. */
+const FITTED_TEXTS = 4;
 
 /** An export has a note for each head that its format cannot hold exactly. */
 const SHOWN_NOTES = 3;
@@ -37,12 +48,6 @@ export async function planCommand(
   const formats: PlanFormat[] = ['csv', 'flex', 'minference', 'duo'];
   const outputs = (['json', ...formats] as const).map(format => options[format]);
   await checkOutputPaths(outputs, files);
-  if (files.filter(file => file === '-').length > 1)
-    throw new UsageError('Standard input can be read once only.');
-  const texts = [];
-  for (const file of files) {
-    texts.push({ name: file === '-' ? 'standard input' : basename(file), text: await readText(file) });
-  }
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
@@ -50,14 +55,12 @@ export async function planCommand(
     const wanted = formats.filter(format => options[format] !== undefined);
     const info = await engine.request('models/load', { ref: model, device }, signal);
     for (const format of wanted) checkFormat(info, format);
-    const planned = await planTexts(
-      engine,
-      texts,
-      { model, device, budget, mechanisms, maxTokens, maxRuns: runs, stability: options.stability },
-      signal,
-      message => progress.step(message),
-    );
-    const { found, summary, id, ...tested } = planned;
+    const own = { model, device, budget, mechanisms, maxTokens, maxRuns: runs, stability: options.stability };
+    const step = (message: string) => progress.step(message);
+    const { texts, ...chosen } = await textsOfPlan(engine, files, { ...options, ...own }, signal, step);
+    const planned = await planTexts(engine, texts, { ...own, fitted: chosen.fitted }, signal, step);
+    const { found, summary, id, ...rest } = planned;
+    const tested = { ...rest, corpus: chosen.corpus };
     const file = planFile(
       found.plan,
       summary.model,
@@ -89,4 +92,48 @@ export async function planCommand(
     progress.clear();
     await engine.dispose();
   }
+}
+
+/** Named texts as they are; of folders and patterns, or where `--texts` says how many, those that are chosen. */
+async function textsOfPlan(
+  engine: PlanEngine,
+  files: readonly string[],
+  { texts, choose, heldOut, seed, ...options }: PlanCommandOptions & PlanTextsOptions,
+  signal: AbortSignal,
+  onStep: (message: string) => void,
+): Promise<{ texts: NamedText[]; fitted?: number; corpus?: PlanCorpus }> {
+  if (texts === null && !(await anyFolder(files))) return { texts: await readTexts(files) };
+  if (files.includes('-')) throw new UsageError('Texts are chosen from files, not from standard input.');
+  const root = process.cwd();
+  const found = await findTexts(root, files);
+  const read = (file: string) => readText(join(root, file), file);
+  const wanted = { ...options, texts: texts ?? FITTED_TEXTS, heldOut, choose, seed };
+  const chosen = await chooseTexts(engine, found, read, wanted, signal, onStep);
+  const { left, skipped } = chosen;
+  if (chosen.fitted.length === 0) {
+    const [first] = skipped;
+    throw new RefusedError(told`No text can be planned for: ${first!.name}: ${first!.why}.`);
+  }
+  return {
+    texts: [...chosen.fitted, ...chosen.heldOut],
+    fitted: chosen.fitted.length,
+    corpus: { choose, seed, left, skipped },
+  };
+}
+
+async function anyFolder(files: readonly string[]): Promise<boolean> {
+  const found = await Promise.all(files.map(file => stat(file).catch(() => null)));
+  return found.some((info, at) => (info ? info.isDirectory() : isPattern(files[at]!)));
+}
+
+const isPattern = (file: string): boolean => /[*?[{]/.test(file);
+
+async function readTexts(files: readonly string[]): Promise<NamedText[]> {
+  if (files.filter(file => file === '-').length > 1)
+    throw new UsageError('Standard input can be read once only.');
+  const texts = [];
+  for (const file of files) {
+    texts.push({ name: file === '-' ? 'standard input' : basename(file), text: await readText(file) });
+  }
+  return texts;
 }

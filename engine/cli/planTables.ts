@@ -5,6 +5,9 @@ import { formatModel, formatTable, intervalCell, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
 import type { ModelInfo } from '../../shared/protocol/engine';
 
+/** Skipped texts are many where a folder holds pictures. */
+const SHOWN_SKIPPED = 5;
+
 export function formatPlan(plan: PlanFile, model: ModelInfo): string {
   const fitted = plan.texts.filter(({ role }) => role === 'fitted').map(({ name }) => name);
   const change = plan.measure === 'loss' ? 'nats per token' : '1 - cosine of the output';
@@ -16,6 +19,7 @@ export function formatPlan(plan: PlanFile, model: ModelInfo): string {
     ].join('\n'),
     formatHeads(plan),
     formatTexts(plan),
+    ...formatHeldOut(plan),
   ];
   if (plan.notes.length > 0) parts.push([...new Set(plan.notes)].map(note => `note: ${note}`).join('\n'));
   return parts.join('\n\n');
@@ -73,6 +77,29 @@ function formatTexts(plan: PlanFile): string {
     ],
     plan.texts,
   );
+}
+
+function formatHeldOut({ heldOut, corpus }: PlanFile): string[] {
+  const lines = [];
+  if (heldOut) {
+    const { texts, delta, interval, best } = heldOut;
+    lines.push(
+      `held out  ${texts} texts: ${signed(delta)} on average (95 % over texts: ${intervalCell(interval)})`,
+    );
+    if (best) {
+      lines.push(
+        `against   ${best.mechanism} in every head (${signed(best.delta)}): ${signed(best.difference)} (${intervalCell(best.interval)})`,
+      );
+    }
+  }
+  if (corpus) {
+    const { choose, left, skipped } = corpus;
+    lines.push(`chosen    ${choose}; ${left} more texts could be used, ${skipped.length} were skipped`);
+    for (const { name, why } of skipped.slice(0, SHOWN_SKIPPED)) lines.push(`          ${name}: ${why}`);
+    if (skipped.length > SHOWN_SKIPPED)
+      lines.push(`          and ${skipped.length - SHOWN_SKIPPED} more (--json names all)`);
+  }
+  return lines.length > 0 ? [lines.join('\n')] : [];
 }
 
 /** Those that are not as by default. */

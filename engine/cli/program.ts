@@ -8,6 +8,7 @@ import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePa
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
+import { TEXT_CHOICES } from '../corpus/chooseTexts';
 import { headsCommand } from './headsCommand';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
@@ -94,7 +95,10 @@ function build(): Command {
     'plan',
     'A mechanism for each head within a budget: fitted to the first half of the texts (of one text), tested on the rest.',
   )
-    .argument('<files...>', 'UTF-8 texts, or - for standard input')
+    .argument(
+      '<files...>',
+      'UTF-8 texts, or - for standard input; folders and patterns, from which texts are chosen',
+    )
     .requiredOption('--budget <share>', 'share of the dense query-key pairs, such as 0.1 or 10%', parseBudget)
     .option(...model)
     .option(...device)
@@ -115,15 +119,29 @@ function build(): Command {
       value => parseCount('--runs', value),
       60,
     )
+    .option('--texts <n>', 'fit to so many of the texts (of a folder: 4)', value =>
+      parseCount('--texts', value),
+    )
+    .option(
+      '--held-out <n>',
+      'with chosen texts: test on at most so many others',
+      value => parseCount('--held-out', value),
+      12,
+    )
+    .addOption(
+      new Option('--choose <how>', 'how the fitted texts are chosen').choices(TEXT_CHOICES).default('random'),
+    )
+    .option('--seed <n>', 'another draw of texts', value => parseCount('--seed', value), 1)
     .option('--no-stability', 'do not fit to each text alone (then nothing is said on how far they agree)')
     .option('--json <out>', 'write the plan with all figures as JSON')
     .option('--csv <out>', 'write the plan as CSV, a line per head')
     .option('--flex <out>', "write the plan as masks for PyTorch's FlexAttention")
     .option('--minference <out>', 'write the plan as a best-pattern file of MInference')
     .option('--duo <out>', 'write the plan as a head file of DuoAttention')
-    .action((files: string[], { maxTokens, ...options }) => {
+    .action((files: string[], { maxTokens, texts, ...options }) => {
       tellSupervisor({ subject: options.model });
-      return planCommand(files, { ...options, maxTokens: maxTokens ?? null }, signal);
+      const limits = { maxTokens: maxTokens ?? null, texts: texts ?? null };
+      return planCommand(files, { ...options, ...limits }, signal);
     });
 
   command(

@@ -1,4 +1,6 @@
 /** A plan as JSON, for scripts and for the other exports: `plan --json`. Described by `plan.schema.json`. */
+import { mean } from 'd3-array';
+import { studentInterval } from '../measure/student';
 import type {
   CoreInfo,
   HeadComparison,
@@ -9,6 +11,7 @@ import type {
   PlannedHead,
   Provenance,
   RunEffect,
+  Setting,
 } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
 import { carriersOf, meanInterval, textsOf, type Carriers } from '../../shared/uncertainty';
@@ -69,6 +72,30 @@ export interface HeadStability {
   choices: (Settled & { share: number })[];
 }
 
+/** All held-out texts together: means over texts, with Student's intervals. */
+export interface HeldOut {
+  texts: number;
+  delta: number;
+  interval: Interval | null;
+  /** The uniform choice that lost least on the fitted texts, and how much more or less than it the plan loses. */
+  best: {
+    mechanism: string;
+    params: MechanismParams;
+    delta: number;
+    difference: number;
+    interval: Interval | null;
+  } | null;
+}
+
+/** How the texts were chosen from many. */
+export interface PlanCorpus {
+  choose: string;
+  seed: number;
+  /** Usable texts that were neither fitted to nor tested on. */
+  left: number;
+  skipped: { name: string; why: string }[];
+}
+
 export interface PlanFileHead extends Settled {
   core: number;
   kind: CoreInfo['kind'];
@@ -124,6 +151,10 @@ export interface PlanFile {
   /** Fitted texts first. Empty when the plan comes from the editor. */
   texts: PlanText[];
   stability: HeadStability[];
+  /** Null of fewer than two held-out texts. */
+  heldOut: HeldOut | null;
+  /** Null where the texts were named one by one. */
+  corpus: PlanCorpus | null;
   tried: Plan['tried'];
   notes: string[];
 }
@@ -134,7 +165,7 @@ export function planFile(
   model: ModelInfo,
   provenance: Provenance,
   tokens: number,
-  tested: { texts: PlanText[]; stability: HeadStability[]; notes: string[] } = {
+  tested: { texts: PlanText[]; stability: HeadStability[]; notes: string[]; corpus?: PlanCorpus } = {
     texts: [],
     stability: [],
     notes: [],
@@ -190,8 +221,40 @@ export function planFile(
     curve: plan.curve,
     texts: tested.texts,
     stability: tested.stability,
+    heldOut: heldOutOf(tested.texts, plan),
+    corpus: tested.corpus ?? null,
     tried: plan.tried,
     notes: [...plan.notes.map(textOf), ...tested.notes],
+  };
+}
+
+function heldOutOf(texts: readonly PlanText[], { uniform: [first] }: Plan): HeldOut | null {
+  const heldOut = texts.filter(({ role }) => role === 'held-out');
+  if (heldOut.length < 2) return null;
+  const deltas = heldOut.map(({ delta }) => delta);
+  return {
+    texts: heldOut.length,
+    delta: mean(deltas)!,
+    interval: studentInterval(deltas),
+    best: first ? comparedWith(first.choice, heldOut) : null,
+  };
+}
+
+function comparedWith(choice: Setting, texts: readonly PlanText[]): HeldOut['best'] {
+  const [mechanism, params] = [choice.name, chosenParams(choice)];
+  const key = JSON.stringify(params);
+  const deltas = texts.flatMap(({ uniform }) => {
+    const same = uniform.find(one => one.mechanism === mechanism && JSON.stringify(one.params) === key);
+    return same ? [same.delta] : [];
+  });
+  if (deltas.length < texts.length) return null;
+  const differences = texts.map(({ delta }, at) => delta - deltas[at]!);
+  return {
+    mechanism,
+    params,
+    delta: mean(deltas)!,
+    difference: mean(differences)!,
+    interval: studentInterval(differences),
   };
 }
 

@@ -1,3 +1,6 @@
+import { mean, deviation } from 'd3-array';
+import type { Interval } from '../../shared/protocol/engine';
+
 /** Quantile 0.975 of the standard normal distribution. */
 const Z = 1.959963984540054;
 
@@ -17,4 +20,11 @@ export function studentQuantile(degrees: number): number {
     (79 * z(9) + 776 * z(7) + 1482 * z(5) - 1920 * z(3) - 945 * Z) / 92160,
   ];
   return terms.reduce((sum, term, power) => sum + term / degrees ** power, 0);
+}
+
+/** 95 % interval of the mean of independent draws; null of fewer than two. */
+export function studentInterval(values: readonly number[]): Interval | null {
+  if (values.length < 2) return null;
+  const half = (studentQuantile(values.length - 1) * deviation(values)!) / Math.sqrt(values.length);
+  return { low: mean(values)! - half, high: mean(values)! + half };
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import schema from '../../engine/export/plan.schema.json';
@@ -207,6 +207,36 @@ describe('command line: plan', function () {
     assert.deepEqual(
       (await readdir(folder)).filter(name => name.includes('half')),
       [],
+    );
+  });
+
+  it('a folder: texts are chosen, the held-out ones have an interval over texts', async () => {
+    const texts = join(folder, 'texts');
+    await mkdir(texts);
+    for (const file of files) await copyFile(join(folder, file), join(texts, file));
+    await copyFile(join(folder, files[0]!), join(texts, 'same.txt'));
+    await writeFile(join(texts, 'tiny.txt'), 'Too short.');
+    const chosen = ['--texts', '1', '--held-out', '2', '--no-stability', '--choose', 'short-first'];
+    const result = await run('plan', 'texts', ...common, ...chosen, '--json', 'folder.json');
+    assert.equal(result.code, 0, result.stderr);
+    const file = await planned('folder.json');
+    const roles = file.texts.map(({ role }) => role).filter(role => role !== 'longer');
+    assert.deepEqual(roles, ['fitted', 'held-out', 'held-out']);
+    assert.deepEqual(file.corpus!.skipped.map(({ name }) => name).length, 2);
+    assert.deepEqual([file.corpus!.choose, file.corpus!.left], ['short-first', 0]);
+    const held = file.texts.filter(({ role }) => role === 'held-out').map(({ delta }) => delta);
+    assert.ok(Math.abs(file.heldOut!.delta - (held[0]! + held[1]!) / 2) < 1e-12);
+    // Student's t of two values: 12.706 standard errors, which are half of their distance.
+    const half = (12.706 * Math.abs(held[0]! - held[1]!)) / 2;
+    assert.ok(Math.abs(file.heldOut!.interval!.high - file.heldOut!.delta - half) < 1e-3 * (half + 1e-6));
+    assert.ok(file.heldOut!.best);
+    assert.match(result.stdout, /held out +2 texts: .* on average/);
+    assert.match(result.stdout, /nearly the same as/);
+    const none = await run('plan', 'texts/tiny.txt', 'texts/t*', ...common);
+    assert.equal(none.code, 3);
+    assert.match(
+      none.stderr,
+      /^No text can be planned for: .*tiny\.txt: it has \d+ tokens, and a plan needs 128\.$/m,
     );
   });
 });

@@ -93,7 +93,7 @@ export const runOnRay =
             ),
           );
         } else if (code !== 0 && !signal.aborted) {
-          reject(new Error(told`Ray stopped: ${last || `exit code ${code}`}.`));
+          reject(new Error(told`Ray stopped: ${last.replace(/\.+$/, '') || `exit code ${code}`}.`));
         } else {
           resolve(tasks.map(task => ends.get(task.index) ?? { task, code: null, last: '' }));
         }

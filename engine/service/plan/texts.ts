@@ -53,6 +53,8 @@ export interface PlanTextsOptions extends PlanOptions {
   maxTokens: number | null;
   /** Also fit to each text alone, to see how far they agree. */
   stability: boolean;
+  /** So many of several texts are fitted to, the first ones (default: half of them). */
+  fitted?: number;
 }
 
 export interface PlannedTexts {
@@ -68,7 +70,7 @@ export interface PlannedTexts {
 /** Tokens that a plan is fitted to unless told otherwise. */
 const FITTED = 1024;
 /** Fewer tell nothing about budgets. */
-const LEAST = 128;
+export const LEAST = 128;
 /** One text alone is cut into so many pieces to see whether they agree. */
 const PIECES = 4;
 
@@ -184,7 +186,7 @@ class PlanTexts {
   private async cutSeveral(
     files: readonly NamedText[],
   ): Promise<{ fitted: Cut[]; tested: Cut[]; pieces: Cut[] }> {
-    const chosen = files.slice(0, Math.ceil(files.length / 2));
+    const chosen = files.slice(0, this.options.fitted ?? Math.ceil(files.length / 2));
     const cut = (file: NamedText, role: Cut['role'], maxTokens: number | null): Cut => ({
       ...file,
       role,
@@ -208,7 +210,7 @@ class PlanTexts {
     return {
       fitted: chosen.map(file => cut(file, 'fitted', limit)),
       tested: [...files.slice(chosen.length).map(file => cut(file, 'held-out', limit)), ...longer],
-      pieces: files.map(file => cut(file, 'fitted', limit)),
+      pieces: (this.options.fitted === undefined ? files : chosen).map(file => cut(file, 'fitted', limit)),
     };
   }
 
