@@ -123,7 +123,7 @@ class LoadedModel implements CutModel {
   ): Promise<LoadedModel> {
     const model = new LoadedModel(skeleton, plan, runtime, forget);
     try {
-      await model.lengths.lookAhead(options.signal);
+      await model.lengths.prepare(options.signal);
       const proof = await model.prove(options);
       const rules = model.lengths.latest();
       await model.readLearned();

@@ -51,7 +51,7 @@ export interface AnalyzeHooks {
 }
 
 /** Of the arithmetic of the model on a text, what the comparison with the uncut model may take. */
-const CHECK_SHARE = 0.03;
+const CHECK_SHARE = 0.015;
 
 /** Beyond this even linear structures and the interface suffer, whatever the model allows. */
 export const MAX_TOKENS = 131_072;

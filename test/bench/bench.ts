@@ -3,17 +3,22 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analysis';
+import { timeChecks, type CheckCost } from './checks';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|cut|mechanisms|memory] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
  */
-type Job = { run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole'; onnx: string; tokens: number };
+type Job = {
+  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks';
+  onnx: string;
+  tokens: number;
+};
 
 async function main(): Promise<void> {
   const quick = process.argv.includes('--quick');
@@ -26,6 +31,7 @@ async function main(): Promise<void> {
   );
   const wanted = (part: string) => only === part || !process.argv.includes('--only');
   if (wanted('analysis')) await benchAnalysis(lengths ?? (quick ? [256, 512] : [1024, 4096]), turns);
+  if (wanted('checks')) await benchChecks(quick ? 1 : 5);
   if (wanted('cut')) await benchCuts(lengths ?? (quick ? [128] : [512]), quick ? 3 : 9);
   if (wanted('mechanisms'))
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
@@ -67,6 +73,27 @@ async function benchAnalysis(lengths: readonly number[], turns: number): Promise
   }
 }
 
+/** Lengths of the analyses of one process; the first is that of an engine that has only loaded the model. */
+const CHECKED = [1000, 900, 1100, 1010];
+
+/** What the comparisons with the uncut model take of analyses of the bundled model, in user CPU time. */
+async function benchChecks(processes: number): Promise<void> {
+  const runs: CheckCost[][] = [];
+  for (let i = 0; i < processes; i++)
+    runs.push(await inChild<CheckCost[]>({ run: 'checks', onnx: '', tokens: 0 }));
+  console.log('\nWhat checking takes of an analysis of the bundled model (user CPU time):');
+  CHECKED.forEach((tokens, nth) => {
+    const costs = runs.map(run => run[nth]!);
+    const median = (of: (cost: CheckCost) => number) => costs.map(of).sort((a, b) => a - b)[processes >> 1]!;
+    const share = (of: (cost: CheckCost) => number) =>
+      `${median(cost => (100 * of(cost)) / cost.whole).toFixed(1)} %`;
+    console.log(
+      `${nth === 0 ? 'first' : `${nth + 1}.`} analysis, ${tokens} tokens: ${median(c => c.whole).toFixed(0)} ms; ` +
+        `masks and biases ${share(c => c.rules)}, output ${share(c => c.output)}, both ${share(c => c.rules + c.output)}`,
+    );
+  });
+}
+
 async function benchCuts(lengths: readonly number[], turns: number): Promise<void> {
   console.log('\nCutting alone (dense cores, no measures) against the uncut model:');
   const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
@@ -100,11 +127,11 @@ async function benchMemory(): Promise<void> {
 
 const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
 
-function inChild(job: Job): Promise<Timing> {
+function inChild<Result = Timing>(job: Job): Promise<Result> {
   return new Promise((resolve, reject) => {
     const child = fork(__filename, ['--child', JSON.stringify(job)]);
-    let timing: Timing | null = null;
-    child.on('message', message => (timing = message as Timing));
+    let timing: Result | null = null;
+    child.on('message', message => (timing = message as Result));
     child.on('error', reject);
     child.on('exit', code =>
       timing ? resolve(timing) : reject(new Error(`the ${job.run} run ended with ${code}`)),
@@ -117,9 +144,14 @@ async function asChild({ run, onnx, tokens }: Job): Promise<void> {
   if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
   else if (run === 'writeWhole')
     writeFileSync(onnx, benchModel({ ...GPT2_SMALL, vocabulary: 50_257, context: 1024 }));
+  else if (run === 'checks') return send(await timeChecks(CHECKED));
   else if (run === 'load') timing = await timeLoad(onnx);
   else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
-  process.send!(timing, () => process.exit(0));
+  send(timing);
+}
+
+function send(result: unknown): void {
+  process.send!(result, () => process.exit(0));
 }
 
 const job = process.argv[2] === '--child' ? (JSON.parse(process.argv[3]!) as Job) : null;

@@ -254,7 +254,7 @@ async function documentOf(
     'compared: at every query where all chains together take at most 17 million pairs or a 32nd of the pairs of all heads, else at the ends, powers of',
     "two, multiples of the graph's own numbers, borders of the rule, and some at random, up to that number, and the share is said. Where a rule learnt from short samples does not hold at the length of a text, it is learnt anew there (another window, one window for each head, chunks,",
     "another table), or the model's own graph computes the bias in blocks of rows; what is not understood even so is refused. The uncut",
-    'model reads as many of the first tokens as fit in 3 % of the arithmetic of the whole text (counted, not timed: a text is always compared as far), and 24 at least. A text for which the model itself gives',
+    'model reads as many of the first tokens as fit in 1.5 % of the arithmetic of the whole text (counted, not timed: a text is always compared as far), and 24 at least. A text for which the model itself gives',
     'NaN or infinity is refused, naming the first token.',
     'At 1,000 tokens of the bundled model both comparisons took 4.3 to 4.7 % of the user CPU time of the rest once the engine was warm, and 7 to 17 % of that of',
     'its first analyses (seven lengths in turn, two slow and busy cores); how long a token takes the uncut model is measured anew each time.',

@@ -69,8 +69,13 @@ export async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Arr
       for (let r = 0; r < block.length; r++) {
         const at = ((truth.planes === 1 ? 0 : h) * block.length + r) * keys;
         const row = block[r]!;
-        const seen = ownRow(input, h, row, scores, (row % pattern.rows) * keys, own);
-        if (!sameRow(own, seen, truth.data.subarray(at, at + keys), half)) return false;
+        const logits = truth.data.subarray(at, at + keys);
+        const start = (row % pattern.rows) * keys;
+        const same =
+          rule.bias === null
+            ? sameUnbiased(input, row, scores, start, logits, half)
+            : sameRow(own, ownRow(input, h, row, scores, start, own), logits, half);
+        if (!same) return false;
       }
     }
   }
@@ -160,6 +165,33 @@ function ownRow(
   return { from, to, max };
 }
 
+/** The same without a bias, in one pass: all keys that are seen lie one constant off, the others far below. */
+function sameUnbiased(
+  input: CoreInput,
+  row: number,
+  scores: Float64Array,
+  at: number,
+  truth: Float32Array,
+  half: boolean,
+): boolean {
+  const { from, to } = visibleKeys(input, row);
+  const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
+  if (from === to) return truth.every(value => value <= NOTHING);
+  const first = truth[from]!;
+  if (!(first > NOTHING)) return false;
+  const offset = first - scores[at + from]!;
+  // Scores reach no further than SPREAD, or than the cap.
+  const tolerance = absolute + relative * (SPREAD + Math.abs(offset));
+  const [low, high, hidden] = [offset - tolerance, offset + tolerance, first - HIDDEN_BELOW];
+  for (let j = 0; j < from; j++) if (!(truth[j]! < hidden)) return false;
+  for (let j = from; j < to; j++) {
+    const difference = truth[j]! - scores[at + j]!;
+    if (!(difference >= low && difference <= high)) return false;
+  }
+  for (let j = to; j < truth.length; j++) if (!(truth[j]! < hidden)) return false;
+  return true;
+}
+
 function sameRow(own: Float64Array, { from, to, max }: Seen, truth: Float32Array, half: boolean): boolean {
   const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
   const truthMax = largestOf(truth);
@@ -183,7 +215,7 @@ function sameRow(own: Float64Array, { from, to, max }: Seen, truth: Float32Array
   return high - low <= absolute + relative * size;
 }
 
-function largestOf(values: Float32Array | Float64Array): number {
+function largestOf(values: Float32Array): number {
   let largest = -Infinity;
   for (let t = 0; t < values.length; t++) {
     const value = values[t]!;

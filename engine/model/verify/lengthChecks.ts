@@ -96,18 +96,22 @@ export class LengthChecks {
     return this.plan.rules.map((rule, index) => this.learnt.get(this.plan.chainKeys[index]!)?.[0] ?? rule);
   }
 
-  /** Windows larger than a probe shows are known to the chain as numbers: a look just beyond each of them. */
-  async lookAhead(signal: AbortSignal): Promise<void> {
+  /**
+   * Prepares the chains of masks and biases, so that the first text need not wait for them. Windows larger than a probe shows
+   * are known to a chain as numbers: a look just beyond each of them.
+   */
+  async prepare(signal: AbortSignal): Promise<void> {
     const { cores, chainKeys, thresholds, rules, survey } = this.plan;
     const limit = Math.min(LOOK_AHEAD, this.plan.context ?? Infinity);
     for (const [index, core] of cores.entries()) {
+      if (core.found.native?.scores === 'own') continue;
+      await checkpoint(signal);
+      const chain = await this.chain(index);
       const beyond = thresholds[index]!.filter(t => 2 * t + 4 > LONGEST_PROBE && t < limit);
       const done = chainKeys.indexOf(chainKeys[index]!) < index;
       if (done || beyond.length === 0 || rules[index]!.opaque || core.found.contentSides.length > 0) continue;
-      await checkpoint(signal);
       const length = Math.min(limit, 2 * Math.max(...beyond) + 4);
       const ids = survey.ids(length, length, 3);
-      const chain = await this.chain(index);
       if (!chain.affordable(ids)) continue;
       const source = sourceOf(core, chain, ids, noContent);
       const rows = rowsToCheck(source.queries, beyond, [], 1, 0);

@@ -103,17 +103,25 @@ export class OutputComparison {
 
   /** The next rows, [rows, width]. */
   add(found: Float32Array): void {
-    const { width, step, at } = this;
+    const { width, step, at, differences } = this;
     const expected = this.expected.subarray(at, at + found.length);
+    let { largest, scale, equal } = this;
+    let next = (step - (at % step)) % step;
     for (let i = 0; i < found.length; i++) {
       const a = found[i]!;
       const b = expected[i]!;
-      if (a !== b) this.equal = false;
+      const size = Math.abs(b);
+      if (size > scale) scale = size;
       const d = Math.abs(a - b);
-      if ((at + i) % step === 0) this.differences[(at + i) / step] = d;
-      if (!(d <= this.largest)) this.largest = Number.isNaN(d) ? Infinity : d;
-      this.scale = Math.max(this.scale, Math.abs(b));
+      if (i === next) {
+        differences[(at + i) / step] = d;
+        next += step;
+      }
+      if (a === b) continue;
+      equal = false;
+      if (!(d <= largest)) largest = Number.isNaN(d) ? Infinity : d;
     }
+    Object.assign(this, { largest, scale, equal });
     for (let row = 0; row < found.length; row += width)
       if (argmax(found.subarray(row, row + width)) === argmax(expected.subarray(row, row + width)))
         this.agreeing++;

@@ -10,7 +10,7 @@ const LEAST = 24;
 const MOST_VALUES = 2 ** 25;
 const MOST_PAIRS = 2 ** 26;
 /** Rows whose loss is compared. */
-const LOSSES = 16;
+const LOSSES = 8;
 
 /** What the model takes: arithmetic for each token and each pair of tokens; columns of its output, and heads of a layer. */
 export interface Work {
