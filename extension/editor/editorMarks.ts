@@ -4,7 +4,7 @@ import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
 import { wordAround } from './hover';
-import { step, STEPS } from './massScale';
+import { step, STEPS, weight, WEIGHTS } from './massScale';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
 
@@ -25,6 +25,13 @@ export class EditorMarks extends Owner {
         overviewRulerColor: new vscode.ThemeColor('attentionInspector.rulerMark'),
         overviewRulerLane: vscode.OverviewRulerLane.Center,
       }),
+    }),
+  );
+  /** On the letters themselves: backgrounds lie under the editor's own word highlight, which hides them. */
+  private readonly weights = WEIGHTS.map((_, index) =>
+    this.decoration({
+      textDecoration: `underline solid ${index + 2}px var(--vscode-attentionInspector-strongLink)`,
+      ...(index + 1 === WEIGHTS.length && { fontWeight: 'bold' }),
     }),
   );
   private readonly pinned = this.decoration({
@@ -79,10 +86,12 @@ export class EditorMarks extends Owner {
     }
     if (asking.token.isCancellationRequested || this.isDisposed) return;
     const ranges = this.rangesByStep(analysis, links);
+    const heavy = rangesByWeight(analysis, links);
     const pinned = analysis.rangeOfToken(token);
     for (const editor of vscode.window.visibleTextEditors) {
       const here = editor.document === analysis.document;
       this.steps.forEach((type, index) => editor.setDecorations(type, here ? ranges[index]! : []));
+      this.weights.forEach((type, index) => editor.setDecorations(type, here ? heavy[index]! : []));
       editor.setDecorations(this.pinned, here && pinned ? [pinned] : []);
     }
   }
@@ -123,7 +132,8 @@ export class EditorMarks extends Owner {
 
   private clear(): void {
     for (const editor of vscode.window.visibleTextEditors)
-      for (const type of [...this.steps, this.pinned, this.previewed]) editor.setDecorations(type, []);
+      for (const type of [...this.steps, ...this.weights, this.pinned, this.previewed])
+        editor.setDecorations(type, []);
   }
 
   private preview(token: number | null): void {
@@ -148,6 +158,15 @@ export class EditorMarks extends Owner {
     const closed = vscode.DecorationRangeBehavior.ClosedClosed;
     return this.register(vscode.window.createTextEditorDecorationType({ rangeBehavior: closed, ...options }));
   }
+}
+
+function rangesByWeight(analysis: Analysis, links: readonly Link[]): vscode.Range[][] {
+  return WEIGHTS.map((_, index) =>
+    links
+      .filter(({ mass }) => weight(mass) === index + 1)
+      .map(({ token }) => analysis.rangeOfToken(token))
+      .filter(range => range !== null && range !== undefined),
+  );
 }
 
 function offsets(document: vscode.TextDocument, range: vscode.Range): [number, number] {

@@ -21,3 +21,11 @@ export function scaled(mass: number, heaviest: number, scale: MassScale): number
 export function step(mass: number, heaviest: number, scale: MassScale): number {
   return Math.round(scaled(mass, heaviest, scale) * STEPS);
 }
+
+/** Shares of a token's whole attention from which on a link is underlined, each more heavily. */
+export const WEIGHTS = [0.1, 0.3, 0.6] as const;
+
+/** How heavily a link is underlined, 1..WEIGHTS.length, or 0 for not at all: by its mass alone, whatever the heaviest is. */
+export function weight(mass: number): number {
+  return WEIGHTS.filter(from => mass >= from).length;
+}

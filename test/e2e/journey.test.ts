@@ -173,6 +173,17 @@ describe('a text in VS Code', function () {
     await workbench.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
     await workbench.command('Attention: Pin Token at Cursor');
     await workbench.until('painted words', async () => new Set(await painted()).size >= 2);
+    // Heavy links are underlined on the letters, above the highlight of the word under the cursor.
+    const underlined = await workbench.page.locator('.editor-instance .view-line span').evaluateAll(spans =>
+      spans
+        .map(span => getComputedStyle(span))
+        .filter(style => style.textDecorationLine === 'underline')
+        .map(style => `${style.textDecorationThickness} ${style.textDecorationColor}`),
+    );
+    assert.ok(
+      underlined.some(line => /^[234]px rgb\(254, 232, 56\)$/.test(line)),
+      underlined.join(),
+    );
     await workbench.page.mouse.move(5, 5);
   });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInfo, TokenAttention, TokenTable } from '../../shared/protocol/engine';
 import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/editor/hoverText';
-import { scaled, step, STEPS } from '../../extension/editor/massScale';
+import { scaled, step, STEPS, weight, WEIGHTS } from '../../extension/editor/massScale';
 import { signed } from '../../shared/numbers';
 import { setting } from '../support/settings';
 
@@ -172,5 +172,9 @@ describe('extension: numbers and scales', () => {
     assert.equal(scaled(0.25, 1, 'sqrt'), 0.5);
     assert.equal(scaled(0.01, 1, 'log'), 0.5);
     assert.equal(scaled(1e-6, 1, 'log'), 0);
+  });
+
+  it('underlines a link by its own mass, whatever the heaviest is', () => {
+    assert.deepEqual([0.001, 0.09, 0.1, 0.45, 0.999].map(weight), [0, 0, 1, 2, WEIGHTS.length]);
   });
 });
