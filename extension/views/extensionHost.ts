@@ -202,6 +202,7 @@ const memoryKey = (place: Place) => `view.${place}`;
 const FILE_KINDS: Record<SaveFileParams['kind'], { [name: string]: string[] }> = {
   svg: { SVG: ['svg'] },
   png: { PNG: ['png'] },
+  pdf: { PDF: ['pdf'] },
   csv: { CSV: ['csv'] },
   json: { JSON: ['json'] },
   py: { Python: ['py'] },

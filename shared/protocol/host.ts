@@ -271,8 +271,8 @@ export type ViewEngineMethod = (typeof ENGINE_METHODS)[number];
 export interface SaveFileParams {
   /** File name with extension. */
   name: string;
-  kind: 'svg' | 'png' | 'csv' | 'json' | 'py' | 'tsv';
-  /** Bytes for png, text for all others. */
+  kind: 'svg' | 'png' | 'pdf' | 'csv' | 'json' | 'py' | 'tsv';
+  /** Bytes for png and pdf, text for all others. */
   data: string | Uint8Array;
 }
 

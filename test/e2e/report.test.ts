@@ -222,10 +222,12 @@ describe('HTML report', function () {
 
   it('saves its figures', async () => {
     await open();
-    for (const kind of ['CSV', 'SVG', 'PNG']) {
+    for (const kind of ['CSV', 'SVG', 'PNG', 'PDF']) {
+      if (kind === 'SVG') await page.getByRole('button', { name: 'Figure…' }).click();
+      const name = kind === 'CSV' ? /as CSV/ : `Save ${kind}`;
       const [download] = await Promise.all([
         page.waitForEvent('download'),
-        page.getByRole('button', { name: new RegExp(`as ${kind}`) }).click(),
+        page.getByRole('button', { name }).click(),
       ]);
       const saved = readFileSync(await download.path());
       assert.ok(download.suggestedFilename().endsWith(`.${kind.toLowerCase()}`));

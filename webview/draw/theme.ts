@@ -19,9 +19,11 @@ function read(): Theme {
     }
     return fallback;
   };
-  const highContrastLight = bodyClass.contains('vscode-high-contrast-light');
-  const highContrast = highContrastLight || bodyClass.contains('vscode-high-contrast');
-  const dark = !highContrastLight && !bodyClass.contains('vscode-light');
+  // While a figure is made it is drawn on paper, whatever the editor's theme is.
+  const paper = (['light', 'dark'] as const).find(kind => bodyClass.contains(`paper-${kind}`));
+  const highContrastLight = !paper && bodyClass.contains('vscode-high-contrast-light');
+  const highContrast = highContrastLight || (!paper && bodyClass.contains('vscode-high-contrast'));
+  const dark = paper ? paper === 'dark' : !highContrastLight && !bodyClass.contains('vscode-light');
   const background = colour(dark ? [30, 30, 30] : [255, 255, 255], '--vscode-editor-background');
   const foreground = colour(dark ? [204, 204, 204] : [59, 59, 59], '--vscode-foreground');
   const colours: ThemeColours = {

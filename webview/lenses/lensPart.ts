@@ -8,7 +8,7 @@ import { requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 
 /** One lens: its controls, its sentence, its pictures. Asks the engine itself, and anew when a control changes. */
-export abstract class LensPart<L extends LensName> extends Component implements Savable {
+export abstract class LensPart<L extends LensName> extends Component implements Omit<Savable, 'caption'> {
   static override styles = [
     ...Component.styles,
     stateStyles,

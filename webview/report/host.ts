@@ -132,6 +132,7 @@ const darkPreferred = matchMedia('(prefers-color-scheme: dark)');
 const TYPES: Record<SaveFileParams['kind'], string> = {
   svg: 'image/svg+xml',
   png: 'image/png',
+  pdf: 'application/pdf',
   csv: 'text/csv',
   json: 'application/json',
   py: 'text/x-python',

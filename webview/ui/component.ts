@@ -17,6 +17,11 @@ export abstract class Component extends SignalWatcher(LitElement) {
     requestAnimationFrame(() => this.requestUpdate());
   });
 
+  /** Drawn for a figure, in which it has the width that it is given and any height. */
+  protected get onPaper(): boolean {
+    return this.parentElement?.hasAttribute('data-figure') ?? false;
+  }
+
   override connectedCallback(): void {
     super.connectedCallback();
     this.resize.observe(this);

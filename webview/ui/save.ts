@@ -1,5 +1,6 @@
+import { signal } from '@lit-labs/preact-signals';
 import { html, type TemplateResult } from 'lit';
-import { pageToSvg, svgToPng } from '../draw/pageToSvg';
+import type { SaveFileParams } from '../../shared/protocol/host';
 import { store } from '../host/store';
 
 /** A view whose picture and data can be saved. */
@@ -8,29 +9,32 @@ export interface Savable {
   readonly saveName: string;
   /** The element that is the picture; null while there is none. */
   readonly figure: HTMLElement | null;
+  /** What the picture shows and with which settings, in whole sentences; model and text are named without it. */
+  readonly caption: string;
   /** The data under the picture, or null. */
   toCsv(): string | null;
 }
 
-type Kind = 'svg' | 'png' | 'csv';
+/** The view that a figure is being made of; the panel shows the dialog. */
+export const figureOf = signal<(Savable & HTMLElement) | null>(null);
 
-async function save(view: Savable, kind: Kind): Promise<void> {
+type Kind = SaveFileParams['kind'];
+
+/** Asks where to, and says what became of it; `data` null: there is nothing to save. */
+export async function saveAs(
+  kind: Kind,
+  saveName: string,
+  data: () => Promise<string | Uint8Array | null> | string | null,
+): Promise<void> {
   try {
-    const name = `${documentName()}-${view.saveName}.${kind}`;
-    const data = await dataOf(view, kind);
-    const path = data === null ? null : await store.host.request('host/saveFile', { name, kind, data });
+    const name = `${documentName()}-${saveName}.${kind}`;
+    const made = await data();
+    const path = made === null ? null : await store.host.request('host/saveFile', { name, kind, data: made });
     store.say(path && `Saved as ${path}.`);
   } catch (error) {
     store.say(`The ${kind.toUpperCase()} was not saved: ${(error as Error).message}`);
     store.host.send({ type: 'log', level: 'error', message: `Saving ${kind}: ${(error as Error).message}` });
   }
-}
-
-async function dataOf(view: Savable, kind: Kind): Promise<string | Uint8Array | null> {
-  if (kind === 'csv') return view.toCsv();
-  if (!view.figure) return null;
-  const picture = pageToSvg(view.figure);
-  return kind === 'svg' ? picture.svg : svgToPng(picture, 2);
 }
 
 function documentName(): string {
@@ -40,23 +44,24 @@ function documentName(): string {
   return name.replace(/\.[^.]*$/, '').replace(/[^\p{L}\p{N}_-]+/gu, '-') || 'attention';
 }
 
-/** "Save SVG PNG CSV" */
-export function saveMenu(view: Savable): TemplateResult {
-  const kinds: [Kind, string][] = [
-    ['svg', 'Save the picture as SVG'],
-    ['png', 'Save the picture as PNG'],
-    ['csv', 'Save the data under it as CSV'],
-  ];
-  return html`<span class="muted" data-no-export>Save</span>${kinds.map(
-      ([kind, title]) =>
-        html`<button
-          class="plain"
-          data-no-export
-          title=${title}
-          aria-label=${title}
-          @click=${() => void save(view, kind)}
-        >
-          ${kind.toUpperCase()}
-        </button>`,
-    )}`;
+/** "Figure… CSV" */
+export function saveMenu(view: Savable & HTMLElement): TemplateResult {
+  return html`<button
+      class="plain"
+      data-no-export
+      title="Copy the picture or save it, for a paper or slides"
+      aria-haspopup="dialog"
+      @click=${() => (figureOf.value = view)}
+    >
+      Figure…
+    </button>
+    <button
+      class="plain"
+      data-no-export
+      title="Save the data under it as CSV"
+      aria-label="Save the data under it as CSV"
+      @click=${() => void saveAs('csv', view.saveName, () => view.toCsv())}
+    >
+      CSV
+    </button>`;
 }

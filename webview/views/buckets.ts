@@ -5,6 +5,7 @@ import { agreement, coverage, imbalance } from '../model/buckets';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
 import { headName } from '../model/names';
+import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
@@ -325,6 +326,12 @@ export class BucketsView extends Component implements Savable {
 
   get saveName(): string {
     return `buckets-${this.choice?.name ?? ''}`;
+  }
+
+  get caption(): string {
+    const head = store.shownHead;
+    const { choice } = this;
+    return head && choice ? `Buckets of ${headName(head)} by ${describeSetting(choice)}.` : '';
   }
 
   get figure(): HTMLElement | null {

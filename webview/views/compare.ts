@@ -322,6 +322,15 @@ export class CompareView extends Component implements Savable {
     return 'compare';
   }
 
+  get caption(): string {
+    const head = store.shownHead;
+    const one = head && store.option<string>('compare', 'of', 'all') === 'head';
+    const settings = this.equal
+      ? `each with the best of its settings at ${percent(this.budget)} of the pairs`
+      : 'as computed with the analysis';
+    return `Mechanisms in place of dense attention in ${one ? headName(head) : 'all heads'}, ${settings}.`;
+  }
+
   get figure(): HTMLElement | null {
     return this.renderRoot.querySelector('#figure');
   }

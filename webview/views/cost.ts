@@ -170,6 +170,12 @@ export class CostView extends Component implements Savable {
 
   readonly saveName = 'cost';
 
+  get caption(): string {
+    const { label } = MEASURES.find(({ value }) => value === this.measure)!;
+    const of = store.option<string>('cost', 'of', 'model') === 'head' ? 'one head' : 'all heads';
+    return `Cost of attention against the length of the text: ${label} of ${of}.`;
+  }
+
   get figure(): HTMLElement | null {
     return this.renderRoot.querySelector('#figure');
   }

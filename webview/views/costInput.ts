@@ -39,7 +39,7 @@ export function toggleShown(name: string): void {
 // ---------------------------------------------------------------- controls
 
 export function costToolbar(
-  view: Savable,
+  view: Savable & HTMLElement,
   measure: CostMeasure,
   { known, start }: { known: boolean; start(): void },
 ): TemplateResult {

@@ -2,9 +2,10 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { HeadProfile, Setting } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
-import { exact, nats, percent, tokens as inTokens } from '../../shared/numbers';
+import { exact, nats, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
 import { coreInfo, headName, rolesInWords } from '../model/names';
 import { nativeWords } from '../../shared/native';
+import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
@@ -273,6 +274,19 @@ export class HeadView extends Component implements Savable {
   get saveName(): string {
     const head = store.shownHead;
     return head ? `core${head.core}-head${head.head}` : 'head';
+  }
+
+  get caption(): string {
+    const head = store.shownHead;
+    if (!head) return '';
+    const { mechanism } = this;
+    const token = store.selection.token;
+    const text = token === null ? undefined : store.tokens?.text[token];
+    if (this.mode === 'words')
+      return `Where “${tokenLabel(text ?? '')}” (token ${token}) looks in ${headName(head)}, and what looks at it, in shares of attention.`;
+    const cells = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'means' : 'largest values';
+    const kept = mechanism ? ` Hatched: dropped by ${describeSetting(mechanism)}.` : '';
+    return `Attention of ${headName(head)}: queries downwards, keys to the right; each pixel shows ${cells} of its pairs.${kept}`;
   }
 
   get figure(): HTMLElement | null {

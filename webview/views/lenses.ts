@@ -119,6 +119,11 @@ export class Lenses extends Component implements Savable {
     return `lens-${this.lens}`;
   }
 
+  get caption(): string {
+    const { title, summary, paper } = LENSES[this.lens];
+    return `${title}. ${summary} (${paper})`;
+  }
+
   get figure(): HTMLElement | null {
     return this.current?.figure ?? null;
   }

@@ -54,7 +54,7 @@ export class Overview extends Component implements Savable {
       ${this.toolbar(measure, sorted)}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="scroll">${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}</div>
-        ${this.detail(measure)} ${this.roleLegend()}
+        ${this.measureLegend(measure)} ${this.detail(measure)} ${this.roleLegend()}
       </div>
     `;
   }
@@ -75,7 +75,6 @@ export class Overview extends Component implements Savable {
           title: sorted ? 'Put every head back in its layer' : `Rank all heads by ${measure.title}`,
         },
       )}
-      ${this.measureLegend(measure)}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
   }
@@ -102,7 +101,9 @@ export class Overview extends Component implements Savable {
     const columns = Math.max(...cores.map(c => c.heads));
     const strip = this.width > 700 ? Math.min(300, Math.max(150, this.width * 0.24)) : 0;
     const layers = Math.max(...STACKS.map(b => cores.filter(c => c.kind === b.kind).length));
-    const fitting = Math.min((this.width - 100 - strip) / columns, (window.innerHeight - 210) / layers - 6);
+    const tall = this.onPaper ? Infinity : (window.innerHeight - 210) / layers - 6;
+    const names = this.width > 700 ? 100 : 50;
+    const fitting = Math.min((this.width - names - strip) / columns, tall);
     const cell = Math.max(26, Math.min(112, Math.floor(fitting) - 4));
     const position = measurePosition(measure, store.heads);
     return html`${STACKS.map(({ kind, title }) => {
@@ -194,7 +195,7 @@ export class Overview extends Component implements Savable {
     if (!range) return html`<span></span>`;
     return html`<span class="axis-end" aria-hidden="true"
       ><span>${writeShort(measure, range.valueAt(0))}</span
-      ><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}, line: median</span
+      ><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}</span
       ><span>${writeShort(measure, range.valueAt(1))}</span></span
     >`;
   }
@@ -312,7 +313,7 @@ export class Overview extends Component implements Savable {
   private roleLegend(): TemplateResult {
     const present = new Set(store.heads.map(mainRole));
     const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
-    return html`<div class="roles" aria-label="Roles">
+    return html`<div class="roles" aria-label="Roles" data-legend>
       ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLES[r].title}</span>`)}
       ${
         roles.length
@@ -329,6 +330,11 @@ export class Overview extends Component implements Savable {
 
   get saveName(): string {
     return 'overview';
+  }
+
+  get caption(): string {
+    const { title, summary } = this.measure;
+    return `Every attention head by ${title}. ${summary} Maps: queries downwards, keys to the right; square root of mass, each relative to its own largest.`;
   }
 
   get figure(): HTMLElement | null {

@@ -6,6 +6,8 @@ import type { ViewName } from '../../shared/protocol/host';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
 import { notesOnText } from '../../shared/host/analysisState';
+import '../ui/figureDialog';
+import { figureOf } from '../ui/save';
 import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
 import { subject, subjectStyles } from '../ui/subject';
@@ -190,6 +192,7 @@ export class Panel extends Component {
       ${this.notes()}
       <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.view}`}>${tab.content()}</main>
       ${this.showKeys ? this.keys() : nothing}
+      ${figureOf.value ? html`<ai-figure .view=${figureOf.value}></ai-figure>` : nothing}
     `;
   }
 

@@ -365,6 +365,16 @@ export class Spans extends Component implements Savable {
     return 'spans';
   }
 
+  get caption(): string {
+    const { by } = this;
+    const fitted =
+      by === 'mass'
+        ? `each head keeps ${percent(store.option('spans', 'mass', 0.95))} of its mass`
+        : `all heads together spend ${percent(store.option('spans', 'budget', 0.1))} of the pairs`;
+    const head = store.shownHead;
+    return `Span of every head, fitted so that ${fitted} (ramp ${inTokens(this.ramp)})${head ? `; by distance: ${headName(head)}` : ''}.`;
+  }
+
   get figure(): HTMLElement | null {
     return this.renderRoot.querySelector('#figure');
   }

@@ -14,6 +14,7 @@ import {
   massQuantity,
   type Quantity,
 } from '../model/quantity';
+import { headName } from '../model/names';
 import { textPieces, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -374,6 +375,22 @@ export class TextView extends Component implements Savable {
 
   get saveName(): string {
     return 'text';
+  }
+
+  get caption(): string {
+    const head = store.shownHead;
+    switch (this.show) {
+      case 'change':
+        return this.change
+          ? `Each token by how its ${this.effect?.measure === 'output' ? 'output' : 'loss'} changes. ${changeSubject(this.change)}.`
+          : '';
+      case 'loss':
+        return 'Each token by its loss.';
+      case 'from':
+        return `Each token by the attention that token ${store.selection.token} gives it in ${head ? headName(head) : 'all heads'}.`;
+      case 'to':
+        return `Each token by the attention that it gives token ${store.selection.token} in ${head ? headName(head) : 'all heads'}.`;
+    }
   }
 
   get figure(): HTMLElement | null {
