@@ -25,19 +25,22 @@ export async function remember(files: ModelFiles): Promise<void> {
   for (const key of [await lookOf(files), await contentOf(files)]) await keep(key);
 }
 
+/** What else decides how a model is loaded. */
+const saidOf = ({ config, attention }: ModelFiles) => [config, attention ?? null];
+
 /** A key that takes no time: where the files are, how large and how old. */
 async function lookOf(files: ModelFiles): Promise<string> {
   const looks = graphFiles(files).map(async path => {
     const { size, mtimeMs, ctimeMs, ino } = await stat(path);
     return [path, size, mtimeMs, ctimeMs, ino];
   });
-  return keyOf(JSON.stringify([await Promise.all(looks), files.config]));
+  return keyOf(JSON.stringify([await Promise.all(looks), saidOf(files)]));
 }
 
 async function contentOf(files: ModelFiles): Promise<string> {
   const digests: string[] = [];
   for (const path of graphFiles(files)) digests.push(await hashOfFile(path));
-  return keyOf(JSON.stringify([digests, files.config]));
+  return keyOf(JSON.stringify([digests, saidOf(files)]));
 }
 
 /** Another version of the engine may do something else with the same model. */

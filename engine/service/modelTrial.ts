@@ -41,12 +41,15 @@ export interface ModelTrial {
 /** A look at a model takes no longer. */
 const LOOK_MINUTES = 3;
 
+/** Nor does a step of a trial: the largest models are read from slow disks in less. */
+const STEP_MINUTES = 10;
+
 /** Trials in a process of the given program (main.ts, cli.ts). */
-export function trialIn(program: string): ModelTrial {
+export function trialIn(program: string, stepMs = STEP_MINUTES * 60_000): ModelTrial {
   return {
     attempt: async (files, options) => {
       if (await isKnown(files)) return;
-      const { end } = await run(program, { files, ...options });
+      const { end } = await run(program, { files, ...options, stepMs });
       if (end === 'loaded') await remember(files);
     },
     inspect: async (files, options) => {
@@ -57,6 +60,7 @@ export function trialIn(program: string): ModelTrial {
         const answer = await run(program, {
           files,
           ...options,
+          stepMs,
           signal: AbortSignal.any([options.signal, tooLong]),
           onFacts: read => (facts = read),
         });
@@ -75,6 +79,8 @@ export function trialIn(program: string): ModelTrial {
 
 interface Trial extends TrialOptions {
   files: ModelFiles;
+  /** Milliseconds after which it is ended if it has made no progress. */
+  stepMs: number;
   /** Asks for what the file says of itself. */
   onFacts?: (facts: ModelFileFacts) => void;
 }
@@ -82,7 +88,7 @@ interface Trial extends TrialOptions {
 type TrialEnd = Extract<TrialAnswer, { end: unknown }>;
 
 function run(program: string, trial: Trial): Promise<TrialEnd> {
-  const { files, signal, memoryLimitMiB, onProgress, onFacts } = trial;
+  const { files, signal, memoryLimitMiB, onProgress, onFacts, stepMs } = trial;
   if (signal.aborted) return Promise.reject(new CancelledError());
   return new Promise((resolve, reject) => {
     const child = fork(program, [TRIAL], {
@@ -96,12 +102,24 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
       reject(new CancelledError());
     };
     signal.addEventListener('abort', cancel, { once: true });
+    let step = 'starting';
+    const late = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(
+        new RefusedError(
+          told`${files.ref} cannot be used: it takes more than ${inWords(stepMs)} to load (${step}).`,
+        ),
+      );
+    }, stepMs).unref();
     let lastWords = '';
     child.stdio[LAST_WORDS]?.on('data', (text: Buffer) => (lastWords += text.toString('utf8')));
     child.stdio[LAST_WORDS]?.on('error', () => undefined);
     child.on('message', (answer: TrialAnswer) => {
-      if ('progress' in answer) onProgress(answer.progress);
-      else if ('facts' in answer) onFacts?.(answer.facts);
+      if ('progress' in answer) {
+        late.refresh();
+        step = answer.progress;
+        onProgress(step);
+      } else if ('facts' in answer) onFacts?.(answer.facts);
       else if ('refused' in answer) reject(new RefusedError(answer.refused));
       else resolve(answer);
     });
@@ -109,6 +127,7 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
     // What was answered before goes first.
     child.on('close', (code, signalName) => {
       signal.removeEventListener('abort', cancel);
+      clearTimeout(late);
       reject(new RefusedError(howItEnded(files.ref, lastWords, code, signalName)));
     });
     child.send(
@@ -117,3 +136,5 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
     );
   });
 }
+
+const inWords = (ms: number) => (ms < 60_000 ? `${ms / 1000} s` : `${ms / 60_000} minutes`);

@@ -3,6 +3,8 @@ import { cpSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import { trialIn } from '../../engine/service/modelTrial';
 import { resolveModel } from '../../engine/model/source/source';
 import { EngineClient } from '../../extension/engine/engineClient';
 import { buildEngine } from '../fixtures/cli';
@@ -47,7 +49,41 @@ describe('unknown models in the engine of the editor', function () {
     await load(name);
     return steps.filter(step => step === 'Reading the model').length;
   };
+  /** What this process itself remembers of models lies in the folder of the test, too. */
+  const withCache = async (work: () => Promise<void>) => {
+    process.env.ATTENTION_INSPECTOR_CACHE = join(folder, 'own-cache');
+    try {
+      await work();
+    } finally {
+      delete process.env.ATTENTION_INSPECTOR_CACHE;
+    }
+  };
   const known = () => readdirSync(join(folder, 'cache/known')).length;
+
+  it('tries a model again that is declared otherwise', async () => {
+    const path = join(folder, 'declared');
+    cpSync(join(folder, 'sound'), path, { recursive: true });
+    const files = await resolveModel(path);
+    const tried: string[] = [];
+    const trial = trialIn(await buildEngine());
+    const options = {
+      memoryLimitMiB: 1024,
+      signal: neverCancelled,
+      onProgress: (step: string) => tried.push(step),
+    };
+    await withCache(async () => {
+      await trial.attempt(files, options);
+      assert.ok(tried.length > 0);
+      tried.length = 0;
+      await trial.attempt(files, options);
+      assert.deepEqual(tried, []);
+      const attention = { cores: [{ mechanism: 'entmax', q: 'a', k: 'b', v: 'c', context: 'd' }] };
+      await assert.rejects(
+        trial.attempt({ ...files, attention }, options),
+        /attention\.json does not fit the model/,
+      );
+    });
+  });
 
   it('does not try the bundled model', async () => {
     steps.length = 0;
@@ -83,8 +119,15 @@ describe('unknown models in the engine of the editor', function () {
 
   // The children of a process are read from /proc.
   (process.platform === 'linux' ? describe : describe.skip)('that ends or blocks its process', () => {
-    it('ends its trial only: one sentence with its name', async () => {
+    it('ends its trial only: one sentence with its name, and the analyses that are there go on', async () => {
       const engine = client.processId!;
+      const id = 'first';
+      await client.request('analysis/start', {
+        ...{ id, model: 'bundled', text: 'The cat sat on the mat.', device: 'cpu' },
+        ...{ maxTokens: null, mechanisms: [], propagate: false },
+      });
+      const row = () => client.request('analysis/row', { id, core: 0, head: 0, token: 3, direction: 'from' });
+      const before = await row();
       const failed = assert.rejects(load('endless'), (error: Error) => {
         assert.match(error.message, /endless cannot be used: it crashed ONNX Runtime \(SIGSEGV\)\.$/);
         return true;
@@ -93,6 +136,8 @@ describe('unknown models in the engine of the editor', function () {
       await failed;
       assert.equal(client.processId, engine);
       assert.equal(client.state, 'running');
+      assert.deepEqual(await row(), before);
+      await client.request('analysis/dispose', { id });
       await load('sound');
     });
 
@@ -108,6 +153,18 @@ describe('unknown models in the engine of the editor', function () {
       assert.ok(facts!.nodes > 100, 'what was read before stays');
       assert.match(refused!, /crashed ONNX Runtime/);
       assert.equal(client.processId, engine);
+    });
+
+    it('is ended when a step of it takes too long', async () => {
+      const trial = trialIn(await buildEngine(), 4000);
+      const files = await resolveModel(join(folder, 'endless'));
+      const options = { memoryLimitMiB: 1024, signal: neverCancelled, onProgress: () => undefined };
+      await withCache(() =>
+        assert.rejects(
+          trial.attempt(files, options),
+          /endless cannot be used: it takes more than 4 s to load \(Proving the \d+ attention cores\)\.$/,
+        ),
+      );
     });
 
     it('is cancelled at once', async () => {

@@ -157,7 +157,7 @@ const attacks: Attack[] = [
   (graph, random) => {
     between(graph, random, (from, to) => {
       let inner: NodeProto[] = [nodeOf('Identity', [from], ['deep:0'], [])];
-      const levels = oneOf(random, [2, 8, 20, 29, 31, 60]);
+      const levels = oneOf(random, [2, 8, 20, 29, 30]);
       for (let level = 1; level <= levels; level++)
         inner = [branch('condition', `deep:${level}`, inner, [`deep:${level - 1}`], graph)];
       return [...inner, nodeOf('Identity', [`deep:${levels}`], [to], [])];
