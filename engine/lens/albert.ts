@@ -46,12 +46,14 @@ export const albert: Lens<'albert'> = {
       numberOrAuto(params, 'rank', Math.max(1, Math.round(embeddingWidth / 6))),
     );
     const embedding = vocabulary * embeddingWidth;
-    const blocks = Math.max(0, info.parameters - embedding);
+    const { output, tables } = analysis.model.weightUses();
+    const apart = output + tables;
+    const blocks = Math.max(0, info.parameters - embedding - apart);
     const thin = factorisedParameters(vocabulary, embeddingWidth, rank);
     const stacks = info.kind === 'encoder-decoder' ? 2 * info.layers : info.layers;
     const notes = [
       'Best possible at each rank: the singular values of the table that the model has.',
-      'Everything but the table counts as blocks, final norms and an output projection of its own included.',
+      'Everything but the tables and an output matrix of its own counts as blocks, final norms included.',
     ];
     if (embeddingWidth < hidden)
       notes.push(`This model's table is factorised already (${embeddingWidth} of ${hidden}).`);
@@ -68,11 +70,12 @@ export const albert: Lens<'albert'> = {
       layers: stacks,
       parameters: info.parameters,
       embedding,
+      apart,
       blocks,
       rank,
-      factorised: thin + blocks,
-      shared: embedding + blocks / stacks,
-      both: thin + blocks / stacks,
+      factorised: thin + apart + blocks,
+      shared: embedding + apart + blocks / stacks,
+      both: thin + apart + blocks / stacks,
       curve: spectrum && curveOf(spectrum.values, vocabulary, embeddingWidth),
       sampledRows: spectrum?.rows ?? 0,
       similarity: await similarityOf(analysis, signal),

@@ -37,8 +37,8 @@ export const scaling: Lens<'scaling'> = {
     const { info } = analysis.model;
     const table = await analysis.model.embed(Int32Array.of(0));
     const embedding = (table?.width ?? 0) * (info.vocabulary ?? 0);
-    // The look-up costs nothing, but a table tied to the output is multiplied with.
-    const multiplied = info.languageModelHead ? info.parameters : info.parameters - embedding;
+    // Looking up costs nothing, but a table tied to the output is multiplied with.
+    const { multiplied } = analysis.model.weightUses();
     const lengths = Array.from({ length: 25 }, (_, t) => Math.round(128 * 2 ** (t / 2)));
     const forward = lengths.map(tokens => ({
       tokens,

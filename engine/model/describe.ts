@@ -6,12 +6,10 @@ import type {
   ModelInfo,
   Verification,
 } from '../../shared/protocol/engine';
-import { intAttribute, reads, type GraphNode } from './onnx/node';
-import { ElementType } from '../runtime/onnxProto';
 import type { CutCore } from './cut/cutGraph';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
-import { countParameters } from './onnx/weights';
+import { countWeights } from './weightUses';
 
 /** The graph of one model, in one file or two. */
 export interface GraphFiles {
@@ -95,7 +93,7 @@ export function describeModel(
     layers: Math.max(...['self', 'encoder', 'decoder'].map(k => cores.filter(c => c.kind === k).length)),
     heads: Math.max(...cores.map(c => c.heads)),
     causal: cores.every(c => c.causal),
-    parameters: parametersOf(plan, folder),
+    parameters: countWeights(plan.graph, folder),
     context: plan.context,
     vocabulary: languageModelHead ? width : named,
     languageModelHead,
@@ -103,29 +101,4 @@ export function describeModel(
     verified,
     ...(files.fingerprint && { fingerprint: files.fingerprint }),
   };
-}
-
-/** Numbers in the floating-point or quantised weights that the model uses, each counted once. */
-function parametersOf({ graph }: Plan, folder: string): number {
-  const used = new Set(graph.nodes.flatMap(weightsOf));
-  const weights = [...graph.initializers].filter(([name]) => used.has(name)).map(([, tensor]) => tensor);
-  // Packed weights of a few bits are bytes to ONNX.
-  const packed = new Map(
-    graph.nodes.flatMap(n => {
-      const table =
-        n.op === 'MatMulNBits' ? n.inputs[1] : n.op === 'GatherBlockQuantized' ? n.inputs[0] : null;
-      const tensor = table == null ? undefined : graph.initializers.get(table);
-      const inBytes = tensor?.data_type === ElementType.uint8;
-      return inBytes ? [[tensor, 8 / intAttribute(n, 'bits', 4)] as const] : [];
-    }),
-  );
-  return countParameters(weights, folder, tensor => packed.get(tensor) ?? 1);
-}
-
-/** What of a node's inputs is learned: no tables of sines and cosines, no scales and zero points of packed weights. */
-function weightsOf(node: GraphNode): string[] {
-  if (node.op === 'RotaryEmbedding') return node.inputs.slice(0, 1);
-  if (node.op === 'MatMulNBits' || node.op === 'GatherBlockQuantized')
-    return node.inputs.filter((_, i) => i !== 2 && i !== 3);
-  return reads(node);
 }

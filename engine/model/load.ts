@@ -37,6 +37,7 @@ import { UncutModel } from './verify/uncut';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
 import { relative, Tolerance } from './verify/tolerance';
 import { widened, widenedBytes } from './cut/widen';
+import { weightUses, type WeightUses } from './weightUses';
 
 export interface LoadOptions {
   signal: AbortSignal;
@@ -267,6 +268,10 @@ class LoadedModel implements CutModel {
     const feeds = makeFeeds(graph, this.idsOf(ids));
     const [tensor] = [...(await (await this.smallPieces.load(piece)).run(name => feeds[name])).values()];
     return tensor ? { rows: floats(tensor), width: tensor.dims.at(-1)! } : null;
+  }
+
+  weightUses(): WeightUses {
+    return weightUses(this.plan.graph, this.skeleton.folder, this.info.vocabulary);
   }
 
   layerWeights(): ReturnType<CutModel['layerWeights']> {

@@ -100,8 +100,12 @@ export interface AlbertLens {
   hidden: number;
   layers: number;
   parameters: number;
-  /** In the embedding table; `blocks` in everything else. */
+  /**
+   * In the embedding table; in what no layer has (an output matrix that is not the table, tables of positions), which stays
+   * as it is; `blocks` in everything else.
+   */
   embedding: number;
+  apart: number;
   blocks: number;
   rank: number;
   /** With the table factorised at `rank`, with one block for all layers, and with both. */

@@ -11,6 +11,8 @@ export interface ModelShape {
   headDim: number;
   vocabulary: number;
   context: number;
+  /** The output has a matrix of its own. Default: the table of embeddings, turned. */
+  untied?: boolean;
 }
 
 /** Layers of the base models; a small vocabulary, so that layers and not the output embedding are compared. */
@@ -69,7 +71,10 @@ class ModelWriter {
       x = sublayer(x, input => (family === 'llama' ? this.gated(input) : this.feedForward(input)));
     }
     const hidden = family === 'bert' ? x : this.norm(x);
-    const logits = g.op('MatMul', [hidden, g.op('Transpose', [embedding], { perm: [1, 0] })]);
+    const output = this.shape.untied
+      ? this.weights(width, vocabulary, 0.02)
+      : g.op('Transpose', [embedding], { perm: [1, 0] });
+    const logits = g.op('MatMul', [hidden, output]);
     g.output('logits', logits, 'float32', [1, 'sequence', vocabulary]);
     return g.encode();
   }

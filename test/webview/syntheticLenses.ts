@@ -91,6 +91,7 @@ export function syntheticLens(
         layers,
         parameters,
         embedding: vocabulary * hidden,
+        apart: 0,
         blocks,
         rank,
         factorised: thin + blocks,

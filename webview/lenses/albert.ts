@@ -46,14 +46,14 @@ export class AlbertView extends LensPart<'albert'> {
   }
 
   protected draw(found: AlbertLens): TemplateResult {
-    const { embedding, blocks, parameters, layers, rank } = found;
-    const thin = found.factorised - blocks;
+    const { embedding, apart, blocks, parameters, layers, rank } = found;
+    const thin = found.factorised - blocks - apart;
     const point = found.curve?.reduce((a, b) => (Math.abs(b.rank - rank) < Math.abs(a.rank - rank) ? b : a));
     const rows = [
-      { name: 'as it is', table: embedding, rest: blocks },
-      { name: `table of rank ${count(rank)}`, table: thin, rest: blocks },
-      { name: 'one block for all layers', table: embedding, rest: blocks / layers },
-      { name: 'both, as in ALBERT', table: thin, rest: blocks / layers },
+      { name: 'as it is', table: embedding, rest: blocks + apart },
+      { name: `table of rank ${count(rank)}`, table: thin, rest: blocks + apart },
+      { name: 'one block for all layers', table: embedding, rest: blocks / layers + apart },
+      { name: 'both, as in ALBERT', table: thin, rest: blocks / layers + apart },
     ];
     const longest = Math.max(...rows.map(r => r.table + r.rest));
     return html`

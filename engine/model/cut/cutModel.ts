@@ -2,6 +2,7 @@ import type { CoreInfo, ModelInfo, TextCheck } from '../../../shared/protocol/en
 import type { CoreInput } from '../../attention/core';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
+import type { WeightUses } from '../weightUses';
 import type { PositionParts } from './positionParts';
 import type { Tensor } from '../../runtime/tensor';
 
@@ -59,6 +60,8 @@ export interface CutModel {
   ): Promise<TextCheck>;
   /** Rows of the token embedding table [ids, width]; null when the graph has no look-up of its own for them. */
   embed(ids: Int32Array): Promise<{ rows: Float32Array; width: number } | null>;
+  /** What its weights are for. */
+  weightUses(): WeightUses;
   /** Matrices of layers that are built alike, and their numbers; null when no two are. */
   layerWeights(): (LayerWeights & { read(names: readonly string[]): Promise<Float32Array[]> }) | null;
   /** Queries and keys of a core of layer 0 by content and absolute position. @throws RefusedError where they do not split. */
