@@ -21,12 +21,28 @@ export function meanInterval(
   texts: readonly ArrayLike<number>[],
   seed: number = SEEDS.bootstrap,
 ): Interval | null {
+  const means = meansOfDraws(texts, seededUniform(seed));
+  return means && middle95(means);
+}
+
+/** The same of the difference between the means of two texts whose tokens have nothing to do with each other: b - a. */
+export function differenceInterval(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  seed: number = SEEDS.bootstrap,
+): Interval | null {
+  const uniform = seededUniform(seed);
+  const [first, second] = [meansOfDraws([a], uniform), meansOfDraws([b], uniform)];
+  return first && second && middle95(first.map((mean, draw) => second[draw]! - mean));
+}
+
+/** null where the texts have too few tokens to tell. */
+function meansOfDraws(texts: readonly ArrayLike<number>[], uniform: () => number): Float64Array | null {
   const filled = texts.filter(({ length }) => length > 0);
   if (filled.length === 0 || filled.some(({ length }) => length < 2 * FEWEST_BLOCKS)) return null;
   const blocks = filled.map(blocksOf);
-  const uniform = seededUniform(seed);
   const below = (count: number) => Math.floor(uniform() * count);
-  const means = Float64Array.from({ length: DRAWS }, () => {
+  return Float64Array.from({ length: DRAWS }, () => {
     let [sum, count] = [0, 0];
     for (let text = 0; text < filled.length; text++) {
       const { length, size, sumFrom } = blocks[filled.length > 1 ? below(filled.length) : 0]!;
@@ -34,8 +50,12 @@ export function meanInterval(
       count += length;
     }
     return sum / count;
-  }).sort();
-  const at = (share: number) => means[Math.round(share * (DRAWS - 1))]!;
+  });
+}
+
+function middle95(draws: Float64Array): Interval {
+  const sorted = draws.sort();
+  const at = (share: number) => sorted[Math.round(share * (DRAWS - 1))]!;
   return { low: at(0.025), high: at(0.975) };
 }
 

@@ -9,6 +9,7 @@ import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
+import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
@@ -159,6 +160,21 @@ function build(): Command {
       tellSupervisor({ subject: options.model });
       return headsCommand(options, signal);
     });
+
+  command(
+    program,
+    'diff',
+    'What changed between two analyses: of two texts, models or settings. The files are those of analyze --json.',
+  )
+    .argument('<a>', 'the analysis before')
+    .argument('<b>', 'the analysis after')
+    .option(
+      '--fail-over <nats>',
+      'exit with 1 where a loss grew by more nats per token than this',
+      parseFailOver,
+    )
+    .option('--json <out>', 'write the differences as JSON')
+    .action((a: string, b: string, options: DiffOptions) => diffCommand(a, b, options));
 
   command(
     program,

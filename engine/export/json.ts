@@ -13,7 +13,7 @@ import { carriersOf, meanInterval } from '../../shared/uncertainty';
 import { textOf } from '../../shared/protocol/notes';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
-const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
+export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
 
 /** The summary without what only views need (thumbnails, curves, per-token numbers). */
 export function analysisJson(summary: AnalysisSummary, interventions: readonly InterventionResult[] = []) {
@@ -46,7 +46,7 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
       mask: info.mask,
       heads: heads.map(headJson),
     })),
-    loss: summary.loss && { mean: summary.loss.mean },
+    loss: lossJson(summary),
     mechanisms: summary.mechanisms.map(mechanismJson),
     interventions: interventions.map(interventionJson),
     timings: summary.timings,
@@ -56,6 +56,17 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
 }
 
 export type AnalysisJson = ReturnType<typeof analysisJson>;
+
+/** With the tokens that are predicted, so that two analyses can be compared token by token. */
+function lossJson({ loss, tokens, target }: AnalysisSummary) {
+  if (!loss) return null;
+  const { text } = target?.tokens ?? tokens;
+  return {
+    mean: loss.mean,
+    perToken: Array.from(loss.perToken),
+    tokens: text.slice(text.length - loss.perToken.length),
+  };
+}
 
 /** The comparison on this text, and what the model was compared with when it was loaded. */
 function verifiedJson({ model, verified }: AnalysisSummary) {
@@ -124,6 +135,7 @@ function mechanismJson(result: MechanismResult) {
     sparsity: result.sparsity,
     outputError: result.outputError,
     deltaLoss: result.deltaLoss,
+    ...(result.deltaLossPerToken && { deltaLossPerToken: Array.from(result.deltaLossPerToken) }),
     deltaOutput: result.deltaOutput,
     ...certaintyJson(result.deltaLossPerToken ?? result.deltaOutputPerToken ?? new Float32Array(0)),
     pairs: result.pairs,
