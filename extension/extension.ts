@@ -11,12 +11,12 @@ import { Corpora } from './analysis/corpora';
 import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
 import { CrashedDevices } from './engine/crashedDevices';
-import { EngineClient, type Death } from './engine/engineClient';
+import { EngineClient } from './engine/engineClient';
+import { EngineNews } from './engine/engineNews';
 import { networkEnvironment } from './engine/networkEnvironment';
 import { AttentionHover } from './editor/hover';
 import { InterventionKeeper, tellFailedRun } from './interventions/interventionKeeper';
 import { InterventionStatus } from './interventions/interventionStatus';
-import type { CrashedDevice } from '../shared/protocol/engine';
 import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
 import { MODEL_EDITOR, ModelEditor } from './views/modelEditor';
@@ -29,7 +29,6 @@ import { StatusBar } from './workbench/statusBar';
 import { TargetTexts } from './analysis/targetTexts';
 import { TextInFront } from './workbench/textInFront';
 import { Views } from './views/views';
-import { tell } from './workbench/tell';
 
 let kept: AnalysisMemory | null = null;
 
@@ -118,15 +117,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   );
 
   own(registerAssistantTools(client, settings));
-  own(client.on('device/used', report => crashed.uses(report)));
-  own(client.on('analysis/core', () => crashed.ran()));
-  own(client.onSilence(tellSilence));
-  own(
-    client.onDeath(death => {
-      tellDeath(death, crashed.died(death));
-      if (death.restarting) store.recover();
-    }),
-  );
+  own(new EngineNews(client, crashed, () => store.recover()));
   return {
     version: 1,
     getState: uri => (uri ? store.byUri(uri)?.state : store.state) ?? { status: 'none' },
@@ -138,37 +129,3 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
 
 /** What changed last is written before the window goes. */
 export const deactivate = (): Promise<void> | undefined => kept?.flush();
-
-/** A long native call ends by itself; an endless one does not. */
-function tellSilence(): void {
-  const restart = vscode.l10n.t('Restart Engine');
-  void tell('warning', vscode.l10n.t('The engine does not answer.'), restart).then(choice =>
-    choice === restart ? vscode.commands.executeCommand('attentionInspector.restartEngine') : undefined,
-  );
-}
-
-/** Told once per death, with the way to the log; not awaited. `blamed`: the device that is not used from now on. */
-function tellDeath({ message, restarting }: Death, blamed: CrashedDevice | null): void {
-  const { t } = vscode.l10n;
-  const showLog = t('Show Log');
-  const restart = t('Restart Engine');
-  const told = restarting
-    ? blamed
-      ? tell(
-          'warning',
-          t(
-            '{0} It was started again on the CPU, because the driver of {1} may be to blame; Restart Engine tries it again.',
-            message,
-            blamed.adapter ?? blamed.device,
-          ),
-          restart,
-          showLog,
-        )
-      : tell('warning', t('{0} It was started again.', message), showLog)
-    : tell('error', t('{0} It will not be started again by itself.', message), restart, showLog);
-  void told.then(choice => {
-    if (choice === showLog) return vscode.commands.executeCommand('attentionInspector.showLog');
-    if (choice === restart) return vscode.commands.executeCommand('attentionInspector.restartEngine');
-    return undefined;
-  });
-}

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { UnreadableError } from '../../shared/saved/analysis';
 import { Owner } from '../disposable';
+import { Kept, shortText } from '../kept';
 import type { Log } from '../engine/engineClient';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Analysis } from './analysis';
@@ -10,13 +11,13 @@ import type { SavedFiles } from './savedFiles';
 
 /** Milliseconds after the last change at which it is written. */
 const PAUSE = 400;
-const LAST_SHOWN = 'analysis.lastShown';
 
 /**
  * Keeps finished analyses, with plan, interventions and selection, for the time when their texts are opened again: after a
  * reload of the window everything is there at once, and the engine reads a text again when it is first asked about it.
  */
 export class AnalysisMemory extends Owner {
+  private readonly lastShown: Kept<string>;
   /** Waiting to be written. */
   private readonly pending = new Map<string, NodeJS.Timeout>();
   private readonly writing = new Set<Promise<void>>();
@@ -24,15 +25,16 @@ export class AnalysisMemory extends Owner {
 
   constructor(
     private readonly files: SavedFiles,
-    private readonly memory: vscode.Memento,
+    memory: vscode.Memento,
     private readonly store: AnalysisStore,
     private readonly selection: SelectionModel,
     private readonly log: Log,
   ) {
     super();
+    this.lastShown = new Kept(memory, 'analysis.lastShown', shortText);
     this.register(
       store.afterEvent(event => {
-        if ('changed' in event) void memory.update(LAST_SHOWN, event.changed?.uri);
+        if ('changed' in event) void this.lastShown.keep(event.changed?.uri ?? null);
         this.keep(store.shown);
       }),
     );
@@ -89,7 +91,7 @@ export class AnalysisMemory extends Owner {
 
   /** The one that was shown last comes first: it is shown again, unless another text is in front. */
   private async restoreAll(): Promise<void> {
-    const last = this.memory.get<string>(LAST_SHOWN);
+    const last = this.lastShown.value;
     const isLast = (document: vscode.TextDocument) => Number(document.uri.toString() === last);
     const documents = [...vscode.workspace.textDocuments].sort((a, b) => isLast(b) - isLast(a));
     for (const document of documents) await this.restore(document);

@@ -99,9 +99,9 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     if (this.current) return this.current.state;
     if (vscode.workspace.isTrusted) return { status: 'none' };
     const message = vscode.l10n.t(
-      'Models are loaded only in a trusted workspace: run "Workspaces: Manage Workspace Trust" to analyze texts.',
+      'Models are loaded, and settings of the workspace are obeyed, only in a trusted workspace.',
     );
-    return { status: 'error', document: null, message, actions: [] };
+    return { status: 'error', document: null, message, actions: ['manageTrust'] };
   }
 
   of(document: vscode.TextDocument): Analysis | undefined {

@@ -1,27 +1,37 @@
+import * as v from 'valibot';
 import type { Memento } from 'vscode';
 import type { CrashedDevice, DeviceReport } from '../../shared/protocol/engine';
+import { DEVICE_NAMES } from '../../shared/protocol/models';
+import { Kept, shortText } from '../kept';
 import type { Death } from './engineClient';
-
-const KEY = 'crashedDevices';
 
 interface Remembered extends CrashedDevice {
   /** Of the extension, and with it of ONNX Runtime: another one may get on with the driver. */
   version: string;
 }
 
+const remembered: v.GenericSchema<Remembered> = v.object({
+  device: v.picklist(DEVICE_NAMES),
+  adapter: v.nullable(shortText),
+  version: shortText,
+});
+
 /**
  * The devices of this machine on which the engine fell in native code: the CPU takes over until Restart Engine. Where the same
  * work falls on the CPU too, the model was to blame and not the driver.
  */
 export class CrashedDevices {
+  private readonly kept: Kept<Remembered[]>;
   private used: DeviceReport | null = null;
   /** Blamed last, and nothing has run on the CPU since. */
   private suspect: Remembered | null = null;
 
   constructor(
-    private readonly memory: Pick<Memento, 'get' | 'update'>,
+    memory: Pick<Memento, 'get' | 'update'>,
     private readonly version: string,
-  ) {}
+  ) {
+    this.kept = new Kept(memory, 'crashedDevices', v.pipe(v.array(remembered), v.maxLength(100)));
+  }
 
   /** What the engine is told when it starts. */
   get all(): CrashedDevice[] {
@@ -57,15 +67,15 @@ export class CrashedDevices {
   /** All of them are tried again. */
   async forget(): Promise<void> {
     this.suspect = null;
-    await this.memory.update(KEY, undefined);
+    await this.kept.keep(null);
   }
 
   private get remembered(): Remembered[] {
-    return this.memory.get<Remembered[]>(KEY, []).filter(({ version }) => version === this.version);
+    return (this.kept.value ?? []).filter(({ version }) => version === this.version);
   }
 
   private write(devices: Remembered[]): void {
-    void this.memory.update(KEY, devices);
+    void this.kept.keep(devices);
   }
 }
 

@@ -1,12 +1,14 @@
+import * as v from 'valibot';
 import * as vscode from 'vscode';
 import { foreign } from '../../shared/foreign';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
+import { Kept, shortText } from '../kept';
 import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tell, tellProgress } from '../workbench/tell';
 
-const RECENT = 'recentModels';
+const MOST_RECENT = 8;
 const BUNDLED = 'bundled';
 
 export interface ModelChoice {
@@ -17,7 +19,10 @@ export interface ModelChoice {
 }
 
 /** The models chosen last that could be loaded. */
-export const recentModels = (memory: vscode.Memento): string[] => memory.get<string[]>(RECENT, []);
+export const recentModels = (memory: vscode.Memento): string[] => keptModels(memory).value ?? [];
+
+const keptModels = (memory: vscode.Memento) =>
+  new Kept(memory, 'recentModels', v.pipe(v.array(shortText), v.maxLength(MOST_RECENT)));
 
 /**
  * Loads a model, and only then puts it in the place of the current one and analyzes the shown text with it. What fails leaves
@@ -40,7 +45,7 @@ export async function useModel(ref: string, choice: ModelChoice): Promise<void> 
   if (failure instanceof EngineDiedError) return offerOthers(ref, failure.message, choice);
   await settings.setModel(ref);
   const others = recentModels(memory).filter(other => other !== ref);
-  await memory.update(RECENT, ref === BUNDLED ? others : [ref, ...others].slice(0, 8));
+  await keptModels(memory).keep(ref === BUNDLED ? others : [ref, ...others].slice(0, MOST_RECENT));
   if (failure) offerOthers(ref, failure.message, choice);
 }
 

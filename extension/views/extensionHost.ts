@@ -23,11 +23,13 @@ import type { Corpora } from '../analysis/corpora';
 import type { CostMemory } from '../analysis/costMemory';
 import { showRange, workspaceTexts } from '../analysis/workspaceTexts';
 import { tokenOf } from '../engine/abort';
+import { Kept } from '../kept';
 import { EngineError, type EngineClient, type Log } from '../engine/engineClient';
 import { exportPlan } from '../plan/planCommands';
 import type { Settings } from '../workbench/settings';
 import type { TextInFront } from '../workbench/textInFront';
 import type { SelectionModel } from './selectionModel';
+import { viewState } from './viewState';
 
 /** The parts of the extension that its views are about. */
 export interface HostParts {
@@ -60,6 +62,7 @@ const COMMANDS: Record<HostCommand, string> = {
   showLog: 'attentionInspector.showLog',
   openPanel: 'attentionInspector.openPanel',
   openSettings: 'attentionInspector.openSettings',
+  manageTrust: 'workbench.trust.manage',
   undoIntervention: 'attentionInspector.undoIntervention',
   clearInterventions: 'attentionInspector.clearInterventions',
   profileFolder: 'attentionInspector.profileFolder',
@@ -90,11 +93,15 @@ export class ExtensionHost implements ViewHost {
   }
 
   recall(place: Place): ViewState | null {
-    return this.parts.memory.get(memoryKey(place)) ?? null;
+    return this.kept(place).value;
   }
 
   remember(place: Place, view: ViewState): void {
-    void this.parts.memory.update(memoryKey(place), view);
+    void this.kept(place).keep(view);
+  }
+
+  private kept(place: Place): Kept<ViewState> {
+    return new Kept(this.parts.memory, `view.${place}`, viewState);
   }
 
   select(change: Partial<Selection>): void {
@@ -196,8 +203,6 @@ export class ExtensionHost implements ViewHost {
     editor.revealRange(first, vscode.TextEditorRevealType.InCenterIfOutsideViewport);
   }
 }
-
-const memoryKey = (place: Place) => `view.${place}`;
 
 const FILE_KINDS: Record<SaveFileParams['kind'], { [name: string]: string[] }> = {
   svg: { SVG: ['svg'] },

@@ -1,5 +1,6 @@
 import { VIEW_NAMES, type ViewMessage } from '../../shared/protocol/host';
 import { isSetting } from '../../shared/setting';
+import { isViewState } from './viewState';
 
 type Check = (value: unknown) => boolean;
 const isNumber: Check = value => typeof value === 'number' && Number.isInteger(value) && value >= 0;
@@ -41,12 +42,6 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
 
 function isShare(value: unknown): boolean {
   return typeof value === 'number' && value > 0 && value <= 1;
-}
-
-function isViewState(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { view, options } = value as Record<string, unknown>;
-  return oneOf(...VIEW_NAMES)(view) && isObject(options) && Object.values(options as object).every(isObject);
 }
 
 function isAssignment(value: unknown): boolean {

@@ -10,8 +10,14 @@ const SECTION = 'attentionInspector';
 
 /** All settings, read in one place. Each getter reads anew: nothing needs a reload. */
 export class Settings {
+  /** A settings file may hold anything; a value of another type than the fallback's counts as none. */
   private get<T>(key: string, fallback: T): T {
-    return vscode.workspace.getConfiguration(SECTION).get<T>(key) ?? fallback;
+    const value = this.anything(key);
+    return typeof value === typeof fallback ? (value as T) : fallback;
+  }
+
+  private anything(key: string): unknown {
+    return vscode.workspace.getConfiguration(SECTION).get(key);
   }
 
   /** Model reference as the engine takes it; relative paths are made absolute from the first workspace folder. */
@@ -39,13 +45,13 @@ export class Settings {
   }
 
   get maxTokens(): number | null {
-    const tokens = this.get<number | null>('maxTokens', null);
-    return tokens !== null && tokens > 0 ? Math.floor(tokens) : null;
+    const tokens = this.get('maxTokens', 0);
+    return tokens > 0 ? Math.floor(tokens) : null;
   }
 
   /** The entries, and a sentence for each that is left out. `infos`: the engine's mechanisms, null while unknown. */
   mechanisms(infos: readonly MechanismInfo[] | null): ReadMechanisms {
-    return readMechanisms(this.get<unknown>('mechanisms', []), infos);
+    return readMechanisms(this.anything('mechanisms') ?? [], infos);
   }
 
   get propagate(): boolean {

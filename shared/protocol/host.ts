@@ -239,6 +239,7 @@ export const HOST_COMMANDS = [
   'showLog',
   'openPanel',
   'openSettings',
+  'manageTrust',
   'undoIntervention',
   'clearInterventions',
   'profileFolder',

@@ -1,6 +1,7 @@
 /** Models, their cores, and the devices they run on. */
 
-export type DeviceName = 'cpu' | 'webgpu' | 'cuda' | 'dml' | 'coreml';
+export const DEVICE_NAMES = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const;
+export type DeviceName = (typeof DEVICE_NAMES)[number];
 
 export type DeviceChoice = 'auto' | DeviceName;
 

@@ -4,6 +4,7 @@
  * by the compiler, where `analysis.ts` gives the result its type.
  */
 import * as v from 'valibot';
+import { DEVICE_NAMES } from '../protocol/models';
 import { ROLES } from '../protocol/text';
 import { isSetting, type Setting } from '../setting';
 
@@ -24,7 +25,7 @@ export const list = <T extends v.GenericSchema>(of: T, most = 100_000) =>
 
 const kind = v.picklist(['self', 'encoder', 'decoder', 'cross']);
 const side = v.picklist(['text', 'target']);
-const deviceName = v.picklist(['cpu', 'webgpu', 'cuda', 'dml', 'coreml']);
+const deviceName = v.picklist(DEVICE_NAMES);
 
 // ---------------------------------------------------------------- models and texts
 

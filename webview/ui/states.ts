@@ -20,6 +20,7 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
   showLog: 'Show the log',
   openPanel: 'Open the large views',
   openSettings: 'Open the settings',
+  manageTrust: 'Manage workspace trust',
   undoIntervention: 'Undo the last intervention',
   clearInterventions: 'Clear the interventions',
   profileFolder: 'Profile a folder',
