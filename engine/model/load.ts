@@ -8,6 +8,7 @@ import { collectGarbage } from '../runtime/memory';
 import { watch } from '../runtime/watch';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { float32, floats, type Tensor } from '../runtime/tensor';
+import { activationBytes } from './cut/activations';
 import { referenceCore } from './cut/cutGraph';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
 import { coreInfos, describeModel, type GraphFiles, type LearnedNumbers } from './describe';
@@ -45,6 +46,9 @@ export interface LoadOptions {
   /** The dense core that analyses will use; proved instead of the plain reference when given. */
   attend?: Attend;
 }
+
+/** The proof's texts are short: they run in blocks of so few rows that blocks are what is proved. */
+const PROOF_ROWS = 24;
 
 /** Weights are held a second time in float64, for models that amplify rounding, up to this many bytes. */
 const WIDENED_LIMIT = 2 ** 29;
@@ -186,6 +190,10 @@ class LoadedModel implements CutModel {
   ): Promise<void> {
     const { rules } = await this.lengths.at(this.idsOf(ids, targetIds), signal);
     this.info = { ...this.info, cores: coreInfos(this.plan, rules, this.numbers) };
+  }
+
+  activationBytes(tokens: number): number {
+    return activationBytes(this.plan, tokens);
   }
 
   private idsOf(ids: Int32Array, targetIds?: Int32Array): Ids {
@@ -459,7 +467,8 @@ class LoadedModel implements CutModel {
   ): Promise<Difference[]> {
     const found: Difference[] = [];
     for (const [i, sample] of samples.entries()) {
-      const output = await this.runner.run(sample, { core: this.attendSample(sample, own), signal });
+      const core = this.attendSample(sample, own);
+      const output = await this.runner.run(sample, { core, signal, rowsAtOnce: PROOF_ROWS });
       found.push(await compareOutput(output, floats(expected[i]!)));
     }
     return found;
@@ -598,12 +607,13 @@ class LoadedModel implements CutModel {
     cpu: boolean,
     signal: AbortSignal,
   ): Promise<SegmentRunner> {
-    const { cut, cores, sides, segments, head } = this.plan;
+    const { cut, cores, sides, segments, head, inRows } = this.plan;
     await checkpoint(signal);
     await collectGarbage();
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, level, cpu, !cpu);
+    const rows = cpu ? [] : inRows;
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
-    return SegmentRunner.load(cut, cores, sides, segments, head, loader, signal);
+    return SegmentRunner.load(cut, cores, sides, segments, head, loader, signal, rows);
   }
 }
 

@@ -40,7 +40,7 @@ export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
   const { model, runtime } = loaded;
   const { tokens, words, from } = await probeText(loaded, seed);
   const length = tokens.ids.length;
-  refuseUnlessFits(workingBytes(model.info, length), start.memoryLimitMiB, `A probe of ${length} tokens`);
+  refuseUnlessFits(workingBytes(model, length), start.memoryLimitMiB, `A probe of ${length} tokens`);
   await model.checkRules(tokens.ids, { signal });
   const analysis = new Analysis(PROBE_ID, model, runtime, tokens, null, start.cache);
   try {

@@ -96,7 +96,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   );
   if (target) checkTokensFit(target.tokens, model.info.vocabulary);
   clock.lap('tokens');
-  const working = workingBytes(model.info, tokens.ids.length);
+  const working = workingBytes(model, tokens.ids.length);
   const what = `An analysis of ${tokens.ids.length} tokens with this model`;
   refuseUnlessFits(working, memoryLimitMiB, what);
   await model.checkRules(tokens.ids, { signal, targetIds: target?.tokens.ids });

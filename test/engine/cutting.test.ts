@@ -106,6 +106,15 @@ describe('cutting real exports at their attention', function () {
     await model.dispose();
   });
 
+  for (const name of ['bart-sdpa-op23', 'bert-eager-script', 'gemma2-sdpa-dynamo', 'gpt2-fused-script'])
+    it(`${name}: every segment runs in blocks of rows`, async () => {
+      const { segments, inRows, head } = await plan(name);
+      const ofHead = head ? segments.pieces.length - 1 : -1;
+      segments.pieces.forEach((piece, at) => {
+        if (piece && at !== ofHead) assert.ok(inRows[at]?.rows, `segment ${at}`);
+      });
+    });
+
   it('shares one session between the equal layers of ALBERT', async () => {
     const albert = await pieces('albert-sdpa-dynamo');
     assert.equal(albert.length, 5);

@@ -46,6 +46,8 @@ export interface CutModel {
    * differ: `info` then says what holds there. `run` does so by itself. @throws RefusedError
    */
   checkRules(ids: Int32Array, options: Pick<RunOptions, 'signal' | 'targetIds'>): Promise<void>;
+  /** Bytes that a run of so many tokens needs at its widest, beside the weights and what the cores do. */
+  activationBytes(tokens: number): number;
   /** Runs a text through the segments with `attend` in each core's place. */
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /**

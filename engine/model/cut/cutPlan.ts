@@ -13,6 +13,8 @@ import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
 import { findCores } from './findCores';
+import { rowPiece, type RowPiece } from './rowPiece';
+import { tokenAxes, type TokenAxes } from './tokenAxes';
 import { refuseOthers, refuseRandom } from './otherForms';
 import { fusedNodes, refuseSideOutputs, writeOutFused } from '../rewrite/fused';
 import { fusedProducts, writeOutProducts } from '../rewrite/fusedProducts';
@@ -62,6 +64,10 @@ export interface Plan {
   places: { kind: CoreKind; layer: number }[];
   kind: ModelKind;
   segments: Segments;
+  /** Per segment, how it runs on some rows of the text after the other; null where it needs them all. */
+  inRows: (RowPiece | null)[];
+  /** How the tensors of the cut graph grow with the text. */
+  axes: TokenAxes;
   head: HeadCut | null;
   survey: Survey;
   vocabulary: number;
@@ -120,6 +126,21 @@ export async function planCut(
   const head = cutHead(cut);
   const segments = segmentsOf(cut, cores, head?.lookup);
   const kind = kindOf(places, rules);
+  // The piece of the head is run on rows anyway.
+  const pieces = segments.pieces.map((piece, at) =>
+    head && at === segments.pieces.length - 1 ? null : piece,
+  );
+  const axes = await tokenAxes(
+    cut,
+    pieces.filter(piece => piece !== null),
+    cores,
+    survey,
+  ).catch((error: unknown): TokenAxes => {
+    // A model that is odd in this way runs in whole texts.
+    if (error instanceof RefusedError) return new Map();
+    throw error;
+  });
+  const inRows = pieces.map(piece => piece && rowPiece(cut, piece, axes));
   return {
     graph,
     output,
@@ -136,6 +157,8 @@ export async function planCut(
     places,
     kind,
     segments,
+    inRows,
+    axes,
     head,
     survey,
     vocabulary,

@@ -10,7 +10,13 @@ export interface Piece {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Throws RefusedError when `feeds` knows no tensor of a name that the piece reads. */
-  run(feeds: (name: string) => Tensor | undefined): Promise<Map<string, Tensor>>;
+  run(feeds: (name: string) => Tensor | undefined, how?: HowToRun): Promise<Map<string, Tensor>>;
+}
+
+export interface HowToRun {
+  signal?: AbortSignal;
+  /** Rows of the text that a piece is run on at once, where it can be; else as many as are quick. */
+  rowsAtOnce?: number;
 }
 
 const FALLBACK: Record<OptimizationLevel, OptimizationLevel[]> = {

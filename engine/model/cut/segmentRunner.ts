@@ -7,7 +7,9 @@ import type { Segments } from './segments';
 import { makeFeeds, type Ids } from './feeds';
 import type { Graph } from '../onnx/graph';
 import { residualOf, type HiddenRows } from './hidden';
-import type { Piece, PieceLoader } from './pieces';
+import { PieceInRows } from './inRows';
+import type { HowToRun, Piece, PieceLoader } from './pieces';
+import type { RowPiece } from './rowPiece';
 
 /** What a core gets at run time: canonical tensors, and the content tensors that its bias needs. */
 export interface CoreFeeds {
@@ -24,7 +26,7 @@ export type RunCore = (index: number, feeds: CoreFeeds) => Promise<Float32Array>
 export type GoOn = (context: Float32Array, core: RunCore) => Promise<ModelOutput>;
 
 /** What runs in the cores' places, and who is told. */
-interface Walk {
+interface Walk extends HowToRun {
   core: RunCore;
   signal: AbortSignal;
   onSegment?: (fraction: number) => void;
@@ -60,13 +62,16 @@ export class SegmentRunner {
     head: HeadCut | null,
     loader: PieceLoader,
     signal: AbortSignal,
+    inRows: readonly (RowPiece | null)[] = [],
   ): Promise<SegmentRunner> {
     const pieces: (Piece | null)[] = [];
     try {
       for (const [level, piece] of segments.pieces.entries()) {
         await checkpoint(signal);
         const tied = head?.tied && level === segments.pieces.length - 1;
-        pieces.push(piece && (await loader.load(piece, tied ? false : undefined)));
+        const plan = inRows[level];
+        if (piece && plan) pieces.push(await PieceInRows.load(piece, plan, loader));
+        else pieces.push(piece && (await loader.load(piece, tied ? false : undefined)));
       }
     } catch (error) {
       await loader.release();
@@ -90,7 +95,7 @@ export class SegmentRunner {
   private async walk(from: Place, walk: Walk): Promise<ModelOutput> {
     const { pieces, segments, head, cores } = this;
     const { store } = from;
-    const { core, signal, onSegment, onHidden, onContext } = walk;
+    const { core, signal, rowsAtOnce, onSegment, onHidden, onContext } = walk;
     const lastUse = this.lastUses();
     const end = head ? pieces.length - 1 : pieces.length;
     const get = (name: string): Tensor => {
@@ -103,7 +108,8 @@ export class SegmentRunner {
       onSegment?.(level / pieces.length);
       const next = level === from.level ? from.core : 0;
       const piece = next === 0 ? pieces[level] : null;
-      if (piece) for (const [name, tensor] of await piece.run(get)) store.set(name, tensor);
+      if (piece)
+        for (const [name, tensor] of await piece.run(get, { signal, rowsAtOnce })) store.set(name, tensor);
       for (const [index, cut] of cores.entries()) {
         if (segments.coreLevels[index] !== level || index < next) continue;
         await checkpoint(signal);
@@ -116,7 +122,7 @@ export class SegmentRunner {
         const shaped = (data: Float32Array) => float32(data, [cut.heads, q.dims[1]!, cut.valueDim]);
         await onContext?.(index, context, (other, rest) => {
           const place = { store: new Map(store).set(cut.context, shaped(other)), level, core: index + 1 };
-          return this.walk(place, { core: rest, signal });
+          return this.walk(place, { core: rest, signal, rowsAtOnce });
         });
         store.set(cut.context, shaped(context));
       }

@@ -37,18 +37,20 @@ export class Survey {
     return makeFeeds(graph, sample);
   }
 
-  /** The named tensors of the graph for each sample. */
+  /** The named tensors of the graph for each sample. `given`: tensors that are not computed. */
   async tensors(
     graph: Graph,
     names: readonly string[],
     samples: readonly Ids[],
+    given: (sample: Ids) => Record<string, Tensor> = () => ({}),
   ): Promise<Map<string, Tensor>[]> {
     const loader = new PieceLoader(this.runtime, this.folder, 'basic', true);
     try {
-      const piece = await loader.load(graph.extract(names, () => false));
+      const stops = given(samples[0]!);
+      const piece = await loader.load(graph.extract(names, name => name in stops));
       const results: Map<string, Tensor>[] = [];
       for (const sample of samples) {
-        const feeds = makeFeeds(graph, sample);
+        const feeds = { ...makeFeeds(graph, sample), ...given(sample) };
         results.push(await piece.run(name => feeds[name]));
       }
       return results;
