@@ -75,7 +75,7 @@ describe('the Compare view alone', function () {
   it('runs the model on with a mechanism when asked', async () => {
     const host = await open();
     const row = rows().filter({ has: page.getByRole('button', { name: 'Local window', exact: true }) });
-    await row.getByRole('button', { name: 'Run on' }).click();
+    await row.getByRole('button', { name: 'Run the model with it' }).click();
     await row.getByText(/^\+0\.\d+ nats/).waitFor();
     const asked = host.received.find(m => m.type === 'request' && m.method === 'analysis/mechanism');
     assert.equal((asked as { params: { scope: string } }).params.scope, 'propagated');

@@ -111,6 +111,7 @@ describe('a text in VS Code', function () {
 
   it('shows the spans of every head, fitted anew as the slider moves', async () => {
     await tab('Spans');
+    await panel.getByRole('radio', { name: 'mass kept' }).click();
     const text = () =>
       workbench.until('the sum of the fit in words', async () => {
         const found = /keep ([\d.]+)\s*% of the mass with ([\d.]+)\s*% of/.exec(await words('ai-spans'));
@@ -241,7 +242,7 @@ describe('a text in VS Code', function () {
     await tab('Compare');
     const row = panel.locator('ai-compare-table tbody tr', { hasText: 'Local window' }).first();
     const cost = row.getByText(/^[+−]?\d[\d.]* nats/);
-    if (!(await cost.count())) await row.getByRole('button', { name: 'Run on' }).click();
+    if (!(await cost.count())) await row.getByRole('button', { name: 'Run the model with it' }).click();
     await cost.first().waitFor({ timeout: 60_000 });
     await panel.locator('ai-pareto .point').first().waitFor();
     await panel.getByRole('button', { name: /Find a plan/ }).click();

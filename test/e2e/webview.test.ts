@@ -88,7 +88,7 @@ describe('the views alone', function () {
   });
 
   it('ranks the heads by the measure, and puts them back', async () => {
-    await open();
+    await open({ view: { view: 'overview', options: { overview: { measure: 'meanDistance' } } } });
     await page.getByText('Sort by it').click();
     const order = await page
       .locator('ai-overview [data-head]')
@@ -240,7 +240,9 @@ describe('the views alone', function () {
   });
 
   it('refits the spans as the slider moves, with a request for where it rests', async () => {
-    const host = await open({ view: at('spans'), selection: { core: 1, head: 1 } });
+    const view = at('spans');
+    const options = { ...view.options, spans: { by: 'mass' } };
+    const host = await open({ view: { ...view, options }, selection: { core: 1, head: 1 } });
     const fits = () => host.received.filter(m => m.type === 'request' && m.method === 'analysis/spans');
     await until(() => fits().length === 1);
     await page.locator('ai-spans input[type="range"]').first().focus();
@@ -253,12 +255,18 @@ describe('the views alone', function () {
     await until(() => 'budget' in (fits().at(-1) as unknown as { params: object }).params);
   });
 
-  it('dims the other buckets when one is chosen', async () => {
+  it('shows one bucket at a time in the text, named by its words, and all on demand', async () => {
     await open({ view: at('buckets'), selection: { core: 1, head: 1 } });
-    await page.locator('ai-bucket-sizes .bar').first().click();
-    await page.getByText(/^Only bucket|Only bucket \d+/).waitFor();
-    assert.ok((await page.locator('ai-bucket-text .chip.dim').count()) > 0);
-    await page.getByText('Show all').click();
+    const list = page.getByRole('group', { name: 'Buckets, the largest first' }).getByRole('button');
+    await list.nth(1).waitFor();
+    assert.equal(await list.nth(1).getAttribute('aria-pressed'), 'true', 'the largest to begin with');
+    const own = () => page.locator('ai-bucket-text .chip.own').allInnerTexts();
+    const [first, words] = [await own(), await list.nth(2).locator('.words').innerText()];
+    assert.ok(first.length > 0 && (await page.locator('ai-bucket-text .chip.dim').count()) > 0);
+    await page.locator('ai-bucket-sizes .bar').nth(1).click();
+    await until(async () => (await own()).some(chip => words.split(' ').includes(chip.trim())));
+    assert.notDeepEqual(await own(), first);
+    await page.getByRole('button', { name: 'all', exact: true }).click();
     await until(async () => (await page.locator('ai-bucket-text .chip.dim').count()) === 0);
   });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { HeadProfile } from '../../shared/protocol/engine';
-import { agreement, coverage, evenSize, imbalance } from '../../webview/model/buckets';
+import { namesAfter } from '../../webview/model/bucketNames';
+import { agreement, coverage, evenSize, imbalance, tellingWords } from '../../webview/model/buckets';
 import {
   bucketColour,
   contrast,
@@ -154,6 +155,32 @@ describe('webview: buckets', () => {
     agreement([same, crossed], 2).forEach(a => assert.ok(Math.abs(a - 1 / 3) < 1e-6));
     assert.deepEqual([...agreement([same], 2)], [1, 1, 1, 1]);
     assert.equal(agreement([Int32Array.of(-1, 0), Int32Array.of(0, 0)], 1)[0], 0);
+  });
+
+  it('keep the numbers that they had before a small edit, whatever a clustering calls them now', () => {
+    const ids = Int32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+    const buckets = Int32Array.of(0, 0, 0, 1, 1, 2, 2, 2);
+    const names = namesAfter(null, ids, buckets, 3);
+    assert.deepEqual([...names], [0, 1, 2]);
+    // A word more at the front, and the same clusters under other numbers.
+    const edited = Int32Array.of(9, 1, 2, 3, 4, 5, 6, 7, 8);
+    const again = Int32Array.of(2, 2, 2, 2, 0, 0, 1, 1, 1);
+    const kept = namesAfter({ ids, buckets, names }, edited, again, 3);
+    assert.deepEqual(
+      Array.from(again, bucket => kept[bucket]).slice(1),
+      Array.from(buckets, b => names[b]),
+    );
+    // Another text altogether starts anew, every number once.
+    const other = namesAfter({ ids, buckets, names }, Int32Array.of(20, 21, 22), Int32Array.of(1, 0, 1), 3);
+    assert.deepEqual([...other].sort(), [0, 1, 2]);
+  });
+
+  it('are told apart by the words that they hold more often than chance', () => {
+    const tokens = ['the', ' cat', ' the', ' dog', 'the', ' cat', ' dog', '\n'];
+    const buckets = Int32Array.of(0, 1, 0, 1, 1, 1, 1, 0);
+    const telling = tellingWords(tokens, buckets, 2, 2);
+    assert.equal(telling[0]![0], 'the');
+    assert.deepEqual(telling[1]!.slice().sort(), ['cat', 'dog']);
   });
 
   it('counts tokens in no bucket and in several', () => {

@@ -5,14 +5,14 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
-import type { AnalysisSummary } from '../../shared/protocol/engine';
-import type { AnalysisState, ViewName } from '../../shared/protocol/host';
+import { LENS_NAMES, type AnalysisSummary } from '../../shared/protocol/engine';
+import { VIEW_NAMES, type AnalysisState, type ViewName } from '../../shared/protocol/host';
 import { violations } from '../e2e/support/accessibility';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { bundleWebview } from './bundle';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from './syntheticEngine';
-import type { ThemeName } from './themes';
+import { THEME_NAMES, type ThemeName } from './themes';
 import { setting } from '../support/settings';
 
 const { values } = parseArgs({
@@ -200,198 +200,34 @@ const SHOTS: Shot[] = [
   },
   { name: 'text-stale', view: 'text', analysis: s => ready(s, true) },
   { name: 'side-without', place: 'side', size: [300, 900], selection: head, act: takeAway },
-  {
-    name: 'lens-flash',
-    view: 'lenses',
-    options: { lenses: { lens: 'flash' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-switch',
-    view: 'lenses',
-    options: { lenses: { lens: 'switch' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-albert',
-    view: 'lenses',
-    options: { lenses: { lens: 'albert' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-retro',
-    view: 'lenses',
-    options: { lenses: { lens: 'retro' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-simplified',
-    view: 'lenses',
-    options: { lenses: { lens: 'simplified' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-scaling',
-    view: 'lenses',
-    options: { lenses: { lens: 'scaling' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-positions',
-    view: 'lenses',
-    options: { lenses: { lens: 'positions' } },
-    size: [1280, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-flash-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'flash' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-switch-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'switch' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-albert-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'albert' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-retro-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'retro' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-simplified-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'simplified' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-scaling-light',
-    view: 'lenses',
-    theme: 'light',
-    options: { lenses: { lens: 'scaling' } },
-    size: [900, 1000],
-    act: settle,
-  },
-  {
-    name: 'lens-flash-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'flash' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-switch-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'switch' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-albert-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'albert' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-retro-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'retro' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-simplified-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'simplified' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-scaling-hc',
-    view: 'lenses',
-    theme: 'high-contrast',
-    options: { lenses: { lens: 'scaling' } },
-    size: [1100, 900],
-    act: settle,
-  },
-  {
-    name: 'lens-flash-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'flash' } },
-    size: [440, 1500],
-    act: settle,
-  },
-  {
-    name: 'lens-switch-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'switch' } },
-    size: [440, 1500],
-    act: settle,
-  },
-  {
-    name: 'lens-albert-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'albert' } },
-    size: [440, 1500],
-    act: settle,
-  },
-  {
-    name: 'lens-retro-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'retro' } },
-    size: [440, 1500],
-    act: settle,
-  },
-  {
-    name: 'lens-simplified-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'simplified' } },
-    size: [440, 1500],
-    act: settle,
-  },
-  {
-    name: 'lens-scaling-narrow',
-    view: 'lenses',
-    options: { lenses: { lens: 'scaling' } },
-    size: [440, 1500],
-    act: settle,
-  },
   { name: 'side-dark', place: 'side', size: [300, 900], selection: { ...head, token: 300 } },
   { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
   { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
   { name: 'keys', act: page => page.keyboard.press('?') },
+  ...LENS_NAMES.flatMap(lens =>
+    (['dark', 'light'] as const).map(theme => ({
+      name: `lens-${lens}-${theme}`,
+      view: 'lenses' as const,
+      theme,
+      options: { lenses: { lens } },
+      size: [theme === 'dark' ? 1280 : 500, 1000] as [number, number],
+      act: settle,
+    })),
+  ),
 ];
+
+/** Every view in every theme and width, with `--only every`: `every-VIEW-WIDTH-THEME`. */
+const EVERY: Shot[] = VIEW_NAMES.filter(view => view !== 'corpus').flatMap(view =>
+  [500, 900, 1800].flatMap(width =>
+    THEME_NAMES.map(theme => ({
+      name: `every-${view}-${width}-${theme}`,
+      view,
+      theme,
+      selection: { ...head, token: 300 },
+      size: [width, 1000] as [number, number],
+    })),
+  ),
+);
 
 /** The lost keys are found last. */
 async function explained(page: Page): Promise<void> {
@@ -446,7 +282,10 @@ async function main(): Promise<void> {
     args: CHROMIUM_ARGUMENTS,
   });
   const only = values.only.split(',').filter(Boolean);
-  for (const shot of SHOTS.filter(s => !only.length || only.some(o => s.name.startsWith(o)))) {
+  const wanted = only.length
+    ? [...SHOTS, ...EVERY].filter(shot => only.some(name => shot.name.startsWith(name)))
+    : SHOTS;
+  for (const shot of wanted) {
     const [width, height] = shot.size ?? [1280, 860];
     const page = await browser.newPage({ viewport: { width, height } });
     page.on('pageerror', error => console.error(shot.name, error.message));

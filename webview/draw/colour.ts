@@ -52,6 +52,12 @@ export function contrast(a: Rgb, b: Rgb): number {
   return (hi + 0.05) / (lo + 0.05);
 }
 
+/** The theme's own ink where it can be read, else black or white. */
+export function inkOn(fill: Rgb, foreground: Rgb): string {
+  if (contrast(fill, foreground) >= 4.5) return toCss(foreground);
+  return contrast(fill, [0, 0, 0]) > contrast(fill, [255, 255, 255]) ? '#000' : '#fff';
+}
+
 function lut(colourAt: (t: number) => Rgb): Lut {
   const table = new Uint8Array(256 * 4);
   for (let i = 0; i < 256; i++) {

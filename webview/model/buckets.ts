@@ -1,5 +1,5 @@
 import type { Buckets } from '../../shared/protocol/engine';
-import { bucketColour, toCss, type Rgb, type ThemeColours } from '../draw/colour';
+import { bucketColour, mix, toCss, type Rgb, type ThemeColours } from '../draw/colour';
 
 /**
  * How far the rounds agree on a token's company: for every two rounds the overlap of the token's buckets
@@ -66,4 +66,41 @@ export function evenSize(sizes: Int32Array): number {
 export function imbalance(sizes: Int32Array): number {
   const even = evenSize(sizes);
   return even > 0 ? Math.max(...sizes) / even : 1;
+}
+
+/** The words that tell a bucket from the others: those that are in it more often than by chance, most telling first. */
+export function tellingWords(
+  tokens: readonly string[],
+  buckets: Int32Array,
+  count: number,
+  most: number,
+): string[][] {
+  const totals = new Map<string, number>();
+  const own = Array.from({ length: count }, () => new Map<string, number>());
+  const sizes = new Float64Array(count);
+  tokens.forEach((token, at) => {
+    const word = token.trim();
+    const bucket = buckets[at] ?? -1;
+    if (!word || bucket < 0) return;
+    totals.set(word, (totals.get(word) ?? 0) + 1);
+    own[bucket]!.set(word, (own[bucket]!.get(word) ?? 0) + 1);
+    sizes[bucket]!++;
+  });
+  const all = sizes.reduce((sum, size) => sum + size, 0);
+  return own.map((words, bucket) =>
+    [...words]
+      .map(([word, times]) => ({
+        word,
+        telling: times * Math.log(times / sizes[bucket]! / (totals.get(word)! / all)),
+        times,
+      }))
+      .sort((a, b) => b.telling - a.telling || b.times - a.times)
+      .slice(0, most)
+      .map(({ word }) => word),
+  );
+}
+
+/** Behind text of the theme's own colour: the hue of a bucket, faint enough to read on. */
+export function bucketTint(bucket: number, theme: ThemeColours): string {
+  return toCss(mix(theme.background, bucketColour(bucket, theme).fill, theme.dark ? 0.42 : 0.38));
 }

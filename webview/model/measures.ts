@@ -25,14 +25,22 @@ const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
 
 const span = (share: 90 | 95 | 99): HeadMeasure => ({
   id: `span${share}`,
-  title: `span ${share} %`,
-  summary: `Smallest distance that keeps ${share} % of the mass, mean over queries.`,
+  title: `reach of ${share} % of the mass`,
+  summary: `How far back one must look to find ${share} % of the attention, mean over queries.`,
   unit: 'tokens',
   scale: 'log',
   value: head => head[`span${share}`],
 });
 
 const OF_THE_HEAD: HeadMeasure[] = [
+  {
+    id: 'role',
+    title: 'clearest role',
+    summary: 'Share of the attention that earns a head the role that it plays most clearly.',
+    unit: 'share',
+    scale: 'linear',
+    value: head => head.roles[0]?.score ?? null,
+  },
   {
     id: 'entropy',
     title: 'entropy',
@@ -112,6 +120,9 @@ export function headMeasures(
     ...of('outputError'),
   ];
 }
+
+/** The measure that tells heads apart at first sight. */
+export const DEFAULT_MEASURE = 'role';
 
 export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
   return measures.find(m => m.id === id) ?? measures[0]!;

@@ -1,71 +1,58 @@
 import { svg, type SVGTemplateResult } from 'lit';
+import { schemeTableau10 } from 'd3-scale-chromatic';
 import type { HeadProfile, Role, RoleScore } from '../../shared/protocol/engine';
+import { inkOn, parseColour, toCss, type Rgb } from '../draw/colour';
 
 interface RoleInfo {
   title: string;
   /** What such a head does, in one sentence. */
   summary: string;
-  /** A map in miniature, 12 x 12, of what the role looks like. */
-  glyph: SVGTemplateResult;
+  /** One letter or sign that stands for it, on its hue: told apart at any size, with and without colours. */
+  letter: string;
+  hue: Rgb;
 }
 
-const line = (path: string, width = 1.6) =>
-  svg`<path d=${path} fill="none" stroke="currentColor" stroke-width=${width} />`;
-const dots = (...points: [number, number][]) =>
-  svg`${points.map(([x, y]) => svg`<rect x=${x} y=${y} width="2" height="2" fill="currentColor" />`)}`;
+const [BLUE, ORANGE, RED, TEAL, GREEN, YELLOW, PURPLE, PINK, BROWN, GREY] = schemeTableau10.map(hue =>
+  parseColour(hue)!,
+) as [Rgb, Rgb, Rgb, Rgb, Rgb, Rgb, Rgb, Rgb, Rgb, Rgb];
 
 export const ROLES: Record<Role, RoleInfo> = {
-  self: { title: 'self', summary: 'Looks at the token itself.', glyph: line('M1 1L11 11') },
-  previous: {
-    title: 'previous token',
-    summary: 'Looks at the token before.',
-    glyph: svg`${line('M1 4L8 11')}${line('M1 1L11 11', 0.6)}`,
-  },
-  next: {
-    title: 'next token',
-    summary: 'Looks at the token after.',
-    glyph: svg`${line('M4 1L11 8')}${line('M1 1L11 11', 0.6)}`,
-  },
+  self: { title: 'self', summary: 'Looks at the token itself.', letter: 'S', hue: BROWN },
+  previous: { title: 'previous token', summary: 'Looks at the token before.', letter: 'P', hue: BLUE },
+  next: { title: 'next token', summary: 'Looks at the token after.', letter: 'N', hue: TEAL },
   offset: {
     title: 'fixed distance',
     summary: 'Looks at the token a fixed distance away.',
-    glyph: svg`${line('M1 6L6 11')}${line('M1 1L11 11', 0.6)}`,
+    letter: '↔',
+    hue: [107, 110, 207],
   },
   first: {
     title: 'first token',
     summary: 'Rests on the first token, the usual place to look when there is nothing to find.',
-    glyph: svg`${line('M2 1V11', 2.4)}${line('M1 1L11 11', 0.6)}`,
+    letter: 'F',
+    hue: YELLOW,
   },
-  separator: {
-    title: 'separator',
-    summary: 'Looks at separator tokens.',
-    glyph: svg`${line('M4 1V11')}${line('M9 1V11')}`,
-  },
+  separator: { title: 'separator', summary: 'Looks at separator tokens.', letter: '|', hue: PINK },
   punctuation: {
     title: 'punctuation',
     summary: 'Looks at full stops, commas and their like.',
-    glyph: dots([1, 3], [1, 6], [1, 9], [5, 6], [5, 9], [9, 9]),
+    letter: ',',
+    hue: PURPLE,
   },
   duplicate: {
     title: 'duplicate token',
     summary: 'Looks at earlier copies of the same token.',
-    glyph: svg`${line('M1 1L11 11', 0.6)}${dots([1, 6], [4, 9], [0.5, 9.5])}`,
+    letter: 'D',
+    hue: RED,
   },
   induction: {
     title: 'induction',
     summary: 'Looks at what followed the last time this token was seen.',
-    glyph: svg`${line('M1 1L11 11', 0.6)}${line('M2 7L6 11')}`,
+    letter: 'I',
+    hue: ORANGE,
   },
-  local: {
-    title: 'local',
-    summary: 'Looks at its neighbourhood.',
-    glyph: svg`<path d="M1 1L11 11V11H6L1 6Z" fill="currentColor" fill-opacity="0.85" />`,
-  },
-  broad: {
-    title: 'broad',
-    summary: 'Spreads over the whole text.',
-    glyph: svg`<path d="M1 1L11 11H1Z" fill="currentColor" fill-opacity="0.45" />`,
-  },
+  local: { title: 'local', summary: 'Looks at its neighbourhood.', letter: 'L', hue: GREEN },
+  broad: { title: 'broad', summary: 'Spreads over the whole text.', letter: 'B', hue: GREY },
 };
 
 /** The title, with the distance where it is one. */
@@ -75,7 +62,15 @@ export function roleTitle({ role, distance, ahead }: RoleScore): string {
 }
 
 export function roleGlyph(role: Role, size = 12): SVGTemplateResult {
-  return svg`<svg width=${size} height=${size} viewBox="0 0 12 12" aria-hidden="true">${ROLES[role].glyph}</svg>`;
+  const { letter, hue } = ROLES[role];
+  const ink = `fill: ${inkOn(hue, [0, 0, 0])}; font-size: 10px; font-weight: 700`;
+  return svg`<svg width=${size} height=${size} viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" rx="2" fill=${toCss(hue)} /><text x="6" y="9.5" text-anchor="middle" style=${ink}>${letter}</text></svg>`;
+}
+
+/** The hue of what a head does, or of none. */
+export function roleHue(head: HeadProfile): string {
+  const role = mainRole(head);
+  return role ? toCss(ROLES[role].hue) : 'var(--muted)';
 }
 
 export function mainRole(head: HeadProfile): Role | null {

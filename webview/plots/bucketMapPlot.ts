@@ -2,10 +2,13 @@ import { css, html, nothing, svg } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import type { BucketMap } from '../../shared/protocol/engine';
 import { bucketColour, lutColour, mix, scaleMass, toCss } from '../draw/colour';
-import { percent } from '../../shared/numbers';
+import { percent, tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
+
+/** A block lower than this has no room for its label. */
+const LEGIBLE = 13;
 
 /** The map with queries and keys sorted by bucket: what is kept in the mass colours, what is lost in orange. */
 @customElement('ai-bucket-map')
@@ -34,6 +37,13 @@ export class BucketMapPlot extends Component {
         stroke: var(--vscode-foreground);
         stroke-opacity: 0.4;
       }
+      .label {
+        font-size: 10px;
+        paint-order: stroke;
+        stroke: var(--vscode-editor-background);
+        stroke-width: 3px;
+        pointer-events: none;
+      }
       .box.shown {
         stroke: var(--focus);
         stroke-opacity: 1;
@@ -42,6 +52,9 @@ export class BucketMapPlot extends Component {
     `,
   ];
   @property({ attribute: false }) map: BucketMap | null = null;
+  /** The number that each bucket is shown under, and words that tell it from the others. */
+  @property({ attribute: false }) names: Int32Array = new Int32Array(0);
+  @property({ attribute: false }) telling: readonly (readonly string[])[] = [];
   @property({ type: Number }) largest = 1;
   @property({ attribute: false }) focusBucket: number | null = null;
   @query('canvas') private canvas!: HTMLCanvasElement | null;
@@ -66,9 +79,16 @@ export class BucketMapPlot extends Component {
           if (block.height <= 0 || block.width <= 0) return nothing;
           return svg`<rect class=${bucket === this.focusBucket ? 'box shown' : 'box'} x=${block.x * sx} y=${block.y * sy}
               width=${block.width * sx} height=${block.height * sy}></rect>
-            <rect x="0" y=${block.y * sy} width="4" height=${block.height * sy} fill=${toCss(bucketColour(bucket, colours).fill)}></rect>`;
+            <rect x="0" y=${block.y * sy} width="4" height=${block.height * sy} fill=${toCss(bucketColour(this.names[bucket] ?? bucket, colours).fill)}></rect>
+            ${block.height * sy >= LEGIBLE ? this.label(bucket, 8, block.y * sy + Math.min((block.height * sy) / 2 + 4, 13)) : nothing}`;
         })}
       </svg>`;
+  }
+
+  /** Beside its colour: number and words of a bucket, haloed, since it stands on the map. */
+  private label(bucket: number, x: number, y: number) {
+    const words = (this.telling[bucket] ?? []).slice(0, 3).map(word => tokenLabel(word, 10));
+    return svg`<text class="label" x=${x} y=${y}>${[this.names[bucket] ?? bucket, ...words].join(' ')}</text>`;
   }
 
   override updated(): void {
@@ -101,7 +121,7 @@ export class BucketMapPlot extends Component {
   private point(event: PointerEvent, map: BucketMap): void {
     const { row, column } = this.cell(event, map);
     const i = row * map.columns + column;
-    const name = (bucket: number) => (bucket < 0 ? 'no bucket' : `bucket ${bucket}`);
+    const name = (bucket: number) => (bucket < 0 ? 'no bucket' : `bucket ${this.names[bucket] ?? bucket}`);
     this.words = `queries of ${name(bucketAt(map.rowStarts, row))}, keys of ${name(bucketAt(map.columnStarts, column))}: mean mass ${percent(map.mass[i]!)}, ${percent(map.kept[i]!)} of it kept`;
   }
 

@@ -34,6 +34,8 @@ export class BucketSizes extends Component {
     `,
   ];
   @property({ attribute: false }) sizes: Int32Array = new Int32Array(0);
+  /** The number that each bucket is shown under. */
+  @property({ attribute: false }) names: Int32Array = new Int32Array(0);
   @property({ attribute: false }) focusBucket: number | null = null;
 
   override render() {
@@ -49,15 +51,16 @@ export class BucketSizes extends Component {
     return html`<svg width=${width} height=${height} role="group" aria-label="Bucket sizes, largest first">
       ${order.map((bucket, i) => {
         const size = sizes[bucket]!;
+        const name = this.names[bucket] ?? bucket;
         const dim = this.focusBucket !== null && this.focusBucket !== bucket;
         return svg`<g class=${dim ? 'bar dim' : 'bar'} role="button" tabindex=${i === 0 ? 0 : -1}
-            aria-label=${`bucket ${bucket}: ${count(size)} tokens`} aria-pressed=${this.focusBucket === bucket}
+            aria-label=${`bucket ${name}: ${count(size)} tokens`} aria-pressed=${this.focusBucket === bucket}
             @click=${() => this.choose(bucket)} @keydown=${(event: KeyboardEvent) => this.key(event, bucket)}>
-          <title>${`bucket ${bucket}: ${count(size)} tokens, ${number(size / Math.max(even, 1e-9))} times the even size`}</title>
+          <title>${`bucket ${name}: ${count(size)} tokens, ${number(size / Math.max(even, 1e-9))} times the even size`}</title>
           <rect x=${room.left + i * step} y=${room.top} width=${step} height=${height - room.top - room.bottom} fill="transparent"></rect>
           <rect x=${room.left + i * step} y=${y(size)} width=${Math.max(1, step - (step > 4 ? 1 : 0))}
-            height=${Math.max(0, height - room.bottom - y(size))} fill=${toCss(bucketColour(bucket, colours).fill)}></rect>
-          ${step >= 16 ? svg`<text class="muted" x=${room.left + (i + 0.5) * step} y=${height - 5} text-anchor="middle" font-size="10">${bucket}</text>` : nothing}
+            height=${Math.max(0, height - room.bottom - y(size))} fill=${toCss(bucketColour(name, colours).fill)}></rect>
+          ${step >= 16 ? svg`<text class="muted" x=${room.left + (i + 0.5) * step} y=${height - 5} text-anchor="middle" font-size="10">${name}</text>` : nothing}
           ${step >= 24 ? svg`<text x=${room.left + (i + 0.5) * step} y=${y(size) - 4} text-anchor="middle" font-size="10">${size}</text>` : nothing}
         </g>`;
       })}

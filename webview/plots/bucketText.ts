@@ -2,8 +2,8 @@ import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { TokenTable } from '../../shared/protocol/engine';
-import { bucketBackground } from '../model/buckets';
-import { bucketColour, contrast, lutColour, toCss, BUCKET_HUES } from '../draw/colour';
+import { bucketBackground, bucketTint } from '../model/buckets';
+import { bucketColour, contrast, lutColour, toCss } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
@@ -12,7 +12,10 @@ import { store } from '../host/store';
 /** Tokens per block: a block is painted when it comes near the screen. */
 const BLOCK = 200;
 
-/** The text as chips coloured by bucket, or by how far the rounds agree. Fires `bucket` (detail: number) on a click. */
+/**
+ * The text, coloured by bucket: the words of one bucket stand out of the others, or all are tinted; or by how far the
+ * rounds agree. Fires `bucket` (detail: number) on a click.
+ */
 @customElement('ai-bucket-text')
 export class BucketText extends SignalWatcher(LitElement) {
   static override styles = css`
@@ -31,12 +34,14 @@ export class BucketText extends SignalWatcher(LitElement) {
     .chip {
       white-space: pre-wrap;
       border-radius: 2px;
-      padding: 1px 2px;
-      margin-right: 1px;
+      padding: 1px 0;
       cursor: pointer;
     }
     .chip.dim {
-      opacity: 0.22;
+      color: var(--vscode-descriptionForeground);
+    }
+    .chip.own {
+      font-weight: 600;
     }
     .chip.none {
       outline: 1px dashed var(--vscode-descriptionForeground);
@@ -45,13 +50,6 @@ export class BucketText extends SignalWatcher(LitElement) {
     .chip.shown {
       outline: 2px solid var(--vscode-focusBorder);
     }
-    sub {
-      font-size: 8px;
-      line-height: 1;
-      padding-left: 1px;
-      /* Within the chip: hanging below it, the number would stand on another colour. */
-      vertical-align: baseline;
-    }
     :host(:focus-visible) {
       outline: 1px solid var(--vscode-focusBorder);
     }
@@ -59,6 +57,8 @@ export class BucketText extends SignalWatcher(LitElement) {
   @property({ attribute: false }) tokens: TokenTable | null = null;
   /** Bucket of each token, -1 = none. */
   @property({ attribute: false }) buckets: Int32Array = new Int32Array(0);
+  /** The number that each bucket is shown under. */
+  @property({ attribute: false }) names: Int32Array = new Int32Array(0);
   /** Instead of buckets: agreement of the rounds, 0..1. */
   @property({ attribute: false }) agreement: Float32Array | null = null;
   /** The bucket that is looked at; the others are dimmed. */
@@ -109,30 +109,36 @@ export class BucketText extends SignalWatcher(LitElement) {
         const ink = contrast(fill, [0, 0, 0]) > contrast(fill, [255, 255, 255]) ? '#000' : '#fff';
         style = `background: ${toCss(fill)}; color: ${ink}`;
       } else {
-        const colour = bucketColour(bucket, look);
-        style =
-          bucket < 0 ? '' : `background: ${bucketBackground(bucket, look)}; color: ${toCss(colour.text)}`;
+        style = this.styleOf(bucket, look);
       }
       const dim = this.focusBucket !== null && bucket !== this.focusBucket;
-      const classes = `chip${dim ? ' dim' : ''}${bucket < 0 ? ' none' : ''}${i === this.token ? ' shown' : ''}`;
-      const numbered = agreed === undefined && bucket >= BUCKET_HUES;
+      const own = this.focusBucket !== null && !dim;
+      const classes = `chip${dim ? ' dim' : ''}${own ? ' own' : ''}${bucket < 0 ? ' none' : ''}${i === this.token ? ' shown' : ''}`;
       chips.push(
         html`<span
             class=${classes}
             data-token=${i}
             .style=${style}
             title=${this.words(tokens, i, bucket, agreed)}
-            >${visibleText(tokens.text[i] ?? '')}${numbered ? html`<sub>${bucket}</sub>` : nothing}</span
+            >${visibleText(tokens.text[i] ?? '')}</span
           >${/\n/.test(tokens.text[i] ?? '') ? html`<br />` : nothing}`,
       );
     }
     return chips;
   }
 
+  private styleOf(bucket: number, look: ReturnType<typeof theme>): string {
+    if (bucket < 0) return '';
+    const name = this.names[bucket] ?? bucket;
+    if (this.focusBucket === null) return `background: ${bucketTint(name, look)}`;
+    if (bucket !== this.focusBucket) return '';
+    return `background: ${bucketBackground(name, look)}; color: ${toCss(bucketColour(name, look).text)}`;
+  }
+
   private words(tokens: TokenTable, i: number, bucket: number, agreed: number | undefined): string {
     const name = `“${tokenLabel(tokens.text[i] ?? '')}” (${i})`;
     if (agreed !== undefined) return `${name}: the rounds share ${percent(agreed)} of its company`;
-    return bucket < 0 ? `${name}: in no bucket` : `${name}: bucket ${bucket}`;
+    return bucket < 0 ? `${name}: in no bucket` : `${name}: bucket ${this.names[bucket] ?? bucket}`;
   }
 
   override updated(changed: PropertyValues): void {

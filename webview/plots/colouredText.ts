@@ -1,7 +1,7 @@
 import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
-import { contrast, toCss, type Rgb } from '../draw/colour';
+import { inkOn, toCss, type Rgb } from '../draw/colour';
 import type { Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
@@ -215,10 +215,4 @@ export class ColouredText extends SignalWatcher(LitElement) {
     event.stopPropagation();
     this.tell('pin', next);
   };
-}
-
-/** The theme's own ink where it can be read, else black or white. */
-export function inkOn(fill: Rgb, foreground: Rgb): string {
-  if (contrast(fill, foreground) >= 4.5) return toCss(foreground);
-  return contrast(fill, [0, 0, 0]) > contrast(fill, [255, 255, 255]) ? '#000' : '#fff';
 }

@@ -44,6 +44,8 @@ export class Projection extends Component {
     `,
   ];
   @property({ attribute: false }) buckets: Buckets | null = null;
+  /** The number that each bucket is shown under. */
+  @property({ attribute: false }) names: Int32Array = new Int32Array(0);
   @property({ attribute: false }) queryTokens: TokenTable | null = null;
   @property({ attribute: false }) keyTokens: TokenTable | null = null;
   @property({ type: Number }) round = 0;
@@ -84,7 +86,7 @@ export class Projection extends Component {
       this.buckets?.[this.pointed?.kind === 'key' ? 'keyBucket' : 'queryBucket'][this.round]?.[token] ?? -1;
     return html`${token}:
       …${words(token - 6, token)}<strong>${tokenLabel(tokens.text[token] ?? '').replace(/^\u00a0/, ' ')}</strong>${words(token + 1, token + 6)}…
-      <span class="muted">${bucket < 0 ? 'no bucket' : `bucket ${bucket}`}</span>`;
+      <span class="muted">${bucket < 0 ? 'no bucket' : `bucket ${this.names[bucket] ?? bucket}`}</span>`;
   }
 
   /** From the plane to the screen: the same scale on both axes, a margin of 6 %. */
@@ -119,7 +121,7 @@ export class Projection extends Component {
     const size = n > 2000 ? 1.6 : n > 600 ? 2.2 : 3;
     const colours = new Map<number, Rgb>();
     const colour = (bucket: number) => {
-      if (!colours.has(bucket)) colours.set(bucket, bucketColour(bucket, look).fill);
+      if (!colours.has(bucket)) colours.set(bucket, bucketColour(this.names[bucket] ?? bucket, look).fill);
       return colours.get(bucket)!;
     };
     const alpha = (bucket: number) => (this.focusBucket !== null && bucket !== this.focusBucket ? 0.08 : 0.8);

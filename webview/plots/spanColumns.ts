@@ -4,6 +4,7 @@ import { customElement, property } from 'lit/decorators.js';
 import type { SpanFit } from '../../shared/protocol/engine';
 import { count, exact, percent, tokens as inTokens } from '../../shared/numbers';
 import { coreInfo, headName } from '../model/names';
+import { roleHue } from '../model/roles';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisLeft } from './axes';
@@ -42,7 +43,6 @@ export class SpanColumns extends Component {
         stroke-width: 2;
       }
       .span {
-        fill: var(--accent2);
         stroke: var(--vscode-editor-background);
       }
       .head:hover .span,
@@ -105,7 +105,7 @@ export class SpanColumns extends Component {
               <rect class="hit" x=${cx - step / 2} y=${room.top} width=${step} height=${bottom - room.top}></rect>
               <line class="range" x1=${cx} x2=${cx} y1=${y(p5 + 1)} y2=${y(p95 + 1)}></line>
               <line class="median" x1=${cx - Math.min(5, step / 2)} x2=${cx + Math.min(5, step / 2)} y1=${y(p50 + 1)} y2=${y(p50 + 1)}></line>
-              ${found ? svg`<circle class="span" cx=${cx} cy=${y(found.span + 1)} r=${Math.max(2.5, Math.min(5, step / 2 - 0.5))}></circle>` : nothing}
+              ${found ? svg`<circle class="span" style=${`fill: ${roleHue(h)}`} cx=${cx} cy=${y(found.span + 1)} r=${Math.max(3, Math.min(6, step / 2 - 0.5))}></circle>` : nothing}
             </g>`;
           })}`;
       })}

@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { Buckets, HeadProfile, Setting, MechanismInfo } from '../../shared/protocol/engine';
-import { agreement, coverage, imbalance } from '../model/buckets';
+import { agreement, bucketBackground, coverage, imbalance, tellingWords } from '../model/buckets';
+import { bucketNames } from '../model/bucketNames';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
 import { headName } from '../model/names';
@@ -26,7 +27,8 @@ import { bucketsStyles } from './bucketsStyles';
 @customElement('ai-buckets')
 export class BucketsView extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, bucketsStyles];
-  @state() private focusBucket: number | null = null;
+  /** The bucket that is looked at; null: all of them; undefined: nobody has chosen one. */
+  @state() private chosen: number | null | undefined = undefined;
   private readonly buckets = new Remote(this, 'analysis/buckets', 250);
   private readonly map = new Remote(this, 'analysis/bucketMap', 250);
   private agreed: { of: Buckets; values: Float32Array } | null = null;
@@ -65,7 +67,7 @@ export class BucketsView extends Component implements Savable {
     this.buckets.want(params);
     const found = this.buckets.value;
     this.map.want(params && found ? { ...params, round: this.roundOf(found) ?? 0, size: 256 } : null);
-    if (found && this.focusBucket !== null && this.focusBucket >= found.count) this.focusBucket = null;
+    if (found && (this.chosen ?? 0) >= found.count) this.chosen = undefined;
   }
 
   override render() {
@@ -101,7 +103,7 @@ export class BucketsView extends Component implements Savable {
   private toolbar(choice: Setting, found: Buckets | null): TemplateResult {
     const info = this.infos.find(m => m.name === choice.name)!;
     const set = (mechanism: Setting) => {
-      this.focusBucket = null;
+      this.chosen = undefined;
       store.setOption('buckets', 'mechanism', mechanism.name);
       store.select({ mechanism });
     };
@@ -147,48 +149,111 @@ export class BucketsView extends Component implements Savable {
     const tokens = store.tokensOf(this.side === 'key' ? sides.keys : sides.queries);
     const round = this.roundOf(found);
     const painted = (this.side === 'key' ? found.keyBucket : found.queryBucket)[round ?? 0]!;
+    const names = this.namesOf(profile, choice, found, round ?? 0);
+    const focus = round === null ? null : this.focusOf(painted, found.sizes[round]!);
     const onBucket = (event: CustomEvent<number>) => {
       const bucket = event.detail;
-      this.focusBucket = bucket < 0 || bucket === this.focusBucket ? null : bucket;
+      this.chosen = bucket < 0 || bucket === focus ? null : bucket;
     };
+    const telling = tellingWords(tokens?.text ?? [], painted, found.count, 5);
     const stale = store.stale || this.buckets.loading;
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
       <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
+      ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
       ${this.buckets.error ? requestState(this.buckets, '') : nothing}
       <ai-bucket-text
         .tokens=${tokens}
         .pinnable=${(this.side === 'key' ? sides.keys : sides.queries) === 'text'}
         .buckets=${painted}
+        .names=${names}
         .agreement=${round === null ? this.agreementOf(found) : null}
-        .focusBucket=${this.focusBucket}
+        .focusBucket=${focus}
         .token=${store.previewToken ?? store.selection.token}
         @bucket=${onBucket}
       ></ai-bucket-text>
-      <div class="three ${this.width < 820 ? 'narrow' : ''}">
-        <section aria-label="Sizes">${this.sizes(found, round, onBucket)}</section>
-        <section aria-label="The map sorted by bucket">${this.mapOf(onBucket)}</section>
-        <section aria-label="Queries and keys in two dimensions">
-          <div class="heading">
-            <h2>Queries and keys</h2>
-            <span class="shapes"
-              ><span>● query</span
-              ><span>△ key</span
-              >${found.projection.centers.length ? html`<span>✚ centre</span>` : nothing}</span
-            >
-            <span class="muted"
-              >two dimensions with ${percent(found.projection.explained)} of the variance</span
-            >
-          </div>
-          <ai-projection
-            .buckets=${found}
-            .queryTokens=${store.tokensOf(sides.queries)}
-            .keyTokens=${store.tokensOf(sides.keys)}
-            .round=${round ?? 0}
-            .focusBucket=${this.focusBucket}
-          ></ai-projection>
-        </section>
-      </div>
       ${this.missed(found, sides)}
+      <div class="two ${this.width < 820 ? 'narrow' : ''}">
+        <section aria-label="The map sorted by bucket">
+          ${this.mapOf(names, telling, focus, onBucket)}
+        </section>
+        <section aria-label="Sizes">${this.sizes(found, round, names, focus, onBucket)}</section>
+      </div>
+      <details
+        ?open=${store.option('buckets', 'projection', false)}
+        @toggle=${(event: Event) => store.setOption('buckets', 'projection', (event.target as HTMLDetailsElement).open)}
+      >
+        <summary>Queries and keys in two dimensions</summary>
+        ${
+          store.option('buckets', 'projection', false)
+            ? html`<section aria-label="Queries and keys in two dimensions">
+                <div class="heading">
+                  <span class="shapes"
+                    ><span>● query</span
+                    ><span>△ key</span
+                    >${found.projection.centers.length ? html`<span>✚ centre</span>` : nothing}</span
+                  >
+                  <span class="muted"
+                    >two dimensions with ${percent(found.projection.explained)} of the variance</span
+                  >
+                </div>
+                <ai-projection
+                  .buckets=${found}
+                  .queryTokens=${store.tokensOf(sides.queries)}
+                  .keyTokens=${store.tokensOf(sides.keys)}
+                  .names=${names}
+                  .round=${round ?? 0}
+                  .focusBucket=${focus}
+                ></ai-projection>
+              </section>`
+            : nothing
+        }
+      </details>
+    </div>`;
+  }
+
+  /** The numbers of the buckets, which stay with their words across small edits. */
+  private namesOf({ core, head }: HeadProfile, choice: Setting, found: Buckets, round: number): Int32Array {
+    const { analysis } = store;
+    const tokens = store.tokensOf(store.sides(core).queries);
+    const uri = 'document' in analysis ? (analysis.document?.uri ?? '') : '';
+    if (!tokens) return Int32Array.from({ length: found.count }, (_, bucket) => bucket);
+    const key = [uri, core, head, choice.key, round].join('|');
+    return bucketNames(key, tokens, found.queryBucket[round]!, found.count);
+  }
+
+  /** The bucket that is looked at: the chosen one, else that of the pinned token, else the largest. */
+  private focusOf(painted: Int32Array, sizes: Int32Array): number | null {
+    if (this.chosen !== undefined) return this.chosen;
+    const pinned = store.selection.token === null ? -1 : (painted[store.selection.token] ?? -1);
+    return pinned >= 0 ? pinned : sizes.indexOf(Math.max(...sizes));
+  }
+
+  /** Each bucket by its words, the largest first; one of them stands out of the text below. */
+  private bucketList(
+    sizes: Int32Array,
+    names: Int32Array,
+    telling: readonly (readonly string[])[],
+    focus: number | null,
+  ): TemplateResult {
+    const look = theme();
+    const order = [...sizes.keys()]
+      .filter(bucket => sizes[bucket]! > 0)
+      .sort((a, b) => sizes[b]! - sizes[a]!);
+    return html`<div class="list" role="group" aria-label="Buckets, the largest first">
+      <button type="button" aria-pressed=${focus === null} @click=${() => (this.chosen = null)}>all</button>
+      ${order.map(bucket => {
+        const words = telling[bucket]!.map(word => tokenLabel(word, 14)).join(' ');
+        return html`<button
+          type="button"
+          aria-pressed=${bucket === focus}
+          title=${`bucket ${names[bucket]}: ${count(sizes[bucket]!)} tokens`}
+          @click=${() => (this.chosen = bucket)}
+        >
+          <i .style=${`background: ${bucketBackground(names[bucket]!, look)}`}></i
+          ><strong>${names[bucket]}</strong> <span class="words">${words}</span>
+          <span class="muted">${count(sizes[bucket]!)}</span>
+        </button>`;
+      })}
     </div>`;
   }
 
@@ -200,12 +265,7 @@ export class BucketsView extends Component implements Savable {
       buckets of the same size filled by chance would keep
       <strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>${
         better !== null ? html` (${number(better)} times as much)` : nothing
-      }. <span class="muted">(local)</span> ${
-        this.focusBucket !== null
-          ? html`Only bucket ${this.focusBucket} is shown.
-              <button class="link" data-no-export @click=${() => (this.focusBucket = null)}>Show all</button>`
-          : nothing
-      }`;
+      }. <span class="muted">(local)</span>`;
   }
 
   private agreementOf(found: Buckets): Float32Array {
@@ -222,6 +282,8 @@ export class BucketsView extends Component implements Savable {
   private sizes(
     found: Buckets,
     round: number | null,
+    names: Int32Array,
+    focus: number | null,
     onBucket: (event: CustomEvent<number>) => void,
   ): TemplateResult {
     const sizes = found.sizes[round ?? 0]!;
@@ -238,7 +300,12 @@ export class BucketsView extends Component implements Savable {
           ${number(imbalance(sizes))} times the even size</span
         >
       </div>
-      <ai-bucket-sizes .sizes=${sizes} .focusBucket=${this.focusBucket} @bucket=${onBucket}></ai-bucket-sizes>
+      <ai-bucket-sizes
+        .sizes=${sizes}
+        .names=${names}
+        .focusBucket=${focus}
+        @bucket=${onBucket}
+      ></ai-bucket-sizes>
       <div class="against">
         ${bar('mass kept', found.recall, false)} ${bar('by chance', found.chanceRecall, true)}
       </div>
@@ -253,7 +320,12 @@ export class BucketsView extends Component implements Savable {
       </p>`;
   }
 
-  private mapOf(onBucket: (event: CustomEvent<number>) => void): TemplateResult {
+  private mapOf(
+    names: Int32Array,
+    telling: readonly (readonly string[])[],
+    focus: number | null,
+    onBucket: (event: CustomEvent<number>) => void,
+  ): TemplateResult {
     const map = this.map.value;
     const largest = map ? niceCeiling(map.mass.reduce((a, b) => Math.max(a, b), 0)) : 1;
     const ticks = [0, 1].map(at => ({ at, label: percent(massAt(at, largest, store.settings.massScale)) }));
@@ -264,8 +336,10 @@ export class BucketsView extends Component implements Savable {
       ${map ? nothing : requestState(this.map, 'Sorting the map.')}
       <ai-bucket-map
         .map=${map}
+        .names=${names}
+        .telling=${telling}
         .largest=${largest}
-        .focusBucket=${this.focusBucket}
+        .focusBucket=${focus}
         @bucket=${onBucket}
       ></ai-bucket-map>
       <div class="legends">
@@ -288,7 +362,9 @@ export class BucketsView extends Component implements Savable {
       ...(sides.keys === 'text' ? [pair.key] : []),
     ];
     return html`<section class="missed" aria-label="Heaviest missed pairs">
-      <h2>Heaviest pairs that no round caught</h2>
+      <h2>
+        ${found.rounds > 1 ? 'What no round caught, heaviest first' : 'What the buckets miss, heaviest first'}
+      </h2>
       ${
         found.missed.length
           ? html`<table>
@@ -299,7 +375,7 @@ export class BucketsView extends Component implements Savable {
                 <th class="number">mass</th>
                 <th></th>
               </tr>
-              ${found.missed.slice(0, 12).map(
+              ${found.missed.slice(0, 6).map(
                 pair =>
                   html`<tr>
                     <td>${link(pair.query, sides.queries)}</td>

@@ -9,15 +9,60 @@ export const bucketsStyles = css`
     font-size: 1.15em;
   }
   ai-bucket-text {
-    height: 190px;
+    height: 220px;
     margin-bottom: 14px;
   }
-  .three {
-    display: grid;
-    grid-template-columns: minmax(0, 0.9fr) minmax(0, 1fr) minmax(0, 1fr);
-    gap: 14px 28px;
+  .list {
+    display: flex;
+    flex-wrap: wrap;
+    gap: 4px;
+    margin-bottom: 8px;
+    max-height: 108px;
+    overflow-y: auto;
+    padding: 1px;
   }
-  .three.narrow {
+  .list button {
+    font: inherit;
+    color: inherit;
+    background: none;
+    border: 1px solid var(--line);
+    border-radius: 3px;
+    padding: 2px 6px;
+    cursor: pointer;
+    display: inline-flex;
+    align-items: center;
+    gap: 5px;
+    max-width: 100%;
+  }
+  .list button[aria-pressed='true'] {
+    outline: 2px solid var(--focus);
+    outline-offset: -1px;
+  }
+  .list i {
+    flex: none;
+    width: 10px;
+    height: 10px;
+  }
+  .list .words {
+    overflow: hidden;
+    text-overflow: ellipsis;
+    white-space: nowrap;
+    max-width: 16em;
+  }
+  details {
+    margin-top: 14px;
+  }
+  summary {
+    cursor: pointer;
+    color: var(--muted);
+  }
+  .two {
+    display: grid;
+    grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
+    gap: 14px 28px;
+    margin-top: 16px;
+  }
+  .two.narrow {
     grid-template-columns: minmax(0, 1fr);
   }
   section {

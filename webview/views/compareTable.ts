@@ -305,7 +305,7 @@ export class CompareTable extends Component {
           void this.runOn(key, choice);
         }}
       >
-        Run on</button
+        Run the model with it</button
       >${failed ? html`<div class="small" role="alert">${failed}</div>` : nothing}`;
   }
 

@@ -4,6 +4,7 @@ import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { csv } from '../../shared/numbers';
 import {
+  DEFAULT_MEASURE,
   findMeasure,
   headMeasures,
   measurePosition,
@@ -14,7 +15,7 @@ import {
   type HeadMeasure,
 } from '../model/measures';
 import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/names';
-import { ROLES, mainRole, roleGlyph } from '../model/roles';
+import { ROLES, mainRole, roleGlyph, roleHue } from '../model/roles';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
@@ -37,7 +38,7 @@ export class Overview extends Component implements Savable {
   }
 
   private get measure(): HeadMeasure {
-    return findMeasure(this.measures, store.option('overview', 'measure', 'meanDistance'));
+    return findMeasure(this.measures, store.option('overview', 'measure', DEFAULT_MEASURE));
   }
 
   override render() {
@@ -81,7 +82,7 @@ export class Overview extends Component implements Savable {
 
   private measureLegend(measure: HeadMeasure): TemplateResult | typeof nothing {
     const range = measureRange(measure, store.heads);
-    if (!range) return nothing;
+    if (!range || measure.id === 'role') return nothing;
     return html`<ai-legend
       .label=${measure.title}
       .lut=${theme().sequential}
@@ -215,7 +216,7 @@ export class Overview extends Component implements Savable {
     // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
     return html`${guard([profile, measure.id, value, at, size, selected, previewed, colours], () => {
       const role = mainRole(profile);
-      const colour = toCss(lutColour(colours, 0.25 + 0.75 * at));
+      const colour = measure.id === 'role' ? roleHue(profile) : toCss(lutColour(colours, 0.25 + 0.75 * at));
       const causal = coreInfo(id.core)?.causal;
       const roles = rolesInWords(profile);
       return html`<div

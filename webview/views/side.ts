@@ -3,6 +3,7 @@ import { customElement, state } from 'lit/decorators.js';
 import type { HeadProfile, Role } from '../../shared/protocol/engine';
 import { exact, percent } from '../../shared/numbers';
 import {
+  DEFAULT_MEASURE,
   findMeasure,
   headMeasures,
   measurePosition,
@@ -71,7 +72,7 @@ export class Side extends Component {
   private get measure(): HeadMeasure {
     return findMeasure(
       headMeasures(store.mechanisms, store.plan, store.heads),
-      store.option('side', 'measure', 'meanDistance'),
+      store.option('side', 'measure', DEFAULT_MEASURE),
     );
   }
 

@@ -1,9 +1,10 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { HeadProfile, SpanFit } from '../../shared/protocol/engine';
+import type { HeadProfile, Role, SpanFit } from '../../shared/protocol/engine';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
 import { coreInfo, headName, shortName } from '../model/names';
+import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { learnedNumber } from '../../shared/native';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -89,7 +90,7 @@ export class Spans extends Component implements Savable {
   private readonly outside = new Remote(this, 'analysis/outsideSpan', 120);
 
   private get by(): 'mass' | 'budget' {
-    return store.option<string>('spans', 'by', 'mass') === 'budget' ? 'budget' : 'mass';
+    return store.option<string>('spans', 'by', 'budget') === 'mass' ? 'mass' : 'budget';
   }
 
   private get ramp(): number {
@@ -147,8 +148,8 @@ export class Spans extends Component implements Savable {
         'Fit spans to',
         by,
         [
-          { value: 'mass', label: 'mass kept' },
           { value: 'budget', label: 'a budget' },
+          { value: 'mass', label: 'mass kept' },
         ],
         choice => store.setOption('spans', 'by', choice),
       )}
@@ -200,14 +201,17 @@ export class Spans extends Component implements Savable {
   }
 
   private key(): TemplateResult {
-    return html`<div class="key">
+    const present = new Set(store.heads.map(mainRole));
+    const roles = (Object.keys(ROLES) as Role[]).filter(role => present.has(role));
+    return html`<div class="key" data-legend>
       <span
-        ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="var(--accent2)"></circle></svg> fitted
-        span</span
+        ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg> fitted
+        span, in the colour of what the head does:</span
       >
+      ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${ROLES[role].title}</span>`)}
       <span
         ><svg width="12" height="14"><line x1="6" x2="6" y1="0" y2="14" stroke="currentColor"></line></svg>
-        span of 95 % of the mass, 5th to 95th percentile of queries</span
+        reach of 95 % of the mass, 5th to 95th percentile of queries</span
       >
       <span
         ><svg width="12" height="12">

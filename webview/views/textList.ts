@@ -2,12 +2,11 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { LostKey, TokenTable } from '../../shared/protocol/engine';
 import { exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
 import { shortName } from '../model/names';
-import { toCss, type Rgb } from '../draw/colour';
+import { inkOn, toCss, type Rgb } from '../draw/colour';
 import type { Quantity } from '../model/quantity';
 import { leadIn, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { store, type Side } from '../host/store';
-import { inkOn } from '../plots/colouredText';
 
 export interface TokenList {
   title: string;
