@@ -1,13 +1,18 @@
 import type { Analysis, CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
-import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
+import { compareCoreLocally, localResult, runWith, startRun } from './mechanismRuns';
+import { effectOf } from './changedRun';
+import { contributionsOf, squaredNorm, weighedError } from './contribution';
 import { Approach } from './approach';
 import type { CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/kernels/dense';
 import { settingsOf } from '../attention/kernels/shares';
 import type { Mechanism, SettingFamily } from '../attention/mechanism';
 import { settingOf } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError, told } from '../errors';
+import { predictionShift } from '../measure/predictionShift';
+import type { ModelOutput } from '../model/cut/cutModel';
 import type {
   AtBudgetParams,
   MechanismParams,
@@ -21,9 +26,14 @@ import { DENSE } from '../../shared/setting';
 /** A setting that leaves more of the budget than this is compared only where none leaves less, and it is said. */
 const FEWEST = 0.9;
 
+/** Settings of a mechanism that the text is run on with, to choose one: those with an error at most so much larger than the least. */
+const CONFIRMED = 3;
+const CLOSE = 2;
+
 /**
  * Each mechanism in every head, with a setting that spends as much of the budget as its parameters allow, and no more:
- * of those that come near, the one that changes the outputs least (root of the mean squared error, local).
+ * of those that come near, the one that moves the model's predictions least when the text runs on with it. Run are those
+ * of the least local errors, weighed by what each head contributes: errors of all heads alike choose the wrong one.
  * Mechanisms without a setting within the budget are left out, unless they were asked for by name alone.
  */
 export async function atBudget(
@@ -36,10 +46,14 @@ export async function atBudget(
     throw new RefusedError('A budget is a share of the dense pairs, above 0 and at most 1.');
   const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
   const searches = chosen.map(mechanism => new Search(analysis, mechanism, budget));
+  const contributions: number[][] = [];
   for (;;) {
     const open = searches.flatMap(search => search.open());
     if (open.length === 0) break;
     const compare = async (core: number, tensors: CoreTensors) => {
+      contributions[core] ??= contributionsOf(
+        Array.from({ length: tensors.input.heads }, (_, head) => squaredNorm(head, [tensors])),
+      );
       for (const [at, { title, run }] of open.entries()) {
         onProgress((core + at / open.length) / analysis.cores.length, title);
         await compareCoreLocally(analysis, run, core, tensors, signal);
@@ -48,7 +62,9 @@ export async function atBudget(
     await analysis.visitAlone([...analysis.cores.keys()], compare, signal);
     for (const { done } of open) done();
   }
-  const found = searches.flatMap(search => search.best() ?? []);
+  const confirm = new Confirmation(analysis, contributions, signal, title => onProgress(1, title));
+  const found: MechanismResult[] = [];
+  for (const search of searches) found.push(...(await search.best(confirm)));
   if (found.length === 0 && chosen.length === 1)
     throw new RefusedError(
       told`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`,
@@ -102,14 +118,14 @@ class Search {
     return [...fixed, ...asked];
   }
 
-  /** Of those that come near, the one of the least error; else the one that comes nearest. */
-  best(): MechanismResult | null {
+  /** Of those that come near, the one that changes least; else the one that comes nearest; none where all spend more. */
+  async best(confirmation: Confirmation): Promise<MechanismResult[]> {
     const within = [...this.tried.values()].filter(result => result !== null && spent(result) <= this.budget);
     const results = within as MechanismResult[];
     const near = results.filter(result => spent(result) >= FEWEST * this.budget);
-    if (near.length > 0) return near.sort((a, b) => squaredError(a) - squaredError(b))[0]!;
+    if (near.length > 0) return [await confirmation.best(near, this.mechanism.info.title)];
     const nearest = results.sort((a, b) => spent(b) - spent(a))[0];
-    return nearest ? { ...nearest, notes: [...nearest.notes, this.shortfall(nearest)] } : null;
+    return nearest ? [{ ...nearest, notes: [...nearest.notes, this.shortfall(nearest)] }] : [];
   }
 
   /** The family's next setting that was not tried yet; null when it has no more. */
@@ -152,6 +168,40 @@ function spent({ pairs, densePairs }: MechanismResult): number {
   return pairs / densePairs;
 }
 
-function squaredError({ heads }: MechanismResult): number {
-  return heads.reduce((sum, head) => sum + head.outputError ** 2, 0) / heads.length;
+/** Chooses between settings by runs of the whole model. */
+class Confirmation {
+  private dense: Promise<ModelOutput> | null = null;
+
+  constructor(
+    private readonly analysis: Analysis,
+    private readonly contributions: readonly (readonly number[])[],
+    private readonly signal: AbortSignal,
+    private readonly onRun: (title: string) => void,
+  ) {}
+
+  async best(results: readonly MechanismResult[], title: string): Promise<MechanismResult> {
+    const error = ({ heads }: MechanismResult) =>
+      weighedError(heads, (core, head) => this.contributions[core]![head]!);
+    const ranked = results
+      .map(result => ({ result, error: error(result) }))
+      .sort((a, b) => a.error - b.error);
+    const close = ranked.filter(one => one.error <= CLOSE ** 2 * ranked[0]!.error).slice(0, CONFIRMED);
+    if (close.length === 1) return close[0]!.result;
+    const moved: { result: MechanismResult; shift: number }[] = [];
+    for (const { result } of close) {
+      this.onRun(title);
+      moved.push({ result, shift: await this.shift(result.setting) });
+    }
+    return moved.sort((a, b) => a.shift - b.shift)[0]!.result;
+  }
+
+  /** How far the predictions move (less noisy than the loss), or the output where there are none. */
+  private async shift(choice: Setting): Promise<number> {
+    const { analysis, signal } = this;
+    const context = analysis.context(signal);
+    const output = await runWith(analysis, choice, signal);
+    if (!analysis.loss) return (await effectOf(analysis, output, signal)).delta;
+    this.dense ??= analysis.run((_, input) => denseOutput(input, context), { signal });
+    return predictionShift(await this.dense, output, context);
+  }
 }

@@ -5,6 +5,7 @@ import { choiceNote } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
 import type { HeadComparison, Setting, MechanismResult, Note } from '../../shared/protocol/engine';
+import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
 
@@ -88,14 +89,7 @@ export async function propagate(
 ): Promise<MechanismResult> {
   const choice = local.setting;
   const began = performance.now();
-  const output = await analysis.run(
-    async (info, input) => {
-      await checkpoint(signal);
-      const attended = await analysis.attend(choice, info.core, input, signal);
-      return attended.output;
-    },
-    { signal, onSegment: onProgress },
-  );
+  const output = await runWith(analysis, choice, signal, onProgress);
   const effect = await effectOf(analysis, output, signal);
   const { delta, perToken } = effect;
   const result: MechanismResult = {
@@ -112,4 +106,21 @@ export async function propagate(
   };
   analysis.results.set(choice.key, result);
   return result;
+}
+
+/** The model's output with the mechanism in every core. */
+export function runWith(
+  analysis: Analysis,
+  choice: Setting,
+  signal: AbortSignal,
+  onProgress?: (fraction: number) => void,
+): Promise<ModelOutput> {
+  return analysis.run(
+    async (info, input) => {
+      await checkpoint(signal);
+      const attended = await analysis.attend(choice, info.core, input, signal);
+      return attended.output;
+    },
+    { signal, onSegment: onProgress },
+  );
 }

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { mechanisms } from '../../engine/attention/registry';
 import { Engine } from '../../engine/engine';
 import { RefusedError } from '../../engine/errors';
+import type { MechanismResult, Setting } from '../../shared/protocol/engine';
+import { setting } from '../support/settings';
 
 describe('mechanisms at equal budget', function () {
   this.timeout(900_000);
@@ -93,5 +95,31 @@ describe('mechanisms at equal budget', function () {
     await assert.rejects(ask({ mechanisms: ['performer'] }), RefusedError);
     await assert.rejects(ask({ budget: 0 }), RefusedError);
     await assert.rejects(ask({ budget: 1e-6 }), /no setting/);
+  });
+
+  it('chooses what the model that runs on loses least with, where the errors of all heads alike choose another', async () => {
+    const unweighted = ({ heads }: MechanismResult) =>
+      heads.reduce((sum, { outputError }) => sum + outputError ** 2, 0) / heads.length;
+    const rivals = [
+      {
+        budget: 0.1,
+        name: 'vertical-slash',
+        params: { vertical: 11, slash: 10, forcedVertical: 1, forcedSlash: 1 },
+      },
+      { budget: 0.2, name: 'bigbird', params: { block: 6, randomBlocks: 1, globalBlocks: 2 } },
+    ];
+    for (const { budget: share, name, params } of rivals) {
+      const [found] = await engine.request('analysis/atBudget', { id, budget: share, mechanisms: [name] });
+      const run = (mechanism: Setting) =>
+        engine.request('analysis/mechanism', { id, mechanism, scope: 'propagated' });
+      const [chosen, rival] = [await run(found!.setting), await run(setting(name, params))];
+      for (const { pairs, densePairs } of [chosen, rival])
+        assert.ok(pairs / densePairs > 0.9 * share && pairs / densePairs <= share, 'both come near');
+      assert.ok(
+        unweighted(rival) < unweighted(chosen),
+        `${name}: the errors of all heads alike prefer the rival`,
+      );
+      assert.ok(chosen.deltaLoss! < rival.deltaLoss!, `${chosen.deltaLoss} against ${rival.deltaLoss}`);
+    }
   });
 });

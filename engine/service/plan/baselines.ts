@@ -16,23 +16,27 @@ export interface Uniform {
   chosen: Choice;
 }
 
+/** Of each mechanism, settings with errors this near to the least, so many of them, are run: local errors do not tell which is best. */
+const RUN = 2;
+const CLOSE = 2;
+
 /**
- * Of each mechanism the setting with the least local error that stays within the budget in all heads together, and for
- * one with spans also what it is made for: a span of its own in each head, for one share of the mass.
+ * Of each mechanism the settings with the least local error (weighed by what each head contributes) that stay within the
+ * budget in all heads together, and for one with spans also what it is made for: a span of its own in each head, for one
+ * share of the mass. Of each list the one that loses least when it is run counts.
  */
-export async function uniformChoices(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[]> {
-  const found: Uniform[] = [];
+export async function uniformChoices(search: PlanSearch, texts: readonly Analysis[]): Promise<Uniform[][]> {
+  const found: Uniform[][] = [];
   for (const mechanism of search.candidates.mechanisms) {
     if (mechanism.info.name === DENSE.name) continue;
-    const best = await bestUniform(search, mechanism);
-    if (best) found.push(best);
-    if (mechanism.spans) found.push(...(await fittedSpans(search, mechanism, mechanism.spans, texts)));
+    found.push(await bestUniform(search, mechanism));
+    if (mechanism.spans) found.push(await fittedSpans(search, mechanism, mechanism.spans, texts));
   }
-  return found;
+  return found.filter(list => list.length > 0);
 }
 
-async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Uniform | null> {
-  let best: (Uniform & { cost: number }) | null = null;
+async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Uniform[]> {
+  const tried = new Map<string, Uniform & { cost: number }>();
   const consider = async (choices: readonly Setting[]) => {
     let last: number | null = null;
     for (const [at, chosen] of (await search.candidates.everywhere(choices)).entries()) {
@@ -42,7 +46,7 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
       last = pairs / search.dense;
       if (pairs > search.limit) continue;
       const cost = sum(chosen, (one, at) => costOf(one).cost * search.sensitivity[at]!);
-      if (!best || cost < best.cost) best = { choice, chosen, cost };
+      tried.set(choice.key, { choice, chosen, cost });
     }
     return last;
   };
@@ -56,7 +60,8 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
       approach.told(await consider(search.candidates.settings(0, mechanism, asked, [family])));
     }
   }
-  return best;
+  const ranked = [...tried.values()].sort((a, b) => a.cost - b.cost);
+  return ranked.slice(0, RUN).filter(({ cost }) => cost <= CLOSE ** 2 * ranked[0]!.cost);
 }
 
 /** Spans for one share of the mass in all heads, the largest within the budget (as fitted to the first text). */

@@ -1,5 +1,6 @@
 import { type Analysis, type CoreTensors } from '../analysis';
 import { compareHead, coresOf } from '../changedRun';
+import { contributionsOf, squaredNorm } from '../contribution';
 import { visitTogether } from '../passes';
 import { settingsOf } from '../../attention/kernels/shares';
 import type { Mechanism, SettingFamily } from '../../attention/mechanism';
@@ -129,10 +130,10 @@ export class Candidates {
   }
 
   private weighHeads(norms: readonly number[]): void {
-    for (const [at, { core }] of this.heads.entries()) {
-      const own = norms.filter((_, other) => this.heads[other]!.core === core);
-      const mean = own.reduce((sum, norm) => sum + norm, 0) / own.length;
-      this.contribution[at] = mean > 0 ? norms[at]! / mean : 1;
+    for (const core of coresOf(this.heads)) {
+      const own = [...this.heads.keys()].filter(at => this.heads[at]!.core === core);
+      const found = contributionsOf(own.map(at => norms[at]!));
+      own.forEach((at, one) => (this.contribution[at] = found[one]!));
     }
   }
 
@@ -229,16 +230,6 @@ export class Candidates {
 
 /** Errors of the output below this are all the same: no pairs are spent on them, and simpler mechanisms come first. */
 const NEGLIGIBLE = 0.01;
-
-/** Of one head's dense output, over all texts. */
-function squaredNorm(head: number, tensors: readonly CoreTensors[]): number {
-  let norm = 0;
-  for (const { input, output } of tensors) {
-    const size = input.queries * input.valueDim;
-    for (const value of output.subarray(head * size, (head + 1) * size)) norm += value * value;
-  }
-  return norm;
-}
 
 /** The squared error is what changes of the output grow with. */
 export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {

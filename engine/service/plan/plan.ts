@@ -83,11 +83,15 @@ interface TriedUniform {
 }
 
 /** Least change first. */
-async function runUniform(search: PlanSearch, list: readonly Uniform[]): Promise<TriedUniform[]> {
+async function runUniform(search: PlanSearch, lists: readonly Uniform[][]): Promise<TriedUniform[]> {
   const tried: TriedUniform[] = [];
-  for (const { choice, chosen } of list) {
-    const { title } = findMechanism(choice.name).info;
-    tried.push({ choice, found: await search.run(`${title} in every head`, chosen) });
+  for (const list of lists) {
+    const runs: TriedUniform[] = [];
+    for (const { choice, chosen } of list) {
+      const { title } = findMechanism(choice.name).info;
+      runs.push({ choice, found: await search.run(`${title} in every head`, chosen) });
+    }
+    tried.push(runs.reduce((best, one) => (losesLess(one.found, best.found) ? one : best)));
   }
   return tried.sort((a, b) => deltaOf(a.found) - deltaOf(b.found));
 }
