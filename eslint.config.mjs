@@ -30,6 +30,14 @@ export default defineConfig(
           selector: 'NewExpression[callee.name=/^(Refused|Usage)Error$/] > TemplateLiteral',
           message: 'Write foreign values by told`...`.',
         },
+        {
+          selector: 'TemplateElement[value.raw=/^ ?%/]',
+          message: 'Write shares by plainPercent() of shared/numbers.ts.',
+        },
+        {
+          selector: 'ImportSpecifier[imported.name="percent"]',
+          message: 'Lines of the engine are plain text: use plainPercent().',
+        },
       ],
     },
   },

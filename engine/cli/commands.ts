@@ -21,6 +21,7 @@ import { DENSE, distinct } from '../../shared/setting';
 import { findMechanism } from '../attention/registry';
 import type { NamedMechanism } from './arguments';
 import { visible, visibleLines } from '../../shared/foreign';
+import { plainPercent } from '../../shared/numbers';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -303,7 +304,7 @@ export class ProgressLine {
 
   show(fraction: number, message: string): void {
     if (!process.stderr.isTTY) return;
-    const line = visible(`${Math.round(100 * fraction)} %  ${this.prefix}${message}`).slice(
+    const line = visible(`${plainPercent(Math.round(100 * fraction) / 100)}  ${this.prefix}${message}`).slice(
       0,
       (process.stderr.columns ?? 80) - 1,
     );

@@ -25,6 +25,9 @@ import { watch } from '../runtime/watch';
 /** Of each text, unless told otherwise: short passes over many texts tell more of a head than few long ones. */
 const PROFILED_TOKENS = 512;
 
+/** A group of options that most commands have. */
+const MODEL = 'The model:';
+
 const interrupt = new AbortController();
 const { signal } = interrupt;
 
@@ -47,10 +50,13 @@ function build(): Command {
   ] as const;
   const device = ['--device <name>', DEVICES.join(', '), parseDevice, 'auto'] as const;
 
+  program.commandsGroup('Texts:');
   command(program, 'analyze', 'Analyse a text: every head of the model, and how mechanisms would change it.')
     .argument('<file>', 'a UTF-8 text, or - for standard input')
+    .optionsGroup(MODEL)
     .option(...model)
     .option(...device)
+    .optionsGroup('The text:')
     .option(
       '--target <file>',
       'encoder-decoders: the text the decoder reads (default: what the model writes itself)',
@@ -58,6 +64,7 @@ function build(): Command {
     .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
       parseCount('--max-tokens', value),
     )
+    .optionsGroup('What is computed:')
     .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
     .option(
       '--budget <share>',
@@ -72,6 +79,7 @@ function build(): Command {
       (value: string, earlier: Intervention[]) => [...earlier, parseWithout(value)],
       [],
     )
+    .optionsGroup('What is written:')
     .option('--json <out>', 'write the results as JSON (- for standard output)')
     .option('--csv <out>', 'write the measures of every head as CSV')
     .option('--html <out>', 'write an interactive report: one HTML file that opens without a network')
@@ -100,26 +108,32 @@ function build(): Command {
       '<files...>',
       'UTF-8 texts, or - for standard input; folders and patterns, from which texts are chosen',
     )
+    .optionsGroup('The plan:')
     .requiredOption('--budget <share>', 'share of the dense query-key pairs, such as 0.1 or 10%', parseBudget)
+    .optionsGroup(MODEL)
     .option(...model)
     .option(...device)
+    .optionsGroup('The plan:')
     .option(
       '--mechanisms <names>',
       `choose from these only, of ${plannable.join(', ')}`,
       (value: string) => value.split(',').map(name => findMechanism(name.trim()).info.name),
       [],
     )
+    .optionsGroup('The texts:')
     .option(
       '--max-tokens <n>',
       'fit to so many tokens of a text (default: half of the context, at most 1024)',
       value => parseCount('--max-tokens', value),
     )
+    .optionsGroup('The plan:')
     .option(
       '--runs <n>',
       'run the model at most so often to find the plan; what it is compared with is always run',
       value => parseCount('--runs', value),
       60,
     )
+    .optionsGroup('The texts:')
     .option('--texts <n>', 'fit to so many of the texts (of a folder: 4)', value =>
       parseCount('--texts', value),
     )
@@ -133,7 +147,9 @@ function build(): Command {
       new Option('--choose <how>', 'how the fitted texts are chosen').choices(TEXT_CHOICES).default('random'),
     )
     .option('--seed <n>', 'another draw of texts', value => parseCount('--seed', value), 1)
+    .optionsGroup('The plan:')
     .option('--no-stability', 'do not fit to each text alone (then nothing is said on how far they agree)')
+    .optionsGroup('What is written:')
     .option('--json <out>', 'write the plan with all figures as JSON')
     .option('--csv <out>', 'write the plan as CSV, a line per head')
     .option('--flex <out>', "write the plan as masks for PyTorch's FlexAttention")
@@ -143,22 +159,6 @@ function build(): Command {
       tellSupervisor({ subject: options.model });
       const limits = { maxTokens: maxTokens ?? null, texts: texts ?? null };
       return planCommand(files, { ...options, ...limits }, signal);
-    });
-
-  command(
-    program,
-    'heads',
-    'The heads of a model on the canonical probe, random words said over and over: their roles, and what the model loses without each.',
-  )
-    .option(...model)
-    .option(...device)
-    .option('--probe', 'the canonical probe (the default)', true)
-    .option('--seed <n>', 'another choice of words', value => parseCount('--seed', value), 1)
-    .option('--json <out>', 'write the results as JSON')
-    .option('--csv <out>', 'write the results as CSV, a line per head')
-    .action(options => {
-      tellSupervisor({ subject: options.model });
-      return headsCommand(options, signal);
     });
 
   command(
@@ -176,6 +176,24 @@ function build(): Command {
     .option('--json <out>', 'write the differences as JSON')
     .action((a: string, b: string, options: DiffOptions) => diffCommand(a, b, options));
 
+  program.commandsGroup('Models:');
+  command(
+    program,
+    'heads',
+    'The heads of a model on the canonical probe, random words said over and over: their roles, and what the model loses without each.',
+  )
+    .option(...model)
+    .option(...device)
+    .option('--probe', 'the canonical probe (the default)', true)
+    .option('--seed <n>', 'another choice of words', value => parseCount('--seed', value), 1)
+    .option('--json <out>', 'write the results as JSON')
+    .option('--csv <out>', 'write the results as CSV, a line per head')
+    .action(options => {
+      tellSupervisor({ subject: options.model });
+      return headsCommand(options, signal);
+    });
+
+  program.commandsGroup('Many texts:');
   command(
     program,
     'profile',
@@ -224,6 +242,7 @@ function build(): Command {
     .requiredOption('--output <folder>', 'the profile to write')
     .action((folders: string[], { output }: { output: string }) => mergeCommand(folders, output));
 
+  program.commandsGroup('Tensors:');
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
     .argument('<in>', 'a safetensors file')
     .requiredOption('--mechanism <name>', `one of ${mechanisms}`)
@@ -237,6 +256,7 @@ function build(): Command {
       return attendCommand(file, { ...options, params: parsePairs(param ?? []) }, signal);
     });
 
+  program.commandsGroup('Models:');
   const models = command(program, 'models', 'Models that can be analysed.');
   command(models, 'list', 'List the bundled models, those below the current folder and those downloaded.', {
     isDefault: true,
@@ -254,6 +274,7 @@ function build(): Command {
       tellSupervisor({ subject: ref });
       return verifyCommand(ref, options, signal);
     });
+  program.commandsGroup('For shells and assistants:').helpCommand('help [command]');
   command(
     program,
     'mcp',

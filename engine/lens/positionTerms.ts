@@ -1,3 +1,4 @@
+import { plainPercent } from '../../shared/numbers';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
 import { RefusedError, told } from '../errors';
 import type { PositionParts } from '../model/cut/positionParts';
@@ -140,7 +141,7 @@ function requireSame(parts: PositionParts, input: CoreInput): void {
     });
     if (!(worst <= TOLERANCE * most))
       throw new RefusedError(
-        told`This model does not split: content and position miss its ${side === 'q' ? 'queries' : 'keys'} by ${((100 * worst) / most).toPrecision(2)}%.`,
+        told`This model does not split: content and position miss its ${side === 'q' ? 'queries' : 'keys'} by ${plainPercent(worst / most)}.`,
       );
   }
 }

@@ -20,7 +20,7 @@ import type {
   Note,
   Setting,
 } from '../../shared/protocol/engine';
-import { percent } from '../../shared/numbers';
+import { plainPercent } from '../../shared/numbers';
 import { DENSE } from '../../shared/setting';
 
 /** A setting that leaves more of the budget than this is compared only where none leaves less, and it is said. */
@@ -159,7 +159,7 @@ class Search {
   }
 
   private shortfall(result: MechanismResult): Note {
-    const text = `Spends ${percent(spent(result))} of the pairs: no setting found comes nearer to ${percent(this.budget)}.`;
+    const text = `Spends ${plainPercent(spent(result))} of the pairs: no setting found comes nearer to ${plainPercent(this.budget)}.`;
     return { kind: 'budget', text };
   }
 }

@@ -77,9 +77,9 @@ export async function installVsix(profile, vsix) {
 /**
  * Serves VS Code on 127.0.0.1 and waits until it answers.
  * @param {string} profile
- * @param {{ port?: number, args?: string[] }} [options]
+ * @param {{ port?: number, args?: string[], trusted?: boolean }} [options] not trusted: folders are as on the first day
  */
-export async function serve(profile, { port, args = [] } = {}) {
+export async function serve(profile, { port, args = [], trusted = true } = {}) {
   port ??= await freePort();
   writeFileSync(join(profile, 'config.yaml'), `auth: none\nbind-addr: 127.0.0.1:${port}\ncert: false\n`);
   const log = openSync(join(profile, 'server.log'), 'a');
@@ -89,7 +89,8 @@ export async function serve(profile, { port, args = [] } = {}) {
       ENTRY,
       ...profileArguments(profile),
       ...['--disable-telemetry', '--disable-update-check', '--disable-getting-started-override'],
-      ...['--disable-workspace-trust', '--disable-proxy', ...args],
+      ...(trusted ? ['--disable-workspace-trust'] : []),
+      ...['--disable-proxy', ...args],
     ],
     { cwd: profile, stdio: ['ignore', log, log], detached: true },
   );

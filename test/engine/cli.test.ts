@@ -96,7 +96,14 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
   it('shows help and version', async () => {
     const help = await run('--help');
     assert.equal(help.code, 0);
-    assert.match(help.stdout, /analyze[^]*attend[^]*models/);
+    assert.match(
+      help.stdout,
+      /^Texts:\n +analyze[^]*^Models:\n +heads[^]*\n +models[^]*^Many texts:\n +profile[^]*^Tensors:\n +attend/m,
+    );
+    assert.match(
+      (await run('analyze', '--help')).stdout,
+      /^The model:\n +--model[^]*^The text:\n +--target[^]*^What is computed:\n +--mechanisms[^]*^What is written:\n +--json/m,
+    );
     assert.match((await run('--version')).stdout, /^\d+\.\d+\.\d+\n$/);
     assert.match((await run('attend', '--help')).stdout, /adaptive-span/);
   });

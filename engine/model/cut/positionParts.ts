@@ -1,3 +1,4 @@
+import { plainPercent } from '../../../shared/numbers';
 import { RefusedError, told } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
@@ -88,7 +89,7 @@ export async function positionParts(
     least = Math.min(least, error || Infinity);
   }
   throw new RefusedError(
-    told`This model does not split: its queries and keys of layer 0 are not an affine map behind one norm (the parts miss them by ${(100 * least).toPrecision(2)}%), as in quantised models.`,
+    told`This model does not split: its queries and keys of layer 0 are not an affine map behind one norm (the parts miss them by ${plainPercent(least)}), as in quantised models.`,
   );
 }
 

@@ -36,6 +36,7 @@ export class Workbench {
   static async open(
     files: Record<string, string>,
     settings: Record<string, unknown> = {},
+    { trusted = true } = {},
   ): Promise<Workbench> {
     await setUpServer();
     const [vsix, executablePath] = [await packedVsix(), await findChromium()];
@@ -46,7 +47,7 @@ export class Workbench {
     const all = { 'workbench.colorTheme': 'Default Dark Modern', ...settings };
     const profile = makeProfile(join(scratch, 'profile'), all);
     await installVsix(profile, vsix);
-    const server = await serve(profile);
+    const server = await serve(profile, { trusted });
     const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
     const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
     page.setDefaultTimeout(30_000);
@@ -71,6 +72,36 @@ export class Workbench {
   async reload(): Promise<void> {
     await this.page.goto(workbenchUrl(this.server.origin, this.folder));
     await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
+  }
+
+  /**
+   * Changes what the extension keeps for its workspace, while no window is open. VS Code has it in the browser's storage; gives
+   * what was there.
+   */
+  async forgeMemory(changes: Record<string, unknown>): Promise<Record<string, unknown>> {
+    await this.page.goto(`${this.server.origin}/healthz`);
+    return this.page.evaluate(async changes => {
+      const done = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(new Error(String(request.error)));
+        });
+      for (const { name } of await indexedDB.databases()) {
+        if (!name?.startsWith('vscode-web-state-db-')) continue;
+        const database = await done(indexedDB.open(name));
+        const items = database.transaction('ItemTable', 'readwrite').objectStore('ItemTable');
+        const key = 'attention-inspector.attention-inspector';
+        const found = (await done(items.get(key))) as string | undefined;
+        const before = JSON.parse(found ?? '{}') as Record<string, unknown>;
+        if ('view.panel' in before) {
+          await done(items.put(JSON.stringify({ ...before, ...changes }), key));
+          database.close();
+          return before;
+        }
+        database.close();
+      }
+      throw new Error('nothing is kept for the workspace');
+    }, changes);
   }
 
   /** Of the window with a file of the workspace in front. */

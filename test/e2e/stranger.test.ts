@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import type { Frame } from 'playwright-core';
+import { Workbench } from './support/workbench';
+
+const SETTINGS = {
+  'attentionInspector.device': 'cpu',
+  'security.workspace.trust.startupPrompt': 'never',
+  'security.workspace.trust.banner': 'never',
+};
+
+/** A folder of somebody else's, before and after it is trusted, and memories that are not our own. */
+describe('a strange workspace in VS Code', function () {
+  this.timeout(120_000);
+  let workbench: Workbench;
+  let panel: Frame;
+  const errors: string[] = [];
+
+  before(async function () {
+    this.timeout(300_000);
+    const text = 'The cat sat on the mat. The cat sat on the mat again.\n';
+    workbench = await Workbench.open({ 'a.txt': text }, SETTINGS, { trusted: false });
+    workbench.page.on('pageerror', error => errors.push(String(error)));
+    await workbench.openFile('a.txt');
+  });
+  after(() => workbench?.close());
+
+  const FINISHED = 'ai-overview [data-head]';
+  const words = () => Workbench.words(panel.locator('attention-app'));
+  const refused = async () => {
+    panel = await workbench.view('panel');
+    await panel.getByText('only in a trusted workspace').waitFor();
+    assert.deepEqual(workbench.engineProcesses(), []);
+  };
+  /** What is kept is written a moment after the last change. */
+  const settled = () => workbench.page.waitForTimeout(1500);
+
+  it('says in its views why there is nothing, and starts no engine', async () => {
+    await workbench.command('Attention: Open Views');
+    await refused();
+    assert.doesNotMatch(await words(), /Analyze the text/);
+  });
+
+  it('says so again in the panel that comes back with the window', async () => {
+    await settled();
+    await workbench.reload();
+    await refused();
+  });
+
+  it('is trusted from there, and analyzed', async () => {
+    await panel.locator('button, vscode-button', { hasText: 'Manage workspace trust' }).first().click();
+    const editor = workbench.page.locator('.workspace-trust-editor');
+    await editor.getByText('Trust', { exact: true }).first().click();
+    // The list of what is trusted lies over the window.
+    await workbench.until('the trust to take hold', async () => {
+      await workbench.page.keyboard.press('Escape');
+      panel = await workbench.view('panel');
+      return /Analyze the text/.test(await words());
+    });
+    await workbench.openFile('a.txt');
+    await workbench.command('Attention: Analyze Text');
+    panel = await workbench.view('panel');
+    await panel.locator(FINISHED).first().waitFor({ timeout: 60_000 });
+  });
+
+  it('comes back as it was left, whatever else is written in the place of what is kept', async () => {
+    await panel.locator('[role="tab"]', { hasText: 'Spans' }).click();
+    await panel.locator('ai-spans').waitFor();
+    await settled();
+    const kept = await workbench.forgeMemory({});
+    assert.deepEqual((kept['view.panel'] as { version: number }).version, 1);
+    await workbench.reload();
+    panel = await workbench.view('panel');
+    await panel.locator('ai-spans').waitFor();
+
+    await settled();
+    const deep = JSON.parse('['.repeat(900) + ']'.repeat(900)) as unknown;
+    const prototypes = JSON.parse(
+      '{"__proto__": {"camera": "x"}, "constructor": {"prototype": 1}}',
+    ) as object;
+    await workbench.forgeMemory({
+      'view.panel': {
+        version: 1,
+        value: { view: 'spans', options: { spans: { ramp: 'x'.repeat(2e6) }, deep } },
+      },
+      'view.side': { version: 1, value: { view: 'head', options: prototypes } },
+      'analysis.lastShown': { version: 7, value: ['file:///etc/passwd'] },
+      recentModels: { '0': 'a', length: 1e9 },
+    });
+    await workbench.reload();
+    panel = await workbench.view('panel');
+    await panel.locator(FINISHED).first().waitFor({ timeout: 60_000 });
+    assert.equal(await panel.locator('ai-spans').count(), 0, 'it begins anew');
+    await panel.locator('[data-head="1.1"]').dispatchEvent('click');
+    await panel.locator('[data-head="1.1"][aria-selected="true"]').waitFor();
+
+    await settled();
+    await workbench.forgeMemory({
+      'view.panel': { view: 'head', options: { head: { camera: 'NaN,1e999' } } },
+    });
+    await workbench.reload();
+    panel = await workbench.view('panel');
+    await panel.locator('[data-head="1.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });
+    assert.deepEqual(errors, []);
+  });
+});
