@@ -41,6 +41,31 @@ const chunks = positioned((m, at, id) => {
   return { keep: m.op('And', [same, causal(m, at)]) };
 });
 
+/** A slope by distance within chunks. */
+const slopedChunks = positioned((m, at, id) => {
+  const size = m.ints(`size${id}`, [90], []);
+  const same = m.op('Equal', [m.op('Div', [at.row, size]), m.op('Div', [at.column, size])]);
+  const slopes = m.floats(`slopes${id}`, [-0.5, -0.25, -0.1, 0], [1, HEADS, 1, 1]);
+  return {
+    keep: m.op('And', [same, causal(m, at)]),
+    bias: m.op('Mul', [real(m, at.distance), slopes]),
+  };
+});
+
+/** Which blocks of 32 see which stands in a small square table, which is no mask of 8 tokens. */
+const tableOfBlocks = positioned((m, at, id) => {
+  const size = m.ints(`size${id}`, [32], []);
+  const last = m.ints(`last${id}`, [7], []);
+  const block = (of: string) => m.op('Min', [m.op('Div', [of, size]), last]);
+  const place = m.op('Add', [m.op('Mul', [block(at.row), m.ints(`eight${id}`, [8], [])]), block(at.column)]);
+  const bits = Uint8Array.from({ length: 64 }, (_, t) => Number(t % 9 === 0 || (t * 7) % 5 < 2));
+  const flat = m.op('Flatten', [m.raw(`blocks${id}`, ElementType.bool, bits, [8, 8])], { axis: 0 });
+  const table = m.op('Reshape', [flat, m.ints(`whole${id}`, [-1])]);
+  return { keep: m.op('And', [m.op('Gather', [table, place]), causal(m, at)]) };
+});
+
+const onlyWhatComes = positioned((m, { row, column }) => ({ keep: m.op('LessOrEqual', [row, column]) }));
+
 /** The window's size comes filled into a tensor of the distances' shape. */
 const fullLike = positioned((m, at, id) => {
   const like = m.op('Expand', [m.ints(`size${id}`, [90], [1, 1]), m.op('Shape', [at.distance])]);
@@ -209,6 +234,9 @@ const oddScale: Layer = aroundHeads((m, { q, k, v, x }, id) => {
 
 const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'attention in chunks of 100', layer: chunks, mask: 'causal, chunks of 100' },
+  { name: 'a slope in chunks of 90', layer: slopedChunks, mask: 'causal, chunks of 90, ALiBi' },
+  { name: 'blocks by a table', layer: tableOfBlocks, mask: /^causal, bias computed/ },
+  { name: 'only what comes', layer: onlyWhatComes, mask: 'full, window 0 before, any after' },
   { name: 'a window filled into a tensor', layer: fullLike, mask: 'causal, window 90' },
   { name: 'a window by a fractional threshold', layer: fractional, mask: 'causal, window 91' },
   { name: 'a window by a clamp', layer: clamped, mask: 'causal, window 80' },

@@ -159,6 +159,25 @@ describe('every analysis is compared with the uncut model on its own text', func
     await cut.dispose();
   });
 
+  it('a mask that is another at each length is compared on what both models read', async () => {
+    const fifth = aroundHeads((m, { q, k, v, x }, id) => {
+      const [row, column] = [positions(m, x, `r${id}`, [-1, 1]), positions(m, x, `c${id}`, [1, -1])];
+      const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`one${id}`, [1], [])], { axis: 0 });
+      const size = m.op('Add', [
+        m.op('Div', [count, m.ints(`five${id}`, [5], [])]),
+        m.ints(`three${id}`, [3], []),
+      ]);
+      const near = m.op('Less', [m.op('Sub', [row, column]), size]);
+      const keep = m.op('And', [near, m.op('LessOrEqual', [column, row])]);
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+      return m.op('MatMul', [softmax(m, dropped(m, keep, scores, id)), v]);
+    });
+    const { verified, cores } = await analyze(layered(fifth), 'fifth', text(250));
+    assert.equal(cores.length, 2);
+    assert.ok(verified.tokens < 250);
+    assert.equal(verified.holds, true);
+  });
+
   for (const [what, value] of [
     ['NaN', NaN],
     ['infinity', Infinity],

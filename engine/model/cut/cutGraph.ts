@@ -126,11 +126,17 @@ function unrounded(graph: Graph, node: GraphNode): GraphNode {
   return { ...node, op: 'Identity', inputs: [quantised.inputs[0]!], attributes: [] };
 }
 
-/** A mask kept as a square buffer holds up to its size only. */
+/** A mask kept as a square buffer holds up to its size only. What is looked up by number (a table of blocks) may hold for more. */
 export function bufferLimit(graph: Graph, chain: Extract): number | null {
+  const isTable = (name: string): boolean =>
+    chain.nodes.some(
+      ({ op, inputs, outputs }) =>
+        inputs[0] === name &&
+        (/^Gather/.test(op) || (/^(Transpose|Flatten|Reshape)$/.test(op) && isTable(outputs[0]!))),
+    );
   const weights = new Set(chain.nodes.filter(n => /MatMul|Gemm/.test(n.op)).flatMap(n => n.inputs));
   const sizes = chain.initializers.flatMap(name => {
-    if (weights.has(name)) return [];
+    if (weights.has(name) || isTable(name)) return [];
     const dims = graph.initializers.get(name)?.dims?.map(Number) ?? [];
     const size = dims[dims.length - 1] ?? 0;
     return dims.length >= 2 && size >= 8 && dims[dims.length - 2] === size ? [size] : [];

@@ -91,8 +91,13 @@ async function recognise(chain: Chain, n: number): Promise<Recognised> {
   return { rule: { scale, softCap, mask: full, bias: null, opaque: true, description }, needsMore: false };
 }
 
-const windowWords = ({ causal, window }: MaskRule): string =>
-  causal ? String(window!.before + 1) : `${window!.before} before, ${window!.after} after`;
+/** "128" for causal masks, else "8 before, any after". */
+export function windowWords({ causal, window }: MaskRule): string {
+  const reach = (side: number) => (side < Number.MAX_SAFE_INTEGER ? String(side) : 'any');
+  return causal
+    ? String(window!.before + 1)
+    : `${reach(window!.before)} before, ${reach(window!.after)} after`;
+}
 
 /** The position of each head whose bias disturbs the measurement least. */
 function quietest({ heads, n, data }: Grid): Int32Array {

@@ -1,6 +1,6 @@
 import { visibleKeys, type BiasRule, type CoreInput, type MaskRule } from '../../attention/core';
 import type { LogitRows, ScorePattern } from './chain';
-import type { ProbedRule } from './probe';
+import { windowWords, type ProbedRule } from './probe';
 
 /** What a core's chain does to the scores of chosen query rows, at one length. */
 export interface RowSource {
@@ -257,17 +257,16 @@ async function relativeRule(source: RowSource, first: ProbedRule): Promise<Probe
   return simplest(first, { heads, size, first: start, table });
 }
 
-/** Attention in chunks: the first key that a row sees stays for a while. Its first step is sought, and is their size. */
+/**
+ * Attention in chunks: the first key that a row sees stays for a while. Its first step is sought, and is their size; within
+ * the first chunk only the offset counts, as in a text of that length.
+ */
 async function chunkRule(source: RowSource, first: ProbedRule): Promise<ProbedRule | null> {
   const { queries, keys } = source;
   if (queries !== keys) return null;
-  const rowAt = async (row: number) => {
-    const { data } = await source.rows(Int32Array.of(row), 0);
-    const values = data.subarray(0, keys);
-    return { values, seen: largestOf(values) - HIDDEN_BELOW };
-  };
   const startOf = async (row: number) => {
-    const { values, seen } = await rowAt(row);
+    const values = (await source.rows(Int32Array.of(row), 0)).data.subarray(0, keys);
+    const seen = largestOf(values) - HIDDEN_BELOW;
     return values.findIndex(value => value >= seen);
   };
   let [below, chunk] = [0, queries - 1];
@@ -277,12 +276,18 @@ async function chunkRule(source: RowSource, first: ProbedRule): Promise<ProbedRu
     if ((await startOf(middle)) === 0) below = middle;
     else chunk = middle;
   }
-  const { values, seen } = await rowAt(0);
-  const causal = !values.subarray(1).some(value => value >= seen);
-  const words = [causal ? 'causal' : 'full', `chunks of ${chunk}`];
-  if (first.softCap !== null) words.push(`soft cap ${Number(first.softCap.toPrecision(6))}`);
-  const mask: MaskRule = { causal, window: null, chunk };
-  return { ...first, mask, bias: null, opaque: false, description: words.join(', ') };
+  const inChunk = async (rows: Int32Array) => {
+    const { planes, data } = await source.rows(rows, 0);
+    const own = new Float32Array(planes * rows.length * chunk);
+    for (let r = 0; r < planes * rows.length; r++)
+      own.set(data.subarray(r * keys, r * keys + chunk), r * chunk);
+    return { planes, data: own };
+  };
+  const within = await relativeRule({ ...source, queries: chunk, keys: chunk, rows: inChunk }, first);
+  if (!within) return null;
+  const [direction, ...rest] = within.description.split(', ');
+  const description = [direction, `chunks of ${chunk}`, ...rest].join(', ');
+  return { ...within, mask: { ...within.mask, chunk }, description };
 }
 
 /** The rows, and those at the borders of the rule's chunks. */
@@ -314,9 +319,7 @@ function simplest(rule: ProbedRule, offsets: OffsetTable): ProbedRule {
     if (before !== null || after !== null) {
       const wide = Number.MAX_SAFE_INTEGER;
       mask = { causal, window: { before: before ?? wide, after: causal ? 0 : (after ?? wide) } };
-      words.push(
-        causal ? `window ${before! + 1}` : `window ${before ?? 'any'} before, ${after ?? 'any'} after`,
-      );
+      words.push(`window ${windowWords(mask)}`);
     }
     bias = plainest(offsets, low, high);
   } else {
