@@ -1,9 +1,20 @@
-import type { CoreAttention } from './protocol/models';
+import type { CoreAttention, CoreInfo } from './protocol/models';
+import type { MechanismInfo, Setting } from './protocol/mechanisms';
+import { DENSE, settingOf } from './setting';
+
+/**
+ * What is the model's own and what is not, in one place: attention that a model was made with is native; any other in its
+ * place is a what-if, dense attention too where the model was made with something else.
+ */
 
 /** What a model was made with in a core, in words; null for dense attention. */
 export function nativeWords(attention: CoreAttention | undefined): string | null {
   return attention?.native ? `native: ${attention.name}` : null;
 }
+
+/** What a core does, for those who want a word for dense attention too. */
+export const attentionOf = ({ attention }: Pick<CoreInfo, 'attention'>): CoreAttention =>
+  attention ?? { name: DENSE.name, native: false, params: {} };
 
 /** What a head of a native core learned under this name (`span`, `alpha`), or null. */
 export function learnedNumber(
@@ -14,3 +25,44 @@ export function learnedNumber(
   const values = attention?.params[name];
   return Array.isArray(values) ? (values[head] ?? null) : null;
 }
+
+export type OwnAttention = Pick<CoreInfo, 'attention' | 'ownSetting'>;
+
+/** The key of the setting that is a core's own; null where none is. */
+const ownKey = ({ attention, ownSetting }: OwnAttention): string | null =>
+  attention?.native ? (ownSetting ?? null) : DENSE.key;
+
+/** The setting that is a core's own, to be chosen like others; null where none is. */
+export function ownSetting(core: OwnAttention, infos: readonly MechanismInfo[]): Setting | null {
+  const key = ownKey(core);
+  const info = infos.find(({ name }) => name === (core.attention?.name ?? DENSE.name));
+  if (key === null || !info) return null;
+  const known = new Set(info.parameters.map(({ name }) => name));
+  const given = Object.entries(core.attention?.params ?? {});
+  const params = given.filter(([name, value]) => known.has(name) && !Array.isArray(value));
+  const setting = settingOf(info, Object.fromEntries(params));
+  return setting.key === key ? setting : null;
+}
+
+export type Standing = 'native' | 'native in part' | 'what-if';
+
+/** What a setting is in these cores. */
+export function standingOf({ key }: Pick<Setting, 'key'>, cores: readonly OwnAttention[]): Standing {
+  const own = cores.filter(core => ownKey(core) === key).length;
+  if (own === 0) return 'what-if';
+  return own === cores.length ? 'native' : 'native in part';
+}
+
+/** "what-if", "native", "what-if, approximate" */
+export function standingWords(
+  setting: Pick<Setting, 'name' | 'key'>,
+  cores: readonly OwnAttention[],
+  infos: readonly Pick<MechanismInfo, 'name' | 'approximate'>[],
+): string {
+  const { approximate } = infos.find(({ name }) => name === setting.name) ?? {};
+  return [standingOf(setting, cores), ...(approximate ? ['approximate'] : [])].join(', ');
+}
+
+/** Whether dense attention would be a what-if in any of these cores. */
+export const hasNative = (cores: readonly OwnAttention[]): boolean =>
+  cores.some(({ attention }) => attention?.native);

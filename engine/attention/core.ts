@@ -3,6 +3,9 @@
  * This is the border between the cut model (engine/model), the mechanisms (engine/attention) and the measures.
  */
 
+import type { Tensor } from '../runtime/tensor';
+import type { Attended } from './attended';
+
 /** Which keys a query may see. Query i stands at position i + (keys - queries). */
 export interface MaskRule {
   causal: boolean;
@@ -71,10 +74,23 @@ export interface CoreInput {
   precise?: boolean;
 }
 
+/** Heads of a native core that share their settings, as the mechanism ran them. */
+export interface NativePart {
+  /** Numbers in the whole core. */
+  heads: readonly number[];
+  mechanism: string;
+  attended: Attended;
+  /** What the model learned for them. */
+  own: Readonly<Record<string, Tensor>>;
+}
+
 /** A core under the mechanism that its model was made with. */
 export interface NativeAttention {
-  /** [heads, queries, valueDim] */
-  output: Float32Array;
+  /** The key of the setting that it is; null where it is none that could be chosen. */
+  setting: string | null;
+  /** All heads together; the output is the model's own. */
+  attended: Attended;
+  partOf(head: number): NativePart;
   /** A softmax core with the same probabilities, for those that look at them; quadratic. */
   map(): CoreInput;
 }
@@ -95,7 +111,11 @@ export function ownMap(input: CoreInput): CoreInput {
 
 /** The model's own output, where it is known already: nothing of it was taken away. */
 export const ownOutput = ({ native, rule }: CoreInput): Float32Array | null =>
-  native && !rule.blocked ? native.output : null;
+  native && !rule.blocked ? native.attended.output : null;
+
+/** The model's own run, where this is the setting that it was made with and nothing was taken away. */
+export const ownRun = ({ native, rule }: CoreInput, setting: string): Attended | null =>
+  native?.setting === setting && !rule.blocked ? native.attended : null;
 
 /** A row of an opaque bias whose largest value is further than this from 0 is shifted: float32 scores keep their digits. */
 export const FAR_BIAS = 100;

@@ -1,8 +1,8 @@
 import { RefusedError, told } from '../errors';
-import { readParams } from './parameters';
+import { readParams, settingOf } from './parameters';
 import type { Tensor } from '../runtime/tensor';
 import { float32, floats } from '../runtime/tensor';
-import type { CoreInput, NativeAttention } from './core';
+import type { CoreInput, NativeAttention, NativePart } from './core';
 import { someHeads } from './kernels/subset';
 import type { AttendContext, Attended, Mechanism } from './mechanism';
 import { refusesTensors } from './ownTensors';
@@ -28,6 +28,15 @@ interface Part {
 
 /** What a file says of any mechanism; the rule of the core has it. */
 const OF_RULE = new Set(['scale', 'causal', 'turnedKeys']);
+
+/** The key of the setting that this mechanism is; null where heads differ in it. */
+export function keyOfNative(spec: NativeSpec): string | null {
+  const { info, tensors = {} } = findMechanism(spec.name);
+  const known = new Set(info.parameters.map(p => p.name));
+  if (spec.tensors.some(name => !(name in tensors) && known.has(name))) return null;
+  const given = Object.entries(settingsOf(spec)).filter(([name]) => known.has(name));
+  return settingOf(info, Object.fromEntries(given)).key;
+}
 
 /** The settings without what the rule of the core has. */
 export function settingsOf({ name, params }: NativeSpec): MechanismParams {
@@ -57,10 +66,7 @@ export async function attendNative(
   tensors: Readonly<Record<string, Tensor>>,
   context: Pick<AttendContext, 'runtime' | 'signal'>,
 ): Promise<NativeAttention> {
-  const { heads, queries, valueDim } = input;
-  const output = new Float32Array(heads * queries * valueDim);
-  const size = queries * valueDim;
-  const ran: { part: Part; attended: Attended }[] = [];
+  const ran: NativePart[] = [];
   for (const part of partsOf(input, spec, squeezed(spec, tensors))) {
     const own = someHeads(input, part.heads);
     const reason =
@@ -68,13 +74,40 @@ export async function attendNative(
       refusesTensors(part.mechanism.tensors ?? {}, part.own, own, {});
     if (reason) throw new RefusedError(reason);
     const attended = await part.mechanism.attend(own, part.params, { ...context, own: part.own });
-    part.heads.forEach((head, at) =>
-      output.set(attended.output.subarray(at * size, (at + 1) * size), head * size),
-    );
-    ran.push({ part, attended });
+    ran.push({ heads: part.heads, mechanism: part.mechanism.info.name, attended, own: part.own });
   }
   let map: CoreInput | null = null;
-  return { output, map: () => (map ??= mapOf(input, ran)) };
+  return {
+    setting: keyOfNative(spec),
+    attended: together(input, ran),
+    map: () => (map ??= mapOf(input, ran)),
+    partOf: head => ran.find(part => part.heads.includes(head))!,
+  };
+}
+
+/** The parts as one run over all heads. */
+function together({ heads, queries, valueDim }: CoreInput, parts: readonly NativePart[]): Attended {
+  const [only] = parts;
+  if (only && parts.length === 1) return only.attended;
+  const place = Array.from({ length: heads }, (_, head) => {
+    const { attended, heads: own } = parts.find(part => part.heads.includes(head))!;
+    return { attended, at: own.indexOf(head) };
+  });
+  const planes = (size: number, of: (attended: Attended) => Float32Array) => {
+    const all = new Float32Array(heads * size);
+    place.forEach(({ attended, at }, head) =>
+      all.set(of(attended).subarray(at * size, (at + 1) * size), head * size),
+    );
+    return all;
+  };
+  return {
+    output: planes(queries * valueDim, ({ output }) => output),
+    lse: parts.every(({ attended }) => attended.lse) ? planes(queries, ({ lse }) => lse!) : null,
+    ...(parts.some(({ attended }) => attended.reweighted) && { reweighted: true }),
+    pairs: Float64Array.from(place, ({ attended, at }) => attended.pairs[at]!),
+    row: (head, query) => place[head]!.attended.row(place[head]!.at, query),
+    extra: {},
+  };
 }
 
 /** Files write [heads, 1, 1] where the mechanism has one number for each head. */
@@ -164,11 +197,11 @@ function ofHeads(
  * A softmax core with the same probabilities: their logarithm is its bias, and the scores count nothing. Quadratic, so it is made
  * for those only that look at the map. Maps with negative weights (shaped) have no logarithm: there the softmax in them is shown.
  */
-function mapOf(input: CoreInput, ran: readonly { part: Part; attended: Attended }[]): CoreInput {
+function mapOf(input: CoreInput, parts: readonly NativePart[]): CoreInput {
   const { heads, queries, keys, rule } = input;
   const data = new Float32Array(heads * queries * keys).fill(-Infinity);
-  for (const { part, attended } of ran)
-    for (const [at, head] of part.heads.entries())
+  for (const { heads: own, attended } of parts)
+    for (const [at, head] of own.entries())
       for (let i = 0; i < queries; i++) {
         const { keys: seen, weights } = attended.row(at, i);
         const row = (head * queries + i) * keys;

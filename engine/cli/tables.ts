@@ -12,7 +12,9 @@ import type {
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
 import { textOf } from '../../shared/protocol/notes';
+import { hasNative, nativeWords, standingWords } from '../../shared/native';
 import { verifiedLine } from '../../shared/verified';
+import { mechanismInfos } from '../attention/registry';
 import { formatWithout } from './interventions';
 import { sum } from '../statistics';
 
@@ -100,6 +102,9 @@ function formatHeads(summary: AnalysisSummary): string {
     { title: 'layer', align: 'right', cell: ({ info }) => String(info.layer) },
     ...(kinds.size > 1 ? [{ title: 'kind', cell: ({ info }: Row) => info.kind }] : []),
     { title: 'head', align: 'right', cell: ({ head }) => String(head.head) },
+    ...(hasNative(summary.model.cores)
+      ? [{ title: 'attention', cell: ({ info }: Row) => nativeWords(info.attention) ?? 'dense' }]
+      : []),
     number('entropy', head => head.entropy, 2),
     number('distance', head => head.meanDistance, 1),
     number('span95', head => head.span95, 1),
@@ -148,6 +153,7 @@ function formatMechanisms(summary: AnalysisSummary): string {
   ];
   const columns: Column<Row>[] = [
     { title: 'mechanism', cell: row => row.setting.name },
+    { title: 'it is', cell: row => standingWords(row.setting, summary.model.cores, mechanismInfos) },
     {
       title: 'parameters',
       cell: row =>

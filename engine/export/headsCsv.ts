@@ -1,6 +1,8 @@
 /** All head profiles as one table: `analyze --csv`. One line per head, every measure, and each mechanism's columns behind. */
+import { mechanismInfos } from '../attention/registry';
 import type {
   AnalysisSummary,
+  CoreInfo,
   HeadComparison,
   HeadProfile,
   MechanismResult,
@@ -8,6 +10,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { ROLES } from '../../shared/protocol/text';
 import { csv, type CsvCell } from '../../shared/numbers';
+import { nativeWords, standingWords } from '../../shared/native';
 import { chosenParams } from '../../shared/setting';
 
 type Compared = [title: string, value: (head: HeadComparison) => CsvCell];
@@ -38,9 +41,9 @@ const MEASURES: Column[] = [
   ]),
 ];
 
-export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
-  const header = ['core', 'kind', 'layer', 'head', ...MEASURES.map(([title]) => title)];
-  const columns = mechanisms.map(columnsOf);
+export function headsCsv({ cores, mechanisms, model }: AnalysisSummary): string {
+  const header = ['core', 'kind', 'layer', 'head', 'attention', ...MEASURES.map(([title]) => title)];
+  const columns = mechanisms.map(result => columnsOf(result, model.cores));
   header.push(...columns.flatMap(each => each.map(([title]) => title)));
   const rows = cores.flatMap(({ info, heads }) =>
     heads.map(head => [
@@ -48,6 +51,7 @@ export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
       info.kind,
       info.layer,
       head.head,
+      nativeWords(info.attention) ?? 'dense',
       ...MEASURES.map(([, value]) => value(head)),
       ...mechanisms.flatMap(({ heads: compared }, m) => {
         const found = compared.find(each => each.core === head.core && each.head === head.head);
@@ -58,11 +62,12 @@ export function headsCsv({ cores, mechanisms }: AnalysisSummary): string {
   return csv(header, rows);
 }
 
-function columnsOf(result: MechanismResult): Compared[] {
+function columnsOf(result: MechanismResult, cores: readonly CoreInfo[]): Compared[] {
   const name = nameOf(result);
+  const words = `local ${standingWords(result.setting, cores, mechanismInfos).replace(',', '')}`;
   return [
-    [`recall (local): ${name}`, head => head.recall],
-    [`output error (local): ${name}`, head => head.outputError],
+    [`recall (${words}): ${name}`, head => head.recall],
+    [`output error (${words}): ${name}`, head => head.outputError],
     [`share of pairs: ${name}`, head => head.pairs / head.densePairs],
     ...(result.heads.some(head => head.span !== undefined)
       ? [[`span [tokens]: ${name}`, head => head.span] as Compared]

@@ -1,6 +1,7 @@
 /** An analysis as JSON, for scripts: `analyze --json`. Described by `analysis.schema.json`. */
 import type {
   AnalysisSummary,
+  CoreInfo,
   HeadComparison,
   HeadProfile,
   Intervention,
@@ -8,7 +9,9 @@ import type {
   MechanismParams,
   MechanismResult,
 } from '../../shared/protocol/engine';
+import { attentionOf, standingOf } from '../../shared/native';
 import { chosenParams } from '../../shared/setting';
+import { findMechanism } from '../attention/registry';
 import { carriersOf, meanInterval } from '../../shared/uncertainty';
 import { textOf } from '../../shared/protocol/notes';
 
@@ -44,10 +47,11 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
       kind: info.kind,
       layer: info.layer,
       mask: info.mask,
+      attention: attentionOf(info),
       heads: heads.map(headJson),
     })),
     loss: lossJson(summary),
-    mechanisms: summary.mechanisms.map(mechanismJson),
+    mechanisms: summary.mechanisms.map(result => mechanismJson(result, model.cores)),
     interventions: interventions.map(interventionJson),
     timings: summary.timings,
     peakRssMiB: summary.peakRssMiB,
@@ -124,13 +128,15 @@ function changeJson(one: Intervention, settled: MechanismParams | null) {
   return { ...one, choice: { name: one.choice.name, params: chosenParams(one.choice), settled } };
 }
 
-function mechanismJson(result: MechanismResult) {
+function mechanismJson(result: MechanismResult, cores: readonly CoreInfo[]) {
   return {
     name: result.setting.name,
     params: chosenParams(result.setting),
     setting: result.setting.key,
     settled: result.settled,
     scope: result.scope,
+    standing: standingOf(result.setting, cores),
+    approximate: findMechanism(result.setting.name).info.approximate ?? false,
     recall: result.recall,
     sparsity: result.sparsity,
     outputError: result.outputError,

@@ -1,9 +1,9 @@
 /** What a model is and how it was proved, for scripts: `models verify --json`. */
 import type { ModelInfo, Provenance } from '../../shared/protocol/engine';
+import { attentionOf } from '../../shared/native';
 import { VERSION } from '../version';
 
 const SCHEMA = 'urn:attention-inspector:verify:1';
-const DENSE = { name: 'dense', native: false, params: {} };
 
 export const verifyJson = (
   { name, ref, kind, layers, heads, causal, parameters, context, verified, cores }: ModelInfo,
@@ -14,5 +14,5 @@ export const verifyJson = (
   provenance,
   model: { name, ref, kind, layers, heads, causal, parameters, context },
   verified,
-  cores: cores.map(({ attention = DENSE, ...core }) => ({ ...core, attention })),
+  cores: cores.map(core => ({ ...core, attention: attentionOf(core) })),
 });

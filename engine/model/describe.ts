@@ -1,7 +1,10 @@
-import { settingsOf } from '../attention/native';
+import { keyOfNative, settingsOf } from '../attention/native';
+import { settingOf } from '../attention/parameters';
+import { findMechanism } from '../attention/registry';
 import type {
   CoreAttention,
   CoreInfo,
+  MechanismParams,
   ModelFingerprint,
   ModelInfo,
   Verification,
@@ -57,16 +60,20 @@ function attentionOf(
   { mask: { causal, window, chunk }, made: also }: ProbedRule,
   sink: boolean,
   learned: Readonly<Record<string, number[]>> = {},
-): { attention?: CoreAttention } {
-  const made = (name: string, params: CoreAttention['params']) => ({
+): Pick<CoreInfo, 'attention' | 'ownSetting'> {
+  const made = (name: string, params: CoreAttention['params'], ownSetting: string | null = null) => ({
     attention: { name, native: true, params },
+    ...(ownSetting !== null && { ownSetting }),
   });
-  if (native) return made(native.spec.name, { ...settingsOf(native.spec), ...learned });
+  const masked = (name: string, params: MechanismParams) =>
+    made(name, params, settingOf(findMechanism(name).info, params).key);
+  if (native)
+    return made(native.spec.name, { ...settingsOf(native.spec), ...learned }, keyOfNative(native.spec));
   if (also) return made(also.name, also.params);
   if (sink) return made('sink', {});
-  if (chunk !== undefined) return made('chunked', { chunk });
+  if (chunk !== undefined) return masked('chunked', { chunk });
   const reach = window && Math.min(window.before, causal ? Infinity : window.after);
-  return reach !== null && reach < Number.MAX_SAFE_INTEGER ? made('local', { window: reach + 1 }) : {};
+  return reach !== null && reach < Number.MAX_SAFE_INTEGER ? masked('local', { window: reach + 1 }) : {};
 }
 
 /** `width`: columns of the model's output; `folder`: where its weights lie. */

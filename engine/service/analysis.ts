@@ -1,6 +1,6 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import { besideSink } from '../attention/kernels/sink';
-import { withoutNative, type CoreInput } from '../attention/core';
+import { ownRun, withoutNative, type CoreInput } from '../attention/core';
 import { settledParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
@@ -201,6 +201,8 @@ export class Analysis {
 
   /** One core under a mechanism, given its inputs. */
   async attend(choice: Setting, core: number, given: CoreInput, signal: AbortSignal): Promise<Attended> {
+    const ran = ownRun(given, choice.key);
+    if (ran) return ran;
     const mechanism = findMechanism(choice.name);
     const input = withoutNative(given);
     refuseUnfit(mechanism, input, choice);
@@ -221,6 +223,8 @@ export class Analysis {
     input: CoreInput,
     signal: AbortSignal,
   ): Promise<Attended> {
+    const ran = ownRun(someHeads(input, [head]), choice.key);
+    if (ran) return ran;
     const mechanism = findMechanism(choice.name);
     const alone = someHeads(withoutNative(input), [head]);
     refuseUnfit(mechanism, alone, choice);

@@ -1,9 +1,10 @@
 import type { Analysis } from './analysis';
 import { HeaviestPairs } from './heaviestPairs';
 import { jointProjection } from './projection';
-import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
+import { kvHead, ownRun, visibleKeys, withoutNative, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/kernels/dense';
-import type { Attended, Bucketing, SparseRow } from '../attention/mechanism';
+import { someHeads } from '../attention/kernels/subset';
+import type { Attended, BucketedRun, Bucketing, SparseRow } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
 import { unitRows } from '../attention/kernels/tied';
 import { RefusedError, told } from '../errors';
@@ -168,21 +169,39 @@ async function askedHead(
 ): Promise<BucketedHead> {
   analysis.head(params.core, params.head);
   const { input } = await analysis.tensors(params.core, signal);
-  return bucketedHead(analysis, params, input, signal);
+  const found = await bucketedHead(analysis, params, input, signal);
+  if (found) return found;
+  const own = ownRun(input, params.mechanism.key) && input.native!.partOf(params.head).mechanism;
+  throw new RefusedError(
+    own
+      ? told`The model itself has ${own} attention in this head, which has no buckets.`
+      : told`The mechanism ${params.mechanism.name} has no buckets.`,
+  );
 }
 
-/** @throws RefusedError for a mechanism without buckets */
+/** Null for a mechanism without buckets, and for a head in which the model itself has something else. */
 export async function bucketedHead(
   analysis: Analysis,
   { core, head, mechanism }: BucketParams,
   input: CoreInput,
   signal: AbortSignal,
-): Promise<BucketedHead> {
+): Promise<BucketedHead | null> {
   const attended = await analysis.attendLocally(mechanism, core, input, signal);
-  const own = await analysis.ownTensors(mechanism, core, input, signal);
-  const assignment = findMechanism(mechanism.name).buckets?.({ input, head, attended, own });
-  if (!assignment) throw new RefusedError(told`The mechanism ${mechanism.name} has no buckets.`);
-  return { input, head, attended, assignment };
+  const run = ownRun(input, mechanism.key)
+    ? nativeRun(input, head)
+    : {
+        mechanism: mechanism.name,
+        of: { input, head, attended, own: await analysis.ownTensors(mechanism, core, input, signal) },
+      };
+  const assignment = findMechanism(run.mechanism).buckets?.(run.of);
+  return assignment ? { input, head, attended, assignment } : null;
+}
+
+/** A head as the model itself runs it, with what it learned. */
+function nativeRun(input: CoreInput, head: number): { mechanism: string; of: BucketedRun } {
+  const { heads, mechanism, attended, own } = input.native!.partOf(head);
+  const alone = someHeads(withoutNative(input), heads);
+  return { mechanism, of: { input: alone, head: heads.indexOf(head), attended, own } };
 }
 
 interface Ranks {

@@ -4,6 +4,7 @@ import {
   type EngineMethod,
   type EngineParams,
   type EngineResult,
+  type MechanismInfo,
 } from '../../shared/protocol/engine';
 import type { AnalysisState } from '../../shared/protocol/host';
 import { updateFrom, type AnalysisHost } from '../../shared/host/host';
@@ -88,6 +89,11 @@ export class AnalysisStore extends Owner implements AnalysisHost {
         if (analysis) this.show(analysis);
       }),
     );
+  }
+
+  /** What the engine told of its mechanisms; none before it is ready. */
+  get mechanismInfos(): readonly MechanismInfo[] {
+    return this.client.capabilities?.mechanisms ?? [];
   }
 
   /** The analysis that the views show: that of the active text, else the last one shown. */

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { Setting, TokenAttention } from '../../shared/protocol/engine';
+import type { MechanismInfo, Setting, TokenAttention } from '../../shared/protocol/engine';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { describeHead, hoverText, type HeadChoice } from './hoverText';
@@ -58,7 +58,7 @@ export class AttentionHover implements vscode.HoverProvider {
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const text = describe(analysis, side, shown, { core, head }, planned) + rest;
+      const text = describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos) + rest;
       return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
@@ -110,6 +110,7 @@ function describe(
   word: readonly TokenAttention[],
   choice: HeadChoice,
   planned: Setting | null,
+  mechanisms: readonly MechanismInfo[],
 ): string {
   const { tokens: source, model } = analysis.began!;
   const target = analysis.began!.target?.tokens ?? null;
@@ -119,6 +120,8 @@ function describe(
     side,
     other: side === 'target' ? source : target,
     of: describeHead(choice, model.cores, t),
+    cores: choice.core === null ? model.cores : model.cores.filter(({ core }) => core === choice.core),
+    mechanisms,
     stale: analysis.textChanged,
     planned,
     // A token of the target text cannot be pinned: what is pinned is of the analysed text.

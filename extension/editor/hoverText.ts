@@ -1,5 +1,12 @@
-import { nativeWords } from '../../shared/native';
-import type { CoreInfo, Link, Setting, TokenAttention, TokenTable } from '../../shared/protocol/engine';
+import { hasNative, nativeWords, standingWords } from '../../shared/native';
+import type {
+  CoreInfo,
+  Link,
+  MechanismInfo,
+  Setting,
+  TokenAttention,
+  TokenTable,
+} from '../../shared/protocol/engine';
 import type { Selection } from '../../shared/protocol/host';
 import { markdown } from '../../shared/foreign';
 import { describeSetting } from '../../shared/setting';
@@ -58,6 +65,9 @@ export interface HoverOptions {
   /** Of which head the numbers are, in words. */
   of: string;
   stale: boolean;
+  /** The layers that the numbers are of, and what is known of mechanisms: what is native and what is not. */
+  cores: readonly CoreInfo[];
+  mechanisms: readonly MechanismInfo[];
   /** What the plan gives this head; null or absent without a plan. */
   planned?: Setting | null;
   /** Links for one token, Markdown. */
@@ -76,7 +86,12 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
   // A token that is no query here has no row of which something could be kept.
   if (word.some(({ kept, looksAt }) => kept.length > 0 && looksAt.length > 0))
     parts.push(keptTable(word, options));
-  if (options.planned?.name === 'dense') parts.push(t('The plan leaves this head dense.'));
+  if (options.planned?.name === 'dense')
+    parts.push(
+      hasNative(options.cores)
+        ? t('The plan gives this head dense attention, which is a what-if here.')
+        : t('The plan leaves this head dense.'),
+    );
   return parts.join('\n\n');
 }
 
@@ -111,9 +126,11 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
   const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
   const { planned } = options;
   const names = choices.map(choice => {
-    if (choice.key === planned?.key) return t('the plan: {0}', describeSetting(choice));
     const namesakes = choices.filter(({ name }) => name === choice.name);
-    return namesakes.length > 1 ? describeSetting(choice) : choice.name;
+    const ofPlan = choice.key === planned?.key;
+    const name = ofPlan || namesakes.length > 1 ? describeSetting(choice) : choice.name;
+    const said = `${name}, ${standingWords(choice, options.cores, options.mechanisms)}`;
+    return ofPlan ? t('the plan: {0}', said) : said;
   });
   const lost = ({ kept, token, looksAtSide }: TokenAttention, m: number) => {
     const link = kept[m]?.costliestLost;

@@ -1,6 +1,7 @@
 """Exports a trained model to ONNX in the Hugging Face layout, and checks it against PyTorch in ONNX Runtime.
 
-usage: export.py NAME --out FOLDER [--home FOLDER] [--weights float16|int8|float32]     (FOLDER/NAME is written)
+usage: export.py NAME --out FOLDER [--home FOLDER] [--weights float16|int8|float32] [--tokens N]     (FOLDER/NAME is written)
+--tokens: the checkpoint that was kept there (train.py).
 The mechanism is an ONNX function of its own: domain `attention_inspector`, name of the mechanism, inputs q, k, v and its learned tensors, settings as
 attributes, plain operators as its body, which any runtime puts in its place. Dense attention is written plainly. Weights are float16 (of
 the larger models int8, a scale for each row), cast to float32 where they are used.
@@ -11,6 +12,7 @@ from onnx import helper, numpy_helper
 from tokenizers import Tokenizer, processors
 import data
 from model import MODELS, Attention, ChunkedCross, Switch, build
+from train import target
 
 SMALL = 1024  # tensors below this many elements stay float32
 DOMAIN = 'attention_inspector'
@@ -179,9 +181,12 @@ One of the models of Attention Inspector's zoo: {parameters:,} parameters, {laye
 def main():
     parser = data.arguments(__doc__)
     parser.add_argument('name', choices=list(MODELS)); parser.add_argument('--out', required=True); parser.add_argument('--weights', choices=['float16', 'int8', 'float32'])
+    parser.add_argument('--tokens', type=float, help='the checkpoint that was kept there')
     a = parser.parse_args()
     spec = MODELS[a.name]
-    saved = torch.load(f'{a.home}/{a.name}/checkpoint.pt', map_location='cpu')
+    goal = target(spec, a.tokens)
+    kept = f'at-{goal}.pt' if goal < spec['tokens'] else 'checkpoint.pt'
+    saved = torch.load(f'{a.home}/{a.name}/{kept}', map_location='cpu')
     model = build(a.name); model.load_state_dict(saved['model'])
     folder = os.path.join(a.out, a.name); os.makedirs(folder + '/onnx', exist_ok=True)
     parameters = sum(p.numel() for p in model.parameters())
@@ -199,6 +204,7 @@ def main():
     tokenizer(a.home + '/data', encoder).save(folder + '/tokenizer.json')
     context = 2048 if model.recurrent else longest
     log = [json.loads(line) for line in open(f'{a.home}/{a.name}/log.jsonl')]
+    log = [line for line in log if line['tokens'] <= saved['tokens']]
     attention = model.b[0].a
     width, heads = model.n.w.shape[0], attention.h
 

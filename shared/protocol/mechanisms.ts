@@ -22,6 +22,8 @@ export interface MechanismInfo {
   view: 'spans' | 'buckets' | 'map';
   /** False when the choice of pairs looks at the whole text, future included. */
   causalSelection: boolean;
+  /** It keeps no set of pairs: its map stands for another one, and is never that one. */
+  approximate?: true;
 }
 
 /** One head under one mechanism. Local: same Q, K, V as the dense model. */

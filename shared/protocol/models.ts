@@ -46,6 +46,11 @@ export interface CoreInfo {
   causal: boolean;
   /** Absent: dense. */
   attention?: CoreAttention;
+  /**
+   * The key of the setting that is what the model itself does here; absent where it is dense, and where only the model's
+   * own graph or tensors can do it.
+   */
+  ownSetting?: string;
 }
 
 /** Proof that the cut model is the model: largest differences to the uncut model in ONNX Runtime. */

@@ -45,6 +45,7 @@ export const coreInfo = v.object({
       params: v.record(text, v.union([number, flag, text, list(number, 4096)])),
     }),
   ),
+  ownSetting: v.exactOptional(text),
 });
 
 const hashed = list(v.object({ file: text, sha256: text }), 10_000);

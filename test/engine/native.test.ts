@@ -89,7 +89,7 @@ async function coresOf(model: CutModel): Promise<CoreInput[]> {
   const ids = Int32Array.from({ length: 40 }, (_, i) => (i * i + 3) % 40);
   const attend = async (_: unknown, input: CoreInput) => {
     inputs.push(input);
-    return input.native!.output;
+    return input.native!.attended.output;
   };
   await model.run(ids, attend, { signal: neverCancelled });
   return inputs;
@@ -100,7 +100,7 @@ async function assertMapGivesOutput(input: CoreInput, runtime: Runtime): Promise
   const { heads, queries, keys, valueDim, v } = input;
   const context = { runtime, signal: neverCancelled };
   const { output, lse } = await denseCore(input, context);
-  assert.deepEqual(output, input.native!.output);
+  assert.deepEqual(output, input.native!.attended.output);
   let zeros = 0;
   for (let head = 0; head < heads; head++) {
     const rows = await denseRows(input, head, 0, queries, context);

@@ -255,6 +255,6 @@ describe('report', function () {
     const profile = summary.cores[1]!.heads[2]!;
     assert.equal(Number(cells[titles.indexOf('span95 [tokens]')]), profile.span95);
     const local = summary.mechanisms[0]!.heads.find(h => h.core === 1 && h.head === 2)!;
-    assert.equal(Number(cells[titles.indexOf('recall (local): local:window=12')]), local.recall);
+    assert.equal(Number(cells[titles.indexOf('recall (local what-if): local:window=12')]), local.recall);
   });
 });

@@ -62,7 +62,15 @@ describe('extension: text of a hover', () => {
       },
     ],
   };
-  const options = { tokens, of: 'layer 3, head 5', stale: false, links: () => '[Pin](command:x)', t };
+  const options = {
+    tokens,
+    of: 'layer 3, head 5',
+    stale: false,
+    links: () => '[Pin](command:x)',
+    cores: [],
+    mechanisms: [],
+    t,
+  };
   const text = (change: Partial<TokenAttention> = {}, stale = false) =>
     bare(hoverText([{ ...attention, ...change }], { ...options, stale }));
 
@@ -81,7 +89,7 @@ describe('extension: text of a hover', () => {
   });
 
   it('has a row for each mechanism, with the costliest lost key', () => {
-    assert.match(text(), /\| local \| 25\u202f% \| `The` 75\u202f% \(1 back\) \|/);
+    assert.match(text(), /\| local, what\\-if \| 25\u202f% \| `The` 75\u202f% \(1 back\) \|/);
     const kept = attention.kept.map(one => ({ ...one, deltaLoss: 0.021, costliestLost: null }));
     assert.match(text({ kept }), /\| 25\u202f% \| none \| \+0\.021 nats \|/);
     assert.match(text({ kept }), /loss change \(propagated\)/);
@@ -93,7 +101,7 @@ describe('extension: text of a hover', () => {
     assert.match(shown, /\| `␣cat` \| `␣sat` \|\n\| --- \| --- \| --- \|/);
     assert.match(
       shown,
-      /\| local \| 25\u202f%, `The` 75\u202f% \(1 back\) \| 25\u202f%, `The` 75\u202f% \(2 back\) \|/,
+      /\| local, what\\-if \| 25\u202f%, `The` 75\u202f% \(1 back\) \| 25\u202f%, `The` 75\u202f% \(2 back\) \|/,
     );
     assert.equal([...shown.matchAll(/\[Pin\]/g)].length, 2);
   });
@@ -101,7 +109,7 @@ describe('extension: text of a hover', () => {
   it('tells two settings of one mechanism apart', () => {
     const [one] = attention.kept;
     const kept = [one!, { ...one!, mechanism: setting('local', { window: 8 }) }];
-    assert.match(text({ kept }), /\| local \\\(window 8\\\) \|/);
+    assert.match(text({ kept }), /\| local \\\(window 8\\\), what\\-if \|/);
   });
 
   it('tells what the plan keeps', () => {
@@ -109,10 +117,10 @@ describe('extension: text of a hover', () => {
     const planned = setting('lsh', { rounds: 2 });
     const kept = [one!, { ...one!, mechanism: planned, deltaLoss: -0.5 }];
     const shown = bare(hoverText([{ ...attention, kept }], { ...options, planned }));
-    assert.match(shown, /\| local \| 25\u202f%/);
+    assert.match(shown, /\| local, what\\-if \| 25\u202f%/);
     assert.match(
       shown,
-      /\| the plan: lsh \\\(bucketSize 64, rounds 2, .*\\\) \| 25\u202f% \| .* \| −0\.5 nats \|/,
+      /\| the plan: lsh \\\(bucketSize 64, rounds 2, .*\\\), what\\-if \| 25\u202f% \| .* \| −0\.5 nats \|/,
     );
     const dense = bare(hoverText([attention], { ...options, planned: setting('dense') }));
     assert.match(dense, /leaves this head dense/);
@@ -131,7 +139,7 @@ describe('extension: text of a hover', () => {
     const query = shown({ looksAtSide: 'text', lookedAtBy: [], lookedAtBySide: 'target' }, 'target');
     assert.match(query, /`␣cat`\*\* token 1 \(of 0 to 2\) · entropy/);
     assert.match(query, /Looks at \(in the source text\): `Die` 75\u202f%, `␣Katze` 25\u202f%\n/);
-    assert.match(query, /\| local \| 25\u202f% \| `Die` 75\u202f% \|/);
+    assert.match(query, /\| local, what\\-if \| 25\u202f% \| `Die` 75\u202f% \|/);
     assert.doesNotMatch(query, /Looked at by|back|itself/);
     const key = shown({ looksAt: [], looksAtSide: 'text', lookedAtBySide: 'target' }, 'text');
     assert.match(key, /Looked at by \(in the target text\): `␣saß` 50\u202f%$/);

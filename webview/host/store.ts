@@ -30,7 +30,8 @@ import { clearestHead } from '../../shared/host/clearestHead';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
 import { analysisPartsOf, partsOf } from './stateSignals';
-import { readSetting } from '../../shared/setting';
+import { hasNative } from '../../shared/native';
+import { DENSE, readSetting } from '../../shared/setting';
 
 export interface HeadId {
   core: number;
@@ -218,10 +219,13 @@ export class Store {
   private readonly selectedCore = computed(() => this.selection.core);
   private readonly selectedHead = computed(() => this.selection.head);
 
-  /** The mechanisms that can be looked at: all, or those that a report holds. */
+  /** The mechanisms that can be looked at: all, or those that a report holds; dense where the model was made with another. */
   get offeredMechanisms(): MechanismInfo[] {
     const held = new Set(this.mechanisms.map(m => m.setting.name));
-    return this.mechanismInfos.filter(({ name }) => name !== 'dense' && (!this.report || held.has(name)));
+    const made = hasNative(this.model?.cores ?? []);
+    return this.mechanismInfos.filter(
+      ({ name }) => (name !== DENSE.name || made) && (!this.report || held.has(name)),
+    );
   }
 
   /** Result of a mechanism in this analysis, or undefined while it has none. */

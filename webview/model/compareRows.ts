@@ -63,6 +63,7 @@ export function sorted(
 export const CSV_HEADER = [
   'mechanism',
   'parameters',
+  'native or what-if',
   'core',
   'head',
   'mass kept (local)',
@@ -75,12 +76,16 @@ export const CSV_HEADER = [
   'change of',
 ];
 
-/** Every number of every head. */
-export function csvRows(rows: readonly Tried[]): (string | number | null)[][] {
+/** Every number of every head; `standing` says what a row is in a core. */
+export function csvRows(
+  rows: readonly Tried[],
+  standing: (row: Tried, core: number) => string,
+): (string | number | null)[][] {
   return rows.flatMap(row =>
     [...row.heads.values()].map(h => [
       row.choice.name,
       JSON.stringify(row.choice.params),
+      standing(row, h.core),
       h.core,
       h.head,
       h.recall,

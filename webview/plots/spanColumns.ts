@@ -5,6 +5,7 @@ import type { SpanFit } from '../../shared/protocol/engine';
 import { count, exact, percent, tokens as inTokens } from '../../shared/numbers';
 import { coreInfo, headName } from '../model/names';
 import { roleHue } from '../model/roles';
+import { learnedSpan } from '../model/standing';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisLeft } from './axes';
@@ -44,6 +45,11 @@ export class SpanColumns extends Component {
       }
       .span {
         stroke: var(--vscode-editor-background);
+      }
+      .learned {
+        fill: var(--vscode-editor-background);
+        stroke: var(--vscode-foreground);
+        stroke-width: 2;
       }
       .head:hover .span,
       .head.shown .span {
@@ -97,6 +103,7 @@ export class SpanColumns extends Component {
             const cx = left + (i + 0.5) * step;
             const found = fitted.get(`${h.core}.${h.head}`);
             const shown = h.core === store.shownHead?.core && h.head === store.shownHead.head;
+            const learned = learnedSpan(h);
             const { p5, p50, p95 } = h.span95Quantiles;
             return svg`<g class="head ${shown ? 'shown' : ''}"
                 @mouseenter=${() => store.previewOf(h)}
@@ -105,6 +112,7 @@ export class SpanColumns extends Component {
               <rect class="hit" x=${cx - step / 2} y=${room.top} width=${step} height=${bottom - room.top}></rect>
               <line class="range" x1=${cx} x2=${cx} y1=${y(p5 + 1)} y2=${y(p95 + 1)}></line>
               <line class="median" x1=${cx - Math.min(5, step / 2)} x2=${cx + Math.min(5, step / 2)} y1=${y(p50 + 1)} y2=${y(p50 + 1)}></line>
+              ${learned === null ? nothing : svg`<rect class="learned" x=${cx - 4} y=${y(learned + 1) - 4} width="8" height="8"></rect>`}
               ${found ? svg`<circle class="span" style=${`fill: ${roleHue(h)}`} cx=${cx} cy=${y(found.span + 1)} r=${Math.max(3, Math.min(6, step / 2 - 0.5))}></circle>` : nothing}
             </g>`;
           })}`;
@@ -124,10 +132,12 @@ export class SpanColumns extends Component {
     p50: number,
     p95: number,
   ): string {
+    const learned = learnedSpan(head);
+    const own = learned === null ? '' : `\nlearned span ${exact(learned, 'tokens')} (native)`;
     const range = `95 % of the mass within ${inTokens(p50)} for the median query (${exact(p5)} to ${exact(p95)})`;
-    if (!fitted) return `${headName(head)}\n${range}`;
+    if (!fitted) return `${headName(head)}${own}\n${range}`;
     const pairs = percent(fitted.pairs / fitted.densePairs);
-    return `${headName(head)}\nfitted span ${exact(fitted.span, 'tokens')}: keeps ${percent(fitted.recall)} with ${pairs} of the pairs\n${range}`;
+    return `${headName(head)}${own}\nfitted span ${exact(fitted.span, 'tokens')} (what-if): keeps ${percent(fitted.recall)} with ${pairs} of the pairs\n${range}`;
   }
 }
 

@@ -3,6 +3,7 @@ import { customElement } from 'lit/decorators.js';
 import type { Link, TokenAttention } from '../../shared/protocol/engine';
 import { exact, nats, percent, signed, tokenLabel } from '../../shared/numbers';
 import { mechanismNames } from '../model/mechanismNames';
+import { standing } from '../model/standing';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
 import { Component } from './component';
@@ -141,7 +142,8 @@ const ofSide = (side: Side) =>
 function found(answer: TokenAttention): TemplateResult {
   const asks = store.sides(store.shownHead?.core ?? null).queries === 'text';
   const names = mechanismNames(answer.kept.map(k => k.mechanism));
-  const kept = answer.kept.map((k, i) => ({ ...k, title: names[i]! }));
+  const core = store.shownHead?.core ?? null;
+  const kept = answer.kept.map((k, i) => ({ ...k, title: `${names[i]!} · ${standing(k.mechanism, core)}` }));
   const name = (side: Side, token: number) => tokenLabel(store.tokensOf(side)?.text[token] ?? '', 14);
   const links = (list: Link[], side: Side) =>
     bars(

@@ -4,8 +4,11 @@ import type { Buckets, HeadProfile, Setting, MechanismInfo } from '../../shared/
 import { agreement, bucketBackground, coverage, imbalance, tellingWords } from '../model/buckets';
 import { bucketNames } from '../model/bucketNames';
 import { massAt, niceCeiling } from '../draw/colour';
+import { ownSetting } from '../../shared/native';
 import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
-import { headName } from '../model/names';
+import { mechanismTitle } from '../model/mechanismLook';
+import { coreInfo, headName } from '../model/names';
+import { standing } from '../model/standing';
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -23,6 +26,9 @@ import '../plots/projection';
 import '../ui/legend';
 import { bucketsStyles } from './bucketsStyles';
 
+/** Stands in the list for what the model itself does. */
+const OWN = 'own';
+
 /** Which tokens LSH or routing puts together, and what attention that misses. */
 @customElement('ai-buckets')
 export class BucketsView extends Component implements Savable {
@@ -39,11 +45,20 @@ export class BucketsView extends Component implements Savable {
     return store.offeredMechanisms.filter(m => m.view === 'buckets');
   }
 
-  /** The selected mechanism if it has buckets, else the one last looked at here. */
+  /** What the model itself does in the shown head's layer, where that has buckets. */
+  private get own(): Setting | null {
+    const head = store.shownHead;
+    const core = head && coreInfo(head.core);
+    const own = core && ownSetting(core, this.infos);
+    return own && (!store.report || store.mechanismResult(own)) ? own : null;
+  }
+
+  /** The selected mechanism if it has buckets, else the model's own, else the one last looked at here. */
   private get choice(): Setting | null {
     const { mechanism } = store.selection;
-    const { infos } = this;
+    const { infos, own } = this;
     if (mechanism && infos.some(m => m.name === mechanism.name)) return mechanism;
+    if (own) return own;
     const kept = store.option<string>('buckets', 'mechanism', '');
     const name = infos.find(m => m.name === kept)?.name ?? infos[0]?.name;
     return name ? store.choiceOf(name) : null;
@@ -102,6 +117,7 @@ export class BucketsView extends Component implements Savable {
 
   private toolbar(choice: Setting, found: Buckets | null): TemplateResult {
     const info = this.infos.find(m => m.name === choice.name)!;
+    const { own } = this;
     const set = (mechanism: Setting) => {
       this.chosen = undefined;
       store.setOption('buckets', 'mechanism', mechanism.name);
@@ -110,9 +126,12 @@ export class BucketsView extends Component implements Savable {
     return html`<div class="toolbar">
       ${choose(
         'Mechanism',
-        choice.name,
-        this.infos.map(m => ({ value: m.name, label: m.title })),
-        name => set(store.choiceOf(name)),
+        choice.key === own?.key ? OWN : choice.name,
+        [
+          ...(own ? [{ value: OWN, label: `${mechanismTitle(own.name, this.infos)} (native)` }] : []),
+          ...this.infos.map(m => ({ value: m.name, label: m.title })),
+        ],
+        name => set(own && name === OWN ? own : store.choiceOf(name)),
       )}
       ${parameterForm(info, choice, set)}
       ${
@@ -157,6 +176,7 @@ export class BucketsView extends Component implements Savable {
     };
     const telling = tellingWords(tokens?.text ?? [], painted, found.count, 5);
     const stale = store.stale || this.buckets.loading;
+    const learned = standing(choice, profile.core) === 'native';
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
       <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
       ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
@@ -190,7 +210,7 @@ export class BucketsView extends Component implements Savable {
                   <span class="shapes"
                     ><span>● query</span
                     ><span>△ key</span
-                    >${found.projection.centers.length ? html`<span>✚ centre</span>` : nothing}</span
+                    >${found.projection.centers.length ? html`<span>✚ centre${learned ? ', learned' : nothing}</span>` : nothing}</span
                   >
                   <span class="muted"
                     >two dimensions with ${percent(found.projection.explained)} of the variance</span
@@ -260,12 +280,13 @@ export class BucketsView extends Component implements Savable {
   /** The whole point in one sentence. */
   private lead(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
     const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
+    const words = standing(choice, profile.core);
     return html`In ${headName(profile)}, ${choice.name} keeps
       <strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong> of the mass, where
       buckets of the same size filled by chance would keep
       <strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>${
         better !== null ? html` (${number(better)} times as much)` : nothing
-      }. <span class="muted">(local)</span>`;
+      }. <span class="muted">(local, ${words})</span>`;
   }
 
   private agreementOf(found: Buckets): Float32Array {

@@ -2,12 +2,14 @@ import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { Setting } from '../../shared/protocol/engine';
+import { DENSE } from '../../shared/setting';
 import { toCss } from '../draw/colour';
 import { CSV_HEADER, csvRows } from '../model/compareRows';
 import { fairComparison, type RunOn } from '../model/fairComparison';
 import { csv, exact, percent, signed } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { headName, shortName } from '../model/names';
+import { denseIsWhatIf, standing } from '../model/standing';
 import { theme } from '../draw/theme';
 import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../model/tried';
 import { BudgetFits } from '../host/budgetFits';
@@ -81,7 +83,7 @@ export class CompareView extends Component implements Savable {
       return html`<div class="state">
         <p class="muted">Mechanisms are compared when all layers are finished.</p>
       </div>`;
-    const able = tried.filter(one => one.choice.name !== 'dense');
+    const able = tried.filter(one => one.choice.name !== DENSE.name || denseIsWhatIf());
     const rows = this.equal ? atBudget(able, this.budget) : able.filter(one => one.computed);
     const narrow = this.width < 1000;
     return html`
@@ -180,7 +182,7 @@ export class CompareView extends Component implements Savable {
       ${choose(
         'Add',
         adding.name,
-        store.mechanismInfos.filter(m => m.name !== 'dense').map(m => ({ value: m.name, label: m.title })),
+        store.offeredMechanisms.map(m => ({ value: m.name, label: m.title })),
         name => (this.adding = store.choiceOf(name)),
       )}
       ${info ? parameterForm(info, adding, setting => (this.adding = setting)) : nothing}
@@ -239,7 +241,8 @@ export class CompareView extends Component implements Savable {
           ? html`keeps ${alone ? nothing : 'the most: '}${value} of the mass`
           : html`changes the output ${alone ? nothing : 'least, '}by ${value},`
       }
-      with ${percent(best.numbers.share)} of the pairs <span class="muted">(local)</span>.
+      with ${percent(best.numbers.share)} of the pairs
+      <span class="muted">(local, ${standing(best.row.choice)})</span>.
       ${over.length ? html`Not compared, over budget: ${names(over)}.` : nothing} ${this.ranOn(runs, title)}
       ${runs.length && notRun.length ? html`<span class="muted">Not run on: ${names(notRun)}.</span>` : nothing}`;
   }
@@ -336,6 +339,9 @@ export class CompareView extends Component implements Savable {
   }
 
   toCsv(): string {
-    return csv(CSV_HEADER, csvRows(this.allTried.value));
+    return csv(
+      CSV_HEADER,
+      csvRows(this.allTried.value, ({ choice }, core) => standing(choice, core)),
+    );
   }
 }

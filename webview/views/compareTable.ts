@@ -4,10 +4,12 @@ import type { CountKind } from '../../shared/protocol/engine';
 import { FAR_LENGTH } from '../../shared/costLengths';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
+import { DENSE } from '../../shared/setting';
 import { fairComparison } from '../model/fairComparison';
 import { bestOf, numbersOf, sorted, type Best } from '../model/compareRows';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { shortName } from '../model/names';
+import { denseIsWhatIf, standing, withoutRecall } from '../model/standing';
 import { theme } from '../draw/theme';
 import { TOLERANCE, share, type Measure, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
@@ -207,13 +209,15 @@ export class CompareTable extends Component {
     long: { share: number; count: CountKind } | undefined,
   ): TemplateResult {
     const { choice } = row;
+    const core = this.head === null ? null : (store.shownHead?.core ?? null);
     const { mechanism } = store.selection;
     const selected = mechanism !== null && mechanism.key === row.key;
     const info = store.mechanismInfos.find(m => m.name === choice.name);
     const numbers = numbersOf(row, this.head);
     const look = mechanismLook(choice.name, store.mechanismInfos, theme());
     const params = parameterWords(choice, info);
-    const select = () => store.select({ mechanism: choice.name === 'dense' ? null : choice });
+    const isOwn = choice.name === DENSE.name && !denseIsWhatIf();
+    const select = () => store.select({ mechanism: isOwn ? null : choice });
     const values = new Map([...row.heads].map(([key, h]) => [key, h[this.measure]]));
     return html`<tr aria-selected=${selected} data-setting=${row.key} @click=${select}>
       ${
@@ -231,14 +235,15 @@ export class CompareTable extends Component {
           </button>
         </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
+        <div class="small standing">${standing(choice, core)}</div>
         ${info && !info.causalSelection && !row.notes.some(note => note.kind === 'sameAs') ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
         ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${note.text}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">
-        ${this.bar(numbers?.recall ?? null, 'recall')}
+        ${this.bar(numbers?.recall ?? null, 'recall', `It ${withoutRecall(choice, core)}.`)}
       </td>
       <td class="value ${best.outputError === row.key ? 'best' : ''}">
-        ${this.bar(numbers?.outputError ?? null, 'outputError')}
+        ${this.bar(numbers?.outputError ?? null, 'outputError', '')}
       </td>
       <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
       <td
@@ -272,11 +277,8 @@ export class CompareTable extends Component {
     </tr>`;
   }
 
-  private bar(value: number | null, measure: Measure): TemplateResult {
-    if (value === null)
-      return html`<span class="muted" title="Keeps no set of pairs: it mixes all keys into fewer."
-        >none</span
-      >`;
+  private bar(value: number | null, measure: Measure, without: string): TemplateResult {
+    if (value === null) return html`<span class="muted" title=${without}>none</span>`;
     return html`<span title=${exact(value * 100, '%')}>${percent(value)}</span>
       <div class="track ${measure === 'recall' ? '' : 'error'}">
         <div .style=${`width: ${Math.min(100, value * 100)}%`}></div>

@@ -3,8 +3,8 @@ import { customElement, query } from 'lit/decorators.js';
 import type { HeadProfile, Setting } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
 import { exact, nats, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
-import { coreInfo, headName, rolesInWords } from '../model/names';
-import { nativeWords } from '../../shared/native';
+import { headName, rolesInWords } from '../model/names';
+import { nativeIn, standing, withoutMechanism, withoutRecall } from '../model/standing';
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -137,7 +137,7 @@ export class HeadView extends Component implements Savable {
         </div>
       `;
     return html`
-      ${this.toolbar(reduce)}
+      ${this.toolbar(profile.core, reduce)}
       <div class="figure ${store.stale ? 'is-stale' : ''}" id="figure">
         <div class="line">${this.heading(profile)}</div>
         ${this.keptLine(profile)}
@@ -163,7 +163,7 @@ export class HeadView extends Component implements Savable {
     `;
   }
 
-  private toolbar(reduce: string): TemplateResult {
+  private toolbar(core: number, reduce: string): TemplateResult {
     const { mechanism } = this;
     const info = mechanism && store.mechanismInfos.find(m => m.name === mechanism.name);
     return html`<div class="toolbar">
@@ -191,7 +191,7 @@ export class HeadView extends Component implements Savable {
         'Mechanism',
         mechanism?.name ?? '',
         [
-          { value: '', label: 'none (dense)' },
+          { value: '', label: withoutMechanism(core) },
           ...store.offeredMechanisms.map(m => ({ value: m.name, label: m.title })),
         ],
         name => store.select({ mechanism: name ? store.choiceOf(name) : null }),
@@ -214,7 +214,7 @@ export class HeadView extends Component implements Savable {
   }
 
   private heading(profile: HeadProfile): TemplateResult {
-    const native = nativeWords(coreInfo(profile.core)?.attention);
+    const native = nativeIn(profile.core);
     return html`<h2>
         ${headName(profile)}${native ? html` <small class="muted">${native}</small>` : nothing}
       </h2>
@@ -245,14 +245,15 @@ export class HeadView extends Component implements Savable {
         >${mechanism.name}
         ${
           mine.recall === null
-            ? html`mixes all keys into fewer`
+            ? withoutRecall(mechanism, profile.core)
             : html`keeps <strong title=${exact(mine.recall * 100, '%')}>${percent(mine.recall)}</strong> of
                 the mass`
         }
         with
         <strong title=${`${exact(mine.pairs)} of ${exact(mine.densePairs)} pairs`}>${percent(pairs)}</strong>
         of the pairs; output error
-        <span title=${exact(mine.outputError * 100, '%')}>${percent(mine.outputError)}</span> (local)</span
+        <span title=${exact(mine.outputError * 100, '%')}>${percent(mine.outputError)}</span> (local,
+        ${standing(mechanism, profile.core)})</span
       >
       <span class="muted"><span class="swatch"></span> dropped</span>
       ${mine.uncovered ? html`<span class="muted">${mine.uncovered} queries without any key</span>` : nothing}

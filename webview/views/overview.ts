@@ -16,6 +16,7 @@ import {
 } from '../model/measures';
 import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/names';
 import { ROLES, mainRole, roleGlyph, roleHue } from '../model/roles';
+import { nativeIn } from '../model/standing';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
@@ -224,8 +225,8 @@ export class Overview extends Component implements Savable {
         role="gridcell"
         tabindex=${selected ? 0 : -1}
         aria-selected=${selected}
-        aria-label=${`${headName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${roles}`}
-        title=${`${headName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${roles}`}
+        aria-label=${`${ownName(id)}: ${measure.title} ${writeMeasure(measure, value)}; ${roles}`}
+        title=${`${ownName(id)}\n${measure.title}: ${writeExact(measure, value)}\n${roles}`}
         data-head=${`${id.core}.${id.head}`}
         @mouseenter=${() => store.previewOf(id)}
         @click=${() => store.select(id)}
@@ -302,7 +303,7 @@ export class Overview extends Component implements Savable {
     return html`<div class="detail" role="status" aria-live="polite">
       ${
         profile
-          ? html`<strong>${headName(profile)}</strong>: ${rolesInWords(profile)}; ${measure.title}
+          ? html`<strong>${ownName(profile)}</strong>: ${rolesInWords(profile)}; ${measure.title}
               <span title=${writeExact(measure, measure.value(profile))}
                 >${writeMeasure(measure, measure.value(profile))}</span
               >. <span class="muted">${measure.summary}</span>`
@@ -346,7 +347,7 @@ export class Overview extends Component implements Savable {
     const { measures } = this;
     return csv(
       [
-        ...['core', 'kind', 'layer', 'head', 'role', 'role score'],
+        ...['core', 'kind', 'layer', 'head', 'attention', 'role', 'role score'],
         ...measures.map(m => `${m.title} [${m.unit}]`),
         ...QUANTILES.map(([span, quantile]) => `${span} ${quantile} [tokens]`),
       ],
@@ -356,6 +357,7 @@ export class Overview extends Component implements Savable {
           info.kind,
           info.layer,
           h.head,
+          nativeIn(info.core) ?? 'dense',
           mainRole(h),
           h.roles[0]?.score,
           ...measures.map(m => m.value(h)),
@@ -364,6 +366,12 @@ export class Overview extends Component implements Savable {
       ),
     );
   }
+}
+
+/** With what the model was made with, where that is not dense attention. */
+function ownName(id: HeadId): string {
+  const native = nativeIn(id.core);
+  return native ? `${headName(id)} (${native})` : headName(id);
 }
 
 /** Of the spans over queries: in the saved table only. */

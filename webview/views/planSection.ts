@@ -5,6 +5,7 @@ import { toCss } from '../draw/colour';
 import { count, exact, number, percent, signed } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
+import { standing } from '../model/standing';
 import { theme } from '../draw/theme';
 import { allTried, headKey, share } from '../model/tried';
 import { certaintyWords } from '../model/certainty';
@@ -274,7 +275,8 @@ export class PlanSection extends Component {
     return html`<div>
         ${headName(head)}: <strong>${title(planned.choice)}</strong>, ${percent(share(planned))} of its
         pairs${planned.recall === null ? nothing : html`, keeps ${percent(planned.recall)} of the mass`},
-        output error ${percent(planned.outputError)} <span class="muted">(local)</span>
+        output error ${percent(planned.outputError)}
+        <span class="muted">(local, ${standing(planned.choice, head.core)})</span>
       </div>
       <div data-no-export>
         ${

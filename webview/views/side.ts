@@ -15,6 +15,7 @@ import {
 import { mechanismNames } from '../model/mechanismNames';
 import { headName, rolesInWords, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph, roleTitle } from '../model/roles';
+import { nativeIn, standing } from '../model/standing';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -225,6 +226,7 @@ export class Side extends Component {
     const head = store.shownHead;
     const profile = head && store.profile(head);
     if (!profile) return nothing;
+    const native = nativeIn(profile.core);
     return html`
       <div class="who">
         <ai-thumb
@@ -233,7 +235,7 @@ export class Side extends Component {
           @click=${() => store.host.send({ type: 'openView', view: 'head' })}
         ></ai-thumb>
         <div>
-          <h2>${headName(profile)}</h2>
+          <h2>${headName(profile)}${native ? html` <small class="muted">${native}</small>` : nothing}</h2>
           ${profile.roles.slice(0, 3).map(
             r =>
               html`<div title=${ROLES[r.role].summary}>
@@ -264,7 +266,7 @@ export class Side extends Component {
     const names = mechanismNames(local.map(({ setting }) => setting));
     const kept = local
       .map((m, i) => ({
-        name: names[i]!,
+        name: `${names[i]} · ${standing(m.setting, profile.core)}`,
         value: m.heads.find(h => h.core === profile.core && h.head === profile.head)?.recall ?? null,
       }))
       .filter((m): m is { name: string; value: number } => m.value !== null);

@@ -3,9 +3,9 @@ import { customElement } from 'lit/decorators.js';
 import type { HeadProfile, Role, SpanFit } from '../../shared/protocol/engine';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
-import { coreInfo, headName, shortName } from '../model/names';
+import { headName, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph } from '../model/roles';
-import { learnedNumber } from '../../shared/native';
+import { learnedSpan } from '../model/standing';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
@@ -195,7 +195,7 @@ export class Spans extends Component implements Savable {
       <strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong> of the mass with
       <strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong> of the pairs; ${short} of
       ${spans.length} heads need no more than 100 tokens, the longest needs
-      ${inTokens(spans[spans.length - 1] ?? 0)}. <span class="muted">(local)</span> ${
+      ${inTokens(spans[spans.length - 1] ?? 0)}. <span class="muted">(local, what-if)</span> ${
         this.fit.error ? requestState(this.fit, '') : nothing
       }`;
   }
@@ -206,9 +206,27 @@ export class Spans extends Component implements Savable {
     return html`<div class="key" data-legend>
       <span
         ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg> fitted
-        span, in the colour of what the head does:</span
+        span (what-if), in the colour of what the head does:</span
       >
       ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${ROLES[role].title}</span>`)}
+      ${
+        store.heads.some(head => learnedSpan(head) !== null)
+          ? html`<span
+              ><svg width="12" height="12">
+                <rect
+                  x="2"
+                  y="2"
+                  width="8"
+                  height="8"
+                  fill="none"
+                  stroke="currentColor"
+                  stroke-width="2"
+                ></rect>
+              </svg>
+              learned span (native)</span
+            >`
+          : nothing
+      }
       <span
         ><svg width="12" height="14"><line x1="6" x2="6" y1="0" y2="14" stroke="currentColor"></line></svg>
         reach of 95 % of the mass, 5th to 95th percentile of queries</span
@@ -230,8 +248,8 @@ export class Spans extends Component implements Savable {
         ${
           fitted
             ? html`<span
-                >span <strong title=${exact(fitted.span, 'tokens')}>${inTokens(fitted.span)}</strong>, keeps
-                <span title=${exact(fitted.recall * 100, '%')}>${percent(fitted.recall)}</span></span
+                >fitted span <strong title=${exact(fitted.span, 'tokens')}>${inTokens(fitted.span)}</strong>,
+                keeps <span title=${exact(fitted.recall * 100, '%')}>${percent(fitted.recall)}</span></span
               >`
             : nothing
         }
@@ -257,8 +275,8 @@ export class Spans extends Component implements Savable {
   }
 
   /** Of a head with a span of its own: what it learned, to be held against what is fitted. */
-  private learned({ core, head }: HeadProfile): TemplateResult | typeof nothing {
-    const span = learnedNumber(coreInfo(core)?.attention, 'span', head);
+  private learned(profile: HeadProfile): TemplateResult | typeof nothing {
+    const span = learnedSpan(profile);
     return span === null
       ? nothing
       : html`<span
@@ -316,7 +334,7 @@ export class Spans extends Component implements Savable {
     return html`<section class="below" aria-label="All heads by relative distance">
       <div class="heading">
         <h2>All heads by relative distance</h2>
-        <span class="muted">longest span on top; orange: fitted span</span>
+        <span class="muted">longest span on top; orange: fitted span (what-if)</span>
         <ai-legend
           label="mass per bin"
           .lut=${theme().sequential}
@@ -331,12 +349,14 @@ export class Spans extends Component implements Savable {
     const { value } = this.fit;
     if (!value) return nothing;
     const heads = [...value.heads].sort((a, b) => b.span - a.span);
+    const learned = heads.some(h => learnedSpan(h) !== null);
     return html`<details>
       <summary>The spans as a table</summary>
       <table>
         <tr>
           <th>head</th>
-          <th>span, tokens</th>
+          <th>fitted span, tokens</th>
+          ${learned ? html`<th>learned span, tokens</th>` : nothing}
           <th>mass kept</th>
           <th>pairs of dense</th>
         </tr>
@@ -353,6 +373,7 @@ export class Spans extends Component implements Savable {
                 </button>
               </td>
               <td class="number" title=${exact(h.span)}>${count(h.span)}</td>
+              ${learned ? html`<td class="number">${wholeOrNone(learnedSpan(h))}</td>` : nothing}
               <td class="number" title=${exact(h.recall * 100, '%')}>${percent(h.recall)}</td>
               <td class="number" title=${`${exact(h.pairs)} of ${exact(h.densePairs)}`}>
                 ${percent(h.pairs / h.densePairs)}
@@ -389,7 +410,8 @@ export class Spans extends Component implements Savable {
       [
         'core',
         'head',
-        'fitted span [tokens]',
+        'fitted span [tokens], what-if',
+        'learned span [tokens], native',
         'ramp',
         'mass kept',
         'pairs',
@@ -405,6 +427,7 @@ export class Spans extends Component implements Savable {
           h.core,
           h.head,
           f?.span,
+          learnedSpan(h),
           this.ramp,
           f?.recall,
           f?.pairs,
@@ -418,6 +441,8 @@ export class Spans extends Component implements Savable {
     );
   }
 }
+
+const wholeOrNone = (span: number | null) => (span === null ? '–' : count(span));
 
 /** Shares from a slider: four digits are enough and keep requests alike. */
 function round(share: number): number {

@@ -359,7 +359,7 @@ export class TextView extends Component implements Savable {
     ${show === 'change' && this.worst.error && !store.report ? requestState(this.worst, '') : nothing}
     ${
       local
-        ? html`<p class="muted">Lost keys: what the dense heads look at, and no longer see (local).</p>`
+        ? html`<p class="muted">Lost keys: what the model's own heads look at, and no longer see (local).</p>`
         : nothing
     }`;
   }

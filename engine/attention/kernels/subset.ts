@@ -1,6 +1,8 @@
 import { blockedOf } from './blocked';
+import { someAttended } from '../attended';
 import type { BiasRule, CoreInput, NativeAttention } from '../core';
 import { kvHead } from '../core';
+import { planes } from './planes';
 
 /**
  * The same core with some of its heads only, in the given order; each has a key/value head of its own.
@@ -11,7 +13,7 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
   const kv = heads.map(head => kvHead(input, head));
   return {
     ...input,
-    ...(input.native && { native: someNative(input.native, heads, queries * valueDim) }),
+    ...(input.native && { native: someNative(input.native, heads, input) }),
     heads: heads.length,
     kvHeads: heads.length,
     q: planes(input.q, heads, queries * dim),
@@ -27,9 +29,15 @@ export function someHeads(input: CoreInput, heads: readonly number[]): CoreInput
   };
 }
 
-const someNative = (native: NativeAttention, heads: readonly number[], size: number): NativeAttention => ({
-  output: planes(native.output, heads, size),
+const someNative = (
+  native: NativeAttention,
+  heads: readonly number[],
+  sides: { queries: number; valueDim: number },
+): NativeAttention => ({
+  setting: native.setting,
+  attended: someAttended(native.attended, heads, sides),
   map: () => someHeads(native.map(), heads),
+  partOf: at => native.partOf(heads[at]!),
 });
 
 function someBias(bias: BiasRule, heads: readonly number[], pairs: number): BiasRule {
@@ -43,15 +51,4 @@ function someBias(bias: BiasRule, heads: readonly number[], pairs: number): Bias
         ? bias
         : { ...bias, heads: heads.length, data: planes(bias.data, heads, pairs) };
   }
-}
-
-/** The planes `which` of [planes, size], one after another. */
-function planes(data: Float32Array, which: readonly number[], size: number): Float32Array {
-  const [first = 0] = which;
-  if (which.every((plane, at) => plane === first + at)) {
-    return data.subarray(first * size, (first + which.length) * size);
-  }
-  const result = new Float32Array(which.length * size);
-  which.forEach((plane, at) => result.set(data.subarray(plane * size, (plane + 1) * size), at * size));
-  return result;
 }

@@ -44,6 +44,7 @@ export const continuous: Mechanism = {
     ],
     view: 'map',
     causalSelection: false,
+    approximate: true,
   },
 
   about: {

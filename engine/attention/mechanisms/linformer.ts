@@ -43,6 +43,7 @@ export const linformer: Mechanism = {
     ],
     view: 'map',
     causalSelection: false,
+    approximate: true,
   },
 
   about: {

@@ -43,6 +43,7 @@ export const nystrom: Mechanism = {
     ],
     view: 'map',
     causalSelection: false,
+    approximate: true,
   },
 
   about: {

@@ -44,6 +44,7 @@ export const performer: Mechanism = {
     ],
     view: 'map',
     causalSelection: false,
+    approximate: true,
   },
 
   about: {

@@ -4,7 +4,7 @@ import type { ModelOutput } from '../cut/cutModel';
 
 /** Plain dense attention, row by row in float64: the core that a cut model is proved with when no other is given. */
 export function referenceAttend(input: CoreInput): Float32Array {
-  if (input.native) return input.native.output;
+  if (input.native) return input.native.attended.output;
   const { heads, queries, keys, valueDim } = input;
   const output = new Float32Array(heads * queries * valueDim);
   const row = new Float64Array(valueDim);
