@@ -7,22 +7,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { BINARIES, NATIVE_FILES } from './lib/nativeFiles.mjs';
 import { programOf, ROOT, run } from './lib/project.mjs';
-
-/** The native files of each target. ONNX Runtime has none for Intel Macs. */
-const NATIVE_FILES = {
-  'linux-x64': ['linux/x64/*', 'linux-x64-gnu'],
-  'linux-arm64': ['linux/arm64/*', 'linux-arm64-gnu'],
-  'darwin-arm64': ['darwin/arm64/{libonnxruntime.1.dylib,onnxruntime_binding.node}', 'darwin-arm64'],
-  // Without DirectML.dll (18 MB): it is loaded late and only for the device `dml`, and WebGPU serves the same GPUs.
-  'win32-x64': ['win32/x64/{onnxruntime*,dx*}', 'win32-x64-msvc'],
-  'win32-arm64': ['win32/arm64/{onnxruntime*,dx*}', 'win32-arm64-msvc'],
-};
 
 const lines = target => {
   const [onnxruntime, tokenizers] = NATIVE_FILES[target];
   return [
-    `!node_modules/onnxruntime-node/bin/napi-v6/${onnxruntime}`,
+    `!node_modules/onnxruntime-node/${BINARIES}/${onnxruntime}`,
     `!node_modules/tokenizers/tokenizers.${tokenizers}.node`,
   ].join('\n');
 };
