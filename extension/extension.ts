@@ -17,6 +17,7 @@ import { networkEnvironment } from './engine/networkEnvironment';
 import { AttentionHover } from './editor/hover';
 import { InterventionKeeper, tellFailedRun } from './interventions/interventionKeeper';
 import { InterventionStatus } from './interventions/interventionStatus';
+import { Ablator } from '../shared/host/ablator';
 import { Intervener } from '../shared/host/intervener';
 import { Planner } from '../shared/host/planner';
 import { MODEL_EDITOR, ModelEditor } from './views/modelEditor';
@@ -60,8 +61,11 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const selection = own(new SelectionModel());
   const planner = own(new Planner(store));
   const intervener = own(new Intervener(store, change => selection.select(change), tellFailedRun));
+  const ablator = own(new Ablator(store));
+  own(client.on('analysis/ablated', one => ablator.ablated(one)));
   own(
     client.on('analysis/progress', progress => {
+      ablator.progress(progress);
       planner.progress(progress);
       intervener.progress(progress);
     }),
@@ -80,6 +84,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       corpora,
       planner,
       intervener,
+      ablator,
       selection,
       settings,
       front,

@@ -6,7 +6,7 @@ import type { AnalysisSummary } from './protocol/analysis';
 import type { Selection } from './protocol/selection';
 import type { CostFormulas } from './protocol/cost';
 import type { Buckets } from './protocol/details';
-import type { Intervention, InterventionResult, LostKey } from './protocol/interventions';
+import type { Ablation, Intervention, InterventionResult, LostKey } from './protocol/interventions';
 import type { Setting, MechanismInfo } from './protocol/mechanisms';
 import type { HeadAssignment, Plan } from './protocol/plans';
 import type { SpanMask } from './softSpan';
@@ -126,6 +126,8 @@ export interface ReportData extends ReportDetails {
   plan: Plan | null;
   /** What was taken away when the report was made, and what that changed. */
   intervention: InterventionResult | null;
+  /** What losing each head costs, where it was measured. */
+  ablation?: Ablation;
   /** What was looked at when it was saved. */
   selection?: Selection;
 }

@@ -94,19 +94,24 @@ export class Analysis {
   /** @param previous of the same document: its plan is one of this analysis, too, when model and tokens are the same */
   finish(summary: AnalysisSummary, previous: ReadyState | null = null): void {
     if (summary.target?.source !== 'given') this.givenTarget = null;
-    const plan = previous && isSameText(previous.summary, summary) ? previous.plan : null;
-    this.now = readyState(this.documentInfo, summary, { stale: this.textChanged, plan });
+    const same = previous && isSameText(previous.summary, summary) ? previous : null;
+    const kept = { plan: same?.plan ?? null, ablation: same?.ablation ?? null };
+    this.now = readyState(this.documentInfo, summary, { stale: this.textChanged, ...kept });
   }
 
   /** Takes the place of its run: what an earlier session has kept of it. */
-  restore({ summary, plan, searching, interventions, selection, given }: SavedAnalysis): void {
+  restore({ summary, plan, searching, interventions, ablation, selection, given }: SavedAnalysis): void {
     const message = vscode.l10n.t('The search ended with the window. Find the plan again.');
     this.looked = { selection, given };
     this.now = {
       ...readyState(
         this.documentInfo,
         { ...summary, id: this.id },
-        { plan, interventions: { ...NO_INTERVENTIONS, ...interventions } },
+        {
+          plan,
+          interventions: { ...NO_INTERVENTIONS, ...interventions },
+          ablation: ablation ? { ...ablation, running: null, error: null } : null,
+        },
       ),
       planning: searching === null ? null : { budget: searching, fraction: 0, message: '', error: message },
     };

@@ -7,7 +7,7 @@ export function savedOf(analysis: Analysis, selection: SelectionModel | null): S
   const { ready, source, target } = analysis;
   const looked = selection?.state ?? analysis.looked;
   if (!ready || !looked) return null;
-  const { document, summary, plan, planning, interventions } = ready;
+  const { document, summary, plan, planning, interventions, ablation } = ready;
   return {
     format: FORMAT,
     version: VERSION,
@@ -18,6 +18,7 @@ export function savedOf(analysis: Analysis, selection: SelectionModel | null): S
     plan,
     searching: planning && !planning.error ? planning.budget : null,
     interventions: { list: interventions.list, result: interventions.result },
+    ...(ablation && { ablation: { measure: ablation.measure, heads: ablation.heads } }),
     selection: looked.selection,
     given: looked.given,
   };

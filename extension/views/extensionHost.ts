@@ -15,6 +15,7 @@ import {
   type ViewResult,
   type ViewState,
 } from '../../shared/protocol/host';
+import type { Ablator } from '../../shared/host/ablator';
 import type { Intervener } from '../../shared/host/intervener';
 import type { Planner } from '../../shared/host/planner';
 import type { HostWish, ViewHost } from '../../shared/host/viewSession';
@@ -41,6 +42,7 @@ export interface HostParts {
   store: AnalysisStore;
   planner: Planner;
   intervener: Intervener;
+  ablator: Ablator;
   selection: SelectionModel;
   settings: Settings;
   front: TextInFront;
@@ -78,6 +80,10 @@ export class ExtensionHost implements ViewHost {
 
   get intervener(): Intervener {
     return this.parts.intervener;
+  }
+
+  get ablator(): Ablator {
+    return this.parts.ablator;
   }
 
   whole() {
@@ -163,6 +169,8 @@ export class ExtensionHost implements ViewHost {
         return this.parts.openView(wish.view);
       case 'exportPlan':
         return exportPlan(this.parts, wish.format);
+      case 'copy':
+        return vscode.env.clipboard.writeText(wish.text);
       case 'log':
         return log[wish.level](`View (${place}): ${wish.message}`);
     }

@@ -36,6 +36,7 @@ function reportOf({
   summary,
   plan,
   interventions,
+  ablation,
   selection,
 }: SavedFile): ReportData {
   return {
@@ -45,6 +46,7 @@ function reportOf({
     summary,
     plan,
     intervention: interventions.result,
+    ...(ablation && { ablation }),
     selection,
   };
 }

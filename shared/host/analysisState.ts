@@ -17,7 +17,18 @@ export type ReadyState = Extract<AnalysisState, { status: 'ready' }>;
 /** The small messages that follow a whole state. */
 export type AnalysisUpdate = Extract<
   HostMessage,
-  { type: 'progress' | 'began' | 'core' | 'mechanism' | 'stale' | 'plan' | 'planning' | 'interventions' }
+  {
+    type:
+      | 'progress'
+      | 'began'
+      | 'core'
+      | 'mechanism'
+      | 'stale'
+      | 'plan'
+      | 'planning'
+      | 'interventions'
+      | 'ablation';
+  }
 >;
 
 export function runningState(id: string, document: DocumentInfo): RunningState {
@@ -27,7 +38,7 @@ export function runningState(id: string, document: DocumentInfo): RunningState {
 export function readyState(
   document: DocumentInfo,
   summary: AnalysisSummary,
-  more: Partial<Pick<ReadyState, 'stale' | 'plan' | 'interventions'>> = {},
+  more: Partial<Pick<ReadyState, 'stale' | 'plan' | 'interventions' | 'ablation'>> = {},
 ): ReadyState {
   return {
     status: 'ready',
@@ -38,6 +49,7 @@ export function readyState(
     plan: null,
     planning: null,
     interventions: NO_INTERVENTIONS,
+    ablation: null,
     ...more,
   };
 }
@@ -90,6 +102,8 @@ function updatedResult(state: ReadyState, update: AnalysisUpdate): ReadyState {
       return { ...state, planning: update.planning };
     case 'interventions':
       return { ...state, interventions: update.interventions };
+    case 'ablation':
+      return { ...state, ablation: update.ablation };
     default:
       return state;
   }

@@ -15,6 +15,7 @@ import type {
   ViewParams,
   ViewState,
 } from '../protocol/host';
+import { Ablator } from './ablator';
 import { updateFrom, type AnalysisHost, type Translate } from './host';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from './hostState';
 import { Intervener } from './intervener';
@@ -27,6 +28,7 @@ export abstract class MemoryHost implements AnalysisHost, ViewHost {
   private now: HostState;
   readonly planner: Planner;
   readonly intervener: Intervener;
+  readonly ablator: Ablator;
   protected readonly session: ViewSession;
 
   constructor(place: Place, post: (message: HostMessage) => void, start: Partial<HostState> = {}) {
@@ -34,6 +36,7 @@ export abstract class MemoryHost implements AnalysisHost, ViewHost {
     this.session = new ViewSession(this, place, post);
     this.planner = new Planner(this);
     this.intervener = new Intervener(this, change => this.select(change));
+    this.ablator = new Ablator(this);
   }
 
   /** Everything, as the page was told. */
@@ -64,8 +67,10 @@ export abstract class MemoryHost implements AnalysisHost, ViewHost {
     if (update?.type === 'progress') {
       this.planner.progress(update.progress);
       this.intervener.progress(update.progress);
+      this.ablator.progress(update.progress);
     }
     if (update) this.tell(update);
+    if (name === 'analysis/ablated') this.ablator.ablated(params as EngineNotifications['analysis/ablated']);
     if (name === 'cost/progress')
       this.tell({ type: 'cost', progress: params as EngineNotifications['cost/progress'] });
   }

@@ -12,13 +12,14 @@ import type {
 } from '../protocol/host';
 import { codeOf, reasonOf } from './host';
 import type { StateMessage } from './hostState';
+import type { Ablator } from './ablator';
 import type { Intervener } from './intervener';
 import type { Planner } from './planner';
 
 /** What a view can wish for that the host alone knows how to do: it is about its editor, its files, its log. */
 export type HostWish = Extract<
   ViewMessage,
-  { type: 'preview' | 'reveal' | 'openFile' | 'run' | 'openView' | 'exportPlan' | 'log' }
+  { type: 'preview' | 'reveal' | 'openFile' | 'run' | 'openView' | 'exportPlan' | 'copy' | 'log' }
 >;
 
 /** What stands behind the views of one host. */
@@ -31,6 +32,7 @@ export interface ViewHost {
   set(change: Partial<Pick<HostSettings, 'massScale' | 'changeMarks'>>): unknown;
   readonly planner: Planner;
   readonly intervener: Intervener;
+  readonly ablator: Ablator;
   answer<M extends ViewMethod>(method: M, params: ViewParams<M>, signal: AbortSignal): Promise<unknown>;
   perform(wish: HostWish, place: Place): unknown;
 }
@@ -95,6 +97,10 @@ export class ViewSession {
         return void (await host.set({ changeMarks: message.changeMarks }));
       case 'intervene':
         return host.intervener.toggle(message.toggle);
+      case 'ablate':
+        return host.ablator.start();
+      case 'cancelAblation':
+        return host.ablator.cancel();
       case 'findPlan':
         return host.planner.find(message.budget, message.mechanisms);
       case 'cancelPlan':

@@ -7,6 +7,7 @@
  * (side panel and panel alike) as a message; a view never assumes that it was granted.
  */
 import type {
+  Ablation,
   AnalysisProgress,
   AnalysisSummary,
   CoreResult,
@@ -70,6 +71,14 @@ export interface Interventions {
 
 export const NO_INTERVENTIONS: Interventions = { list: [], result: null, running: null, notice: null };
 
+/** What losing each head costs, as far as it was measured. */
+export interface Ablating extends Ablation {
+  /** How far the run is, 0..1; null when none goes on. */
+  running: number | null;
+  /** Why it was not run to its end; null also when it was stopped. */
+  error: string | null;
+}
+
 /** A plan that is being made or changed; `error` = it was not, and why. */
 export interface Planning {
   budget: number;
@@ -103,6 +112,8 @@ export type AnalysisState =
       /** What goes on with the plan, or how it failed. */
       planning: Planning | null;
       interventions: Interventions;
+      /** null before it was asked for. */
+      ablation: Ablating | null;
     }
   | {
       status: 'error';
@@ -202,6 +213,7 @@ export type HostMessage =
   | { type: 'plan'; id: string; plan: Plan | null }
   | { type: 'planning'; id: string; planning: Planning | null }
   | { type: 'interventions'; id: string; interventions: Interventions }
+  | { type: 'ablation'; id: string; ablation: Ablating | null }
   | { type: 'inFront'; name: string | null }
   | { type: 'corpus'; corpus: CorpusState }
   /** A measurement of costs goes on. */
@@ -319,6 +331,11 @@ export type ViewMessage =
   | { type: 'exportPlan'; format: PlanFormat }
   /** Take this away, or give it back when it is taken away already; comes back as an `interventions` message. */
   | { type: 'intervene'; toggle: Intervention }
+  /** Measure what losing each head costs; comes back as `ablation` messages, head by head. */
+  | { type: 'ablate' }
+  | { type: 'cancelAblation' }
+  /** Put it on the clipboard. */
+  | { type: 'copy'; text: string }
   | { type: 'setChangeMarks'; changeMarks: boolean }
   | { type: 'viewState'; view: ViewState }
   /** For the extension's log: an error caught in the webview. */

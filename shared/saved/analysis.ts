@@ -1,7 +1,14 @@
 /** An analysis as it is kept for the next session: the one definition of what is kept, and the only way to read it. */
 import * as v from 'valibot';
 import { unpack } from '../packed';
-import type { AnalysisSummary, Intervention, InterventionResult, Plan, TokenTable } from '../protocol/engine';
+import type {
+  Ablation,
+  AnalysisSummary,
+  Intervention,
+  InterventionResult,
+  Plan,
+  TokenTable,
+} from '../protocol/engine';
 import type { ReportDetails } from '../reportData';
 import type { DocumentInfo, Selection } from '../protocol/host';
 import { details } from './details';
@@ -27,6 +34,8 @@ export interface SavedAnalysis {
   /** The budget of a search that went on. */
   searching: number | null;
   interventions: { list: Intervention[]; result: InterventionResult | null };
+  /** What losing each head costs, where it was measured. */
+  ablation?: Ablation;
   selection: Selection;
   /** Nobody has chosen the selected head. */
   given: boolean;
@@ -47,6 +56,7 @@ const entries = {
   plan: v.nullable(schema.plan),
   searching: v.nullable(v.pipe(v.number(), v.gtValue(0), v.maxValue(1))),
   interventions: schema.taken,
+  ablation: v.exactOptional(schema.ablation),
   selection: schema.selection,
   given: v.boolean(),
 };
@@ -109,8 +119,9 @@ function belongsTogether({
   summary,
   plan,
   interventions,
+  ablation,
   selection,
-}: Pick<SavedAnalysis, 'text' | 'summary' | 'plan' | 'interventions' | 'selection'>): boolean {
+}: Pick<SavedAnalysis, 'text' | 'summary' | 'plan' | 'interventions' | 'ablation' | 'selection'>): boolean {
   const { tokens, target, cores, model, loss, mechanisms } = summary;
   const heads = new Map(cores.map(({ info }) => [info.core, info.heads]));
   const isHead = ({ core, head }: { core: number | null; head: number | null }) =>
@@ -144,6 +155,7 @@ function belongsTogether({
     interventions.list.every(isPlace) &&
     (!interventions.result ||
       (fitsEffect(interventions.result.effect) && interventions.result.interventions.every(isPlace))) &&
+    (!ablation || ablation.heads.every(isHead)) &&
     isHead(selection) &&
     (selection.token === null || selection.token < tokens.ids.length)
   );

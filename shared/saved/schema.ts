@@ -300,6 +300,13 @@ export const taken = v.object({
   ),
 });
 
+const change = v.object({ delta: number, ...interval.entries });
+
+export const ablation = v.object({
+  measure: v.picklist(['loss', 'output']),
+  heads: list(v.object({ core: index, head: index, zero: change, mean: change })),
+});
+
 export const selection = v.object({
   core: v.nullable(index),
   head: v.nullable(index),

@@ -41,6 +41,16 @@ describe('a saved analysis', () => {
     assert.deepEqual(read(saved), structuredClone(saved));
   });
 
+  it('has what losing each head costs, where that was measured', () => {
+    const change = { delta: 0.1, low: 0, high: 0.2 };
+    const ablation = (head: number) => ({
+      measure: 'loss',
+      heads: [{ core: 0, head, zero: change, mean: change }],
+    });
+    assert.deepEqual(read({ ...example(), ablation: ablation(0) }).ablation, ablation(0));
+    assert.throws(() => read({ ...example(), ablation: ablation(99) }), /do not belong together/);
+  });
+
   const wrong: [string, (saved: SavedAnalysis) => unknown, RegExp][] = [
     ['another program', () => ({ format: 'else' }), /^It is no saved analysis\.$/],
     ['a later version', saved => ({ ...saved, version: 99 }), /another version \(format 99, not 1\)/],

@@ -6,6 +6,7 @@ import { MemoryHost } from '../../shared/host/memoryHost';
 import type { HostWish } from '../../shared/host/viewSession';
 import {
   ErrorCode,
+  type Ablation,
   type AnalysisSummary,
   type EngineMethod,
   type EngineParams,
@@ -117,6 +118,11 @@ export class FakeHost extends MemoryHost {
           id: (params as { id: string }).id,
           result: result as MechanismResult,
         });
+      if (method === 'analysis/ablate')
+        for (const head of (result as Ablation).heads) {
+          this.hear('analysis/ablated', { id: (params as { id: string }).id, measure: 'loss', head });
+          await this.options.beforeAnswer?.('analysis/ablated');
+        }
       return result;
     } catch (error) {
       const refused = (error as Error).name === 'RefusedError';

@@ -392,6 +392,17 @@ export class SyntheticEngine {
           notes: [],
         };
       }
+      case 'analysis/ablate':
+        return {
+          measure: 'loss',
+          heads: this.model().cores.flatMap(info =>
+            this.core(info.core).heads.map(({ head, meanDistance }) => {
+              const delta = meanDistance / 1000 - 0.005;
+              const change = { delta, low: delta - 0.01, high: delta + 0.01 };
+              return { core: info.core, head, zero: change, mean: change };
+            }),
+          ),
+        };
       case 'analysis/worst': {
         const { queries } = p as EngineParams<'analysis/worst'>;
         return queries.map(query => {

@@ -30,6 +30,7 @@ export function analysisPartsOf(analysis: ReadonlySignal<AnalysisState>) {
     summary: computed(() => ready.value?.summary ?? null),
     stale: computed(() => ready.value?.stale ?? false),
     plan: computed(() => ready.value?.plan ?? null),
+    ablation: computed(() => ready.value?.ablation ?? null),
     planning: computed(() => ready.value?.planning ?? null),
     interventions: computed(() => ready.value?.interventions ?? NO_INTERVENTIONS),
     model: computed(() => begun(analysis.value)?.model ?? null),

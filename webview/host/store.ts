@@ -15,6 +15,7 @@ import {
   type TokenTable,
 } from '../../shared/protocol/engine';
 import {
+  type Ablating,
   type AnalysisState,
   type CorpusState,
   type HostSettings,
@@ -148,6 +149,11 @@ export class Store {
 
   get interventions(): Interventions {
     return this.analysisParts.interventions.value;
+  }
+
+  /** What losing each head costs, as far as it was measured. */
+  get ablation(): Ablating | null {
+    return this.analysisParts.ablation.value;
   }
 
   get planning(): Planning | null {

@@ -1,6 +1,13 @@
-import type { HeadProfile, MechanismResult, Plan } from '../../shared/protocol/engine';
+import type {
+  Ablation,
+  HeadAblation,
+  HeadProfile,
+  Interval,
+  MechanismResult,
+  Plan,
+} from '../../shared/protocol/engine';
 import { mechanismNames } from './mechanismNames';
-import { exact, nats, number, percent, tokens } from '../../shared/numbers';
+import { exact, nats, number, percent, signed, tokens } from '../../shared/numbers';
 
 /** One number per head, with its name, unit and way of being written. */
 export interface HeadMeasure {
@@ -8,10 +15,12 @@ export interface HeadMeasure {
   title: string;
   /** What it says, in one sentence. */
   summary: string;
-  unit: 'nats' | 'tokens' | 'share';
+  unit: 'nats' | 'tokens' | 'share' | 'change';
   scale: 'linear' | 'log';
   /** null where it is not known (yet). */
   value(head: HeadProfile): number | null;
+  /** 95 % interval of the value, where there is one. */
+  interval?(head: HeadProfile): Interval | null;
 }
 
 const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
@@ -103,16 +112,36 @@ function ofPlan(plan: Plan): HeadMeasure {
   };
 }
 
+/** What losing the head costs. It is told from nothing where its interval does not hold 0. */
+function ofAblation({ measure, heads }: Ablation): HeadMeasure {
+  const found = new Map(heads.map((h): [string, HeadAblation] => [`${h.core}.${h.head}`, h]));
+  const of = ({ core, head }: HeadProfile) => found.get(`${core}.${head}`)?.zero ?? null;
+  return {
+    id: 'ablation',
+    title: measure === 'loss' ? 'loss without it' : 'output change without it',
+    summary:
+      measure === 'loss'
+        ? 'What the loss grows by, per token, when the head says nothing (propagated).'
+        : "How far the model's output turns when the head says nothing (propagated; 1 - cosine).",
+    unit: measure === 'loss' ? 'nats' : 'change',
+    scale: 'linear',
+    value: head => of(head)?.delta ?? null,
+    interval: of,
+  };
+}
+
 /** All measures that can be shown now. */
 export function headMeasures(
   mechanisms: MechanismResult[],
   plan: Plan | null = null,
   heads: readonly HeadProfile[] = [],
+  ablation: Ablation | null = null,
 ): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
   const names = mechanismNames(local.map(({ setting }) => setting));
   const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
   return [
+    ...(ablation?.heads.length ? [ofAblation(ablation)] : []),
     ...OF_THE_HEAD,
     ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', 'the sink')] : []),
     ...(plan ? [ofPlan(plan)] : []),
@@ -121,8 +150,10 @@ export function headMeasures(
   ];
 }
 
-/** The measure that tells heads apart at first sight. */
-export const DEFAULT_MEASURE = 'role';
+/** The measure that tells heads apart at first sight: what they cost, once that was measured. */
+export function defaultMeasure(measures: readonly HeadMeasure[]): string {
+  return measures.some(({ id }) => id === 'ablation') ? 'ablation' : 'role';
+}
 
 export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
   return measures.find(m => m.id === id) ?? measures[0]!;
@@ -131,18 +162,21 @@ export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
 export function writeMeasure(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
   if (measure.unit === 'share') return percent(value);
+  if (measure.id === 'ablation') return measure.unit === 'nats' ? `${signed(value)} nats` : signed(value);
   return measure.unit === 'nats' ? nats(value) : tokens(value);
 }
 
 /** Without the unit, for columns whose head says it. */
 export function writeShort(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
+  if (measure.id === 'ablation') return signed(value);
   return measure.unit === 'share' ? percent(value) : number(value);
 }
 
 export function writeExact(measure: HeadMeasure, value: number | null): string {
   if (value === null) return 'not known';
-  return measure.unit === 'share' ? exact(value * 100, '%') : exact(value, measure.unit);
+  if (measure.unit === 'share') return exact(value * 100, '%');
+  return exact(value, measure.unit === 'change' ? '1 - cosine' : measure.unit);
 }
 
 export interface MeasureRange {

@@ -105,7 +105,7 @@ export class SpanColumns extends Component {
             const shown = h.core === store.shownHead?.core && h.head === store.shownHead.head;
             const learned = learnedSpan(h);
             const { p5, p50, p95 } = h.span95Quantiles;
-            return svg`<g class="head ${shown ? 'shown' : ''}"
+            return svg`<g class="head ${shown ? 'shown' : ''}" data-head=${`${h.core}.${h.head}`}
                 @mouseenter=${() => store.previewOf(h)}
                 @click=${() => store.select({ core: h.core, head: h.head })}>
               <title>${this.words(h, found, p5, p50, p95)}</title>

@@ -81,6 +81,8 @@ export class ReportHost extends MemoryHost implements HostApi {
         return this.select({ token: wish.tokens[0] ?? null });
       case 'openView':
         return this.tell({ type: 'show', view: wish.view });
+      case 'copy':
+        return void navigator.clipboard.writeText(wish.text);
       case 'log':
         console[wish.level](wish.message);
     }
@@ -89,13 +91,14 @@ export class ReportHost extends MemoryHost implements HostApi {
   private load(data: ReportData): void {
     this.report = new Report(data);
     const { summary, document, plan, infos, level, links, made, version, intervention, selection } = data;
+    const ablation = data.ablation ? { ...data.ablation, running: null, error: null } : null;
     const interventions = {
       ...NO_INTERVENTIONS,
       list: intervention?.interventions ?? [],
       result: intervention,
     };
     const name = { uri: '', name: document, length: 0, selectionStart: null };
-    this.show(readyState(name, summary, { plan, interventions }), {
+    this.show(readyState(name, summary, { plan, interventions, ablation }), {
       mechanisms: infos,
       report: { level, links, made, version },
     });

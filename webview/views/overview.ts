@@ -2,9 +2,9 @@ import { html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
-import { csv } from '../../shared/numbers';
+import { csv, interval, percent } from '../../shared/numbers';
 import {
-  DEFAULT_MEASURE,
+  defaultMeasure,
   findMeasure,
   headMeasures,
   measurePosition,
@@ -21,12 +21,15 @@ import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
 import { Component } from '../ui/component';
-import { button, choose } from '../ui/controls';
+import { button, choose, segmented } from '../ui/controls';
+import { ablationControl } from '../ui/ablation';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import '../ui/legend';
 import '../ui/thumb';
+import './headTable';
+import type { HeadTable } from './headTable';
 import { overviewStyles } from './overviewStyles';
 
 /** Layers x heads: a thumbnail, a role and a measure for each; sorted, a ranked list. */
@@ -35,11 +38,16 @@ export class Overview extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, overviewStyles];
 
   private get measures(): HeadMeasure[] {
-    return headMeasures(store.mechanisms, store.plan, store.heads);
+    return headMeasures(store.mechanisms, store.plan, store.heads, store.ablation);
+  }
+
+  private get asTable(): boolean {
+    return store.option('overview', 'table', false);
   }
 
   private get measure(): HeadMeasure {
-    return findMeasure(this.measures, store.option('overview', 'measure', DEFAULT_MEASURE));
+    const { measures } = this;
+    return findMeasure(measures, store.option('overview', 'measure', defaultMeasure(measures)));
   }
 
   override render() {
@@ -55,30 +63,49 @@ export class Overview extends Component implements Savable {
     return html`
       ${this.toolbar(measure, sorted)}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
-        <div class="scroll">${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}</div>
-        ${this.measureLegend(measure)} ${this.detail(measure)} ${this.roleLegend()}
+        ${
+          this.asTable
+            ? html`<ai-head-table></ai-head-table>`
+            : html`<div class="scroll">
+                  ${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}
+                </div>
+                ${this.measureLegend(measure)} ${this.detail(measure)} ${this.roleLegend()}`
+        }
       </div>
     `;
   }
 
   private toolbar(measure: HeadMeasure, sorted: boolean): TemplateResult {
     return html`<div class="toolbar">
-      ${choose(
-        'Measure',
-        measure.id,
-        this.measures.map(m => ({ value: m.id, label: m.title })),
-        value => store.setOption('overview', 'measure', value),
+      ${segmented(
+        'Show',
+        this.asTable ? 'table' : 'maps',
+        [
+          { value: 'maps', label: 'maps' },
+          { value: 'table', label: 'table' },
+        ],
+        value => store.setOption('overview', 'table', value === 'table'),
       )}
-      ${button(
-        sorted ? 'Back to the grid' : 'Sort by it',
-        () => store.setOption('overview', 'sorted', !sorted),
-        {
-          secondary: true,
-          title: sorted ? 'Put every head back in its layer' : `Rank all heads by ${measure.title}`,
-        },
-      )}
+      ${this.asTable ? nothing : this.order(measure, sorted)} ${ablationControl()}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
+  }
+
+  private order(measure: HeadMeasure, sorted: boolean): TemplateResult {
+    return html`${choose(
+      'Measure',
+      measure.id,
+      this.measures.map(m => ({ value: m.id, label: m.title })),
+      value => store.setOption('overview', 'measure', value),
+    )}
+    ${button(
+      sorted ? 'Back to the grid' : 'Sort by it',
+      () => store.setOption('overview', 'sorted', !sorted),
+      {
+        secondary: true,
+        title: sorted ? 'Put every head back in its layer' : `Rank all heads by ${measure.title}`,
+      },
+    )} `;
   }
 
   private measureLegend(measure: HeadMeasure): TemplateResult | typeof nothing {
@@ -184,7 +211,7 @@ export class Overview extends Component implements Savable {
         ${known.map(h => {
           const shown = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, h);
           const preview = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, h);
-          return svg`<circle class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
+          return svg`<circle data-head=${`${h.core}.${h.head}`} class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
             @mouseenter=${() => store.previewOf(h)} @click=${() => store.select({ core: h.core, head: h.head })}>
             <title>${`${headName({ core: info.core, head: h.head })}: ${writeMeasure(measure, measure.value(h))}`}</title></circle>`;
         })}
@@ -306,7 +333,7 @@ export class Overview extends Component implements Savable {
           ? html`<strong>${ownName(profile)}</strong>: ${rolesInWords(profile)}; ${measure.title}
               <span title=${writeExact(measure, measure.value(profile))}
                 >${writeMeasure(measure, measure.value(profile))}</span
-              >. <span class="muted">${measure.summary}</span>`
+              >${certainty(measure, profile)}. <span class="muted">${measure.summary}</span>`
           : nothing
       }
     </div>`;
@@ -335,6 +362,8 @@ export class Overview extends Component implements Savable {
   }
 
   get caption(): string {
+    if (this.asTable)
+      return `Output error of mechanisms in place of dense attention, head by head, at ${percent(store.option('compare', 'budget', 0.1))} of the pairs.`;
     const { title, summary } = this.measure;
     return `Every attention head by ${title}. ${summary} Maps: queries downwards, keys to the right; square root of mass, each relative to its own largest.`;
   }
@@ -344,6 +373,8 @@ export class Overview extends Component implements Savable {
   }
 
   toCsv(): string {
+    const table = this.renderRoot.querySelector<HeadTable>('ai-head-table');
+    if (table) return table.toCsv();
     const { measures } = this;
     return csv(
       [
@@ -378,6 +409,12 @@ function ownName(id: HeadId): string {
 const QUANTILES = (['span90', 'span95', 'span99'] as const).flatMap(span =>
   (['p5', 'p25', 'p50', 'p75', 'p95'] as const).map(quantile => [span, quantile] as const),
 );
+
+/** Between what the value lies, where that is known. */
+function certainty(measure: HeadMeasure, profile: HeadProfile): string {
+  const range = measure.interval?.(profile);
+  return range ? ` (95 %: ${interval(range)})` : '';
+}
 
 function median(values: number[]): number | null {
   return values.length ? values.sort((a, b) => a - b)[values.length >> 1]! : null;

@@ -7,6 +7,7 @@ import { Component } from '../ui/component';
 import { button } from '../ui/controls';
 import { notesOnText } from '../../shared/host/analysisState';
 import '../ui/figureDialog';
+import { headMenuOf } from '../ui/headMenu';
 import { figureOf } from '../ui/save';
 import { reportNotes } from '../ui/reportNotes';
 import { statusLine } from '../ui/states';
@@ -142,15 +143,18 @@ export class Panel extends Component {
   ];
   @state() private showKeys = false;
   private readonly onKey = (event: KeyboardEvent) => this.key(event);
+  private readonly onMenu = (event: MouseEvent) => headMenuOf(event);
 
   override connectedCallback(): void {
     super.connectedCallback();
     window.addEventListener('keydown', this.onKey);
+    window.addEventListener('contextmenu', this.onMenu);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     window.removeEventListener('keydown', this.onKey);
+    window.removeEventListener('contextmenu', this.onMenu);
   }
 
   override render() {
@@ -191,7 +195,7 @@ export class Panel extends Component {
       <div class="status-area">${statusLine()}${this.notice()}</div>
       ${this.notes()}
       <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.view}`}>${tab.content()}</main>
-      ${this.showKeys ? this.keys() : nothing}
+      ${this.showKeys ? this.keys() : nothing} <ai-head-menu></ai-head-menu>
       ${figureOf.value ? html`<ai-figure .view=${figureOf.value}></ai-figure>` : nothing}
     `;
   }

@@ -3,7 +3,7 @@ import { customElement, state } from 'lit/decorators.js';
 import type { HeadProfile, Role } from '../../shared/protocol/engine';
 import { exact, percent } from '../../shared/numbers';
 import {
-  DEFAULT_MEASURE,
+  defaultMeasure,
   findMeasure,
   headMeasures,
   measurePosition,
@@ -20,6 +20,8 @@ import { globalKey } from '../host/keys';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose, textField } from '../ui/controls';
+import { headMenuOf } from '../ui/headMenu';
+import { ablationControl } from '../ui/ablation';
 import { emptyState, statusLine } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import { barStyles, bars } from '../ui/tokenPanel';
@@ -35,6 +37,7 @@ export class Side extends Component {
   static override styles = [...Component.styles, stateStyles, barStyles, markStyles, sideStyles];
   @state() private scrolled = 0;
   @state() private filter = '';
+  private readonly onMenu = (event: MouseEvent) => headMenuOf(event);
   private readonly onKey = (event: KeyboardEvent) => {
     if (!event.defaultPrevented && globalKey(event)) event.preventDefault();
   };
@@ -42,11 +45,13 @@ export class Side extends Component {
   override connectedCallback(): void {
     super.connectedCallback();
     window.addEventListener('keydown', this.onKey);
+    window.addEventListener('contextmenu', this.onMenu);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     window.removeEventListener('keydown', this.onKey);
+    window.removeEventListener('contextmenu', this.onMenu);
   }
 
   /** A head chosen elsewhere comes into sight. */
@@ -70,11 +75,13 @@ export class Side extends Component {
 
   // ------------------------------------------------------------ list
 
+  private get measures(): HeadMeasure[] {
+    return headMeasures(store.mechanisms, store.plan, store.heads, store.ablation);
+  }
+
   private get measure(): HeadMeasure {
-    return findMeasure(
-      headMeasures(store.mechanisms, store.plan, store.heads),
-      store.option('side', 'measure', DEFAULT_MEASURE),
-    );
+    const { measures } = this;
+    return findMeasure(measures, store.option('side', 'measure', defaultMeasure(measures)));
   }
 
   private get wantedRole(): Role | '' {
@@ -108,6 +115,7 @@ export class Side extends Component {
       <ai-interventions class="taken"></ai-interventions>
       ${this.list(rows)}
       <div class="detail ${store.stale ? 'is-stale' : ''}">${this.detail()}</div>
+      <ai-head-menu></ai-head-menu>
     `;
   }
 
@@ -118,7 +126,7 @@ export class Side extends Component {
       ${choose(
         'Measure',
         measure.id,
-        headMeasures(store.mechanisms, store.plan, store.heads).map(m => ({ value: m.id, label: m.title })),
+        this.measures.map(m => ({ value: m.id, label: m.title })),
         value => store.setOption('side', 'measure', value),
       )}
       ${choose(
@@ -142,6 +150,7 @@ export class Side extends Component {
         ],
         value => store.setOption('side', 'role', value),
       )}
+      ${ablationControl()}
       ${textField('Filter heads', this.filter, value => (this.filter = value), {
         placeholder: 'Filter: L3, induction, …',
         hideLabel: true,
@@ -175,6 +184,7 @@ export class Side extends Component {
             class="item"
             role="option"
             id=${idOf(profile)}
+            data-head=${`${profile.core}.${profile.head}`}
             aria-selected=${selected}
             aria-setsize=${rows.length}
             aria-posinset=${first + i + 1}

@@ -1,0 +1,20 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { percent } from '../../shared/numbers';
+import { store } from '../host/store';
+import { button } from './controls';
+
+/** Starts, shows and stops the measurement of what losing each head costs: which heads matter on this text. */
+export function ablationControl(): TemplateResult | typeof nothing {
+  const { ablation, summary, report } = store;
+  if (!summary || report) return nothing;
+  if (ablation && ablation.running !== null)
+    return html`<span class="control" role="status" data-no-export
+      >${ablation.heads.length} of ${store.heads.length} heads (${percent(ablation.running)})
+      <button class="link" @click=${() => store.host.send({ type: 'cancelAblation' })}>Cancel</button></span
+    >`;
+  if (ablation?.heads.length === store.heads.length) return nothing;
+  return html`${button('Who matters?', () => store.host.send({ type: 'ablate' }), {
+    secondary: true,
+    title: 'Run the text without each head in turn and measure what the loss grows by',
+  })}${ablation?.error ? html`<span role="alert">${ablation.error}</span>` : nothing}`;
+}
