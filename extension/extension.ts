@@ -29,6 +29,7 @@ import { Settings } from './workbench/settings';
 import { StatusBar } from './workbench/statusBar';
 import { TargetTexts } from './analysis/targetTexts';
 import { TextInFront } from './workbench/textInFront';
+import { Tour } from './tour/tour';
 import { Views } from './views/views';
 
 let kept: AnalysisMemory | null = null;
@@ -98,7 +99,8 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   own(new InterventionStatus(store));
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
-  const hover = new AttentionHover(store, selection, settings);
+  const hover = own(new AttentionHover(store, selection, settings));
+  own(new Tour({ store, selection, hover, views }));
   own(vscode.window.registerCustomEditorProvider(SAVED_EDITOR, new SavedEditor(extensionUri)));
   own(vscode.window.registerCustomEditorProvider(MODEL_EDITOR, new ModelEditor(client)));
   own(vscode.languages.registerHoverProvider('*', hover));

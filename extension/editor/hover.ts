@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { MechanismInfo, Setting, TokenAttention } from '../../shared/protocol/engine';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
+import { Owner } from '../disposable';
 import { describeHead, hoverText, type HeadChoice } from './hoverText';
 import { distinct } from '../../shared/setting';
 import type { SelectionModel } from '../views/selectionModel';
@@ -28,12 +29,17 @@ interface Hovered {
 }
 
 /** Hover on a word of an analysed document: its tokens, where they look, who looks at them, what is kept. */
-export class AttentionHover implements vscode.HoverProvider {
+export class AttentionHover extends Owner implements vscode.HoverProvider {
+  private readonly shown = this.register(new vscode.EventEmitter<void>());
+  readonly onShown = this.shown.event;
+
   constructor(
     private readonly store: AnalysisStore,
     private readonly selection: SelectionModel,
     private readonly settings: Settings,
-  ) {}
+  ) {
+    super();
+  }
 
   async provideHover(
     document: vscode.TextDocument,
@@ -59,6 +65,7 @@ export class AttentionHover implements vscode.HoverProvider {
       const more = tokens.length - shown.length;
       const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
       const text = describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos) + rest;
+      this.shown.fire();
       return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble

@@ -47,6 +47,8 @@ export interface HostParts {
   settings: Settings;
   front: TextInFront;
   openView(view: ViewName): void;
+  /** A view came in front in the panel. */
+  saw(view: ViewName): void;
 }
 
 /** Commands that a view may run, and what they are called in the palette's registry. */
@@ -104,6 +106,7 @@ export class ExtensionHost implements ViewHost {
 
   remember(place: Place, view: ViewState): void {
     void this.kept(place).keep(view);
+    if (place === 'panel') this.parts.saw(view.view);
   }
 
   private kept(place: Place): Kept<ViewState> {

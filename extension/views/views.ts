@@ -11,13 +11,17 @@ const PANEL = 'attentionInspector.panel';
 export class Views extends Owner implements vscode.WebviewViewProvider, vscode.WebviewPanelSerializer {
   private panel: { tab: vscode.WebviewPanel; bridge: ViewBridge } | null = null;
   private readonly parts: HostParts;
+  private latest: ViewName | null = null;
+  private readonly sawView = this.register(new vscode.EventEmitter<ViewName>());
+  /** Another view is in front in the panel. */
+  readonly onSeen = this.sawView.event;
 
   constructor(
     private readonly extensionUri: vscode.Uri,
-    parts: Omit<HostParts, 'openView'>,
+    parts: Omit<HostParts, 'openView' | 'saw'>,
   ) {
     super();
-    this.parts = { ...parts, openView: view => this.openPanel(view) };
+    this.parts = { ...parts, openView: view => this.openPanel(view), saw: view => this.saw(view) };
     this.register(vscode.window.registerWebviewViewProvider(SIDE_VIEW, this));
     this.register(vscode.window.registerWebviewPanelSerializer(PANEL, this));
   }
@@ -44,7 +48,19 @@ export class Views extends Owner implements vscode.WebviewViewProvider, vscode.W
       const covers = !tab.visible && tab.viewColumn === this.text?.viewColumn;
       tab.reveal(covers ? this.beside : undefined, !focus);
     }
-    if (view) this.panel?.bridge.show(view, focus);
+    if (!view) return;
+    this.panel?.bridge.show(view, focus);
+    this.saw(view);
+  }
+
+  /** The view in front in the panel; null before any was. */
+  get seen(): ViewName | null {
+    return this.panel && this.latest;
+  }
+
+  private saw(view: ViewName): void {
+    this.latest = view;
+    this.sawView.fire(view);
   }
 
   /** The editor of the text that the views are about. */

@@ -16,6 +16,7 @@ import type { SampleText } from './sampleText';
 import type { Settings } from './settings';
 import type { TextInFront } from './textInFront';
 import type { TargetTexts } from '../analysis/targetTexts';
+import { askWindow, findInduction, openGuide, showCostliest, showHover } from '../tour/tourCommands';
 import type { Views } from '../views/views';
 import { tell } from './tell';
 
@@ -44,7 +45,15 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     trySample: async () => {
       if (!trusted()) return;
       await context.sample.open();
-      await analyzeInView(context, false);
+      const analysis = analyzeInView(context, false);
+      await openGuide(context);
+      await analysis;
+    },
+    findInduction: () => findInduction(context),
+    showHover: () => showHover(context),
+    showCostliest: () => showCostliest(context),
+    askWindow: () => {
+      if (trusted()) return askWindow(context);
     },
     analyzeSelection: () => analyzeInView(context, true),
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),

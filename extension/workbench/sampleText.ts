@@ -15,4 +15,16 @@ export class SampleText {
     }
     return vscode.window.showTextDocument(this.document, { preview: false });
   }
+
+  isIn(document: vscode.TextDocument): boolean {
+    return document === this.document;
+  }
+
+  /** Where a word stands in it, unless it was taken out. */
+  find(word: string, occurrence: number): vscode.Range | null {
+    const { document } = this;
+    const found = [...(document?.getText() ?? '').matchAll(new RegExp(`\\b${word}\\b`, 'g'))][occurrence - 1];
+    if (!document || !found) return null;
+    return new vscode.Range(document.positionAt(found.index), document.positionAt(found.index + word.length));
+  }
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MANIFEST, withDerivedParts, type Manifest } from '../../scripts/manifest';
+import {
+  MANIFEST,
+  withDerivedParts,
+  withDerivedWords,
+  WORDS,
+  type Manifest,
+  type Words,
+} from '../../scripts/manifest';
 import { readMechanisms } from '../../extension/workbench/mechanismSetting';
 import { CHANGE_STEPS } from '../../extension/editor/changeScale';
 import { STEPS } from '../../extension/editor/massScale';
@@ -22,18 +29,22 @@ interface FullManifest extends Manifest {
     };
     viewsContainers: { activitybar: { icon: string }[] };
     walkthroughs: {
-      steps: { description: string; media: { markdown: string }; completionEvents: string[] }[];
+      steps: { description: string; media: { image: string; altText: string }; completionEvents: string[] }[];
     }[];
   };
 }
 
 const manifest = JSON.parse(readFileSync(MANIFEST, 'utf8')) as FullManifest;
+const words = JSON.parse(readFileSync(WORDS, 'utf8')) as Words;
 const { contributes } = manifest;
+/** `%key%` as it is read. */
+const inWords = (text: string): string => words[text.replace(/^%(.*)%$/, '$1')] ?? text;
 const root = join(MANIFEST, '..');
 
 describe('extension: manifest', () => {
   it('has the schema of the mechanisms as their registry has it', () => {
     assert.deepEqual(manifest, withDerivedParts(manifest), 'run `npm run manifest`');
+    assert.deepEqual(words, withDerivedWords(words), 'run `npm run manifest`');
   });
 
   it('computes by default what exists', () => {
@@ -52,21 +63,22 @@ describe('extension: manifest', () => {
     );
     const steps = contributes.walkthroughs.flatMap(({ steps }) => steps);
     for (const { description, completionEvents } of steps) {
-      for (const [, command] of description.matchAll(/\(command:([\w.]+)\)/g)) named.push(command!);
-      for (const event of completionEvents) if (event.startsWith('onCommand:')) named.push(event.slice(10));
+      for (const [, command] of inWords(description).matchAll(/\(command:([\w.]+)\)/g)) named.push(command!);
+      for (const event of completionEvents)
+        assert.match(event, /^onContext:/, 'ticked by what has happened, not by a button that was pressed');
     }
     for (const command of named)
       assert.ok(commands.has(command) || command.endsWith('.focus'), `${command} is contributed`);
     for (const entry of Object.values(contributes.menus).flat())
       if ('submenu' in entry && entry.submenu) assert.ok(submenus.has(entry.submenu));
-    for (const { category } of contributes.commands) assert.equal(category, 'Attention');
+    for (const { category } of contributes.commands) assert.equal(category, '%category%');
   });
 
   it('has the files that it names', () => {
     const files = [
       manifest.icon,
       ...contributes.viewsContainers.activitybar.map(({ icon }) => icon),
-      ...contributes.walkthroughs.flatMap(({ steps }) => steps.map(({ media }) => media.markdown)),
+      ...contributes.walkthroughs.flatMap(({ steps }) => steps.map(({ media }) => media.image)),
       'media/panel-light.svg',
       'media/panel-dark.svg',
     ];
