@@ -1,4 +1,5 @@
 import type { SpanFit } from './protocol/details';
+import type { Growth } from './protocol/mechanisms';
 
 /**
  * The soft mask of the adaptive span (Sukhbaatar et al., Adaptive Attention Span in Transformers, 2019, section 3),
@@ -66,6 +67,13 @@ export function spanPairs(mask: SpanMask, queries: number, keys: number, span: n
   return pairs;
 }
 
+/** The first tokens of a causal text are a text of their own. */
+export interface DistancePrefix {
+  queries: number;
+  /** [heads, queries] mean mass at each distance. */
+  byDistance: Float32Array;
+}
+
 /** What spans are fitted to. */
 export interface SpanCore {
   queries: number;
@@ -73,6 +81,8 @@ export interface SpanCore {
   mask: SpanMask;
   /** [heads, distances] mean mass at each distance. */
   byDistance: Float32Array;
+  /** Of its beginnings, shortest first: what spans are fitted against the length with. */
+  prefixes?: readonly DistancePrefix[];
   heads: { readonly length: number };
 }
 
@@ -105,17 +115,66 @@ function fitTo(cores: readonly SpanCore[], target: number, ramp: number): SpanFi
     for (let head = 0; head < core.heads.length; head++) {
       const mass = core.byDistance.subarray(head * size, (head + 1) * size);
       const span = fitSpan(mass, target, ramp);
+      const recall = keptMass(mass, span, ramp);
       heads.push({
         core: c,
         head,
         span,
-        recall: keptMass(mass, span, ramp),
+        recall,
         pairs: pairsOf(core, span, ramp),
         densePairs,
+        ...growthOf(core, head, { span, ramp, kept: recall }),
       });
     }
   }
   return { ramp, heads };
+}
+
+/** A span that grows by this part when its text is twice as long has been cut off by the text's length. */
+const GROWS = 0.1;
+
+/**
+ * How the span that keeps this share of the mass grows with the length of the text: as its power, by the text's beginnings.
+ * `least` and `most`: between two lengths; a span of more than half of the text may be as long as any text, and one that is
+ * not cut off is likely to stay as it is.
+ */
+export function growthOf(
+  { queries, keys, mask, prefixes = [] }: Pick<SpanCore, 'queries' | 'keys' | 'mask' | 'prefixes'>,
+  head: number,
+  { span, ramp, kept }: { span: number; ramp: number; kept: number },
+): Pick<SpanFit['heads'][number], 'censored' | 'growth'> {
+  // A window of the model's own ends what it sees at every length.
+  const open = mask.window === null && mask.chunk === undefined;
+  const points = [
+    ...prefixes.map(({ queries: length, byDistance }) => {
+      const mass = byDistance.subarray(head * length, (head + 1) * length);
+      return { length, span: fitSpan(mass, kept, ramp) };
+    }),
+    { length: queries, span },
+  ];
+  const overHalf = span > keys / 2;
+  const slopes = points.slice(1).map((point, at) => {
+    const before = points[at]!;
+    const slope = Math.log((point.span + 1) / (before.span + 1)) / Math.log(point.length / before.length);
+    return Math.min(1, Math.max(0, slope));
+  });
+  const last = points.at(-2);
+  const grew = last !== undefined && span - last.span > Math.max(1, GROWS * last.span);
+  const censored = open && (overHalf || grew);
+  const steepest = open ? Math.max(0, ...slopes) : 0;
+  if (!censored) return { censored, growth: { least: 0, likely: 0, most: steepest } };
+  const least = slopes.length > 0 ? Math.min(...slopes) : 0;
+  const likely = slopes.length > 0 ? slopes.reduce((sum, slope) => sum + slope, 0) / slopes.length : 1;
+  return { censored, growth: { least, likely, most: overHalf ? 1 : steepest } };
+}
+
+/** The spans that a fit leads to expect at a length other than its text's; a shorter text cuts none of them off anew. */
+export function spansAt(fit: SpanFit, fitted: number, tokens: number): Record<keyof Growth, number[]> {
+  const at = (bound: keyof Growth) =>
+    fit.heads.map(({ span, growth }) =>
+      tokens <= fitted ? span : (span + 1) * (tokens / fitted) ** (growth?.[bound] ?? 0) - 1,
+    );
+  return { least: at('least'), likely: at('likely'), most: at('most') };
 }
 
 function pairsOf({ mask, queries, keys }: SpanCore, span: number, ramp: number): number {

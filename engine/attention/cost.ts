@@ -12,6 +12,8 @@ export interface CostShape {
   layerHeads?: number;
   /** Spans fitted to a text, where a mechanism has one per head: the formula is their mean. */
   spans?: ArrayLike<number>;
+  /** They are what a longer text than the one they were fitted to is expected to need. */
+  extrapolated?: boolean;
 }
 
 export interface Cost {

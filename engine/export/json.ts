@@ -164,6 +164,7 @@ function comparisonJson(head: HeadComparison) {
     densePairs: head.densePairs,
     uncovered: head.uncovered,
     ...(head.span === undefined ? {} : { span: head.span }),
+    ...(head.growth === undefined ? {} : { censored: head.censored, growth: head.growth }),
     ...(head.reconstruction === undefined ? {} : { reconstruction: head.reconstruction }),
     ...(head.measures ? { measures: head.measures } : {}),
   };

@@ -5,28 +5,47 @@ import type { GraphBuilder } from '../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';
 
-/** Mass by offset (key - position), summed over the queries of each head. */
+/** Shorter texts are not cut again. */
+const LEAST_TO_CUT = 128;
+
+/**
+ * Mass by offset (key - position), summed over the queries of each head. In a causal text of its own, the first quarter and
+ * the first half are texts as well: their sums are kept apart, to see what grows with the length.
+ */
 export class MassByOffset implements Measure {
-  readonly key = 'offsets';
+  readonly key: string;
+  /** Queries of each of the texts, shortest first; the last is the whole. */
+  readonly lengths: readonly number[];
   private readonly width: number;
   private readonly zero: number;
+  /** [heads, lengths, width]: of the queries that each text has beyond the shorter one. */
   private readonly sums: Float64Array;
 
   constructor(private readonly input: CoreInput) {
+    const { heads, queries, keys, rule } = input;
     // Positions run from keys - queries to keys - 1, so offsets run from 1 - keys to queries - 1.
-    this.width = input.keys + input.queries - 1;
-    this.zero = input.keys - 1;
-    this.sums = new Float64Array(input.heads * this.width);
+    this.width = keys + queries - 1;
+    this.zero = keys - 1;
+    const cut = rule.mask.causal && queries === keys && queries >= LEAST_TO_CUT;
+    this.lengths = cut ? [queries >> 2, queries >> 1, queries] : [queries];
+    this.key = `offsets ${this.lengths.length}`;
+    this.sums = new Float64Array(heads * this.lengths.length * this.width);
   }
 
   build(g: GraphBuilder, { chunks }: MeasureValues): void {
-    // A product with a row of ones: faster than a reduction over rows.
+    // A product with rows of ones: faster than a reduction over rows.
     const rows = g.op('Reshape', [chunks, g.int([0, 0, -1])]);
-    g.output('byOffset', g.op('MatMul', [g.input('ones', 'float32', [1, 'rows']), rows]));
+    g.output('byOffset', g.op('MatMul', [g.input('ones', 'float32', ['texts', 'rows']), rows]));
   }
 
-  feeds({ rows }: Block): Record<string, Tensor> {
-    return { ones: float32(new Float32Array(rows).fill(1), [1, rows]) };
+  feeds({ from, rows }: Block): Record<string, Tensor> {
+    const ones = new Float32Array(this.lengths.length * rows);
+    for (let r = 0; r < rows; r++) {
+      // Rows come last query first.
+      const query = from + rows - 1 - r;
+      ones[this.lengths.findIndex(length => query < length) * rows + r] = 1;
+    }
+    return { ones: float32(ones, [this.lengths.length, rows]) };
   }
 
   take({ block, head, heads, results }: BlockRun): void {
@@ -36,22 +55,30 @@ export class MassByOffset implements Measure {
     const first = this.zero - block.before * CHUNK;
     const from = Math.max(0, -first);
     const to = Math.min(columns, this.width - first);
-    for (let g = 0; g < heads; g++) {
-      const base = (head + g) * this.width + first;
+    const texts = this.lengths.length;
+    for (let g = 0; g < heads * texts; g++) {
+      const base = (head * texts + g) * this.width + first;
       for (let c = from; c < to; c++) sums[base + c]! += byOffset[g * columns + c]!;
     }
   }
 
-  /** Summed mass of one head at an offset. */
-  at(head: number, offset: number): number {
+  /** Summed mass of one head at an offset, in a text (default: the whole). */
+  at(head: number, offset: number, text = this.lengths.length - 1): number {
     const t = this.zero + offset;
-    return t >= 0 && t < this.width ? this.sums[head * this.width + t]! : 0;
+    if (t < 0 || t >= this.width) return 0;
+    let sum = 0;
+    for (let part = 0; part <= text; part++) {
+      sum += this.sums[(head * this.lengths.length + part) * this.width + t]!;
+    }
+    return sum;
   }
 
   /** Summed mass of one head by distance |offset|: [max(keys, queries)]. */
-  byDistance(head: number): Float64Array {
+  byDistance(head: number, text = this.lengths.length - 1): Float64Array {
     const sums = new Float64Array(Math.max(this.input.keys, this.input.queries));
-    for (let x = 0; x < sums.length; x++) sums[x] = this.at(head, x) + (x > 0 ? this.at(head, -x) : 0);
+    for (let x = 0; x < sums.length; x++) {
+      sums[x] = this.at(head, x, text) + (x > 0 ? this.at(head, -x, text) : 0);
+    }
     return sums;
   }
 }

@@ -1,5 +1,6 @@
 import { keptBySink, type CoreInput } from '../attention/core';
 import { denseCore, type DenseContext } from '../attention/kernels/dense';
+import type { DistancePrefix } from '../../shared/softSpan';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { binDistances, distanceEdges, MassByOffset } from './distance';
 import { Entropy } from './entropy';
@@ -38,6 +39,8 @@ export interface CoreProfile {
   received: Float32Array;
   /** [heads, keys]: entry x is the mass at distance x, mean over queries. */
   byDistance: Float32Array;
+  /** The same of the text's beginnings, shortest first. */
+  prefixes: DistancePrefix[];
   /** What was asked for beside it: every query by itself. */
   queries: PerQuery | null;
 }
@@ -120,6 +123,17 @@ export async function profileCore(
     entropy: entropy.perQuery,
     received: received.perKey,
     byDistance,
+    prefixes: offsets.lengths.slice(0, -1).map((queries, text) => {
+      const own = new Float32Array(input.heads * queries);
+      for (let head = 0; head < input.heads; head++) {
+        const sums = offsets.byDistance(head, text).subarray(0, queries);
+        own.set(
+          sums.map(sum => sum / queries),
+          head * queries,
+        );
+      }
+      return { queries, byDistance: own };
+    }),
     queries: perQuery && perQuery.together(entropy, spans, output),
   };
 }

@@ -18,6 +18,7 @@ import {
   type TokenTable,
 } from '../../shared/protocol/engine';
 import type { Runtime } from '../runtime/runtime';
+import type { DistancePrefix } from '../../shared/softSpan';
 import { SharedCache } from '../runtime/sharedCache';
 import { float32, type Tensor } from '../runtime/tensor';
 import { CorePasses, type CoreTensors, type Visitor } from './passes';
@@ -33,6 +34,8 @@ export interface AnalysedCore {
   entropy: Float32Array;
   /** [heads, distances] mean mass at each distance over the head's queries: entry x is distance x. */
   byDistance: Float32Array;
+  /** The same of the text's beginnings, shortest first; absent where they are no texts of their own. */
+  prefixes?: readonly DistancePrefix[];
   /** Its shape and rule, without Q, K and V. */
   outline: CoreInput;
   /** Q, K, V and the dense output, when they fit in the budget; else a pass over the cores computes them again. */

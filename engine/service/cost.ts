@@ -1,5 +1,5 @@
 import { availableParallelism, cpus } from 'node:os';
-import type { Cost } from '../attention/cost';
+import type { Cost, CostShape } from '../attention/cost';
 import { densePairs, type CoreInput } from '../attention/core';
 import { denseCore, denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
@@ -13,6 +13,7 @@ import type {
   CostMeasurement,
   CostPoint,
   ForwardTimes,
+  Growth,
   HeadShape,
   Setting,
 } from '../../shared/protocol/engine';
@@ -21,6 +22,7 @@ import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
 import { fitSpansOf } from './spans';
 import { DENSE } from '../../shared/setting';
+import { spansAt } from '../../shared/softSpan';
 
 /** Milliseconds of runs after which a median is steady, and the most runs it is worth. */
 const STEADY = 150;
@@ -39,14 +41,21 @@ export async function costFormulas(
   const shape = headShape(analysis, params.core);
   const curve = async (choice: Setting): Promise<CostCurve> => {
     const mechanism = findMechanism(choice.name);
-    const of = { ...shape, ...spansOf(analysis, choice) };
+    const spans = spansOf(analysis, choice);
+    const cost = (tokens: number, bound: keyof Growth) =>
+      mechanism.cost?.(tokens, choice.params, { ...shape, ...spans?.(tokens, bound) }) ?? NO_FORMULA;
     const costs: Cost[] = [];
+    const range: NonNullable<CostCurve['range']> = { low: [], high: [] };
     for (const tokens of params.lengths) {
       // Some formulas count over the text: requests that wait slip in between.
       if (tokens > LONG) await checkpoint(signal);
-      costs.push(mechanism.cost?.(tokens, choice.params, of) ?? NO_FORMULA);
+      costs.push(cost(tokens, 'likely'));
+      if (!spans) continue;
+      range.low.push(cost(tokens, 'least').pairs);
+      range.high.push(cost(tokens, 'most').pairs);
     }
     return {
+      ...(spans && { range }),
       choice,
       count: costs.some(c => c.count === 'most') ? 'most' : worst(costs),
       pairs: costs.map(c => c.pairs),
@@ -94,12 +103,24 @@ function headShape(analysis: Analysis, core: number): HeadShape {
   return { dim, valueDim, causal: rule.mask.causal, heads, layerHeads: cores[core]!.heads };
 }
 
-/** What has spans costs what the spans cost that the model's heads need on this text. */
-function spansOf(analysis: Analysis, { name, params }: Setting): { spans?: number[] } {
+/**
+ * What has spans costs what the spans cost that the model's heads need on this text; longer texts need longer ones where this
+ * one's length has cut them off.
+ */
+function spansOf(
+  analysis: Analysis,
+  { name, params }: Setting,
+): ((tokens: number, bound: keyof Growth) => Pick<CostShape, 'spans' | 'extrapolated'>) | null {
   const wish = findMechanism(name).spans?.wish(params);
-  if (!wish) return {};
-  if ('span' in wish) return { spans: [wish.span] };
-  return { spans: fitSpansOf(analysis, { id: analysis.id, ...wish }).heads.map(head => head.span) };
+  if (!wish) return null;
+  if ('span' in wish) return () => ({ spans: [wish.span] });
+  const fit = fitSpansOf(analysis, { id: analysis.id, ...wish });
+  const fitted = analysis.tokens.ids.length;
+  const grows = fit.heads.some(({ growth }) => growth.most > 0);
+  return (tokens, bound) => ({
+    spans: spansAt(fit, fitted, tokens)[bound],
+    extrapolated: tokens > fitted && grows,
+  });
 }
 
 // ---------------------------------------------------------------- measuring
@@ -192,8 +213,8 @@ async function runner(
     };
   }
   const mechanism = findMechanism(choice.name);
-  const { spans } = spansOf(analysis, choice);
-  const params = spans ? mechanism.spans!.given(choice.params, mean(spans)) : choice.params;
+  const spans = spansOf(analysis, choice)?.(input.keys, 'likely').spans;
+  const params = spans ? mechanism.spans!.given(choice.params, mean(Array.from(spans))) : choice.params;
   // What is made from the text once (centroids, rotations, projections) is not part of the time.
   const made = await mechanism.prepare?.(input, params, analysis.context(signal));
   return async () => {

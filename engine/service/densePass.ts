@@ -21,6 +21,7 @@ import {
   type ModelInfo,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
+import { growthOf } from '../../shared/softSpan';
 import { settledParams } from '../attention/parameters';
 
 export interface DensePassOptions {
@@ -89,6 +90,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
         lse: profile.lse,
         entropy: profile.entropy,
         byDistance: profile.byDistance,
+        prefixes: profile.prefixes,
         outline: outlineOf(input),
         tensors: keep ? tensors : null,
       };
@@ -126,7 +128,7 @@ async function compareLocally(
   run: LocalRun,
   info: CoreInfo,
   input: CoreInput,
-  dense: { output: Float32Array; lse: Float32Array },
+  dense: { output: Float32Array; lse: Float32Array } & Pick<AnalysedCore, 'prefixes'>,
   signal: AbortSignal,
 ): Promise<void> {
   await checkpoint(signal);
@@ -135,7 +137,7 @@ async function compareLocally(
   try {
     const attended = await analysis.attend(run.choice, info.core, input, signal);
     run.milliseconds += performance.now() - began;
-    addCore(run, info, input, dense, attended);
+    addCore(run, info, input, dense, attended, dense.prefixes);
   } catch (error) {
     // The dense heads and the other mechanisms go on.
     if (!(error instanceof RefusedError)) throw error;
@@ -150,8 +152,19 @@ export function addCore(
   input: CoreInput,
   dense: { output: Float32Array; lse: Float32Array },
   attended: Attended,
+  prefixes?: AnalysedCore['prefixes'],
 ): void {
   const { name, params } = run.choice;
-  run.heads.push(...compareCore(info, input, dense, attended));
-  run.settled ??= settledParams(findMechanism(name), input, params);
+  const mechanism = findMechanism(name);
+  const wish = mechanism.spans?.wish(params);
+  const grown = (comparison: HeadComparison) => {
+    if (!wish || 'span' in wish || comparison.span === undefined || comparison.recall === null) return {};
+    const { span, recall: kept, head } = comparison;
+    const { queries, keys } = input;
+    const core = { queries, keys, mask: input.rule.mask, prefixes };
+    return growthOf(core, head, { span, ramp: wish.ramp, kept });
+  };
+  const heads = compareCore(info, input, dense, attended);
+  run.heads.push(...heads.map(head => ({ ...head, ...grown(head) })));
+  run.settled ??= settledParams(mechanism, input, params);
 }

@@ -70,11 +70,11 @@ export async function compareCoreLocally(
   { input, output }: CoreTensors,
   signal: AbortSignal,
 ): Promise<void> {
-  const { result, lse } = analysis.core(core);
+  const { result, lse, prefixes } = analysis.core(core);
   const began = performance.now();
   const attended = await analysis.attendLocally(run.choice, core, input, signal);
   run.milliseconds += performance.now() - began;
-  addCore(run, result.info, input, { output, lse }, attended);
+  addCore(run, result.info, input, { output, lse }, attended, prefixes);
 }
 
 /**

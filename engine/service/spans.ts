@@ -10,13 +10,14 @@ import type { OutsideSpan, OutsideSpanParams, SpanFit, SpanFitParams } from '../
 export function fitSpansOf(analysis: Analysis, params: SpanFitParams): SpanFit {
   if (params.massTarget === undefined && params.budget === undefined)
     throw new UsageError('Spans are fitted to a mass target or to a budget.');
-  const cores = analysis.cores.map(({ result, byDistance, outline }) => {
+  const cores = analysis.cores.map(({ result, byDistance, prefixes, outline }) => {
     const { queries, keys } = analysis.sides(result.info.kind);
     return {
       queries: queries.ids.length,
       keys: keys.ids.length,
       mask: outline.rule.mask,
       byDistance,
+      prefixes,
       heads: result.heads,
     };
   });

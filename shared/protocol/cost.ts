@@ -20,6 +20,8 @@ export interface CostCurve {
   choice: Setting;
   count: CountKind;
   pairs: number[];
+  /** Where spans were fitted to a text: pairs if the spans that it cuts off grow least and most; the same up to its length. */
+  range?: { low: number[]; high: number[] };
   /** Floating-point operations; a multiplication and an addition are two. */
   flops: number[];
   /** float32 bytes of all weights and helpers at once; the engine itself works in blocks and holds less. */

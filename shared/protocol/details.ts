@@ -1,5 +1,5 @@
 /** Details of a finished analysis, on demand: tiles, rows, tokens, spans, buckets. */
-import type { Setting } from './mechanisms';
+import type { Growth, Setting } from './mechanisms';
 
 /** All requests below need a finished analysis, or at least its finished cores. */
 export interface HeadRef {
@@ -115,6 +115,10 @@ export interface SpanFit {
     recall: number;
     pairs: number;
     densePairs: number;
+    /** The text's length cuts it off: it grew when the text doubled, or takes more than half of it. */
+    censored: boolean;
+    /** How it grows with the length, fitted to the text's beginnings; likely not at all where it is not cut off. */
+    growth: Growth;
   }[];
 }
 

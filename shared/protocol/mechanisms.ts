@@ -26,6 +26,13 @@ export interface MechanismInfo {
   approximate?: true;
 }
 
+/** Of spans: a power of the text's length. */
+export interface Growth {
+  least: number;
+  likely: number;
+  most: number;
+}
+
 /** One head under one mechanism. Local: same Q, K, V as the dense model. */
 export interface HeadComparison {
   core: number;
@@ -42,6 +49,9 @@ export interface HeadComparison {
   uncovered: number;
   /** Fitted or given span in tokens, where the mechanism has one. */
   span?: number;
+  /** Of a span that was fitted to the text: whether its length cuts it off, and how it grows with the length. */
+  censored?: boolean;
+  growth?: Growth;
   /** Relative error of the attention over a compressed memory against that over its tokens, where there is one. */
   reconstruction?: number;
   /** Only after `analysis/compare`. */

@@ -53,13 +53,20 @@ const curve = v.object({
   choice: setting,
   count: v.picklist(['exact', 'expected', 'most']),
   pairs: list(number, 1000),
+  range: v.exactOptional(v.object({ low: list(number, 1000), high: list(number, 1000) })),
   flops: list(number, 1000),
   bytes: list(number, 1000),
   refused: v.nullable(text),
 });
 
 const costs = v.object({
-  shape: v.object({ dim: index, valueDim: index, causal: flag, heads: index }),
+  shape: v.object({
+    dim: index,
+    valueDim: index,
+    causal: flag,
+    heads: index,
+    layerHeads: v.exactOptional(index),
+  }),
   lengths: list(number, 1000),
   dense: curve,
   curves: list(curve, 100),

@@ -198,6 +198,8 @@ const comparison = {
   densePairs: number,
   uncovered: number,
   span: v.exactOptional(number),
+  censored: v.exactOptional(flag),
+  growth: v.exactOptional(v.object({ least: number, likely: number, most: number })),
   reconstruction: v.exactOptional(number),
   measures: v.exactOptional(
     v.object({

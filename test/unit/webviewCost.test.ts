@@ -263,9 +263,9 @@ describe('costs: the picture', () => {
       .split(/\r?\n/);
     assert.equal(rows.length, 1 + 4 + 5 + 4);
     assert.ok(
-      rows.some(row => /^local,"\{""window"":\d+\}",300,.*,5,2\.5,10,7$/.test(row)),
+      rows.some(row => /^local,"\{""window"":\d+\}",300,.*,5,2\.5,10,7,,$/.test(row)),
       rows.join('\n'),
     );
-    assert.ok(rows.includes(`dense,{},128,${128 * 64},exact,${128 * 128},${4 * 128 * 128},,,,`));
+    assert.ok(rows.includes(`dense,{},128,${128 * 64},exact,${128 * 128},${4 * 128 * 128},,,,,,`));
   });
 });

@@ -505,6 +505,8 @@ export class SyntheticEngine {
           recall: kept,
           pairs: this.n * (edges[b]! + ramp),
           densePairs: (this.n * (this.n + 1)) / 2,
+          censored: edges[b]! > this.n / 2,
+          growth: { least: 0, likely: 0, most: edges[b]! > this.n / 2 ? 1 : 0 },
         };
       }),
     };

@@ -100,6 +100,15 @@ export class CostPicture {
     }
   }
 
+  /** What pairs may come to at this length, where spans are fitted to a shorter text that cuts some of them off; else null. */
+  range({ curve }: CostRow, tokens: number): { low: number; high: number } | null {
+    if (this.asked.measure !== 'pairs' || !curve.range) return null;
+    const of = (values: readonly number[]) =>
+      this.asked.heads * at(this.known.formulas.lengths, values, tokens);
+    const [low, high] = [of(curve.range.low), of(curve.range.high)];
+    return high > low * (1 + 1e-9) ? { low, high } : null;
+  }
+
   /** The same as a share of what dense costs. */
   share(row: CostRow, tokens: number): number | null {
     const [own, dense] = [this.value(row, tokens), this.value(this.dense, tokens)];
@@ -154,6 +163,8 @@ export class CostPicture {
             point?.milliseconds.low,
             point?.milliseconds.high,
             point?.pairs,
+            curve.range && of(curve.range.low),
+            curve.range && of(curve.range.high),
           ];
         });
       }),
@@ -228,6 +239,8 @@ const CSV_HEADER = [
   'lower quartile ms',
   'upper quartile ms',
   'pairs counted',
+  'pairs at least',
+  'pairs at most',
 ];
 
 const by =

@@ -126,13 +126,25 @@ export function costTable(picture: CostPicture, { name, narrow, toggle, mark }: 
                     ${here === null ? '–' : html`${about}${costWords(here, measure)}`}
                   </td>
                   <td class="number">${shareWords(picture.share(row, tokens))}</td>
-                  ${narrow ? nothing : html`<td class="number">${shareWords(picture.share(row, FAR_LENGTH))}</td>`}
+                  ${narrow ? nothing : html`<td class="number">${shareWords(picture.share(row, FAR_LENGTH))}${rangeWords(picture, row)}</td>`}
                   ${measure === 'time' ? html`<td class="number">${crossingCell(row, isDense)}</td>` : nothing}`
           }
         </tr>`;
       })}
     </tbody>
   </table>`;
+}
+
+/** Beyond the text, spans that its length cuts off may grow in several ways. */
+function rangeWords(picture: CostPicture, row: CostRow): TemplateResult | typeof nothing {
+  const range = picture.range(row, FAR_LENGTH);
+  const dense = picture.value(picture.dense, FAR_LENGTH);
+  if (!range || dense === null) return nothing;
+  return html` <span
+    class="muted"
+    title="The length of this text cuts off some of the spans that are fitted to it: fitted against the length, they grow between so little and so much"
+    >(${percent(range.low / dense)} to ${percent(range.high / dense)})</span
+  >`;
 }
 
 function crossingCell(row: CostRow, isDense: boolean): TemplateResult | string {

@@ -190,14 +190,20 @@ export class Spans extends Component implements Savable {
     const sum = (pick: (h: SpanFit['heads'][number]) => number) => fit.heads.reduce((a, h) => a + pick(h), 0);
     const pairs = sum(h => h.pairs) / sum(h => h.densePairs);
     const recall = sum(h => h.recall) / fit.heads.length;
+    const cut = fit.heads.filter(h => h.censored).length;
     const short = spans.filter(s => s <= 100).length;
     return html`With spans of their own, the heads keep
       <strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong> of the mass with
       <strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong> of the pairs; ${short} of
       ${spans.length} heads need no more than 100 tokens, the longest needs
-      ${inTokens(spans[spans.length - 1] ?? 0)}. <span class="muted">(local, what-if)</span> ${
-        this.fit.error ? requestState(this.fit, '') : nothing
-      }`;
+      ${inTokens(spans[spans.length - 1] ?? 0)}.
+      ${
+        cut > 0
+          ? html`The length of the text cuts off
+            ${cut === 1 ? 'one of them' : html`<strong>${cut}</strong> of them`}: on longer texts
+            ${cut === 1 ? 'it is' : 'they are'} expected to be longer.`
+          : nothing
+      } <span class="muted">(local, what-if)</span> ${this.fit.error ? requestState(this.fit, '') : nothing}`;
   }
 
   private key(): TemplateResult {
@@ -372,7 +378,12 @@ export class Spans extends Component implements Savable {
                   ${shortName(h)}
                 </button>
               </td>
-              <td class="number" title=${exact(h.span)}>${count(h.span)}</td>
+              <td
+                class="number"
+                title=${h.censored ? `${exact(h.span)}; the text's length cuts it off` : exact(h.span)}
+              >
+                ${h.censored ? '≥ ' : ''}${count(h.span)}
+              </td>
               ${learned ? html`<td class="number">${wholeOrNone(learnedSpan(h))}</td>` : nothing}
               <td class="number" title=${exact(h.recall * 100, '%')}>${percent(h.recall)}</td>
               <td class="number" title=${`${exact(h.pairs)} of ${exact(h.densePairs)}`}>

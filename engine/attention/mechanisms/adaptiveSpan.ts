@@ -117,7 +117,7 @@ export const adaptiveSpan: Mechanism = {
     const spans = Array.from(shape.spans ?? []);
     if (spans.length > 0) {
       const sum = spans.reduce((total, span) => total + pairsOf(span), 0);
-      return pairCost(sum / spans.length, shape);
+      return pairCost(sum / spans.length, shape, shape.extrapolated ? 'expected' : 'exact');
     }
     const share = numberOrAuto(params, 'budget', 1);
     return pairCost(share * visiblePairs(tokens, shape.causal), shape, 'most');
