@@ -1,5 +1,6 @@
 import { VERSION } from './version';
 import { profileFolder } from './corpus/profileFolder';
+import { RefusedError } from './errors';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { reportHtml } from './export/reportHtml';
 import { lookThrough } from './lens/registry';
@@ -48,6 +49,18 @@ import { lineOf, tokenAttention } from './service/tokenAttention';
 export { UnknownAnalysisError } from './service/analyses';
 export type { AnalyzeHooks, Notify } from './service/startAnalysis';
 
+/** Requests about an analysis that need no dense pass. */
+const WITHOUT_DENSE: ReadonlySet<EngineMethod> = new Set([
+  'analysis/start',
+  'analysis/dispose',
+  'analysis/tile',
+  'analysis/row',
+  'analysis/token',
+  'analysis/spans',
+  'cost/formulas',
+  'cost/measure',
+]);
+
 type Handlers = {
   [M in EngineMethod]: (params: EngineParams<M>, signal: AbortSignal) => Promise<EngineResult<M>>;
 };
@@ -71,7 +84,17 @@ export class Engine {
     signal: AbortSignal = neverCancelled,
   ): Promise<EngineResult<M>> {
     const handler: Handlers[M] = this.handlers[method];
+    this.refuseDense(method, params);
     return handler(withSettings(params), signal);
+  }
+
+  /** What compares with dense attention needs a dense pass. */
+  private refuseDense(method: EngineMethod, params: unknown): void {
+    const id = (params as { id?: string } | null)?.id;
+    if (id === undefined || WITHOUT_DENSE.has(method) || !this.analyses.isSparse(id)) return;
+    throw new RefusedError(
+      'This text was analyzed without a dense pass: what compares with dense attention needs one.',
+    );
   }
 
   private readonly handlers: Handlers = {

@@ -20,4 +20,6 @@ export const SEEDS = {
   randomPlans: 1,
   /** Queries, keys and values on which costs are measured: this and the next two. */
   costTensors: 1,
+  /** Queries whose rows are computed where there is no dense pass. */
+  sampledQueries: 1,
 } as const;

@@ -20,6 +20,7 @@ import type {
 import { DENSE, distinct } from '../../shared/setting';
 import { findMechanism } from '../attention/registry';
 import type { NamedMechanism } from './arguments';
+import { readAttention, type AttentionOption } from './attention';
 import { visible, visibleLines } from '../../shared/foreign';
 import { plainPercent } from '../../shared/numbers';
 import { defaultLimitMiB } from '../runtime/memory';
@@ -39,6 +40,8 @@ export interface AnalyzeOptions {
   /** Share of the dense pairs that bare mechanisms may spend. */
   budget?: number;
   propagate: boolean;
+  /** Runs in every core without a dense pass. */
+  attention?: AttentionOption;
   without: Intervention[];
   compare: boolean;
   json?: string;
@@ -65,12 +68,13 @@ export async function analyzeCommand(
   const engine = await startEngine(options.device, progress);
   try {
     const { model, device, maxTokens, budget, propagate } = options;
+    const attention = options.attention && (await readAttention(options.attention));
     const id = 'cli';
     const searched = options.mechanisms.filter(one => budget !== undefined && takesBudget(one));
     const mechanisms = options.mechanisms
       .filter(one => !searched.includes(one))
       .map(({ setting }) => setting);
-    const params = { id, model, text, target, device, maxTokens, mechanisms, propagate };
+    const params = { id, model, text, target, device, maxTokens, mechanisms, propagate, attention };
     // The report, the comparison, the budget and the interventions ask for details of every head afterwards.
     const asksMore = options.compare || options.without.length > 0 || searched.length > 0;
     const forget = html === undefined && !asksMore;

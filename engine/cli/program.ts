@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
+import { parseAttention, refuseBesideAttention } from './attention';
 import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
@@ -71,6 +72,11 @@ function build(): Command {
       'share of the dense query-key pairs, such as 10%: mechanisms named without parameters come as near to it as theirs allow, from below',
       parseBudget,
     )
+    .option(
+      '--attention <what>',
+      'no dense pass: NAME[:key=value;key=value] in every core, or the heads of a PLAN.json; figures from exact rows of a sample of queries',
+      parseAttention,
+    )
     .option('--propagate', 'also run the text on with each mechanism in every layer', false)
     .option('--compare', 'measure the mechanisms in more detail: edge recall, divergence, intervals', false)
     .option(
@@ -95,6 +101,7 @@ function build(): Command {
       if (options.budget !== undefined && options.mechanisms.length === 0) {
         throw new UsageError('--budget goes with --mechanisms, which says what spends it.');
       }
+      refuseBesideAttention(options);
       tellSupervisor({ subject: options.model });
       return analyzeCommand(file, { ...options, maxTokens: maxTokens ?? null }, signal);
     });

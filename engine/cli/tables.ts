@@ -89,6 +89,17 @@ function modelLine(model: ModelInfo): string {
   return `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}`;
 }
 
+/** What the attention that ran leaves out of a head's dense mass, from a sample of queries. */
+const missedColumn: Column<{ head: HeadProfile }> = {
+  title: 'missed',
+  align: 'right',
+  cell: ({ head: { sampled } }) => {
+    if (!sampled?.missed) return '';
+    const { mean, low, high } = sampled.missed;
+    return `${plainPercent(mean)} (${plainPercent(low)} to ${plainPercent(high)})`;
+  },
+};
+
 function formatHeads(summary: AnalysisSummary): string {
   const kinds = new Set(summary.cores.map(core => core.info.kind));
   const rows = summary.cores.flatMap(({ info, heads }) => heads.map(head => ({ info, head })));
@@ -108,6 +119,7 @@ function formatHeads(summary: AnalysisSummary): string {
     number('entropy', head => head.entropy, 2),
     number('distance', head => head.meanDistance, 1),
     number('span95', head => head.span95, 1),
+    ...(summary.sparse ? [missedColumn] : []),
     {
       title: 'role',
       cell: ({ head: { roles } }) =>

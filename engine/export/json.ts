@@ -8,6 +8,7 @@ import type {
   InterventionResult,
   MechanismParams,
   MechanismResult,
+  SparseAnalysis,
 } from '../../shared/protocol/engine';
 import { attentionOf, standingOf } from '../../shared/native';
 import { chosenParams } from '../../shared/setting';
@@ -52,6 +53,7 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
     })),
     loss: lossJson(summary),
     mechanisms: summary.mechanisms.map(result => mechanismJson(result, model.cores)),
+    ...(summary.sparse && { sparse: sparseJson(summary.sparse) }),
     interventions: interventions.map(interventionJson),
     timings: summary.timings,
     peakRssMiB: summary.peakRssMiB,
@@ -101,6 +103,17 @@ function headJson(head: HeadProfile) {
     span99Quantiles: head.span99Quantiles,
     to: head.to,
     roles: head.roles.map(role => ({ ...role })),
+    ...(head.sampled && { sampled: head.sampled }),
+  };
+}
+
+/** What ran where there was no dense pass. */
+function sparseJson({ setting, queries, missed, links }: SparseAnalysis) {
+  return {
+    mechanism: setting && { name: setting.name, params: chosenParams(setting), setting: setting.key },
+    queries,
+    missed,
+    links,
   };
 }
 

@@ -7,6 +7,7 @@ import { Entropy } from './entropy';
 import { foldTogether } from './measure';
 import { PerQueryMasses, type PerQuery } from './perQuery';
 import { countedDistribution } from './quantiles';
+import type { RowRange } from './sample';
 import { Received } from './received';
 import { Repeats } from './repeats';
 import {
@@ -35,6 +36,8 @@ export interface CoreProfile {
   heads: HeadProfile[];
   /** [heads, queries], nats. */
   entropy: Float32Array;
+  /** [heads, queries]; -1 where nothing is visible. */
+  span95: Float32Array;
   /** [heads, keys] mass summed over queries. */
   received: Float32Array;
   /** [heads, keys]: entry x is the mass at distance x, mean over queries. */
@@ -45,13 +48,17 @@ export interface CoreProfile {
   queries: PerQuery | null;
 }
 
-/** Dense attention of one core with every measure folded in the same pass; nothing queries x keys is kept. */
+/**
+ * Dense attention of one core with every measure folded in the same pass; nothing queries x keys is kept. `rows`: of these
+ * queries only, so that means are over them; null = all.
+ */
 export async function profileCore(
   input: CoreInput,
   info: CoreInfo,
   marks: TokenMarks,
   context: DenseContext,
   everyQuery = false,
+  rows: readonly RowRange[] | null = null,
 ): Promise<CoreProfile> {
   const crossing = info.kind === 'cross';
   const entropy = new Entropy(input);
@@ -61,7 +68,7 @@ export async function profileCore(
   const repeats = new Repeats(input, crossing ? null : marks.ids);
   const perQuery = everyQuery ? new PerQueryMasses(input, crossing) : null;
   const measures = [entropy, offsets, spans, received, repeats, ...(perQuery ? [perQuery] : [])];
-  const { output, lse } = await denseCore(input, context, foldTogether(measures));
+  const { output, lse } = await denseCore(input, context, foldTogether(measures), rows);
 
   const chance: Chance = {
     ...chanceOf(input, marks.separator, marks.punctuation),
@@ -121,6 +128,7 @@ export async function profileCore(
     lse,
     heads,
     entropy: entropy.perQuery,
+    span95: spans.perQuery[1]!,
     received: received.perKey,
     byDistance,
     prefixes: offsets.lengths.slice(0, -1).map((queries, text) => {

@@ -18,11 +18,14 @@ export class Received implements Measure {
   readonly perKey: Float32Array;
   private readonly size: number;
   private readonly cells: Float64Array;
+  /** Queries of every thumbnail row. */
+  private readonly rows: Int32Array;
   /** Thumbnail column of every key. */
   private readonly column: Int32Array;
 
   constructor(private readonly input: CoreInput) {
     this.size = Math.min(THUMBNAIL_SIZE, input.queries, input.keys);
+    this.rows = new Int32Array(this.size);
     this.perKey = new Float32Array(input.heads * input.keys);
     this.cells = new Float64Array(input.heads * this.size * this.size);
     this.column = Int32Array.from({ length: input.keys }, (_, j) => Math.floor((j * this.size) / input.keys));
@@ -37,6 +40,7 @@ export class Received implements Measure {
     const { first, count } = this.cellRange(block);
     const rows = new Float32Array(count * block.rows);
     for (let r = 0; r < block.rows; r++) {
+      this.rows[this.cellRow(block.from + r)]!++;
       rows[(this.cellRow(block.from + block.rows - 1 - r) - first) * block.rows + r] = 1;
     }
     return { cellRows: float32(rows, [count, block.rows]) };
@@ -66,12 +70,10 @@ export class Received implements Measure {
   thumbnail(head: number): Thumbnail {
     const { size } = this;
     const cells = this.cells.slice(head * size * size, (head + 1) * size * size);
-    const rows = new Int32Array(size);
-    for (let i = 0; i < this.input.queries; i++) rows[this.cellRow(i)]!++;
     // Thumbnail rows may differ by one query: compare what one query spends.
     let heaviest = 0;
     for (let t = 0; t < cells.length; t++) {
-      cells[t]! /= Math.max(1, rows[Math.floor(t / size)]!);
+      cells[t]! /= Math.max(1, this.rows[Math.floor(t / size)]!);
       heaviest = Math.max(heaviest, cells[t]!);
     }
     const pixels = new Uint8Array(cells.length);

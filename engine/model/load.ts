@@ -100,6 +100,8 @@ class LoadedModel implements CutModel {
   private readonly uncut: UncutModel;
   /** The model amplifies rounding: its cores are computed in float64. */
   private precise = false;
+  /** Of a row of the output. */
+  private width = 0;
   private readonly smallPieces: PieceLoader;
   private readonly coreChecks: CoreChecks;
   private readonly lengths: LengthChecks;
@@ -134,6 +136,7 @@ class LoadedModel implements CutModel {
       const rules = model.lengths.latest();
       await model.readLearned();
       const { width, verified } = proof;
+      model.width = width;
       model.info = describeModel(files, plan, rules, width, verified, skeleton.folder, model.numbers);
       return model;
     } catch (error) {
@@ -203,13 +206,13 @@ class LoadedModel implements CutModel {
 
   async checkText(
     ids: Int32Array,
-    output: ModelOutput,
+    output: ModelOutput | null,
     attend: Attend,
     { signal, targetIds, share }: Parameters<CutModel['checkText']>[3],
   ): Promise<TextCheck> {
     const given = this.idsOf(ids, targetIds);
     const rules = await this.lengths.at(given, signal);
-    const { width } = output;
+    const { width } = this;
     const tokens = Math.max(...rules.tokens);
     const causal = this.info.kind === 'decoder' && this.info.causal && !this.looksAhead();
     const { bitEqual } = this.proof;
@@ -218,7 +221,7 @@ class LoadedModel implements CutModel {
     let window = windowOf(tokens, share, work);
     // What comes after changes the rows of other models: there the cut model reads the window as well, and where its output
     // alone does not tell, each core is compared on the way.
-    const again = tolerance.jumps || (!causal && window < tokens);
+    const again = !output || tolerance.jumps || (!causal && window < tokens);
     if (again) window = windowOf(tokens, share / 3, work);
     const cut = firstTokens(given, window);
     let cores: CoreDifference | null = null;

@@ -158,6 +158,11 @@ export class Analyses {
     }, signal);
   }
 
+  /** Whether an analysis has had no dense pass. */
+  isSparse(id: string): boolean {
+    return this.byId.get(id)?.standIn != null;
+  }
+
   async load(
     ref: string,
     device: AnalyzeParams['device'],

@@ -21,7 +21,7 @@ import type { Runtime } from '../runtime/runtime';
 import type { DistancePrefix } from '../../shared/softSpan';
 import { SharedCache } from '../runtime/sharedCache';
 import { float32, type Tensor } from '../runtime/tensor';
-import { CorePasses, type CoreTensors, type Visitor } from './passes';
+import { CorePasses, type CoreTensors, type StandIn, type Visitor } from './passes';
 
 export type { CoreTensors } from './passes';
 
@@ -55,6 +55,8 @@ export class Analysis {
   loss: Float32Array | null = null;
   /** The dense model's output, kept where there is no loss, to be compared with that of changed runs. */
   output: ModelOutput | null = null;
+  /** Of an analysis without a dense pass: what runs in its cores. */
+  standIn: StandIn | null = null;
 
   /** What was read, by its hashes. */
   inputs: Provenance['inputs'] = [];

@@ -119,7 +119,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
 }
 
 /** Encoders fill gaps instead; their logits are no prediction of the next token. */
-function predictsNext(model: ModelInfo): boolean {
+export function predictsNext(model: ModelInfo): boolean {
   return model.kind === 'encoder-decoder' || model.causal;
 }
 

@@ -12,10 +12,15 @@ export interface CoreTensors {
   output: Float32Array;
 }
 
+/** The output of a core that does not run dense. */
+export type StandIn = (core: number, input: CoreInput, signal: AbortSignal) => Promise<Float32Array>;
+
 /** The analysed text that passes go over. */
 interface Analysed {
   run(attend: Attend, options: Omit<RunOptions, 'targetIds'>): Promise<unknown>;
   context(signal: AbortSignal): DenseContext;
+  /** What stands in the cores in place of dense attention; null = nothing. */
+  readonly standIn: StandIn | null;
   /** The tensors of a core where no run is needed for them. */
   atHand(core: number): CoreTensors | null;
   keep(core: number, tensors: CoreTensors): void;
@@ -184,12 +189,14 @@ class Pass {
     const { analysis } = this;
     const { signal } = this.alone;
     if (signal.aborted) return;
-    const context = analysis.context(signal);
+    const { standIn } = analysis;
+    const outputOf = (core: number, input: CoreInput) =>
+      standIn ? standIn(core, input, signal) : denseOutput(input, analysis.context(signal));
     const watching = [...this.guests].some(({ visitor }) => visitor.onHidden);
     try {
       await analysis.run(
         async ({ core }, input) => {
-          const output = analysis.atHand(core)?.output ?? (await denseOutput(input, context));
+          const output = analysis.atHand(core)?.output ?? (await outputOf(core, input));
           this.passed.add(core);
           await this.show(core, { input, output });
           if (signal.aborted) throw new CancelledError();

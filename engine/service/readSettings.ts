@@ -1,6 +1,7 @@
 import { settingOf } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
-import type { Intervention } from '../../shared/protocol/engine';
+import type { SparseAttention } from './sparsePass';
+import type { ChosenAttention, Intervention } from '../../shared/protocol/engine';
 import type { GivenSetting, Setting } from '../../shared/setting';
 
 /** Messages are read anew, whoever sends them. @throws UsageError naming what is wrong with it */
@@ -11,7 +12,7 @@ export function readSetting({ name, params }: GivenSetting): Setting {
 /** The parameters of a request with every setting in them read: what comes after this border fills in nothing. */
 export function withSettings<P>(params: P): P {
   if (!params) return params;
-  const { mechanism, mechanisms, heads, interventions } = params as SettingFields;
+  const { mechanism, mechanisms, heads, interventions, attention } = params as SettingFields;
   return {
     ...params,
     ...(mechanism && { mechanism: readSetting(mechanism) }),
@@ -19,10 +20,16 @@ export function withSettings<P>(params: P): P {
       mechanisms: mechanisms.map(one => (typeof one === 'string' ? one : readSetting(one))),
     }),
     ...(heads && { heads: heads.map(withChoice) }),
+    ...(attention && { attention: readAttention(attention) }),
     ...(interventions && {
       interventions: interventions.map(one => (one.kind === 'mechanism' ? withChoice(one) : one)),
     }),
   };
+}
+
+/** What is to run in every core. */
+export function readAttention({ setting, heads }: ChosenAttention): SparseAttention {
+  return setting ? { setting: readSetting(setting) } : { heads: heads!.map(withChoice) };
 }
 
 /** Where requests hold settings. */
@@ -32,6 +39,7 @@ interface SettingFields {
   mechanisms?: (Setting | string)[];
   heads?: { choice: Setting }[];
   interventions?: Intervention[];
+  attention?: ChosenAttention | null;
 }
 
 function withChoice<T extends { choice: Setting }>(one: T): T {

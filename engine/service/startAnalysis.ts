@@ -3,7 +3,9 @@ import { Analysis } from './analysis';
 import { densePass } from './densePass';
 import { fileLocalResult, propagate } from './mechanismRuns';
 import type { LoadedModel } from './modelCache';
-import { readSetting } from './readSettings';
+import { readAttention, readSetting } from './readSettings';
+import { sparseNotes } from './sparseNotes';
+import { sparsePass } from './sparsePass';
 import { provenance, textInput } from './provenance';
 import { targetText } from './target';
 import { workingBytes } from './workload';
@@ -21,11 +23,15 @@ import type {
   AnalyzeParams,
   CoreInfo,
   EngineNotifications,
+  MechanismResult,
+  SparseAnalysis,
   TargetText,
+  TextCheck,
   TokenTable,
 } from '../../shared/protocol/engine';
 import { notVerified } from '../../shared/verified';
 import { mean } from '../statistics';
+import { SEEDS } from '../../shared/random';
 import { distinct } from '../../shared/setting';
 
 export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
@@ -75,7 +81,6 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   const { params, hooks, signal, memoryLimitMiB, notify } = start;
   const { id } = params;
   const progress = (phase: Phase) => progressOf(notify, id, phase);
-  const choices = distinct(params.mechanisms.map(readSetting));
   const clock = new Clock();
   const loaded = await start.load();
   const { model, tokenizer, runtime } = loaded;
@@ -114,48 +119,16 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   });
   await hooks.onTokens?.(tokens);
 
-  const context = analysis.context(signal);
-  const share = 1 / (1 + (params.propagate ? choices.length : 0));
-  const dense = progress('dense');
-  let output: ModelOutput | null = null;
-  const runs = await densePass(analysis, {
-    signal,
-    mechanisms: choices,
-    retainBytes: start.retainBytes,
-    onProgress: (fraction, message) => dense(fraction * share, message),
-    onCore: result => notify('analysis/core', { id, result }),
-    onTensors: hooks.onTensors,
-    onQueries: hooks.onQueries,
-    onOutput: async given => {
-      output = given;
-      await hooks.onOutput?.(given);
-    },
-  });
-  clock.lap('dense');
-  const verified = await model.checkText(tokens.ids, output!, (_, input) => denseOutput(input, context), {
-    signal,
-    targetIds: target?.tokens.ids,
-    share: CHECK_SHARE,
-  });
-  clock.lap('check');
-
-  const refused = runs.flatMap(({ choice, refused }) => (refused === null ? [] : [{ choice, refused }]));
-  let results = runs.filter(run => run.refused === null).map(run => fileLocalResult(analysis, run));
-  for (const run of runs) clock.add(`mechanism ${run.choice.name}`, run.milliseconds);
-  if (params.propagate) {
-    const report = progress('propagate');
-    const propagated = [];
-    for (const [m, local] of results.entries()) {
-      const title = findMechanism(local.setting.name).info.title;
-      const result = await propagate(analysis, local, signal, done =>
-        report((1 + m + done) * share, `The text runs on with ${title}`),
-      );
-      clock.lap(`propagate ${local.setting.name}`);
-      propagated.push(result);
-    }
-    results = propagated;
-  }
-  for (const result of results) notify('analysis/mechanismDone', { id, result });
+  const check = (output: ModelOutput | null) =>
+    model.checkText(tokens.ids, output, (_, input) => denseOutput(input, analysis.context(signal)), {
+      signal,
+      targetIds: target?.tokens.ids,
+      share: CHECK_SHARE,
+    });
+  const ran = params.attention
+    ? await runSparse(analysis, start, clock, check)
+    : await runDense(analysis, start, clock, check);
+  const { verified } = ran;
   return {
     id,
     model: model.info,
@@ -167,7 +140,8 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
       analysis.loss && analysis.loss.length > 0
         ? { mean: mean(analysis.loss), perToken: analysis.loss }
         : null,
-    mechanisms: results,
+    mechanisms: ran.mechanisms,
+    ...(ran.sparse && { sparse: ran.sparse }),
     timings: clock.timings,
     peakRssMiB: process.resourceUsage().maxRSS / 1024,
     verified,
@@ -183,11 +157,84 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
         runtime.report.notes,
       ),
       ...(model.info.verified.assumed === undefined ? [] : [model.info.verified.assumed]),
-      ...refused.map(
-        ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
-      ),
+      ...ran.notes,
     ],
   };
+}
+
+/** What ran in the cores, and what came of it. */
+interface Ran {
+  verified: TextCheck;
+  mechanisms: MechanismResult[];
+  sparse?: SparseAnalysis;
+  notes: string[];
+}
+
+type Check = (output: ModelOutput | null) => Promise<TextCheck>;
+
+/** The dense pass, the mechanisms beside it, and the runs with them. */
+async function runDense(analysis: Analysis, start: AnalysisStart, clock: Clock, check: Check): Promise<Ran> {
+  const { params, hooks, signal, notify } = start;
+  const { id } = params;
+  const choices = distinct(params.mechanisms.map(readSetting));
+  const share = 1 / (1 + (params.propagate ? choices.length : 0));
+  const dense = progressOf(notify, id, 'dense');
+  let output: ModelOutput | null = null;
+  const runs = await densePass(analysis, {
+    signal,
+    mechanisms: choices,
+    retainBytes: start.retainBytes,
+    onProgress: (fraction, message) => dense(fraction * share, message),
+    onCore: result => notify('analysis/core', { id, result }),
+    onTensors: hooks.onTensors,
+    onQueries: hooks.onQueries,
+    onOutput: async given => {
+      output = given;
+      await hooks.onOutput?.(given);
+    },
+  });
+  clock.lap('dense');
+  const verified = await check(output!);
+  clock.lap('check');
+
+  const refused = runs.flatMap(({ choice, refused }) => (refused === null ? [] : [{ choice, refused }]));
+  let results = runs.filter(run => run.refused === null).map(run => fileLocalResult(analysis, run));
+  for (const run of runs) clock.add(`mechanism ${run.choice.name}`, run.milliseconds);
+  if (params.propagate) {
+    const report = progressOf(notify, id, 'propagate');
+    const propagated = [];
+    for (const [m, local] of results.entries()) {
+      const title = findMechanism(local.setting.name).info.title;
+      const result = await propagate(analysis, local, signal, done =>
+        report((1 + m + done) * share, `The text runs on with ${title}`),
+      );
+      clock.lap(`propagate ${local.setting.name}`);
+      propagated.push(result);
+    }
+    results = propagated;
+  }
+  for (const result of results) notify('analysis/mechanismDone', { id, result });
+  const notes = refused.map(
+    ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
+  );
+  return { verified, mechanisms: results, notes };
+}
+
+/** The text with another attention in every core. What proves the model runs dense, on the first tokens alone. */
+async function runSparse(analysis: Analysis, start: AnalysisStart, clock: Clock, check: Check): Promise<Ran> {
+  const { params, signal, notify } = start;
+  const { id } = params;
+  const progress = progressOf(notify, id, 'dense');
+  const sparse = await sparsePass(analysis, readAttention(params.attention!), {
+    signal,
+    seed: SEEDS.sampledQueries,
+    onProgress: progress,
+    onCore: result => notify('analysis/core', { id, result }),
+  });
+  clock.lap('sparse');
+  const verified = await check(null);
+  clock.lap('check');
+  return { verified, mechanisms: [], sparse, notes: sparseNotes(sparse, analysis.tokens) };
 }
 
 class Clock {

@@ -2,6 +2,7 @@
 import type { GivenSetting } from '../setting';
 import type { MechanismResult } from './mechanisms';
 import type { CoreKind, DeviceChoice, DeviceReport, ModelInfo, Provenance } from './models';
+import type { ChosenAttention, SparseAnalysis } from './sampled';
 import type { CoreResult, TokenTable } from './text';
 
 export interface AnalyzeParams {
@@ -17,6 +18,8 @@ export interface AnalyzeParams {
   /** Those that are the same are computed once. */
   mechanisms: readonly GivenSetting[];
   propagate: boolean;
+  /** Runs in every core in place of dense attention, without a dense pass: then there are no `mechanisms` to compare with it. */
+  attention?: ChosenAttention | null;
 }
 
 /** What the decoder of an encoder-decoder reads. */
@@ -47,6 +50,8 @@ export interface AnalysisSummary {
   /** Loss of predicting token i+1 from the tokens up to i, [N-1]; null without a language-model head or causality. */
   loss: { mean: number; perToken: Float32Array } | null;
   mechanisms: MechanismResult[];
+  /** There was no dense pass: what ran instead, and what the figures are worth. */
+  sparse?: SparseAnalysis;
   timings: Record<string, number>;
   peakRssMiB: number;
   /** Sentences the user must see: text was cut, device fell back, ... */

@@ -58,6 +58,7 @@ export * from './text';
 export * from './analysis';
 export * from './details';
 export * from './plans';
+export * from './sampled';
 export * from './interventions';
 export * from './probe';
 export * from './exports';

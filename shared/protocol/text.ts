@@ -1,5 +1,6 @@
 /** The analysed text as tokens, and the measures of a head over it. */
 import type { CoreInfo } from './models';
+import type { SampledHead } from './sampled';
 
 /** Tokens of the analysed text. `start`/`end` are UTF-16 offsets into it; special tokens have start = end. */
 export interface TokenTable {
@@ -77,6 +78,8 @@ export interface HeadProfile {
   /** Mass by relative distance |i-j|, log-spaced bins: bin b holds distances edges[b] .. edges[b+1]-1. */
   distance: { edges: Int32Array; mass: Float32Array };
   thumbnail: Thumbnail;
+  /** All of it comes from exact rows of a sample of queries; absent = of every query. */
+  sampled?: SampledHead;
 }
 
 /** A small picture of the head's map: mean mass per cell relative to its row, rows = queries. */

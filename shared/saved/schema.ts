@@ -112,6 +112,7 @@ const tokens = v.pipe(
   }, 'the token table has columns of several lengths'),
 );
 
+const estimate = v.object({ mean: number, low: number, high: number });
 const quantiles = v.object({ p5: number, p25: number, p50: number, p75: number, p95: number });
 
 const profile = v.object({
@@ -151,6 +152,9 @@ const profile = v.object({
   thumbnail: v.pipe(
     v.object({ size: v.pipe(index, v.maxValue(1024)), pixels: bytes }),
     v.check(({ size, pixels }) => pixels.length === size * size, 'a picture without its pixels'),
+  ),
+  sampled: v.exactOptional(
+    v.object({ queries: count, missed: v.nullable(estimate), entropy: estimate, span95: estimate }),
   ),
 });
 
@@ -336,6 +340,14 @@ export const summary = v.object({
   cores: list(core, 4096),
   loss: v.nullable(v.object({ mean: finite, perToken: floats })),
   mechanisms: list(result, 1000),
+  sparse: v.exactOptional(
+    v.object({
+      setting: v.nullable(setting),
+      queries: count,
+      missed: v.nullable(estimate),
+      links: list(v.object({ core: index, head: index, query: index, key: index, mass: number }), 1000),
+    }),
+  ),
   timings: v.record(text, number),
   peakRssMiB: number,
   provenance: v.exactOptional(provenance),

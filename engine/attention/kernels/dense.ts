@@ -47,28 +47,37 @@ export interface DenseResult {
 /**
  * Softmax attention in blocks of query rows against the keys they can see; memory grows with the keys, not their square.
  * `fold` sees every block once, heads innermost. Of a native core it is the model's own map and output.
+ * `rows`: of these queries only, a block each; null = all.
  */
 export async function denseCore(
   given: CoreInput,
   context: DenseContext,
   fold?: BlockFold,
+  rows: readonly { from: number; rows: number }[] | null = null,
 ): Promise<DenseResult> {
   const input = ownMap(given);
   const { heads, queries, valueDim } = input;
   const output = new Float32Array(heads * queries * valueDim);
   const lse = new Float32Array(heads * queries).fill(-Infinity);
-  await walk(input, context, withLse(fold), fold !== undefined, (range, block, additive, results) => {
-    const run: BlockRun = {
-      ...range,
-      block,
-      additive,
-      lse: logSumExp(results, additive, block.rows, range.heads),
-      results,
-    };
-    placeOutput(run, input, output);
-    placeLse(run, input, lse);
-    fold?.take(run);
-  });
+  await walk(
+    input,
+    context,
+    withLse(fold),
+    fold !== undefined,
+    (range, block, additive, results) => {
+      const run: BlockRun = {
+        ...range,
+        block,
+        additive,
+        lse: logSumExp(results, additive, block.rows, range.heads),
+        results,
+      };
+      placeOutput(run, input, output);
+      placeLse(run, input, lse);
+      fold?.take(run);
+    },
+    rows,
+  );
   return { output: ownOutput(given) ?? output, lse };
 }
 
@@ -84,6 +93,8 @@ export async function denseOutput(given: CoreInput, context: DenseContext): Prom
   return output;
 }
 
+const MANY_KEYS = 4096;
+
 type GraphPart = Pick<BlockFold, 'key' | 'build'> & Partial<BlockFold>;
 type TakeRun = (range: HeadRange, block: Block, additive: Additive, results: Record<string, Tensor>) => void;
 
@@ -94,15 +105,23 @@ async function walk(
   part: GraphPart,
   relative: boolean,
   take: TakeRun,
+  only: readonly { from: number; rows: number }[] | null = null,
 ): Promise<void> {
   const { kvHeads } = input;
   const group = input.heads / kvHeads;
   const size = blockSize(input, context, relative);
   const stored = relative ? padKeys(input, size.rows) : unpadded(input);
-  for (const block of planBlocks(input, size.rows, relative)) {
+  const blocks = only
+    ? only.flatMap(({ from, rows }) => planBlock(input, from, rows, relative) ?? [])
+    : planBlocks(input, size.rows, relative);
+  for (const block of blocks) {
     const feeds = part.feeds?.(block);
     const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1);
-    const atOnce = evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
+    // Of few rows, cutting many keys out for several heads would cost more than the scores.
+    const atOnce =
+      only && block.columns > MANY_KEYS
+        ? 1
+        : evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
     for (let kv = 0; kv < kvHeads; kv += atOnce) {
       await checkpoint(context.signal);
       const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };

@@ -52,11 +52,11 @@ export interface CutModel {
   run(ids: Int32Array, attend: Attend, options: RunOptions): Promise<ModelOutput>;
   /**
    * Compares `output`, which `run` gave for this text with dense cores, with the uncut model's own, on as many of the first
-   * tokens as a `share` of its arithmetic allows. @throws RefusedError where the model itself gives no finite numbers
+   * tokens as a `share` of its arithmetic allows; null = the text was not run with dense cores. @throws RefusedError where the model itself gives no finite numbers
    */
   checkText(
     ids: Int32Array,
-    output: ModelOutput,
+    output: ModelOutput | null,
     attend: Attend,
     options: Pick<RunOptions, 'signal' | 'targetIds'> & { share: number },
   ): Promise<TextCheck>;

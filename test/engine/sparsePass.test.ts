@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Engine } from '../../engine/engine';
+import { RefusedError } from '../../engine/errors';
+import type {
+  AnalysisSummary,
+  ChosenAttention,
+  HeadProfile,
+  SampledHead,
+} from '../../shared/protocol/engine';
+import { setting } from '../support/settings';
+
+describe('an analysis without a dense pass', function () {
+  this.timeout(180_000);
+  const text = readFileSync(join(import.meta.dirname, '..', 'fixtures', 'sample.txt'), 'utf8');
+  const engine = new Engine();
+  let dense: AnalysisSummary;
+  const analyze = (id: string, attention: ChosenAttention | null, maxTokens = 400) =>
+    engine.analyze({
+      id,
+      model: 'bundled',
+      text,
+      device: 'cpu',
+      maxTokens,
+      mechanisms: [],
+      propagate: false,
+      attention,
+    });
+  const heads = ({ cores }: AnalysisSummary) => cores.flatMap(core => core.heads);
+  before(async () => {
+    dense = await analyze('dense', null);
+  });
+  after(() => engine.dispose());
+
+  it('with dense cores: the same loss, and intervals that hold what the dense pass measures', async () => {
+    const sparse = await analyze('sampled', { setting: setting('dense') });
+    assert.ok(Math.abs(sparse.loss!.mean - dense.loss!.mean) < 1e-5);
+    assert.deepEqual(dense.sparse, undefined);
+    assert.ok(sparse.sparse!.missed!.mean < 1e-5);
+    const truth = heads(dense);
+    const within = (
+      of: (sampled: SampledHead) => { low: number; high: number },
+      value: (head: HeadProfile) => number,
+    ) =>
+      heads(sparse).filter((head, h) => {
+        const { low, high } = of(head.sampled!);
+        return low <= value(truth[h]!) && value(truth[h]!) <= high;
+      }).length;
+    // 48 heads share one sample, so they are right and wrong together.
+    assert.ok(
+      within(
+        ({ entropy }) => entropy,
+        ({ entropy }) => entropy,
+      ) >= 40,
+    );
+    assert.ok(
+      within(
+        ({ span95 }) => span95,
+        ({ span95 }) => span95,
+      ) >= 40,
+    );
+    for (const [h, { roles }] of heads(sparse).entries()) {
+      const [role] = truth[h]!.roles;
+      if (role && role.score > 0.9) assert.equal(roles[0]?.role, role.role, `head ${h}`);
+    }
+  });
+
+  it('with a window: what it leaves out of the run is within the interval', async () => {
+    const local = setting('local', { window: 32 });
+    const { sparse } = await analyze('local', { setting: local });
+    assert.equal(sparse!.queries, 192);
+    // Layer 0 has the dense model's own queries and keys.
+    const compared = await engine.request('analysis/mechanism', {
+      id: 'dense',
+      mechanism: local,
+      scope: 'local',
+    });
+    const first = engine.analysis('local').cores[0]!;
+    let held = 0;
+    for (const { head, sampled } of first.result.heads) {
+      const missed = 1 - compared.heads.find(one => one.core === 0 && one.head === head)!.recall!;
+      if (sampled!.missed!.low <= missed && missed <= sampled!.missed!.high) held++;
+      assert.ok(Math.abs(sampled!.missed!.mean - missed) < 0.1);
+    }
+    assert.ok(held >= 7, `${held} of 8`);
+    const propagated = await engine.request('analysis/mechanism', {
+      id: 'dense',
+      mechanism: local,
+      scope: 'propagated',
+    });
+    const loss = engine.analysis('local').loss!;
+    const mean = loss.reduce((a, b) => a + b, 0) / loss.length;
+    assert.ok(
+      Math.abs(mean - dense.loss!.mean - propagated.deltaLoss!) < 1e-4,
+      'the loss is that of the model with it',
+    );
+  });
+
+  it('of a text that is short, all queries are read', async () => {
+    const [whole, { sparse, cores, notes }] = [
+      await analyze('w', null, 150),
+      await analyze('s', { setting: setting('dense') }, 150),
+    ];
+    assert.equal(sparse!.queries, 150);
+    assert.ok(Math.abs(cores[3]!.heads[2]!.entropy - whole.cores[3]!.heads[2]!.entropy) < 1e-4);
+    assert.ok(notes.some(note => note.includes('no dense pass')));
+  });
+
+  it('with a mechanism for each head', async () => {
+    const assigned = [{ core: 2, head: 1, choice: setting('local', { window: 16 }) }];
+    const { loss, cores } = await analyze('plan', { heads: assigned });
+    const { effect } = await engine.request('analysis/assign', { id: 'dense', heads: assigned });
+    assert.ok(Math.abs(loss!.mean - dense.loss!.mean - effect.delta) < 1e-4);
+    assert.ok(cores[2]!.heads[1]!.sampled!.missed!.mean > 0.05);
+    assert.ok(cores[2]!.heads[0]!.sampled!.missed!.mean < 1e-4);
+  });
+
+  it('is asked for tiles and tokens, not for what compares with dense attention', async () => {
+    await analyze('asked', { setting: setting('local', { window: 32 }) });
+    const row = await engine.request('analysis/row', {
+      id: 'asked',
+      core: 0,
+      head: 3,
+      token: 300,
+      direction: 'from',
+    });
+    assert.ok(Math.abs(row.reduce((a, b) => a + b, 0) - 1) < 1e-4);
+    const refused = engine.request('analysis/mechanism', {
+      id: 'asked',
+      mechanism: setting('lsh'),
+      scope: 'local',
+    });
+    await assert.rejects(
+      refused,
+      (error: unknown) => error instanceof RefusedError && /without a dense pass/.test(error.message),
+    );
+  });
+});
