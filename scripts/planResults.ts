@@ -5,19 +5,18 @@
  * fits to quarters of each text agree.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mechanisms } from '../engine/attention/registry';
 import { Engine } from '../engine/engine';
 import type { HeadStability, PlanText } from '../engine/export/planJson';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { planTexts, type NamedText } from '../engine/service/plan/texts';
+import { putResults, table } from './lib/results';
 
 const BUDGET = 0.1;
 const FITTED = 1024;
 const RUNS = 60;
-const RESULTS = 'docs/results.md';
 const BOOKS = '../shared/corpus/validation.txt.xz';
-const [BEGIN, END] = ['<!-- npm run plan-results -->', '<!-- end -->'];
 
 const read = (path: string) => readFileSync(path, 'utf8');
 
@@ -36,14 +35,6 @@ function texts(): NamedText[] {
   return list;
 }
 
-/** As Prettier has it. */
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, c) => Math.max(3, title.length, ...rows.map(row => row[c]!.length)));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, c) => cell.padEnd(widths[c]!)).join(' | ')} |`;
-  return [line(header), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n');
-}
-
 const signed = (delta: number) => `${delta < 0 ? '-' : '+'}${Math.abs(delta).toFixed(3)}`;
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
@@ -58,7 +49,7 @@ function rowOf({ name, role, tokens, share, delta, uniform, random, wins }: Plan
     signed(delta),
     `${signed(best!.delta)} ${best!.mechanism}`,
     `${signed(random.mean)} (${signed(random.least)})`,
-    wins ? 'yes' : 'no',
+    wins,
   ];
 }
 
@@ -104,30 +95,17 @@ async function main(): Promise<void> {
     beforehand.push(...before.texts.map(rowOf));
   }
   await engine.dispose();
-  const text = [
-    BEGIN,
-    '',
+  putResults('plan-results', [
     table(header, all),
-    '',
     `The same, with mechanisms only whose pairs are known before the text is (${known.join(', ')}):`,
-    '',
     table(header, beforehand),
-    '',
     ...(stability
       ? [
           'How often a quarter of the text, fitted alone, agrees with the plan about a head (mean over heads):',
-          '',
           table(['text', 'same mechanism', 'share of pairs within 2/3 to 3/2'], stable),
-          '',
         ]
       : []),
-    END,
-  ].join('\n');
-  if (process.argv.includes('--print')) return console.log(text);
-  const results = read(RESULTS);
-  const [from, to] = [results.indexOf(BEGIN), results.indexOf(END)];
-  if (from < 0 || to < from) throw new Error(`${RESULTS} has no place for the tables (${BEGIN} ... ${END}).`);
-  writeFileSync(RESULTS, results.slice(0, from) + text + results.slice(to + END.length));
+  ]);
 }
 
 main().catch(error => {

@@ -1,5 +1,5 @@
 /** The queries of a corpus that are shown: the most and the least of each head, and an even sample of all. Bounded, whatever the corpus. */
-import { CRITERIA, type Criterion, type Excerpt } from '../../shared/protocol/corpus';
+import { CRITERIA, type Criterion, type Excerpt, type Projected } from '../../shared/protocol/corpus';
 
 /** Entries of each list, and how many of them one text may have. */
 export const LISTED = 6;
@@ -17,7 +17,12 @@ export interface HeadThere {
   values: Record<Criterion, number>;
   masses: Float32Array;
   far: { key: number; line: number; text: string; mass: number } | null;
+  /** Of the sampled queries alone. */
+  vectors: TokenVectors | null;
 }
+
+/** What a head makes of one token: [dim] as a query, [dim] as a key, and its output there [valueDim]. */
+export type TokenVectors = Record<Projected, Float32Array>;
 
 export interface Ranked extends HeadThere {
   excerpt: DrawnExcerpt;

@@ -15,7 +15,7 @@ import {
 import { describeSetting } from '../../shared/setting';
 import { CRITERIA, QUERY_MEASURES, type CorpusText, type Criterion } from '../../shared/protocol/corpus';
 import { facetsOf, headKey, type Corpus, type HeadKey } from './corpus';
-import { drawOf, type DrawnExcerpt, type HeadThere } from './excerpts';
+import { drawOf, type DrawnExcerpt, type HeadThere, type TokenVectors } from './excerpts';
 
 /** Tokens of context before and behind a query, and around its far key. */
 const BEFORE = 32;
@@ -71,7 +71,7 @@ export class TextGathering {
         .map(list => list.best(rankable(queries, head, input.queries, list.criterion), this.draws));
       const there = new Map<number, HeadThere>();
       for (const query of new Set([...drawn, ...listed.flat()])) {
-        there.set(query, this.look(input, queries, head, query));
+        there.set(query, this.look(input, queries, head, query, sample.takes(this.draws[query]!)));
       }
       this.looked.push({ key, listed, drawn, there });
     }
@@ -143,7 +143,13 @@ export class TextGathering {
     }
   }
 
-  private look(input: CoreInput, queries: PerQuery, head: number, query: number): HeadThere {
+  private look(
+    input: CoreInput,
+    queries: PerQuery,
+    head: number,
+    query: number,
+    sampled: boolean,
+  ): HeadThere {
     const row = denseRow(input, head, query);
     const at = head * input.queries + query;
     const { from, to } = this.window(query);
@@ -161,6 +167,7 @@ export class TextGathering {
               text: this.pieces(key - AROUND_KEY, key + AROUND_KEY + 1).join(''),
               mass: row[key]!,
             },
+      vectors: sampled ? vectorsOf(input, head, query, row) : null,
     };
   }
 
@@ -211,6 +218,26 @@ export class TextGathering {
     }
     return low + 1;
   }
+}
+
+/** `row`: the query's probabilities. */
+function vectorsOf(
+  { heads, kvHeads, queries, keys, dim, valueDim, q, k, v, native }: CoreInput,
+  head: number,
+  query: number,
+  row: Float32Array,
+): TokenVectors {
+  const kvHead = Math.floor((head * kvHeads) / heads);
+  const slice = (values: Float32Array, at: number, size: number) => values.slice(at * size, (at + 1) * size);
+  const at = head * queries + query;
+  // With more keys than queries the queries are the last ones.
+  const key = slice(k, kvHead * keys + keys - queries + query, dim);
+  const output = native ? slice(native.output, at, valueDim) : new Float32Array(valueDim);
+  for (let t = 0; !native && t < keys; t++) {
+    if (row[t] === 0) continue;
+    for (let d = 0; d < valueDim; d++) output[d]! += row[t]! * v[(kvHead * keys + t) * valueDim + d]!;
+  }
+  return { query: slice(q, at, dim), key, output };
 }
 
 /** A head's values by query, NaN where there is nothing to rank: queries without a far key are no example of a small far mass. */

@@ -13,7 +13,7 @@ import { readParquet, writeParquet } from './parquet';
 import { readTables, TABLES, tablesOf, type TableName, type Tables } from './tables';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
-const PROFILE_SCHEMA = 'urn:attention-inspector:profile:1';
+const PROFILE_SCHEMA = 'urn:attention-inspector:profile:2';
 const UNFINISHED = 'unfinished';
 const NEXT = 'unfinished.next';
 

@@ -80,6 +80,9 @@ export const TABLES = {
     far_line: 'int32?',
     far_text: 'string?',
     far_key_mass: 'float?',
+    query_vector: 'float[]',
+    key_vector: 'float[]',
+    output_vector: 'float[]',
   },
 } as const;
 
@@ -95,7 +98,7 @@ export function tablesOf(corpus: Corpus): Tables {
     criterion: Criterion | null,
     list: readonly Ranked[],
   ) => {
-    for (const [rank, { excerpt, values, masses, far }] of list.entries()) {
+    for (const [rank, { excerpt, values, masses, far, vectors }] of list.entries()) {
       contexts.set(`${excerpt.file}\0${excerpt.query}`, excerpt);
       excerpts.push({
         ...placeOf(key),
@@ -110,6 +113,10 @@ export function tablesOf(corpus: Corpus): Tables {
         far_line: far && far.line,
         far_text: far && far.text,
         far_key_mass: far && far.mass,
+        // Of the sample alone: an entry of another list may be in it or not, as shards are cut.
+        query_vector: place === 'sample' ? Array.from(vectors!.query) : [],
+        key_vector: place === 'sample' ? Array.from(vectors!.key) : [],
+        output_vector: place === 'sample' ? Array.from(vectors!.output) : [],
       });
     }
   };
@@ -177,6 +184,14 @@ export function readTables(corpus: Corpus, tables: Tables): void {
         row.far_key === null
           ? null
           : { key: row.far_key, line: row.far_line!, text: row.far_text!, mass: row.far_key_mass! },
+      vectors:
+        row.place === 'sample'
+          ? {
+              query: Float32Array.from(row.query_vector),
+              key: Float32Array.from(row.key_vector),
+              output: Float32Array.from(row.output_vector),
+            }
+          : null,
     };
     if (row.place === 'sample') corpus.sample.add(excerpt, key, there);
     else {

@@ -5,11 +5,13 @@ import type {
   CorpusHead,
   CorpusProfile,
   HeadExcerpt,
+  Projection,
 } from '../../shared/protocol/corpus';
-import { CRITERIA } from '../../shared/protocol/corpus';
+import { CRITERIA, PROJECTED } from '../../shared/protocol/corpus';
 import type { Corpus, HeadKey } from './corpus';
 import { headKey } from './corpus';
 import type { Ranked } from './excerpts';
+import { principalComponents } from './principalComponents';
 import { rolesOf, withAll } from './tables';
 
 /** Excerpts shown of each decile. */
@@ -20,7 +22,14 @@ export function profileOf(corpus: Corpus): CorpusProfile {
   for (const { core, heads: count } of corpus.cores) {
     for (let head = 0; head < count; head++) {
       const key = headKey(core, head);
-      heads.set(key, { core, head, distributions: [], roles: [], excerpts: excerptsOf(corpus, key) });
+      heads.set(key, {
+        core,
+        head,
+        distributions: [],
+        roles: [],
+        excerpts: excerptsOf(corpus, key),
+        projections: projectionsOf(corpus, key),
+      });
     }
   }
   const model: CorpusDistribution[] = [];
@@ -51,8 +60,19 @@ export function profileOf(corpus: Corpus): CorpusProfile {
       .sort((a, b) => (a.file < b.file ? -1 : 1))
       .map(({ hash: _, ...text }) => text),
     heads: [...heads.values()],
+    sample: corpus.sample.entries.map(({ excerpt: { draw: _, ...excerpt } }) => excerpt),
     model,
   };
+}
+
+/** Only of a head that has been seen at every token of the sample, so that all are of the same tokens. */
+function projectionsOf({ sample }: Corpus, key: HeadKey): Projection[] {
+  const vectors = sample.of(key).flatMap(({ vectors: own }) => own ?? []);
+  if (vectors.length < sample.entries.length) return [];
+  return PROJECTED.flatMap(of => {
+    const found = principalComponents(vectors.map(own => own[of]));
+    return found ? [{ of, ...found }] : [];
+  });
 }
 
 function excerptsOf(corpus: Corpus, key: HeadKey): HeadExcerpt[] {

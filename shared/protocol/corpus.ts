@@ -87,12 +87,27 @@ export interface HeadExcerpt extends Excerpt {
   far: { key: number; line: number; text: string; mass: number } | null;
 }
 
+/** What of a token a head's projections show: the query, the key, the output there. */
+export const PROJECTED = ['query', 'key', 'output'] as const;
+export type Projected = (typeof PROJECTED)[number];
+
+/** The sampled tokens by the principal components of one head's vectors. */
+export interface Projection {
+  of: Projected;
+  /** Of the variance, by component, largest first. */
+  shares: number[];
+  /** [sample, components] in one list. */
+  coordinates: number[];
+}
+
 export interface CorpusHead {
   core: number;
   head: number;
   distributions: CorpusDistribution[];
   roles: CorpusRole[];
   excerpts: HeadExcerpt[];
+  /** Of `CorpusProfile.sample`; none where the core looks from one text at another. */
+  projections: Projection[];
 }
 
 export interface CorpusText {
@@ -141,6 +156,8 @@ export interface CorpusProfile {
   cores: CoreInfo[];
   texts: CorpusText[];
   heads: CorpusHead[];
+  /** An even sample of all queries, the same for every head. */
+  sample: Excerpt[];
   /** Of the model as a whole: loss, and what mechanisms change of it. */
   model: CorpusDistribution[];
 }

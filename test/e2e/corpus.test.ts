@@ -79,7 +79,7 @@ describe('the Corpus view', function () {
 
   it('heads as points, how the chosen one differs by kind, its excerpts, and the file behind one', async () => {
     const host = await open(corpus);
-    const points = page.locator('ai-head-scatter .point');
+    const points = page.locator('ai-scatter').first().locator('.point');
     await points.first().waitFor();
     assert.equal(await points.count(), 2);
     await page.getByText('8 texts').first().waitFor();
@@ -90,6 +90,15 @@ describe('the Corpus view', function () {
     await page.getByRole('heading', { name: 'Core 0, head 0' }).waitFor();
     const kinds = page.getByRole('table', { name: 'How the head differs by kind of text' });
     assert.match((await kinds.textContent())!, /\.plain .*\.words|\.words .*\.plain/s);
+    const tokens = page.locator('ai-scatter').nth(1).locator('.point');
+    assert.equal(await tokens.count(), corpus.sample.length);
+    await page.getByText(/Component 1 \(.* of the variance\)/).waitFor();
+    await page.locator('vscode-dropdown[aria-label="By"]').first().click();
+    await page.locator('vscode-option', { hasText: 'UMAP' }).click();
+    await page.getByText('UMAP 1').waitFor();
+    await tokens.first().press('Enter');
+    assert.match(host.received.find(message => message.type === 'openFile')!.uri, /texts\/\d/);
+    host.received.length = 0;
     const excerpts = page.locator('.excerpt');
     assert.equal(await excerpts.count(), 6);
     for (const name of await page.locator('.excerpt .link').allTextContents())

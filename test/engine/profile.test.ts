@@ -286,6 +286,44 @@ describe('profiles of a corpus', function () {
     }
   });
 
+  it('what heads make of the sampled tokens: queries, keys, and the outputs that the masses give', async () => {
+    const { excerpts } = tablesOf(whole);
+    const sampled = excerpts.filter(row => row.place === 'sample');
+    assert.ok(excerpts.every(row => row.place === 'sample' || row.query_vector.length === 0));
+    let reached = 0;
+    for (const row of sampled) {
+      const norm = Math.hypot(...row.output_vector);
+      assert.ok(Math.abs(norm - row.outputNorm) < 1e-4 * (1 + norm));
+      // Of the keys that are sampled as well, none has a higher score than the highest of all; some are the highest.
+      const seen = sampled.filter(
+        other =>
+          other.file === row.file &&
+          other.core === row.core &&
+          other.head === row.head &&
+          other.query <= row.query,
+      );
+      for (const { key_vector: key } of seen) {
+        const score =
+          row.query_vector.reduce((sum, value, d) => sum + value * key[d]!, 0) / Math.sqrt(key.length);
+        assert.ok(score < row.largestScore + 1e-3);
+        if (score > row.largestScore - 1e-3) reached++;
+      }
+    }
+    assert.ok(reached > 10, `${reached}`);
+    const { sample, heads } = profileOf(whole);
+    assert.equal(sample.length, SAMPLED);
+    for (const { projections } of heads) {
+      assert.deepEqual(
+        projections.map(({ of }) => of),
+        ['query', 'key', 'output'],
+      );
+      for (const { shares, coordinates } of projections) {
+        assert.equal(coordinates.length, shares.length * SAMPLED);
+        assert.ok(shares.every((share, c) => c === 0 || share <= shares[c - 1]! + 1e-9));
+      }
+    }
+  });
+
   for (const wanted of ['partner', 'first'] as const) {
     it(`a head that changes with the kind of text is seen to (${wanted})`, async () => {
       const model = join(folder, `model-${wanted}`);

@@ -5,20 +5,33 @@ import {
   type CorpusHead,
   type CorpusProfile,
   type HeadExcerpt,
+  type Projection,
 } from '../../shared/protocol/corpus';
 import type { CorpusState } from '../../shared/protocol/host';
 import { count, number, percent, tokenLabel } from '../../shared/numbers';
-import { toCss } from '../draw/colour';
+import { bucketColour, lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
-import { store, type HeadId } from '../host/store';
-import { differencesOf, distributionOf, facetName, facetsOf, measuresOf, pointsOf } from '../model/corpus';
+import { store } from '../host/store';
+import {
+  differencesOf,
+  distributionOf,
+  facetName,
+  facetsOf,
+  measuresOf,
+  pointsOf,
+  type HeadPoint,
+} from '../model/corpus';
 import { spelled } from '../model/corpusNames';
-import '../plots/headScatter';
+import { layOut, LAYOUTS, type Layout } from '../model/projection';
+import { rangeOf, type ScatterPoint } from '../plots/scatter';
+import '../plots/scatter';
 import { Component } from '../ui/component';
 import { button, choose } from '../ui/controls';
 import { requestState, run } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+
+const keyOf = ({ core, head }: { core: number; head: number }): string => `${core}.${head}`;
 
 const PLACES = ['most', 'least', 'deciles'] as const;
 /** Measures whose difference between kinds is shown. */
@@ -54,6 +67,23 @@ export class Corpus extends Component {
       td {
         padding: 0 12px 0 0;
       }
+      .legend {
+        margin: 0 0 8px 60px;
+        color: var(--muted);
+      }
+      .ramp {
+        display: inline-block;
+        width: 120px;
+        height: 10px;
+        border: 1px solid var(--muted);
+      }
+      .swatch {
+        display: inline-block;
+        width: 10px;
+        height: 10px;
+        border-radius: 5px;
+        margin-left: 8px;
+      }
     `,
   ];
   private readonly profile = new Remote(this, 'host/corpus');
@@ -71,7 +101,12 @@ export class Corpus extends Component {
     if (!profile) return requestState(this.profile, 'Reading the profile …');
     const head = this.shownHead(profile);
     return html`${this.about(profile, corpus.folder)} ${this.scatter(profile, head)}
-    ${head ? html`${this.headLine(head)} ${this.kinds(head, profile)} ${this.excerpts(head, corpus.root)}` : nothing}`;
+    ${
+      head
+        ? html`${this.headLine(head)} ${this.kinds(head, profile)}
+          ${this.projection(head, profile, corpus.root)} ${this.excerpts(head, corpus.root)}`
+        : nothing
+    }`;
   }
 
   private notReady(corpus: Exclude<CorpusState, { status: 'ready' }>): TemplateResult {
@@ -141,15 +176,125 @@ export class Corpus extends Component {
           set('facet'),
         )}
       </div>
-      <ai-head-scatter
-        .points=${pointsOf(profile, { ...shown, facet })}
-        .names=${{ x: label(shown.x), y: label(shown.y), colour: label(shown.colour) }}
-        .chosen=${head && { core: head.core, head: head.head }}
-        @choose=${({ detail }: CustomEvent<HeadId>) => {
-          store.setOption('corpus', 'head', `${detail.core}.${detail.head}`);
-          store.select(detail);
+      ${this.headPoints(pointsOf(profile, { ...shown, facet }), head, {
+        x: label(shown.x),
+        y: label(shown.y),
+        colour: label(shown.colour),
+      })}`;
+  }
+
+  private headPoints(
+    points: readonly HeadPoint[],
+    chosen: CorpusHead | null,
+    names: Record<'x' | 'y' | 'colour', string>,
+  ): TemplateResult {
+    const [low, high] = rangeOf(points.map(({ colour }) => colour));
+    const { sequential } = theme();
+    const fill = (share: number) => toCss(lutColour(sequential, 0.15 + 0.85 * share));
+    const colours = `colour: ${names.colour}, ${number(low)} to ${number(high)}`;
+    return html`<ai-scatter
+        .points=${points.map(({ head: { core, head }, x, y, colour }): ScatterPoint => ({
+          key: keyOf({ core, head }),
+          x,
+          y,
+          fill: fill((colour - low) / (high - low)),
+          words: `Core ${core}, head ${head}: ${names.x} ${number(x)}, ${names.y} ${number(y)}, ${names.colour} ${number(colour)}`,
+        }))}
+        .names=${{ x: names.x, y: names.y, all: `${points.length} heads by ${names.x} and ${names.y}; ${colours}` }}
+        .chosen=${chosen && keyOf(chosen)}
+        @choose=${({ detail }: CustomEvent<string>) => {
+          const [core, head] = detail.split('.').map(Number);
+          store.setOption('corpus', 'head', detail);
+          store.select({ core: core!, head: head! });
         }}
-      ></ai-head-scatter>`;
+      ></ai-scatter>
+      <p class="legend">
+        ${names.colour}: ${number(low)}
+        <span
+          class="ramp"
+          style=${`background: linear-gradient(to right, ${[0, 0.25, 0.5, 0.75, 1].map(fill).join(', ')})`}
+        ></span>
+        ${number(high)}
+      </p>`;
+  }
+
+  /** What the head makes of single tokens of the whole corpus: near points are alike to it. */
+  private projection(
+    { projections }: CorpusHead,
+    { sample, texts }: CorpusProfile,
+    root: string,
+  ): TemplateResult | typeof nothing {
+    if (projections.length === 0) return nothing;
+    const wanted = store.option<string>('corpus', 'of', 'query');
+    const projection = projections.find(({ of }) => of === wanted) ?? projections[0]!;
+    const layout = LAYOUTS.find(one => one === store.option<string>('corpus', 'layout', 'pca')) ?? 'pca';
+    const kindOf = new Map(texts.map(({ file, kind }) => [file, kind]));
+    const kinds = [...new Set(sample.map(({ file }) => kindOf.get(file)!))].sort();
+    const hue = (at: number) => toCss(bucketColour(at, theme()).fill);
+    const fill = (file: string) => hue(kinds.indexOf(kindOf.get(file)!));
+    const points = this.laidOut(projection, layout).map(({ x, y }, at): ScatterPoint => {
+      const { tokens, at: own, file, line } = sample[at]!;
+      return {
+        key: String(at),
+        x,
+        y,
+        fill: fill(file),
+        words: `${tokenLabel(tokens[own]!, 30)}, ${file}:${line}`,
+      };
+    });
+    const names = { query: 'queries', key: 'keys', output: 'outputs' };
+    const share = (component: number) => percent(projection.shares[component] ?? 0);
+    const axis = (component: number) =>
+      layout === 'pca'
+        ? `Component ${component + 1} (${share(component)} of the variance)`
+        : `UMAP ${component + 1}`;
+    return html`<h3>Projection</h3>
+      <div class="toolbar">
+        ${choose(
+          'Of',
+          projection.of,
+          projections.map(({ of }) => ({ value: of, label: names[of] })),
+          value => store.setOption('corpus', 'of', value),
+        )}
+        ${choose(
+          'By',
+          layout,
+          LAYOUTS.map(value => ({
+            value,
+            label: value === 'pca' ? 'principal components' : 'UMAP (neighbours)',
+          })),
+          value => store.setOption('corpus', 'layout', value),
+        )}
+        <span class="muted">${count(sample.length)} tokens drawn evenly; a click opens the file there</span>
+      </div>
+      <ai-scatter
+        .points=${points}
+        .names=${{ x: axis(0), y: axis(1), all: `The head's ${names[projection.of]} at ${points.length} tokens, by kind of text` }}
+        @choose=${({ detail }: CustomEvent<string>) => this.open(sample[Number(detail)]!, root)}
+      ></ai-scatter>
+      <p class="legend">
+        ${kinds.map(
+          (kind, at) =>
+            html`<span class="swatch" style=${`background: ${hue(at)}`}></span>
+              ${facetName(`kind:${kind}`)} `,
+        )}
+      </p>`;
+  }
+
+  /** UMAP takes a moment: once for each picture. */
+  private laidOut(projection: Projection, layout: Layout): ReturnType<typeof layOut> {
+    const known = this.layouts.get(projection)?.[layout];
+    if (known) return known;
+    const made = layOut(projection, layout);
+    this.layouts.set(projection, { ...this.layouts.get(projection), [layout]: made });
+    return made;
+  }
+
+  private readonly layouts = new WeakMap<Projection, Partial<Record<Layout, ReturnType<typeof layOut>>>>();
+
+  private open({ file, start, end }: Pick<HeadExcerpt, 'file' | 'start' | 'end'>, root: string): void {
+    const path = file.split('/').map(encodeURIComponent).join('/');
+    store.host.send({ type: 'openFile', uri: `${root}/${path}`, start, end });
   }
 
   /** The selected head where the profile has it; else the one chosen here last, else the first. */
@@ -232,13 +377,6 @@ export class Corpus extends Component {
   private excerpt(one: HeadExcerpt, root: string): TemplateResult {
     const { sequential } = theme();
     const most = Math.max(1e-6, ...one.masses);
-    const open = () =>
-      store.host.send({
-        type: 'openFile',
-        uri: `${root}/${one.file.split('/').map(encodeURIComponent).join('/')}`,
-        start: one.start,
-        end: one.end,
-      });
     const background = (mass: number) => {
       const at = 4 * Math.round(255 * Math.sqrt(mass / most) * 0.75);
       return toCss(
@@ -247,7 +385,7 @@ export class Corpus extends Component {
       );
     };
     return html`<div class="excerpt">
-      <button class="link" @click=${open}>${one.file}:${one.line}</button>
+      <button class="link" @click=${() => this.open(one, root)}>${one.file}:${one.line}</button>
       <span class="muted">
         ${typeof one.place === 'number' ? `decile ${one.place}, ` : ''}${spelled(one.criterion)}
         ${number(one.value)}

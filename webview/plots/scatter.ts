@@ -2,16 +2,22 @@ import { scaleLinear } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { number } from '../../shared/numbers';
-import { lutColour, toCss } from '../draw/colour';
-import { theme } from '../draw/theme';
-import type { HeadId } from '../host/store';
-import type { HeadPoint } from '../model/corpus';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft } from './axes';
 
-/** Heads as points over two measures, a third as colour. Emits `choose` with the head. */
-@customElement('ai-head-scatter')
-export class HeadScatter extends Component {
+export interface ScatterPoint {
+  key: string;
+  x: number;
+  y: number;
+  /** A colour of CSS. */
+  fill: string;
+  /** What it is, with its numbers. */
+  words: string;
+}
+
+/** Points that can be chosen, by pointer and by keyboard. Emits `choose` with the point's key. */
+@customElement('ai-scatter')
+export class Scatter extends Component {
   static override styles = [
     ...Component.styles,
     css`
@@ -36,14 +42,15 @@ export class HeadScatter extends Component {
       }
     `,
   ];
-  @property({ attribute: false }) points: HeadPoint[] = [];
-  @property({ attribute: false }) names = { x: '', y: '', colour: '' };
-  @property({ attribute: false }) chosen: HeadId | null = null;
+  @property({ attribute: false }) points: ScatterPoint[] = [];
+  /** Of the axes, and of the whole. */
+  @property({ attribute: false }) names = { x: '', y: '', all: '' };
+  @property({ attribute: false }) chosen: string | null = null;
 
   override render() {
     const { width, height, points, names } = this;
     if (!width || !height || points.length === 0) return nothing;
-    const room = { left: 52, right: 14, top: 14, bottom: 36 };
+    const room = { left: 60, right: 14, top: 14, bottom: 36 };
     const bottom = height - room.bottom;
     const x = scaleLinear()
       .domain(rangeOf(points.map(p => p.x)))
@@ -53,20 +60,16 @@ export class HeadScatter extends Component {
       .domain(rangeOf(points.map(p => p.y)))
       .nice()
       .range([bottom, room.top]);
-    const [low, high] = rangeOf(points.map(p => p.colour));
-    const words = `${points.length} heads by ${names.x} and ${names.y}; colour: ${names.colour}, ${number(low)} to ${number(high)}`;
-    return html`<svg width=${width} height=${height} role="group" aria-label=${words}>
+    return html`<svg width=${width} height=${height} role="group" aria-label=${names.all}>
       ${axisBottom(x, bottom, { ticks: 6, format: number, label: names.x, grid: bottom - room.top })}
       ${axisLeft(y, room.left, { ticks: 5, format: number, label: names.y, grid: width - room.left - room.right })}
-      ${points.map(point => this.point(point, x(point.x), y(point.y), (point.colour - low) / (high - low)))}
+      ${points.map(point => this.point(point, x(point.x), y(point.y)))}
     </svg>`;
   }
 
-  private point({ head: { core, head }, ...value }: HeadPoint, cx: number, cy: number, share: number) {
-    const { names } = this;
-    const chosen = this.chosen?.core === core && this.chosen.head === head;
-    const words = `Core ${core}, head ${head}: ${names.x} ${number(value.x)}, ${names.y} ${number(value.y)}, ${names.colour} ${number(value.colour)}`;
-    const choose = () => this.dispatchEvent(new CustomEvent('choose', { detail: { core, head } }));
+  private point({ key, fill, words }: ScatterPoint, cx: number, cy: number) {
+    const chosen = this.chosen === key;
+    const choose = () => this.dispatchEvent(new CustomEvent('choose', { detail: key }));
     return svg`<g class="point ${chosen ? 'chosen' : ''}" role="button" tabindex="0" aria-label=${words} aria-pressed=${chosen}
         @click=${choose}
         @keydown=${(event: KeyboardEvent) => {
@@ -75,12 +78,12 @@ export class HeadScatter extends Component {
           choose();
         }}>
       <title>${words}</title>
-      <circle cx=${cx} cy=${cy} r="5.5" fill=${toCss(lutColour(theme().sequential, 0.15 + 0.85 * share))}></circle></g>`;
+      <circle cx=${cx} cy=${cy} r="5.5" fill=${fill}></circle></g>`;
   }
 }
 
 /** Least and most, never the same. */
-function rangeOf(values: number[]): [number, number] {
+export function rangeOf(values: readonly number[]): [number, number] {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   return low === high ? [low - 0.5, high + 0.5] : [low, high];
 }

@@ -1,0 +1,24 @@
+/** Tables of docs/results.md that scripts make, each between its own marks. */
+import { readFileSync, writeFileSync } from 'node:fs';
+
+const RESULTS = 'docs/results.md';
+
+/** As Prettier has it. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, c) => Math.max(3, title.length, ...rows.map(row => row[c]!.length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, c) => cell.padEnd(widths[c]!)).join(' | ')} |`;
+  return [line(header), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+/** Puts what `npm run NAME` made into its place, or prints it where the command says `--print`. */
+export function putResults(script: string, parts: readonly string[]): void {
+  const [begin, end] = [`<!-- npm run ${script} -->`, '<!-- end -->'];
+  const text = [begin, ...parts, end].join('\n\n');
+  if (process.argv.includes('--print')) return console.log(text);
+  const results = readFileSync(RESULTS, 'utf8');
+  const from = results.indexOf(begin);
+  const to = results.indexOf(end, from);
+  if (from < 0 || to < 0) throw new Error(`${RESULTS} has no place for the tables (${begin} ... ${end}).`);
+  writeFileSync(RESULTS, results.slice(0, from) + text + results.slice(to + end.length));
+}

@@ -1,0 +1,127 @@
+/**
+ * Makes the table on ways of choosing texts of docs/results.md: plans of the bundled model at 10 % of the pairs, fitted to few
+ * texts of this project's own sources and documents that are chosen at random, the shortest first, or actively, each
+ * tested on the same held-out texts. `npm run text-choices` writes it; `-- --print` prints it only; `-- --seeds N` for another number of draws.
+ */
+import { mean } from 'd3-array';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { chooseTexts, TEXT_CHOICES, type TextChoice } from '../engine/corpus/chooseTexts';
+import { findTexts } from '../engine/corpus/files';
+import { Engine } from '../engine/engine';
+import { studentInterval } from '../engine/measure/student';
+import { readText } from '../engine/readText';
+import { neverCancelled } from '../engine/runtime/cancellation';
+import { planTexts } from '../engine/service/plan/texts';
+import { putResults, table } from './lib/results';
+
+const CORPUS = ['docs', 'engine', 'webview', 'extension', 'shared', 'test/fixtures/texts', 'README.md'];
+const COUNTS = [1, 2, 4];
+const HELD_OUT = 8;
+const OPTIONS = {
+  model: 'bundled',
+  device: 'cpu' as const,
+  budget: 0.1,
+  mechanisms: ['local', 'longformer', 'strided', 'lsh', 'vertical-slash'],
+  maxTokens: 256,
+  maxRuns: 16,
+  stability: false,
+};
+
+interface Fit {
+  how: TextChoice;
+  count: number;
+  seed: number;
+  /** Change of the loss on each held-out text, nats per token. */
+  deltas: number[];
+  /** CPU seconds, choosing included. */
+  seconds: number;
+}
+
+const signed = (value: number) => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
+const range = (values: readonly number[]): string => {
+  const interval = studentInterval(values);
+  return interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-';
+};
+
+async function fit(engine: Engine, how: TextChoice, count: number, seed: number): Promise<Fit> {
+  const before = process.cpuUsage();
+  const files = await findTexts(process.cwd(), CORPUS);
+  const read = (file: string) => readText(join(process.cwd(), file), file);
+  // Of all files, so that reading them is not most of the work.
+  const options = { ...OPTIONS, choose: how, texts: count, heldOut: HELD_OUT, seed };
+  const chosen = await chooseTexts(engine, drawn(files, seed), read, options, neverCancelled);
+  const texts = [...chosen.fitted, ...chosen.heldOut];
+  const planned = await planTexts(
+    engine,
+    texts,
+    { ...OPTIONS, fitted: chosen.fitted.length },
+    neverCancelled,
+  );
+  const held = planned.texts.filter(({ role }) => role === 'held-out');
+  const { user, system } = process.cpuUsage(before);
+  const result = { how, count, seed, deltas: held.map(({ delta }) => delta), seconds: (user + system) / 1e6 };
+  console.error(JSON.stringify({ ...result, fitted: chosen.fitted.map(({ name }) => name) }));
+  return result;
+}
+
+/** Every draw has its own part of the files. */
+function drawn<T>(files: readonly T[], seed: number): T[] {
+  return files.filter((_, at) => (at * 7 + seed) % PARTS === 0);
+}
+const PARTS = 8;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ strict: false, options: { seeds: { type: 'string', default: '5' } } });
+  const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => at + 1);
+  const engine = new Engine();
+  const fits: Fit[] = [];
+  for (const seed of seeds) {
+    for (const count of COUNTS) {
+      for (const how of TEXT_CHOICES) {
+        // Of one text there is nothing to choose actively.
+        if (how !== 'active' || count > 1) fits.push(await fit(engine, how, count, seed));
+      }
+    }
+  }
+  await engine.dispose();
+  const meanOf = (one: Fit) => mean(one.deltas)!;
+  const rows = COUNTS.flatMap(count =>
+    TEXT_CHOICES.flatMap(how => {
+      const own = fits.filter(one => one.how === how && one.count === count);
+      if (own.length === 0) return [];
+      const random = (seed: number) =>
+        fits.find(one => one.how === 'random' && one.count === count && one.seed === seed)!;
+      const differences = own.map(one => meanOf(one) - meanOf(random(one.seed)));
+      return [
+        [
+          String(count),
+          how,
+          signed(mean(own.map(meanOf))!),
+          range(own.map(meanOf)),
+          how === 'random' ? '-' : `${signed(mean(differences)!)} (${range(differences)})`,
+          `${mean(own.map(({ seconds }) => seconds))!.toFixed(0)} s`,
+        ],
+      ];
+    }),
+  );
+  putResults('text-choices', [
+    table(
+      [
+        'texts',
+        'chosen',
+        'loss change held out',
+        '95 % over draws',
+        'difference to random (95 %)',
+        'CPU time',
+      ],
+      rows,
+    ),
+    `${seeds.length} draws of an eighth of the files, ${HELD_OUT} held-out texts each; ${OPTIONS.maxTokens} tokens of a text; ${OPTIONS.mechanisms.join(', ')}; ${OPTIONS.maxRuns} runs of the model to find a plan. Nats per token.`,
+  ]);
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exitCode = 1;
+});
