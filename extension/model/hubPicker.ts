@@ -26,7 +26,13 @@ export async function pickHubModel(client: EngineClient): Promise<string | undef
       hubId(text) === null ? t('A hub id has the form org/name, or org/name@revision.') : undefined,
   });
   const id = typed === undefined ? null : hubId(typed);
-  if (id === null) return undefined;
+  return id === null ? undefined : pickVariant(client, id);
+}
+
+/** Lets the user choose one of the ONNX files of a hub model. */
+export async function pickVariant(client: EngineClient, id: string): Promise<string | undefined> {
+  const { t } = vscode.l10n;
+  if (!vscode.workspace.isTrusted) return undefined;
   const variants = await askVariants(client, id);
   if (!variants) return undefined;
   const chosen = await vscode.window.showQuickPick(variants.map(variantItem), {

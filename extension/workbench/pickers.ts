@@ -4,9 +4,10 @@ import { coresOf } from '../../shared/host/analysisState';
 import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
-import { pickHubModel } from '../model/hubPicker';
+import { pickHubModel, pickVariant } from '../model/hubPicker';
 import { recentModels } from '../model/modelChoice';
 import { typedRef } from '../model/modelRef';
+import { RECOMMENDED, sizeOf, triedWords } from '../model/recommended';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from './settings';
 import { tell } from './tell';
@@ -14,6 +15,8 @@ import { tell } from './tell';
 interface ModelItem extends vscode.QuickPickItem {
   ref?: string;
   browse?: 'file' | 'folder' | 'hub';
+  /** A model of the hub whose files are to choose from. */
+  hubModel?: string;
 }
 
 const SOURCES: Record<HubModel['source'], () => string> = {
@@ -39,6 +42,7 @@ export async function pickModel(
     { label: `$(file) ${vscode.l10n.t('Browse for an .onnx file…')}`, browse: 'file' },
     { label: `$(folder) ${vscode.l10n.t('Browse for a model folder…')}`, browse: 'folder' },
     { label: `$(cloud-download) ${vscode.l10n.t('Model from the Hugging Face hub…')}`, browse: 'hub' },
+    ...recommendedItems(),
   ];
   let known: ModelItem[] = [];
   const fill = () => (pick.items = [...typedItem(pick.value, known, settings), ...known, ...browse]);
@@ -68,7 +72,21 @@ export async function pickModel(
     pick.onDidHide(() => resolve(undefined));
   });
   pick.dispose();
+  if (chosen?.hubModel) return pickVariant(client, chosen.hubModel);
   return chosen?.browse ? browseFor(chosen.browse, client) : chosen?.ref;
+}
+
+/** Models of the hub to begin with, each with why, how large it is, and what was tried of it. */
+function recommendedItems(): ModelItem[] {
+  return [
+    { label: vscode.l10n.t('Recommended on the hub'), kind: vscode.QuickPickItemKind.Separator },
+    ...RECOMMENDED.map(model => ({
+      label: `$(cloud-download) ${model.id}`,
+      description: sizeOf(model),
+      detail: `${model.why()} ${triedWords(model)}`,
+      hubModel: model.id,
+    })),
+  ];
 }
 
 /** What was typed as a model of its own, where it can be one that is not listed. */
