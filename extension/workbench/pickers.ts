@@ -21,6 +21,7 @@ interface ModelItem extends vscode.QuickPickItem {
 
 const SOURCES: Record<HubModel['source'], () => string> = {
   bundled: () => vscode.l10n.t('Bundled'),
+  papers: () => vscode.l10n.t('The papers'),
   workspace: () => vscode.l10n.t('In this workspace'),
   recent: () => vscode.l10n.t('Recently used'),
   hub: () => vscode.l10n.t('Hub cache'),
@@ -96,9 +97,9 @@ function typedItem(typed: string, known: readonly ModelItem[], { disk }: Setting
   return [{ label: vscode.l10n.t('Use {0}', foreign(ref)), ref, alwaysShow: true }];
 }
 
-function modelItems(models: readonly HubModel[], current: string): ModelItem[] {
+export function modelItems(models: readonly HubModel[], current: string): ModelItem[] {
   const items: ModelItem[] = [];
-  for (const source of ['bundled', 'recent', 'workspace', 'hub'] as const) {
+  for (const source of ['bundled', 'recent', 'workspace', 'papers', 'hub'] as const) {
     const group = models.filter(model => model.source === source);
     if (!group.length) continue;
     items.push({ label: SOURCES[source](), kind: vscode.QuickPickItemKind.Separator });

@@ -213,7 +213,7 @@ def main():
 
     write('tokenizer_config.json', {'tokenizer_class': 'PreTrainedTokenizerFast', 'model_max_length': context,
                                     **({'mask_token': '[MASK]', 'cls_token': '[CLS]', 'sep_token': '[SEP]'} if encoder else {'bos_token': '<|endoftext|>', 'eos_token': '<|endoftext|>'})})
-    write('config.json', {'model_type': 'encoder' if encoder else 'decoder', 'vocab_size': model.e.num_embeddings, 'hidden_size': width, 'num_hidden_layers': model.layers,
+    write('config.json', {'title': spec['title'], 'model_type': 'encoder' if encoder else 'decoder', 'vocab_size': model.e.num_embeddings, 'hidden_size': width, 'num_hidden_layers': model.layers,
                           'num_attention_heads': heads, 'head_dim': width // heads, 'max_position_embeddings': context, 'rms_norm_eps': 1e-6, 'hidden_act': 'silu', 'tie_word_embeddings': True,
                           **({'rope_theta': 10000.0} if attention.positions == 'rotary' else {}),
                           'attention_mechanism': {'name': attention.name, 'trained_with': True, **attention.settings}})

@@ -157,5 +157,6 @@ export interface HubModel {
   ref: string;
   label: string;
   detail: string;
-  source: 'bundled' | 'workspace' | 'recent' | 'hub';
+  /** `papers`: small models that come with us, each made with the mechanism of one paper. */
+  source: 'bundled' | 'papers' | 'workspace' | 'recent' | 'hub';
 }

@@ -37,7 +37,7 @@ const QUIETLY: HubOptions = { signal: neverCancelled, onProgress: () => undefine
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt', 'vocab.json'];
 
 /**
- * `bundled`, a bundled model's name, an .onnx file, a folder in the Hugging Face layout, or a hub id `org/name`.
+ * `bundled`, a bundled model's name (those of papers are `zoo/NAME`), an .onnx file, a folder in the Hugging Face layout, or a hub id `org/name`.
  * An existing path wins over a hub id; a hub model is downloaded unless it is in the cache. Throws RefusedError when there is no such model.
  */
 export async function resolveModel(ref: string, options: HubOptions = QUIETLY): Promise<ModelFiles> {
@@ -45,7 +45,8 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
   const name = ref === 'bundled' ? (bundled.find(model => model === DEFAULT_BUNDLED) ?? bundled[0]) : ref;
   if (ref === 'bundled' && name === undefined)
     throw new RefusedError('This installation has no bundled model.');
-  if (name !== undefined && bundled.includes(name)) return fromFolder(ref, join(bundledFolder(), name));
+  if (name !== undefined && [...bundled, ...(await zooModels())].includes(name))
+    return fromFolder(ref, join(bundledFolder(), name));
 
   const path = resolve(ref);
   const found = await stat(path).catch(() => null);
@@ -135,12 +136,18 @@ function folderName(folder: string): string {
 
 // ---------------------------------------------------------------- lists
 
-/** Names of the bundled models. */
-export async function bundledModels(): Promise<string[]> {
-  const entries = await readdir(bundledFolder(), { withFileTypes: true }).catch(() => []);
+/** Names of the bundled models: the folders of ours that hold one. */
+export const bundledModels = (): Promise<string[]> => modelsIn('');
+
+/** Small models that come with us, each made with the mechanism of one paper: `zoo/NAME`. */
+export const zooModels = (): Promise<string[]> => modelsIn('zoo/');
+
+async function modelsIn(prefix: string): Promise<string[]> {
+  const entries = await readdir(join(bundledFolder(), prefix), { withFileTypes: true }).catch(() => []);
   return entries
-    .filter(entry => entry.isDirectory() && existsSync(join(bundledFolder(), entry.name, 'config.json')))
-    .map(entry => entry.name)
+    .filter(entry => entry.isDirectory())
+    .map(entry => prefix + entry.name)
+    .filter(name => existsSync(join(bundledFolder(), name, 'config.json')))
     .sort();
 }
 
@@ -148,10 +155,14 @@ export async function bundledModels(): Promise<string[]> {
 export async function listModels(folders: readonly string[]): Promise<HubModel[]> {
   const models: HubModel[] = [];
   const seen = new Set<string>();
-  for (const name of await bundledModels()) {
+  const own = [
+    ...(await bundledModels()).map(name => [name, 'bundled'] as const),
+    ...(await zooModels()).map(name => [name, 'papers'] as const),
+  ];
+  for (const [name, source] of own) {
     const files = await resolveModel(name);
     seen.add(files.onnx);
-    models.push(await describe(files, name, 'bundled'));
+    models.push(await describe(files, name, source));
   }
   const search = { entries: 20_000, models: 100 };
   for (const folder of folders) {
@@ -219,7 +230,10 @@ async function findModels(
 
 async function describe(files: ModelFiles, ref: string, source: HubModel['source']): Promise<HubModel> {
   const detail = [await size(files), ...facts(files.config), ...(await licence(files))].join(', ');
-  return { ref, label: files.name, detail, source };
+  const { title } = files.config;
+  // A model of a paper goes by the paper's name.
+  const label = source === 'papers' && typeof title === 'string' ? `${title} (${ref})` : files.name;
+  return { ref, label, detail, source };
 }
 
 /** What the files of a model in the cache tell of it. */
