@@ -232,7 +232,7 @@ function vectorsOf(
   const at = head * queries + query;
   // With more keys than queries the queries are the last ones.
   const key = slice(k, kvHead * keys + keys - queries + query, dim);
-  const output = native ? slice(native.output, at, valueDim) : new Float32Array(valueDim);
+  const output = native ? slice(native.attended.output, at, valueDim) : new Float32Array(valueDim);
   for (let t = 0; !native && t < keys; t++) {
     if (row[t] === 0) continue;
     for (let d = 0; d < valueDim; d++) output[d]! += row[t]! * v[(kvHead * keys + t) * valueDim + d]!;

@@ -12,7 +12,7 @@ import type {
 import type { CutCore } from './cut/cutGraph';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
-import { countWeights } from './weightUses';
+import { countWeights } from './onnx/weightUses';
 
 /** The graph of one model, in one file or two. */
 export interface GraphFiles {

@@ -39,7 +39,7 @@ import { UncutModel } from './verify/uncut';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
 import { relative, Tolerance } from './verify/tolerance';
 import { widened, widenedBytes } from './cut/widen';
-import { weightUses, type WeightUses } from './weightUses';
+import { weightUses, type WeightUses } from './onnx/weightUses';
 
 export interface LoadOptions {
   signal: AbortSignal;

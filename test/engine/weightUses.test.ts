@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { planCut } from '../../engine/model/cut/cutPlan';
 import { readSkeleton } from '../../engine/model/onnx/skeleton';
-import { countWeights, weightUses } from '../../engine/model/weightUses';
+import { countWeights, weightUses } from '../../engine/model/onnx/weightUses';
 import { resolveModel } from '../../engine/model/source/source';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';

@@ -2,7 +2,7 @@ import type { CoreInfo, ModelInfo, TextCheck } from '../../../shared/protocol/en
 import type { CoreInput } from '../../attention/core';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
-import type { WeightUses } from '../weightUses';
+import type { WeightUses } from '../onnx/weightUses';
 import type { PositionParts } from './positionParts';
 import type { Tensor } from '../../runtime/tensor';
 

@@ -1,8 +1,8 @@
 /** How many numbers a model's weights hold, and what is done with them. */
-import { ElementType } from '../runtime/onnxProto';
-import type { Graph } from './onnx/graph';
-import { intAttribute, reads, type GraphNode } from './onnx/node';
-import { countParameters } from './onnx/weights';
+import { ElementType } from '../../runtime/onnxProto';
+import type { Graph } from './graph';
+import { intAttribute, reads, type GraphNode } from './node';
+import { countParameters } from './weights';
 
 /** Of a model's parameters, each counted once. */
 export interface WeightUses {
