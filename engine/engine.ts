@@ -4,6 +4,7 @@ import { RefusedError } from './errors';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { reportHtml } from './export/reportHtml';
 import { lookThrough } from './lens/registry';
+import { cacheInfo, removeModels } from './model/source/hubCache';
 import { listHubVariants, listModels } from './model/source/source';
 import { neverCancelled } from './runtime/cancellation';
 import { watch } from './runtime/watch';
@@ -110,6 +111,11 @@ export class Engine {
     },
 
     'models/list': ({ folders }) => listModels(folders),
+    'models/cache': () => cacheInfo(),
+    'models/removeCached': async ({ ids }) => {
+      await removeModels(ids);
+      return cacheInfo();
+    },
     'models/variants': ({ ref }, signal) => listHubVariants(ref, { signal, onProgress: () => undefined }),
     'models/inspect': ({ ref }, signal) => this.analyses.models.inspect(ref, signal),
     'models/load': ({ ref, device }, signal) => this.analyses.prove(ref, device, signal),

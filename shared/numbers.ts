@@ -45,6 +45,11 @@ export function nats(value: number): string {
   return `${number(value)} nats`;
 }
 
+/** Of files, which are counted in powers of ten: 1.2 GB. */
+export function fileSize(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
 /** A change, always with its sign. */
 export function signed(value: number): string {
   return value > 0 ? `+${number(value)}` : number(value);

@@ -9,7 +9,7 @@ import { verifyJson } from '../export/verifyJson';
 import { checkOutputPaths, resultOnStandardOutput, writeWhole } from '../export/outputFile';
 import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { cachedModels, cacheRoot, clearCache } from '../model/source/hubCache';
-import { inUnits, listHubVariants, listModels } from '../model/source/source';
+import { listHubVariants, listModels } from '../model/source/source';
 import type {
   DeviceChoice,
   Intervention,
@@ -22,7 +22,7 @@ import { findMechanism } from '../attention/registry';
 import type { NamedMechanism } from './arguments';
 import { readAttention, type AttentionOption } from './attention';
 import { visible, visibleLines } from '../../shared/foreign';
-import { plainPercent } from '../../shared/numbers';
+import { fileSize, plainPercent } from '../../shared/numbers';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -233,12 +233,12 @@ export async function listCommand(id: string | undefined, signal: AbortSignal): 
 export async function cacheCommand({ clear }: { clear: boolean }): Promise<void> {
   const models = await cachedModels();
   const bytes = models.reduce((sum, model) => sum + model.bytes, 0);
-  const count = `${models.length} ${models.length === 1 ? 'model' : 'models'}, ${inUnits(bytes)}`;
+  const count = `${models.length} ${models.length === 1 ? 'model' : 'models'}, ${fileSize(bytes)}`;
   if (clear) {
     await clearCache();
     return print(`${count} removed from ${cacheRoot()}`);
   }
-  for (const { id, bytes } of models) print(`${id}  ${inUnits(bytes)}`);
+  for (const { id, bytes } of models) print(`${id}  ${fileSize(bytes)}`);
   print(`${count} in ${cacheRoot()}`);
 }
 

@@ -4,6 +4,7 @@ import type { CrashedDevices } from '../engine/crashedDevices';
 import type { EngineClient } from '../engine/engineClient';
 import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
+import { showModelCache } from '../model/modelCache';
 import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
 import { profileFolder, type Corpora } from '../analysis/corpora';
@@ -88,6 +89,9 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       if (!trusted()) return;
       const ref = typeof model === 'string' ? model : await pickModel(client, settings, memory);
       if (ref !== undefined) await useModel(ref, context);
+    },
+    showModelCache: () => {
+      if (trusted()) return showModelCache(client);
     },
     setTarget: () => {
       const document = vscode.window.activeTextEditor?.document ?? store.shown?.document;

@@ -5,6 +5,7 @@ import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
 import { pickHubModel, pickVariant } from '../model/hubPicker';
+import { cacheSize, showModelCache } from '../model/modelCache';
 import { recentModels } from '../model/modelChoice';
 import { typedRef } from '../model/modelRef';
 import { RECOMMENDED, sizeOf, triedWords } from '../model/recommended';
@@ -14,7 +15,7 @@ import { tell } from './tell';
 
 interface ModelItem extends vscode.QuickPickItem {
   ref?: string;
-  browse?: 'file' | 'folder' | 'hub';
+  browse?: 'file' | 'folder' | 'hub' | 'cache';
   /** A model of the hub whose files are to choose from. */
   hubModel?: string;
 }
@@ -38,11 +39,14 @@ export async function pickModel(
   pick.placeholder = vscode.l10n.t('Model, .onnx file, or folder in the Hugging Face layout');
   pick.matchOnDetail = true;
   pick.busy = true;
+  // It says its size as soon as that is known.
+  const cache: ModelItem = { label: `$(database) ${vscode.l10n.t('Model cache…')}`, browse: 'cache' };
   const browse: ModelItem[] = [
     { label: '', kind: vscode.QuickPickItemKind.Separator },
     { label: `$(file) ${vscode.l10n.t('Browse for an .onnx file…')}`, browse: 'file' },
     { label: `$(folder) ${vscode.l10n.t('Browse for a model folder…')}`, browse: 'folder' },
     { label: `$(cloud-download) ${vscode.l10n.t('Model from the Hugging Face hub…')}`, browse: 'hub' },
+    cache,
     ...recommendedItems(),
   ];
   let known: ModelItem[] = [];
@@ -67,6 +71,13 @@ export async function pickModel(
       pick.busy = false;
       pick.placeholder = error.message;
     },
+  );
+  client.request('models/cache', {}).then(
+    info => {
+      cache.description = cacheSize(info);
+      fill();
+    },
+    () => undefined,
   );
   const chosen = await new Promise<ModelItem | undefined>(resolve => {
     pick.onDidAccept(() => resolve(pick.selectedItems[0]));
@@ -114,8 +125,15 @@ export function modelItems(models: readonly HubModel[], current: string): ModelI
   return items;
 }
 
-async function browseFor(what: 'file' | 'folder' | 'hub', client: EngineClient): Promise<string | undefined> {
+async function browseFor(
+  what: Required<ModelItem>['browse'],
+  client: EngineClient,
+): Promise<string | undefined> {
   if (what === 'hub') return pickHubModel(client);
+  if (what === 'cache') {
+    await showModelCache(client);
+    return undefined;
+  }
   const found = await vscode.window.showOpenDialog({
     canSelectFiles: what === 'file',
     canSelectFolders: what === 'folder',

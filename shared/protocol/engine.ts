@@ -44,6 +44,7 @@ import type {
   DeviceChoice,
   DeviceReport,
   HubModel,
+  ModelCacheInfo,
   ModelInfo,
   ModelInspection,
 } from './models';
@@ -83,6 +84,9 @@ export interface InitializeResult {
 export interface EngineRequests extends CostRequests, LensRequests, ProbeRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
+  /** The models that were downloaded, most recently used first, and where they lie. */
+  'models/cache': { params: Record<string, never>; result: ModelCacheInfo };
+  'models/removeCached': { params: { ids: string[] }; result: ModelCacheInfo };
   /** The .onnx files of a hub model with their sizes, the one that its id alone stands for first. */
   'models/variants': { params: { ref: string }; result: HubModel[] };
   /** What a model on the disk is, found out in a process of its own; the engine answers everybody meanwhile. */

@@ -153,6 +153,12 @@ export interface ModelInspection {
   refused: string | null;
 }
 
+/** What was downloaded from the hub. */
+export interface ModelCacheInfo {
+  folder: string;
+  models: { id: string; bytes: number }[];
+}
+
 export interface HubModel {
   ref: string;
   label: string;

@@ -50,9 +50,10 @@ describe('a strange workspace in VS Code', function () {
     await panel.locator('button, vscode-button', { hasText: 'Manage workspace trust' }).first().click();
     const editor = workbench.page.locator('.workspace-trust-editor');
     await editor.getByText('Trust', { exact: true }).first().click();
+    await editor.getByText('You trust this folder').waitFor();
     // The list of what is trusted lies over the window.
+    await workbench.page.locator('.monaco-modal-editor-block .codicon-close').first().click();
     await workbench.until('the trust to take hold', async () => {
-      await workbench.page.keyboard.press('Escape');
       panel = await workbench.view('panel');
       return /Analyze the text/.test(await words());
     });

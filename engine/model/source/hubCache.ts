@@ -5,6 +5,7 @@
 import { mkdir, readdir, readFile, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { ModelCacheInfo } from '../../../shared/protocol/engine';
 import { RefusedError, told } from '../../errors';
 import { replaceFile } from '../../runtime/replaceFile';
 
@@ -98,10 +99,21 @@ export async function cachedModels(): Promise<{ id: string; bytes: number; used:
   return models.sort((a, b) => b.used - a.used);
 }
 
+export async function cacheInfo(): Promise<ModelCacheInfo> {
+  const models = (await cachedModels()).map(({ id, bytes }) => ({ id, bytes }));
+  return { folder: cacheRoot(), models };
+}
+
 /** Removes all models that were downloaded, and what is remembered of others; nothing else that lies there. */
 export async function clearCache(): Promise<void> {
-  for (const { folder } of await cachedModels()) await rm(folder, { recursive: true, force: true });
+  await removeModels((await cachedModels()).map(({ id }) => id));
   await rm(knownFolder(), { recursive: true, force: true });
+}
+
+/** Removes those of the downloaded models that are named. */
+export async function removeModels(ids: readonly string[]): Promise<void> {
+  for (const { id, folder } of await cachedModels())
+    if (ids.includes(id)) await rm(folder, { recursive: true, force: true });
 }
 
 /** Marks of the models that were loaded before (service/knownModels.ts). */

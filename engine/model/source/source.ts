@@ -9,6 +9,7 @@ import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
 import { readAttention, readConfig } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
+import { fileSize } from '../../../shared/numbers';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 
 /** The files of one model. */
@@ -174,7 +175,7 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
     }
   }
   for (const { id, bytes } of await cachedModels()) {
-    const detail = [`${inUnits(bytes)} downloaded`, ...(await factsOfCached(id))].join(', ');
+    const detail = [`${fileSize(bytes)} downloaded`, ...(await factsOfCached(id))].join(', ');
     models.push({ ref: id, label: id, detail, source: 'hub' });
   }
   return models;
@@ -190,7 +191,7 @@ export async function listHubVariants(ref: string, options: HubOptions = QUIETLY
   return variants.map(({ path, bytes }) => ({
     ref: `${hubRef.id}${revision}/${path}`,
     label: path,
-    detail: [inUnits(bytes), ...(licence === null ? [] : [`licence ${licence}`])].join(', '),
+    detail: [fileSize(bytes), ...(licence === null ? [] : [`licence ${licence}`])].join(', '),
     source: 'hub',
   }));
 }
@@ -263,11 +264,7 @@ async function size({ onnx }: ModelFiles): Promise<string> {
     if (name.startsWith(basename(onnx)))
       bytes += (await stat(join(folder, name)).catch(() => null))?.size ?? 0;
   }
-  return inUnits(bytes);
-}
-
-export function inUnits(bytes: number): string {
-  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  return fileSize(bytes);
 }
 
 /** What `config.json` tells, under the names that the model families use. */
