@@ -13,6 +13,7 @@ import type {
 import { visible } from '../../shared/foreign';
 import { textOf } from '../../shared/protocol/notes';
 import { hasNative, nativeWords, standingWords } from '../../shared/native';
+import { otherLayersLine } from '../../shared/otherLayers';
 import { verifiedLine } from '../../shared/verified';
 import { mechanismInfos } from '../attention/registry';
 import { formatWithout } from './interventions';
@@ -86,7 +87,9 @@ export function formatModel(model: ModelInfo): string {
 
 function modelLine(model: ModelInfo): string {
   const context = model.context === null ? 'no limit' : `${integer(model.context)} tokens`;
-  return `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}`;
+  const others = otherLayersLine(model);
+  const hidden = others === null ? '' : `\nbeside    ${others}`;
+  return `model     ${model.name}: ${model.kind}, ${model.layers} layers, ${model.heads} heads, ${integer(model.parameters)} parameters, context ${context}${hidden}`;
 }
 
 /** What the attention that ran leaves out of a head's dense mass, from a sample of queries. */

@@ -6,7 +6,19 @@ import { VERSION } from '../version';
 const SCHEMA = 'urn:attention-inspector:verify:1';
 
 export const verifyJson = (
-  { name, ref, kind, layers, heads, causal, parameters, context, verified, cores }: ModelInfo,
+  {
+    name,
+    ref,
+    kind,
+    layers,
+    heads,
+    causal,
+    parameters,
+    context,
+    verified,
+    cores,
+    otherLayers = [],
+  }: ModelInfo,
   provenance: Provenance | null = null,
 ) => ({
   schema: SCHEMA,
@@ -14,5 +26,6 @@ export const verifyJson = (
   provenance,
   model: { name, ref, kind, layers, heads, causal, parameters, context },
   verified,
+  otherLayers,
   cores: cores.map(core => ({ ...core, attention: attentionOf(core) })),
 });

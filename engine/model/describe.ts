@@ -13,6 +13,7 @@ import type { CutCore } from './cut/cutGraph';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
 import { countWeights } from './onnx/weightUses';
+import { otherLayers } from './otherLayers';
 
 /** The graph of one model, in one file or two. */
 export interface GraphFiles {
@@ -93,6 +94,7 @@ export function describeModel(
   const languageModelHead = /logits/.test(plan.output)
     ? width >= Math.min(named, plan.vocabulary)
     : width === named || width === plan.vocabulary;
+  const others = otherLayers(plan.graph, config, cores.filter(c => c.kind === 'self').length);
   return {
     name: files.name,
     ref: files.ref,
@@ -105,6 +107,7 @@ export function describeModel(
     vocabulary: languageModelHead ? width : named,
     languageModelHead,
     cores,
+    ...(others.length > 0 && { otherLayers: others }),
     verified,
     ...(files.fingerprint && { fingerprint: files.fingerprint }),
   };

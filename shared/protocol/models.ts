@@ -77,6 +77,16 @@ export interface ModelFingerprint {
   files: { file: string; sha256: string }[];
 }
 
+/** Layers that mix the tokens by something else than attention. */
+export interface OtherLayers {
+  /** "convolution", "linear attention", ... */
+  what: string;
+  count: number;
+  /** Which of the model's layers they are, of how many; absent where only the graph tells that there are some. */
+  layers?: number[];
+  of?: number;
+}
+
 export interface ModelInfo {
   name: string;
   /** What the user gave: "bundled", a path, a hub id. */
@@ -93,6 +103,8 @@ export interface ModelInfo {
   /** False for base models: then there is no loss. */
   languageModelHead: boolean;
   cores: CoreInfo[];
+  /** Of a hybrid model: what is not attention, and so not shown. */
+  otherLayers?: OtherLayers[];
   verified: Verification;
   /** Absent in what an earlier version kept. */
   fingerprint?: ModelFingerprint;

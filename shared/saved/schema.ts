@@ -62,6 +62,17 @@ const model = v.object({
   vocabulary: v.nullable(count),
   languageModelHead: flag,
   cores: list(coreInfo, 4096),
+  otherLayers: v.exactOptional(
+    list(
+      v.object({
+        what: text,
+        count: index,
+        layers: v.exactOptional(list(index, 10_000)),
+        of: v.exactOptional(index),
+      }),
+      100,
+    ),
+  ),
   verified: v.object({
     maxAbsDiff: number,
     maxRelDiff: number,

@@ -487,7 +487,7 @@ def export(model, path, dynamo):
         length = torch.export.Dim("tokens", min=2, max=4096)
         torch.onnx.export(
             model, (ids,), str(path), input_names=["input_ids"], output_names=["logits"], dynamo=True, opset_version=18,
-            dynamic_shapes={"input_ids": {1: length}, "maps": None}, external_data=False, verbose=False,
+            dynamic_shapes={"input_ids": {1: length}}, external_data=False, verbose=False,
         )
     else:
         torch.onnx.export(

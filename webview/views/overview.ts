@@ -3,6 +3,7 @@ import { customElement } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { csv, interval, percent } from '../../shared/numbers';
+import { otherLayersLine } from '../../shared/otherLayers';
 import {
   defaultMeasure,
   findMeasure,
@@ -60,6 +61,7 @@ export class Overview extends Component implements Savable {
       </div>`;
     const sorted = store.option('overview', 'sorted', false);
     const { measure } = this;
+    const others = otherLayersLine(model);
     return html`
       ${this.toolbar(measure, sorted)}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
@@ -69,6 +71,7 @@ export class Overview extends Component implements Savable {
             : html`<div class="scroll">
                   ${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}
                 </div>
+                ${others === null ? nothing : html`<p class="muted">${others}.</p>`}
                 ${this.measureLegend(measure)} ${this.detail(measure)} ${this.roleLegend()}`
         }
       </div>
