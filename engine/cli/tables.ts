@@ -51,7 +51,9 @@ export function formatAnalysis(
       modelLine(model),
       `verified  ${verified.holds ? '' : 'NO: '}${verifiedLine(verified)}`,
       `text      ${counted(tokens.ids.length, 'token')}${tokens.total > tokens.ids.length ? ` of ${total}` : ''}` +
-        (summary.loss ? `, loss ${summary.loss.mean.toFixed(3)} nats per token` : ''),
+        (summary.loss
+          ? `, loss ${summary.loss.mean.toFixed(3)} nats per ${summary.loss.masked ? 'masked token' : 'token'}`
+          : ''),
       `device    ${deviceLine(summary.device)}`,
       `time      ${(sum(Object.values(summary.timings)) / 1000).toFixed(1)} s, peak memory ${integer(summary.peakRssMiB)} MiB`,
     ].join('\n'),

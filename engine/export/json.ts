@@ -69,6 +69,7 @@ function lossJson({ loss, tokens, target }: AnalysisSummary) {
   const { text } = target?.tokens ?? tokens;
   return {
     mean: loss.mean,
+    masked: loss.masked ?? false,
     perToken: Array.from(loss.perToken),
     tokens: text.slice(text.length - loss.perToken.length),
   };

@@ -26,6 +26,7 @@ const head = v.object({
 const loss = v.pipe(
   v.object({
     mean: number,
+    masked: v.optional(v.boolean(), false),
     perToken: v.optional(list(number, TOKENS), []),
     tokens: v.optional(list(text, TOKENS), []),
   }),

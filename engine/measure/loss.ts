@@ -6,17 +6,25 @@ import { float32, floats, int64 } from '../runtime/tensor';
 /** Elements of logits read at once: a large vocabulary times the whole text would outgrow the model. */
 const ELEMENTS = 2 ** 23;
 
+type Context = { runtime: Runtime; signal: AbortSignal };
+export type Rows = Omit<ModelOutput, 'only'>;
+
+/** Loss of predicting token i+1, in nats, [N-1]: row i of the output is its prediction. */
+export function tokenLoss(output: Rows, ids: Int32Array, context: Context): Promise<Float32Array> {
+  return rowLoss(output, ids.subarray(1, Math.max(1, Math.min(output.rows, ids.length))), context);
+}
+
 /**
- * Loss of predicting token i+1 from the tokens up to i, in nats, [N-1]: log-sum-exp of the logits of row i minus the
- * logit of the token that came, as ONNX Runtime's LogSoftmax gives it (float32).
+ * Loss of each row's token, in nats: log-sum-exp of the logits of row i minus the logit of `tokens[i]`, as ONNX Runtime's
+ * LogSoftmax gives it (float32).
  */
-export async function tokenLoss(
-  output: ModelOutput,
-  ids: Int32Array,
-  { runtime, signal }: { runtime: Runtime; signal: AbortSignal },
+export async function rowLoss(
+  output: Rows,
+  tokens: Int32Array,
+  { runtime, signal }: Context,
 ): Promise<Float32Array> {
   const { width } = output;
-  const rows = Math.max(0, Math.min(output.rows, ids.length) - 1);
+  const rows = tokens.length;
   const loss = new Float32Array(rows);
   const session = await runtime.graph('token loss', g => {
     const logits = g.input('logits', 'float32', ['rows', 'width']);
@@ -30,7 +38,7 @@ export async function tokenLoss(
     const to = Math.min(rows, from + step);
     const results = await session.run({
       logits: float32(await output.read(from, to), [to - from, width]),
-      next: int64(ids.subarray(from + 1, to + 1), [to - from, 1]),
+      next: int64(tokens.subarray(from, to), [to - from, 1]),
     });
     loss.set(floats(results['loss']!), from);
   }

@@ -170,6 +170,7 @@ class LoadedModel implements CutModel {
     const outputOf = (output: ModelOutput): ModelOutput => ({
       ...output,
       kind: this.info.languageModelHead ? 'logits' : 'hidden',
+      only: rows => outputOf(output.only(rows)),
     });
     const running = this.runner.run(given, {
       core: watching(coreOf(attend)),

@@ -1,12 +1,13 @@
 import type { Analysis } from './analysis';
 import { effectOf } from './changedRun';
 import { blockSums, interval95, resampledRatios } from '../measure/bootstrap';
+import { rowLoss } from '../measure/loss';
 import type { CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
-import type { Attend } from '../model/cut/cutModel';
+import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import type { Ablation, Change, HeadAblation, RunEffect } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
-import { sum } from '../statistics';
+import { mean, sum } from '../statistics';
 
 export interface AblationHooks {
   onHead?(head: HeadAblation, measure: Ablation['measure']): void;
@@ -36,26 +37,59 @@ export async function ablateHeads(
     await checkpoint(signal);
     return denseOutput(input, analysis.context(signal));
   };
-  const known: Attend = async (info, input) => analysis.atHand(info.core)?.output ?? dense(info, input);
-  await analysis.run(known, {
-    signal,
-    onContext: async (info, context, goOn) => {
-      for (let head = 0; head < info.heads; head++) {
-        const change = async (way: keyof typeof WITHOUT): Promise<Change> => {
-          const output = await goOn(WITHOUT[way](context, analysis.core(info.core).outline, head), dense);
-          const effect = await effectOf(analysis, output, signal);
-          ({ measure } = effect);
-          return changeOf(effect, counts);
-        };
-        const found = { core: info.core, head, zero: await change('zero'), mean: await change('mean') };
-        heads.push(found);
-        done += remaining(info.core);
-        onHead?.(found, measure);
-        onProgress?.(done / work);
-      }
-    },
-  });
+  const known: Attend = async (info, input) => analysis.predictedAtHand(info.core) ?? dense(info, input);
+  const readings = analysis.readings();
+  const masked = new MaskedEffects(analysis, signal);
+  for (const [at, reading] of readings.entries()) {
+    const isLast = at === readings.length - 1;
+    await analysis.runOn(reading.ids, known, {
+      signal,
+      onContext: async ({ core, heads: count }, context, goOn) => {
+        for (let head = 0; head < count; head++) {
+          const change = async (way: keyof typeof WITHOUT): Promise<Change> => {
+            const output = await goOn(WITHOUT[way](context, analysis.core(core).outline, head), dense);
+            const key = `${core}.${head} ${way}`;
+            const effect = reading.hidden
+              ? await masked.add(key, reading.hidden, output)
+              : await effectOf(analysis, output, signal);
+            ({ measure } = effect);
+            return changeOf(effect, counts);
+          };
+          const found = { core, head, zero: await change('zero'), mean: await change('mean') };
+          done += remaining(core);
+          onProgress?.(done / (work * readings.length));
+          if (!isLast) continue;
+          heads.push(found);
+          onHead?.(found, measure);
+        }
+      },
+    });
+  }
   return { measure, heads };
+}
+
+/** Changes of the loss, put together from runs that hide different tokens. */
+class MaskedEffects {
+  private readonly found = new Map<string, Float32Array>();
+
+  constructor(
+    private readonly analysis: Analysis,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /** What is known so far of this change, with the tokens that were hidden in one more run. */
+  async add(key: string, hidden: Int32Array, output: ModelOutput): Promise<RunEffect> {
+    const { analysis } = this;
+    const dense = analysis.loss!;
+    const perToken = this.found.get(key) ?? new Float32Array(dense.length);
+    this.found.set(key, perToken);
+    const ids = hidden.map(token => analysis.tokens.ids[token]!);
+    const losses = await rowLoss(output.only(hidden), ids, analysis.context(this.signal));
+    hidden.forEach((token, t) => {
+      if (token > 0) perToken[token - 1] = losses[t]! - dense[token - 1]!;
+    });
+    return { measure: 'loss', delta: mean(perToken), perToken };
+  }
 }
 
 /** The mean over the tokens that count, with its interval. */

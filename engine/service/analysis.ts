@@ -21,9 +21,12 @@ import type { Runtime } from '../runtime/runtime';
 import type { DistancePrefix } from '../../shared/softSpan';
 import { SharedCache } from '../runtime/sharedCache';
 import { float32, type Tensor } from '../runtime/tensor';
+import { maskedReadings, predictMasked, type Reading } from './masking';
 import { CorePasses, type CoreTensors, type StandIn, type Visitor } from './passes';
 
 export type { CoreTensors } from './passes';
+
+export type PredictOptions = Pick<RunOptions, 'signal' | 'onSegment'>;
 
 /** What stays of one core after the dense pass. */
 export interface AnalysedCore {
@@ -58,6 +61,9 @@ export class Analysis {
   /** Of an analysis without a dense pass: what runs in its cores. */
   standIn: StandIn | null = null;
 
+  /** The mask token of the model's tokenizer. */
+  mask: number | null = null;
+
   /** What was read, by its hashes. */
   inputs: Provenance['inputs'] = [];
 
@@ -88,9 +94,41 @@ export class Analysis {
     return this.target?.tokens ?? this.tokens;
   }
 
+  /** What the model predicts: the next token, tokens behind its mask, or none, and why. */
+  get predicts(): 'next' | 'masked' | { none: string } {
+    const { kind, causal, languageModelHead, vocabulary } = this.model.info;
+    if (!languageModelHead) return { none: 'The model has no head that predicts tokens, so it has no loss.' };
+    if (kind === 'encoder-decoder' || causal) return 'next';
+    const fits = this.mask !== null && this.mask < (vocabulary ?? Infinity);
+    return fits
+      ? 'masked'
+      : { none: 'The tokenizer names no mask token, so an encoder has nothing to predict.' };
+  }
+
   /** Runs the analysed text through the model. */
   run(attend: Attend, options: Omit<RunOptions, 'targetIds'>): Promise<ModelOutput> {
-    return this.model.run(this.tokens.ids, attend, { ...options, targetIds: this.target?.tokens.ids });
+    return this.runOn(this.tokens.ids, attend, options);
+  }
+
+  /**
+   * Runs the text as its predictions need it: row i predicts token i + 1. What is not known from the text itself is computed
+   * by every run anew.
+   */
+  predict(attend: Attend, { onSegment, ...options }: PredictOptions): Promise<ModelOutput> {
+    if (this.predicts !== 'masked') return this.run(attend, { ...options, onSegment });
+    return predictMasked(this.readings(), (ids, part) =>
+      this.runOn(ids, attend, { ...options, onSegment: onSegment && (done => onSegment(part(done))) }),
+    );
+  }
+
+  /** The runs that predictions need. */
+  readings(): Reading[] {
+    const { ids } = this.tokens;
+    return this.predicts === 'masked' ? maskedReadings(ids, this.mask!) : [{ ids, hidden: null }];
+  }
+
+  runOn(ids: Int32Array, attend: Attend, options: Omit<RunOptions, 'targetIds'>): Promise<ModelOutput> {
+    return this.model.run(ids, attend, { ...options, targetIds: this.target?.tokens.ids });
   }
 
   core(core: number): AnalysedCore {
@@ -145,6 +183,11 @@ export class Analysis {
   /** The tensors of a core where no run is needed for them. */
   atHand(core: number): CoreTensors | null {
     return this.cores[core]?.tensors ?? this.cache.peek<CoreTensors>(`${this.key}tensors|${core}`) ?? null;
+  }
+
+  /** The dense output of a core in a run for predictions, where it is that of the text itself. */
+  predictedAtHand(core: number): Float32Array | null {
+    return this.predicts === 'masked' ? null : (this.atHand(core)?.output ?? null);
   }
 
   keep(core: number, tensors: CoreTensors): void {

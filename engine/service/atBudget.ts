@@ -201,7 +201,7 @@ class Confirmation {
     const context = analysis.context(signal);
     const output = await runWith(analysis, choice, signal);
     if (!analysis.loss) return (await effectOf(analysis, output, signal)).delta;
-    this.dense ??= analysis.run((_, input) => denseOutput(input, context), { signal });
+    this.dense ??= analysis.predict((_, input) => denseOutput(input, context), { signal });
     return predictionShift(await this.dense, output, context);
   }
 }

@@ -18,7 +18,7 @@ import { mean } from '../statistics';
 
 /** What results say whose effect is measured on the output. */
 export const OUTPUT_NOTE =
-  'The model predicts no next token: instead of the loss, the turn of its output is measured.';
+  'The model predicts no tokens: instead of the loss, the turn of its output is measured.';
 
 /** Runs the analysed text on with other cores and measures what changes, in the loss where there is one. */
 export async function changedRun(
@@ -27,10 +27,10 @@ export async function changedRun(
   signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<RunEffect> {
-  return effectOf(analysis, await analysis.run(attend, { signal, onSegment: onProgress }), signal);
+  return effectOf(analysis, await analysis.predict(attend, { signal, onSegment: onProgress }), signal);
 }
 
-/** What a changed output differs by from the dense model's. */
+/** What a changed output (of `Analysis.predict`) differs by from the dense model's. */
 export async function effectOf(
   analysis: Analysis,
   output: ModelOutput,
@@ -107,7 +107,7 @@ export async function assignedModel(
 ): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
   await fitHeads(analysis, heads, signal);
-  return analysis.run(
+  return analysis.predict(
     async (info, input) => {
       await checkpoint(signal);
       return assignedOutput(analysis, info.core, input, assigned[info.core]!, signal, onPairs);

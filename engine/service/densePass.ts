@@ -1,6 +1,7 @@
 import { coreFlops } from './workload';
 import { Analysis, bytesOf, type AnalysedCore } from './analysis';
 import { outlineOf, type CoreInput } from '../attention/core';
+import { denseOutput } from '../attention/kernels/dense';
 import { refuseInput, refuseNotFinite } from './finite';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
@@ -9,7 +10,7 @@ import { RefusedError } from '../errors';
 import { tokenLoss } from '../measure/loss';
 import type { PerQuery } from '../measure/perQuery';
 import { profileCore } from '../measure/profile';
-import type { ModelOutput } from '../model/cut/cutModel';
+import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import { tokenMarks } from '../model/tokens/text';
 import {
   sidesOf,
@@ -18,7 +19,6 @@ import {
   type HeadComparison,
   type Setting,
   type MechanismParams,
-  type ModelInfo,
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { growthOf } from '../../shared/softSpan';
@@ -108,19 +108,25 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     },
   );
   await options.onOutput?.(output);
-  if (output.kind === 'logits' && predictsNext(model.info)) {
-    options.onProgress(1, 'Loss of every token');
-    analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
-    refuseNotFinite(analysis.loss, analysis.loss.length, 1);
-  } else {
-    analysis.output = output;
-  }
+  options.onProgress(1, 'Loss of every token');
+  await readLoss(analysis, output, (_, input) => denseOutput(input, analysis.context(signal)), signal);
   return runs;
 }
 
-/** Encoders fill gaps instead; their logits are no prediction of the next token. */
-export function predictsNext(model: ModelInfo): boolean {
-  return model.kind === 'encoder-decoder' || model.causal;
+/** Fills `analysis.loss`; where the model predicts nothing its output is kept. `output`: of the text as it is. */
+export async function readLoss(
+  analysis: Analysis,
+  output: ModelOutput,
+  attend: Attend,
+  signal: AbortSignal,
+): Promise<void> {
+  if (typeof analysis.predicts === 'object') {
+    analysis.output = output;
+    return;
+  }
+  const predicted = analysis.predicts === 'next' ? output : await analysis.predict(attend, { signal });
+  analysis.loss = await tokenLoss(predicted, analysis.written.ids, analysis.context(signal));
+  refuseNotFinite(analysis.loss, analysis.loss.length, 1);
 }
 
 async function compareLocally(

@@ -59,6 +59,10 @@ export function diffOf(a: ReadAnalysis, b: ReadAnalysis): Difference {
     throw new RefusedError(
       'These are two models, and two texts or one in different tokens: no difference between them has a meaning.',
     );
+  if (losses && a.loss!.masked !== b.loss!.masked)
+    throw new RefusedError(
+      'One loss is that of hidden tokens, the other that of the next ones: they cannot be compared.',
+    );
   if (!alike && !losses) throw new RefusedError('The two models have other heads, and not both have a loss.');
   const notes: string[] = [];
   if (!alike) notes.push('The models have other heads, so only losses are compared.');

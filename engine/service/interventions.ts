@@ -52,8 +52,8 @@ export async function intervene(
       const change = changes[info.core];
       if (change) return changedOutput(analysis, info, input, change, left, signal);
       // Up to the first change everything is as it was, to the last bit.
-      const known = first < 0 || info.core < first ? analysis.atHand(info.core) : null;
-      return known?.output ?? denseOutput(input, analysis.context(signal));
+      const known = first < 0 || info.core < first ? analysis.predictedAtHand(info.core) : null;
+      return known ?? denseOutput(input, analysis.context(signal));
     },
     signal,
     onProgress,

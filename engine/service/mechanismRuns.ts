@@ -108,14 +108,14 @@ export async function propagate(
   return result;
 }
 
-/** The model's output with the mechanism in every core. */
+/** The predictions of the model with the mechanism in every core. */
 export function runWith(
   analysis: Analysis,
   choice: Setting,
   signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<ModelOutput> {
-  return analysis.run(
+  return analysis.predict(
     async (info, input) => {
       await checkpoint(signal);
       const attended = await analysis.attend(choice, info.core, input, signal);

@@ -43,6 +43,7 @@ export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
   refuseUnlessFits(workingBytes(model, length), start.memoryLimitMiB, `A probe of ${length} tokens`);
   await model.checkRules(tokens.ids, { signal });
   const analysis = new Analysis(PROBE_ID, model, runtime, tokens, null, start.cache);
+  analysis.mask = loaded.tokenizer.mask;
   try {
     await densePass(analysis, {
       signal,

@@ -1,12 +1,11 @@
 /** A text without a dense pass: a mechanism, or one for each head, in every core, and exact rows of a sample of queries. */
 import { Analysis } from './analysis';
 import { byCore } from './changedRun';
-import { predictsNext } from './densePass';
+import { readLoss } from './densePass';
 import { refuseInput, refuseNotFinite } from './finite';
 import { outlineOf, type CoreInput } from '../attention/core';
 import { denseCore, denseRows } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
-import { tokenLoss } from '../measure/loss';
 import { profileCore, type CoreProfile } from '../measure/profile';
 import { allRows, estimate, perPlace, sampledRows, type RowRange } from '../measure/sample';
 import { tokenMarks } from '../model/tokens/text';
@@ -99,13 +98,13 @@ export async function sparsePass(
     },
   );
   analysis.standIn = async (core, input, own) => (await attend(core, input, own)).output;
-  if (output.kind === 'logits' && predictsNext(model.info)) {
-    onProgress(1, 'Loss of every token');
-    analysis.loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
-    refuseNotFinite(analysis.loss, analysis.loss.length, 1);
-  } else {
-    analysis.output = output;
-  }
+  onProgress(1, 'Loss of every token');
+  await readLoss(
+    analysis,
+    output,
+    async ({ core }, input) => (await attend(core, input, signal)).output,
+    signal,
+  );
   const together = missedByHead[0]?.map((_, place) => {
     const values = missedByHead.map(places => places[place]!).filter(value => !Number.isNaN(value));
     return values.reduce((a, b) => a + b, 0) / values.length;

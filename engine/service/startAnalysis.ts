@@ -107,6 +107,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   await model.checkRules(tokens.ids, { signal, targetIds: target?.tokens.ids });
   clock.lap('rules');
   const analysis = new Analysis(id, model, runtime, tokens, target, start.cache);
+  analysis.mask = tokenizer.mask;
   const given = target?.source === 'given' ? [textInput('target', target.text)] : [];
   analysis.inputs = [textInput('text', params.text), ...given];
   start.began(analysis);
@@ -138,7 +139,11 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
     cores: analysis.cores.map(core => core.result),
     loss:
       analysis.loss && analysis.loss.length > 0
-        ? { mean: mean(analysis.loss), perToken: analysis.loss }
+        ? {
+            mean: mean(analysis.loss),
+            perToken: analysis.loss,
+            ...(analysis.predicts === 'masked' && { masked: true as const }),
+          }
         : null,
     mechanisms: ran.mechanisms,
     ...(ran.sparse && { sparse: ran.sparse }),
@@ -157,6 +162,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
         runtime.report.notes,
       ),
       ...(model.info.verified.assumed === undefined ? [] : [model.info.verified.assumed]),
+      ...(typeof analysis.predicts === 'object' ? [analysis.predicts.none] : []),
       ...ran.notes,
     ],
   };

@@ -47,8 +47,11 @@ export interface AnalysisSummary {
   /** null unless the model is an encoder-decoder. */
   target: TargetText | null;
   cores: CoreResult[];
-  /** Loss of predicting token i+1 from the tokens up to i, [N-1]; null without a language-model head or causality. */
-  loss: { mean: number; perToken: Float32Array } | null;
+  /**
+   * Loss of predicting token i+1, [N-1]: from the tokens up to i, or (`masked`: encoders) from all others while it and every
+   * seventh token are hidden behind the mask. null without a language-model head, or without a mask token.
+   */
+  loss: { mean: number; perToken: Float32Array; masked?: true } | null;
   mechanisms: MechanismResult[];
   /** There was no dense pass: what ran instead, and what the figures are worth. */
   sparse?: SparseAnalysis;

@@ -25,7 +25,7 @@ export interface HeadProbe {
   /** `tokens` in all, the same words `repeats` times. */
   probe: { tokens: number; repeats: number; seed: number };
   measure: Ablation['measure'];
-  /** Mean loss of the words said for the first time, and of those said before; null where the model predicts no next token. */
+  /** Mean loss of the words said for the first time, and of those said before; null where the model predicts no tokens. */
   loss: { first: number; repeated: number } | null;
   /** The one that costs most without it (zero) first. */
   heads: ProbedHead[];

@@ -349,7 +349,7 @@ export const summary = v.object({
     v.object({ text: v.string(), tokens, source: v.picklist(['given', 'generated', 'text']) }),
   ),
   cores: list(core, 4096),
-  loss: v.nullable(v.object({ mean: finite, perToken: floats })),
+  loss: v.nullable(v.object({ mean: finite, perToken: floats, masked: v.exactOptional(v.literal(true)) })),
   mechanisms: list(result, 1000),
   sparse: v.exactOptional(
     v.object({

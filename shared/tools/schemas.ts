@@ -143,7 +143,7 @@ export const analyzeOutput = v.object({
   verified: described(v.boolean(), 'The cut model gave the outputs of the uncut one on this text.'),
   loss: described(
     v.nullable(number),
-    'Mean loss in nats per token; null where the model predicts no next token.',
+    'Mean loss in nats per token; null where the model predicts no tokens.',
   ),
   headCount: count,
   heads: described(

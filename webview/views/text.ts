@@ -255,7 +255,7 @@ export class TextView extends Component implements Savable {
     const { show, change, effect } = this;
     if (!store.summary)
       return html`<span class="muted">The text is coloured when all layers are finished.</span>`;
-    if (show === 'loss') return lossLead(store.summary.loss?.mean ?? 0);
+    if (show === 'loss') return store.summary.loss ? lossLead(store.summary.loss) : html``;
     if (show === 'change')
       return effect && change ? changeLead(change, effect) : waitingLead(change, this.run);
     return attentionLead(show, this.drawing.quantity !== null, this.row);

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { RunEffect } from '../../shared/protocol/engine';
+import type { AnalysisSummary, RunEffect } from '../../shared/protocol/engine';
 import { concentration } from '../model/changeNumbers';
 import { changeKey, changeSubject, mechanismTitle } from '../model/changes';
 import { count, exact, number, tokenLabel } from '../../shared/numbers';
@@ -14,9 +14,9 @@ import { requestState } from '../ui/states';
 
 type Asked = Parameters<typeof requestState>[0];
 
-export function lossLead(mean: number): TemplateResult {
+export function lossLead({ mean, masked }: NonNullable<AnalysisSummary['loss']>): TemplateResult {
   return html`The model's loss is <strong title=${exact(mean, 'nats')}>${number(mean)} nats</strong> per
-    token; these tokens it predicts worst.`;
+    ${masked ? 'token, each hidden once behind the mask' : 'token'}; these tokens it predicts worst.`;
 }
 
 export function attentionLead(show: 'from' | 'to', found: boolean, row: Asked): TemplateResult {

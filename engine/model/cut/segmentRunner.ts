@@ -135,31 +135,25 @@ export class SegmentRunner {
     const output = get(this.graph.output);
     tellHidden('output', output, onHidden);
     const width = output.dims[output.dims.length - 1]!;
-    const data = floats(output);
-    return {
-      kind: 'logits',
-      rows: data.length / width,
-      width,
-      read: async (first, to) => data.slice(first * width, to * width),
-    };
+    return outputOf(floats(output), width);
   }
 
   private async rowsOf(hidden: Tensor, piece: Piece, store: Map<string, Tensor>): Promise<ModelOutput> {
     const [rows, size] = hidden.dims as [number, number];
-    const data = floats(hidden);
     // What the piece looks up beside its product: as little as possible.
     const one = Int32Array.of(0);
     const short = makeFeeds(this.graph, { ids: one, target: one });
     const lookup = new Set(this.segments.lookup?.inputs);
-    const read = async (from: number, to: number): Promise<Float32Array> => {
-      const block = float32(data.subarray(from * size, to * size), [to - from, size]);
+    const logitsOf = async (data: Float32Array): Promise<Float32Array> => {
+      const block = float32(data, [data.length / size, size]);
       const results = await piece.run(name =>
         name === this.head!.rows ? block : lookup.has(name) ? short[name] : store.get(name),
       );
       return floats(results.get(this.graph.output)!);
     };
-    const width = (await read(0, 1)).length;
-    return { kind: 'logits', rows, width, read };
+    const data = floats(hidden);
+    const width = (await logitsOf(data.subarray(0, size))).length;
+    return hiddenOutput(data, rows, width, logitsOf);
   }
 
   /** Level after which each tensor is not read any more. */
@@ -182,6 +176,39 @@ export class SegmentRunner {
   async release(): Promise<void> {
     await this.loader.release();
   }
+}
+
+function outputOf(data: Float32Array, width: number): ModelOutput {
+  return {
+    kind: 'logits',
+    rows: data.length / width,
+    width,
+    read: async (first, to) => data.slice(first * width, to * width),
+    only: rows => outputOf(rowsAt(data, width, rows), width),
+  };
+}
+
+/** The output of hidden rows, computed when it is read. */
+function hiddenOutput(
+  data: Float32Array,
+  rows: number,
+  width: number,
+  logitsOf: (rows: Float32Array) => Promise<Float32Array>,
+): ModelOutput {
+  const size = data.length / rows;
+  return {
+    kind: 'logits',
+    rows,
+    width,
+    read: (from, to) => logitsOf(data.subarray(from * size, to * size)),
+    only: chosen => hiddenOutput(rowsAt(data, size, chosen), chosen.length, width, logitsOf),
+  };
+}
+
+function rowsAt(data: Float32Array, width: number, rows: Int32Array): Float32Array {
+  const found = new Float32Array(rows.length * width);
+  rows.forEach((row, at) => found.set(data.subarray(row * width, (row + 1) * width), at * width));
+  return found;
 }
 
 function tellHidden(

@@ -32,6 +32,8 @@ export interface Tokenizer {
   describe(ids: Int32Array): Promise<{ text: string; tokens: TokenTable }>;
   /** True for tokens that the tokenizer marks as special, such as the start of a sequence. */
   isSpecial(id: number): boolean;
+  /** The token that stands for a hidden one; null without. */
+  readonly mask: number | null;
   dispose(): void;
 }
 
@@ -52,11 +54,13 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     throw new RefusedError(told`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
   const specials = specialIds(json);
+  const config = parseObject(await readBounded(join(folder, 'tokenizer_config.json')));
   return {
     vocabulary: words.size,
     encode: (text, maxTokens) => encode(words, style, text, maxTokens),
     describe: ids => describe(words, style, specials, ids),
     isSpecial: id => specials.has(id),
+    mask: maskId(json, config),
     dispose: () => words.dispose(),
   };
 }
@@ -125,15 +129,31 @@ function isStrict(json: string): boolean {
   }
 }
 
-function specialIds(json: string): Set<number> {
-  const added = parseObject(json)['added_tokens'];
-  const list: unknown[] = Array.isArray(added) ? added : [];
-  return new Set(list.flatMap(token => (isSpecialToken(token) ? [token.id] : [])));
+interface SpecialToken {
+  id: number;
+  content?: unknown;
 }
 
-function isSpecialToken(token: unknown): token is { id: number } {
+function specialTokens(json: string): SpecialToken[] {
+  const added = parseObject(json)['added_tokens'];
+  const list: unknown[] = Array.isArray(added) ? added : [];
+  return list.filter(isSpecialToken);
+}
+
+const specialIds = (json: string) => new Set(specialTokens(json).map(({ id }) => id));
+
+function isSpecialToken(token: unknown): token is SpecialToken {
   const { id, special } = (token ?? {}) as { id?: unknown; special?: unknown };
   return typeof id === 'number' && special === true;
+}
+
+/** The mask token by its name in the configuration, else by the usual names. */
+function maskId(json: string, config: Record<string, unknown>): number | null {
+  const given = config['mask_token'];
+  const named =
+    typeof given === 'object' && given !== null ? (given as { content?: unknown }).content : given;
+  const names = typeof named === 'string' ? [named] : ['[MASK]', '<mask>'];
+  return specialTokens(json).find(({ content }) => names.includes(content as string))?.id ?? null;
 }
 
 /** Whether a space stands before an entry in the text, which its own text does not have. */

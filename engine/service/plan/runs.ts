@@ -62,7 +62,7 @@ export class PlanRuns {
     let dense = this.dense.get(text);
     if (!dense) {
       const context = text.context(this.signal);
-      dense = await text.run((_, input) => denseOutput(input, context), { signal: this.signal });
+      dense = await text.predict((_, input) => denseOutput(input, context), { signal: this.signal });
       this.dense.set(text, dense);
     }
     const output = await assignedModel(text, heads, this.signal);
