@@ -7,6 +7,8 @@ import { registerAssistantTools } from './workbench/assistantTools';
 import { registerCommands } from './workbench/commands';
 import { ChangeMarks } from './editor/changeMarks';
 import { ContextKeys } from './workbench/contextKeys';
+import { CostHints } from './editor/costHints';
+import { LanguageStatus } from './workbench/languageStatus';
 import { Corpora } from './analysis/corpora';
 import { CostMemory } from './analysis/costMemory';
 import { EditorMarks } from './editor/editorMarks';
@@ -96,7 +98,9 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   kept = own(new AnalysisMemory(new SavedFiles(folder), memory, store, selection, log));
   own(new EditorMarks(store, selection, settings));
   own(new ChangeMarks(store, selection, settings));
+  own(new CostHints(store, selection, settings));
   own(new InterventionStatus(store));
+  own(new LanguageStatus(store));
   own(new StatusBar(store, client, settings));
   own(new ContextKeys(store, selection));
   const hover = own(new AttentionHover(store, selection, settings));

@@ -16,6 +16,7 @@ import { NO_INTERVENTIONS } from '../../shared/protocol/host';
 import type { SavedAnalysis } from '../../shared/saved/analysis';
 import type { Looked } from '../views/selectionModel';
 import { AnalysedText } from './analysedText';
+import { documentName } from './documentName';
 
 /**
  * One run of the engine over one text of one document: its state, and where its tokens are in the document now.
@@ -76,7 +77,7 @@ export class Analysis {
   get documentInfo(): DocumentInfo {
     return {
       uri: this.uri,
-      name: vscode.workspace.asRelativePath(this.document.uri),
+      name: documentName(this.document.uri),
       length: this.source.end - this.source.start,
       selectionStart: this.isSelection ? this.source.start : null,
     };

@@ -126,7 +126,7 @@ export class ChangeMarks extends Owner {
 }
 
 /** The text whose tokens are predicted, and where it stands: the analysed one, or a target text that is a document. */
-function writtenText(analysis: Analysis): { tokens: TokenTable; source: AnalysedText } | null {
+export function writtenText(analysis: Analysis): { tokens: TokenTable; source: AnalysedText } | null {
   const { summary } = analysis.ready!;
   if (!summary.target || summary.target.source === 'text')
     return { tokens: summary.target?.tokens ?? summary.tokens, source: analysis.source };
@@ -134,7 +134,7 @@ function writtenText(analysis: Analysis): { tokens: TokenTable; source: Analysed
   return tokens && analysis.target ? { tokens, source: analysis.target } : null;
 }
 
-function propagatedResult(analysis: Analysis, change: ChangeSource) {
+export function propagatedResult(analysis: Analysis, change: ChangeSource) {
   if (change.kind !== 'mechanism') return undefined;
   return analysis.mechanisms.find(one => one.scope === 'propagated' && one.setting.key === change.choice.key);
 }

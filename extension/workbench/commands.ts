@@ -87,7 +87,8 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     selectHead: () => pickHead(store, selection),
     selectModel: async (model?: unknown) => {
       if (!trusted()) return;
-      const ref = typeof model === 'string' ? model : await pickModel(client, settings, memory);
+      const given = model instanceof vscode.Uri ? model.fsPath : model;
+      const ref = typeof given === 'string' ? given : await pickModel(client, settings, memory);
       if (ref !== undefined) await useModel(ref, context);
     },
     showModelCache: () => {
@@ -156,8 +157,7 @@ async function analyze(
   if (!trusted()) return;
   const { client, store, settings, front, log } = context;
   const { editor } = front;
-  const document =
-    given instanceof vscode.Uri ? await vscode.workspace.openTextDocument(given) : await front.document();
+  const document = (await givenText(given)) ?? (await front.document());
   if (!document) return offerSample();
   if (part && (!editor || editor.selection.isEmpty)) {
     void tell('information', vscode.l10n.t('Select some text first.'));
@@ -170,6 +170,13 @@ async function analyze(
   await finished;
   const state = store.of(document)?.state;
   if (state?.status === 'error') tellError(state.message);
+}
+
+/** The text of a file of the explorer, of a tab, or of a notebook's cell. */
+async function givenText(given: unknown): Promise<vscode.TextDocument | null> {
+  if (given instanceof vscode.Uri) return vscode.workspace.openTextDocument(given);
+  const cells = vscode.workspace.notebookDocuments.flatMap(notebook => notebook.getCells());
+  return cells.find(cell => cell === given)?.document ?? null;
 }
 
 /** As `analyze`, with the panel open to fill while the layers finish. */

@@ -13,7 +13,9 @@ export class SampleText {
       const content = new TextDecoder().decode(await vscode.workspace.fs.readFile(file));
       this.document = await vscode.workspace.openTextDocument({ language: 'plaintext', content });
     }
-    return vscode.window.showTextDocument(this.document, { preview: false });
+    // Where it is in sight already, rather than once more in the group that is active.
+    const editor = vscode.window.visibleTextEditors.find(({ document }) => document === this.document);
+    return vscode.window.showTextDocument(this.document, { preview: false, viewColumn: editor?.viewColumn });
   }
 
   isIn(document: vscode.TextDocument): boolean {

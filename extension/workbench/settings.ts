@@ -82,6 +82,10 @@ export class Settings {
     return this.get('changeMarks.enabled', true);
   }
 
+  get costHints(): boolean {
+    return this.get('costHints.enabled', false);
+  }
+
   get massScale(): MassScale {
     return this.get<MassScale>('massScale', 'sqrt');
   }

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { documentName } from '../analysis/documentName';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
 
@@ -47,7 +48,7 @@ export class TextInFront extends Owner {
     const { shown } = this.store;
     const text = this.lastText?.isClosed ? null : this.lastText;
     const known = !text || !shown || shown.target?.document === text || this.store.of(text);
-    const foreign = known ? null : { uri: text.uri, name: vscode.workspace.asRelativePath(text.uri) };
+    const foreign = known ? null : { uri: text.uri, name: documentName(text.uri) };
     if (foreign?.uri.toString() === this.foreign?.uri.toString()) return;
     this.foreign = foreign;
     this.changed.fire(foreign?.name ?? null);

@@ -20,7 +20,7 @@ interface FullManifest extends Manifest {
   capabilities: { untrustedWorkspaces: { restrictedConfigurations: string[] } };
   contributes: Manifest['contributes'] & {
     commands: { command: string; title: string; category: string }[];
-    menus: Record<string, { command?: string; submenu?: string }[]>;
+    menus: Record<string, { command?: string; submenu?: string; when?: string }[]>;
     submenus: { id: string }[];
     keybindings: { command: string }[];
     colors: { id: string; defaults: Record<string, string> }[];
@@ -72,6 +72,17 @@ describe('extension: manifest', () => {
     for (const entry of Object.values(contributes.menus).flat())
       if ('submenu' in entry && entry.submenu) assert.ok(submenus.has(entry.submenu));
     for (const { category } of contributes.commands) assert.equal(category, '%category%');
+  });
+
+  it('offers an analysis above a text of any language, and is there for the hover after a reload', () => {
+    const [title] = contributes.menus['editor/title']!;
+    assert.equal(title!.command, 'attentionInspector.analyze');
+    assert.doesNotMatch(title!.when!, /resourceLangId/);
+    assert.ok(manifest.activationEvents.includes('onStartupFinished'));
+    assert.equal(
+      contributes.configuration.properties['attentionInspector.costHints.enabled']!.default,
+      false,
+    );
   });
 
   it('has the files that it names', () => {
