@@ -13,6 +13,17 @@ export interface MaskRule {
   window: { before: number; after: number } | null;
   /** Queries see only the keys of their own chunk of so many positions, counted from the first key (Llama 4). */
   chunk?: number;
+  /**
+   * First tokens and a window (StreamingLLM): of the keys from `first` on, those further from the query's position than
+   * `before` / `after` are hidden. Then `window` is null.
+   */
+  streaming?: { first: number; before: number; after: number };
+}
+
+/** Keys from .. to - 1. */
+export interface Stretch {
+  from: number;
+  to: number;
 }
 
 /** Added to the scaled (and capped) score. Position of a query as in MaskRule; offset = key - position. */
@@ -161,6 +172,19 @@ export function keysOfText({ keys, queries, rule }: CoreInput, query: number): n
   return rule.mask.causal ? Math.min(keys, query + keys - queries + 1) : keys;
 }
 
+/** Keys between those of `visibleKeys` that the mask hides, ascending. */
+export function closedKeys({ rule, queries, keys }: CoreInput, query: number): Stretch[] {
+  const { streaming } = rule.mask;
+  if (!streaming) return [];
+  const { first, before, after } = streaming;
+  const position = query + keys - queries;
+  const stretches = [
+    { from: first, to: Math.min(keys, position - before) },
+    { from: Math.max(first, position + after + 1), to: keys },
+  ];
+  return stretches.filter(({ from, to }) => from < to);
+}
+
 /** Bias of one pair. */
 export function biasAt(input: CoreInput, head: number, query: number, key: number): number {
   const { bias } = input.rule;
@@ -180,6 +204,8 @@ export function densePairs(input: CoreInput): number {
   for (let i = 0; i < input.queries; i++) {
     const { from, to } = visibleKeys(input, i);
     pairs += to - from;
+    for (const closed of closedKeys(input, i))
+      pairs -= Math.max(0, Math.min(to, closed.to) - Math.max(from, closed.from));
   }
   return pairs;
 }

@@ -6,6 +6,7 @@
 import type { ModelInfo } from '../../shared/protocol/engine';
 import { chosenParams } from '../../shared/setting';
 import type { TextFile } from './textFile';
+import type { MaskRule } from '../attention/core';
 import { ofOneLength, ofOneText, type HeadMask, type RingMask } from '../attention/mask';
 import { rules } from './flexRules';
 import { flagsOf, stacked, type Part } from './flexTables';
@@ -91,15 +92,19 @@ def attend(layer, q, k, v, mask, scale=None):
     grouped = q.shape[1] != k.shape[1]
     return flex_attention(q, k, v, score_mod=score_mod, block_mask=mask, scale=scale, enable_gqa=grouped)`;
 
+const nearOrFirst = ({ first, before, after }: NonNullable<MaskRule['streaming']>): string =>
+  `(kv_idx < ${first}) | ((distance <= ${before}) & (distance >= -${after}))`;
+
 /** One function that makes the tensors and gives mask_mod and score_mod (or None). */
 function layer(core: CoreMasks): string {
   const parts = PARTS.flatMap(part => part(core.heads, core));
   const score = softEdge(core);
-  const { causal, window, chunk } = core.mask;
+  const { causal, window, chunk, streaming } = core.mask;
   const shift = core.keys - core.queries;
   const model = [
     ...(causal ? ['distance >= 0'] : []),
     ...(window ? [`distance <= ${window.before}`, `distance >= -${window.after}`] : []),
+    ...(streaming ? [nearOrFirst(streaming)] : []),
     ...(chunk === undefined ? [] : [`position // ${chunk} == kv_idx // ${chunk}`]),
   ];
   const body = [

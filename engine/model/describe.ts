@@ -58,7 +58,7 @@ export function coreInfos(
 /** The mechanism that the model was made with here; nothing for dense attention. */
 function attentionOf(
   { found: { native } }: CutCore,
-  { mask: { causal, window, chunk }, made: also }: ProbedRule,
+  { mask: { causal, window, chunk, streaming }, made: also }: ProbedRule,
   sink: boolean,
   learned: Readonly<Record<string, number[]>> = {},
 ): Pick<CoreInfo, 'attention' | 'ownSetting'> {
@@ -73,6 +73,7 @@ function attentionOf(
   if (also) return made(also.name, also.params);
   if (sink) return made('sink', {});
   if (chunk !== undefined) return masked('chunked', { chunk });
+  if (streaming) return made('streaming', { sinks: streaming.first, window: streaming.before + 1 });
   const reach = window && Math.min(window.before, causal ? Infinity : window.after);
   return reach !== null && reach < Number.MAX_SAFE_INTEGER ? masked('local', { window: reach + 1 }) : {};
 }

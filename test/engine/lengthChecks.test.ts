@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import type { CoreInput } from '../../engine/attention/core';
-import { denseOutput } from '../../engine/attention/kernels/dense';
+import { densePairs, type CoreInput } from '../../engine/attention/core';
+import { findMechanism } from '../../engine/attention/registry';
+import { readSetting } from '../../engine/service/readSettings';
+import { denseOutput, denseRows } from '../../engine/attention/kernels/dense';
 import { profileCore } from '../../engine/measure/profile';
 import type { CutModel } from '../../engine/model/cut/cutModel';
 import { referenceAttend, referenceWeights } from '../../engine/model/verify/proof';
@@ -232,6 +234,13 @@ const oddScale: Layer = aroundHeads((m, { q, k, v, x }, id) => {
   return m.op('MatMul', [softmax(m, scores), v]);
 });
 
+/** StreamingLLM: what is near, and the first four tokens. */
+const streams = positioned((m, at, id) => {
+  const near = m.op('Less', [at.distance, m.ints(`size${id}`, [80], [])]);
+  const first = m.op('Less', [at.column, m.ints(`first${id}`, [4], [])]);
+  return { keep: m.op('And', [m.op('Or', [near, first]), causal(m, at)]) };
+});
+
 const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'attention in chunks of 100', layer: chunks, mask: 'causal, chunks of 100' },
   { name: 'a slope in chunks of 90', layer: slopedChunks, mask: 'causal, chunks of 90, ALiBi' },
@@ -255,7 +264,12 @@ const cases: { name: string; layer: Layer; mask: string | RegExp }[] = [
   { name: 'rows joined of two parts', layer: joined, mask: 'causal, relative bias' },
   { name: 'every second key of a window', layer: dilated, mask: 'causal, pattern by distance' },
   { name: 'a bias by the logarithm of the distance', layer: logarithmic, mask: 'causal, relative bias' },
-  { name: 'a window and the first token', layer: firstForAll, mask: /^full, bias computed/ },
+  {
+    name: 'a window and the first token',
+    layer: firstForAll,
+    mask: 'full, window 119 before, 119 after and first token',
+  },
+  { name: 'a window and the first tokens', layer: streams, mask: 'causal, window 80 and first 4 tokens' },
   { name: 'one odd row in a table', layer: oneRow, mask: /^causal, / },
 ];
 
@@ -337,6 +351,54 @@ describe('rules at the length of the text', function () {
     assert.ok(relative > 0.01);
     await cut.dispose();
   });
+
+  for (const [name, layer, seenBy] of [
+    ['causal', streams, (i: number) => Math.min(i + 1, 80 + Math.min(4, Math.max(0, i - 79)))],
+    [
+      'on both sides',
+      firstForAll,
+      (i: number) => Math.min(TOKENS - 1, i + 119) - Math.max(0, i - 119) + 1 + Number(i > 119),
+    ],
+  ] as const)
+    it(`first tokens and a window, ${name}: no matrix is kept, and kernels, counts and mechanisms see the same keys`, async () => {
+      const cut = await bench.load(layered(layer));
+      const context = { runtime: bench.runtime, signal: neverCancelled, own: {} };
+      const [input] = await inputsOf(cut, TOKENS);
+      assert.equal(input!.rule.bias, null);
+      const expected = referenceAttend(input!);
+      let pairs = 0;
+      for (let query = 0; query < TOKENS; query++) {
+        pairs += seenBy(query);
+        const seen = referenceWeights(input!, 1, query).filter(p => p > 0).length;
+        assert.equal(seen, seenBy(query), `query ${query}`);
+      }
+      assert.equal(densePairs(input!), pairs);
+      const near = (own: Float32Array, what: string) =>
+        assert.ok(
+          own.every((value, t) => Math.abs(value - expected[t]!) < 1e-5),
+          what,
+        );
+      near(await denseOutput(input!, context), 'dense');
+      // Of mechanisms, those that keep all pairs at these settings give the model's own attention.
+      for (const [mechanism, params] of [
+        ['local', { window: TOKENS }],
+        ['streaming', { sinks: 4, window: 120 }],
+        ['top-k', { k: TOKENS }],
+      ] as const) {
+        const chosen = readSetting({ name: mechanism, params });
+        const attended = await findMechanism(mechanism).attend(input!, chosen.params, context);
+        near(attended.output, mechanism);
+        const { keys, weights } = attended.row(3, 290);
+        const whole = referenceWeights(input!, 3, 290);
+        keys.forEach((key, t) => assert.ok(Math.abs(weights[t]! - whole[key]!) < 1e-5, mechanism));
+      }
+      const rows = await denseRows(input!, 2, 0, TOKENS, context);
+      for (const query of [0, 3, 79, 80, 84, 200, 299])
+        referenceWeights(input!, 2, query).forEach((p, key) =>
+          assert.ok(Math.abs(p - rows[query * TOKENS + key]!) < 1e-5),
+        );
+      await cut.dispose();
+    });
 
   it('sampled rows hold the ends, powers of two, multiples of constants and borders, with their neighbours', () => {
     const rows = rowsToCheck(5000, [700, 33.5], [1234], 7, 0);

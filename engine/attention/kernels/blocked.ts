@@ -1,4 +1,11 @@
-import { visibleKeys, type BlockedPairs, type CoreInput, type ScoreRule } from '../core';
+import {
+  closedKeys,
+  visibleKeys,
+  type BlockedPairs,
+  type CoreInput,
+  type ScoreRule,
+  type Stretch,
+} from '../core';
 
 /**
  * Attention knock-out: pairs taken out of the map before the softmax, so that what is left of a row is renormalised
@@ -6,22 +13,14 @@ import { visibleKeys, type BlockedPairs, type CoreInput, type ScoreRule } from '
  * written into the masks of single blocks: nothing grows with the square of the text.
  */
 
-export interface Stretch {
-  /** First key and one past the last. */
-  from: number;
-  to: number;
-}
-
 /** Keys that the mask shows a query and nothing blocks, as ascending stretches without overlap. */
 export function openStretches(input: CoreInput, head: number, query: number): Stretch[] {
   const visible = visibleKeys(input, query);
   if (visible.from === visible.to) return [];
-  const { blocked } = input.rule;
-  if (!blocked) return [visible];
-  const closed = blocked
-    .filter(pairs => concerns(pairs, head, query))
-    .map(({ keys }) => keys)
-    .sort((a, b) => a.from - b.from);
+  const { blocked = [], mask } = input.rule;
+  if (blocked.length === 0 && !mask.streaming) return [visible];
+  const taken = blocked.filter(pairs => concerns(pairs, head, query)).map(({ keys }) => keys);
+  const closed = [...taken, ...closedKeys(input, query)].sort((a, b) => a.from - b.from);
   const open: Stretch[] = [];
   let from = visible.from;
   for (const keys of closed) {
@@ -33,14 +32,12 @@ export function openStretches(input: CoreInput, head: number, query: number): St
   return open;
 }
 
-export function isBlocked(
-  { rule: { blocked } }: CoreInput,
-  head: number,
-  query: number,
-  key: number,
-): boolean {
-  if (!blocked) return false;
-  return blocked.some(pairs => key >= pairs.keys.from && key < pairs.keys.to && concerns(pairs, head, query));
+/** Whether a key that `visibleKeys` holds is hidden all the same. */
+export function isBlocked(input: CoreInput, head: number, query: number, key: number): boolean {
+  const { blocked, mask } = input.rule;
+  const holds = (keys: Stretch) => key >= keys.from && key < keys.to;
+  if (mask.streaming && closedKeys(input, query).some(holds)) return true;
+  return blocked?.some(pairs => holds(pairs.keys) && concerns(pairs, head, query)) ?? false;
 }
 
 /** Whether a pair's score depends on more than the offset of its key, so that tiles cannot share one mask. */
@@ -50,7 +47,7 @@ export function dependsOnPair(rule: ScoreRule): boolean {
 
 /** Whether keys are hidden for more than their offset. */
 export function hidesByPlace({ mask, blocked }: ScoreRule): boolean {
-  return mask.chunk !== undefined || (blocked?.length ?? 0) > 0;
+  return mask.chunk !== undefined || mask.streaming !== undefined || (blocked?.length ?? 0) > 0;
 }
 
 /** The same for some of the heads, in the given order. */

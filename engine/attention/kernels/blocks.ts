@@ -1,5 +1,5 @@
-import { openStretches, type Stretch } from './blocked';
-import { FAR_BIAS, visibleKeys, type CoreInput, type ScoreRule } from '../core';
+import { openStretches } from './blocked';
+import { FAR_BIAS, visibleKeys, type CoreInput, type ScoreRule, type Stretch } from '../core';
 
 /**
  * Geometry of the dense core: blocks of query rows, each against the stretch of keys that any of its rows may see.
@@ -134,7 +134,7 @@ export function differsByHead({ bias, blocked }: ScoreRule): boolean {
 
 /** True when every row sees every column and no column is padding. */
 function seesAll(input: CoreInput, { from, rows, firstKey, columns }: Block): boolean {
-  if (input.rule.blocked) return false;
+  if (input.rule.blocked || input.rule.mask.streaming) return false;
   for (let i = from; i < from + rows; i++) {
     const visible = visibleKeys(input, i);
     if (visible.from !== firstKey || visible.to !== firstKey + columns) return false;

@@ -1,4 +1,4 @@
-import { isBlocked } from './blocked';
+import { hidesByPlace, isBlocked } from './blocked';
 import { biasAt, kvHead, visibleKeys, type CoreInput } from '../core';
 
 /**
@@ -35,7 +35,8 @@ export class KeyCache {
     if (this.weights.length < this.held.length) this.weights = new Float64Array(this.held.length);
     const { input, head, count, held, weights, query, sum } = this;
     const { dim, valueDim, keys, q, k, v, rule } = input;
-    const { softCap, bias, blocked } = rule;
+    const { softCap, bias } = rule;
+    const hides = hidesByPlace(rule);
     const first = kvHead(input, head) * keys;
     const scale = rule.scale[head]!;
     for (let c = 0; c < dim; c++) query[c] = q[(head * input.queries + i) * dim + c]!;
@@ -48,7 +49,7 @@ export class KeyCache {
       let score = dot * scale;
       if (softCap !== null) score = softCap * Math.tanh(score / softCap);
       if (bias) score += biasAt(input, head, i, key);
-      if (blocked && isBlocked(input, head, i, key)) score = -Infinity;
+      if (hides && isBlocked(input, head, i, key)) score = -Infinity;
       weights[t] = score;
       if (score > top) top = score;
     }

@@ -7,6 +7,7 @@ export function refusesRule(title: string, input: CoreInput): string | null {
   if (bias) return `${title} has no place for a bias on the scores.`;
   if (softCap !== null) return `${title} has no place for a cap on the scores.`;
   if (mask.chunk !== undefined) return `${title} has no place for attention in chunks.`;
+  if (mask.streaming) return `${title} has no place for a window beside the first tokens.`;
   if (mask.window) return `${title} has no place for a window mask.`;
   return null;
 }

@@ -360,7 +360,7 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
   const share = tiles.share!;
   const masked = MASKED;
   const shift = input.keys - input.queries;
-  const plain = modelBias === null && mask.window === null && mask.chunk === undefined;
+  const plain = modelBias === null && mask.window === null && mask.chunk === undefined && !mask.streaming;
   // Columns of the tile whose keys are in several clusters; only they can be paired more than once.
   let repeated: number[] = [];
   let seen = 0;

@@ -1,4 +1,4 @@
-import { visibleKeys, type BiasRule, type CoreInput, type MaskRule } from '../../attention/core';
+import { closedKeys, visibleKeys, type BiasRule, type CoreInput, type MaskRule } from '../../attention/core';
 import type { LogitRows, ScorePattern } from './chain';
 import { windowWords, type ProbedRule } from './probe';
 
@@ -46,6 +46,8 @@ export async function ruleAtLength(
   if (read && (await agrees(source, read, rows))) return read;
   const chunks = source.content ? null : await chunkRule(source, first);
   if (chunks && (await agrees(source, chunks, withBorders(chunks, source, rows)))) return chunks;
+  const streaming = source.content ? null : await streamingRule(source, first);
+  if (streaming && (await agrees(source, streaming, rows))) return streaming;
   return opaqueRule(source, known.find(rule => rule.opaque) ?? first, rows);
 }
 
@@ -72,7 +74,7 @@ export async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Arr
         const logits = truth.data.subarray(at, at + keys);
         const start = (row % pattern.rows) * keys;
         const same =
-          rule.bias === null
+          rule.bias === null && !rule.mask.streaming
             ? sameUnbiased(input, row, scores, start, logits, half)
             : sameRow(own, ownRow(input, h, row, scores, start, own), logits, half);
         if (!same) return false;
@@ -160,6 +162,7 @@ function ownRow(
     const start = ((bias.heads === 1 ? 0 : head) * queries + row) * keys;
     for (let j = from; j < to; j++) into[j]! += bias.data[start + j]!;
   }
+  for (const closed of closedKeys(input, row)) into.fill(-Infinity, closed.from, closed.to);
   let max = -Infinity;
   for (let j = from; j < to; j++) if (into[j]! > max) max = into[j]!;
   return { from, to, max };
@@ -288,6 +291,36 @@ async function chunkRule(source: RowSource, first: ProbedRule): Promise<ProbedRu
   const [direction, ...rest] = within.description.split(', ');
   const description = [direction, `chunks of ${chunk}`, ...rest].join(', ');
   return { ...within, mask: { ...within.mask, chunk }, description };
+}
+
+/** A window and the first tokens of the text: what the last row sees before its hidden keys, and around a row in the middle. */
+async function streamingRule(source: RowSource, first: ProbedRule): Promise<ProbedRule | null> {
+  const { queries, keys } = source;
+  if (queries !== keys || queries < 8) return null;
+  const seenBy = async (row: number) => {
+    const values = (await source.rows(Int32Array.of(row), 0)).data.subarray(0, keys);
+    const hidden = largestOf(values) - HIDDEN_BELOW;
+    return (key: number) => values[key]! >= hidden;
+  };
+  const last = keys - 1;
+  const [byLast, byFirst] = [await seenBy(last), await seenBy(0)];
+  let [start, before, after] = [0, 0, 0];
+  while (start < last && byLast(start)) start++;
+  while (before < last && byLast(last - before - 1)) before++;
+  if (start === 0 || start + before >= last) return null;
+  // The first key that row 0 sees beyond the first tokens; a causal row sees none of them.
+  const causal = !byFirst(1);
+  const middle = (start + last) >> 1;
+  const byMiddle = await seenBy(middle);
+  while (!causal && middle + after < last && byMiddle(middle + after + 1)) after++;
+  const near = causal ? `window ${before + 1}` : `window ${before} before, ${after} after`;
+  const words = [
+    causal ? 'causal' : 'full',
+    `${near} and first ${start === 1 ? 'token' : `${start} tokens`}`,
+  ];
+  if (first.softCap !== null) words.push(`soft cap ${Number(first.softCap.toPrecision(6))}`);
+  const mask: MaskRule = { causal, window: null, streaming: { first: start, before, after } };
+  return { ...first, mask, bias: null, opaque: false, description: words.join(', ') };
 }
 
 /** The rows, and those at the borders of the rule's chunks. */

@@ -1,4 +1,4 @@
-import { biasAt, kvHead, visibleKeys, type CoreInput } from '../../attention/core';
+import { biasAt, closedKeys, kvHead, visibleKeys, type CoreInput } from '../../attention/core';
 import { argmax } from '../../statistics';
 import type { ModelOutput } from '../cut/cutModel';
 
@@ -29,8 +29,10 @@ export function referenceWeights(input: CoreInput, head: number, query: number):
   const logits = new Float64Array(keys).fill(-Infinity);
   const q = (head * queries + query) * dim;
   const { from, to } = visibleKeys(input, query);
+  const closed = closedKeys(input, query);
   let max = -Infinity;
   for (let j = from; j < to; j++) {
+    if (closed.some(keys => j >= keys.from && j < keys.to)) continue;
     const k = (kvHead(input, head) * keys + j) * dim;
     let dot = 0;
     for (let d = 0; d < dim; d++) dot += input.q[q + d]! * input.k[k + d]!;
