@@ -40,7 +40,7 @@ const FOR_ALL = [
 ];
 
 const EXPECTED =
-  /^(\[Content_Types\]\.xml|extension\.vsixmanifest|extension\/((package(\.nls.*)?\.json|readme\.md|changelog\.md|LICENSE\.txt|SUPPORT\.md)|dist\/[\w.]+\.(js|css|ttf|txt)|media\/.*\.(svg|png|md|txt)|l10n\/.*\.json|engine\/bundled\/[^/]+\/(onnx\/)?[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/(onnxruntime-node|onnxruntime-common|tokenizers)\/.*))$/;
+  /^(\[Content_Types\]\.xml|extension\.vsixmanifest|extension\/((package(\.nls.*)?\.json|readme\.md|changelog\.md|LICENSE\.txt|SUPPORT\.md)|dist\/[\w.]+\.(js|css|ttf|txt)|media\/.*\.(svg|png|md|txt)|l10n\/.*\.json|engine\/bundled\/(zoo\/)?[^/]+\/(onnx\/)?[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/(onnxruntime-node|onnxruntime-common|tokenizers)\/.*))$/;
 
 describe('the vsix of each platform', function () {
   this.timeout(240_000);
