@@ -41,12 +41,15 @@ export async function tokenAttention(
   const missing = params.tokens.find(token => !(token >= 0 && token < length));
   if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
   const chosen = headsOf(analysis, params, side);
-  const choices = params.mechanisms.length > 0 ? params.mechanisms : computedChoices(analysis);
-  const tallies = params.tokens.map(token => new TokenTally(token, side, choices));
+  const { mechanisms } = params;
+  const choices = mechanisms?.length === 0 ? computedChoices(analysis) : (mechanisms ?? []);
+  const mean = params.core === null;
+  const tallies = params.tokens.map(token => new TokenTally(token, side, choices, mean));
   const visit = async (core: number, { input }: CoreTensors) => {
     const { lse, result } = analysis.core(core);
     const attended: Attended[] = [];
-    if (sidesOf(result.info.kind).queries === side) {
+    const { queries, keys } = sidesOf(result.info.kind);
+    if (queries === side && (keys === side || !mean)) {
       for (const choice of choices) attended.push(await analysis.attendLocally(choice, core, input, signal));
     }
     for (const tally of tallies) tally.add(input, lse, result.info.kind, chosen.get(core)!, attended);
@@ -59,6 +62,7 @@ export async function tokenAttention(
 class TokenTally {
   private readonly from = new Means();
   private readonly to = new Means();
+  private readonly across = { from: new Means(), to: new Means() };
   private readonly lost: Means[];
   private entropy = 0;
   private sides: ReturnType<typeof sidesOf>;
@@ -67,6 +71,8 @@ class TokenTally {
     private readonly token: number,
     private readonly side: 'text' | 'target',
     private readonly choices: readonly Setting[],
+    /** Over all heads: then what goes across to the other text has a mean of its own. */
+    private readonly mean: boolean,
   ) {
     this.sides = { queries: side, keys: side };
     this.lost = choices.map(() => new Means());
@@ -81,7 +87,9 @@ class TokenTally {
     attended: readonly Attended[],
   ): void {
     const { token, side } = this;
-    this.sides = sidesOf(kind);
+    const sides = sidesOf(kind);
+    if (this.mean && sides.queries !== sides.keys) return this.addAcross(input, lse, sides, heads);
+    this.sides = sides;
     for (const head of heads) {
       if (this.sides.keys === side) this.to.add(denseColumn(input, lse, head, token));
       if (this.sides.queries !== side) continue;
@@ -97,8 +105,20 @@ class TokenTally {
     }
   }
 
+  private addAcross(
+    input: CoreInput,
+    lse: Float32Array,
+    { queries }: ReturnType<typeof sidesOf>,
+    heads: readonly number[],
+  ): void {
+    const { token, side, across } = this;
+    for (const head of heads)
+      if (queries === side) across.from.add(denseRow(input, head, token));
+      else across.to.add(denseColumn(input, lse, head, token));
+  }
+
   result(analysis: Analysis, top: number): TokenAttention {
-    const { token, side, from, to, lost } = this;
+    const { token, side, from, to, lost, across } = this;
     const written = side === (analysis.target ? 'target' : 'text') && token > 0;
     const changeOf = (choice: Setting) =>
       analysis.results.get(choice.key)?.deltaLossPerToken?.[token - 1] ?? null;
@@ -109,6 +129,9 @@ class TokenTally {
       looksAtSide: this.sides.keys,
       lookedAtBy: to.heaviest(top),
       lookedAtBySide: this.sides.queries,
+      ...(across.from.count + across.to.count > 0 && {
+        across: { looksAt: across.from.heaviest(top), lookedAtBy: across.to.heaviest(top) },
+      }),
       loss: written && analysis.loss ? analysis.loss[token - 1]! : null,
       kept: this.choices.map((mechanism, m) => ({
         mechanism,
@@ -120,7 +143,7 @@ class TokenTally {
   }
 }
 
-/** One head, the heads of one core, or all heads whose queries and keys are of the token's own text. */
+/** One head, the heads of one core, or all heads whose queries or keys are of the token's text. */
 function headsOf(analysis: Analysis, params: TokenParams, side: 'text' | 'target'): Map<number, number[]> {
   if (params.core !== null && params.head !== null) {
     analysis.head(params.core, params.head);
@@ -128,7 +151,7 @@ function headsOf(analysis: Analysis, params: TokenParams, side: 'text' | 'target
   }
   const within = (core: AnalysedCore) => {
     const { queries, keys } = sidesOf(core.result.info.kind);
-    return queries === side && keys === side;
+    return queries === side || keys === side;
   };
   const cores = params.core === null ? analysis.cores.filter(within) : [analysis.core(params.core)];
   return new Map(cores.map(({ result }) => [result.info.core, result.heads.map((_, head) => head)]));

@@ -110,7 +110,7 @@ export class EditorMarks extends Owner {
     // A decoder's queries and keys are of another text than the one that is painted.
     if (queries !== 'text' || keys !== 'text') return [];
     if (core === null || head === null) {
-      const question = { id, core, head, tokens: [token], top: LINKS, mechanisms: [] };
+      const question = { id, core, head, tokens: [token], top: LINKS, mechanisms: null };
       const [found] = await this.store.request('analysis/token', question, cancel);
       return found!.looksAt;
     }

@@ -4,16 +4,17 @@ import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
 import { describeHead, hoverText, type HeadChoice } from './hoverText';
+import { interval, percent, signed } from '../../shared/numbers';
+import { roleTitle } from '../../shared/roleTitles';
 import { distinct } from '../../shared/setting';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
 import { tooltip } from '../workbench/tell';
 import { wordAt } from '../analysis/tokenLocator';
 
-/** A word of more tokens than this shows its first ones. */
-const MAXIMUM_TOKENS = 4;
-/** Links that are listed: of a word of one token, and of each of several, so that the hover stays in sight. */
-const TOP = { one: 5, several: 3 };
+/** Tokens of a word that are asked for, and links of each, from which the heaviest words are found. */
+const MAXIMUM_TOKENS = 12;
+const TOP = 40;
 
 /** What the hover's links may run. */
 const LINKED_COMMANDS = [
@@ -54,17 +55,14 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
     if (tokens.length === 0) return undefined;
     try {
       const { core, head } = this.selection.current;
-      const top = tokens.length === 1 ? TOP.one : TOP.several;
       const planned = plannedFor(analysis, { core, head });
       // Without a list, the engine takes all that were computed.
       const mechanisms =
         planned && planned.name !== 'dense' ? [...computedBeside(analysis, planned), planned] : [];
       const question = { id: analysis.id, core, head, side, tokens: tokens.slice(0, MAXIMUM_TOKENS) };
-      const shown = await this.store.request('analysis/token', { ...question, top, mechanisms }, cancel);
+      const shown = await this.store.request('analysis/token', { ...question, top: TOP, mechanisms }, cancel);
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
-      const more = tokens.length - shown.length;
-      const rest = more > 0 ? `\n\n${vscode.l10n.t('and {0} more tokens', more)}` : '';
-      const text = describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos) + rest;
+      const text = describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos);
       this.shown.fire();
       return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
     } catch {
@@ -119,28 +117,42 @@ function describe(
   planned: Setting | null,
   mechanisms: readonly MechanismInfo[],
 ): string {
-  const { tokens: source, model } = analysis.began!;
-  const target = analysis.began!.target?.tokens ?? null;
+  const { tokens: source, model, target } = analysis.began!;
   const { t } = vscode.l10n;
+  const own = { text: analysis.source.text, tokens: source };
+  const read = target && { text: target.text, tokens: target.tokens };
+  const pin = (token: number, words: string) =>
+    link(words, 'attentionInspector.pinToken', [analysis.uri, token]);
+  const open = (token: number) =>
+    link(t('Open map'), 'attentionInspector.openHead', side === 'target' ? [] : [analysis.uri, token]);
   return hoverText(word, {
-    tokens: side === 'target' && target ? target : source,
+    ...(side === 'target' && read ? read : own),
     side,
-    other: side === 'target' ? source : target,
+    other: side === 'target' ? own : read,
     of: describeHead(choice, model.cores, t),
+    about: aboutHead(analysis, choice),
     cores: choice.core === null ? model.cores : model.cores.filter(({ core }) => core === choice.core),
     mechanisms,
     stale: analysis.textChanged,
     planned,
     // A token of the target text cannot be pinned: what is pinned is of the analysed text.
-    links: token =>
-      side === 'target'
-        ? link(t('Open map'), 'attentionInspector.openHead', [])
-        : [
-            link(t('Pin'), 'attentionInspector.pinToken', [analysis.uri, token]),
-            link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, token]),
-          ].join(' · '),
+    links: token => (side === 'target' ? open(token) : `${pin(token, t('Pin'))} · ${open(token)}`),
+    pin: (token, words, of) => (of === 'target' ? words : pin(token, words)),
     t,
   });
+}
+
+/** What a head does, and what losing it costs where that was measured. */
+function aboutHead(analysis: Analysis, { core, head }: HeadChoice): string[] {
+  const { t } = vscode.l10n;
+  const isIt = (one: { core: number; head: number }) => one.core === core && one.head === head;
+  const [role] = analysis.cores.flatMap(({ heads }) => heads).find(isIt)?.roles ?? [];
+  const ablation = analysis.ready?.ablation;
+  const lost = ablation?.measure === 'loss' ? ablation.heads.find(isIt)?.zero : undefined;
+  return [
+    ...(role ? [`${roleTitle(role)} ${percent(role.score)}`] : []),
+    ...(lost ? [t('without it the loss changes by {0} nats ({1})', signed(lost.delta), interval(lost))] : []),
+  ];
 }
 
 /** The word under a position, by our own rule: the editor's word pattern is slow on very long lines. */

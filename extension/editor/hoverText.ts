@@ -9,6 +9,7 @@ import type {
 } from '../../shared/protocol/engine';
 import type { Selection } from '../../shared/protocol/host';
 import { markdown } from '../../shared/foreign';
+import { around, wordLinks, wordOfToken, wordsOf, type Word } from '../../shared/words';
 import { describeSetting } from '../../shared/setting';
 import { number, percent, signed } from '../../shared/numbers';
 
@@ -57,31 +58,39 @@ export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInf
 type Side = TokenAttention['looksAtSide'];
 
 export interface HoverOptions {
-  /** Of the text that is hovered. */
+  /** The text that is hovered, and its tokens. */
+  text: string;
   tokens: TokenTable;
-  /** Which text of an encoder-decoder is hovered, and the tokens of its other text. */
+  /** Which text of an encoder-decoder is hovered, and its other text. */
   side?: Side;
-  other?: TokenTable | null;
-  /** Of which head the numbers are, in words. */
+  other?: { text: string; tokens: TokenTable } | null;
+  /** Of which head the numbers are, in words; then what else is known of it: what it does, what losing it costs. */
   of: string;
+  about?: readonly string[];
   stale: boolean;
   /** The layers that the numbers are of, and what is known of mechanisms: what is native and what is not. */
   cores: readonly CoreInfo[];
   mechanisms: readonly MechanismInfo[];
   /** What the plan gives this head; null or absent without a plan. */
   planned?: Setting | null;
-  /** Links for one token, Markdown. */
+  /** Links for the word, by its first token, Markdown. */
   links(token: number): string;
+  /** A link that pins a token under these words of Markdown, or the words alone where it cannot be pinned. */
+  pin(token: number, words: string, side: Side): string;
   t: Translate;
 }
 
-/** The hover of a word, as Markdown: its tokens one after another, then what each mechanism keeps of them. */
+/** Words that are listed in each direction, and how much of the text stands around each. */
+const LISTED = 3;
+const REACH = 14;
+
+/** The hover of a word, as Markdown: three lines on the whole word, then what each mechanism keeps of it. */
 export function hoverText(word: readonly TokenAttention[], options: HoverOptions): string {
-  const { stale, of, t } = options;
-  const parts = word.map(attention => tokenText(attention, options));
-  if (stale) parts.unshift(`*${t('The text has changed since the analysis.')}*`);
-  parts.unshift(of);
-  if (word.every(({ looksAt, lookedAtBy }) => looksAt.length + lookedAtBy.length === 0))
+  const { stale, of, about = [], t } = options;
+  const parts = [[of, ...about].join(' · ')];
+  if (stale) parts.push(`*${t('The text has changed since the analysis.')}*`);
+  parts.push(wordText(word, options));
+  if (word.every(({ looksAt, lookedAtBy, across }) => looksAt.length + lookedAtBy.length === 0 && !across))
     parts.push(t('This text is not what is attended here: choose a head of its own side.'));
   // A token that is no query here has no row of which something could be kept.
   if (word.some(({ kept, looksAt }) => kept.length > 0 && looksAt.length > 0))
@@ -95,23 +104,97 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
   return parts.join('\n\n');
 }
 
-/** Up to three lines: the token, counted from 0 as in the views, and its numbers; where it looks, who looks at it. */
-function tokenText(attention: TokenAttention, options: HoverOptions): string {
-  const { tokens, links, t } = options;
-  const { token, entropy, loss, looksAt, lookedAtBy, looksAtSide, lookedAtBySide } = attention;
-  const facts = [
-    `**${tokenCode(tokens.text[token] ?? '')}** ${t('token {0} (of 0 to {1})', token, tokens.ids.length - 1)}`,
-  ];
-  if (looksAt.length) facts.push(t('entropy {0} nats', number(entropy)));
-  if (loss !== null) facts.push(t('loss {0} nats', number(loss)));
-  const list = (found: readonly Link[], of: Side) =>
-    found.map(one => linkText(one, of, token, options)).join(', ');
-  const lines = [`${facts.join(' · ')} · ${links(token)}`];
-  if (looksAt.length)
-    lines.push(`${t('Looks at')}${where(looksAtSide, options)}: ${list(looksAt, looksAtSide)}`);
-  if (lookedAtBy.length)
-    lines.push(`${t('Looked at by')}${where(lookedAtBySide, options)}: ${list(lookedAtBy, lookedAtBySide)}`);
+/** The word with its numbers, counted from 0 as in the views; where it looks; who looks at it. */
+function wordText(word: readonly TokenAttention[], options: HoverOptions): string {
+  const { text, tokens, links, t, side = 'text' } = options;
+  const [first, last] = [word[0]!, word[word.length - 1]!];
+  const end = tokens.ids.length - 1;
+  const place =
+    word.length === 1
+      ? t('token {0} (of 0 to {1})', first.token, end)
+      : t('tokens {0} to {1} (of 0 to {2})', first.token, last.token, end);
+  const asked = word.filter(({ looksAt }) => looksAt.length > 0);
+  const facts = [`**${tokenCode(nameOf(text, tokens, first.token, last.token))}** ${place}`];
+  if (asked.length) facts.push(t('entropy {0} nats', number(mean(asked.map(one => one.entropy)))));
+  const losses = word.map(one => one.loss).filter(loss => loss !== null);
+  if (losses.length) facts.push(t('loss {0} nats', number(sum(losses))));
+  const lines = [`${facts.join(' · ')} · ${links(first.token)}`];
+  const say = (title: string, found: readonly (readonly Link[])[], of: Side, as: 'keys' | 'queries') => {
+    const list = linkedWords(found, of, as, first.token, options);
+    if (list) lines.push(`${title}${where(of, options)}: ${list}`);
+  };
+  say(
+    t('Looks at'),
+    word.map(one => one.looksAt),
+    first.looksAtSide,
+    'keys',
+  );
+  say(
+    t('Looked at by'),
+    word.map(one => one.lookedAtBy),
+    first.lookedAtBySide,
+    'queries',
+  );
+  const across = word.map(one => one.across).filter(one => one !== undefined);
+  const otherSide = side === 'text' ? 'target' : 'text';
+  say(
+    t('Looks at'),
+    across.map(one => one.looksAt),
+    otherSide,
+    'keys',
+  );
+  say(
+    t('Looked at by'),
+    across.map(one => one.lookedAtBy),
+    otherSide,
+    'queries',
+  );
   return lines.join('  \n');
+}
+
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+const mean = (values: readonly number[]) => sum(values) / values.length;
+
+/** As it is written; tokens on no characters as the vocabulary calls them. */
+function nameOf(text: string, { start, end, text: names }: TokenTable, first: number, last: number): string {
+  const written = text.slice(start[first], end[last]);
+  return first === last || !written ? (names[first] ?? '') : written;
+}
+
+/** The heaviest words of some links in their context, each a link that pins it; empty where there are none. */
+function linkedWords(
+  links: readonly (readonly Link[])[],
+  of: Side,
+  as: 'keys' | 'queries',
+  from: number,
+  { text, tokens, side = 'text', other, pin, t }: HoverOptions,
+): string {
+  const table = of === side ? { text, tokens } : other;
+  if (!table || links.every(list => list.length === 0)) return '';
+  const { words, of: wordAt } = wordsIn(table.text, table.tokens);
+  return wordLinks(links, words, wordAt, as)
+    .slice(0, LISTED)
+    .map(({ word, mass }) => {
+      const { before, after } = around(table.text, word, REACH);
+      const written = table.text.slice(word.start, word.end);
+      const name = tokenCode(written.trim() ? written : (table.tokens.text[word.first] ?? ''));
+      const far = of === side ? distance(word.first - from, t) : '';
+      const shown = `${markdown(before)}${pin(word.first, name, of)}${markdown(after)}`;
+      return `${shown} ${percent(mass)}${far}`;
+    })
+    .join(' · ');
+}
+
+const known = new WeakMap<TokenTable, { text: string; words: Word[]; of: Int32Array }>();
+
+/** The words of a text, found once. */
+function wordsIn(text: string, tokens: TokenTable): { words: Word[]; of: Int32Array } {
+  const before = known.get(tokens);
+  if (before?.text === text) return before;
+  const words = wordsOf(text, tokens);
+  const found = { text, words, of: wordOfToken(words) };
+  known.set(tokens, found);
+  return found;
 }
 
 /** Said of links into the other text only. */
@@ -120,11 +203,10 @@ function where(of: Side, { side = 'text', t }: HoverOptions): string {
   return ` (${of === 'target' ? t('in the target text') : t('in the source text')})`;
 }
 
-/** Rows: mechanisms. One token has a column for each number, several have a column each. */
+/** A row for each mechanism: what it keeps of the word, as a mean over its tokens. */
 function keptTable(word: readonly TokenAttention[], options: HoverOptions): string {
-  const { tokens, t } = options;
+  const { t, planned } = options;
   const choices = word[0]!.kept.map(({ mechanism }) => mechanism);
-  const { planned } = options;
   const names = choices.map(choice => {
     const namesakes = choices.filter(({ name }) => name === choice.name);
     const ofPlan = choice.key === planned?.key;
@@ -132,30 +214,24 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
     const said = `${name}, ${standingWords(choice, options.cores, options.mechanisms)}`;
     return ofPlan ? t('the plan: {0}', said) : said;
   });
-  const lost = ({ kept, token, looksAtSide }: TokenAttention, m: number) => {
-    const link = kept[m]?.costliestLost;
-    return link ? linkText(link, looksAtSide, token, options, true) : t('none');
-  };
-  const [only] = word;
-  if (word.length === 1 && only) {
-    const withLoss = only.kept.some(({ deltaLoss }) => deltaLoss !== null);
-    const head = [t('mechanism'), t('mass kept (local)'), t('costliest lost key')];
-    if (withLoss) head.push(t('loss change (propagated)'));
-    const rows = only.kept.map(({ mass, deltaLoss }, m) => {
-      const cells = [markdown(names[m]!), percent(mass), lost(only, m)];
-      if (withLoss) cells.push(deltaLoss === null ? '' : t('{0} nats', signed(deltaLoss)));
-      return cells;
-    });
-    return table(head, rows);
-  }
-  const head = [
-    t('mass kept (local), costliest lost key'),
-    ...word.map(({ token }) => tokenCode(tokens.text[token] ?? '', true)),
-  ];
-  const rows = names.map((name, m) => [
-    markdown(name),
-    ...word.map(one => `${percent(one.kept[m]?.mass ?? NaN)}, ${lost(one, m)}`),
-  ]);
+  const withLoss = word.some(({ kept }) => kept.some(({ deltaLoss }) => deltaLoss !== null));
+  const head = [t('mechanism'), t('mass kept (local)'), t('costliest lost key')];
+  if (withLoss) head.push(t('loss change (propagated)'));
+  const rows = names.map((name, m) => {
+    const kept = word.map(one => one.kept[m]!);
+    const lost = word
+      .map(one => ({ from: one, link: one.kept[m]!.costliestLost }))
+      .filter(one => one.link !== null)
+      .sort((a, b) => b.link!.mass - a.link!.mass)[0];
+    const changes = kept.map(one => one.deltaLoss).filter(change => change !== null);
+    const cells = [
+      markdown(name),
+      percent(mean(kept.map(one => one.mass))),
+      lost ? linkText(lost.link!, lost.from.looksAtSide, lost.from.token, options, true) : t('none'),
+    ];
+    if (withLoss) cells.push(changes.length ? t('{0} nats', signed(sum(changes))) : '');
+    return cells;
+  });
   return table(head, rows);
 }
 
@@ -167,7 +243,7 @@ function linkText(
   { tokens, side = 'text', other, t }: HoverOptions,
   inTable = false,
 ) {
-  const text = (of === side ? tokens : other)?.text[linked] ?? '';
+  const text = (of === side ? tokens : other?.tokens)?.text[linked] ?? '';
   return `${tokenCode(text, inTable)} ${percent(mass)}${of === side ? distance(linked - token, t) : ''}`;
 }
 

@@ -51,8 +51,8 @@ export interface TokenParams {
   /** A word may be of several tokens. */
   tokens: number[];
   top: number;
-  /** Mechanisms already computed in the analysis are used when empty. */
-  mechanisms: Setting[];
+  /** What is kept under these; empty: under those already computed in the analysis; null: under none. */
+  mechanisms: Setting[] | null;
 }
 
 /** What a hover shows. */
@@ -65,6 +65,8 @@ export interface TokenAttention {
   looksAtSide: 'text' | 'target';
   lookedAtBy: Link[];
   lookedAtBySide: 'text' | 'target';
+  /** Of a mean over all heads, where cross attention has the token: the keys it looks at in the other text, what there looks at it. */
+  across?: { looksAt: Link[]; lookedAtBy: Link[] };
   loss: number | null;
   kept: {
     mechanism: Setting;

@@ -225,12 +225,19 @@ describe('native, what-if and approximate, everywhere', function () {
           ...{ looksAt: [{ token: 0, mass: 1 }], kept },
         } as unknown as TokenAttention;
         const text = hoverText([word], {
-          tokens: { text: ['w1'], ids: Int32Array.of(1) } as HoverOptions['tokens'],
+          text: 'w1',
+          tokens: {
+            text: ['w1'],
+            ids: Int32Array.of(1),
+            start: Int32Array.of(0),
+            end: Int32Array.of(2),
+          } as HoverOptions['tokens'],
           of: describeHead({ core: 1, head: 3 }, cores, t),
           stale: false,
           cores,
           mechanisms: mechanismInfos,
           links: () => '',
+          pin: (_, words) => words,
           t,
         }).replaceAll('\\', '');
         assert.ok(text.startsWith(own ? `layer 1, head 3 (${own})` : 'layer 1, head 3\n'));

@@ -87,6 +87,8 @@ describe('mechanisms at equal budget', function () {
     const alone = await engine.request('analysis/mechanism', { id, mechanism, scope: 'local' });
     assert.deepEqual(local!.heads, alone.heads);
     assert.equal((await engine.request('analysis/token', hover))[0]!.kept.length, 1);
+    const none = await engine.request('analysis/token', { ...hover, mechanisms: null });
+    assert.deepEqual(none[0]!.kept, [], 'none is asked for');
   });
 
   it('refuses what cannot be', async () => {

@@ -199,6 +199,26 @@ describe('an encoder-decoder with a given target text', function () {
     await start('then it left');
   });
 
+  it('has the cross attention of a target word, and of a source word, in the mean over all heads', async () => {
+    const ask = async (side: 'text' | 'target', token: number, core: number | null) => {
+      const head = core === null ? null : 0;
+      const question = { id: 'pair', core, head, side, tokens: [token], top: 20, mechanisms: null };
+      return (await engine.request('analysis/token', question))[0]!;
+    };
+    const total = (links: { mass: number }[]) => links.reduce((sum, { mass }) => sum + mass, 0);
+    const word = await ask('target', 3, null);
+    assert.equal(word.looksAtSide, 'target');
+    close([total(word.looksAt), total(word.across!.looksAt)], [1, 1], 1e-5, 'a row within, a row across');
+    assert.deepEqual(word.across!.lookedAtBy, []);
+    const source = await ask('text', 3, null);
+    assert.equal(source.lookedAtBySide, 'text');
+    assert.ok(source.across!.lookedAtBy.length > 0);
+    // Of one head there is one row.
+    const cross = await ask('target', 3, 2);
+    assert.equal(cross.across, undefined);
+    assert.equal(cross.looksAtSide, 'text');
+  });
+
   it('loses a span of the source text in the cross attention', async () => {
     const cross = { core: 2, head: null } as const;
     const { effect } = await intervene({ kind: 'span', ...cross, from: 2, to: 4, queries: null });

@@ -63,10 +63,12 @@ describe('extension: text of a hover', () => {
     ],
   };
   const options = {
+    text: 'The cat sat',
     tokens,
     of: 'layer 3, head 5',
     stale: false,
     links: () => '[Pin](command:x)',
+    pin: (token: number, words: string) => `[${words}](command:pin${token})`,
     cores: [],
     mechanisms: [],
     t,
@@ -84,8 +86,76 @@ describe('extension: text of a hover', () => {
   });
 
   it('says where it looks and who looks at it, with mass and distance', () => {
-    assert.match(text(), /Looks at: `The` 75\u202f% \(1 back\), `␣cat` 25\u202f% \(itself\)/);
-    assert.match(text(), /Looked at by: `␣sat` 50\u202f% \(1 ahead\)/);
+    assert.match(
+      text(),
+      /Looks at: \[`The`\]\(command:pin0\) cat sat 75\u202f% \(1 back\) · …?The \[`cat`\]\(command:pin1\) sat 25\u202f% \(itself\)/,
+    );
+    assert.match(text(), /Looked at by: .*\[`sat`\]\(command:pin2\) 50\u202f% \(1 ahead\)/);
+  });
+
+  it('says what the head does and what losing it costs, where that is known', () => {
+    const about = ['induction 39\u202f%', 'without it the loss changes by +0.05 nats'];
+    assert.match(
+      bare(hoverText([attention], { ...options, about })),
+      /^layer 3, head 5 · induction 39\u202f% · without/,
+    );
+  });
+
+  it('has three lines for a whole word, its subwords joined', () => {
+    const pieces: TokenTable = {
+      ids: Int32Array.of(1, 2, 3, 4, 5),
+      start: Int32Array.of(0, 2, 4, 7, 9),
+      end: Int32Array.of(2, 4, 7, 9, 12),
+      text: ['Wh', 'it', ' sa', 'w ', 'Wh'],
+      special: new Uint8Array(5),
+      total: 5,
+    };
+    const bytes = { ...attention, kept: [], lookedAtBy: [], loss: 1 };
+    const word = [
+      {
+        ...bytes,
+        token: 2,
+        looksAt: [
+          { token: 0, mass: 0.5 },
+          { token: 1, mass: 0.25 },
+        ],
+      },
+      {
+        ...bytes,
+        token: 3,
+        looksAt: [
+          { token: 0, mass: 0.25 },
+          { token: 1, mass: 0.5 },
+        ],
+      },
+    ];
+    const shown = bare(hoverText(word, { ...options, text: 'Whit saw Whit', tokens: pieces }));
+    const [, lines] = shown.split('\n\n');
+    assert.equal(lines!.split('\n').length, 2, 'nothing looks at it');
+    assert.match(lines!, /tokens 2 to 3 \(of 0 to 4\) · entropy 0\.693 nats · loss 2 nats/);
+    assert.match(lines!, /Looks at: \[`Whit`\]\(command:pin0\).* 75\u202f% \(2 back\)$/);
+  });
+
+  it('has the cross attention of a mean beside that within the text', () => {
+    const across = { looksAt: [{ token: 1, mass: 0.6 }], lookedAtBy: [] };
+    const other = {
+      text: 'Die Katze saß',
+      tokens: {
+        ...tokens,
+        start: Int32Array.of(0, 3, 9),
+        end: Int32Array.of(3, 9, 13),
+        text: ['Die', ' Katze', ' saß'],
+      },
+    };
+    const shown = bare(
+      hoverText([{ ...attention, across, looksAtSide: 'target', lookedAtBySide: 'target' }], {
+        ...options,
+        side: 'target',
+        other,
+      }),
+    );
+    assert.match(shown, /Looks at: \[`The`\]/);
+    assert.match(shown, /Looks at \(in the source text\): .*`Katze`.* 60\u202f%/);
   });
 
   it('has a row for each mechanism, with the costliest lost key', () => {
@@ -95,15 +165,11 @@ describe('extension: text of a hover', () => {
     assert.match(text({ kept }), /loss change \(propagated\)/);
   });
 
-  it('has a column for each token of a word of several', () => {
-    const word = [attention, { ...attention, token: 2 }];
+  it('has one row for each mechanism over a word of several tokens', () => {
+    const word = [attention, { ...attention, token: 2, kept: [{ ...attention.kept[0]!, mass: 0.75 }] }];
     const shown = bare(hoverText(word, options));
-    assert.match(shown, /\| `␣cat` \| `␣sat` \|\n\| --- \| --- \| --- \|/);
-    assert.match(
-      shown,
-      /\| local, what\\-if \| 25\u202f%, `The` 75\u202f% \(1 back\) \| 25\u202f%, `The` 75\u202f% \(2 back\) \|/,
-    );
-    assert.equal([...shown.matchAll(/\[Pin\]/g)].length, 2);
+    assert.match(shown, /\| local, what\\-if \| 50\u202f% \| `The` 75\u202f% \(1 back\) \|/);
+    assert.equal([...shown.matchAll(/\[Pin\]/g)].length, 1);
   });
 
   it('tells two settings of one mechanism apart', () => {
@@ -133,16 +199,24 @@ describe('extension: text of a hover', () => {
   });
 
   it('says of which text the linked tokens are', () => {
-    const other: TokenTable = { ...tokens, text: ['Die', ' Katze', ' saß'] };
+    const start = Int32Array.of(0, 3, 9);
+    const end = Int32Array.of(3, 9, 13);
+    const other = {
+      text: 'Die Katze saß',
+      tokens: { ...tokens, start, end, text: ['Die', ' Katze', ' saß'] },
+    };
     const shown = (change: Partial<TokenAttention>, side: 'text' | 'target') =>
       bare(hoverText([{ ...attention, ...change }], { ...options, side, other }));
     const query = shown({ looksAtSide: 'text', lookedAtBy: [], lookedAtBySide: 'target' }, 'target');
     assert.match(query, /`␣cat`\*\* token 1 \(of 0 to 2\) · entropy/);
-    assert.match(query, /Looks at \(in the source text\): `Die` 75\u202f%, `␣Katze` 25\u202f%\n/);
+    assert.match(
+      query,
+      /Looks at \(in the source text\): \[`Die`\].* 75\u202f% · .*\[`Katze`\].* 25\u202f%\n/,
+    );
     assert.match(query, /\| local, what\\-if \| 25\u202f% \| `Die` 75\u202f% \|/);
     assert.doesNotMatch(query, /Looked at by|back|itself/);
     const key = shown({ looksAt: [], looksAtSide: 'text', lookedAtBySide: 'target' }, 'text');
-    assert.match(key, /Looked at by \(in the target text\): `␣saß` 50\u202f%$/);
+    assert.match(key, /Looked at by \(in the target text\): .*\[`saß`\].* 50\u202f%$/);
     assert.doesNotMatch(key, /entropy|Looks at|mechanism/);
     assert.match(shown({ looksAt: [], lookedAtBy: [] }, 'text'), /choose a head of its own side/);
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TokenTable } from '../../shared/protocol/engine';
-import { around, wordLinks, wordOfToken, wordsOf } from '../../webview/model/words';
+import { around, wordLinks, wordOfToken, wordsOf } from '../../shared/words';
 
 /** A table from the tokens of a text; bytes of one character are given as [character, parts]. */
 function table(...pieces: (string | [string, number])[]): { text: string; tokens: TokenTable } {

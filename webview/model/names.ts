@@ -1,7 +1,7 @@
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import { percent } from '../../shared/numbers';
-import { roleTitle } from './roles';
+import { roleTitle } from '../../shared/roleTitles';
 
 /** Before the layer's number. */
 const PREFIX: Record<CoreInfo['kind'], string> = {

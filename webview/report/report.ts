@@ -242,7 +242,10 @@ export class Report {
     return made;
   }
 
-  private token(token: number, { core, head: at, side = 'text', top }: TokenParams): TokenAttention {
+  private token(
+    token: number,
+    { core, head: at, side = 'text', top, mechanisms }: TokenParams,
+  ): TokenAttention {
     if (core === null || at === null) throw new NotInReport();
     const { core: shape, head } = this.head(core, at);
     const kind = this.summary.cores[core]!.info.kind;
@@ -260,7 +263,7 @@ export class Report {
       loss: written ? (this.summary.loss?.perToken[token - 1] ?? null) : null,
       kept: this.data.mechanisms.flatMap(({ choice }, m) => {
         const kept = head.kept[m];
-        if (!kept) return [];
+        if (!kept || mechanisms === null) return [];
         const lost = kept.lostKey[token]!;
         const propagated = this.summary.mechanisms.find(
           r => r.scope === 'propagated' && r.setting.key === choice.key,

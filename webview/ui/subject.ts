@@ -3,7 +3,8 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { count, tokenLabel } from '../../shared/numbers';
 import { store } from '../host/store';
 import { headName } from '../model/names';
-import { ROLES, mainRole } from '../model/roles';
+import { mainRole } from '../model/roles';
+import { ROLE_TITLES } from '../../shared/roleTitles';
 
 export function subject(): TemplateResult | typeof nothing {
   const { analysis, model, tokens } = store;
@@ -37,7 +38,7 @@ function head(): TemplateResult | typeof nothing {
   const role = mainRole(profile);
   return html`<span class="part"
     ><strong>${headName(profile)}</strong
-    >${role ? html` <span class="muted">${ROLES[role].title}</span>` : nothing}</span
+    >${role ? html` <span class="muted">${ROLE_TITLES[role]}</span>` : nothing}</span
   >`;
 }
 

@@ -8,7 +8,8 @@ import { store } from '../host/store';
 import { findMeasure, headMeasures, writeExact, writeShort, type HeadMeasure } from '../model/measures';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
-import { mainRole, roleGlyph, roleTitle } from '../model/roles';
+import { mainRole, roleGlyph } from '../model/roles';
+import { roleTitle } from '../../shared/roleTitles';
 import { allTried, atBudget, headKey, type Tried } from '../model/tried';
 import { Component } from '../ui/component';
 

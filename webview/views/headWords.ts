@@ -4,7 +4,7 @@ import type { TokenTable } from '../../shared/protocol/engine';
 import { count, exact, percent, tokenLabel } from '../../shared/numbers';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
-import { around, wordLinks, wordOfToken, wordsOf, type Word, type WordLink } from '../model/words';
+import { around, wordLinks, wordOfToken, wordsOf, type Word, type WordLink } from '../../shared/words';
 import { Component } from '../ui/component';
 import { requestState } from '../ui/states';
 
@@ -140,7 +140,7 @@ export class HeadWords extends Component {
     const head = store.shownHead;
     const tokens = this.pinned ? tokensOf(this.pinned) : [];
     const wanted = id && head && store.summary && tokens.length > 0;
-    this.answer.want(wanted ? { id, ...head, tokens, top: TOP, mechanisms: [] } : null);
+    this.answer.want(wanted ? { id, ...head, tokens, top: TOP, mechanisms: null } : null);
   }
 
   override render() {

@@ -17,6 +17,7 @@ import {
 } from '../model/measures';
 import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/names';
 import { ROLES, mainRole, roleGlyph, roleHue } from '../model/roles';
+import { ROLE_TITLES } from '../../shared/roleTitles';
 import { nativeIn } from '../model/standing';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
@@ -346,7 +347,7 @@ export class Overview extends Component implements Savable {
     const present = new Set(store.heads.map(mainRole));
     const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
     return html`<div class="roles" aria-label="Roles" data-legend>
-      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLES[r].title}</span>`)}
+      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLE_TITLES[r]}</span>`)}
       ${
         roles.length
           ? html`<span class="wrap"

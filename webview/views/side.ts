@@ -14,7 +14,9 @@ import {
 } from '../model/measures';
 import { mechanismNames } from '../model/mechanismNames';
 import { headName, rolesInWords, shortName } from '../model/names';
-import { ROLES, mainRole, roleGlyph, roleTitle } from '../model/roles';
+import { ROLES, mainRole, roleGlyph } from '../model/roles';
+import { roleTitle } from '../../shared/roleTitles';
+import { ROLE_TITLES } from '../../shared/roleTitles';
 import { nativeIn, standing } from '../model/standing';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
@@ -146,7 +148,7 @@ export class Side extends Component {
           { value: '', label: 'any' },
           ...(Object.keys(ROLES) as Role[])
             .filter(r => present.has(r) || r === role)
-            .map(r => ({ value: r, label: ROLES[r].title })),
+            .map(r => ({ value: r, label: ROLE_TITLES[r] })),
         ],
         value => store.setOption('side', 'role', value),
       )}

@@ -5,6 +5,7 @@ import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
 import { headName, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph } from '../model/roles';
+import { ROLE_TITLES } from '../../shared/roleTitles';
 import { learnedSpan } from '../model/standing';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -214,7 +215,7 @@ export class Spans extends Component implements Savable {
         ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg> fitted
         span (what-if), in the colour of what the head does:</span
       >
-      ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${ROLES[role].title}</span>`)}
+      ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${ROLE_TITLES[role]}</span>`)}
       ${
         store.heads.some(head => learnedSpan(head) !== null)
           ? html`<span

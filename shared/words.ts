@@ -1,4 +1,4 @@
-import type { Link, TokenTable } from '../../shared/protocol/engine';
+import type { Link, TokenTable } from './protocol/engine';
 
 /** A run of tokens that people read as one: the subwords of a word, the bytes of a character. */
 export interface Word {
