@@ -185,6 +185,20 @@ export function closedKeys({ rule, queries, keys }: CoreInput, query: number): S
   return stretches.filter(({ from, to }) => from < to);
 }
 
+/** The keys that the mask lets a query see. */
+export function visibleStretches(input: CoreInput, query: number): Stretch[] {
+  const { from, to } = visibleKeys(input, query);
+  const open: Stretch[] = [];
+  let at = from;
+  for (const closed of closedKeys(input, query)) {
+    const end = Math.min(closed.from, to);
+    if (end > at) open.push({ from: at, to: end });
+    at = Math.max(at, closed.to);
+  }
+  if (to > at) open.push({ from: at, to });
+  return open;
+}
+
 /** Bias of one pair. */
 export function biasAt(input: CoreInput, head: number, query: number, key: number): number {
   const { bias } = input.rule;
@@ -202,10 +216,7 @@ export function biasAt(input: CoreInput, head: number, query: number, key: numbe
 export function densePairs(input: CoreInput): number {
   let pairs = 0;
   for (let i = 0; i < input.queries; i++) {
-    const { from, to } = visibleKeys(input, i);
-    pairs += to - from;
-    for (const closed of closedKeys(input, i))
-      pairs -= Math.max(0, Math.min(to, closed.to) - Math.max(from, closed.from));
+    for (const { from, to } of visibleStretches(input, i)) pairs += to - from;
   }
   return pairs;
 }

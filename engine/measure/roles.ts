@@ -1,4 +1,4 @@
-import { keysOfText, visibleKeys, type CoreInput } from '../attention/core';
+import { keysOfText, visibleStretches, type CoreInput } from '../attention/core';
 import type { HeadProfile, Role, RoleScore } from '../../shared/protocol/engine';
 
 /**
@@ -38,18 +38,20 @@ export function chanceOf(input: CoreInput, separator: Uint8Array, punctuation: U
   const punctuations = runningSum(punctuation, input.keys);
   let sees = 0;
   for (let i = 0; i < input.queries; i++) {
-    const { from, to } = visibleKeys(input, i);
-    if (to === from) continue;
+    const open = visibleStretches(input, i);
+    if (open.length === 0) continue;
     sees++;
     const position = i + input.keys - input.queries;
-    const each = 1 / (to - from);
-    const has = (key: number) => (key >= from && key < to ? each : 0);
+    const each = 1 / open.reduce((sum, { from, to }) => sum + to - from, 0);
+    const has = (key: number) => (open.some(({ from, to }) => key >= from && key < to) ? each : 0);
+    const share = (marks: ArrayLike<number>) =>
+      open.reduce((sum, { from, to }) => sum + marks[to]! - marks[from]!, 0) * each;
     sums.self += has(position);
     sums.previous += has(position - 1);
     sums.next += has(position + 1);
     sums.first += has(0);
-    sums.separator += (separators[to]! - separators[from]!) * each;
-    sums.punctuation += (punctuations[to]! - punctuations[from]!) * each;
+    sums.separator += share(separators);
+    sums.punctuation += share(punctuations);
     // Against the whole text: a window that the model leaves a head makes it no less local.
     const all = keysOfText(input, i);
     const near = Math.min(all, position + LOCAL_REACH + 1) - Math.max(0, position - LOCAL_REACH);
