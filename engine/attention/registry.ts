@@ -3,6 +3,7 @@ import type { MechanismInfo, Note } from '../../shared/protocol/engine';
 import { describeSetting, type Setting } from '../../shared/setting';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
+import { blockSearch } from './mechanisms/blockSearch';
 import { blockTopK } from './mechanisms/blockTopK';
 import { bp } from './mechanisms/bp';
 import { chunked } from './mechanisms/chunked';
@@ -50,6 +51,7 @@ export const mechanisms: readonly Mechanism[] = [
   topK,
   blockTopK,
   quest,
+  blockSearch,
   h2o,
   snapkv,
   transformerXl,

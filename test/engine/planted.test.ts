@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
-import type { AnalysisSummary, Setting } from '../../shared/protocol/engine';
+import type { AnalysisSummary, ChosenAttention, Setting } from '../../shared/protocol/engine';
 import {
   clusterModel,
   CLUSTERS,
@@ -32,6 +32,7 @@ describe('planted truth: models of which it is known what they do', function () 
     text: string,
     mechanisms: Setting[] = [],
     propagate = false,
+    attention: ChosenAttention | null = null,
   ): Promise<AnalysisSummary> {
     const summary = await engine.analyze({
       id: model,
@@ -41,6 +42,7 @@ describe('planted truth: models of which it is known what they do', function () 
       maxTokens: null,
       mechanisms,
       propagate,
+      attention,
     });
     assert.equal(summary.tokens.ids.length, text.split(' ').length);
     return summary;
@@ -177,6 +179,29 @@ describe('planted truth: models of which it is known what they do', function () 
       Array.from({ length: words - 1 }, (_, t) => first + t),
       'only they are hurt',
     );
+  });
+
+  it('a needle 3,000 tokens back is found without a dense pass, and the head that carries it', async () => {
+    writePlanted(join(folder, 'induction'), inductionModel());
+    const [distance, words] = [3000, 8];
+    // So small blocks that they stand in blocks of blocks.
+    const attention = { setting: setting('block-search', { block: 8, blocks: 4, recent: 2 }) };
+    const { sparse, cores, loss } = await analyze(
+      'induction',
+      needleText(distance, words),
+      [],
+      false,
+      attention,
+    );
+    const first = needleStart(distance);
+    const links = new Map(sparse!.links.filter(({ core }) => core === 1).map(link => [link.query, link]));
+    for (let query = first; query < first + words - 1; query++) {
+      assert.equal(links.get(query)?.key, query - distance, `query ${query}`);
+      assert.ok(links.get(query)!.mass > 0.999);
+      assert.ok(loss!.perToken[query]! < 0.01, 'the model with it predicts as the dense model does');
+    }
+    assert.ok(sparse!.missed!.high < 0.5);
+    assert.equal(cores[0]!.heads[0]!.roles[0]!.role, 'previous');
   });
 });
 

@@ -3,7 +3,7 @@ import type { AttendContext } from '../mechanism';
 import { FAR_BIAS, kvHead, LOST_SCORES, type CoreInput } from '../core';
 import { checkpoint } from '../../runtime/cancellation';
 import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
-import { float32, floats, int32, type Tensor } from '../../runtime/tensor';
+import { float32, floats, int32, int64, lowWords, type Tensor } from '../../runtime/tensor';
 
 /**
  * Sparse attention is done in tiles: a few queries against a few keys, gathered side by side in memory. Equal tiles
@@ -34,6 +34,8 @@ export interface Tiles {
    * mechanisms that count a pair more than once, so that the mass of distinct pairs can still be told.
    */
   share?: Float32Array;
+  /** [count, far]: of the first columns that are 1 here the heaviest of each row is told. */
+  watched?: Float32Array;
   /** Queries and keys are all over the text, without padding: the graph picks them out, on all threads. */
   scattered?: boolean;
   /** [count, rows]: what `addOpaque` took from each row's bias to keep it near 0; belongs to the log-sum-exps. */
@@ -47,6 +49,8 @@ export interface TileResult {
   lse: Float32Array;
   /** [count, rows]: log-sum-exp of the shares; equal to `lse` without them. */
   distinctLse: Float32Array;
+  /** [count, rows], of the `watched` columns. */
+  heaviest?: { column: Int32Array; mass: Float32Array };
 }
 
 export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendContext): Promise<TileResult> {
@@ -59,6 +63,7 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     planes: planes > 1 ? 'g' : planes,
     capped: rule.softCap !== null,
     shared: tiles.share !== undefined,
+    heaviest: tiles.watched !== undefined,
     scattered: tiles.scattered === true && tiles.shift === undefined,
   };
   const session = await context.runtime.graph(`tiles|${Object.values(form).join('|')}`, g =>
@@ -70,6 +75,7 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     scale: float32(Float32Array.of(rule.scale[head]!), [1]),
     ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), [1]) }),
     ...(tiles.share ? { share: float32(tiles.share, [count, rows, columns]) } : {}),
+    ...(tiles.watched ? watchedColumns(tiles.watched, count) : {}),
   });
   const output = floats(results['output']!);
   const lse = floats(results['lse']!);
@@ -79,7 +85,14 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     lse[t] = distinctLse[t] = -Infinity;
     output.fill(0, t * valueDim, (t + 1) * valueDim);
   }
-  return { output, lse, distinctLse };
+  if (!form.heaviest) return { output, lse, distinctLse };
+  const column = lowWords(results['heaviestColumn']!).filter((_, t) => t % 2 === 0);
+  return { output, lse, distinctLse, heaviest: { column, mass: floats(results['heaviestMass']!) } };
+}
+
+function watchedColumns(watched: Float32Array, count: number): Record<string, Tensor> {
+  const far = watched.length / count;
+  return { far: int64([far], [1]), watched: float32(watched, [count, 1, far]) };
 }
 
 /** The queries, keys and values of every tile, side by side. */
@@ -122,10 +135,14 @@ interface TileForm {
   planes: number | 'g';
   capped: boolean;
   shared: boolean;
+  heaviest: boolean;
   scattered: boolean;
 }
 
-function buildTileGraph(g: GraphBuilder, { planes, capped, shared, scattered }: TileForm): void {
+function buildTileGraph(
+  g: GraphBuilder,
+  { planes, capped, shared, heaviest: tellsHeaviest, scattered }: TileForm,
+): void {
   const picked = (name: string, length: string, width: string, ids: Value | null) =>
     ids
       ? g.op('Gather', [g.input(name, 'float32', [`all ${length}`, width]), ids], { axis: 0 })
@@ -151,6 +168,12 @@ function buildTileGraph(g: GraphBuilder, { planes, capped, shared, scattered }: 
   const lse = g.op('Sub', [largest, g.op('Log', [heaviest])]);
   g.output('output', g.op('MatMul', [weights, v]));
   g.output('lse', lse);
+  if (tellsHeaviest) {
+    const first = g.op('Slice', [weights, g.int([0]), g.input('far', 'int64', [1]), g.int([2])]);
+    const far = g.op('Mul', [first, g.input('watched', 'float32', ['g', 1, 'far'])]);
+    g.output('heaviestMass', g.op('ReduceMax', [far, g.int([-1])], { keepdims: 0 }));
+    g.output('heaviestColumn', g.op('ArgMax', [far], { axis: -1, keepdims: 0 }), 'int64');
+  }
   if (shared) {
     const share = g.input('share', 'float32', ['g', 'a', 'b']);
     const kept = g.op('ReduceSum', [g.op('Mul', [weights, share]), g.int([-1])], { keepdims: 0 });
