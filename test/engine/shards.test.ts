@@ -39,11 +39,12 @@ writeFileSync(process.env.CALLS, JSON.stringify(work));
 for (const { index, command } of work.tasks) {
   if (String(index) === process.env.KILL && !existsSync(process.env.CALLS + '.killed')) {
     writeFileSync(process.env.CALLS + '.killed', '');
-    console.log(JSON.stringify({ index, code: null, said: 'The worker died.' }));
+    console.log('\\x1b[33m(raylet)\\x1b[0m A worker died or was killed.');
+    console.log('shard ended: ' + JSON.stringify({ index, code: null, said: 'The worker died.' }));
     continue;
   }
   execFileSync(command[0], command.slice(1), { cwd: work.cwd, stdio: 'ignore' });
-  console.log(JSON.stringify({ index, code: 0, said: 'skipped it: no text' }));
+  console.log('shard ended: ' + JSON.stringify({ index, code: 0, said: 'skipped it: no text' }));
 }
 `;
 

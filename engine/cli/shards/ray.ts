@@ -8,6 +8,9 @@ import { RefusedError, told } from '../../errors';
 import { THREADS } from '../../runtime/ort';
 import type { ShardEnd, ShardRunner } from './shards';
 
+/** Before what the program itself says: Ray writes to standard output as well. */
+const SAYS = 'shard ended: ';
+
 /**
  * A shard ends with its worker (a shard that outlived it would write beside the one that goes on in its place), so Ray runs
  * it again where a worker dies. Standard input: the shards and the directory; standard output: a line for each that ended.
@@ -39,7 +42,7 @@ while waiting:
         code, said = ray.get(ready)
     except ray.exceptions.RayError as error:
         code, said = None, str(error)
-    print(json.dumps(dict(index=waiting.pop(ready), code=code, said=said)), flush=True)
+    print('${SAYS}' + json.dumps(dict(index=waiting.pop(ready), code=code, said=said)), flush=True)
 `;
 
 /** What the program says of a shard that has ended. */
@@ -71,7 +74,8 @@ export const runOnRay =
       );
       child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4000)));
       createInterface({ input: child.stdout }).on('line', line => {
-        const { index, code, said: words } = JSON.parse(line) as Ended;
+        if (!line.startsWith(SAYS)) return;
+        const { index, code, said: words } = JSON.parse(line.slice(SAYS.length)) as Ended;
         const lines = words.trim().split('\n');
         for (const skipped of lines.filter(one => one.startsWith('skipped '))) onLine(skipped);
         ends.set(index, { task: tasks.find(task => task.index === index)!, code, last: lines.at(-1)! });
