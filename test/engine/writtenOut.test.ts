@@ -95,7 +95,8 @@ function fourAxes(m: ModelWriter, id: string): string {
   return m.raw(`mask${id}`, ElementType.int32, new Uint8Array(values.buffer), [1, 1, LONGEST, LONGEST]);
 }
 
-const groupQuery = (normalise: boolean): Layer => {
+/** `window`: keys that a query sees, -1 = all; `slides`: its past has the window's size, as the genai builder writes it. */
+const groupQuery = (normalise: boolean, window = -1, slides = false): Layer => {
   return (m, x, id) => {
     const kvWidth = 2 * DIM;
     const [q, k, v] = [WIDTH, kvWidth, kvWidth].map((width, i) =>
@@ -117,9 +118,13 @@ const groupQuery = (normalise: boolean): Layer => {
       return m.op('Reshape', [scaled, m.ints(`back${i}${id}`, [0, 0, -1])]);
     };
     const sources = normalise ? [q, k, v] : [normal(q, 0), normal(k, 1), v];
-    const inputs = [...sources, '', '', ...lengths, ...rotary];
+    const past = ['key', 'value'].map(part =>
+      slides ? m.input(`past_key_values.${id}.${part}`, 'float32', [1, 2, window, DIM]) : '',
+    );
+    const inputs = [...sources, ...past, ...lengths, ...rotary];
     if (normalise) inputs.push('', '', '', '', '', ...norms);
-    const attributes = { num_heads: HEADS, kv_num_heads: 2, do_rotary: 1 };
+    const attributes = { num_heads: HEADS, kv_num_heads: 2, do_rotary: 1, local_window_size: window };
+    if (slides) Object.assign(attributes, { sliding_window_cache: 1 });
     const epsilon: Record<string, { float: number }> = normalise ? { qk_norm_epsilon: { float: 1e-5 } } : {};
     const outputs = [`out${id}`, `pk${id}`, `pv${id}`];
     return m.ops('GroupQueryAttention', inputs, outputs, { ...attributes, ...epsilon }, MS)[0]!;
@@ -242,6 +247,13 @@ const pairs: Pair[] = [
     twin: groupQuery(false),
     mask: 'causal',
     lacking: /GroupQueryAttention with normalised queries and keys/,
+  },
+  {
+    name: 'GroupQueryAttention with a cache of its window',
+    form: groupQuery(false, 9, true),
+    twin: groupQuery(false, 9),
+    mask: 'causal, window 9',
+    lacking: /GroupQueryAttention with a cache of its window/,
   },
 ];
 

@@ -11,6 +11,7 @@ import {
   type GraphInput,
   type InputRole,
 } from '../onnx/inputs';
+import { intAttribute } from '../onnx/node';
 import { countPositions } from '../onnx/positions';
 
 /** The token ids of one run: the text, and for encoder-decoders the target text. */
@@ -27,17 +28,24 @@ export function makeFeeds(graph: Graph, { ids, target }: Ids): Record<string, Te
   for (const input of graph.inputs) {
     const own = names.length > 1 && isOfTarget(input.name) ? target! : ids;
     const role = roleOf(input, names, graph.conventions);
-    if (role) feeds[input.name] = valueOf(input, role, role.kind === 'target' ? target! : own, graph);
-    else if (graph.consumers(input.name).length > 0) throw unknownInput(input.name);
+    if (role) {
+      const text = role.kind === 'target' ? target! : own;
+      feeds[input.name] = valueOf(input, role, text, graph, holdsWindow(graph, input.name));
+    } else if (graph.consumers(input.name).length > 0) throw unknownInput(input.name);
   }
   return feeds;
 }
+
+/** Of a cache of the window's size the operator itself knows that nothing is in it yet. */
+const holdsWindow = (graph: Graph, name: string): boolean =>
+  graph.consumers(name).every(node => intAttribute(node, 'sliding_window_cache', 0) === 1);
 
 function valueOf(
   input: GraphInput,
   role: InputRole,
   ids: Int32Array,
   { conventions }: Pick<Graph, 'conventions'>,
+  holdsWindow: boolean,
 ): Tensor {
   const tokens = ids.length;
   switch (role.kind) {
@@ -64,7 +72,7 @@ function valueOf(
     case 'branch':
       return { type: 'bool', data: Uint8Array.of(0), dims: [1] };
     case 'cache':
-      return filled(input, cacheDims(input, conventions), () => 0);
+      return filled(input, cacheDims(input, conventions, holdsWindow), () => 0);
   }
 }
 
@@ -106,7 +114,11 @@ const declared = ({ dims }: GraphInput, open: number): number[] =>
  * Past keys and values of length zero, [1, heads, 0, dim], or [2, 1, heads, 0, dim] where both lie in one tensor. A state
  * that does not grow (of a convolution, of a recurrence) has its own size.
  */
-function cacheDims({ name, dims }: GraphInput, { headSize, kvHeads }: Conventions): number[] {
+function cacheDims(
+  { name, dims }: GraphInput,
+  { headSize, kvHeads }: Conventions,
+  holdsWindow: boolean,
+): number[] {
   const known = dims ?? [];
   const rank = known.length;
   const packed = rank === 5;
@@ -128,7 +140,7 @@ function cacheDims({ name, dims }: GraphInput, { headSize, kvHeads }: Convention
       return headSize ?? missing();
     return 0;
   });
-  if (!isState && !sizes.includes(0))
+  if (!isState && !holdsWindow && !sizes.includes(0))
     throw new RefusedError(
       told`The model's cache input ${name} has a fixed length and cannot be left empty.`,
     );

@@ -205,8 +205,12 @@ function groupQuery(w: Writer): string {
   const inputs = node.inputs as (string | undefined)[];
   const [query, key, value, pastKey, pastValue, , , cos, sin, positions, attentionBias, sink] = inputs;
   const [keyScale, valueScale, queryNorm, keyNorm] = inputs.slice(12);
-  w.noPast(pastKey);
-  w.noPast(pastValue);
+  // A cache of the window's size holds nothing before the text, and then the window is all there is to it.
+  if (w.int('sliding_window_cache') === 1) w.lacks('GroupQueryAttention with a cache of its window');
+  else {
+    w.noPast(pastKey);
+    w.noPast(pastValue);
+  }
   if (keyScale || valueScale) w.refuse('quantises its keys and values');
   const width = w.dims(query!)[2]!;
   const dim = key ? width / heads : width / (heads + 2 * kvHeads);
