@@ -28,6 +28,7 @@ import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
 import { readText } from '../readText';
 import { hashOfFile } from '../hash';
+import { estimateWords, type RunEstimate } from '../service/estimate';
 import { provenance } from '../service/provenance';
 import { formatAnalysis, formatModel, formatTable } from './tables';
 
@@ -78,7 +79,9 @@ export async function analyzeCommand(
     // The report, the comparison, the budget and the interventions ask for details of every head afterwards.
     const asksMore = options.compare || options.without.length > 0 || searched.length > 0;
     const forget = html === undefined && !asksMore;
-    const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget });
+    const onEstimate = (estimate: RunEstimate) =>
+      process.stderr.write(`${estimateWords(estimate, '--attention block-search')}\n`);
+    const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget, onEstimate });
     const found = await searchBudget(engine, { id, searched, budget, propagate }, signal);
     if (options.compare) {
       summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, signal);

@@ -1,5 +1,6 @@
 /** The start of an analysis: text to tokens, one dense pass with all measures, the mechanisms beside it, and the summary. */
 import { Analysis } from './analysis';
+import { ESTIMATED_FROM, estimateRun, estimateWords, type RunEstimate } from './estimate';
 import { densePass } from './densePass';
 import { fileLocalResult, propagate } from './mechanismRuns';
 import type { LoadedModel } from './modelCache';
@@ -52,12 +53,17 @@ export interface AnalyzeHooks {
   onTokens?(tokens: TokenTable): Promise<void>;
   onOutput?(output: ModelOutput): Promise<void>;
   onQueries?(info: CoreInfo, input: CoreInput, queries: PerQuery): Promise<void>;
+  /** Of a long text: what the dense pass will take. */
+  onEstimate?(estimate: RunEstimate): void;
   /** Do not keep Q, K, V for later requests. */
   forget?: boolean;
 }
 
 /** Of the arithmetic of the model on a text, what the comparison with the uncut model may take. */
 const CHECK_SHARE = 0.015;
+
+/** Seconds from which on an analysis says all along what it will take. */
+const TELL_FROM = 60;
 
 /** Beyond this even linear structures and the interface suffer, whatever the model allows. */
 export const MAX_TOKENS = 131_072;
@@ -120,6 +126,9 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   });
   await hooks.onTokens?.(tokens);
 
+  const long = tokens.ids.length >= ESTIMATED_FROM && !params.attention;
+  const estimate = long ? await estimateRun(model.info, tokens.ids.length, working, runtime) : null;
+  if (estimate) hooks.onEstimate?.(estimate);
   const check = (output: ModelOutput | null) =>
     model.checkText(tokens.ids, output, (_, input) => denseOutput(input, analysis.context(signal)), {
       signal,
@@ -128,7 +137,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
     });
   const ran = params.attention
     ? await runSparse(analysis, start, clock, check)
-    : await runDense(analysis, start, clock, check);
+    : await runDense(analysis, start, clock, check, estimate);
   const { verified } = ran;
   return {
     id,
@@ -179,18 +188,26 @@ interface Ran {
 type Check = (output: ModelOutput | null) => Promise<TextCheck>;
 
 /** The dense pass, the mechanisms beside it, and the runs with them. */
-async function runDense(analysis: Analysis, start: AnalysisStart, clock: Clock, check: Check): Promise<Ran> {
+async function runDense(
+  analysis: Analysis,
+  start: AnalysisStart,
+  clock: Clock,
+  check: Check,
+  estimate: RunEstimate | null,
+): Promise<Ran> {
   const { params, hooks, signal, notify } = start;
   const { id } = params;
   const choices = distinct(params.mechanisms.map(readSetting));
   const share = 1 / (1 + (params.propagate ? choices.length : 0));
   const dense = progressOf(notify, id, 'dense');
+  const inAll =
+    estimate && estimate.seconds > TELL_FROM ? `; in all ${estimateWords(estimate, 'block search')}` : '';
   let output: ModelOutput | null = null;
   const runs = await densePass(analysis, {
     signal,
     mechanisms: choices,
     retainBytes: start.retainBytes,
-    onProgress: (fraction, message) => dense(fraction * share, message),
+    onProgress: (fraction, message) => dense(fraction * share, `${message}${inAll}`),
     onCore: result => notify('analysis/core', { id, result }),
     onTensors: hooks.onTensors,
     onQueries: hooks.onQueries,

@@ -6,18 +6,20 @@ import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analy
 import { timeChecks, type CheckCost } from './checks';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
+import { timeLong, type LongJob } from './long';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
  */
 type Job = {
-  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks';
+  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks' | 'long';
   onnx: string;
   tokens: number;
+  long?: LongJob;
 };
 
 async function main(): Promise<void> {
@@ -36,6 +38,7 @@ async function main(): Promise<void> {
   if (wanted('mechanisms'))
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
   if (wanted('memory') && !quick) await benchMemory();
+  if (wanted('long') && !quick) await benchLong(lengths ?? [32_768, 131_072]);
 }
 
 function option(name: string): string | null {
@@ -125,6 +128,22 @@ async function benchMemory(): Promise<void> {
   }
 }
 
+/** Texts without a dense pass: a needle at 100,000 tokens, and what a model of 12 layers takes. */
+async function benchLong(lengths: readonly number[]): Promise<void> {
+  console.log('\nWithout a dense pass (`analyze --attention`):');
+  const jobs: LongJob[] = [
+    { tokens: 100_000, needle: true, attention: 'block-search' },
+    ...lengths.map(tokens => ({ tokens, needle: false, attention: 'local' })),
+  ];
+  for (const long of jobs) {
+    const { cpuMilliseconds, peakMiB, note } = await inChild({ run: 'long', onnx: '', tokens: 0, long });
+    const what = long.needle ? 'needle' : '12 layers x 12 heads x 64';
+    console.log(
+      `${what}, ${long.attention}: CPU ${seconds(cpuMilliseconds)} s, peak ${peakMiB.toFixed(0)} MiB; ${note}`,
+    );
+  }
+}
+
 const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
 
 function inChild<Result = Timing>(job: Job): Promise<Result> {
@@ -139,12 +158,13 @@ function inChild<Result = Timing>(job: Job): Promise<Result> {
   });
 }
 
-async function asChild({ run, onnx, tokens }: Job): Promise<void> {
+async function asChild({ run, onnx, tokens, long }: Job): Promise<void> {
   let timing = worst;
   if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
   else if (run === 'writeWhole')
     writeFileSync(onnx, benchModel({ ...GPT2_SMALL, vocabulary: 50_257, context: 1024 }));
   else if (run === 'checks') return send(await timeChecks(CHECKED));
+  else if (run === 'long') timing = await timeLong(long!);
   else if (run === 'load') timing = await timeLoad(onnx);
   else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
   send(timing);

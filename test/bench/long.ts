@@ -1,0 +1,78 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Engine } from '../../engine/engine';
+import { defaultLimitMiB } from '../../engine/runtime/memory';
+import { settingOf } from '../../engine/attention/parameters';
+import { findMechanism } from '../../engine/attention/registry';
+import type { AnalysisSummary, ChosenAttention } from '../../shared/protocol/engine';
+import { inductionModel, needleStart, needleText, writePlanted } from '../fixtures/plantedModels';
+import { seconds, type Timing } from './analysis';
+import { benchModel, GPT2_SMALL } from './models';
+
+/** A text of so many tokens without a dense pass. */
+export interface LongJob {
+  tokens: number;
+  /** `needle`: a planted model and a passage that comes again at the end; else 12 layers x 12 heads x 64 with random weights. */
+  needle: boolean;
+  attention: string;
+}
+
+export async function timeLong({ tokens, needle, attention }: LongJob): Promise<Timing> {
+  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
+  const engine = new Engine();
+  try {
+    await engine.request('initialize', { device: 'cpu', memoryLimitMiB: defaultLimitMiB() });
+    const model = join(folder, 'model');
+    const words = 8;
+    const distance = tokens - words - 2;
+    writePlanted(model, inductionModel(131_072));
+    const file = needle ? model : join(folder, 'gpt2.onnx');
+    if (!needle) writeFileSync(file, benchModel({ ...GPT2_SMALL, context: 131_072 }));
+    // A bare ONNX file has no tokenizer: every byte is a token.
+    const text = needle
+      ? needleText(distance, words)
+      : 'the quick brown fox jumps over a lazy dog. '.repeat(tokens / 43 + 1).slice(0, tokens);
+    const setting = settingOf(findMechanism(attention).info, {});
+    const began = performance.now();
+    const before = process.cpuUsage();
+    const summary = await engine.analyze({
+      id: 'long',
+      model: file,
+      text,
+      device: 'cpu',
+      maxTokens: tokens,
+      mechanisms: [],
+      propagate: false,
+      attention: { setting } satisfies ChosenAttention,
+    });
+    const used = process.cpuUsage(before);
+    return {
+      milliseconds: performance.now() - began,
+      cpuMilliseconds: (used.user + used.system) / 1000,
+      peakMiB: process.resourceUsage().maxRSS / 1024,
+      note: noteOf(summary, needle ? needleStart(distance) : null, distance),
+    };
+  } finally {
+    await engine.dispose();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function noteOf(
+  { tokens, sparse, timings }: AnalysisSummary,
+  first: number | null,
+  distance: number,
+): string {
+  const { missed, links } = sparse!;
+  const share = (value: number) => `${(100 * value).toFixed(1)} %`;
+  const left = missed
+    ? `leaves out ${share(missed.mean)} (${share(missed.low)} to ${share(missed.high)})`
+    : '';
+  const laps = Object.entries(timings).map(([name, value]) => `${name} ${seconds(value)} s`);
+  const right = links.filter(
+    ({ core, query, key }) => core === 1 && query >= first! && key === query - distance,
+  );
+  const found = first === null ? '' : `; ${right.length} of 8 words of the needle found in head 1.0`;
+  return `${tokens.ids.length} tokens, ${left}${found}; ${laps.join(', ')}`;
+}
