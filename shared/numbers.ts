@@ -78,7 +78,10 @@ export function exact(value: number, unit = ''): string {
 
 /** Token text on one line, blanks made visible, cut to `length` characters. */
 export function tokenLabel(text: string, length = 24): string {
-  const visible = text.replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(/ /g, '\u00a0');
+  const visible = text
+    .replace(/\r\n|[\n\r]/g, '⏎')
+    .replace(/\t/g, '⇥')
+    .replace(/ /g, '\u00a0');
   const trimmed = visible.replace(/^\u00a0+(?=\S)/, '');
   const shown = /^\u00a0*$/.test(trimmed) ? '␣' : trimmed;
   const characters = [...shown];

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { UnreadableError } from '../../shared/saved/analysis';
+import { UnreadableError, type SavedAnalysis } from '../../shared/saved/analysis';
 import { Owner } from '../disposable';
 import { Kept, shortText } from '../kept';
 import type { Log } from '../engine/engineClient';
@@ -22,6 +22,8 @@ export class AnalysisMemory extends Owner {
   private readonly pending = new Map<string, NodeJS.Timeout>();
   private readonly writing = new Set<Promise<void>>();
   private readonly restoring = new Set<string>();
+  /** What is known of files that are being renamed, by their new names. */
+  private readonly moving = new Map<string, SavedAnalysis>();
 
   constructor(
     private readonly files: SavedFiles,
@@ -42,6 +44,8 @@ export class AnalysisMemory extends Owner {
     this.register(store.onForget(uri => this.forget(uri)));
     this.register(vscode.workspace.onDidOpenTextDocument(document => void this.restore(document)));
     this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => void this.restoreAll()));
+    this.register(vscode.workspace.onWillRenameFiles(({ files }) => this.takeAlong(files)));
+    this.register(vscode.workspace.onDidRenameFiles(({ files }) => void this.moved(files)));
     void this.restoreAll();
   }
 
@@ -71,16 +75,44 @@ export class AnalysisMemory extends Owner {
     this.pending.delete(uri);
     const analysis = this.store.byUri(vscode.Uri.parse(uri, true));
     // An edited text is kept as soon as it is as it was, or analyzed again.
-    const saved =
-      analysis &&
-      !analysis.ready?.stale &&
-      savedOf(analysis, analysis === this.store.shown ? this.selection : null);
+    const saved = analysis && this.savedNow(analysis);
     if (!saved) return;
     const write = this.files
       .write(saved)
       .catch((error: unknown) => this.log.warn(`The analysis of ${uri} was not kept: ${String(error)}`))
       .finally(() => this.writing.delete(write));
     this.writing.add(write);
+  }
+
+  /** A renamed file (or one in a renamed folder) is another document to VS Code; its text and results are the same. */
+  private takeAlong(files: readonly { oldUri: vscode.Uri; newUri: vscode.Uri }[]): void {
+    for (const analysis of this.store.all)
+      for (const { oldUri, newUri } of files) {
+        const [from, uri] = [oldUri.toString(), analysis.uri];
+        if (uri !== from && !uri.startsWith(`${from}/`)) continue;
+        const saved = this.savedNow(analysis);
+        if (saved) this.moving.set(newUri.toString() + uri.slice(from.length), saved);
+      }
+  }
+
+  private async moved(files: readonly { oldUri: vscode.Uri }[]): Promise<void> {
+    for (const document of vscode.workspace.textDocuments)
+      if (this.moving.has(document.uri.toString())) await this.restore(document);
+    for (const { oldUri } of files) this.forget(oldUri.toString());
+  }
+
+  /** An untitled text that is saved becomes another document, too: that with its text. */
+  private fromUntitled(document: vscode.TextDocument): SavedAnalysis | null {
+    if (document.isUntitled) return null;
+    for (const analysis of this.store.all)
+      if (analysis.document.isUntitled && analysis.source.text === document.getText())
+        return this.savedNow(analysis);
+    return null;
+  }
+
+  private savedNow(analysis: Analysis): SavedAnalysis | null {
+    if (analysis.ready?.stale) return null;
+    return savedOf(analysis, analysis === this.store.shown ? this.selection : null);
   }
 
   private forget(uri: string): void {
@@ -103,7 +135,9 @@ export class AnalysisMemory extends Owner {
     if (!vscode.workspace.isTrusted || this.store.of(document) || this.restoring.has(uri)) return;
     this.restoring.add(uri);
     try {
-      const saved = await this.files.read(uri);
+      const known = this.moving.get(uri) ?? this.fromUntitled(document);
+      this.moving.delete(uri);
+      const saved = known ?? (await this.files.read(uri));
       if (saved && !document.isClosed) this.store.restore(document, saved);
     } catch (error) {
       if (!(error instanceof UnreadableError)) throw error;

@@ -110,6 +110,11 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     return { status: 'error', document: null, message, actions: ['manageTrust'] };
   }
 
+  /** Of every document that is open. */
+  get all(): readonly Analysis[] {
+    return [...this.analyses.values()];
+  }
+
   of(document: vscode.TextDocument): Analysis | undefined {
     return this.byUri(document.uri);
   }

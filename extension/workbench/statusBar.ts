@@ -85,7 +85,10 @@ export class StatusBar extends Owner {
         };
       }
       case 'running': {
-        const progress = state.progress ? ` ${Math.floor(state.progress.fraction * 100)} %` : '';
+        const progress =
+          state.progress && state.progress.phase !== 'model'
+            ? ` ${Math.floor(state.progress.fraction * 100)} %`
+            : '';
         return {
           text: `$(loading~spin) ${t('Attention')}${progress}`,
           hint: `${tokenCode(state.document.name)}: ${markdown(state.progress?.message ?? t('starting the engine'))}\n\n${t('Click to cancel.')}`,

@@ -514,10 +514,19 @@ describe('the views alone', function () {
     await page.getByText('Local window, 512 tokens').waitFor({ state: 'detached' });
     await page.getByRole('tab', { name: 'Cost' }).click();
     await page.getByText('Local window, 512 tokens').waitFor();
+    const point = {
+      choice: setting('local', { window: 64 }),
+      tokens: 512,
+      milliseconds: { median: 1, low: 0.9, high: 1.1, runs: 3 },
+      pairs: 100,
+    };
+    await host.send({ type: 'cost', progress: { id: summary.id, fraction: 0.5, message: 'x', point } });
+    await page.locator('ai-cost-plot circle').first().waitFor();
     await page.getByText('Cancel').click();
     await until(() => host.received.some(m => m.type === 'cancelRequest'));
-    await page.getByRole('button', { name: 'Measure on this machine' }).waitFor();
+    await page.getByRole('button', { name: /Measure/ }).waitFor();
     release();
+    assert.ok((await page.locator('ai-cost-plot circle').count()) > 0, 'what was measured stays');
   });
 
   it('looks through each lens, and asks anew when a control moves', async () => {

@@ -48,16 +48,18 @@ class CostRun extends LongRun {
     return this.latest.value;
   }
 
-  get points(): CostPoint[] {
-    return this.soFar.value;
+  /** What was measured of an analysis by a run that goes on, or was stopped before its end. */
+  pointsOf(id: string | null): CostPoint[] {
+    return id === this.of ? this.soFar.value : [];
   }
 
   async start(params: ViewParams<'cost/measure'>): Promise<void> {
     this.of = params.id;
     this.soFar.value = [];
     const found = await this.run(abort => store.host.request('cost/measure', params, abort));
-    if (found) this.latest.value = found;
-    if (!this.running) this.soFar.value = [];
+    if (!found) return;
+    this.latest.value = found;
+    this.soFar.value = [];
   }
 
   /** A point has been measured. */

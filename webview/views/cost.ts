@@ -1,6 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { CostFormulas, CostMeasurement } from '../../shared/protocol/engine';
+import type { CostFormulas, CostMeasurement, CostPoint } from '../../shared/protocol/engine';
 import { costLengths } from '../../shared/costLengths';
 import { count } from '../../shared/numbers';
 import type { CostMeasure } from '../model/cost';
@@ -60,8 +60,17 @@ export class CostView extends Component implements Savable {
     return isOurs ? result : this.earlier.value;
   }
 
+  /** What a run has found so far, or had when it was stopped, before what an earlier one has. */
+  private get points(): CostPoint[] {
+    const found = costRun.pointsOf(store.id);
+    const earlier = costRun.running ? [] : (this.measurement?.points ?? []);
+    const keyOf = ({ choice, tokens }: CostPoint) => `${choice.key} ${tokens}`;
+    const known = new Set(found.map(keyOf));
+    return [...found, ...earlier.filter(point => !known.has(keyOf(point)))];
+  }
+
   private get measure(): CostMeasure {
-    return askedMeasure(this.measurement !== null);
+    return askedMeasure(this.points.length > 0);
   }
 
   private picture(formulas: CostFormulas): CostPicture {
@@ -69,7 +78,7 @@ export class CostView extends Component implements Savable {
     return new CostPicture(
       {
         formulas,
-        points: costRun.running ? costRun.points : (this.measurement?.points ?? []),
+        points: this.points,
         titleOf: name => mechanismTitle(name, store.mechanismInfos),
         counted: choice => {
           const found = store.mechanismResult(choice);

@@ -117,6 +117,15 @@ export class HeadWords extends Component {
       .narrow svg.arcs {
         display: none;
       }
+      /* Where there is no room for arcs, a bar under each word is as long as its mass. */
+      .mass {
+        display: none;
+        height: 3px;
+        background: var(--accent);
+      }
+      .narrow .mass {
+        display: block;
+      }
       .narrow .middle {
         order: -1;
         justify-self: start;
@@ -170,9 +179,9 @@ export class HeadWords extends Component {
     const rows = Math.max(left.length, right.length, 3);
     return html`<div class=${this.width < 700 ? 'narrow' : ''}>
       <div class="columns">
-        <div class="left">${this.column('looks at', left, looksAtSide)}</div>
+        <div class="left">${this.column('looks at', left, looksAtSide, most)}</div>
         ${arcs(left, rows, most, 'left')} ${this.middle(pinned)} ${arcs(right, rows, most, 'right')}
-        <div>${this.column('is looked at by', right, lookedAtBySide)}</div>
+        <div>${this.column('is looked at by', right, lookedAtBySide, most)}</div>
       </div>
     </div>`;
   }
@@ -221,13 +230,19 @@ export class HeadWords extends Component {
     </div>`;
   }
 
-  private column(title: string, links: readonly WordLink[], side: Side): TemplateResult {
+  private column(title: string, links: readonly WordLink[], side: Side, most: number): TemplateResult {
     const where = !store.target ? '' : side === 'target' ? ' in the target text' : ' in the analyzed text';
     return html`<h3>${title}${where}</h3>
       ${
         links.length > 0
           ? html`<ol aria-label=${title + where}>
-              ${links.map(link => html`<li>${this.row(link, side)}</li>`)}
+              ${links.map(
+                link =>
+                  html`<li>
+                    ${this.row(link, side)}
+                    <span class="mass" .style=${`width: ${(link.mass / most) * 100}%`}></span>
+                  </li>`,
+              )}
             </ol>`
           : html`<p class="muted">${title === 'looks at' ? 'no word of it' : 'no word'}</p>`
       }`;

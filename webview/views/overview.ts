@@ -135,7 +135,7 @@ export class Overview extends Component implements Savable {
     const strip = this.width > 700 ? Math.min(300, Math.max(150, this.width * 0.24)) : 0;
     const layers = Math.max(...STACKS.map(b => cores.filter(c => c.kind === b.kind).length));
     const tall = this.onPaper ? Infinity : (window.innerHeight - 210) / layers - 6;
-    const names = this.width > 700 ? 100 : 50;
+    const names = this.width > 700 ? 100 : 78;
     const fitting = Math.min((this.width - names - strip) / columns, tall);
     const cell = Math.max(26, Math.min(112, Math.floor(fitting) - 4));
     const position = measurePosition(measure, store.heads);

@@ -38,7 +38,7 @@ describe('hover', () => {
         assert.ok(tokens.length > 0);
         const told = /tokens? (\d+)(?: to (\d+))? \(of 0 to \d+\)/.exec(hover.text)!;
         const [first, last] = [Number(told[1]), Number(told[2] ?? told[1])];
-        assert.deepEqual([first, last], [tokens[0], tokens.at(-1)], `tokens of ${word}`);
+        assert.deepEqual([first, last], [tokens[0], tokens.slice(0, 12).at(-1)], `tokens of ${word}`);
       }
     }
   });
@@ -56,7 +56,7 @@ describe('hover', () => {
     // The first token of a causal model sees itself alone (and a start token, if there is one).
     if (!special) {
       assert.match(first!.text, /Looks at: [^·\n]*100\s% \(itself\)/);
-      assert.match(first!.text, /entropy 0 nats/);
+      assert.match(first!.text, /entropy (?:0|[\d.]+e−\d+) nats/);
     }
     const later = await hoverAt(editor.document, 10);
     const looks = /Looks at: (.*)/.exec(later!.text)![1]!;

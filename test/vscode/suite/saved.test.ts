@@ -41,6 +41,36 @@ describe('kept analyses', () => {
     await run('clearInterventions');
   });
 
+  it('stay with a file that is renamed, and with an untitled text that is saved', async () => {
+    const inspector = await api();
+    const editor = await openText(SENTENCE);
+    const { summary } = await analyze(editor);
+    const { uri } = editor.document;
+    const renamed = vscode.Uri.joinPath(uri, '..', 'renamed.txt');
+    const edit = new vscode.WorkspaceEdit();
+    edit.renameFile(uri, renamed);
+    await vscode.workspace.applyEdit(edit);
+    const moved = await until('the results under the new name', () => {
+      const state = inspector.getState(renamed);
+      return state.status === 'ready' && state;
+    });
+    assert.deepEqual(moved.summary.loss, summary.loss);
+    assert.equal(moved.document.uri, renamed.toString());
+    assert.equal(inspector.getState(uri).status, 'none');
+
+    const text = `${SENTENCE}It was never saved.\n`;
+    const untitled = await vscode.workspace.openTextDocument({ content: text });
+    const found = await analyze(await vscode.window.showTextDocument(untitled));
+    const saved = await openText(text);
+    const kept = await until('the results of the saved text', () => {
+      const state = inspector.getState(saved.document.uri);
+      return state.status === 'ready' && state;
+    });
+    assert.deepEqual(kept.summary.loss, found.summary.loss);
+    await vscode.window.showTextDocument(untitled);
+    await vscode.commands.executeCommand('workbench.action.revertAndCloseActiveEditor');
+  });
+
   it('are saved as a file that opens without the model', async () => {
     const inspector = await api();
     const editor = await openText(SENTENCE.repeat(2));
