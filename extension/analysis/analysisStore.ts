@@ -247,6 +247,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
           maxTokens: ids.length < total ? ids.length : this.settings.maxTokens,
           mechanisms: distinct(summary.mechanisms.map(({ setting }) => setting)),
           propagate: false,
+          attention: summary.sparse?.setting ? { setting: summary.sparse.setting } : null,
         },
         analysis.cancellation.token,
       ),
@@ -357,6 +358,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
           maxTokens: settings.maxTokens,
           mechanisms: settings.mechanisms(this.client.capabilities?.mechanisms ?? null).given,
           propagate: settings.propagate,
+          attention: settings.attention,
         },
         analysis.cancellation.token,
       );

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import * as os from 'node:os';
 import * as vscode from 'vscode';
-import type { DeviceChoice, MechanismInfo } from '../../shared/protocol/engine';
+import type { ChosenAttention, DeviceChoice, MechanismInfo } from '../../shared/protocol/engine';
 import type { HostSettings, MassScale } from '../../shared/protocol/host';
 import { readMechanisms, type ReadMechanisms } from './mechanismSetting';
 import { absoluteRef, type Disk } from '../model/modelRef';
@@ -52,6 +52,13 @@ export class Settings {
   /** The entries, and a sentence for each that is left out. `infos`: the engine's mechanisms, null while unknown. */
   mechanisms(infos: readonly MechanismInfo[] | null): ReadMechanisms {
     return readMechanisms(this.anything('mechanisms') ?? [], infos);
+  }
+
+  /** What runs in every core in place of dense attention; null = dense, or a value that names no mechanism. */
+  get attention(): ChosenAttention | null {
+    const value = this.anything('attention');
+    const [setting] = value ? readMechanisms([value], null).given : [];
+    return setting ? { setting } : null;
   }
 
   get propagate(): boolean {
