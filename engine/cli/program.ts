@@ -21,7 +21,7 @@ import type { Intervention } from '../../shared/protocol/engine';
 import { outputError } from '../export/outputFile';
 import { oneSentence, visibleLines } from '../../shared/foreign';
 import { tellSupervisor, type ParentMessage } from '../runtime/supervised';
-import { watch } from '../runtime/watch';
+import { STEP_SECONDS, watch } from '../runtime/watch';
 
 /** Of each text, unless told otherwise: short passes over many texts tell more of a head than few long ones. */
 const PROFILED_TOKENS = 512;
@@ -339,7 +339,7 @@ function tell(message: string): void {
 process.on('SIGINT', () => undefined);
 process.on('message', (message: ParentMessage) => message === 'interrupt' && interrupt.abort());
 process.on('disconnect', () => process.exit(1));
-watch.start();
+watch.start({ stepSeconds: STEP_SECONDS });
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Somebody closed the other end (`| head`): nothing more to say.

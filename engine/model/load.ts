@@ -5,7 +5,7 @@ import { RefusedError, told } from '../errors';
 import { isRunError, refusedByRuntime } from '../runtime/complaint';
 import type { CoreInfo, ModelInfo, TextCheck, Verification } from '../../shared/protocol/engine';
 import { checkpoint, neverCancelled } from '../runtime/cancellation';
-import { collectGarbage } from '../runtime/memory';
+import { collectGarbage, refuseUnlessHeld } from '../runtime/memory';
 import { watch } from '../runtime/watch';
 import type { OptimizationLevel, Runtime } from '../runtime/runtime';
 import { float32, floats, type Tensor } from '../runtime/tensor';
@@ -63,19 +63,26 @@ export async function loadModel(
   runtime: Runtime,
   options: LoadOptions,
 ): Promise<CutModel> {
-  const { signal, onProgress = () => undefined } = options;
-  onProgress('Reading the model');
+  const { signal } = options;
+  options.onProgress?.('Reading the model');
   const decoder = readSkeleton(files.onnx);
   const skeleton = joined(files, decoder);
+  refuseUnlessHeld(skeleton.fileBytes, files.name);
   const forget = watch.expectWeights(skeleton.fileBytes);
+  const onProgress = (step: string) => {
+    watch.beginStep(skeleton.fileBytes);
+    options.onProgress?.(step);
+  };
   try {
     onProgress('Looking for attention');
     const plan = await planCut(skeleton, files.config ?? {}, runtime, signal, files.attention);
     onProgress(`Proving the ${plan.cores.length} attention cores`);
-    return await LoadedModel.load(files, skeleton, plan, runtime, options, forget);
+    return await LoadedModel.load(files, skeleton, plan, runtime, { ...options, onProgress }, forget);
   } catch (error) {
     forget();
     throw refusalOf(error);
+  } finally {
+    watch.endSteps();
   }
 }
 

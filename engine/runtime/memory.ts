@@ -1,7 +1,9 @@
+import { totalmem } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { RefusedError, told } from '../errors';
+import { fileSize } from '../../shared/numbers';
 import { arrayBytesLimit, availableBytes } from './availableMemory';
 
 const MIB = 2 ** 20;
@@ -25,6 +27,17 @@ export function refuseUnlessFits(bytes: number, limitMiB: number, what: string):
   if (needed > free) {
     throw new RefusedError(told`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
   }
+}
+
+/**
+ * Refuses weights that the machine cannot hold, before any of them is read: a file with holes may claim any size.
+ * @throws RefusedError
+ */
+export function refuseUnlessHeld(bytes: number, name: string, memory = totalmem()): void {
+  if (bytes <= memory) return;
+  throw new RefusedError(
+    told`${name} is refused: its weights take ${fileSize(bytes)}, and this machine has ${fileSize(memory)} of memory.`,
+  );
 }
 
 let collect: (() => void) | null = null;

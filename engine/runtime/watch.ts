@@ -8,6 +8,10 @@ import { LAST_WORDS } from './supervised';
 const MIB = 2 ** 20;
 /** What Node, ONNX Runtime and a small model take before any text is analysed. */
 const BASE_BYTES = 160 * MIB;
+/** Bytes a second, read and worked on. */
+const SLOWEST_DISK = 20e6;
+/** A step in the load of a model takes no longer, beside the time for its weights. */
+export const STEP_SECONDS = 50;
 /** Weights are read, packed for multiplication, and of 16 bits widened. */
 const COPIES_OF_WEIGHTS = 3;
 
@@ -15,14 +19,20 @@ const COPIES_OF_WEIGHTS = 3;
 export const WATCH_PROGRAM = `
 const { workerData: { shared, parent, lastWords } } = require('node:worker_threads');
 const busy = new Int32Array(shared, 0, 1);
-const limit = new Float64Array(shared, 8, 2);
+const limit = new Float64Array(shared, 8);
 const end = words => {
   try { if (words) require('node:fs').writeSync(lastWords, words); } catch {}
   process.kill(process.pid, 'SIGKILL');
 };
+let [step, spent, last] = [0, 0, Date.now()];
 for (let turn = 0; ; turn++) {
   Atomics.wait(busy, 0, 0);
   Atomics.wait(busy, 0, 1, 20);
+  const now = Date.now();
+  // No time passes while the machine sleeps.
+  spent = limit[2] === step ? spent + Math.min(now - last, 1000) : 0;
+  [step, last] = [limit[2], now];
+  if (limit[3] > 0 && spent > 1000 * limit[3]) end('it takes more than ' + limit[3] + ' s to load');
   const bytes = process.memoryUsage.rss();
   if (bytes > limit[0])
     end('it took more than the memory limit of ' + Math.round(limit[1] / ${MIB}) + ' MiB');
@@ -30,17 +40,19 @@ for (let turn = 0; ; turn++) {
 }`;
 
 class Watch {
-  private readonly shared = new SharedArrayBuffer(24);
+  private readonly shared = new SharedArrayBuffer(40);
   private readonly busy = new Int32Array(this.shared, 0, 1);
-  /** Bytes at which the process ends, and the limit that is named then. */
-  private readonly bounds = new Float64Array(this.shared, 8, 2).fill(Infinity);
+  /** Bytes at which the process ends, and the limit that is named then; the step of a load, and the seconds that it may take (0: any). */
+  private readonly bounds = new Float64Array(this.shared, 8, 4).fill(Infinity, 0, 2);
+  private stepSeconds: number | null = null;
   private works = 0;
   private started = false;
   private limit = Infinity;
   private weights = 0;
 
-  /** For processes that are made to be ended. */
-  start(): void {
+  /** For processes that are made to be ended; with `stepSeconds`, also by a step of a load that takes longer. */
+  start({ stepSeconds = null }: { stepSeconds?: number | null } = {}): void {
+    this.stepSeconds = stepSeconds;
     if (this.started) return;
     this.started = true;
     const worker = new Worker(WATCH_PROGRAM, {
@@ -75,6 +87,17 @@ class Watch {
       if (!gone) add(-bytes);
       gone = true;
     };
+  }
+
+  /** A step in the load of a model of so many bytes begins. */
+  beginStep(bytes: number): void {
+    if (this.stepSeconds === null) return;
+    this.bounds[2]!++;
+    this.bounds[3] = Math.ceil(this.stepSeconds + bytes / SLOWEST_DISK);
+  }
+
+  endSteps(): void {
+    this.bounds[3] = 0;
   }
 
   /** Watches while the work goes on. */

@@ -1,7 +1,8 @@
 /** By what the files of a model are told from others: their hashes, as `sha256sum` prints them. */
 import { stat } from 'node:fs/promises';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { hashOf, hashOfFile } from '../hash';
+import { refuseUnlessHeld } from '../runtime/memory';
 import { readSkeleton, weightFiles } from '../model/onnx/skeleton';
 import type { ModelFiles } from '../model/source/source';
 import type { ModelFingerprint } from '../../shared/protocol/engine';
@@ -23,8 +24,8 @@ const BESIDE = [
 export function graphFiles({ onnx, encoder, embedding }: ModelFiles): string[] {
   const graphs = [onnx, encoder, embedding].filter(path => path !== undefined);
   return graphs.flatMap(path => {
-    // Refuses what is unsound, so that no weight file is a pipe or lies elsewhere.
-    readSkeleton(path);
+    // Refuses what is unsound or of any size, so that no weight file is a pipe, lies elsewhere or never ends.
+    refuseUnlessHeld(readSkeleton(path).fileBytes, basename(path));
     return [path, ...weightFiles(path).map(name => join(dirname(path), name))];
   });
 }

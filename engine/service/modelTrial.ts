@@ -4,6 +4,7 @@
  */
 import { fork } from 'node:child_process';
 import { CancelledError, RefusedError, told } from '../errors';
+import { STEP_SECONDS } from '../runtime/watch';
 import { howItEnded, LAST_WORDS, TRIAL } from '../runtime/supervised';
 import type { ModelFileFacts, ModelInfo, ModelInspection } from '../../shared/protocol/engine';
 import type { ModelFiles } from '../model/source/source';
@@ -12,6 +13,7 @@ import { isKnown, remember } from './knownModels';
 export interface TrialTask {
   files: ModelFiles;
   memoryLimitMiB: number;
+  stepSeconds: number;
   /** Also tells what the file says of itself. */
   inspect: boolean;
 }
@@ -41,15 +43,12 @@ export interface ModelTrial {
 /** A look at a model takes no longer. */
 const LOOK_MINUTES = 3;
 
-/** Nor does a step of a trial: the largest models are read from slow disks in less. */
-const STEP_MINUTES = 10;
-
 /** Trials in a process of the given program (main.ts, cli.ts). */
-export function trialIn(program: string, stepMs = STEP_MINUTES * 60_000): ModelTrial {
+export function trialIn(program: string, stepSeconds = STEP_SECONDS): ModelTrial {
   return {
     attempt: async (files, options) => {
       if (await isKnown(files)) return;
-      const { end } = await run(program, { files, ...options, stepMs });
+      const { end } = await run(program, { files, ...options, stepSeconds });
       if (end === 'loaded') await remember(files);
     },
     inspect: async (files, options) => {
@@ -60,7 +59,7 @@ export function trialIn(program: string, stepMs = STEP_MINUTES * 60_000): ModelT
         const answer = await run(program, {
           files,
           ...options,
-          stepMs,
+          stepSeconds,
           signal: AbortSignal.any([options.signal, tooLong]),
           onFacts: read => (facts = read),
         });
@@ -79,8 +78,8 @@ export function trialIn(program: string, stepMs = STEP_MINUTES * 60_000): ModelT
 
 interface Trial extends TrialOptions {
   files: ModelFiles;
-  /** Milliseconds after which it is ended if it has made no progress. */
-  stepMs: number;
+  /** It is ended when a step of the load takes longer. */
+  stepSeconds: number;
   /** Asks for what the file says of itself. */
   onFacts?: (facts: ModelFileFacts) => void;
 }
@@ -88,7 +87,7 @@ interface Trial extends TrialOptions {
 type TrialEnd = Extract<TrialAnswer, { end: unknown }>;
 
 function run(program: string, trial: Trial): Promise<TrialEnd> {
-  const { files, signal, memoryLimitMiB, onProgress, onFacts, stepMs } = trial;
+  const { files, signal, memoryLimitMiB, onProgress, onFacts, stepSeconds } = trial;
   if (signal.aborted) return Promise.reject(new CancelledError());
   return new Promise((resolve, reject) => {
     const child = fork(program, [TRIAL], {
@@ -102,24 +101,12 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
       reject(new CancelledError());
     };
     signal.addEventListener('abort', cancel, { once: true });
-    let step = 'starting';
-    const late = setTimeout(() => {
-      child.kill('SIGKILL');
-      reject(
-        new RefusedError(
-          told`${files.ref} cannot be used: it takes more than ${inWords(stepMs)} to load (${step}).`,
-        ),
-      );
-    }, stepMs).unref();
     let lastWords = '';
     child.stdio[LAST_WORDS]?.on('data', (text: Buffer) => (lastWords += text.toString('utf8')));
     child.stdio[LAST_WORDS]?.on('error', () => undefined);
     child.on('message', (answer: TrialAnswer) => {
-      if ('progress' in answer) {
-        late.refresh();
-        step = answer.progress;
-        onProgress(step);
-      } else if ('facts' in answer) onFacts?.(answer.facts);
+      if ('progress' in answer) onProgress(answer.progress);
+      else if ('facts' in answer) onFacts?.(answer.facts);
       else if ('refused' in answer) reject(new RefusedError(answer.refused));
       else resolve(answer);
     });
@@ -127,14 +114,11 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
     // What was answered before goes first.
     child.on('close', (code, signalName) => {
       signal.removeEventListener('abort', cancel);
-      clearTimeout(late);
       reject(new RefusedError(howItEnded(files.ref, lastWords, code, signalName)));
     });
     child.send(
-      { files, memoryLimitMiB, inspect: onFacts !== undefined } satisfies TrialTask,
+      { files, memoryLimitMiB, stepSeconds, inspect: onFacts !== undefined } satisfies TrialTask,
       () => undefined,
     );
   });
 }
-
-const inWords = (ms: number) => (ms < 60_000 ? `${ms / 1000} s` : `${ms / 60_000} minutes`);

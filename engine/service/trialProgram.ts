@@ -10,8 +10,8 @@ import type { TrialAnswer, TrialTask } from './modelTrial';
 
 const tell = (answer: TrialAnswer, then = () => undefined as void): void => void process.send!(answer, then);
 
-async function load({ files, memoryLimitMiB, inspect }: TrialTask): Promise<TrialAnswer> {
-  watch.start();
+async function load({ files, memoryLimitMiB, stepSeconds, inspect }: TrialTask): Promise<TrialAnswer> {
+  watch.start({ stepSeconds });
   watch.allow(memoryLimitMiB);
   try {
     const model = await watch.during(async () => {

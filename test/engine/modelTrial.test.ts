@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { neverCancelled } from '../../engine/runtime/cancellation';
+import { decodeModel, ElementType, encodeModel } from '../../engine/runtime/onnxProto';
 import { trialIn } from '../../engine/service/modelTrial';
 import { resolveModel } from '../../engine/model/source/source';
 import { EngineClient } from '../../extension/engine/engineClient';
@@ -85,6 +86,22 @@ describe('unknown models in the engine of the editor', function () {
     });
   });
 
+  it('refuses weights that no machine holds before it reads any of them', async () => {
+    const path = join(folder, 'hollow');
+    cpSync(join(folder, 'sound'), path, { recursive: true });
+    const model = decodeModel(readFileSync(join(path, 'model.onnx')));
+    const bytes = 2 ** 42;
+    model.graph!.initializer.push({
+      ...{ name: 'huge', dims: [bytes / 4], data_type: ElementType.float32, data_location: 1 },
+      external_data: [{ key: 'location', value: 'huge.bin' }],
+    } as never);
+    await writeFile(join(path, 'model.onnx'), encodeModel(model));
+    await writeFile(join(path, 'huge.bin'), '');
+    // A file with a hole takes no room on the disk.
+    await truncate(join(path, 'huge.bin'), bytes);
+    await assert.rejects(load('hollow'), /is refused: its weights take 4398\.\d GB, and this machine has/);
+  });
+
   it('does not try the bundled model', async () => {
     steps.length = 0;
     await client.request('models/load', { ref: 'bundled', device: 'cpu' });
@@ -156,13 +173,13 @@ describe('unknown models in the engine of the editor', function () {
     });
 
     it('is ended when a step of it takes too long', async () => {
-      const trial = trialIn(await buildEngine(), 4000);
+      const trial = trialIn(await buildEngine(), 4);
       const files = await resolveModel(join(folder, 'endless'));
       const options = { memoryLimitMiB: 1024, signal: neverCancelled, onProgress: () => undefined };
       await withCache(() =>
         assert.rejects(
           trial.attempt(files, options),
-          /endless cannot be used: it takes more than 4 s to load \(Proving the \d+ attention cores\)\.$/,
+          /endless cannot be used: it takes more than \d s to load\.$/,
         ),
       );
     });

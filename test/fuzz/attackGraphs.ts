@@ -337,17 +337,14 @@ function branch(
 ): NodeProto {
   if (!graph.initializer.some(({ name }) => name === condition))
     graph.initializer.push(integers(condition, [1], [], ElementType.bool));
-  const body = () => ({
-    name: 'body',
-    node,
-    output: outputs.map(name => ({ name })),
-    input: [],
-    initializer: [],
-    value_info: [],
-  });
-  const part = (name: string) =>
-    ({ name, type: AttributeType.graph, g: body() as never }) as Partial<AttributeProto>;
-  return nodeOf('If', [condition], [out], [part('then_branch'), part('else_branch')] as never);
+  const part = (name: string, nodes: NodeProto[]) => {
+    const lists = { input: [], initializer: [], value_info: [] };
+    const g = { name: 'body', node: nodes, output: outputs.map(name => ({ name })), ...lists };
+    return { name, type: AttributeType.graph, g: g as never } as Partial<AttributeProto>;
+  };
+  // Branches in both would double with each level.
+  const other = outputs.map(name => nodeOf('Identity', [condition], [name], []));
+  return nodeOf('If', [condition], [out], [part('then_branch', node), part('else_branch', other)] as never);
 }
 
 const call = (name: string, input: string[], output: string[]): NodeProto => ({

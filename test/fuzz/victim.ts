@@ -9,7 +9,7 @@ import { loadModel } from '../../engine/model/load';
 import { resolveModel } from '../../engine/model/source/source';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
-import { watch } from '../../engine/runtime/watch';
+import { STEP_SECONDS, watch } from '../../engine/runtime/watch';
 import type { Task } from './cases';
 
 const engine = new Engine();
@@ -63,7 +63,7 @@ process.on('message', (task: Task) => {
 });
 process.on('disconnect', () => process.exit(0));
 
-watch.start();
+watch.start({ stepSeconds: STEP_SECONDS });
 void engine
   .request('initialize', { device: 'cpu', memoryLimitMiB: Number(process.argv[2]) })
   .then(() => process.send!({ ready: true }));

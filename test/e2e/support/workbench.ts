@@ -51,6 +51,7 @@ export class Workbench {
     const browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
     const page = await browser.newPage({ viewport: { width: 1600, height: 1000 } });
     page.setDefaultTimeout(30_000);
+    page.setDefaultNavigationTimeout(60_000);
     // tsx marks named functions with this helper; those that run in the page need it there.
     await page.addInitScript('globalThis.__name = each => each');
     return new Workbench(page, folder, browser, server, scratch);
