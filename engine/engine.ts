@@ -1,3 +1,4 @@
+import { predictions } from './service/predictions';
 import { VERSION } from './version';
 import { profileFolder } from './corpus/profileFolder';
 import { RefusedError } from './errors';
@@ -133,6 +134,9 @@ export class Engine {
     'analysis/tile': this.asked(tileOf),
     'analysis/row': this.asked(lineOf),
     'analysis/token': this.asked(tokenAttention),
+    'analysis/predictions': this.asked((analysis, params, signal) =>
+      predictions(analysis, params, this.analyses.models.tokenizerOf(analysis.model), signal),
+    ),
     'analysis/spans': this.asked(async (analysis, params) => fitSpansOf(analysis, params)),
     'analysis/outsideSpan': this.asked(outsideSpan),
     'analysis/buckets': this.asked(buckets),

@@ -30,6 +30,7 @@ import { readText } from '../readText';
 import { hashOfFile } from '../hash';
 import { estimateWords, type RunEstimate } from '../service/estimate';
 import { provenance } from '../service/provenance';
+import { formatPredictions, runPredict, type PredictedToken } from './predict';
 import { formatAnalysis, formatModel, formatTable } from './tables';
 
 export interface AnalyzeOptions {
@@ -44,6 +45,8 @@ export interface AnalyzeOptions {
   /** Runs in every core without a dense pass. */
   attention?: AttentionOption;
   without: Intervention[];
+  /** Tokens at which predictions are told. */
+  predict: PredictedToken[];
   compare: boolean;
   json?: string;
   csv?: string;
@@ -77,7 +80,8 @@ export async function analyzeCommand(
       .map(({ setting }) => setting);
     const params = { id, model, text, target, device, maxTokens, mechanisms, propagate, attention };
     // The report, the comparison, the budget and the interventions ask for details of every head afterwards.
-    const asksMore = options.compare || options.without.length > 0 || searched.length > 0;
+    const asksMore =
+      options.compare || [options.without, options.predict, searched].some(({ length }) => length > 0);
     const forget = html === undefined && !asksMore;
     const onEstimate = (estimate: RunEstimate) =>
       process.stderr.write(`${estimateWords(estimate, '--attention block-search')}\n`);
@@ -88,10 +92,14 @@ export async function analyzeCommand(
     } else summary.mechanisms.push(...found);
     if (budget !== undefined) summary.mechanisms = asNamed(options.mechanisms, summary.mechanisms, found);
     const interventions = await runWithout(engine, id, options.without, signal);
+    const predictions = await runPredict(engine, id, options.predict, summary, interventions, signal);
     const { provenance: source, loss, target: read } = summary;
     await tensors?.finish(source, loss?.perToken ?? null, read?.tokens.ids ?? null);
     if (json !== undefined)
-      await writeWhole(json, `${JSON.stringify(analysisJson(summary, interventions), null, 2)}\n`);
+      await writeWhole(
+        json,
+        `${JSON.stringify(analysisJson(summary, interventions, predictions), null, 2)}\n`,
+      );
     if (csv !== undefined) await writeWhole(csv, headsCsv(summary));
     if (html !== undefined) {
       const intervention = interventions.at(-1) ?? null;
@@ -102,6 +110,7 @@ export async function analyzeCommand(
     }
     progress.clear();
     print(formatAnalysis(summary, interventions));
+    if (predictions.length > 0) print(`\n${formatPredictions(predictions)}`);
   } catch (error) {
     await tensors?.abort();
     throw error;

@@ -12,6 +12,7 @@ import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
+import { parsePredict } from './predict';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { PLACES } from './shards/shards';
@@ -83,6 +84,12 @@ function build(): Command {
       '--without <what>',
       `take attention away and run the text on, again for more: each alone and all at once; ${WITHOUT_SYNTAX.join(', ')}; tokens from 0, ranges 5-9 with both ends, target:5-9 of the target text`,
       (value: string, earlier: Intervention[]) => [...earlier, parseWithout(value)],
+      [],
+    )
+    .option(
+      '--predict <tokens>',
+      'the five likeliest next tokens at these (counted from 0, commas between them; last: the last one), as the model is and with each change that is run',
+      parsePredict,
       [],
     )
     .optionsGroup('What is written:')

@@ -20,7 +20,11 @@ import { textOf } from '../../shared/protocol/notes';
 export const ANALYSIS_SCHEMA = 'urn:attention-inspector:analysis:1';
 
 /** The summary without what only views need (thumbnails, curves, per-token numbers). */
-export function analysisJson(summary: AnalysisSummary, interventions: readonly InterventionResult[] = []) {
+export function analysisJson(
+  summary: AnalysisSummary,
+  interventions: readonly InterventionResult[] = [],
+  predictions: readonly object[] = [],
+) {
   const { model, tokens } = summary;
   return {
     schema: ANALYSIS_SCHEMA,
@@ -55,6 +59,7 @@ export function analysisJson(summary: AnalysisSummary, interventions: readonly I
     mechanisms: summary.mechanisms.map(result => mechanismJson(result, model.cores)),
     ...(summary.sparse && { sparse: sparseJson(summary.sparse) }),
     interventions: interventions.map(interventionJson),
+    ...(predictions.length > 0 && { predictions }),
     timings: summary.timings,
     peakRssMiB: summary.peakRssMiB,
     notes: summary.notes,

@@ -7,7 +7,7 @@ import { float32, floats, int64 } from '../runtime/tensor';
 const ELEMENTS = 2 ** 23;
 
 type Context = { runtime: Runtime; signal: AbortSignal };
-export type Rows = Omit<ModelOutput, 'only'>;
+export type Rows = Omit<ModelOutput, 'only' | 'holds'>;
 
 /** Loss of predicting token i+1, in nats, [N-1]: row i of the output is its prediction. */
 export function tokenLoss(output: Rows, ids: Int32Array, context: Context): Promise<Float32Array> {

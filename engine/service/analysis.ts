@@ -26,6 +26,9 @@ import { CorePasses, type CoreTensors, type StandIn, type Visitor } from './pass
 
 export type { CoreTensors } from './passes';
 
+/** The key of the predictions of the model as the analysis ran it. */
+export const OWN_PREDICTIONS = 'predicted|own';
+
 export type PredictOptions = Pick<RunOptions, 'signal' | 'onSegment'>;
 
 /** What stays of one core after the dense pass. */
@@ -201,6 +204,11 @@ export class Analysis {
     signal: AbortSignal,
   ): Promise<T> {
     return this.cache.get(`${this.key}${key}`, make, signal);
+  }
+
+  /** Keeps what is at hand for those who ask for it by this key. */
+  keepShared(key: string, value: object): void {
+    this.cache.set(`${this.key}${key}`, value);
   }
 
   /** The same for what depends on the model alone, so that its next analysis finds it. */

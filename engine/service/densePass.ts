@@ -1,5 +1,5 @@
 import { coreFlops } from './workload';
-import { Analysis, bytesOf, type AnalysedCore } from './analysis';
+import { Analysis, bytesOf, OWN_PREDICTIONS, type AnalysedCore } from './analysis';
 import { outlineOf, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { refuseInput, refuseNotFinite } from './finite';
@@ -125,6 +125,7 @@ export async function readLoss(
     return;
   }
   const predicted = analysis.predicts === 'next' ? output : await analysis.predict(attend, { signal });
+  analysis.keepShared(OWN_PREDICTIONS, predicted);
   analysis.loss = await tokenLoss(predicted, analysis.written.ids, analysis.context(signal));
   refuseNotFinite(analysis.loss, analysis.loss.length, 1);
 }

@@ -1,12 +1,5 @@
 import type { Analysis, CoreTensors } from './analysis';
-import {
-  assignedOutput,
-  changedRun,
-  coresOf,
-  fitHeads,
-  OUTPUT_NOTE,
-  type CoreAssignment,
-} from './changedRun';
+import { assignedOutput, coresOf, effectOf, fitHeads, OUTPUT_NOTE, type CoreAssignment } from './changedRun';
 import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
@@ -20,6 +13,7 @@ import {
   type InterventionResult,
   type Setting,
 } from '../../shared/protocol/engine';
+import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint } from '../runtime/cancellation';
 
 /** What one core does differently under a set of interventions. */
@@ -39,13 +33,28 @@ export async function intervene(
   signal: AbortSignal,
   onProgress?: (fraction: number) => void,
 ): Promise<InterventionResult> {
+  const { output, notes } = await interventionRun(analysis, interventions, signal, onProgress);
+  const effect = await effectOf(analysis, output, signal);
+  if (effect.measure === 'output') notes.push(OUTPUT_NOTE);
+  const settled = interventions.map(one =>
+    one.kind === 'mechanism' ? analysis.settled(one.choice, one.core ?? 0) : null,
+  );
+  return { interventions: [...interventions], effect, notes, settled };
+}
+
+/** The predictions of the model with everything taken away at once, and what there is to say of it. */
+export async function interventionRun(
+  analysis: Analysis,
+  interventions: readonly Intervention[],
+  signal: AbortSignal,
+  onProgress?: (fraction: number) => void,
+): Promise<{ output: ModelOutput; notes: string[] }> {
   const changes = changesOf(analysis, interventions);
   await fitChanges(analysis, changes, signal);
   const first = changes.findIndex(change => change !== null);
   const left = new LeftWithoutKeys();
   const unseen = new Set(interventions.filter(one => queriesOf(one) !== null));
-  const effect = await changedRun(
-    analysis,
+  const output = await analysis.predict(
     async (info, input) => {
       await checkpoint(signal);
       for (const one of unseen) if (isSeen(info, input, one)) unseen.delete(one);
@@ -55,15 +64,12 @@ export async function intervene(
       const known = first < 0 || info.core < first ? analysis.predictedAtHand(info.core) : null;
       return known ?? denseOutput(input, analysis.context(signal));
     },
-    signal,
-    onProgress,
+    { signal, onSegment: onProgress },
   );
-  const notes = [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)];
-  if (effect.measure === 'output') notes.push(OUTPUT_NOTE);
-  const settled = interventions.map(one =>
-    one.kind === 'mechanism' ? analysis.settled(one.choice, one.core ?? 0) : null,
-  );
-  return { interventions: [...interventions], effect, notes, settled };
+  return {
+    output,
+    notes: [...left.notes(), ...[...unseen].map(unseenNote), ...mechanismNotes(interventions)],
+  };
 }
 
 /** Fits the mechanisms of the changes to the dense text, in one pass before the text runs on. */

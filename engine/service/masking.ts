@@ -48,7 +48,7 @@ export async function predictMasked(
 function inOrder(
   parts: readonly ModelOutput[],
   tokens: Int32Array,
-): Pick<ModelOutput, 'rows' | 'read' | 'only'> {
+): Pick<ModelOutput, 'rows' | 'read' | 'holds' | 'only'> {
   const { width } = parts[0]!;
   const read = async (from: number, to: number): Promise<Float32Array> => {
     const rows = new Float32Array((to - from) * width);
@@ -70,6 +70,7 @@ function inOrder(
   return {
     rows: tokens.length,
     read,
+    holds: parts.flatMap(({ holds }) => holds),
     only: chosen => ({
       ...parts[0]!,
       ...inOrder(

@@ -3,7 +3,7 @@ import type { MechanismInfo, Setting, TokenAttention } from '../../shared/protoc
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
-import { describeHead, hoverText, type HeadChoice } from './hoverText';
+import { describeHead, hoverText, predictionText, type HeadChoice } from './hoverText';
 import { interval, percent, signed } from '../../shared/numbers';
 import { roleTitle } from '../../shared/roleTitles';
 import { distinct } from '../../shared/setting';
@@ -15,6 +15,9 @@ import { wordAt } from '../analysis/tokenLocator';
 /** Tokens of a word that are asked for, and links of each, from which the heaviest words are found. */
 const MAXIMUM_TOKENS = 12;
 const TOP = 40;
+
+/** Of longer texts the model may have to run again for its predictions, which a hover is not worth. */
+const PREDICTED_TOKENS = 4096;
 
 /** What the hover's links may run. */
 const LINKED_COMMANDS = [
@@ -62,12 +65,29 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
       const question = { id: analysis.id, core, head, side, tokens: tokens.slice(0, MAXIMUM_TOKENS) };
       const shown = await this.store.request('analysis/token', { ...question, top: TOP, mechanisms }, cancel);
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
-      const text = describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos);
+      const likely = await this.predicted(analysis, side, tokens.at(-1)!, cancel);
+      const text =
+        describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos) + likely;
       this.shown.fire();
       return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
     } catch {
       return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
     }
+  }
+
+  /** What the model predicts behind the word, as it is and without what was taken away; nothing where it predicts no tokens. */
+  private async predicted(
+    analysis: Analysis,
+    side: 'text' | 'target',
+    token: number,
+    cancel: vscode.CancellationToken,
+  ): Promise<string> {
+    const { summary, interventions } = analysis.ready ?? {};
+    const written = summary?.target ? 'target' : 'text';
+    if (!summary?.loss || side !== written || summary.tokens.ids.length > PREDICTED_TOKENS) return '';
+    const question = { id: analysis.id, tokens: [token], interventions: interventions?.list ?? [] };
+    const [found] = await this.store.request('analysis/predictions', question, cancel);
+    return found ? `\n\n${predictionText(found, vscode.l10n.t)}` : '';
   }
 
   /** A document may be an analysed text and the target text of another: what the views show decides. */

@@ -3,6 +3,7 @@ import type {
   CoreInfo,
   Link,
   MechanismInfo,
+  Prediction,
   Setting,
   TokenAttention,
   TokenTable,
@@ -201,6 +202,22 @@ function wordsIn(text: string, tokens: TokenTable): { words: Word[]; of: Int32Ar
 function where(of: Side, { side = 'text', t }: HoverOptions): string {
   if (of === side) return '';
   return ` (${of === 'target' ? t('in the target text') : t('in the source text')})`;
+}
+
+/** The likeliest tokens, and those after what was taken away. */
+export function predictionText({ of, before, after, came }: Prediction, t: Translate): string {
+  const list = (found: Prediction['before']) =>
+    found.map(({ text, probability }) => `${tokenCode(text)} ${percent(probability)}`).join(', ');
+  const what = of === 'next' ? t('Predicted next') : t('Predicted in its place');
+  const lines = [`${what}: ${list(before)}`];
+  if (after) lines.push(`${t('Without what was taken away')}: ${list(after)}`);
+  if (came) {
+    const chance = after
+      ? t('{0}, then {1}', percent(came.before), percent(came.after ?? 0))
+      : percent(came.before);
+    lines.push(t('{0} stands there: {1}', tokenCode(came.text), chance));
+  }
+  return lines.join('  \n');
 }
 
 /** A row for each mechanism: what it keeps of the word, as a mean over its tokens. */

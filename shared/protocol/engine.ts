@@ -49,6 +49,7 @@ import type {
   ModelInspection,
 } from './models';
 import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
+import type { Prediction, PredictionParams } from './predictions';
 import type { ProbeRequests } from './probe';
 import type { CoreResult, TokenTable } from './text';
 
@@ -61,6 +62,7 @@ export * from './details';
 export * from './plans';
 export * from './sampled';
 export * from './interventions';
+export * from './predictions';
 export * from './probe';
 export * from './exports';
 export * from './cost';
@@ -108,6 +110,8 @@ export interface EngineRequests extends CostRequests, LensRequests, ProbeRequest
   'analysis/tile': { params: TileParams; result: Tile };
   'analysis/row': { params: RowParams; result: Float32Array };
   'analysis/token': { params: TokenParams; result: TokenAttention[] };
+  /** What the model predicts at tokens, before and after a change. */
+  'analysis/predictions': { params: PredictionParams; result: Prediction[] };
   'analysis/spans': { params: SpanFitParams; result: SpanFit };
   'analysis/outsideSpan': { params: OutsideSpanParams; result: OutsideSpan };
   'analysis/buckets': { params: BucketParams; result: Buckets };

@@ -266,6 +266,7 @@ export const ENGINE_METHODS = [
   'analysis/tile',
   'analysis/row',
   'analysis/token',
+  'analysis/predictions',
   'analysis/spans',
   'analysis/outsideSpan',
   'analysis/buckets',

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import type { CoreInfo, TokenAttention, TokenTable } from '../../shared/protocol/engine';
-import { describeHead, hoverText, tokenCode, type Translate } from '../../extension/editor/hoverText';
+import {
+  describeHead,
+  hoverText,
+  predictionText,
+  tokenCode,
+  type Translate,
+} from '../../extension/editor/hoverText';
 import { scaled, step, STEPS, weight, WEIGHTS } from '../../extension/editor/massScale';
 import { signed } from '../../shared/numbers';
 import { setting } from '../support/settings';
@@ -156,6 +162,28 @@ describe('extension: text of a hover', () => {
     );
     assert.match(shown, /Looks at: \[`The`\]/);
     assert.match(shown, /Looks at \(in the source text\): .*`Katze`.* 60\u202f%/);
+  });
+
+  it('says what is predicted, before and after what was taken away', () => {
+    const before = [
+      { id: 1, text: ' on', probability: 0.5 },
+      { id: 2, text: '`', probability: 0.25 },
+    ];
+    const came = { id: 1, text: ' on', before: 0.5, after: null };
+    const prediction = { token: 1, of: 'next' as const, before, after: null, came };
+    assert.equal(
+      bare(predictionText(prediction, t)),
+      'Predicted next: `␣on` 50\u202f%, `` ` `` 25\u202f%  \n`␣on` stands there: 50\u202f%',
+    );
+    const changed = { ...prediction, after: before.slice(1), came: { ...came, after: 0.125 } };
+    assert.match(
+      bare(predictionText(changed, t)),
+      /Without what was taken away: `` ` `` 25\u202f% {2}\n`␣on` stands there: 50\u202f%, then 12\.5\u202f%$/,
+    );
+    assert.match(
+      predictionText({ ...prediction, of: 'masked', came: null }, t),
+      /^Predicted in its place: [^\n]*$/,
+    );
   });
 
   it('has a row for each mechanism, with the costliest lost key', () => {

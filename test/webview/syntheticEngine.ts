@@ -8,6 +8,7 @@ import { settledParams } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
 import { numberOf } from '../../shared/setting';
 import type {
+  Prediction,
   TokenAttention,
   AnalysisSummary,
   BucketMap,
@@ -372,6 +373,23 @@ export class SyntheticEngine {
             kept: [],
           };
         });
+      }
+      case 'analysis/predictions': {
+        const { tokens, heads = [], interventions = [] } = p as EngineParams<'analysis/predictions'>;
+        const changed = heads.length + interventions.length > 0;
+        const likely = (shift: number) =>
+          Array.from({ length: 5 }, (_, t) => ({
+            id: t + shift,
+            text: ` word${t + shift}`,
+            probability: 0.4 / 2 ** t,
+          }));
+        return tokens.map((token): Prediction => ({
+          token,
+          of: 'next',
+          before: likely(0),
+          after: changed ? likely(2) : null,
+          came: { id: 0, text: ' word0', before: 0.4, after: changed ? 0.01 : null },
+        }));
       }
       case 'analysis/mechanism': {
         const { mechanism, scope } = p as EngineParams<'analysis/mechanism'>;

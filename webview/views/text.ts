@@ -29,6 +29,7 @@ import { stateStyles } from '../ui/stateStyles';
 import '../plots/changeStrip';
 import '../plots/colouredText';
 import '../ui/interventionList';
+import '../ui/predictions';
 import '../ui/legend';
 import { attentionLead, changeChoice, changeLead, lossLead, waitingLead } from './textLead';
 import { tokenList } from './textList';
@@ -218,6 +219,7 @@ export class TextView extends Component implements Savable {
           <div class="main">${this.main()}</div>
           <div class="side">
             <ai-interventions></ai-interventions>
+            <ai-predictions .change=${this.show === 'change' ? this.change : null}></ai-predictions>
             ${this.list()}
           </div>
         </div>

@@ -22,6 +22,8 @@ export interface ModelOutput {
   width: number;
   /** [to - from, width] */
   read(from: number, to: number): Promise<Float32Array>;
+  /** What it keeps in memory. */
+  holds: readonly Float32Array[];
   /** These rows alone, of which no more is held. */
   only(rows: Int32Array): ModelOutput;
 }

@@ -184,6 +184,7 @@ function outputOf(data: Float32Array, width: number): ModelOutput {
     rows: data.length / width,
     width,
     read: async (first, to) => data.slice(first * width, to * width),
+    holds: [data],
     only: rows => outputOf(rowsAt(data, width, rows), width),
   };
 }
@@ -201,6 +202,7 @@ function hiddenOutput(
     rows,
     width,
     read: (from, to) => logitsOf(data.subarray(from * size, to * size)),
+    holds: [data],
     only: chosen => hiddenOutput(rowsAt(data, size, chosen), chosen.length, width, logitsOf),
   };
 }
