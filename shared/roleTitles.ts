@@ -1,5 +1,8 @@
 import type { Role, RoleScore } from './protocol/text';
 
+/** As `vscode.l10n.t` takes and gives messages. */
+type Translate = (message: string, ...values: (string | number)[]) => string;
+
 /** What roles are called, everywhere. */
 export const ROLE_TITLES: Record<Role, string> = {
   self: 'self',
@@ -15,7 +18,8 @@ export const ROLE_TITLES: Record<Role, string> = {
   broad: 'broad',
 };
 
-/** The title, with the distance where it is one. */
-export function roleTitle({ role, distance, ahead }: RoleScore): string {
-  return distance === undefined ? ROLE_TITLES[role] : `${distance} tokens ${ahead ? 'ahead' : 'back'}`;
+/** The title in the user's language, with the distance where it is one. */
+export function roleTitle({ role, distance, ahead }: RoleScore, t: Translate): string {
+  if (distance === undefined) return t(ROLE_TITLES[role]);
+  return ahead ? t('{0} tokens ahead', distance) : t('{0} tokens back', distance);
 }

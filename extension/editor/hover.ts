@@ -170,7 +170,7 @@ function aboutHead(analysis: Analysis, { core, head }: HeadChoice): string[] {
   const ablation = analysis.ready?.ablation;
   const lost = ablation?.measure === 'loss' ? ablation.heads.find(isIt)?.zero : undefined;
   return [
-    ...(role ? [`${roleTitle(role)} ${percent(role.score)}`] : []),
+    ...(role ? [`${roleTitle(role, vscode.l10n.t)} ${percent(role.score)}`] : []),
     ...(lost ? [t('without it the loss changes by {0} nats ({1})', signed(lost.delta), interval(lost))] : []),
   ];
 }

@@ -32,7 +32,7 @@ const GUIDE = 'attention-inspector.attention-inspector#start';
 export async function openGuide({ sample }: Context): Promise<void> {
   const run = vscode.commands.executeCommand;
   if ((await groupsWithPanel()) === 2) {
-    const groups = [{ size: 0.5 }, { size: 0.5, groups: [{ size: 0.6 }, { size: 0.4 }] }];
+    const groups = [{ size: 0.5 }, { size: 0.5, groups: [{ size: 0.5 }, { size: 0.5 }] }];
     await run('vscode.setEditorLayout', { orientation: 0, groups });
     await run('workbench.action.focusThirdEditorGroup');
   }

@@ -19,6 +19,7 @@ export function pageOf(
       script: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.js')).toString(),
       style: webview.asWebviewUri(vscode.Uri.joinPath(dist, 'webview.css')).toString(),
       source: webview.cspSource,
+      ...(vscode.l10n.bundle && { words: JSON.stringify(vscode.l10n.bundle) }),
       ...(data === undefined ? {} : { data }),
     });
 }

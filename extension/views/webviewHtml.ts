@@ -11,6 +11,8 @@ export interface PageParts {
   source: string;
   /** In base64: what the page shows without an extension behind it, as an HTML report does. */
   data?: string;
+  /** Messages in the user's language, as JSON; absent: English. */
+  words?: string;
 }
 
 /** Hash of nothing: the toolkit's drop-down makes an empty style element, which does no harm. */
@@ -21,7 +23,16 @@ const EMPTY_STYLE = `'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='`;
  * source. Style attributes (positions of virtual lists) carry no code and are allowed inline; style elements only with the
  * nonce.
  */
-export function webviewHtml({ place, title, language, script, style, source, data }: PageParts): string {
+export function webviewHtml({
+  place,
+  title,
+  language,
+  script,
+  style,
+  source,
+  data,
+  words,
+}: PageParts): string {
   const nonce = randomBytes(16).toString('base64');
   const policy = [
     `default-src 'none'`,
@@ -42,6 +53,7 @@ export function webviewHtml({ place, title, language, script, style, source, dat
 </head>
 <body>
 <attention-app data-place="${place}"></attention-app>
+${words === undefined ? '' : `<script type="application/json" id="words">${words.replace(/</g, '\\u003c')}</script>`}
 ${data === undefined ? '' : `<script type="application/octet-stream" id="report-data">${data}</script>`}
 <script nonce="${nonce}" type="module" src="${attribute(script)}"></script>
 </body>

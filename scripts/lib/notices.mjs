@@ -11,6 +11,7 @@ const OWN_TEXT = {
   '@microsoft/fast-element': 'fast.txt',
   '@microsoft/fast-foundation': 'fast.txt',
   '@microsoft/fast-web-utilities': 'fast.txt',
+  '@vscode/l10n': 'vscode-l10n.txt',
   'gearhash-jit': 'gearhash-jit.txt',
 };
 /** Libraries that come inside of a package's native files, without a package of their own. */

@@ -32,8 +32,8 @@ describe('Simplified Chinese', () => {
     assertTranslated(read('package.nls.json'), read('package.nls.zh-cn.json'));
   });
 
-  it('has every message of the extension', () => {
-    const found = [...messages(['extension', 'shared']).keys()];
+  it('has every message of the extension and of its views', () => {
+    const found = [...messages(['extension', 'shared', 'webview']).keys()];
     assert.ok(found.length > 200);
     assertTranslated(
       Object.fromEntries(found.map(text => [text, text])),

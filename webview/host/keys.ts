@@ -1,16 +1,17 @@
 import { store } from './store';
+import { t } from './words';
 
 /** The keys that work in every view, as the help lists them. */
 export const KEYS: [string, string][] = [
-  ['← →', 'previous, next head'],
-  ['↑ ↓', 'higher, lower layer'],
-  ['Tab', 'next region'],
-  ['Enter', 'pin what the keyboard is on; in the overview, open the head'],
-  ['Escape', 'unpin the token; then forget the head'],
-  ['+ − 0', 'map: zoom in, out, fit'],
-  ['Shift + arrows', 'map: move'],
-  ['[ ]', 'map: previous, next query'],
-  ['?', 'show or hide these keys'],
+  ['← →', t('previous, next head')],
+  ['↑ ↓', t('higher, lower layer')],
+  ['Tab', t('next region')],
+  ['Enter', t('pin what the keyboard is on; in the overview, open the head')],
+  ['Escape', t('unpin the token; then forget the head')],
+  ['+ − 0', t('map: zoom in, out, fit')],
+  [t('Shift + arrows'), t('map: move')],
+  ['[ ]', t('map: previous, next query')],
+  ['?', t('show or hide these keys')],
 ];
 
 /** Moves the selection by heads and layers, within what is finished. */

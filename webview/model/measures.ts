@@ -6,6 +6,7 @@ import type {
   MechanismResult,
   Plan,
 } from '../../shared/protocol/engine';
+import { t } from '../host/words';
 import { mechanismNames } from './mechanismNames';
 import { exact, nats, number, percent, signed, tokens } from '../../shared/numbers';
 
@@ -25,8 +26,8 @@ export interface HeadMeasure {
 
 const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
   id: `to-${id}`,
-  title: `mass to ${title}`,
-  summary: `Share of the attention that goes to ${title}, mean over queries.`,
+  title: t('mass to {0}', title),
+  summary: t('Share of the attention that goes to {0}, mean over queries.', title),
   unit: 'share',
   scale: 'linear',
   value: head => head.to[id] ?? null,
@@ -34,8 +35,8 @@ const target = (id: keyof HeadProfile['to'], title: string): HeadMeasure => ({
 
 const span = (share: 90 | 95 | 99): HeadMeasure => ({
   id: `span${share}`,
-  title: `reach of ${share} % of the mass`,
-  summary: `How far back one must look to find ${share} % of the attention, mean over queries.`,
+  title: t('reach of {0} % of the mass', share),
+  summary: t('How far back one must look to find {0} % of the attention, mean over queries.', share),
   unit: 'tokens',
   scale: 'log',
   value: head => head[`span${share}`],
@@ -44,32 +45,32 @@ const span = (share: 90 | 95 | 99): HeadMeasure => ({
 const OF_THE_HEAD: HeadMeasure[] = [
   {
     id: 'role',
-    title: 'clearest role',
-    summary: 'Share of the attention that earns a head the role that it plays most clearly.',
+    title: t('clearest role'),
+    summary: t('Share of the attention that earns a head the role that it plays most clearly.'),
     unit: 'share',
     scale: 'linear',
     value: head => head.roles[0]?.score ?? null,
   },
   {
     id: 'entropy',
-    title: 'entropy',
-    summary: 'How spread out the attention is: 0 nats = one key, mean over queries.',
+    title: t('entropy'),
+    summary: t('How spread out the attention is: 0 nats = one key, mean over queries.'),
     unit: 'nats',
     scale: 'linear',
     value: head => head.entropy,
   },
   {
     id: 'relativeEntropy',
-    title: 'relative entropy',
-    summary: 'Entropy against the most it could be for the keys in sight: 100 % = uniform.',
+    title: t('relative entropy'),
+    summary: t('Entropy against the most it could be for the keys in sight: 100 % = uniform.'),
     unit: 'share',
     scale: 'linear',
     value: head => head.relativeEntropy,
   },
   {
     id: 'meanDistance',
-    title: 'mean distance',
-    summary: 'How far back the head looks on average, weighted by mass.',
+    title: t('mean distance'),
+    summary: t('How far back the head looks on average, weighted by mass.'),
     unit: 'tokens',
     scale: 'log',
     value: head => head.meanDistance,
@@ -77,23 +78,24 @@ const OF_THE_HEAD: HeadMeasure[] = [
   span(90),
   span(95),
   span(99),
-  target('self', 'itself'),
-  target('previous', 'the previous token'),
-  target('next', 'the next token'),
-  target('first', 'the first token'),
-  target('separator', 'separators'),
-  target('punctuation', 'punctuation'),
+  target('self', t('itself')),
+  target('previous', t('the previous token')),
+  target('next', t('the next token')),
+  target('first', t('the first token')),
+  target('separator', t('separators')),
+  target('punctuation', t('punctuation')),
 ];
 
 function ofMechanism(result: MechanismResult, name: string, what: 'recall' | 'outputError'): HeadMeasure {
   const heads = new Map(result.heads.map(h => [`${h.core}.${h.head}`, h[what]]));
   return {
     id: `${what}-${name}`,
-    title: `${what === 'recall' ? 'recall' : 'output error'} under ${name} (local)`,
+    title:
+      what === 'recall' ? t('recall under {0} (local)', name) : t('output error under {0} (local)', name),
     summary:
       what === 'recall'
-        ? `Share of the dense mass that ${name} keeps, with the same queries, keys and values.`
-        : `Relative error of the head's output under ${name}, with the same queries, keys and values.`,
+        ? t('Share of the dense mass that {0} keeps, with the same queries, keys and values.', name)
+        : t("Relative error of the head's output under {0}, with the same queries, keys and values.", name),
     unit: 'share',
     scale: 'linear',
     value: head => heads.get(`${head.core}.${head.head}`) ?? null,
@@ -104,8 +106,8 @@ function ofPlan(plan: Plan): HeadMeasure {
   const heads = new Map(plan.heads.map(h => [`${h.core}.${h.head}`, h.pairs / h.densePairs]));
   return {
     id: 'plan-share',
-    title: 'pairs in the plan',
-    summary: 'Share of its dense pairs that the plan lets the head spend.',
+    title: t('pairs in the plan'),
+    summary: t('Share of its dense pairs that the plan lets the head spend.'),
     unit: 'share',
     scale: 'linear',
     value: head => heads.get(`${head.core}.${head.head}`) ?? null,
@@ -118,11 +120,11 @@ function ofAblation({ measure, heads }: Ablation): HeadMeasure {
   const of = ({ core, head }: HeadProfile) => found.get(`${core}.${head}`)?.zero ?? null;
   return {
     id: 'ablation',
-    title: measure === 'loss' ? 'loss without it' : 'output change without it',
+    title: measure === 'loss' ? t('loss without it') : t('output change without it'),
     summary:
       measure === 'loss'
-        ? 'What the loss grows by, per token, when the head says nothing (propagated).'
-        : "How far the model's output turns when the head says nothing (propagated; 1 - cosine).",
+        ? t('What the loss grows by, per token, when the head says nothing (propagated).')
+        : t("How far the model's output turns when the head says nothing (propagated; 1 - cosine)."),
     unit: measure === 'loss' ? 'nats' : 'change',
     scale: 'linear',
     value: head => of(head)?.delta ?? null,
@@ -143,7 +145,7 @@ export function headMeasures(
   return [
     ...(ablation?.heads.length ? [ofAblation(ablation)] : []),
     ...OF_THE_HEAD,
-    ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', 'the sink')] : []),
+    ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', t('the sink'))] : []),
     ...(plan ? [ofPlan(plan)] : []),
     ...of('recall').filter((_, i) => local[i]!.recall !== null),
     ...of('outputError'),
@@ -174,7 +176,7 @@ export function writeShort(measure: HeadMeasure, value: number | null): string {
 }
 
 export function writeExact(measure: HeadMeasure, value: number | null): string {
-  if (value === null) return 'not known';
+  if (value === null) return t('not known');
   if (measure.unit === 'share') return exact(value * 100, '%');
   return exact(value, measure.unit === 'change' ? '1 - cosine' : measure.unit);
 }

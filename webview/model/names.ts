@@ -1,21 +1,22 @@
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
+import { t } from '../host/words';
 import { percent } from '../../shared/numbers';
 import { roleTitle } from '../../shared/roleTitles';
 
-/** Before the layer's number. */
-const PREFIX: Record<CoreInfo['kind'], string> = {
-  self: '',
-  encoder: 'encoder ',
-  decoder: 'decoder ',
-  cross: 'cross ',
+/** A layer by its number in its stack. */
+const LAYER: Record<CoreInfo['kind'], (layer: number) => string> = {
+  self: layer => t('layer {0}', layer),
+  encoder: layer => t('encoder layer {0}', layer),
+  decoder: layer => t('decoder layer {0}', layer),
+  cross: layer => t('cross layer {0}', layer),
 };
 
 /** The stacks that a model may have, as pictures of all heads draw them, from top to bottom. */
 export const STACKS: { kind: CoreInfo['kind']; title: string }[] = [
-  { kind: 'decoder', title: 'Decoder' },
-  { kind: 'cross', title: 'Cross attention' },
-  { kind: 'encoder', title: 'Encoder' },
+  { kind: 'decoder', title: t('Decoder') },
+  { kind: 'cross', title: t('Cross attention') },
+  { kind: 'encoder', title: t('Encoder') },
   { kind: 'self', title: '' },
 ];
 
@@ -26,12 +27,12 @@ export function coreInfo(core: number): CoreInfo | null {
 /** "layer 3", with the stack where the model has more than one. Counted from 0, as the papers' code does. */
 export function layerName(core: number): string {
   const info = coreInfo(core);
-  return `${info ? PREFIX[info.kind] : ''}layer ${info?.layer ?? core}`;
+  return LAYER[info?.kind ?? 'self'](info?.layer ?? core);
 }
 
 /** "layer 3, head 5" */
 export function headName({ core, head }: HeadId): string {
-  return `${layerName(core)}, head ${head}`;
+  return t('{0}, head {1}', layerName(core), head);
 }
 
 /** "L3 H5" */
@@ -43,9 +44,9 @@ export function shortName({ core, head }: HeadId): string {
 
 /** "previous token, 72.1 %; local, 80 %" */
 export function rolesInWords(head: HeadProfile): string {
-  if (!head.roles.length) return 'no clear role';
+  if (!head.roles.length) return t('no clear role');
   return head.roles
     .slice(0, 2)
-    .map(r => `${roleTitle(r)} ${percent(r.score)}`)
+    .map(r => `${roleTitle(r, t)} ${percent(r.score)}`)
     .join('; ');
 }

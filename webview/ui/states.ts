@@ -2,44 +2,52 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { HostCommand, ViewName } from '../../shared/protocol/host';
 import { percent } from '../../shared/numbers';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { button } from './controls';
 
 export const run = (command: HostCommand) => store.host.send({ type: 'run', command });
 
 const COMMAND_LABELS: Record<HostCommand, string> = {
-  analyze: 'Analyze the text',
-  analyzeInFront: 'Analyze it',
-  trySample: 'Try the sample',
-  analyzeSelection: 'Analyze the selection',
-  cancel: 'Cancel',
-  clear: 'Clear',
-  selectModel: 'Select a model',
-  selectHead: 'Select a head',
-  compare: 'Compare mechanisms',
-  restartEngine: 'Restart the engine',
-  showLog: 'Show the log',
-  openPanel: 'Open the large views',
-  openSettings: 'Open the settings',
-  manageTrust: 'Manage workspace trust',
-  undoIntervention: 'Undo the last intervention',
-  clearInterventions: 'Clear the interventions',
-  profileFolder: 'Profile a folder',
+  analyze: t('Analyze the text'),
+  analyzeInFront: t('Analyze it'),
+  trySample: t('Try the sample'),
+  analyzeSelection: t('Analyze the selection'),
+  cancel: t('Cancel'),
+  clear: t('Clear'),
+  selectModel: t('Select a model'),
+  selectHead: t('Select a head'),
+  compare: t('Compare mechanisms'),
+  restartEngine: t('Restart the engine'),
+  showLog: t('Show the log'),
+  openPanel: t('Open the large views'),
+  openSettings: t('Open the settings'),
+  manageTrust: t('Manage workspace trust'),
+  undoIntervention: t('Undo the last intervention'),
+  clearInterventions: t('Clear the interventions'),
+  profileFolder: t('Profile a folder'),
 };
 
 /** What each view will show, for the time before there is anything to show. */
 const PROMISES: Partial<Record<ViewName | 'side', string>> = {
-  overview:
+  overview: t(
     'Every head of the model on your text: where it looks, what role it plays, and how the heads compare.',
-  head: 'The whole attention map of one head, from all tokens at once down to single words.',
-  spans: 'How far back each head really looks, and how short its span could be made.',
-  buckets: 'Which tokens LSH or routing would put together, and what attention they would miss.',
-  compare:
+  ),
+  head: t('The whole attention map of one head, from all tokens at once down to single words.'),
+  spans: t('How far back each head really looks, and how short its span could be made.'),
+  buckets: t('Which tokens LSH or routing would put together, and what attention they would miss.'),
+  compare: t(
     'What each mechanism would keep of every head and what it costs, and the plan that gives each head its own.',
-  cost: 'What each mechanism costs in time, memory and pairs as the text grows, and from where it beats dense attention.',
-  text: 'What forgetting costs: your text, each token coloured by how much a change of the attention hurts it.',
-  lenses:
+  ),
+  cost: t(
+    'What each mechanism costs in time, memory and pairs as the text grows, and from where it beats dense attention.',
+  ),
+  text: t(
+    'What forgetting costs: your text, each token coloured by how much a change of the attention hurts it.',
+  ),
+  lenses: t(
     'What cannot stand in a model trained dense, on your text: FlashAttention, experts, retrieval, simpler blocks, scaling.',
-  side: 'Analyze the text in the editor to see where each attention head of the model looks.',
+  ),
+  side: t('Analyze the text in the editor to see where each attention head of the model looks.'),
 };
 
 /** Shown instead of a view while there is nothing to show; null when the view can draw. */
@@ -58,7 +66,8 @@ export function emptyState(view: ViewName | 'side'): TemplateResult | null {
   if (analysis.status === 'error') {
     return html`<div class="state" role="alert">
       <p>
-        ${analysis.document ? html`<strong>The analysis did not finish.</strong>` : null} ${analysis.message}
+        ${analysis.document ? html`<strong>${t('The analysis did not finish.')}</strong>` : null}
+        ${analysis.message}
       </p>
       <div class="buttons">
         ${analysis.actions.map((command, i) =>
@@ -80,9 +89,7 @@ function otherText(): TemplateResult | typeof nothing {
   const { inFront, analysis } = store;
   if (!inFront || !('document' in analysis) || !analysis.document) return nothing;
   return html`<div class="status stale" role="status" data-no-export>
-    <span
-      ><strong>${inFront}</strong> was not analyzed: this is <strong>${analysis.document.name}</strong>.</span
-    >
+    <span>${t('{0} was not analyzed: this is {1}.', inFront, analysis.document.name)}</span>
     ${button(COMMAND_LABELS.analyzeInFront, () => run('analyzeInFront'))}
   </div>`;
 }
@@ -95,7 +102,7 @@ function stage(): TemplateResult | typeof nothing {
       <div
         class="progress"
         role="progressbar"
-        aria-label="Analysis"
+        aria-label=${t('Analysis')}
         aria-valuemin="0"
         aria-valuemax="100"
         aria-valuenow=${Math.round(fraction * 100)}
@@ -103,18 +110,18 @@ function stage(): TemplateResult | typeof nothing {
         <div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div>
       </div>
       <span
-        >${analysis.progress?.message ?? 'Starting the engine'}${
+        >${analysis.progress?.message ?? t('Starting the engine')}${
           // While the model is read or downloaded, the message says how far.
           analysis.progress && analysis.progress.phase !== 'model' ? ` (${percent(fraction)})` : nothing
         }</span
       >
-      <button class="link" data-no-export @click=${() => run('cancel')}>Cancel</button>
+      <button class="link" data-no-export @click=${() => run('cancel')}>${t('Cancel')}</button>
     </div>`;
   }
   if (store.stale) {
     return html`<div class="status stale" role="status">
-      <span>The text has changed since this analysis.</span>
-      ${button('Analyze again', () => run('analyze'))}
+      <span>${t('The text has changed since this analysis.')}</span>
+      ${button(t('Analyze again'), () => run('analyze'))}
     </div>`;
   }
   return nothing;
@@ -131,7 +138,9 @@ export function requestState(
       ${
         store.report
           ? nothing
-          : html`<button class="link" data-no-export @click=${() => remote.retry()}>Try again</button>`
+          : html`<button class="link" data-no-export @click=${() => remote.retry()}>
+              ${t('Try again')}
+            </button>`
       }
     </p>`;
   }

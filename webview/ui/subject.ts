@@ -2,6 +2,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { count, tokenLabel } from '../../shared/numbers';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { headName } from '../model/names';
 import { mainRole } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
@@ -12,20 +13,20 @@ export function subject(): TemplateResult | typeof nothing {
   const began = analysis.status === 'ready' ? analysis.summary : analysis.began;
   const { name, selectionStart } = analysis.document;
   const asides = [
-    ...(tokens ? [`${count(tokens.ids.length)} tokens`] : []),
+    ...(tokens ? [t('{0} tokens', count(tokens.ids.length))] : []),
     ...(began ? [began.device.device] : []),
-    ...(store.report ? [`report of ${store.report.made}`] : []),
+    ...(store.report ? [t('report of {0}', store.report.made)] : []),
   ];
   return html`<div
     class="subject"
     role="group"
-    aria-label="What is shown"
+    aria-label=${t('What is shown')}
     title=${(began?.device.notes ?? []).join('\n') || nothing}
   >
     <span class="part"
-      ><strong>${name}</strong>${selectionStart === null ? nothing : ' (a selection of it)'}</span
+      ><strong>${name}</strong>${selectionStart === null ? nothing : ` ${t('(a selection of it)')}`}</span
     >
-    ${model ? html`<span class="part">in <strong>${model.name}</strong></span>` : nothing} ${head()}
+    ${model ? html`<span class="part">${t('in')} <strong>${model.name}</strong></span>` : nothing} ${head()}
     ${token()}
     <span class="part muted">${asides.join(' · ')}</span>
   </div>`;
@@ -38,17 +39,18 @@ function head(): TemplateResult | typeof nothing {
   const role = mainRole(profile);
   return html`<span class="part"
     ><strong>${headName(profile)}</strong
-    >${role ? html` <span class="muted">${ROLE_TITLES[role]}</span>` : nothing}</span
+    >${role ? html` <span class="muted">${t(ROLE_TITLES[role])}</span>` : nothing}</span
   >`;
 }
 
 function token(): TemplateResult | typeof nothing {
   const { token } = store.selection;
   const text = token === null ? undefined : store.tokens?.text[token];
-  return text === undefined
+  return token === null || text === undefined
     ? nothing
     : html`<span class="part"
-        >on <strong>“${tokenLabel(text, 24)}”</strong> <span class="muted">token ${token}</span></span
+        >${t('on')} <strong>“${tokenLabel(text, 24)}”</strong>
+        <span class="muted">${t('token {0}', token)}</span></span
       >`;
 }
 

@@ -1,6 +1,9 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { VERIFIED_MEANS, notVerified, verifiedLine, verifiedMark } from '../../shared/verified';
 import { store } from '../host/store';
+import { t } from '../host/words';
+
+const means = VERIFIED_MEANS.map(sentence => t(sentence));
 
 /** Whether the analysis that is shown was verified; opened, how far and what the word means. */
 export function mark(): TemplateResult | typeof nothing {
@@ -9,12 +12,11 @@ export function mark(): TemplateResult | typeof nothing {
   const result = sentence(verifiedLine(check));
   const lines = check.holds ? [result] : [notVerified(check), result];
   return html`<details class="verified" @keydown=${closeOnEscape}>
-    <summary class=${check.holds ? '' : 'fails'} title=${[...lines, ...VERIFIED_MEANS].join('\n')}>
+    <summary class=${check.holds ? '' : 'fails'} title=${[...lines, ...means].join('\n')}>
       ${verifiedMark(check)}
     </summary>
     <div class="why">
-      ${lines.map(line => html`<p>${line}</p>`)}
-      ${VERIFIED_MEANS.map(line => html`<p class="muted">${line}</p>`)}
+      ${lines.map(line => html`<p>${line}</p>`)} ${means.map(line => html`<p class="muted">${line}</p>`)}
     </div>
   </details>`;
 }

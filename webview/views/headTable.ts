@@ -5,6 +5,7 @@ import type { HeadProfile } from '../../shared/protocol/engine';
 import { csv, exact, interval, percent } from '../../shared/numbers';
 import { BudgetFits } from '../host/budgetFits';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { findMeasure, headMeasures, writeExact, writeShort, type HeadMeasure } from '../model/measures';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
@@ -169,7 +170,7 @@ export class HeadTable extends Component {
         <button class="link" @dblclick=${() => store.show('head')}>${headName(head)}</button>
       </th>
       <td>
-        ${role ? html`${roleGlyph(role, 12)} ${roleTitle(head.roles[0]!)}` : html`<span class="muted">–</span>`}
+        ${role ? html`${roleGlyph(role, 12)} ${roleTitle(head.roles[0]!, t)}` : html`<span class="muted">–</span>`}
       </td>
       ${
         cost

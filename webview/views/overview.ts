@@ -22,6 +22,7 @@ import { nativeIn } from '../model/standing';
 import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
+import { t } from '../host/words';
 import { Component } from '../ui/component';
 import { button, choose, segmented } from '../ui/controls';
 import { ablationControl } from '../ui/ablation';
@@ -347,7 +348,7 @@ export class Overview extends Component implements Savable {
     const present = new Set(store.heads.map(mainRole));
     const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
     return html`<div class="roles" aria-label="Roles" data-legend>
-      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${ROLE_TITLES[r]}</span>`)}
+      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${t(ROLE_TITLES[r])}</span>`)}
       ${
         roles.length
           ? html`<span class="wrap"

@@ -2,6 +2,7 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import { KEYS, globalKey } from '../host/keys';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import type { ViewName } from '../../shared/protocol/host';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
@@ -34,15 +35,15 @@ interface Tab {
 
 /** One line per view. */
 const TABS: Tab[] = [
-  { view: 'overview', title: 'Overview', content: () => html`<ai-overview></ai-overview>` },
-  { view: 'head', title: 'Head', content: () => html`<ai-head></ai-head>` },
-  { view: 'spans', title: 'Spans', content: () => html`<ai-spans></ai-spans>` },
-  { view: 'buckets', title: 'Buckets', content: () => html`<ai-buckets></ai-buckets>` },
-  { view: 'compare', title: 'Compare', content: () => html`<ai-compare></ai-compare>` },
-  { view: 'text', title: 'Text', content: () => html`<ai-text></ai-text>` },
-  { view: 'cost', title: 'Cost', content: () => html`<ai-cost></ai-cost>` },
-  { view: 'lenses', title: 'Lenses', content: () => html`<ai-lenses></ai-lenses>`, needsEngine: true },
-  { view: 'corpus', title: 'Corpus', content: () => html`<ai-corpus></ai-corpus>`, needsEngine: true },
+  { view: 'overview', title: t('Overview'), content: () => html`<ai-overview></ai-overview>` },
+  { view: 'head', title: t('Head'), content: () => html`<ai-head></ai-head>` },
+  { view: 'spans', title: t('Spans'), content: () => html`<ai-spans></ai-spans>` },
+  { view: 'buckets', title: t('Buckets'), content: () => html`<ai-buckets></ai-buckets>` },
+  { view: 'compare', title: t('Compare'), content: () => html`<ai-compare></ai-compare>` },
+  { view: 'text', title: t('Text'), content: () => html`<ai-text></ai-text>` },
+  { view: 'cost', title: t('Cost'), content: () => html`<ai-cost></ai-cost>` },
+  { view: 'lenses', title: t('Lenses'), content: () => html`<ai-lenses></ai-lenses>`, needsEngine: true },
+  { view: 'corpus', title: t('Corpus'), content: () => html`<ai-corpus></ai-corpus>`, needsEngine: true },
 ];
 
 const shownTabs = () => (store.report ? TABS.filter(tab => !tab.needsEngine) : TABS);
@@ -159,22 +160,22 @@ export class Panel extends Component {
 
   override render() {
     const tabs = shownTabs();
-    const tab = tabs.find(t => t.view === store.view) ?? tabs[0]!;
+    const tab = tabs.find(one => one.view === store.view) ?? tabs[0]!;
     return html`
       <header>
-        <div role="tablist" aria-label="Views" @keydown=${this.tabKey}>
+        <div role="tablist" aria-label=${t('Views')} @keydown=${this.tabKey}>
           ${tabs.map(
-            t =>
+            one =>
               html`<button
                 type="button"
                 role="tab"
-                id=${`tab-${t.view}`}
-                aria-selected=${t === tab}
+                id=${`tab-${one.view}`}
+                aria-selected=${one === tab}
                 aria-controls="view"
-                tabindex=${t === tab ? 0 : -1}
-                @click=${() => store.show(t.view)}
+                tabindex=${one === tab ? 0 : -1}
+                @click=${() => store.show(one.view)}
               >
-                ${t.title}
+                ${one.title}
               </button>`,
           )}
         </div>
@@ -182,8 +183,8 @@ export class Panel extends Component {
           ${mark()}
           <button
             class="plain"
-            aria-label="Keyboard shortcuts"
-            title="Keyboard shortcuts (?)"
+            aria-label=${t('Keyboard shortcuts')}
+            title=${t('Keyboard shortcuts (?)')}
             aria-expanded=${this.showKeys}
             @click=${() => (this.showKeys = !this.showKeys)}
           >
@@ -205,7 +206,7 @@ export class Panel extends Component {
     return html`<div role="status">
       ${
         notice
-          ? html`${notice} <button class="link" @click=${() => store.say(null)}>Dismiss</button>`
+          ? html`${notice} <button class="link" @click=${() => store.say(null)}>${t('Dismiss')}</button>`
           : nothing
       }
     </div>`;
@@ -217,7 +218,7 @@ export class Panel extends Component {
   }
 
   private keys(): TemplateResult {
-    return html`<div class="keys" role="dialog" aria-label="Keyboard shortcuts">
+    return html`<div class="keys" role="dialog" aria-label=${t('Keyboard shortcuts')}>
       <table>
         ${KEYS.map(
           ([key, what]) =>
@@ -227,7 +228,7 @@ export class Panel extends Component {
             </tr>`,
         )}
       </table>
-      ${button('Close', () => (this.showKeys = false), { secondary: true })}
+      ${button(t('Close'), () => (this.showKeys = false), { secondary: true })}
     </div>`;
   }
 
@@ -237,7 +238,7 @@ export class Panel extends Component {
     event.preventDefault();
     event.stopPropagation();
     const tabs = shownTabs();
-    const at = tabs.findIndex(t => t.view === store.view);
+    const at = tabs.findIndex(one => one.view === store.view);
     store.show(tabs[(at + step + tabs.length) % tabs.length]!.view);
     void this.updateComplete.then(() =>
       this.renderRoot.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]')?.focus(),

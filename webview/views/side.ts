@@ -20,6 +20,7 @@ import { ROLE_TITLES } from '../../shared/roleTitles';
 import { nativeIn, standing } from '../model/standing';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { Component } from '../ui/component';
 import { button, choose, textField } from '../ui/controls';
 import { headMenuOf } from '../ui/headMenu';
@@ -112,7 +113,7 @@ export class Side extends Component {
     return html`
       <div class="top">
         ${statusLine()} ${mark()} ${this.controls()}
-        <span class="muted" role="status">${rows.length} of ${store.heads.length} heads</span>
+        <span class="muted" role="status">${t('{0} of {1} heads', rows.length, store.heads.length)}</span>
       </div>
       <ai-interventions class="taken"></ai-interventions>
       ${this.list(rows)}
@@ -126,26 +127,26 @@ export class Side extends Component {
     const present = new Set(store.heads.flatMap(h => h.roles.map(r => r.role)));
     return html`
       ${choose(
-        'Measure',
+        t('Measure'),
         measure.id,
         this.measures.map(m => ({ value: m.id, label: m.title })),
         value => store.setOption('side', 'measure', value),
       )}
       ${choose(
-        'Order',
+        t('Order'),
         store.option<string>('side', 'order', 'down'),
         [
-          { value: 'down', label: 'largest first' },
-          { value: 'up', label: 'smallest first' },
-          { value: 'layer', label: 'by layer' },
+          { value: 'down', label: t('largest first') },
+          { value: 'up', label: t('smallest first') },
+          { value: 'layer', label: t('by layer') },
         ],
         value => store.setOption('side', 'order', value),
       )}
       ${choose(
-        'Role',
+        t('Role'),
         role,
         [
-          { value: '', label: 'any' },
+          { value: '', label: t('any') },
           ...(Object.keys(ROLES) as Role[])
             .filter(r => present.has(r) || r === role)
             .map(r => ({ value: r, label: ROLE_TITLES[r] })),
@@ -153,8 +154,8 @@ export class Side extends Component {
         value => store.setOption('side', 'role', value),
       )}
       ${ablationControl()}
-      ${textField('Filter heads', this.filter, value => (this.filter = value), {
-        placeholder: 'Filter: L3, induction, …',
+      ${textField(t('Filter heads'), this.filter, value => (this.filter = value), {
+        placeholder: t('Filter: L3, induction, …'),
         hideLabel: true,
       })}
     `;
@@ -172,7 +173,7 @@ export class Side extends Component {
       role="listbox"
       tabindex="0"
       data-keeps-arrows
-      aria-label=${`Heads by ${measure.title}`}
+      aria-label=${t('Heads by {0}', measure.title)}
       aria-activedescendant=${active ? idOf(active) : nothing}
       @scroll=${(event: Event) => (this.scrolled = (event.target as HTMLElement).scrollTop)}
       @keydown=${(event: KeyboardEvent) => this.listKey(event, rows)}
@@ -243,7 +244,7 @@ export class Side extends Component {
       <div class="who">
         <ai-thumb
           .thumbnail=${profile.thumbnail}
-          title="Open the map"
+          title=${t('Open the map')}
           @click=${() => store.host.send({ type: 'openView', view: 'head' })}
         ></ai-thumb>
         <div>
@@ -251,21 +252,21 @@ export class Side extends Component {
           ${profile.roles.slice(0, 3).map(
             r =>
               html`<div title=${ROLES[r.role].summary}>
-                ${roleGlyph(r.role, 12)} ${roleTitle(r)}
+                ${roleGlyph(r.role, 12)} ${roleTitle(r, t)}
                 <span class="muted" title=${exact(r.score * 100, '%')}>${percent(r.score)}</span>
               </div>`,
           )}
-          ${button('Open', () => store.host.send({ type: 'openView', view: 'head' }), { secondary: true })}
+          ${button(t('Open'), () => store.host.send({ type: 'openView', view: 'head' }), { secondary: true })}
         </div>
       </div>
       <ai-token></ai-token> ${this.keptPlots(profile)}
-      <h2>Mass by distance <span class="muted">(tokens, log)</span></h2>
+      <h2>${t('Mass by distance')} <span class="muted">${t('(tokens, log)')}</span></h2>
       <ai-distance .profile=${profile} compact></ai-distance>
-      <h2>Mass on</h2>
+      <h2>${t('Mass on')}</h2>
       ${bars(
-        (Object.keys(profile.to) as (keyof HeadProfile['to'])[]).map(t => ({
-          name: t,
-          value: profile.to[t] ?? 0,
+        (Object.keys(profile.to) as (keyof HeadProfile['to'])[]).map(target => ({
+          name: target,
+          value: profile.to[target] ?? 0,
         })),
         1,
       )}
@@ -283,7 +284,7 @@ export class Side extends Component {
       }))
       .filter((m): m is { name: string; value: number } => m.value !== null);
     if (!kept.length) return nothing;
-    return html`<h2>Mass kept <span class="muted">(local)</span></h2>
+    return html`<h2>${t('Mass kept')} <span class="muted">${t('(local)')}</span></h2>
       ${bars(kept, 1)}`;
   }
 }

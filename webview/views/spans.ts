@@ -10,6 +10,7 @@ import { learnedSpan } from '../model/standing';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { Component } from '../ui/component';
 import { segmented, slider } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
@@ -215,7 +216,7 @@ export class Spans extends Component implements Savable {
         ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg> fitted
         span (what-if), in the colour of what the head does:</span
       >
-      ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${ROLE_TITLES[role]}</span>`)}
+      ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${t(ROLE_TITLES[role])}</span>`)}
       ${
         store.heads.some(head => learnedSpan(head) !== null)
           ? html`<span

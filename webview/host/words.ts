@@ -1,0 +1,12 @@
+/** The words of the views in the user's language: the page brings them along where it is not English. */
+import * as l10n from '@vscode/l10n';
+
+// Read before anything that is written down once and for all, such as the titles of the tabs.
+const page = (
+  globalThis as { document?: { getElementById(id: string): { textContent: string | null } | null } }
+).document;
+const brought = page?.getElementById('words')?.textContent;
+if (brought) l10n.config({ contents: brought });
+
+/** A message in the user's language, its values filled in. Every message is in l10n/. */
+export const t: (message: string, ...values: (string | number)[]) => string = l10n.t;
