@@ -22,7 +22,6 @@ import {
   type EngineClient,
   type Token,
 } from '../engine/engineClient';
-import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tellProgress } from '../workbench/tell';
 import type { TargetTexts } from './targetTexts';
@@ -321,21 +320,8 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       this.statusChanged(analysis);
       return null;
     }
-    const title = vscode.l10n.t('Attention of {0}', analysis.documentInfo.name);
-    return tellProgress({ title, quiet }, async (bar, cancel) => {
-      const fill = filling(bar);
-      const listeners = [
-        cancel.onCancellationRequested(() => analysis.cancellation.cancel()),
-        this.client.on('analysis/progress', ({ id, fraction, message }) => {
-          if (id === analysis.id) fill(fraction, message);
-        }),
-      ];
-      try {
-        return await this.askEngine(analysis, previous, model, trial);
-      } finally {
-        for (const listener of listeners) listener.dispose();
-      }
-    });
+    // How far it is stands in one place, the status item, whose click cancels it; a view that is open fills meanwhile.
+    return this.askEngine(analysis, previous, model, trial);
   }
 
   private async askEngine(

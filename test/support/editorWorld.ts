@@ -46,6 +46,8 @@ export class Line {
 
 export class EditorWorld {
   readonly edits = new Emitter<unknown>();
+  /** What progress was told of beside the status item. */
+  readonly progress: unknown[] = [];
   private readonly never = new Emitter<unknown>().event;
 
   /** What stands in for the module `vscode`. */
@@ -74,8 +76,10 @@ export class EditorWorld {
       onDidChangeActiveTextEditor: this.never,
       onDidChangeActiveColorTheme: this.never,
       showWarningMessage: () => Promise.resolve(undefined),
-      withProgress: (_options: unknown, work: (bar: unknown, token: unknown) => Promise<unknown>) =>
-        work({ report: () => undefined }, new CancellationTokenSource().token),
+      withProgress: (options: unknown, work: (bar: unknown, token: unknown) => Promise<unknown>) => {
+        this.progress.push(options);
+        return work({ report: () => undefined }, new CancellationTokenSource().token);
+      },
     },
   };
 }

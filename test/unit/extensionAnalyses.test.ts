@@ -71,6 +71,12 @@ async function open() {
 }
 
 describe('extension: the analyses of a document', () => {
+  it('a run tells its progress in one place: the status item, and no notification beside it', async () => {
+    const { finished, world } = await open();
+    await finished(1);
+    assert.deepEqual(world.progress, []);
+  });
+
   it('a run that is started again takes the place of the earlier one', async () => {
     const { engine, store, told, idOf, analyze } = await open();
     const first = analyze();

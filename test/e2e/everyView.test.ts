@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { VIEW_NAMES } from '../../shared/protocol/host';
+import { THEME_NAMES } from '../webview/themes';
+import { violations } from './support/accessibility';
+import { viewsAlone } from './support/viewsAlone';
+
+/** Every view in every theme and width: nothing is cut off sideways, and axe finds nothing wrong. */
+describe('every view', function () {
+  this.timeout(120_000);
+  const views = viewsAlone({ layers: 2, heads: 4, tokens: 150 });
+
+  for (const view of VIEW_NAMES.filter(name => name !== 'corpus' && name !== 'lenses'))
+    it(`can be read in every theme at 500, 900 and 1,800 px: ${view}`, async () => {
+      const { page, host } = await views.open(
+        { view: { view, options: {} }, selection: { core: 1, head: 1, token: 20 } },
+        500,
+      );
+      await page.locator('#figure').first().waitFor();
+      await page.waitForTimeout(300);
+      for (const width of [500, 900, 1800]) {
+        await page.setViewportSize({ width, height: 800 });
+        const hidden = await page.locator('main').evaluate(main => main.scrollWidth - main.clientWidth);
+        assert.ok(hidden <= 1, `${hidden} px are out of sight at ${width} px`);
+        for (const theme of THEME_NAMES) {
+          await host.setTheme(theme);
+          await page.waitForTimeout(60);
+          assert.deepEqual(await violations(page.mainFrame()), [], `${theme}, ${width} px`);
+        }
+      }
+    });
+});
