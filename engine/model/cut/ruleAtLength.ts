@@ -38,7 +38,7 @@ const BLOCK = 2 ** 17;
 export async function ruleAtLength(
   source: RowSource,
   known: readonly ProbedRule[],
-  rows: Int32Array,
+  rows: Rows,
 ): Promise<ProbedRule | null> {
   for (const rule of known) if (!rule.opaque && (await agrees(source, rule, rows))) return rule;
   const first = known[0]!;
@@ -53,16 +53,21 @@ export async function ruleAtLength(
 
 // ---------------------------------------------------------------- comparing
 
+/** Rows to compare: those where rules are likely to change, and all of them where that costs little. */
+export interface Rows {
+  some: Int32Array;
+  all: boolean;
+}
+
 /** Whether the chain gives, at these rows, what the rule says, up to a constant per row. */
-export async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<boolean> {
+export async function agrees(source: RowSource, rule: ProbedRule, rows: Rows): Promise<boolean> {
   const { heads, keys, half } = source;
   const input = { ...source, kvHeads: heads, rule } as unknown as CoreInput;
   const evenScale = rule.scale.every(s => s === rule.scale[0]);
-  const pattern = randomScores(source, rule, rows.length);
+  const pattern = randomScores(source, rule, rows);
   const base = scaledScores(source, rule, pattern, evenScale);
   const own = new Float64Array(keys);
-  for (let from = 0; from < rows.length; from += pattern.rows) {
-    const block = rows.subarray(from, from + pattern.rows);
+  for (const block of blocksOf(source, rows)) {
     const truth = await source.rows(block, pattern);
     if (truth.planes === 1 && !evenScale) return false;
     const planes = truth.planes === 1 && rule.bias === null ? 1 : heads;
@@ -84,19 +89,25 @@ export async function agrees(source: RowSource, rule: ProbedRule, rows: Int32Arr
   return true;
 }
 
-const blockRows = ({ planes, scorePlanes, keys }: RowSource, rows: number): number =>
-  Math.max(1, Math.min(rows, Math.floor(BLOCK / (Math.max(planes, scorePlanes) * keys))));
+const blockRows = ({ planes, scorePlanes, keys, queries }: RowSource, { some, all }: Rows): number => {
+  const affordable = Math.floor(BLOCK / (Math.max(planes, scorePlanes) * keys));
+  return Math.max(1, Math.min(all ? queries : some.length, affordable));
+};
 
-function* blocksOf(source: RowSource, rows: Int32Array): Generator<Int32Array> {
-  const step = blockRows(source, rows.length);
-  for (let from = 0; from < rows.length; from += step) yield rows.subarray(from, from + step);
+/** Likely rows first: a rule that is wrong is mostly wrong there. */
+function* blocksOf(source: RowSource, rows: Rows): Generator<Int32Array> {
+  const step = blockRows(source, rows);
+  const { some, all } = rows;
+  for (let from = 0; from < some.length; from += step) yield some.subarray(from, from + step);
+  for (let from = 0; all && from < source.queries; from += step)
+    yield Int32Array.from({ length: Math.min(step, source.queries - from) }, (_, r) => from + r);
 }
 
 /** Uniform in [-SPREAD, SPREAD] after the scale. */
-function randomScores(source: RowSource, rule: ProbedRule, count: number): ScorePattern {
+function randomScores(source: RowSource, rule: ProbedRule, wanted: Rows): ScorePattern {
   let largest = 0;
   for (const scale of rule.scale) largest = Math.max(largest, Math.abs(scale));
-  const rows = blockRows(source, count);
+  const rows = blockRows(source, wanted);
   const data = new Float32Array(source.scorePlanes * rows * source.keys);
   const factor = SPREAD / (largest || 1) / 2 ** 31;
   let state = 1;
@@ -324,8 +335,9 @@ async function streamingRule(source: RowSource, first: ProbedRule): Promise<Prob
 }
 
 /** The rows, and those at the borders of the rule's chunks. */
-function withBorders({ mask }: ProbedRule, { queries }: RowSource, rows: Int32Array): Int32Array {
-  return Int32Array.from(new Set([...rows, ...rowsToCheck(queries, [mask.chunk!], [], 0, 0)])).sort();
+function withBorders({ mask }: ProbedRule, { queries }: RowSource, { some, all }: Rows): Rows {
+  const borders = rowsToCheck(queries, [mask.chunk!], [], 0, 0);
+  return { some: Int32Array.from(new Set([...some, ...borders])).sort(), all };
 }
 
 interface OffsetTable {
@@ -410,12 +422,12 @@ function plainest({ heads, size, first, table }: OffsetTable, low: number, high:
 // ---------------------------------------------------------------- what no rule says
 
 /** The chain's own values are the bias; scale and cap must be the rule's, and no key that a causal rule hides may be seen. */
-async function opaqueRule(source: RowSource, rule: ProbedRule, rows: Int32Array): Promise<ProbedRule | null> {
+async function opaqueRule(source: RowSource, rule: ProbedRule, rows: Rows): Promise<ProbedRule | null> {
   const { heads, keys, queries } = source;
   const own = new Float64Array(keys);
   const evenScale = rule.scale.every(s => s === rule.scale[0]);
   let causal = rule.mask.causal;
-  const pattern = randomScores(source, rule, rows.length);
+  const pattern = randomScores(source, rule, rows);
   const base = scaledScores(source, rule, pattern, evenScale);
   for (const block of blocksOf(source, rows)) {
     const [bare, truth] = [await source.rows(block, 0), await source.rows(block, pattern)];

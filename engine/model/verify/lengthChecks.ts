@@ -8,7 +8,7 @@ import type { Plan } from '../cut/cutPlan';
 import type { Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
 import { LONGEST_PROBE, opaqueBias, type ProbedRule } from '../cut/probe';
-import { agrees, bordersOf, rowsToCheck, ruleAtLength, type RowSource } from '../cut/ruleAtLength';
+import { agrees, bordersOf, rowsToCheck, ruleAtLength, type Rows, type RowSource } from '../cut/ruleAtLength';
 
 /** The rules of all cores for texts of these lengths, and how far they were compared with the model's own graph. */
 export interface RulesAtLength {
@@ -83,7 +83,7 @@ export class LengthChecks {
       result.upTo = Math.min(result.upTo, Math.max(given.ids.length, given.target?.length ?? 0));
       const source = sourceOf(core, chain, given, noContent);
       const rows = this.rowsOf(index, chain, source);
-      result.share = Math.min(result.share, rows.length / source.queries);
+      result.share = Math.min(result.share, shareOf(rows, source));
       found.set(key, await this.learn(index, source, rows));
       chain.forget();
     }
@@ -114,14 +114,14 @@ export class LengthChecks {
       const ids = survey.ids(length, length, 3);
       if (!chain.affordable(ids)) continue;
       const source = sourceOf(core, chain, ids, noContent);
-      const rows = rowsToCheck(source.queries, beyond, [], 1, 0);
+      const rows = { some: rowsToCheck(source.queries, beyond, [], 1, 0), all: false };
       // What is not understood so far out is said when a text comes so far.
       await this.learn(index, source, rows).catch(() => null);
       chain.forget();
     }
   }
 
-  private async learn(index: number, source: RowSource, rows: Int32Array): Promise<ProbedRule> {
+  private async learn(index: number, source: RowSource, rows: Rows): Promise<ProbedRule> {
     const key = this.plan.chainKeys[index]!;
     const earlier = this.learnt.get(key) ?? [];
     const base = this.plan.rules[index]!;
@@ -157,7 +157,7 @@ export class LengthChecks {
       // Another text may do something else to its scores.
       const rows = this.rowsOf(index, chain, source);
       const checked = await this.at(ids, signal);
-      checked.share = Math.min(checked.share, rows.length / source.queries);
+      checked.share = Math.min(checked.share, shareOf(rows, source));
       if (!(await agrees(source, found, rows))) throw this.notUnderstood(index, source);
     }
     chain.forget();
@@ -178,27 +178,24 @@ export class LengthChecks {
     return chain;
   }
 
-  /** Rows to compare, those where rules are likely to change first; all of them where that costs little. */
-  private rowsOf(index: number, chain: ChainRows, { queries, keys }: RowSource): Int32Array {
+  private rowsOf(index: number, chain: ChainRows, { queries, keys }: RowSource): Rows {
     const { chainKeys, constants, cores, rules } = this.plan;
     const heads = cores.reduce((sum, core) => sum + core.heads, 0);
     const planes = new Set(chainKeys).size * chain.outputPlanes;
     const share = Math.max(FEW_PAIRS / (queries * keys), SHARE * heads) / planes;
     const borders = [rules[index]!, ...(this.learnt.get(chainKeys[index]!) ?? [])].flatMap(bordersOf);
     const seed = createHash('sha1').update(chainKeys[index]!).digest().readUInt32LE(0);
-    const first = rowsToCheck(queries, constants[index]!, borders, seed, share < 1 ? share : 0);
-    if (share < 1) return first;
-    const known = new Set(first);
-    return Int32Array.from([
-      ...first,
-      ...Array.from({ length: queries }, (_, i) => i).filter(i => !known.has(i)),
-    ]);
+    const all = share >= 1;
+    const some = rowsToCheck(queries, constants[index]!, borders, seed, all ? 0 : share);
+    return { some, all };
   }
 
   async release(): Promise<void> {
     await this.loader.release();
   }
 }
+
+const shareOf = ({ some, all }: Rows, { queries }: RowSource): number => (all ? 1 : some.length / queries);
 
 const noContent: Content = name => {
   throw new Error(`internal: ${name} is no part of a rule`);

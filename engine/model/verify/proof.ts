@@ -59,7 +59,7 @@ export interface Difference {
   equal: boolean;
 }
 
-const MEDIAN_OF = 2 ** 15;
+const MEDIAN_OF = 2 ** 12;
 
 /** Two outputs of the same rows, [rows, width]. NaN or a missing value counts as infinitely far. */
 export function compare(found: Float32Array, expected: Float32Array, width: number): Difference {
