@@ -12,11 +12,17 @@ import type { ShardEnd, ShardRunner } from './shards';
 const SAYS = 'shard ended: ';
 
 /**
- * A shard ends with its worker (a shard that outlived it would write beside the one that goes on in its place), so Ray runs
- * it again where a worker dies. Standard input: the shards and the directory; standard output: a line for each that ended.
+ * A shard ends with its worker (a shard that outlived it would write beside the one that goes on in its place), and Ray runs
+ * it again where a worker dies. All ends with this command. Standard input: the shards and the directory; standard output: a line for each that ended.
  */
 const PROGRAM = `
 import ctypes, json, os, signal, subprocess, sys
+
+def with_parent():
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+with_parent()
 work = json.load(sys.stdin)
 try:
     import ray
@@ -24,14 +30,10 @@ except ImportError:
     sys.exit('NO_RAY')
 ray.init(log_to_driver=False, logging_level='ERROR', include_dashboard=False)
 
-def with_worker():
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
 @ray.remote(num_cpus=work['cpus'], max_retries=work['retries'])
 def shard(command, cwd, cpus):
     environment = dict(os.environ, ${THREADS}=str(max(1, int(cpus))))
-    done = subprocess.run(command, cwd=cwd, env=environment, preexec_fn=with_worker, stdin=subprocess.DEVNULL,
+    done = subprocess.run(command, cwd=cwd, env=environment, preexec_fn=with_parent, stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors='replace')
     return done.returncode, done.stderr
 
