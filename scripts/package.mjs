@@ -1,6 +1,6 @@
 /**
  * Makes the vsix of one platform, or of all: `node scripts/package.mjs [--target linux-x64] [--out FILE]`, `--all --out FOLDER`.
- * For linux-x64 it is what `npx vsce package --target linux-x64` makes. Odd minors are packed as pre-releases
+ * For linux-x64 it is what `npx vsce package --target linux-x64` makes, with pictures on its page. Odd minors are packed as pre-releases
  * (`--release-flag` prints the flag). `--no-build` packs dist/ as it is.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -59,9 +59,13 @@ async function pack(target, out, build) {
     writeFileSync(ignoreFile, linux.replace(lines('linux-x64'), lines(target)));
     const [program, args] = programOf('@vscode/vsce', 'vsce', [
       ...['package', '--target', target, '--ignoreFile', ignoreFile, ...releaseFlags],
+      // The page's pictures are in it, which vsce's check of links does not know.
+      '--no-rewrite-relative-links',
       ...(out ? ['--out', out] : []),
     ]);
-    await run(program, args, { env: build ? {} : { ATTENTION_INSPECTOR_BUILT: '1' } });
+    await run(program, args, {
+      env: { ATTENTION_INSPECTOR_PICTURES: '1', ...(build ? {} : { ATTENTION_INSPECTOR_BUILT: '1' }) },
+    });
   } finally {
     rmSync(scratch, { recursive: true });
   }

@@ -74,6 +74,11 @@ describe('the vsix of each platform', function () {
       );
       assert.deepEqual(foreign, []);
 
+      // The page begins with what it is and shows it; how to build it is for those who have the sources.
+      const page = zip.read('extension/readme.md').toString('utf8');
+      assert.ok(page.split('](data:image/png;base64,').length > 3, 'the story has its pictures');
+      assert.doesNotMatch(page, /npm (start|test)\b|From a clone/);
+
       const licences = zip.read('extension/dist/THIRD_PARTY_NOTICES.txt').toString('utf8');
       for (const name of ['onnxruntime-node', 'tokenizers', 'DirectX Shader Compiler', 'lit '])
         assert.match(licences, new RegExp(`^==== ${name}.* ====$`, 'm'));

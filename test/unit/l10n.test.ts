@@ -47,6 +47,15 @@ describe('Simplified Chinese', () => {
     assert.deepEqual(latin.sort(), ['Attention Inspector', 'org/name', '{0} MB'].sort());
   });
 
+  it('has a README with the same story', () => {
+    const pictures = (file: string) =>
+      [...readFileSync(join(ROOT, file), 'utf8').matchAll(/\]\((media\/walkthrough\/\w+\.png)\)/g)].map(
+        ([, it]) => it,
+      );
+    assert.ok(pictures('README.md').length > 3);
+    assert.deepEqual(pictures('README.zh-CN.md'), pictures('README.md'));
+  });
+
   it('leaves nothing of the manifest that users read in one language only', () => {
     const words = read(WORDS.slice(ROOT.length + 1));
     const used = new Set<string>();
