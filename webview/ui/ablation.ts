@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { percent } from '../../shared/numbers';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { button } from './controls';
 
 /** Starts, shows and stops the measurement of what losing each head costs: which heads matter on this text. */
@@ -9,12 +10,14 @@ export function ablationControl(): TemplateResult | typeof nothing {
   if (!summary || report) return nothing;
   if (ablation && ablation.running !== null)
     return html`<span class="control" role="status" data-no-export
-      >${ablation.heads.length} of ${store.heads.length} heads (${percent(ablation.running)})
-      <button class="link" @click=${() => store.host.send({ type: 'cancelAblation' })}>Cancel</button></span
+      >${t('{0} of {1} heads', ablation.heads.length, store.heads.length)} (${percent(ablation.running)})
+      <button class="link" @click=${() => store.host.send({ type: 'cancelAblation' })}>
+        ${t('Cancel')}
+      </button></span
     >`;
   if (ablation?.heads.length === store.heads.length) return nothing;
-  return html`${button('Who matters?', () => store.host.send({ type: 'ablate' }), {
+  return html`${button(t('Who matters?'), () => store.host.send({ type: 'ablate' }), {
     secondary: true,
-    title: 'Run the text without each head in turn and measure what the loss grows by',
+    title: t('Run the text without each head in turn and measure what the loss grows by'),
   })}${ablation?.error ? html`<span role="alert">${ablation.error}</span>` : nothing}`;
 }

@@ -3,6 +3,7 @@ import { css, html, nothing } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { ViewName } from '../../shared/protocol/host';
 import { store, type HeadId } from '../host/store';
+import { t } from '../host/words';
 import { headName } from '../model/names';
 import { Component } from './component';
 
@@ -45,7 +46,7 @@ function itemsFor(head: HeadId): Item[] {
     one => one.kind === 'head' && one.core === head.core && one.head === head.head,
   );
   const knockOut = {
-    label: out ? 'Give it back' : 'Knock it out',
+    label: out ? t('Give it back') : t('Knock it out'),
     run: () => store.host.send({ type: 'intervene', toggle: { kind: 'head', ...head } }),
   };
   const compare = () => {
@@ -53,11 +54,11 @@ function itemsFor(head: HeadId): Item[] {
     show('compare');
   };
   return [
-    { label: 'Select it', run: select },
-    { label: 'Open its attention', run: () => show('head') },
-    { label: 'Compare mechanisms on it', run: compare },
+    { label: t('Select it'), run: select },
+    { label: t('Open its attention'), run: () => show('head') },
+    { label: t('Compare mechanisms on it'), run: compare },
     ...(store.report ? [] : [knockOut]),
-    { label: 'Copy its name', run: () => store.host.send({ type: 'copy', text: headName(head) }) },
+    { label: t('Copy its name'), run: () => store.host.send({ type: 'copy', text: headName(head) }) },
   ];
 }
 

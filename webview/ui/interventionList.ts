@@ -4,6 +4,7 @@ import { changeInWords } from '../model/changeNumbers';
 import { interventionInWords } from '../model/changes';
 import { exact, percent } from '../../shared/numbers';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { Component } from './component';
 
 /** What is taken away from the attention, each with its way back, and what that costs. Nothing while there is none. */
@@ -47,18 +48,18 @@ export class InterventionList extends Component {
     const told = notice ? html`<p role="status">${notice}</p>` : nothing;
     if (list.length === 0) return told;
     const effect = result?.effect;
-    return html`<section aria-label="Taken away from the attention">
+    return html`<section aria-label=${t('Taken away from the attention')}>
       <p>
-        Taken away:
+        ${t('Taken away:')}
         ${
           effect
             ? html`<strong title=${exact(effect.delta, effect.measure === 'loss' ? 'nats' : '')}
                   >${changeInWords(effect.delta, effect.measure)}</strong
                 >
-                ${effect.measure === 'loss' ? 'loss per token' : 'turn of the output'}
-                <span class="muted">(propagated)</span>`
+                ${effect.measure === 'loss' ? t('loss per token') : t('turn of the output')}
+                <span class="muted">${t('(propagated)')}</span>`
             : running !== null
-              ? html`<span class="muted" role="status">the text runs on (${percent(running)})</span>`
+              ? html`<span class="muted" role="status">${t('the text runs on')} (${percent(running)})</span>`
               : nothing
         }
       </p>
@@ -73,8 +74,8 @@ export class InterventionList extends Component {
                   : html`<button
                       class="plain"
                       data-no-export
-                      title="Give it back"
-                      aria-label=${`Give back: ${interventionInWords(one)}`}
+                      title=${t('Give it back')}
+                      aria-label=${t('Give back: {0}', interventionInWords(one))}
                       @click=${() => store.host.send({ type: 'intervene', toggle: one })}
                     >
                       ×
@@ -91,15 +92,15 @@ export class InterventionList extends Component {
   private buttons() {
     return html`<div class="buttons" data-no-export>
       <button class="link" @click=${() => store.host.send({ type: 'run', command: 'undoIntervention' })}>
-        Undo the last
+        ${t('Undo the last')}
       </button>
       <button class="link" @click=${() => store.host.send({ type: 'run', command: 'clearInterventions' })}>
-        Clear all
+        ${t('Clear all')}
       </button>
       ${
         store.place === 'side'
           ? html`<button class="link" @click=${() => store.host.send({ type: 'openView', view: 'text' })}>
-              Show on the text
+              ${t('Show on the text')}
             </button>`
           : nothing
       }

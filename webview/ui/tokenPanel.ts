@@ -6,6 +6,7 @@ import { mechanismNames } from '../model/mechanismNames';
 import { standing } from '../model/standing';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
+import { t } from '../host/words';
 import { Component } from './component';
 import { requestState } from './states';
 
@@ -103,13 +104,15 @@ export class TokenPanel extends Component {
     const { token } = this;
     const { tokens } = store;
     if (token === null || !tokens)
-      return html`<p class="muted" data-no-export>Pin a token to see where it looks and who looks at it.</p>`;
+      return html`<p class="muted" data-no-export>
+        ${t('Pin a token to see where it looks and who looks at it.')}
+      </p>`;
     return html`<h2>
-        “${tokenLabel(tokens.text[token] ?? '', 18)}” <span class="muted">token ${token}</span>
+        “${tokenLabel(tokens.text[token] ?? '', 18)}” <span class="muted">${t('token {0}', token)}</span>
         ${
           store.selection.token === token
             ? html`<button class="link" data-no-export @click=${() => store.select({ token: null })}>
-                Unpin
+                ${t('Unpin')}
               </button>`
             : nothing
         }
@@ -118,7 +121,7 @@ export class TokenPanel extends Component {
       ${
         this.answer.value && this.answer.answers?.tokens[0] === token
           ? found(this.answer.value[0]!)
-          : requestState(this.answer, 'Looking.')
+          : requestState(this.answer, t('Looking.'))
       }`;
   }
 }

@@ -59,7 +59,7 @@ export class Overview extends Component implements Savable {
     const { model } = store;
     if (!model)
       return html`<div class="state">
-        <p class="muted">Waiting for the model to say how many heads it has.</p>
+        <p class="muted">${t('Waiting for the model to say how many heads it has.')}</p>
       </div>`;
     const sorted = store.option('overview', 'sorted', false);
     const { measure } = this;
@@ -83,11 +83,11 @@ export class Overview extends Component implements Savable {
   private toolbar(measure: HeadMeasure, sorted: boolean): TemplateResult {
     return html`<div class="toolbar">
       ${segmented(
-        'Show',
+        t('Show'),
         this.asTable ? 'table' : 'maps',
         [
-          { value: 'maps', label: 'maps' },
-          { value: 'table', label: 'table' },
+          { value: 'maps', label: t('maps') },
+          { value: 'table', label: t('table') },
         ],
         value => store.setOption('overview', 'table', value === 'table'),
       )}
@@ -98,17 +98,17 @@ export class Overview extends Component implements Savable {
 
   private order(measure: HeadMeasure, sorted: boolean): TemplateResult {
     return html`${choose(
-      'Measure',
+      t('Measure'),
       measure.id,
       this.measures.map(m => ({ value: m.id, label: m.title })),
       value => store.setOption('overview', 'measure', value),
     )}
     ${button(
-      sorted ? 'Back to the grid' : 'Sort by it',
+      sorted ? t('Back to the grid') : t('Sort by it'),
       () => store.setOption('overview', 'sorted', !sorted),
       {
         secondary: true,
-        title: sorted ? 'Put every head back in its layer' : `Rank all heads by ${measure.title}`,
+        title: sorted ? t('Put every head back in its layer') : t('Rank all heads by {0}', measure.title),
       },
     )} `;
   }
@@ -147,7 +147,7 @@ export class Overview extends Component implements Savable {
         <div
           class="block"
           role="grid"
-          aria-label=${`${title || 'Attention heads'}: rows are layers, the first at the bottom; columns are heads`}
+          aria-label=${t('{0}: rows are layers, the first at the bottom; columns are heads', title || t('Attention heads'))}
           .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)${strip ? ` ${strip}px` : ''}`}
           @mouseleave=${() => store.previewOf(null)}
         >
@@ -155,7 +155,7 @@ export class Overview extends Component implements Savable {
             info =>
               html`<div class="row" role="row">
                 <span class="label ${info.core === running ? 'running' : ''}" role="rowheader"
-                  >${cell > 40 ? 'layer ' : ''}${info.layer}</span
+                  >${cell > 40 ? t('layer {0}', info.layer) : info.layer}</span
                 >
                 ${Array.from({ length: info.heads }, (_, head) => {
                   const profile = done.get(info.core)?.find(h => h.head === head);
@@ -229,7 +229,7 @@ export class Overview extends Component implements Savable {
     if (!range) return html`<span></span>`;
     return html`<span class="axis-end" aria-hidden="true"
       ><span>${writeShort(measure, range.valueAt(0))}</span
-      ><span>${measure.title}${measure.scale === 'log' ? ' (log)' : ''}</span
+      ><span>${measure.title}${measure.scale === 'log' ? ` ${t('(log)')}` : ''}</span
       ><span>${writeShort(measure, range.valueAt(1))}</span></span
     >`;
   }
@@ -347,13 +347,12 @@ export class Overview extends Component implements Savable {
   private roleLegend(): TemplateResult {
     const present = new Set(store.heads.map(mainRole));
     const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
-    return html`<div class="roles" aria-label="Roles" data-legend>
+    return html`<div class="roles" aria-label=${t('Roles')} data-legend>
       ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${t(ROLE_TITLES[r])}</span>`)}
       ${
         roles.length
           ? html`<span class="wrap"
-              >queries run downwards, keys to the right; brightness: square root of mass, each map to its own
-              largest</span
+              >${t('queries run downwards, keys to the right; brightness: square root of mass, each map to its own largest')}</span
             >`
           : nothing
       }
