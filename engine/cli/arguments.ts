@@ -2,7 +2,7 @@
 import { settingOf } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { UsageError, told } from '../errors';
-import type { DeviceChoice, Setting } from '../../shared/protocol/engine';
+import { BUDGET_UNITS, type BudgetUnit, type DeviceChoice, type Setting } from '../../shared/protocol/engine';
 
 export const DEVICES: readonly DeviceChoice[] = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'];
 
@@ -66,8 +66,16 @@ export function parseBudget(value: string): number {
   const share = Number(number) / (percent === '%' ? 100 : 1);
   if (number === '' || !(share > 0 && share <= 1)) {
     throw new UsageError(
-      told`--budget must be a share of the dense pairs, above 0 and at most 1 (0.1 or 10%), not "${value}".`,
+      told`--budget must be a share of the dense pairs (or of what --budget-in says), above 0 and at most 1 (0.1 or 10%), not "${value}".`,
     );
   }
   return share;
+}
+
+/** What a budget is paid in. */
+export function parseUnit(value: string): BudgetUnit {
+  const unit = BUDGET_UNITS.find(known => known === value);
+  if (unit === undefined)
+    throw new UsageError(told`--budget-in must be one of ${BUDGET_UNITS.join(', ')}, not "${value}".`);
+  return unit;
 }

@@ -11,6 +11,7 @@ import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { cachedModels, cacheRoot, clearCache } from '../model/source/hubCache';
 import { listHubVariants, listModels } from '../model/source/source';
 import type {
+  BudgetUnit,
   DeviceChoice,
   Intervention,
   InterventionResult,
@@ -41,6 +42,8 @@ export interface AnalyzeOptions {
   mechanisms: NamedMechanism[];
   /** Share of the dense pairs that bare mechanisms may spend. */
   budget?: number;
+  /** What it is paid in. */
+  budgetIn: BudgetUnit;
   propagate: boolean;
   /** Runs in every core without a dense pass. */
   attention?: AttentionOption;
@@ -71,7 +74,7 @@ export async function analyzeCommand(
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
-    const { model, device, maxTokens, budget, propagate } = options;
+    const { model, device, maxTokens, budget, budgetIn: unit, propagate } = options;
     const attention = options.attention && (await readAttention(options.attention));
     const id = 'cli';
     const searched = options.mechanisms.filter(one => budget !== undefined && takesBudget(one));
@@ -86,7 +89,7 @@ export async function analyzeCommand(
     const onEstimate = (estimate: RunEstimate) =>
       process.stderr.write(`${estimateWords(estimate, '--attention block-search')}\n`);
     const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget, onEstimate });
-    const found = await searchBudget(engine, { id, searched, budget, propagate }, signal);
+    const found = await searchBudget(engine, { id, searched, budget, unit, propagate }, signal);
     if (options.compare) {
       summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, signal);
     } else summary.mechanisms.push(...found);
@@ -133,9 +136,11 @@ async function searchBudget(
     id,
     searched,
     budget,
+    unit,
     propagate,
   }: Pick<AnalyzeOptions, 'budget' | 'propagate'> & {
     id: string;
+    unit: BudgetUnit;
     searched: readonly NamedMechanism[];
   },
   signal: AbortSignal,
@@ -143,11 +148,12 @@ async function searchBudget(
   const results: MechanismResult[] = [];
   if (budget === undefined) return results;
   for (const setting of distinct(searched.map(one => one.setting))) {
-    const asked = { id, budget, mechanisms: [setting.name] };
+    const asked = { id, budget, unit, mechanisms: [setting.name] };
     const [found] = await engine.request('analysis/atBudget', asked, signal);
     const run = { id, mechanism: found!.setting, scope: propagate ? 'propagated' : 'local' } as const;
     const result = await engine.request('analysis/mechanism', run, signal);
-    results.push({ ...result, notes: found!.notes });
+    const { spending, notes } = found!;
+    results.push({ ...result, ...(spending && { spending }), notes });
   }
   return results;
 }

@@ -9,7 +9,7 @@ import { RefusedError, told, UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile, type PlanCorpus } from '../export/planJson';
-import type { DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
+import type { BudgetUnit, DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
 import { provenance, textInput } from '../service/provenance';
 import { chooseTexts, type TextChoice } from '../corpus/chooseTexts';
 import { planTexts, type NamedText, type PlanEngine, type PlanTextsOptions } from '../service/plan/texts';
@@ -18,6 +18,8 @@ export interface PlanCommandOptions {
   model: string;
   device: DeviceChoice;
   budget: number;
+  /** What it is paid in. */
+  budgetIn: BudgetUnit;
   mechanisms: string[];
   maxTokens: number | null;
   runs: number;
@@ -51,11 +53,24 @@ export async function planCommand(
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
-    const { model, device, budget, mechanisms, maxTokens, runs } = options;
+    const { model, device, budget, budgetIn: unit, mechanisms, maxTokens, runs } = options;
     const wanted = formats.filter(format => options[format] !== undefined);
     const info = await engine.request('models/load', { ref: model, device }, signal);
     for (const format of wanted) checkFormat(info, format);
-    const own = { model, device, budget, mechanisms, maxTokens, maxRuns: runs, stability: options.stability };
+    // One setting for heads that share their keys, where the cache is paid or the format has one value for them.
+    const grouped = info.cores.some(({ heads, kvHeads }) => kvHeads < heads);
+    const tied = grouped && (unit === 'kv' || options.duo !== undefined);
+    const own = {
+      model,
+      device,
+      budget,
+      unit,
+      tied,
+      mechanisms,
+      maxTokens,
+      maxRuns: runs,
+      stability: options.stability,
+    };
     const step = (message: string) => progress.step(message);
     const { texts, ...chosen } = await textsOfPlan(engine, files, { ...options, ...own }, signal, step);
     const planned = await planTexts(engine, texts, { ...own, fitted: chosen.fitted }, signal, step);

@@ -5,7 +5,15 @@
 import { Command, CommanderError, Option } from 'commander';
 import { findMechanism, mechanismInfos, mechanisms as registry } from '../attention/registry';
 import { parseAttention, refuseBesideAttention } from './attention';
-import { DEVICES, parseBudget, parseCount, parseDevice, parseMechanisms, parsePairs } from './arguments';
+import {
+  DEVICES,
+  parseUnit,
+  parseBudget,
+  parseCount,
+  parseDevice,
+  parseMechanisms,
+  parsePairs,
+} from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
@@ -18,7 +26,7 @@ import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { PLACES } from './shards/shards';
 import { VERSION } from '../version';
 import { RefusedError, told, UsageError } from '../errors';
-import type { Intervention } from '../../shared/protocol/engine';
+import { BUDGET_UNITS, type Intervention } from '../../shared/protocol/engine';
 import { outputError } from '../export/outputFile';
 import { oneSentence, visibleLines } from '../../shared/foreign';
 import { tellSupervisor, type ParentMessage } from '../runtime/supervised';
@@ -74,6 +82,12 @@ function build(): Command {
       parseBudget,
     )
     .option(
+      '--budget-in <unit>',
+      `what the budget is a share of: ${BUDGET_UNITS.join(', ')}`,
+      parseUnit,
+      'pairs',
+    )
+    .option(
       '--attention <what>',
       'no dense pass: NAME[:key=value;key=value] in every core, or the heads of a PLAN.json; figures from exact rows of a sample of queries',
       parseAttention,
@@ -124,6 +138,12 @@ function build(): Command {
     )
     .optionsGroup('The plan:')
     .requiredOption('--budget <share>', 'share of the dense query-key pairs, such as 0.1 or 10%', parseBudget)
+    .option(
+      '--budget-in <unit>',
+      `what the budget is a share of: ${BUDGET_UNITS.join(', ')}`,
+      parseUnit,
+      'pairs',
+    )
     .optionsGroup(MODEL)
     .option(...model)
     .option(...device)

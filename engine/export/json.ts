@@ -166,6 +166,7 @@ function mechanismJson(result: MechanismResult, cores: readonly CoreInfo[]) {
     pairs: result.pairs,
     densePairs: result.densePairs,
     milliseconds: result.milliseconds,
+    ...(result.spending ? { spending: result.spending } : {}),
     heads: result.heads.map(comparisonJson),
     ...(result.measures ? { measures: result.measures } : {}),
     notes: result.notes.map(textOf),
@@ -186,5 +187,6 @@ function comparisonJson(head: HeadComparison) {
     ...(head.growth === undefined ? {} : { censored: head.censored, growth: head.growth }),
     ...(head.reconstruction === undefined ? {} : { reconstruction: head.reconstruction }),
     ...(head.measures ? { measures: head.measures } : {}),
+    ...(head.spending ? { spending: head.spending } : {}),
   };
 }

@@ -2,6 +2,8 @@
 import { mean } from 'd3-array';
 import { studentInterval } from '../measure/student';
 import type {
+  BudgetUnit,
+  Spending,
   CoreInfo,
   HeadComparison,
   Interval,
@@ -134,6 +136,10 @@ export interface PlanFile {
   };
   device: string;
   budget: number;
+  /** What it is paid in. */
+  budgetIn: BudgetUnit;
+  /** In every unit, where it is known: under budgets of another unit than pairs. */
+  spending: Spending | null;
   /** Tokens of the longest fitted text. */
   tokens: number;
   /** Spent over the fitted texts. */
@@ -195,6 +201,8 @@ export function planFile(
     },
     device: provenance.device.device,
     budget: plan.budget,
+    budgetIn: plan.unit ?? 'pairs',
+    spending: plan.spending ?? null,
     tokens,
     pairs: plan.pairs,
     densePairs: plan.densePairs,

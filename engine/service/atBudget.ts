@@ -15,12 +15,14 @@ import { predictionShift } from '../measure/predictionShift';
 import type { ModelOutput } from '../model/cut/cutModel';
 import type {
   AtBudgetParams,
+  BudgetUnit,
   MechanismParams,
   MechanismResult,
   Note,
   Setting,
 } from '../../shared/protocol/engine';
 import { plainPercent } from '../../shared/numbers';
+import { UNITS } from '../../shared/budgetUnits';
 import { DENSE } from '../../shared/setting';
 
 /** A setting that leaves more of the budget than this is compared only where none leaves less, and it is said. */
@@ -38,14 +40,14 @@ const CLOSE = 2;
  */
 export async function atBudget(
   analysis: Analysis,
-  { budget, mechanisms: names }: Omit<AtBudgetParams, 'id'>,
+  { budget, unit = 'pairs', mechanisms: names }: Omit<AtBudgetParams, 'id'>,
   signal: AbortSignal,
   onProgress: (fraction: number, message: string) => void = () => undefined,
 ): Promise<MechanismResult[]> {
   if (!(budget > 0 && budget <= 1))
-    throw new RefusedError('A budget is a share of the dense pairs, above 0 and at most 1.');
+    throw new RefusedError('A budget is a share of what dense attention spends, above 0 and at most 1.');
   const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
-  const searches = chosen.map(mechanism => new Search(analysis, mechanism, budget));
+  const searches = chosen.map(mechanism => new Search(analysis, mechanism, budget, unit));
   const contributions: number[][] = [];
   for (;;) {
     const open = searches.flatMap(search => search.open());
@@ -67,7 +69,7 @@ export async function atBudget(
   for (const search of searches) found.push(...(await search.best(confirm)));
   if (found.length === 0 && chosen.length === 1)
     throw new RefusedError(
-      told`${chosen[0]!.info.title} has no setting that spends such a share of the pairs.`,
+      told`${chosen[0]!.info.title} has no setting that spends such a share of the ${UNITS[unit]}.`,
     );
   return found;
 }
@@ -90,28 +92,36 @@ class Search {
     analysis: Analysis,
     private readonly mechanism: Mechanism,
     private readonly budget: number,
+    private readonly unit: BudgetUnit,
   ) {
     this.outlines = analysis.cores.map(({ outline }) => outline);
     const { families, settings, spans, info } = mechanism;
-    this.families = (families ?? []).map(family => ({ family, approach: new Approach(budget) }));
-    if (!settings || families || info.name === DENSE.name) this.fixed = [];
-    else this.fixed = this.read(outline => (spans ? [spans.atBudget(budget)] : settings(outline, budget)));
+    this.fixed = [];
+    if (!settings || info.name === DENSE.name) this.families = [];
+    else if (families || unit !== 'pairs') {
+      // In other units than pairs every setting is asked for again, until it spends what it should.
+      const ways = families ?? waysOf(spans ? (_, share) => [spans.atBudget(share)] : settings);
+      this.families = ways.map(family => ({ family, approach: new Approach(budget) }));
+    } else {
+      this.families = [];
+      this.fixed = this.read(outline => (spans ? [spans.atBudget(budget)] : settings(outline, budget)));
+    }
   }
 
   open(): OpenRun[] {
     const { title } = this.mechanism.info;
     const fixed = this.fixed.map(choice => {
-      const run = startRun(choice);
+      const run = startRun(choice, this.unit !== 'pairs');
       return { title, run, done: () => void this.file(run) };
     });
     this.fixed = [];
     const asked = this.families.flatMap(({ family, approach }) => {
       const choice = this.ask(family, approach);
       if (!choice) return [];
-      const run = startRun(choice);
+      const run = startRun(choice, this.unit !== 'pairs');
       const done = () => {
         const result = this.file(run);
-        approach.told(result && spent(result));
+        approach.told(result && this.spent(result));
       };
       return [{ title, run, done }];
     });
@@ -120,11 +130,13 @@ class Search {
 
   /** Of those that come near, the one that changes least; else the one that comes nearest; none where all spend more. */
   async best(confirmation: Confirmation): Promise<MechanismResult[]> {
-    const within = [...this.tried.values()].filter(result => result !== null && spent(result) <= this.budget);
+    const within = [...this.tried.values()].filter(
+      result => result !== null && this.spent(result) <= this.budget,
+    );
     const results = within as MechanismResult[];
-    const near = results.filter(result => spent(result) >= FEWEST * this.budget);
-    if (near.length > 0) return [await confirmation.best(near, this.mechanism.info.title)];
-    const nearest = results.sort((a, b) => spent(b) - spent(a))[0];
+    const near = results.filter(result => this.spent(result) >= FEWEST * this.budget);
+    if (near.length > 0) return [this.told(await confirmation.best(near, this.mechanism.info.title))];
+    const nearest = results.sort((a, b) => this.spent(b) - this.spent(a))[0];
     return nearest ? [{ ...nearest, notes: [...nearest.notes, this.shortfall(nearest)] }] : [];
   }
 
@@ -135,7 +147,7 @@ class Search {
       const [choice] = this.read(outline => settingsOf([family], outline, asked));
       const known = choice && this.tried.get(choice.key);
       if (choice && known === undefined) return choice;
-      approach.told(known ? spent(known) : null);
+      approach.told(known ? this.spent(known) : null);
     }
     return null;
   }
@@ -158,14 +170,28 @@ class Search {
     return result;
   }
 
+  /** Of other units than pairs it is said what is spent: tables show pairs. */
+  private told(result: MechanismResult): MechanismResult {
+    if (this.unit === 'pairs') return result;
+    const text = `Spends ${plainPercent(this.spent(result))} of the ${UNITS[this.unit]} (budget ${plainPercent(this.budget)}).`;
+    return { ...result, notes: [...result.notes, { kind: 'budget', text }] };
+  }
+
   private shortfall(result: MechanismResult): Note {
-    const text = `Spends ${plainPercent(spent(result))} of the pairs: no setting found comes nearer to ${plainPercent(this.budget)}.`;
+    const text = `Spends ${plainPercent(this.spent(result))} of the ${UNITS[this.unit]}: no setting found comes nearer to ${plainPercent(this.budget)}.`;
     return { kind: 'budget', text };
+  }
+
+  /** As a share of what dense attention spends. */
+  private spent({ pairs, densePairs, spending }: MechanismResult): number {
+    const { own, dense } = spending?.[this.unit] ?? { own: pairs, dense: densePairs };
+    return own / dense;
   }
 }
 
-function spent({ pairs, densePairs }: MechanismResult): number {
-  return pairs / densePairs;
+/** Each of the settings that a mechanism has for a share, as a way of its own to grow with it. */
+function waysOf(settings: NonNullable<Mechanism['settings']>): SettingFamily[] {
+  return [0, 1, 2].map(way => (input, share) => settings(input, Math.min(1, share))[way] ?? null);
 }
 
 /** Chooses between settings by runs of the whole model. */

@@ -3,6 +3,7 @@ import { densePairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
 import { compareCore } from '../measure/comparison';
+import { spendingOf } from '../measure/spending';
 import { tokenLoss } from '../measure/loss';
 import { outputChange } from '../measure/outputChange';
 import type { Attend, ModelOutput } from '../model/cut/cutModel';
@@ -148,6 +149,7 @@ export async function compareHead(
   { core, head, choice }: HeadAssignment,
   { input, output }: CoreTensors,
   signal: AbortSignal,
+  spending = false,
 ): Promise<HeadComparison> {
   const { result, lse } = analysis.head(core, head);
   const size = input.queries * input.valueDim;
@@ -157,8 +159,10 @@ export async function compareHead(
     output: output.subarray(head * size, (head + 1) * size),
     lse: lse.subarray(head * input.queries, (head + 1) * input.queries),
   };
-  const [comparison] = compareCore(result.info, someHeads(input, [head]), dense, attended);
-  return { ...comparison!, head };
+  const alone = someHeads(input, [head]);
+  const [comparison] = compareCore(result.info, alone, dense, attended);
+  const spent = spending && spendingOf(choice, alone, attended, input.kvHeads / input.heads)[0]!;
+  return { ...comparison!, head, ...(spent && { spending: spent }) };
 }
 
 /** `analysis/assign`: effect of the run, local comparisons of the assigned heads, pairs over the whole model. */

@@ -9,6 +9,7 @@ import { compareCore } from '../measure/comparison';
 import { RefusedError } from '../errors';
 import { tokenLoss } from '../measure/loss';
 import type { PerQuery } from '../measure/perQuery';
+import { spendingOf } from '../measure/spending';
 import { profileCore } from '../measure/profile';
 import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import { tokenMarks } from '../model/tokens/text';
@@ -46,6 +47,8 @@ export interface LocalRun {
   settled?: MechanismParams;
   /** Why this mechanism cannot run on this model, or null. */
   refused: string | null;
+  /** Also what each head spends in every unit. */
+  spending?: true;
 }
 
 /**
@@ -172,6 +175,13 @@ export function addCore(
     return growthOf(core, head, { span, ramp: wish.ramp, kept });
   };
   const heads = compareCore(info, input, dense, attended);
-  run.heads.push(...heads.map(head => ({ ...head, ...grown(head) })));
+  const spending = run.spending && spendingOf(run.choice, input, attended);
+  run.heads.push(
+    ...heads.map((head, at) => ({
+      ...head,
+      ...grown(head),
+      ...(spending && { spending: spending[at]! }),
+    })),
+  );
   run.settled ??= settledParams(mechanism, input, params);
 }

@@ -3,6 +3,7 @@ import { type Analysis, type CoreTensors } from './analysis';
 import { addCore, type LocalRun } from './densePass';
 import { choiceNote } from '../attention/registry';
 import { summarizeComparison } from '../measure/comparison';
+import { totalSpending } from '../measure/spending';
 import { effectOf, OUTPUT_NOTE } from './changedRun';
 import type { HeadComparison, Setting, MechanismResult, Note } from '../../shared/protocol/engine';
 import type { ModelOutput } from '../model/cut/cutModel';
@@ -20,6 +21,7 @@ export function localResult(run: LocalRun): MechanismResult {
   const choice = choiceNote(run.choice);
   return {
     ...summarizeComparison(run.heads),
+    ...(run.spending && { spending: totalSpending(run.heads.map(head => head.spending!)) }),
     setting: run.choice,
     settled: run.settled ?? {},
     scope: 'local',
@@ -58,8 +60,8 @@ export async function runLocally(
   return fileLocalResult(analysis, run);
 }
 
-export function startRun(choice: Setting): LocalRun {
-  return { choice, heads: [], milliseconds: 0, refused: null };
+export function startRun(choice: Setting, spending = false): LocalRun {
+  return { choice, heads: [], milliseconds: 0, refused: null, ...(spending && { spending }) };
 }
 
 /** Adds to the run what the mechanism does in one core. */

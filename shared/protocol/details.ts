@@ -1,5 +1,5 @@
 /** Details of a finished analysis, on demand: tiles, rows, tokens, spans, buckets. */
-import type { Growth, Setting } from './mechanisms';
+import type { BudgetUnit, Growth, Setting } from './mechanisms';
 
 /** All requests below need a finished analysis, or at least its finished cores. */
 export interface HeadRef {
@@ -86,8 +86,10 @@ export interface MechanismParamsRequest {
 
 export interface AtBudgetParams {
   id: string;
-  /** Share of the dense pairs, 0..1. */
+  /** Share of what dense attention spends, 0..1. */
   budget: number;
+  /** What it is paid in. Default: pairs. */
+  unit?: BudgetUnit;
   /** Names; empty = all that have settings for a budget. */
   mechanisms: string[];
 }

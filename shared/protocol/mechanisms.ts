@@ -26,6 +26,16 @@ export interface MechanismInfo {
   approximate?: true;
 }
 
+/**
+ * What budgets are paid in: pairs whose value is read; floating-point operations, choosing included; blocks of 128 x 128 with
+ * any pair, which a kernel runs whole; bytes of the most keys and values that are held at once, in 16 bits.
+ */
+export const BUDGET_UNITS = ['pairs', 'flops', 'blocks', 'kv'] as const;
+export type BudgetUnit = (typeof BUDGET_UNITS)[number];
+
+/** In each unit, and what dense attention spends. */
+export type Spending = Record<BudgetUnit, { own: number; dense: number }>;
+
 /** Of spans: a power of the text's length. */
 export interface Growth {
   least: number;
@@ -56,6 +66,8 @@ export interface HeadComparison {
   reconstruction?: number;
   /** Only after `analysis/compare`. */
   measures?: HeadMeasures;
+  /** Only where it was asked for: in budgets of another unit than pairs, and in plans. */
+  spending?: Spending;
 }
 
 /** 95 % of the values that a mean takes when blocks of neighbouring queries are drawn anew (bootstrap). */
@@ -125,6 +137,8 @@ export interface MechanismResult {
   heads: HeadComparison[];
   /** Only after `analysis/compare`. */
   measures?: MechanismMeasures;
+  /** Of all heads, where it is known of each. */
+  spending?: Spending;
   /** Labels the user must see, e.g. "selection looks at the whole text". */
   notes: Note[];
 }

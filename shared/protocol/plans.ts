@@ -1,5 +1,5 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
-import type { HeadComparison, MechanismParams, Setting } from './mechanisms';
+import type { BudgetUnit, HeadComparison, MechanismParams, Setting, Spending } from './mechanisms';
 import type { Note } from './notes';
 
 /** What changes when the model runs on with changed attention (propagated). */
@@ -43,8 +43,12 @@ export interface AssignResult {
 
 export interface PlanParams {
   id: string;
-  /** Share of the dense query-key pairs that all heads together may spend, 0..1. */
+  /** Share of what dense attention spends that all heads together may spend, 0..1. */
   budget: number;
+  /** What it is paid in. Default: pairs. */
+  unit?: BudgetUnit;
+  /** Heads that share keys and values get the same setting, as formats and caches need that have one for each group. */
+  tied?: boolean;
   /** Names of the mechanisms to choose from; empty = all that keep a set of pairs and work on this model. */
   mechanisms: string[];
   /** How often the model may be run to correct the choice and to compare it. */
@@ -68,6 +72,10 @@ export interface PlannedHead extends HeadComparison {
 
 export interface Plan {
   budget: number;
+  /** Where it is not pairs: what the budget is paid in. */
+  unit?: BudgetUnit;
+  /** In every unit, over all heads; of the cache as if the heads of a group kept the same keys. */
+  spending?: Spending;
   /** Spent. */
   pairs: number;
   densePairs: number;

@@ -5,6 +5,7 @@
  */
 import * as v from 'valibot';
 import { DEVICE_NAMES } from '../protocol/models';
+import { BUDGET_UNITS } from '../protocol/mechanisms';
 import { ROLES } from '../protocol/text';
 import { isSetting, type Setting } from '../setting';
 
@@ -203,6 +204,9 @@ const measures = {
   kl: v.nullable(number),
 };
 
+const spent = v.object({ own: number, dense: number });
+const spending = v.object({ pairs: spent, flops: spent, blocks: spent, kv: spent });
+
 const comparison = {
   core: index,
   head: index,
@@ -216,6 +220,7 @@ const comparison = {
   censored: v.exactOptional(flag),
   growth: v.exactOptional(v.object({ least: number, likely: number, most: number })),
   reconstruction: v.exactOptional(number),
+  spending: v.exactOptional(spending),
   measures: v.exactOptional(
     v.object({
       ...measures,
@@ -246,6 +251,7 @@ const result = v.object({
   milliseconds: number,
   heads: list(v.object(comparison)),
   measures: v.exactOptional(v.object(measures)),
+  spending: v.exactOptional(spending),
   notes,
 });
 
@@ -260,6 +266,8 @@ const settled = v.exactOptional(v.record(text, parameter));
 
 export const plan = v.object({
   budget: share,
+  unit: v.exactOptional(v.picklist(BUDGET_UNITS)),
+  spending: v.exactOptional(spending),
   pairs: number,
   densePairs: number,
   heads: list(v.object({ ...comparison, choice: setting, settled, sensitivity: number })),

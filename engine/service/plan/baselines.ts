@@ -1,6 +1,6 @@
 /** What a plan is compared with at the same budget: one setting in every head, and chance. */
 import type { Analysis } from '../analysis';
-import { costOf } from './candidates';
+import { errorCost, spent } from './candidates';
 import { Approach } from '../approach';
 import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
@@ -42,10 +42,10 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
     for (const [at, chosen] of (await search.candidates.everywhere(choices)).entries()) {
       if (!chosen) continue;
       const choice = choices[at]!;
-      const pairs = sum(chosen, one => one.pairs);
-      last = pairs / search.dense;
-      if (pairs > search.limit) continue;
-      const cost = sum(chosen, (one, at) => costOf(one).cost * search.sensitivity[at]!);
+      const paid = search.spent(chosen);
+      last = paid / search.dense;
+      if (paid > search.limit) continue;
+      const cost = sum(chosen, (one, at) => errorCost(one) * search.sensitivity[at]!);
       tried.set(choice.key, { choice, chosen, cost });
     }
     return last;
@@ -83,7 +83,7 @@ async function fittedSpans(
     }));
     const chosen = (await search.candidates.addAll(wanted)).flatMap(one => one ?? []);
     const all = chosen.length === fit.heads.length;
-    if (all && sum(chosen, one => one.pairs) <= search.limit) return [{ choice, chosen }];
+    if (all && search.spent(chosen) <= search.limit) return [{ choice, chosen }];
   }
   return [];
 }
@@ -94,29 +94,30 @@ export function randomChoices({ candidates, limit }: PlanSearch, count: number):
   const draw = <T>(list: readonly T[]): T => list[Math.floor(uniform() * list.length)]!;
   return Array.from({ length: count }, () => {
     const chosen = candidates.lists.map(draw);
-    let spent = sum(chosen, one => one.pairs);
+    const priceOf = (one: PlanCandidate) => spent(one, candidates.unit);
+    let paid = sum(chosen, priceOf);
     const step = (at: number, options: readonly PlanCandidate[]) => {
       if (options.length === 0) return;
-      spent -= chosen[at]!.pairs;
+      paid -= priceOf(chosen[at]!);
       chosen[at] = draw(options);
-      spent += chosen[at]!.pairs;
+      paid += priceOf(chosen[at]!);
     };
-    while (spent > limit) {
+    while (paid > limit) {
       const high = [...chosen.keys()].filter(at =>
-        candidates.lists[at]!.some(one => one.pairs < chosen[at]!.pairs),
+        candidates.lists[at]!.some(one => priceOf(one) < priceOf(chosen[at]!)),
       );
       if (high.length === 0) break;
       const at = draw(high);
       step(
         at,
-        candidates.lists[at]!.filter(one => one.pairs < chosen[at]!.pairs),
+        candidates.lists[at]!.filter(one => priceOf(one) < priceOf(chosen[at]!)),
       );
     }
     for (const at of chosen.keys()) {
-      const now = chosen[at]!.pairs;
+      const now = priceOf(chosen[at]!);
       step(
         at,
-        candidates.lists[at]!.filter(({ pairs }) => pairs > now && pairs - now <= limit - spent),
+        candidates.lists[at]!.filter(one => priceOf(one) > now && priceOf(one) - now <= limit - paid),
       );
     }
     return chosen;

@@ -9,7 +9,8 @@ import { findMechanism, mechanisms } from '../../attention/registry';
 import { someHeads } from '../../attention/kernels/subset';
 import { RefusedError, told } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
-import type { HeadComparison, Setting, PlanCandidate } from '../../../shared/protocol/engine';
+import { totalSpending } from '../../measure/spending';
+import type { BudgetUnit, HeadComparison, Setting, PlanCandidate } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { DENSE } from '../../../shared/setting';
 
@@ -45,6 +46,7 @@ export class Candidates {
   private constructor(
     readonly texts: readonly Analysis[],
     readonly mechanisms: readonly Mechanism[],
+    readonly unit: BudgetUnit,
     private readonly signal: AbortSignal,
   ) {
     this.heads = headsOf(texts[0]!);
@@ -59,6 +61,7 @@ export class Candidates {
   static async start(
     texts: readonly Analysis[],
     names: readonly string[],
+    unit: BudgetUnit,
     signal: AbortSignal,
   ): Promise<Candidates> {
     const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
@@ -71,6 +74,7 @@ export class Candidates {
     const found = new Candidates(
       texts,
       chosen.filter(mechanism => mechanism.settings),
+      unit,
       signal,
     );
     const norms = found.heads.map(() => 0);
@@ -210,7 +214,7 @@ export class Candidates {
     try {
       for (const [t, text] of this.texts.entries()) {
         const head = { ...this.heads[at]!, choice };
-        comparisons.push(await compareHead(text, head, tensors[t]!, this.signal));
+        comparisons.push(await compareHead(text, head, tensors[t]!, this.signal, this.unit !== 'pairs'));
       }
     } catch (error) {
       if (error instanceof RefusedError) return null;
@@ -222,7 +226,7 @@ export class Candidates {
   /** All candidates with their places on the fronts. */
   all(): PlanCandidate[] {
     return this.lists.flatMap(list => {
-      const front = new Set(paretoFront(list.map(costOf)));
+      const front = new Set(paretoFront(list.map(one => costOf(one, this.unit))));
       return list.map((candidate, at) => ({ ...candidate, onFront: front.has(at) }));
     });
   }
@@ -232,8 +236,22 @@ export class Candidates {
 const NEGLIGIBLE = 0.01;
 
 /** The squared error is what changes of the output grow with. */
-export function costOf({ pairs, outputError }: HeadComparison): { pairs: number; cost: number } {
-  return { pairs, cost: Math.max(outputError, NEGLIGIBLE) ** 2 };
+export function costOf(one: HeadComparison, unit: BudgetUnit): { pairs: number; cost: number } {
+  return { pairs: spent(one, unit), cost: errorCost(one) };
+}
+
+export function errorCost({ outputError }: HeadComparison): number {
+  return Math.max(outputError, NEGLIGIBLE) ** 2;
+}
+
+/** What a head pays of the budget. */
+export function spent({ pairs, spending }: HeadComparison, unit: BudgetUnit): number {
+  return spending?.[unit].own ?? pairs;
+}
+
+/** What it would pay dense. */
+export function denselySpent({ densePairs, spending }: HeadComparison, unit: BudgetUnit): number {
+  return spending?.[unit].dense ?? densePairs;
 }
 
 /** One head over several texts: pairs summed, errors as root of the mean square. */
@@ -253,5 +271,6 @@ function together(comparisons: readonly HeadComparison[]): HeadComparison {
     pairs: sum(one => one.pairs),
     densePairs: sum(one => one.densePairs),
     uncovered: sum(one => one.uncovered),
+    ...(first!.spending && { spending: totalSpending(comparisons.map(one => one.spending!)) }),
   };
 }

@@ -8,6 +8,8 @@ import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baseline
 import { choiceNote, findMechanism } from '../../attention/registry';
 import { UsageError } from '../../errors';
 import type { HeadAssignment, Setting, Plan, PlanParams } from '../../../shared/protocol/engine';
+import { totalSpending } from '../../measure/spending';
+import { UNITS } from '../../../shared/budgetUnits';
 import { isLeast, isLess } from '../../../shared/uncertainty';
 import type { Note, NoteKind } from '../../../shared/protocol/notes';
 
@@ -46,16 +48,18 @@ export async function makePlan(
   onProgress: (fraction: number, message: string) => void = () => undefined,
   baselines = true,
 ): Promise<FoundPlan> {
-  const { budget, maxRuns } = options;
+  const { budget, maxRuns, unit = 'pairs', tied = false } = options;
   if (!(budget > 0 && budget <= 1)) {
-    throw new UsageError('The budget of a plan is a share of the dense pairs, above 0 and at most 1.');
+    throw new UsageError(
+      'The budget of a plan is a share of what dense attention spends, above 0 and at most 1.',
+    );
   }
-  const candidates = await Candidates.start(texts, options.mechanisms, signal);
+  const candidates = await Candidates.start(texts, options.mechanisms, unit, signal);
   await candidates.explore(budget, done => onProgress(LOCAL_PART * done, 'Every head under every mechanism'));
   const runs = new PlanRuns(texts, maxRuns, signal, (what, done) =>
     onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, `The text runs on: ${what}`),
   );
-  const search = new PlanSearch(candidates, runs, budget);
+  const search = new PlanSearch(candidates, runs, budget, tied);
   let best = await search.start();
   const uniform = baselines ? await runUniform(search, await uniformChoices(search, texts)) : [];
   const random = baselines ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
@@ -110,13 +114,16 @@ function planOf(
 ): Omit<Plan, 'curve' | 'tried'> {
   const { candidates, budget, dense } = search;
   const first = candidates.texts[0]!;
-  const pairs = sum(best.chosen, one => one.pairs);
   const drawn = random.map(({ outcome }) => outcome.effect);
   const wins = isLeast(best.outcome.effect, [...uniform.map(({ found }) => found.outcome.effect), ...drawn]);
   return {
     budget,
-    pairs,
-    densePairs: dense,
+    ...(candidates.unit === 'pairs' ? {} : { unit: candidates.unit }),
+    ...(best.chosen[0]?.spending && {
+      spending: totalSpending(best.chosen.map(one => one.spending!)),
+    }),
+    pairs: sum(best.chosen, one => one.pairs),
+    densePairs: sum(best.chosen, one => one.densePairs),
     heads: best.chosen.map(({ onFront: _, ...candidate }, at) => ({
       ...candidate,
       settled: first.settled(candidate.choice, candidate.core),
@@ -126,7 +133,7 @@ function planOf(
     uniform: uniform.map(({ choice, found }) => ({
       choice,
       settled: first.settled(choice),
-      share: sum(found.chosen, one => one.pairs) / dense,
+      share: search.spent(found.chosen) / dense,
       effect: found.outcome.effect,
     })),
     random: rangeOf(drawn),
@@ -186,7 +193,8 @@ function notesOf(
  * beside it; more pairs are never predicted to lose more.
  */
 async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<Plan['curve']> {
-  const shareOf = (chosen: Choice) => sum(chosen, one => one.pairs) / search.dense;
+  const shareOf = (chosen: Choice) => search.spent(chosen) / search.dense;
+  const { candidates } = search;
   const points = [{ ...pointOf(best), predicted: search.predicted(best.chosen), measured: true }];
   for (const factor of CURVE) {
     const limit = factor * search.budget;
@@ -194,7 +202,7 @@ async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<P
     if (!chosen) continue;
     const predicted = search.predicted(chosen);
     if (MEASURED.slice(0, runs).includes(factor)) {
-      const found = await search.run(`at ${plainPercent(limit)} of the pairs`, chosen);
+      const found = await search.run(`at ${plainPercent(limit)} of the ${UNITS[candidates.unit]}`, chosen);
       points.push({ ...pointOf(found), predicted, measured: true });
     } else {
       points.push({ share: shareOf(chosen), delta: 0, predicted, measured: false });

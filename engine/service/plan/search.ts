@@ -1,8 +1,9 @@
 import { plainPercent } from '../../../shared/numbers';
-import { costOf, type Candidates } from './candidates';
+import { denselySpent, errorCost, spent, type Candidates } from './candidates';
 import type { Outcome, PlanRuns } from './runs';
+import { kvHead } from '../../attention/core';
 import { RefusedError } from '../../errors';
-import { allocate, type Option } from '../../measure/allocation';
+import { allocate } from '../../measure/allocation';
 import type { HeadAssignment, PlanCandidate } from '../../../shared/protocol/engine';
 import { DENSE } from '../../../shared/setting';
 
@@ -40,15 +41,19 @@ export class PlanSearch {
   readonly sensitivity: number[];
   /** By head and mechanism: how much worse than its local error a mechanism is thought to be. */
   private readonly doubts: Map<string, number>[];
-  /** Pairs of all heads. */
+  /** What all heads spend dense, in the budget's unit. */
   readonly dense: number;
+  /** Heads that get the same setting; each alone where nothing ties them. */
+  private readonly groups: readonly (readonly number[])[];
 
   constructor(
     readonly candidates: Candidates,
     private readonly runs: PlanRuns,
     readonly budget: number,
+    tied = false,
   ) {
-    this.dense = sum(candidates.lists, list => list[0]!.densePairs);
+    this.dense = sum(candidates.lists, list => denselySpent(list[0]!, candidates.unit));
+    this.groups = tied ? groupsOf(candidates) : candidates.heads.map((_, at) => [at]);
     // Until it is measured: an error matters as much as the head contributes to its layer.
     this.sensitivity = [...candidates.contribution];
     this.doubts = candidates.heads.map(() => new Map());
@@ -62,7 +67,9 @@ export class PlanSearch {
   choose(): Choice {
     const chosen = this.chooseWithin(this.limit);
     if (chosen) return chosen;
-    const least = sum(this.candidates.lists, list => Math.min(...list.map(({ pairs }) => pairs)));
+    const least = sum(this.candidates.lists, list =>
+      Math.min(...list.map(one => spent(one, this.candidates.unit))),
+    );
     throw new RefusedError(
       least < this.dense
         ? `No choice of mechanisms spends so few pairs: the least that was found on this text is ${plainPercent(least / this.dense)}.`
@@ -70,14 +77,49 @@ export class PlanSearch {
     );
   }
 
-  chooseWithin(pairs: number): Choice | null {
-    const chosen = allocate(this.options(), pairs);
-    return chosen && chosen.map((option, at) => this.candidates.lists[at]![option]!);
+  /** What a choice pays, in the budget's unit. */
+  spent(chosen: Choice): number {
+    return sum(chosen, one => spent(one, this.candidates.unit));
+  }
+
+  chooseWithin(limit: number): Choice | null {
+    const shared = this.groups.map(group => this.sharedBy(group));
+    const options = shared.map(list =>
+      list.map(members => ({
+        pairs: sum(members, ({ candidate }) => spent(candidate, this.candidates.unit)),
+        cost: sum(members, ({ at, candidate }) => this.weighed(at, candidate)),
+      })),
+    );
+    const found = allocate(options, limit);
+    if (!found) return null;
+    const chosen: PlanCandidate[] = [];
+    found.forEach((option, group) => {
+      for (const { at, candidate } of shared[group]![option]!) chosen[at] = candidate;
+    });
+    return chosen;
+  }
+
+  private groupOf(at: number): readonly number[] {
+    return this.groups.find(group => group.includes(at))!;
+  }
+
+  /** The settings that all heads of a group have been compared with, for each of them. */
+  private sharedBy(group: readonly number[]): { at: number; candidate: PlanCandidate }[][] {
+    const [first, ...others] = group;
+    const known = others.map(at => {
+      const byKey = new Map(this.candidates.lists[at]!.map(one => [one.choice.key, one]));
+      return { at, byKey };
+    });
+    return this.candidates.lists[first!]!.flatMap(candidate => {
+      const rest = known.map(({ at, byKey }) => ({ at, candidate: byKey.get(candidate.choice.key) }));
+      if (rest.some(one => !one.candidate)) return [];
+      return [[{ at: first!, candidate }, ...(rest as { at: number; candidate: PlanCandidate }[])]];
+    });
   }
 
   /** What the local errors and the sensitivities promise. */
   predicted(chosen: Choice): number {
-    return sum(chosen, (candidate, at) => costOf(candidate).cost * this.sensitivity[at]!);
+    return sum(chosen, (candidate, at) => errorCost(candidate) * this.sensitivity[at]!);
   }
 
   assignment(chosen: Choice): HeadAssignment[] {
@@ -120,7 +162,7 @@ export class PlanSearch {
         .map(factor => (factor * pairs) / densePairs)
         .filter(share => share < 1)
         .flatMap(share => this.candidates.settings(at, mechanism, share))
-        .map(setting => ({ at, choice: setting }));
+        .flatMap(setting => this.groupOf(at).map(member => ({ at: member, choice: setting })));
     });
     await this.candidates.addAll(between);
   }
@@ -139,7 +181,7 @@ export class PlanSearch {
       const group = changed.slice(from, from + size);
       const heads = this.assignment(chosen).filter((_, at) => group.includes(at));
       const { objective } = await this.runs.run(`only ${this.names(group)}`, heads);
-      const predicted = sum(group, at => costOf(chosen[at]!).cost * this.sensitivity[at]!);
+      const predicted = sum(group, at => errorCost(chosen[at]!) * this.sensitivity[at]!);
       groups.push({ group, measured: Math.max(objective, 1e-9), predicted });
     }
     const scale = sum(groups, ({ measured }) => measured) / sum(groups, ({ predicted }) => predicted);
@@ -213,13 +255,7 @@ export class PlanSearch {
 
   private weighed(at: number, candidate: PlanCandidate): number {
     const doubt = this.doubts[at]!.get(candidate.choice.name) ?? 1;
-    return costOf(candidate).cost * this.sensitivity[at]! * doubt;
-  }
-
-  private options(): Option[][] {
-    return this.candidates.lists.map((list, at) =>
-      list.map(candidate => ({ pairs: candidate.pairs, cost: this.weighed(at, candidate) })),
-    );
+    return errorCost(candidate) * this.sensitivity[at]! * doubt;
   }
 
   private names(group: readonly number[]): string {
@@ -228,6 +264,16 @@ export class PlanSearch {
       ? `head ${name(group[0]!)}`
       : `heads ${name(group[0]!)} to ${name(group.at(-1)!)}`;
   }
+}
+
+/** Heads of a core that share keys and values. */
+function groupsOf({ heads, texts }: Candidates): number[][] {
+  const groups = new Map<string, number[]>();
+  heads.forEach(({ core, head }, at) => {
+    const key = `${core}.${kvHead(texts[0]!.core(core).outline, head)}`;
+    groups.set(key, [...(groups.get(key) ?? []), at]);
+  });
+  return [...groups.values()];
 }
 
 export function keyOf(chosen: Choice): string {

@@ -146,7 +146,8 @@ class PlanTexts {
             ),
           )
         : [],
-      notes: notesOf(texts, this.options.budget),
+      // Other units than pairs are paid on the fitted texts; what runs spend is counted in pairs.
+      notes: notesOf(texts, (this.options.unit ?? 'pairs') === 'pairs' ? this.options.budget : 1),
     };
   }
 
