@@ -21,7 +21,8 @@ describe('every view', function () {
         await page.setViewportSize({ width, height: 800 });
         const hidden = await page.locator('main').evaluate(main => main.scrollWidth - main.clientWidth);
         assert.ok(hidden <= 1, `${hidden} px are out of sight at ${width} px`);
-        for (const theme of THEME_NAMES) {
+        // Colours do not depend on the width, nor the layout on the theme: all themes at one width, all widths in one.
+        for (const theme of width === 500 ? THEME_NAMES : THEME_NAMES.slice(0, 1)) {
           await host.setTheme(theme);
           await page.waitForTimeout(60);
           assert.deepEqual(await violations(page.mainFrame()), [], `${theme}, ${width} px`);

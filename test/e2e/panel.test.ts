@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { ready } from '../webview/fakeHost';
-import { viewsAlone } from './support/viewsAlone';
+import { viewsAlone, until } from './support/viewsAlone';
 
 /** The wide panel around its views. */
 describe('the panel', function () {
@@ -34,4 +34,20 @@ describe('the panel', function () {
       );
       assert.equal(hidden, 0, 'nothing is cut off');
     });
+
+  it('names the text of each side of a decoder', async () => {
+    const { summary } = views;
+    const kinds = ['encoder', 'decoder', 'cross', 'cross'] as const;
+    const cores = summary.cores.map((core, at) => ({ ...core, info: { ...core.info, kind: kinds[at]! } }));
+    const target = { text: views.text, tokens: summary.tokens, source: 'given' as const };
+    const model = { ...summary.model, cores: cores.map(({ info }) => info) };
+    const { page, host } = await views.open({
+      analysis: ready({ ...summary, model, cores, target }),
+      selection: { core: 2, head: 0 },
+    });
+    const shown = page.getByRole('group', { name: 'What is shown' });
+    await until(async () => (await shown.innerText()).includes('from the target text to the analyzed text'));
+    host.select({ core: 1 });
+    await until(async () => (await shown.innerText()).includes('within the target text'));
+  });
 });

@@ -1,7 +1,7 @@
 /** Whose attention is shown: text, model and selection, in words that are never cut off. */
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { count, tokenLabel } from '../../shared/numbers';
-import { store } from '../host/store';
+import { store, type Side } from '../host/store';
 import { t } from '../host/words';
 import { headName } from '../model/names';
 import { mainRole } from '../model/roles';
@@ -39,8 +39,18 @@ function head(): TemplateResult | typeof nothing {
   const role = mainRole(profile);
   return html`<span class="part"
     ><strong>${headName(profile)}</strong
-    >${role ? html` <span class="muted">${t(ROLE_TITLES[role])}</span>` : nothing}</span
+    >${sidesOf(profile.core)}${role ? html` <span class="muted">${t(ROLE_TITLES[role])}</span>` : nothing}</span
   >`;
+}
+
+/** Of a model that reads two texts: which of them asks, and which is looked at. */
+function sidesOf(core: number): string {
+  if (!store.target) return '';
+  const { queries, keys } = store.sides(core);
+  const name = (side: Side) => (side === 'target' ? t('the target text') : t('the analyzed text'));
+  return queries === keys
+    ? t(', within {0}', name(queries))
+    : t(', from {0} to {1}', name(queries), name(keys));
 }
 
 function token(): TemplateResult | typeof nothing {
