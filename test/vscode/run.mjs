@@ -62,6 +62,7 @@ async function passes(trusted) {
     trusted,
   });
   const page = await browser.newPage();
+  page.setDefaultNavigationTimeout(120_000); // a start under load
   try {
     await page.exposeFunction('codeAutomationLog', (_type, args) => {
       const line = format(...args);
