@@ -6,9 +6,15 @@ import { defaultLimitMiB } from '../../engine/runtime/memory';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
 import type { AnalysisSummary, ChosenAttention } from '../../shared/protocol/engine';
-import { inductionModel, needleStart, needleText, writePlanted } from '../fixtures/plantedModels';
+import {
+  inductionModel,
+  needleStart,
+  needleText,
+  tokenizerOf,
+  writePlanted,
+} from '../fixtures/plantedModels';
 import { seconds, type Timing } from './analysis';
-import { benchModel, GPT2_SMALL } from './models';
+import { benchModel, GPT2_SMALL, randomIds } from './models';
 
 /** A text of so many tokens without a dense pass. */
 export interface LongJob {
@@ -29,10 +35,11 @@ export async function timeLong({ tokens, needle, attention }: LongJob): Promise<
     writePlanted(model, inductionModel(131_072));
     const file = needle ? model : join(folder, 'gpt2.onnx');
     if (!needle) writeFileSync(file, benchModel({ ...GPT2_SMALL, context: 131_072 }));
-    // A bare ONNX file has no tokenizer: every byte is a token.
+    const vocabulary = Array.from({ length: GPT2_SMALL.vocabulary }, (_, t) => `w${t}`);
+    if (!needle) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizerOf(vocabulary)));
     const text = needle
       ? needleText(distance, words)
-      : 'the quick brown fox jumps over a lazy dog. '.repeat(tokens / 43 + 1).slice(0, tokens);
+      : Array.from(randomIds(tokens, vocabulary.length), id => vocabulary[id]).join(' ');
     const setting = settingOf(findMechanism(attention).info, {});
     const began = performance.now();
     const before = process.cpuUsage();
