@@ -16,7 +16,7 @@ describe('a strange workspace in VS Code', function () {
   const errors: string[] = [];
 
   before(async function () {
-    this.timeout(300_000);
+    this.timeout(600_000);
     const text = 'The cat sat on the mat. The cat sat on the mat again.\n';
     workbench = await Workbench.open({ 'a.txt': text }, SETTINGS, { trusted: false });
     workbench.page.on('pageerror', error => errors.push(String(error)));

@@ -222,6 +222,23 @@ describe('tokenizer', () => {
     assert.deepEqual([...tokenMarks(cut).separator], [1, 0, 0, 1]);
   });
 
+  it('refuses to read a text between thousands of special tokens', async () => {
+    const { post_processor: _, ...definition } = definitions.wordPiece;
+    const added = Array.from({ length: 5000 }, () => ({ SpecialToken: { id: '[CLS]', type_id: 0 } }));
+    const post_processor = {
+      type: 'TemplateProcessing',
+      single: [...added, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [],
+      special_tokens: { '[CLS]': { id: '[CLS]', ids: [2], tokens: ['[CLS]'] } },
+    };
+    const tokenizer = await load({ ...definition, post_processor });
+    await assert.rejects(
+      tokenizer.encode('the cat', null),
+      /^RefusedError: The tokenizer puts 5000 special tokens around each text\.$/,
+    );
+    tokenizer.dispose();
+  });
+
   it('is not fooled by truncation and padding stored in the file', async () => {
     const tokenizer = await load({
       ...definitions.wordPiece,

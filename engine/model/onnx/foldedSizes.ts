@@ -1,3 +1,4 @@
+import { number, plain } from '../../../shared/numbers';
 import { RefusedError, told } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import type { Graph } from './graph';
@@ -24,7 +25,7 @@ export function refuseGrowth(graph: Graph, limit: number): void {
   for (const node of graph.nodes) sizes.add(node);
   if (sizes.grownBytes > limit)
     throw new RefusedError(
-      told`The model is refused: constants that it computes would take about ${Math.ceil(sizes.grownBytes / MIB)} MiB of memory; the limit is ${Math.floor(limit / MIB)} MiB.`,
+      told`The model is refused: constants that it computes would take about ${plain(number(Math.ceil(sizes.grownBytes / MIB)))} MiB of memory; the limit is ${Math.floor(limit / MIB)} MiB.`,
     );
 }
 

@@ -17,6 +17,8 @@ const WHOLE_TEXT = 200_000;
 /** No more than this is tokenised at once, whatever the limit: bounds the memory (about 200 bytes a character). */
 const PIECE_LIMIT = 2 ** 21;
 const TOKEN_LIMIT = 2 ** 18;
+/** Around a text: published tokenizers add a handful. */
+const MOST_SPECIALS = 1024;
 /** Tokens closer than this to the end of a piece may come out differently in the whole text. */
 const MARGIN = 256;
 
@@ -218,6 +220,8 @@ async function encode(
       throw new RefusedError(told`The tokenizer failed on this text: ${oneClause(error)}.`);
     });
     const found = ranges(encoding, piece);
+    if (found.specials > MOST_SPECIALS)
+      throw new RefusedError(told`The tokenizer puts ${found.specials} special tokens around each text.`);
     const isLast = piece.length === text.length || size === PIECE_LIMIT;
     const trusted =
       piece.length === text.length ? found.to - found.from : found.endingBefore(piece.length - MARGIN);

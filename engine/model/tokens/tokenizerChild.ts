@@ -5,7 +5,7 @@ import { LAST_WORDS } from '../../runtime/supervised';
 import { WATCH_PROGRAM } from '../../runtime/watch';
 
 /** The largest published definitions take 400 MB, the longest text as much again. */
-export const TOKENIZER_LIMITS = { milliseconds: 60_000, bytes: 1.25 * 2 ** 30 };
+export const TOKENIZER_LIMITS = { milliseconds: 40_000, bytes: 1.25 * 2 ** 30 };
 
 /** What ends a child: a clause that goes on "its definition" or "it". */
 export class TokenizerDiedError extends Error {
