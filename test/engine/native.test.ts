@@ -169,6 +169,67 @@ const FORMS: Record<string, { layer: Layer; name: string; params: Record<string,
       return m.op('MatMul', [softmax(m, logits), v]);
     }),
   },
+  'the logarithm of the ramp, kept from minus infinity': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: SPANS },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const least = m.op('Max', [ramped(m, d, id), m.floats(`least${id}`, [1e-20], [])]);
+      const logits = m.op('Add', [causalScores(m, q, k, d, id), m.op('Log', [least])]);
+      return m.op('MatMul', [softmax(m, logits), v]);
+    }),
+  },
+  'exponentials times the ramp and the mask of the future, over their sum of absolute values': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: SPANS },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const seen = m.op('Cast', [past(m, d, `seen${id}`)], { to: 1 });
+      const e = m.op('Exp', [scaled(m, m.op('MatMul', [q, transposed(m, k)]), id)]);
+      const weights = m.op('Mul', [m.op('Mul', [e, ramped(m, d, id)]), seen]);
+      const sum = m.op('ReduceL1', [weights], { axes: [-1], keepdims: 1 });
+      const bounded = m.op('Clip', [sum, m.floats(`tiny${id}`, [1e-12], [])]);
+      return m.op('MatMul', [m.op('Div', [weights, bounded]), v]);
+    }),
+  },
+  'a sum of exponentials that has one more': {
+    name: 'sink',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const e = m.op('Exp', [causalScores(m, q, k, distances(m, x, id), id)]);
+      const more = m.op('Add', [total(m, e, id), m.floats(`more${id}`, [1], [])]);
+      return m.op('MatMul', [m.op('Div', [e, more]), v]);
+    }),
+  },
+  'a threshold taken off the scores': {
+    name: 'entmax',
+    params: { alpha: 2 },
+    layer: aroundHeads((m, { q, k, v, x }, id) =>
+      m.op('MatMul', [sparsemax(m, causalScores(m, q, k, distances(m, x, id), id), 1, id), v]),
+    ),
+  },
+  'a mask of tokens with the same signs': {
+    name: 'lsh',
+    params: { buckets: 8 },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const directions = m.weight(`signs${id}`, [DIM, 3], 1);
+      const zero = m.floats(`none${id}`, [0], []);
+      const bucket = (of: string, axis: number) => {
+        const positive = m.op('Greater', [m.op('MatMul', [of, directions]), zero]);
+        const bits = m.op('Mul', [
+          m.op('Cast', [positive], { to: 1 }),
+          m.floats(`bits${axis}${id}`, [1, 2, 4]),
+        ]);
+        const number = m.op('ReduceSum', [bits, m.ints(`sum${axis}${id}`, [-1])], { keepdims: 0 });
+        return m.op('Unsqueeze', [number, m.ints(`axis${axis}${id}`, [axis])]);
+      };
+      const same = m.op('And', [m.op('Equal', [bucket(q, 3), bucket(k, 2)]), past(m, d, id)]);
+      const seen = m.op('Or', [same, m.op('Equal', [d, m.floats(`own${id}`, [0], [])])]);
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+      return m.op('MatMul', [softmax(m, dropped(m, seen, scores, id)), v]);
+    }),
+  },
   'identity plus attention less the mean': {
     name: 'shaped',
     params: GAINS,
@@ -226,6 +287,36 @@ describe('mechanisms of papers in plain operators', () => {
       await model.dispose();
     });
 
+  const refused: [string, Parameters<typeof aroundHeads>[0], RegExp][] = [
+    [
+      'the difference of what two maps read of the same values: differential attention',
+      (m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const read = (a: string, b: string, part: string) =>
+          m.op('MatMul', [softmax(m, causalScores(m, a, b, d, id + part)), v]);
+        const second = m.op('Mul', [read(k, q, 'b'), m.floats(`lambda${id}`, [0.3], [])]);
+        return m.op('Sub', [read(q, k, 'a'), second]);
+      },
+      /differential attention/,
+    ],
+    [
+      'squares of positive scores over their sum: linear attention',
+      (m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const positive = m.op('Relu', [m.op('MatMul', [q, transposed(m, k)])]);
+        const squares = m.op('Mul', [positive, positive]);
+        const weights = m.op('Mul', [squares, m.op('Cast', [past(m, d, id)], { to: 1 })]);
+        const sum = m.op('Add', [total(m, weights, id), m.floats(`tiny${id}`, [1e-6], [])]);
+        return m.op('MatMul', [m.op('Div', [weights, sum]), v]);
+      },
+      /linear, kernel or sigmoid attention/,
+    ],
+  ];
+  for (const [what, layer, sentence] of refused)
+    it(`refuses ${what}`, async () => {
+      await assert.rejects(bench.load(layered(aroundHeads(layer))), sentence);
+    });
+
   it('refuses other sums of probabilities by their place', async () => {
     const layer = aroundHeads((m, { q, k, v, x }, id) => {
       const d = distances(m, x, id);
@@ -245,7 +336,7 @@ interface Declared {
   context: string;
 }
 
-/** A layer whose probabilities no pattern knows, and the names of its tensors as attention.json has them. */
+/** A layer of sparse probabilities, and the names of its tensors as attention.json has them. */
 function thresholded(names: Declared[], alpha = 2): Layer {
   return aroundHeads((m, { q, k, v, x }, id) => {
     const scores = causalScores(m, q, k, distances(m, x, id), id);

@@ -32,6 +32,7 @@ import { recognise } from './recognise';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
 import { dropEmptyPasts } from '../rewrite/pasts';
+import { foldThresholds } from '../rewrite/thresholds';
 import { writeOutSoftmax } from '../rewrite/softmax';
 import { replaceShapes, simplify } from '../rewrite/simplify';
 import type { Skeleton } from '../onnx/skeleton';
@@ -106,6 +107,8 @@ export async function planCut(
   const written = await writeOut(graph, survey);
   replaceShapes(graph, await survey.shapes(graph), inputs);
   await checkpoint(signal);
+  const shorter = new PieceLoader(runtime, skeleton.folder, 'basic', true);
+  await foldThresholds(graph, inputs, survey, shorter).finally(() => shorter.release());
   const found = findCores(graph, inputs);
   graph.sort();
   refuseOthers(graph, inputs, found);

@@ -103,7 +103,7 @@ export function findCores(graph: Graph, ids: readonly string[]): FoundCore[] {
     const columns = columnsOf(graph, node);
     const direct = productAfter(graph, node, active, columns ? SLICED : AFTER_SOFTMAX);
     const pv = direct ?? productAfter(graph, node, active, SHAPED);
-    const qk = pv && productBefore(graph, node, active, constants);
+    const qk = pv && productBefore(graph, node.inputs[0]!, active, constants);
     if (pv && qk) cores.push(softmaxCore(graph, node, qk, pv, columns, content, direct === null));
   }
   return cores;
@@ -172,15 +172,16 @@ function productAfter(
   return null;
 }
 
-function productBefore(
+/** The product of two tensors of the text that these scores are nearest to. */
+export function productBefore(
   graph: Graph,
-  softmax: GraphNode,
+  scores: string,
   active: (name: string) => boolean,
   constants: Set<string>,
 ): GraphNode | null {
   const best = new Map<string, [indexOps: number, steps: number]>();
   const queue: { name: string; indexOps: number; steps: number }[] = [
-    { name: softmax.inputs[0]!, indexOps: 0, steps: 0 },
+    { name: scores, indexOps: 0, steps: 0 },
   ];
   let chosen: { node: GraphNode; indexOps: number; steps: number } | null = null;
   for (let at = 0; at < queue.length; at++) {

@@ -5,7 +5,7 @@ import { contentOf, isProduct, type FoundCore } from './findCores';
 
 /** Forms of attention that are no core of softmax(QK^T)V, by name. @throws RefusedError */
 export function refuseOthers(graph: Graph, ids: readonly string[], found: readonly FoundCore[]): void {
-  const difference = differenceOfMaps(graph);
+  const difference = differenceOfMaps(graph) ?? differenceOfContexts(graph, found);
   if (difference)
     throw new RefusedError(
       told`The model subtracts one attention map from another (differential attention, at ${difference}): what it gives a key is no probability, which is not supported.`,
@@ -14,6 +14,10 @@ export function refuseOthers(graph: Graph, ids: readonly string[], found: readon
   if (kernelProduct(graph, ids))
     throw new RefusedError(
       'No attention with a softmax was found in the ONNX graph, but products of keys with values (linear or kernel attention): they have no map of probabilities to show.',
+    );
+  if (kernelProduct(graph, ids, OF_SCORES))
+    throw new RefusedError(
+      'No attention with a softmax was found in the ONNX graph, but scores of tokens against each other that go to the values through another function (linear, kernel or sigmoid attention): they are no map of probabilities that could be proved.',
     );
   throw new RefusedError(
     'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
@@ -55,7 +59,12 @@ const OF_MAPS = new Set([
   'Gather',
 ]);
 /** Steps between two products of the same kernel attention. */
-const OF_FEATURES = new Set([...OF_MAPS, 'Add', 'Div']);
+const OF_FEATURES = new Set([...OF_MAPS, 'Add', 'Div', 'CumSum', 'ReduceSum', 'Reciprocal']);
+/** Steps from scores to what stands in the place of probabilities. */
+const OF_SCORES = new Set([
+  ...OF_FEATURES,
+  ...['Sub', 'Relu', 'Sigmoid', 'Tanh', 'Exp', 'Pow', 'Elu', 'Softplus', 'Where', 'Clip', 'Max', 'Min'],
+]);
 
 /** The first tensor that is a map less another map and is multiplied with values. */
 function differenceOfMaps(graph: Graph): string | null {
@@ -67,14 +76,30 @@ function differenceOfMaps(graph: Graph): string | null {
   return null;
 }
 
+/** The first tensor that is what one map reads less what another reads of the same values. */
+function differenceOfContexts(graph: Graph, found: readonly FoundCore[]): string | null {
+  const coreOf = (name: string) =>
+    found.filter(({ context }) => comesFrom(graph, name, OF_MAPS, node => node.outputs.includes(context)));
+  for (const node of graph.nodes) {
+    if (node.op !== 'Sub') continue;
+    const [[first], [second]] = node.inputs.map(coreOf) as [FoundCore[], FoundCore[]];
+    if (first && second && first !== second && first.v === second.v) return node.outputs[0]!;
+  }
+  return null;
+}
+
 /** A product of tensors of the text, one of which is such a product itself, without a softmax between: Q(K^T V). */
-function kernelProduct(graph: Graph, ids: readonly string[]): boolean {
+function kernelProduct(
+  graph: Graph,
+  ids: readonly string[],
+  through: ReadonlySet<string> = OF_FEATURES,
+): boolean {
   const content = contentOf(graph, ids);
   const constants = graph.constants();
   const active = (name: string) => content.has(name) && !constants.has(name);
-  const ofText = (node: GraphNode) => isProduct(node) && node.inputs.filter(active).length === 2;
+  const ofText = (node: GraphNode) => isProduct(node) && node.inputs.filter(active).length >= 2;
   return graph.nodes.some(
-    node => ofText(node) && node.inputs.some(name => comesFrom(graph, name, OF_FEATURES, ofText)),
+    node => ofText(node) && node.inputs.some(name => comesFrom(graph, name, through, ofText)),
   );
 }
 

@@ -32,7 +32,8 @@ export interface Recognised {
 export async function recognise(place: Place): Promise<Recognised | null> {
   const { core, rule } = place;
   if (core.found.shaping) return shapedOf(place);
-  if (!rule.opaque || rule.softCap !== null) return null;
+  const mayFall = rule.bias?.kind === 'relative' && fallsAway(rule.bias.table);
+  if (!(rule.opaque || mayFall) || rule.softCap !== null) return null;
   return core.found.contentSides.length === 0 ? spanOf(place) : namedOf(place);
 }
 
@@ -148,6 +149,7 @@ async function spanOf({ graph, core, rule, loader, survey }: Place): Promise<Rec
     rule: {
       ...rule,
       mask: { causal: rule.mask.causal, window: null },
+      bias: null,
       opaque: false,
       description: `${rule.mask.causal ? 'causal' : 'full'}, adaptive-span`,
     },
@@ -159,6 +161,9 @@ async function spanOf({ graph, core, rule, loader, survey }: Place): Promise<Rec
     },
   };
 }
+
+/** The logarithm of a mask: 0 where all is kept, far below where nothing is. */
+const fallsAway = (table: Float32Array) => table.every(v => v < 1e-6) && table.some(v => v < -20);
 
 const onRamp = (m: number) => m > SPAN_TOLERANCE && m < 1 - SPAN_TOLERANCE;
 
@@ -186,10 +191,10 @@ function spanUnder(mask: Float64Array, ramp: number): number {
 // ---------------------------------------------------------------- by the form of the graph
 
 /** Mechanisms whose masks or terms the model's own graph computes for each text: recognised by what they are made of. */
-function namedOf({ graph, core, rule }: Place): Recognised | null {
+async function namedOf({ graph, core, rule, survey }: Place): Promise<Recognised | null> {
   const { found } = core;
   for (const side of found.contentSides) {
-    const buckets = bucketsOf(graph, side);
+    const buckets = await bucketsOf(graph, side, survey);
     if (buckets) return { native: null, rule: { ...rule, made: buckets } };
     if (relativeTerm(graph, found, side))
       return { native: null, rule: { ...rule, made: { name: 'transformer-xl', params: {} } } };
@@ -197,39 +202,70 @@ function namedOf({ graph, core, rule }: Place): Recognised | null {
   return null;
 }
 
-/** A mask of tokens whose largest product with some constant directions is the same one. */
-function bucketsOf(graph: Graph, side: string): ProbedRule['made'] | null {
-  const constants = graph.constants();
-  const choices = producers(graph, side, BETWEEN_BUCKETS).filter(node => node.op === 'ArgMax');
-  for (const choice of choices) {
-    const [product] = producers(
-      graph,
-      choice.inputs[0]!,
-      new Set(['Concat', 'Neg', 'Transpose', 'Reshape']),
-    ).filter(n => n.op === 'MatMul' || n.op === 'Einsum');
-    const learned = product?.inputs.find(name => constants.has(name));
-    if (!product || !learned) continue;
-    const negated = producers(graph, choice.inputs[0]!, new Set(['Concat'])).some(n => n.op === 'Neg');
-    const count = Number(graph.initializers.get(learned)?.dims?.at(-1) ?? 0);
-    if (negated) return { name: 'lsh', params: { buckets: 2 * count } };
-    return { name: 'routing', params: { clusters: count } };
+/**
+ * A mask of tokens that choose the same of some constant directions: the largest product with them (or the least distance),
+ * the signs of the products, or, the other way round, the tokens nearest to each.
+ */
+async function bucketsOf(graph: Graph, side: string, survey: Survey): Promise<ProbedRule['made'] | null> {
+  for (const choice of producers(graph, side, BETWEEN_BUCKETS).filter(node => CHOICES.has(node.op))) {
+    const compared = choice.inputs[0]!;
+    const way = producers(graph, compared, OF_DIRECTIONS);
+    const product = way.find(node => isOfDirections(graph, node));
+    if (!product) continue;
+    const [tensors] = await survey.tensors(graph, [compared], [survey.ids(9, 9, 1)]);
+    const { dims } = tensors!.get(compared)!;
+    const directions = dims.at(-1)!;
+    if (SIGNS.has(choice.op)) return { name: 'lsh', params: { buckets: 2 ** directions } };
+    // The tokens nearest to each direction stand along the last axis.
+    if (choice.op === 'TopK') return { name: 'routing', params: { clusters: dims.at(-2)! } };
+    if (way.some(node => node.op === 'Neg')) return { name: 'lsh', params: { buckets: directions } };
+    return { name: 'routing', params: { clusters: directions } };
   }
   return null;
 }
 
-const BETWEEN_BUCKETS = new Set([
-  'Equal',
-  'And',
-  'Or',
-  'Not',
-  'Where',
-  'Unsqueeze',
-  'Reshape',
-  'Transpose',
-  'Cast',
-  'Expand',
+/** A product of the text with a learned matrix, or its difference from learned points. */
+function isOfDirections(graph: Graph, node: GraphNode): boolean {
+  if (!['MatMul', 'Einsum', 'Gemm', 'Sub'].includes(node.op)) return false;
+  const constants = graph.constants();
+  const learned = node.inputs.filter(name => constants.has(name));
+  const size = (name: string) =>
+    (graph.initializers.get(name)?.dims ?? []).map(Number).reduce((a, b) => a * b, 1);
+  return learned.length === 1 && (node.op !== 'Sub' || size(learned[0]!) > 1);
+}
+
+const SIGNS = new Set(['Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual', 'Sign']);
+const CHOICES = new Set(['ArgMax', 'ArgMin', 'TopK', ...SIGNS]);
+const OF_DIRECTIONS = new Set([
+  ...[
+    'Concat',
+    'Neg',
+    'Transpose',
+    'Reshape',
+    'Unsqueeze',
+    'Squeeze',
+    'ReduceSum',
+    'ReduceL2',
+    'Pow',
+    'Mul',
+    'Sqrt',
+  ],
 ]);
-const MOVING = new Set(['Pad', 'Reshape', 'Slice', 'Gather', 'GatherElements', 'Transpose', 'Mul', 'Div']);
+const BETWEEN_BUCKETS = new Set([
+  ...['Equal', 'And', 'Or', 'Not', 'Where', 'Unsqueeze', 'Squeeze', 'Reshape', 'Transpose', 'Cast', 'Expand'],
+  ...['ReduceMax', 'ReduceMin', 'ReduceSum', 'Mul', 'MatMul', 'Greater', 'Less', 'ScatterElements', 'OneHot'],
+]);
+const MOVING = new Set([
+  'Pad',
+  'Concat',
+  'Reshape',
+  'Slice',
+  'Gather',
+  'GatherElements',
+  'Transpose',
+  'Mul',
+  'Div',
+]);
 
 /** (q + v) r: queries with a learned bias times something that knows distances only, beside keys that get (q + u). */
 function relativeTerm(graph: Graph, { q }: FoundCore, side: string): boolean {

@@ -4,7 +4,7 @@ import { NATIVE_DOMAIN } from '../onnx/inlineFunctions';
 import { attribute, reads, type GraphNode } from '../onnx/node';
 
 /** One core as `attention.json` declares it (docs/native.md). */
-interface DeclaredCore {
+export interface DeclaredCore {
   mechanism: string;
   /** Names of tensors of the graph, [1, heads, tokens, dim]. */
   q: string;
@@ -32,13 +32,19 @@ export const mechanismOf = (name: string): string => name.split('@')[0]!;
  * become its body. @throws RefusedError where the declaration does not fit the graph.
  */
 export function foldDeclared(graph: Graph, declaration: unknown): void {
-  for (const [index, core] of readDeclaration(declaration).entries()) foldCore(graph, core, index);
+  for (const [index, core] of readDeclaration(declaration).entries())
+    foldCore(graph, core, String(index), what => {
+      throw new RefusedError(told`attention.json does not fit the model: ${what} (core ${index}).`);
+    });
 }
 
-function foldCore(graph: Graph, core: DeclaredCore, index: number): void {
-  const refuse = (what: string): never => {
-    throw new RefusedError(told`attention.json does not fit the model: ${what} (core ${index}).`);
-  };
+/** The nodes of one core become the body of a function that is named after its mechanism and `own`. */
+export function foldCore(
+  graph: Graph,
+  core: DeclaredCore,
+  own: string,
+  refuse: (what: string) => never,
+): void {
   const ends = [core.q, core.k, core.v];
   const made = new Set([
     ...graph.inputs.map(i => i.name),
@@ -74,7 +80,7 @@ function foldCore(graph: Graph, core: DeclaredCore, index: number): void {
     turnedKeys: core.turnedKeys,
     ...(core.scale === null ? {} : { scale: core.scale }),
   };
-  const call = `${core.mechanism}@${index}`;
+  const call = `${core.mechanism}@${own}`;
   graph.define({
     name: call,
     input: ['q', 'k', 'v', ...tensors.map(t => t.name), ...sides.map((_, i) => `${OF_BODY}${i}`)],

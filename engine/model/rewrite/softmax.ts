@@ -13,8 +13,12 @@ export function writeOutSoftmax(graph: Graph): number {
     if (scores === null) continue;
     const rest = graph.nodes.filter(n => n !== node);
     graph.setNodes(rest);
-    const logits = 'mask' in scores ? graph.op('Add', [scores.x, graph.op('Log', [scores.mask])]) : scores.x;
-    graph.op('Softmax', [logits], [attribute.int('axis', -1)], node.outputs[0]!);
+    const masked = (scores.masks ?? []).reduce(
+      (x, mask) => graph.op('Add', [x, graph.op('Log', [mask])]),
+      scores.x,
+    );
+    if (scores.beside) besideSink(graph, masked, scores.beside, node.outputs[0]!);
+    else graph.op('Softmax', [masked], [attribute.int('axis', -1)], node.outputs[0]!);
     found++;
   }
   if (found > 0) {
@@ -24,7 +28,26 @@ export function writeOutSoftmax(graph: Graph): number {
   return found;
 }
 
-type Scores = { x: string } | { x: string; mask: string };
+interface Scores {
+  x: string;
+  /** Factors beside the exponential: masks, soft ones too. */
+  masks?: string[];
+  /** A number that the sum has besides (softmax off by one), and that sum. */
+  beside?: { value: number; sum: string };
+}
+
+/** exp(x) / (c + sum of exp(x)): a sink of log c, which the softmax has as a column that is cut off again. */
+function besideSink(
+  graph: Graph,
+  x: string,
+  { value, sum }: NonNullable<Scores['beside']>,
+  output: string,
+): void {
+  const column = graph.op('Expand', [graph.floats([Math.log(value)], []), graph.op('Shape', [sum])]);
+  const all = graph.op('Concat', [x, column], [attribute.int('axis', -1)]);
+  const weights = graph.op('Softmax', [all], [attribute.int('axis', -1)]);
+  graph.op('Slice', [weights, graph.ints([0]), graph.ints([-1]), graph.ints([-1])], [], output);
+}
 
 /** What `node` is the softmax of over the last axis; null = of nothing. */
 function scoresOf(graph: Graph, node: GraphNode): Scores | null {
@@ -33,14 +56,43 @@ function scoresOf(graph: Graph, node: GraphNode): Scores | null {
   const quotient = quotientOf(graph, node);
   if (!quotient) return null;
   const { numerator, denominator } = quotient;
-  if (summed(graph, withoutEpsilon(graph, denominator)) !== numerator) return null;
+  if (summed(graph, withoutEpsilon(graph, denominator)) === numerator) return exponentOf(graph, numerator);
+  const more = withNumber(graph, denominator);
   const made = graph.producer(numerator);
-  if (made?.op === 'Exp') return { x: withoutLargest(graph, made.inputs[0]!) };
-  if (made?.op !== 'Mul') return null;
-  const [soft, mask] = [made.inputs, [...made.inputs].reverse()].find(
-    ([name]) => graph.producer(name!)?.op === 'Softmax',
-  ) ?? [null, null];
-  return soft && mask ? { x: graph.producer(soft)!.inputs[0]!, mask } : null;
+  if (!more || made?.op !== 'Exp' || summed(graph, more.sum) !== numerator) return null;
+  return { x: made.inputs[0]!, beside: more };
+}
+
+/** The exponent of what is one exponential (or softmax) times masks; null = of anything else. */
+function exponentOf(graph: Graph, numerator: string): Scores | null {
+  const factors = factorsOf(graph, numerator);
+  const isSoft = (name: string) => ['Exp', 'Softmax'].includes(graph.producer(name)?.op ?? '');
+  const [soft, ...others] = factors.filter(isSoft);
+  if (soft === undefined || others.length > 0) return null;
+  const masks = factors.filter(name => name !== soft);
+  const { op, inputs } = graph.producer(soft)!;
+  if (op === 'Softmax' && masks.length === 0) return null;
+  return { x: op === 'Exp' ? withoutLargest(graph, inputs[0]!) : inputs[0]!, masks };
+}
+
+function factorsOf(graph: Graph, name: string): string[] {
+  const made = graph.producer(name);
+  return made?.op === 'Mul' ? made.inputs.flatMap(input => factorsOf(graph, input)) : [name];
+}
+
+/** sum + c, for a number c of some size. */
+function withNumber(graph: Graph, name: string): { value: number; sum: string } | null {
+  const made = graph.producer(name);
+  if (made?.op !== 'Add') return null;
+  const [a, b] = made.inputs as [string, string];
+  for (const [sum, number] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const values = constantValues(graph.initializers.get(number));
+    if (values?.length === 1 && values[0]! > 1e-5) return { value: values[0]!, sum };
+  }
+  return null;
 }
 
 /** a / b, or a * (1 / b). */
@@ -66,13 +118,16 @@ function logSoftmaxOf(graph: Graph, node: GraphNode): Scores | null {
 /** What a sum over the last axis is of. */
 function summed(graph: Graph, name: string): string | null {
   const made = graph.producer(name);
-  return made?.op === 'ReduceSum' && overLast(graph, made) ? made.inputs[0]! : null;
+  // Of numbers that are not negative both are the same.
+  const isSum = made?.op === 'ReduceSum' || made?.op === 'ReduceL1';
+  return isSum && overLast(graph, made) ? made.inputs[0]! : null;
 }
 
 /** A small constant that keeps the sum from being 0. */
 function withoutEpsilon(graph: Graph, name: string): string {
   const made = graph.producer(name);
-  if (made?.op !== 'Add' && made?.op !== 'Max') return name;
+  if (made?.op === 'Expand') return withoutEpsilon(graph, made.inputs[0]!);
+  if (made?.op !== 'Add' && made?.op !== 'Max' && made?.op !== 'Clip') return name;
   const small = (other: string) =>
     constantValues(graph.initializers.get(other))?.every(v => v >= 0 && v <= 1e-5) === true;
   const [a, b] = made.inputs as [string, string];
