@@ -9,7 +9,10 @@ import { RefusedError, told, UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { checkFormat } from '../export/planFormat';
 import { planFile, type PlanCorpus } from '../export/planJson';
-import type { BudgetUnit, DeviceChoice, PlanFormat } from '../../shared/protocol/engine';
+import { plainPercent } from '../../shared/numbers';
+import { meanInterval } from '../../shared/uncertainty';
+import { signed } from './tables';
+import type { BudgetUnit, DeviceChoice, ExportedPlan, PlanFormat } from '../../shared/protocol/engine';
 import { provenance, textInput } from '../service/provenance';
 import { chooseTexts, type TextChoice } from '../corpus/chooseTexts';
 import { planTexts, type NamedText, type PlanEngine, type PlanTextsOptions } from '../service/plan/texts';
@@ -95,7 +98,7 @@ export async function planCommand(
       const made = await engine.request('analysis/exportPlan', { id, plan: found.plan, format }, signal);
       // At once: a later format may be refused, and this one cost minutes.
       await writeWhole(path, made.text);
-      exported.push({ path, notes: made.notes });
+      exported.push({ path, notes: [...formWords(made.form), ...made.notes] });
     }
     progress.clear();
     print(formatPlan(file, summary.model));
@@ -151,4 +154,17 @@ async function readTexts(files: readonly string[]): Promise<NamedText[]> {
     texts.push({ name: file === '-' ? 'standard input' : basename(file), text: await readText(file) });
   }
   return texts;
+}
+
+/** What a written form really spends, and what the model loses with it. */
+function formWords(form: ExportedPlan['form']): string[] {
+  if (!form) return [];
+  const { spending, effect } = form;
+  const share = (unit: BudgetUnit) => plainPercent(spending[unit].own / spending[unit].dense);
+  const interval = meanInterval([effect.perToken]);
+  const between = interval ? ` (${signed(interval.low)} to ${signed(interval.high)})` : '';
+  const change = effect.measure === 'loss' ? 'the loss changes by' : 'the output turns by';
+  return [
+    `as it is written it spends ${share('pairs')} of the pairs, ${share('blocks')} of the blocks of 128 x 128 and ${share('kv')} of the key/value cache; ${change} ${signed(effect.delta)}${between}.`,
+  ];
 }

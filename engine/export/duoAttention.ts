@@ -9,13 +9,16 @@ import type { HeadMask } from '../attention/mask';
 import type { CoreMasks } from './headMasks';
 import { checkFormat } from './planFormat';
 import { streamOf } from './ruleShape';
-import type { TextFile } from './textFile';
+import { settingOf } from '../attention/parameters';
+import { findMechanism } from '../attention/registry';
+import { DENSE } from '../../shared/setting';
+import type { WrittenFile } from './textFile';
 
 export function duoAttention(
   model: ModelInfo,
   cores: readonly CoreMasks[],
   planned: readonly Pick<PlannedHead, 'core' | 'head' | 'recall'>[],
-): TextFile {
+): WrittenFile {
   checkFormat(model, 'duo');
   const widths = new Set(cores.map(({ info }) => info.kvHeads));
   if (widths.size > 1)
@@ -23,6 +26,7 @@ export function duoAttention(
   let sinks = 0;
   let recent = 0;
   const full = new Set<string>();
+  const fullGroups: boolean[][] = [];
   const rows = cores.map(({ info, heads }) => {
     const values = new Array<number>(info.kvHeads).fill(0);
     for (const { head, choice, mask } of heads) {
@@ -39,8 +43,17 @@ export function duoAttention(
       const kv = Math.floor((head * info.kvHeads) / info.heads);
       values[kv] = Math.max(values[kv]!, value);
     }
+    fullGroups.push(values.map(value => value === 1));
     return values.map(value => Number(value.toPrecision(6))).join('\t');
   });
+  const streamed = () => settingOf(findMechanism('streaming').info, { sinks, window: Math.max(1, recent) });
+  const written = cores.flatMap(({ info, heads }, at) =>
+    heads.map(({ head }) => ({
+      core: info.core,
+      head,
+      choice: fullGroups[at]![Math.floor((head * info.kvHeads) / info.heads)] ? DENSE : streamed(),
+    })),
+  );
   const notes = [
     `Not written with it, but read beside it as config.json: {"sink_size": ${sinks}, "recent_size": ${recent}}.`,
   ];
@@ -48,7 +61,7 @@ export function duoAttention(
   if (cores.some(({ info }) => info.kvHeads < info.heads)) {
     notes.push('Heads that share keys and values are written as one: full as soon as one of them is.');
   }
-  return { text: `${rows.join('\n')}\n`, notes };
+  return { text: `${rows.join('\n')}\n`, notes, written };
 }
 
 /** First tokens and recent tokens of a mask that is nothing else; null for all others. */

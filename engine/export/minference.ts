@@ -3,12 +3,21 @@
  * Its kinds are `stream_llm` (first tokens and a window), `vertical_and_slash` (columns and diagonals that the last 64 queries vote for)
  * and `block_sparse` (100 blocks of its own choice). What is none of these becomes the nearest one, and a note says so.
  */
-import type { ModelInfo, PlannedHead } from '../../shared/protocol/engine';
+import { settingOf } from '../attention/parameters';
+import { findMechanism } from '../attention/registry';
+import type {
+  HeadAssignment,
+  MechanismParams,
+  ModelInfo,
+  PlannedHead,
+  Setting,
+} from '../../shared/protocol/engine';
+import { DENSE } from '../../shared/setting';
 import type { HeadMask } from '../attention/mask';
 import type { PlannedMask, CoreMasks } from './headMasks';
 import { checkFormat } from './planFormat';
 import { linesOf, streamOf } from './ruleShape';
-import type { TextFile } from './textFile';
+import type { WrittenFile } from './textFile';
 
 type Pattern = ['stream_llm' | 'vertical_and_slash' | 'block_sparse', number, number, number];
 
@@ -17,22 +26,37 @@ export function minference(
   model: ModelInfo,
   cores: readonly CoreMasks[],
   planned: readonly Pick<PlannedHead, 'core' | 'head' | 'recall'>[],
-): TextFile {
+): WrittenFile {
   checkFormat(model, 'minference');
   const notes: string[] = [];
+  const written: HeadAssignment[] = [];
   const layers = cores.map(({ info, keys, heads }) => {
     const patterns: Record<string, Pattern> = {};
     for (const each of heads) {
       const { pattern, nearest } = patternOf(each, keys);
       const { recall = 1 } = planned.find(one => one.core === info.core && one.head === each.head) ?? {};
       patterns[each.head] = [pattern[0], pattern[1], pattern[2], recall ?? 0];
+      written.push({ core: info.core, head: each.head, choice: settingOfPattern(pattern, keys) });
       if (nearest)
         notes.push(`Layer ${info.layer}, head ${each.head}: ${each.choice.name} is written as ${nearest}.`);
     }
     return patterns;
   });
-  return { text: `${JSON.stringify(layers, null, 1)}\n`, notes };
+  return { text: `${JSON.stringify(layers, null, 1)}\n`, notes, written };
 }
+
+/** What the kernel does, as a setting of ours: the blocks that it chooses by means of queries are chosen for each query here. */
+function settingOfPattern([kind, first, second]: Kernel, tokens: number): Setting {
+  const made = (name: string, params: MechanismParams) => settingOf(findMechanism(name).info, params);
+  if (kind === 'stream_llm') return made('streaming', { sinks: first, window: Math.max(1, second) });
+  if (kind === 'block_sparse') return made('block-topk', { block: 64, blocks: first });
+  if (first >= tokens || second >= tokens) return DENSE;
+  const [vertical, slash] = [Math.max(FORCED_COLUMNS, first), Math.max(LEAST_DIAGONALS, second)];
+  return made('vertical-slash', { vertical, slash });
+}
+
+/** Diagonals that the kernel has at least. */
+const LEAST_DIAGONALS = 50;
 
 type Kernel = [Pattern[0], number, number];
 

@@ -3,6 +3,7 @@ import { effectOf } from './changedRun';
 import { blockSums, interval95, resampledRatios } from '../measure/bootstrap';
 import { rowLoss } from '../measure/loss';
 import type { CoreInput } from '../attention/core';
+import { RefusedError } from '../errors';
 import { denseOutput } from '../attention/kernels/dense';
 import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import type { Ablation, Change, HeadAblation, RunEffect } from '../../shared/protocol/engine';
@@ -30,6 +31,11 @@ export async function ablateHeads(
   const { cores } = analysis.model.info;
   const heads: HeadAblation[] = [];
   let measure: Ablation['measure'] = analysis.loss ? 'loss' : 'output';
+  const tokens = analysis.loss?.length ?? analysis.tokens.ids.length;
+  if (!Array.from({ length: tokens }, (_, token) => counts(token)).includes(true))
+    throw new RefusedError(
+      'No token of this text is predicted from others: there is no loss for a head to change.',
+    );
   const remaining = (after: number) => sum(cores.map(({ core }) => (core > after ? 1 : 0))) + 1;
   const work = sum(cores.map(({ core, heads: count }) => count * remaining(core)));
   let done = 0;
@@ -97,7 +103,6 @@ function changeOf({ perToken }: RunEffect, counts: (token: number) => boolean): 
   const changes = blockSums(perToken.length, token => (counts(token) ? perToken[token]! : 0));
   const counted = blockSums(perToken.length, token => (counts(token) ? 1 : 0));
   const number = sum(counted);
-  if (number === 0) return { delta: 0, low: 0, high: 0 };
   return { delta: sum(changes) / number, ...interval95(resampledRatios(changes, counted)) };
 }
 

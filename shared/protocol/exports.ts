@@ -1,7 +1,8 @@
 /** What is written for others: plans for other libraries, the HTML report. */
 import type { AnalysisSummary } from './analysis';
 import type { InterventionResult } from './interventions';
-import type { Plan } from './plans';
+import type { Spending } from './mechanisms';
+import type { Plan, RunEffect } from './plans';
 
 /** `flex`: FlexAttention masks in Python; `minference`: its best patterns; `duo`: DuoAttention's full heads. */
 export type PlanFormat = 'json' | 'csv' | 'flex' | 'minference' | 'duo';
@@ -18,6 +19,8 @@ export interface ExportedPlan {
   text: string;
   /** Sentences on what the format cannot say: approximations and heads left dense. */
   notes: string[];
+  /** Of formats that say less than the plan: what the written form spends on this text, and how the model runs on with it. */
+  form?: { spending: Spending; effect: RunEffect };
 }
 
 /** `analysis/report`: the views with this analysis inside, as one HTML file that opens without a network. */

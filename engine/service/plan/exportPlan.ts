@@ -1,4 +1,5 @@
-import type { Analysis } from '../analysis';
+import type { Analysis, CoreTensors } from '../analysis';
+import { assignedRun, compareHead, coresOf } from '../changedRun';
 import { provenance } from '../provenance';
 import { headMasks } from './headMasks';
 import { duoAttention } from '../../export/duoAttention';
@@ -6,7 +7,15 @@ import { flexAttention } from '../../export/flexAttention';
 import { minference } from '../../export/minference';
 import { planCsv } from '../../export/planCsv';
 import { planFile } from '../../export/planJson';
-import type { ExportedPlan, Plan, PlanFormat } from '../../../shared/protocol/engine';
+import { totalSpending } from '../../measure/spending';
+import { checkpoint } from '../../runtime/cancellation';
+import type {
+  ExportedPlan,
+  HeadAssignment,
+  Plan,
+  PlanFormat,
+  Spending,
+} from '../../../shared/protocol/engine';
 
 export const PLAN_FILES: Record<PlanFormat, string> = {
   json: 'plan.json',
@@ -33,5 +42,24 @@ export async function exportPlan(
   }
   const cores = await headMasks(analysis, plan.heads, signal);
   if (format === 'flex') return { name, ...flexAttention(info, cores) };
-  return { name, ...(format === 'duo' ? duoAttention : minference)(info, cores, plan.heads) };
+  const { written, ...file } = (format === 'duo' ? duoAttention : minference)(info, cores, plan.heads);
+  return { name, ...file, form: await formOf(analysis, written, signal) };
+}
+
+/** What a written form spends and changes on the analysed text. */
+async function formOf(
+  analysis: Analysis,
+  written: readonly HeadAssignment[],
+  signal: AbortSignal,
+): Promise<NonNullable<ExportedPlan['form']>> {
+  const spending: Spending[] = [];
+  const visit = async (core: number, tensors: CoreTensors) => {
+    for (const one of written) {
+      if (one.core !== core) continue;
+      await checkpoint(signal);
+      spending.push((await compareHead(analysis, one, tensors, signal, true)).spending!);
+    }
+  };
+  await analysis.visitAlone(coresOf(written), visit, signal);
+  return { spending: totalSpending(spending), effect: await assignedRun(analysis, written, signal) };
 }
