@@ -18,12 +18,14 @@ import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
+import { DETAILS, detailCommand, parseDetail, parseHead, type DetailName } from './detailCommand';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
 import { parsePredict } from './predict';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { PLACES } from './shards/shards';
+import { lenses } from '../lens/registry';
 import { VERSION } from '../version';
 import { RefusedError, told, UsageError } from '../errors';
 import { BUDGET_UNITS, type Intervention } from '../../shared/protocol/engine';
@@ -209,6 +211,35 @@ function build(): Command {
     )
     .option('--json <out>', 'write the differences as JSON')
     .action((a: string, b: string, options: DiffOptions) => diffCommand(a, b, options));
+
+  command(
+    program,
+    'detail',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula.',
+  )
+    .argument('<what>', DETAILS.join(', '), parseDetail)
+    .argument('<file>', 'a UTF-8 text, or - for standard input')
+    .option(...model)
+    .option(...device)
+    .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
+      parseCount('--max-tokens', value),
+    )
+    .option('--head <core.head>', 'lens, buckets, map and cost: the head', parseHead, { core: 0, head: 0 })
+    .option('--lens <name>', `lens: one of ${Object.keys(lenses).join(', ')}`)
+    .option('--param <key=value...>', 'lens: its parameters')
+    .option('--mechanism <list>', 'buckets: NAME[:key=value;key=value]; cost: several', parseMechanisms, [])
+    .option(
+      '--budget <share>',
+      'spans: fitted to this share of the pairs instead of 95 % of the mass',
+      parseBudget,
+    )
+    .option('--json <out>', 'write the result as JSON (default: to standard output)')
+    .option('--png <out>', "map: write the head's map as a picture, the square root of its mass")
+    .action((what: DetailName, file: string, { param, mechanism, maxTokens, ...options }) => {
+      tellSupervisor({ subject: options.model });
+      const given = { param: parsePairs(param ?? []), mechanisms: mechanism, maxTokens: maxTokens ?? null };
+      return detailCommand(what, file, { ...options, ...given }, signal);
+    });
 
   program.commandsGroup('Models:');
   command(
