@@ -1,4 +1,4 @@
-import { seededUniform } from '../../shared/random';
+import { SEEDS, seededUniform } from '../../shared/random';
 import type { Interval } from '../../shared/protocol/engine';
 
 /**
@@ -7,7 +7,6 @@ import type { Interval } from '../../shared/protocol/engine';
  */
 const BLOCKS = 32;
 const RESAMPLES = 1000;
-const SEED = 1;
 
 /** Sums over at most 32 blocks of neighbouring queries, as equal as can be. `value` of a query may be 0 for "not counted". */
 export function blockSums(queries: number, value: (query: number) => number): Float64Array {
@@ -19,7 +18,7 @@ export function blockSums(queries: number, value: (query: number) => number): Fl
 /** Sum of `above` over sum of `below` for every draw of blocks; draws of nothing give 0. */
 export function resampledRatios(above: Float64Array, below: Float64Array): Float64Array {
   const blocks = above.length;
-  const uniform = seededUniform(SEED);
+  const uniform = seededUniform(SEEDS.bootstrap);
   return Float64Array.from({ length: RESAMPLES }, () => {
     let numerator = 0;
     let denominator = 0;
