@@ -1,0 +1,259 @@
+/**
+ * Mechanisms and what others choose, at equal budgets, on texts that nothing was fitted to: the table and the figure of docs/results.md.
+ * Settings, plan and choices per head are made on two texts kept aside. `npm run benchmark` writes them; `-- --print` prints the table only;
+ * `--budgets 0.1,0.2`, `--tokens 512`, `--runs 40` and `--model REF` change what is run.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Engine } from '../engine/engine';
+import { settingOf } from '../engine/attention/parameters';
+import { findMechanism } from '../engine/attention/registry';
+import { RefusedError } from '../engine/errors';
+import type { HeadAssignment, MechanismResult, Setting } from '../shared/protocol/engine';
+import { isLess, meanInterval } from '../shared/uncertainty';
+import { intervalFigure } from './lib/intervalFigure';
+import { putResults, table } from './lib/results';
+
+const { values: options } = parseArgs({
+  options: {
+    budgets: { type: 'string', default: '0.1' },
+    tokens: { type: 'string', default: '512' },
+    runs: { type: 'string', default: '40' },
+    model: { type: 'string', default: 'bundled' },
+    print: { type: 'boolean' },
+  },
+});
+const BUDGETS = options.budgets.split(',').map(Number);
+const TOKENS = Number(options.tokens);
+const BOOKS = '../shared/corpus/validation.txt.xz';
+const FIGURE = 'media/results/benchmark.svg';
+const MECHANISMS = [
+  ...['streaming', 'local', 'vertical-slash', 'block-topk', 'quest', 'h2o', 'adaptive-span', 'top-k'],
+];
+/** The patterns between which MInference chooses for each head, by the error of its output. */
+const MINFERENCE = ['streaming', 'vertical-slash', 'block-topk'];
+/** DuoAttention's: most heads see the first tokens and the last ones, the others everything. */
+const DUO = { sinks: 4, window: 16 };
+/** The floor looks at all scores: no choice of pairs is better. */
+const FLOOR = 'top-k';
+/** Characters that hold more tokens than are read. */
+const CHARACTERS = 12;
+
+/** One way to spend a budget, as it was chosen on the texts kept aside. */
+interface Method {
+  name: string;
+  setting: Setting | null;
+  heads: HeadAssignment[];
+}
+
+interface Measured {
+  name: string;
+  share: number;
+  /** Per text. */
+  changes: Float32Array[];
+}
+
+function texts(): { aside: string[]; tested: string[] } {
+  const read = (path: string) => readFileSync(path, 'utf8');
+  const cut = (text: string, from = 0) => text.slice(from, from + CHARACTERS * TOKENS);
+  const found = (folder: string, ending: string) =>
+    readdirSync(folder)
+      .filter(file => file.endsWith(ending))
+      .sort()
+      .map(file => read(join(folder, file)))
+      .filter(text => text.length >= CHARACTERS * TOKENS);
+  const prose: string[] = [read('test/fixtures/sample.txt')];
+  if (existsSync(BOOKS)) {
+    const books = execFileSync('xz', ['-dc', BOOKS], { maxBuffer: 2 ** 28 }).toString('utf8');
+    for (let at = 1; at < 12; at++) prose.push(books.slice(Math.floor((at * books.length) / 12)));
+  } else console.error(`There is no ${BOOKS}: fewer texts.`);
+  const documents = found('docs', '.md');
+  const sources = [...found('engine/attention/mechanisms', '.ts'), ...found('engine/model/cut', '.ts')];
+  const tested = [...prose.slice(1), ...documents.slice(1, 6), ...sources.slice(1, 6)].map(text => cut(text));
+  return { aside: [cut(prose[0]!), cut(sources[0]!)], tested };
+}
+
+async function main(): Promise<void> {
+  const engine = new Engine();
+  const { aside, tested } = texts();
+  console.error(`${tested.length} texts, ${aside.length} kept aside`);
+  const analyze = (id: string, text: string) =>
+    engine.request('analysis/start', {
+      ...{ id, text, model: options.model, device: 'cpu' as const, maxTokens: TOKENS },
+      ...{ mechanisms: [], propagate: false },
+    });
+  const asideIds = aside.map((_, at) => `aside ${at}`);
+  for (const [at, id] of asideIds.entries()) await analyze(id, aside[at]!);
+  const chosen: { budget: number; methods: Method[] }[] = [];
+  for (const budget of BUDGETS) chosen.push({ budget, methods: await methodsAt(engine, asideIds, budget) });
+  for (const id of asideIds) await engine.request('analysis/dispose', { id });
+
+  const measured = new Map<string, Measured>();
+  let tokens = 0;
+  for (const [at, text] of tested.entries()) {
+    const { tokens: read } = await analyze('text', text);
+    tokens += read.ids.length - 1;
+    for (const { budget, methods } of chosen)
+      for (const method of methods) {
+        const { share, change } = await run(engine, method);
+        const key = `${budget} ${method.name}`;
+        const one = measured.get(key) ?? { name: method.name, share: 0, changes: [] };
+        measured.set(key, one);
+        one.share += share / tested.length;
+        one.changes.push(change);
+      }
+    await engine.request('analysis/dispose', { id: 'text' });
+    console.error(`${at + 1} of ${tested.length} texts`);
+  }
+  await engine.dispose();
+  write(chosen, measured, tested.length, tokens);
+}
+
+/** Every mechanism, the plan, and what others would choose, at one budget. */
+async function methodsAt(engine: Engine, ids: readonly string[], budget: number): Promise<Method[]> {
+  const [id] = ids;
+  const found: MechanismResult[] = [];
+  for (const name of MECHANISMS) {
+    console.error(`${name} at ${budget}`);
+    try {
+      found.push((await engine.request('analysis/atBudget', { id: id!, budget, mechanisms: [name] }))[0]!);
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      console.error(error.message);
+    }
+  }
+  console.error(`plan at ${budget}`);
+  const plan = await engine.plan(
+    ids,
+    { budget, mechanisms: [], maxRuns: Number(options.runs) },
+    undefined,
+    false,
+  );
+  const each = found.map(({ setting }) => ({ name: setting.name, setting, heads: [] }));
+  return [
+    ...each,
+    { name: 'plan', setting: null, heads: plan.assignment },
+    {
+      name: 'MInference’s search',
+      setting: null,
+      heads: leastError(found.filter(one => MINFERENCE.includes(one.setting.name))),
+    },
+    { name: 'DuoAttention-like', setting: null, heads: await duo(engine, id!, budget) },
+  ];
+}
+
+/** For each head the setting that changes its output least. */
+function leastError(results: readonly MechanismResult[]): HeadAssignment[] {
+  return results[0]!.heads.map(({ core, head }, at) => {
+    const best = results.reduce((a, b) => (b.heads[at]!.outputError < a.heads[at]!.outputError ? b : a));
+    return { core, head, choice: best.setting };
+  });
+}
+
+/** Heads that lose most by looking at sinks and the nearest tokens alone stay dense, as many as the budget pays for. */
+async function duo(engine: Engine, id: string, budget: number): Promise<HeadAssignment[]> {
+  const choice = settingOf(findMechanism('streaming').info, DUO);
+  const { heads, densePairs, pairs } = await engine.request('analysis/mechanism', {
+    ...{ id, mechanism: choice, scope: 'local' as const },
+  });
+  let spent = pairs;
+  const dense = new Set<number>();
+  const order = [...heads.keys()].sort((a, b) => heads[b]!.outputError - heads[a]!.outputError);
+  for (const at of order) {
+    const more = heads[at]!.densePairs - heads[at]!.pairs;
+    if (spent + more > budget * densePairs) break;
+    spent += more;
+    dense.add(at);
+  }
+  return heads.flatMap(({ core, head }, at) => (dense.has(at) ? [] : [{ core, head, choice }]));
+}
+
+async function run(
+  engine: Engine,
+  { setting, heads }: Method,
+): Promise<{ share: number; change: Float32Array }> {
+  if (setting) {
+    const result = await engine.request('analysis/mechanism', {
+      ...{ id: 'text', mechanism: setting, scope: 'propagated' as const },
+    });
+    return { share: result.pairs / result.densePairs, change: result.deltaLossPerToken! };
+  }
+  const { effect, pairs, densePairs } = await engine.request('analysis/assign', { id: 'text', heads });
+  return { share: pairs / densePairs, change: effect.perToken };
+}
+
+const signed = (value: number) => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
+function write(
+  chosen: readonly { budget: number; methods: readonly Method[] }[],
+  measured: ReadonlyMap<string, Measured>,
+  count: number,
+  tokens: number,
+): void {
+  const parts: string[] = [];
+  const figures: Parameters<typeof intervalFigure>[0] = [];
+  for (const { budget, methods } of chosen) {
+    const rows = methods
+      .map(method => ({ method, found: measured.get(`${budget} ${method.name}`)! }))
+      .map(({ method, found }) => ({
+        method,
+        found,
+        delta: meanOf(found.changes),
+        interval: meanInterval(found.changes),
+      }))
+      .sort((a, b) => a.delta - b.delta);
+    const plan = measured.get(`${budget} plan`)!;
+    parts.push(
+      `At ${percent(budget)} of the pairs:`,
+      table(
+        ['method', 'setting', 'pairs spent', 'loss change (nats per token)', '95 %', 'the plan loses less'],
+        rows.map(({ method, found, delta, interval }) => [
+          method.name === FLOOR ? `${method.name} (floor)` : method.name,
+          method.setting ? settingWords(method.setting) : 'a choice for each head',
+          percent(found.share),
+          signed(delta),
+          interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-',
+          method.name === 'plan' ? '' : isLess(flat(plan), flat(found)),
+        ]),
+      ),
+    );
+    figures.push({
+      title: `${percent(budget)} of the pairs`,
+      rows: rows.map(({ method, delta, interval }) => ({
+        label: method.name,
+        value: delta,
+        interval,
+        hue: method.setting ? findMechanism(method.name).info.hue : null,
+      })),
+    });
+  }
+  const what = `${count} texts (${tokens.toLocaleString('en-US')} predicted tokens; books kept from training, this project's documents and sources), up to ${TOKENS} tokens of each; intervals over texts and blocks of tokens.`;
+  putResults('benchmark', [what, `![Loss change of each method with its interval](../${FIGURE})`, ...parts]);
+  if (options.print) return;
+  mkdirSync('media/results', { recursive: true });
+  writeFileSync(FIGURE, intervalFigure(figures, 'loss change (nats per token, propagated)'));
+}
+
+function settingWords({ params }: Setting): string {
+  return Object.entries(params)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
+}
+
+const flat = ({ changes }: Measured) => ({
+  perToken: Float32Array.from(changes.flatMap(one => [...one])),
+  lengths: changes.map(({ length }) => length),
+});
+
+function meanOf(changes: readonly Float32Array[]): number {
+  const { perToken } = flat({ changes } as Measured);
+  return perToken.reduce((sum, value) => sum + value, 0) / perToken.length;
+}
+
+main().catch(error => {
+  console.error(error);
+  process.exitCode = 1;
+});
