@@ -32,7 +32,7 @@ import { recognise } from './recognise';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
 import { dropEmptyPasts } from '../rewrite/pasts';
-import { foldThresholds } from '../rewrite/thresholds';
+import { foldThresholds } from './thresholds';
 import { writeOutSoftmax } from '../rewrite/softmax';
 import { replaceShapes, simplify } from '../rewrite/simplify';
 import type { Skeleton } from '../onnx/skeleton';

@@ -1,10 +1,10 @@
 import { floats, float32 } from '../../runtime/tensor';
-import { contentOf, isProduct, productBefore } from '../cut/findCores';
-import type { PieceLoader } from '../cut/pieces';
-import type { Survey } from '../cut/survey';
+import { contentOf, isProduct, productBefore } from './findCores';
+import type { PieceLoader } from './pieces';
+import type { Survey } from './survey';
 import type { Graph } from '../onnx/graph';
 import { constantValues, type GraphNode } from '../onnx/node';
-import { foldCore } from './declared';
+import { foldCore } from '../rewrite/declared';
 
 /**
  * Sparsemax and entmax in plain operators (a threshold that follows from the scores is taken off them, and what is above 0 is
