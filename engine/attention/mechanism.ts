@@ -102,6 +102,8 @@ export interface Mechanism {
    * keeps no set of pairs, or its pairs are not for the caller to choose.
    */
   settings?(input: CoreInput, share: number): MechanismParams[];
+  /** Why no setting spends less than much of the pairs, where that is so. */
+  spendsMore?: string;
   /**
    * Where the text decides how many pairs a setting has: `settings` only estimates, and these are the ways to grow with
    * the share. Callers measure what was spent and ask again.

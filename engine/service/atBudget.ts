@@ -67,9 +67,10 @@ export async function atBudget(
   const confirm = new Confirmation(analysis, contributions, signal, title => onProgress(1, title));
   const found: MechanismResult[] = [];
   for (const search of searches) found.push(...(await search.best(confirm)));
+  const reason = chosen[0]?.spendsMore;
   if (found.length === 0 && chosen.length === 1)
     throw new RefusedError(
-      told`${chosen[0]!.info.title} has no setting that spends such a share of the ${UNITS[unit]}.`,
+      told`${chosen[0]!.info.title} has no setting that spends such a share of the ${UNITS[unit]}${reason ? `: ${reason}` : ''}.`,
     );
   return found;
 }

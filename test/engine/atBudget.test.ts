@@ -52,7 +52,8 @@ describe('mechanisms at equal budget', function () {
       propagate: false,
     });
     const found = await engine.request('analysis/atBudget', { id: long, budget, mechanisms: [] });
-    const able = mechanisms.filter(m => m.settings && m.info.name !== 'dense').map(m => m.info.name);
+    const dense = new Set(['dense', 'snapkv']);
+    const able = mechanisms.filter(m => m.settings && !dense.has(m.info.name)).map(m => m.info.name);
     assert.deepEqual(
       found.map(one => one.setting.name),
       able,
@@ -64,6 +65,10 @@ describe('mechanisms at equal budget', function () {
       assert.ok(share <= budget && (share >= 0.09 || told), `${setting.key} spends ${share}`);
       assert.equal(told, share < 0.09, setting.key);
     }
+    await assert.rejects(
+      engine.request('analysis/atBudget', { id: long, budget, mechanisms: ['snapkv'] }),
+      /^RefusedError: SnapKV has no setting that spends such a share of the pairs: the prompt is read by dense attention\.$/,
+    );
     const short = found.filter(({ pairs, densePairs }) => pairs / densePairs < 0.09);
     assert.deepEqual(
       short.map(one => one.setting.name),

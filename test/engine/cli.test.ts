@@ -290,7 +290,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
         assert.ok(Number.isFinite(one.deltaLoss), 'propagated as the others');
       }
       assert.match(stdout, /performer: Keeps no set of pairs that a budget could choose/);
-      assert.match(stdout, /^local +window=\d+ +1[789]\.\d %/m);
+      assert.match(stdout, /^local +what-if +window=\d+ +1[789](\.\d)? %/m);
     });
 
     it('writes JSON as its schema says', () => {
@@ -344,7 +344,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     it('prints a row per head and per mechanism', () => {
       const rows = result.stdout.split('\n').filter(line => /^ +\d+ +\d+ +\d+\.\d\d /.test(line));
       assert.equal(rows.length, summary.model.layers * summary.model.heads);
-      assert.match(result.stdout, /^local +window=8 /m);
+      assert.match(result.stdout, /^local +what-if +window=8 /m);
       assert.match(result.stdout, /^device +cpu$/m);
       assert.equal(result.stderr, '');
     });

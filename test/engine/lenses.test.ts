@@ -301,7 +301,13 @@ describe('lenses', function () {
         mechanisms: [setting('local'), setting('linformer')],
         lengths: [128, 256],
       });
-      assert.deepEqual(formulas.shape, { dim: 20, valueDim: 20, causal: true, heads: 48 });
+      assert.deepEqual(formulas.shape, {
+        dim: 20,
+        valueDim: 20,
+        causal: true,
+        heads: 48,
+        layerHeads: 8,
+      });
       assert.equal(formulas.dense.pairs[0], (128 * 129) / 2);
       assert.equal(formulas.curves[0]!.refused, null);
       assert.match(formulas.curves[1]!.refused!, /causal/);

@@ -225,10 +225,13 @@ describe('a pass over the cores', function () {
       await one(() => engine.request('analysis/mechanism', { id: 'a', mechanism: fitted, scope: 'local' }));
       const atBudget = (mechanisms: string[]) =>
         engine.request('analysis/atBudget', { id: 'a', budget: 0.3, mechanisms });
-      await one(() => atBudget(['local', 'strided']));
+      await one(() => atBudget(['local']));
+      // Settings that are close are told apart by running the model on with each, beside the dense model.
+      const close = await counter.during(() => atBudget(['local', 'strided']));
+      assert.ok(close.runs > 2 && close.runs <= 5, `${close.runs} runs`);
       // Where the text decides what is spent it is measured and asked for again, all heads in one run each time.
       const { runs } = await counter.during(() => atBudget(['local', 'lsh', 'routing']));
-      assert.ok(runs >= 1 && runs <= 7, `${runs} runs`);
+      assert.ok(runs >= 1 && runs <= 14, `${runs} runs`);
     });
 
     it('costs by formula need no tensors', () =>
@@ -324,7 +327,7 @@ describe('the memory of several analyses', function () {
     try {
       const start = (id: string) =>
         engine.analyze({
-          ...{ id, model: 'bundled', text, device: 'cpu', maxTokens: 300, mechanisms: [], propagate: false },
+          ...{ id, model: 'bundled', text, device: 'cpu', maxTokens: 2000, mechanisms: [], propagate: false },
         });
       const retained = (ids: string[]) => ids.map(id => engine.analysis(id).retainedBytes);
       await start('a');
@@ -334,8 +337,8 @@ describe('the memory of several analyses', function () {
           .request('analysis/row', { id: 'a', core: 1, head: 0, token: 99, direction: 'from' })
           .then(dense => Array.from(dense, mass => mass.toFixed(5)));
       const before = await row();
-      // Two fit in half of the limit, and more than one is never kept for what is older.
-      const limitMiB = (5 * one!) / 2 ** 20;
+      // Two fit in half of the limit, and more than one is never kept for what is older. An analysis itself fits.
+      const limitMiB = (5.6 * one!) / 2 ** 20;
       engine['analyses'].memoryLimitMiB = limitMiB;
       for (const id of ['b', 'c']) {
         await start(id);

@@ -94,6 +94,8 @@ export const snapkv: Mechanism = {
       : null;
   },
 
+  spendsMore: 'the prompt is read by dense attention',
+
   settings(input, share) {
     const pairs = (capacity: number) => countPairs(input, promptOf(input, {}), capacity);
     const capacity = largestWithin(pairsOfShare(input, share), 1, input.keys, pairs);

@@ -133,17 +133,22 @@ export const verticalSlash: Mechanism = {
     const slash = Math.min(tokens, numberOf(params, 'slash'));
     const columns = Math.min(vertical, numberOf(params, 'forcedVertical'));
     const diagonals = Math.min(slash, numberOf(params, 'forcedSlash'));
+    // Votes are sums over the last queries: of a text without structure they go to what all of these can see.
+    const last = Math.min(tokens, numberOf(params, 'last'));
+    const seen = tokens - last + 1;
     const chance = (lines: number, forced: number) =>
-      lines > forced ? (lines - forced) / (tokens - forced) : 0;
-    const free = (1 - chance(vertical, columns)) * (1 - chance(slash, diagonals));
+      Math.min(1, lines > forced ? (lines - forced) / Math.max(1, seen - forced) : 0);
+    const [column, diagonal] = [chance(vertical, columns), chance(slash, diagonals)];
     let pairs = 0;
     for (let distance = 0; distance < tokens; distance++) {
       const all = tokens - distance;
-      const sure = distance < diagonals ? all : Math.min(columns, all);
-      pairs += sure + (all - sure) * (1 - free);
+      const missed = distance < diagonals ? 0 : distance < seen ? 1 - diagonal : 1;
+      const keys =
+        Math.max(0, Math.min(all, seen) - columns) * (1 - column) +
+        Math.max(0, all - Math.max(seen, columns));
+      pairs += all - missed * keys;
     }
     if (vertical === columns && slash === diagonals) return pairCost(pairs, shape);
-    const last = Math.min(tokens, numberOf(params, 'last'));
     return pairCost(pairs, shape, 'expected', {
       flops: 2 * last * tokens * shape.dim,
       floats: last * tokens,
