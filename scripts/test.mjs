@@ -35,7 +35,7 @@ const steps = {
   lint: { ...script('lint'), minutes: 5, beside: true },
   format: { ...script('format:check'), minutes: 3, beside: true },
   build: { command: process.execPath, args: ['esbuild.mjs', '--production'], minutes: 3 },
-  unit: { ...mocha('unit', 20_000), minutes: 5 },
+  unit: { ...mocha('unit', 20_000, 2), minutes: 5 },
   engine: { ...mocha('engine', 240_000, 2), minutes: 15 },
   vscode: { command: process.execPath, args: ['test/vscode/run.mjs'], minutes: 9, suite: 'vscode/suite' },
   e2e: { ...mocha('e2e', 180_000), minutes: 16 },
