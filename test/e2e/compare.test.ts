@@ -177,7 +177,7 @@ describe('the Compare view alone', function () {
       .trim()
       .split('\r\n');
     assert.equal(lines.length, 1 + 12 * summary.mechanisms.length);
-    assert.match(lines[0]!, /^mechanism,parameters,core,head,mass kept/);
+    assert.match(lines[0]!, /^mechanism,parameters,native or what-if,core,head,mass kept/);
   });
 
   it('has no accessibility violation in any theme', async () => {

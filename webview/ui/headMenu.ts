@@ -10,12 +10,14 @@ import { Component } from './component';
 const open = signal<{ head: HeadId; x: number; y: number; from: HTMLElement | null } | null>(null);
 
 /**
- * Opens the menu of the head that a right click (or the menu key) is on. Whatever stands for a head has `data-head`
+ * Opens the menu of the head that a right click (or the menu key) is on. Whatever stands for a head has `data-head`, what does so a second time in its view `data-dot`
  * ("core.head"); where heads are drawn on a canvas, it is the one under the pointer.
  */
 export function headMenuOf(event: MouseEvent): void {
   const path = event.composedPath().filter(target => target instanceof Element);
-  const named = path.map(one => one.getAttribute('data-head')).find(name => name);
+  const named = path
+    .map(one => one.getAttribute('data-head') ?? one.getAttribute('data-dot'))
+    .find(name => name);
   const inView = path.some(one => one.id === 'figure');
   const found = named ? named.split('.').map(Number) : null;
   const head = found ? { core: found[0]!, head: found[1]! } : inView ? (store.previewHead ?? null) : null;

@@ -216,7 +216,7 @@ export class Overview extends Component implements Savable {
         ${known.map(h => {
           const shown = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, h);
           const preview = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, h);
-          return svg`<circle data-head=${`${h.core}.${h.head}`} class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
+          return svg`<circle data-dot=${`${h.core}.${h.head}`} class=${shown || preview ? 'dot shown' : 'dot'} cx=${x(measure.value(h))} cy=${height / 2} r=${shown || preview ? 6 : 4}
             @mouseenter=${() => store.previewOf(h)} @click=${() => store.select({ core: h.core, head: h.head })}>
             <title>${`${headName({ core: info.core, head: h.head })}: ${writeMeasure(measure, measure.value(h))}`}</title></circle>`;
         })}
