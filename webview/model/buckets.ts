@@ -1,5 +1,5 @@
 import type { Buckets } from '../../shared/protocol/engine';
-import { bucketColour, mix, toCss, type Rgb, type ThemeColours } from '../draw/colour';
+import { contrast, bucketColour, mix, toCss, type Rgb, type ThemeColours } from '../draw/colour';
 
 /**
  * How far the rounds agree on a token's company: for every two rounds the overlap of the token's buckets
@@ -100,7 +100,14 @@ export function tellingWords(
   );
 }
 
+/** Contrast of small text, a little above what WCAG 2 asks for (4.5). */
+const READABLE = 4.7;
+
 /** Behind text of the theme's own colour: the hue of a bucket, faint enough to read on. */
 export function bucketTint(bucket: number, theme: ThemeColours): string {
-  return toCss(mix(theme.background, bucketColour(bucket, theme).fill, theme.dark ? 0.42 : 0.38));
+  const { fill } = bucketColour(bucket, theme);
+  let share = theme.dark ? 0.42 : 0.38;
+  while (share > 0.1 && contrast(mix(theme.background, fill, share), theme.foreground) < READABLE)
+    share -= 0.02;
+  return toCss(mix(theme.background, fill, share));
 }

@@ -57,7 +57,8 @@ function token(): TemplateResult | typeof nothing {
   const { token } = store.selection;
   const text = token === null ? undefined : store.tokens?.text[token];
   return token === null || text === undefined
-    ? nothing
+    ? // Takes the place, so that what is below stays under the pointer when a token is pinned.
+      html`<span class="part muted">${t('no token pinned')}</span>`
     : html`<span class="part"
         >${t('on')} <strong>“${tokenLabel(text, 24)}”</strong>
         <span class="muted">${t('token {0}', token)}</span></span
