@@ -35,9 +35,15 @@ export function openStretches(input: CoreInput, head: number, query: number): St
 /** Whether a key that `visibleKeys` holds is hidden all the same. */
 export function isBlocked(input: CoreInput, head: number, query: number, key: number): boolean {
   const { blocked, mask } = input.rule;
-  const holds = (keys: Stretch) => key >= keys.from && key < keys.to;
-  if (mask.streaming && closedKeys(input, query).some(holds)) return true;
-  return blocked?.some(pairs => holds(pairs.keys) && concerns(pairs, head, query)) ?? false;
+  // Asked of every pair: nothing is made where nothing is hidden.
+  if (mask.streaming && closedKeys(input, query).some(keys => holds(keys, key))) return true;
+  if (!blocked) return false;
+  for (const pairs of blocked) if (holds(pairs.keys, key) && concerns(pairs, head, query)) return true;
+  return false;
+}
+
+function holds({ from, to }: Stretch, key: number): boolean {
+  return key >= from && key < to;
 }
 
 /** Whether a pair's score depends on more than the offset of its key, so that tiles cannot share one mask. */
