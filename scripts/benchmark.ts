@@ -14,7 +14,7 @@ import { RefusedError } from '../engine/errors';
 import type { HeadAssignment, MechanismResult, Setting } from '../shared/protocol/engine';
 import { isLess, meanInterval } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
-import { putResults, table } from './lib/results';
+import { percent, putResults, signed, table } from './lib/results';
 
 const { values: options } = parseArgs({
   options: {
@@ -183,9 +183,6 @@ async function run(
   const { effect, pairs, densePairs } = await engine.request('analysis/assign', { id: 'text', heads });
   return { share: pairs / densePairs, change: effect.perToken };
 }
-
-const signed = (value: number) => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function write(
   chosen: readonly { budget: number; methods: readonly Method[] }[],

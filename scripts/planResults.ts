@@ -11,7 +11,7 @@ import { Engine } from '../engine/engine';
 import type { HeadStability, PlanText } from '../engine/export/planJson';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { planTexts, type NamedText } from '../engine/service/plan/texts';
-import { putResults, table } from './lib/results';
+import { percent, putResults, signed, table } from './lib/results';
 
 const BUDGET = 0.1;
 const FITTED = 1024;
@@ -34,9 +34,6 @@ function texts(): NamedText[] {
   }
   return list;
 }
-
-const signed = (delta: number) => `${delta < 0 ? '-' : '+'}${Math.abs(delta).toFixed(3)}`;
-const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 function rowOf({ name, role, tokens, share, delta, uniform, random, wins }: PlanText): string[] {
   const [best] = uniform;

@@ -13,7 +13,7 @@ import { studentInterval } from '../engine/measure/student';
 import { readText } from '../engine/readText';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { planTexts } from '../engine/service/plan/texts';
-import { putResults, table } from './lib/results';
+import { putResults, signed, table } from './lib/results';
 
 const CORPUS = ['docs', 'engine', 'webview', 'extension', 'shared', 'test/fixtures/texts', 'README.md'];
 const COUNTS = [1, 2, 4];
@@ -38,7 +38,6 @@ interface Fit {
   seconds: number;
 }
 
-const signed = (value: number) => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
 const range = (values: readonly number[]): string => {
   const interval = studentInterval(values);
   return interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-';

@@ -2,7 +2,7 @@
  * Which texts of many a plan is fitted to. The texts that it is tested on are drawn first, so that every way of choosing is
  * tested on the same ones.
  */
-import { shuffler } from 'd3-array';
+import { deviation, shuffler } from 'd3-array';
 import type { CorpusFile } from './files';
 import { NearDuplicates } from './nearDuplicates';
 import { plainPercent } from '../../shared/numbers';
@@ -124,17 +124,11 @@ async function chooseActively(
       await analyze(candidate, 'candidate');
       const { effect, uniform } = await engine.testPlan('candidate', judges, signal);
       await dispose('candidate');
-      const spread = spreadOf([effect.delta, ...uniform.map(({ delta }) => delta)]);
+      const spread = deviation([effect.delta, ...uniform.map(({ delta }) => delta)]) ?? 0;
       if (spread > most.spread) most = { at, spread };
     }
     chosen.push(...left.splice(most.at, 1));
   }
   for (const id of ids) await dispose(id);
   return chosen;
-}
-
-/** Standard deviation. */
-function spreadOf(values: readonly number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
 }

@@ -3,6 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 const RESULTS = 'docs/results.md';
 
+export const signed = (value: number): string => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
 /** As Prettier has it. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = header.map((title, c) => Math.max(3, title.length, ...rows.map(row => row[c]!.length)));

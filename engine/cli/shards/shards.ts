@@ -1,5 +1,4 @@
 /** A profile cut into shards: this very command once for each, run somewhere, until every shard is done; then all together. */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Corpus } from '../../corpus/corpus';
 import { readProfile } from '../../corpus/store';
@@ -82,7 +81,3 @@ export async function merged(folders: readonly string[]): Promise<Corpus> {
 
 const howItFailed = ({ task, code }: ShardEnd): string =>
   code === null ? `Shard ${task.index} was killed.` : `Shard ${task.index} ended with exit code ${code}.`;
-
-/** Removes what an earlier run left beside the folders of these shards. */
-export const removeBeside = (tasks: readonly ShardTask[], ending: string): Promise<void[]> =>
-  Promise.all(tasks.map(({ folder }) => rm(folder + ending, { force: true })));

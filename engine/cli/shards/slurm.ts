@@ -3,13 +3,13 @@
  * paths on every node (a shared file system), as Slurm itself expects.
  */
 import { execFile, spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { RefusedError, told } from '../../errors';
 import { writeWhole } from '../../export/outputFile';
 import { THREADS } from '../../runtime/ort';
-import { removeBeside, type ShardEnd, type ShardHooks, type ShardRunner, type ShardTask } from './shards';
+import type { ShardEnd, ShardHooks, ShardRunner, ShardTask } from './shards';
 
 /** Beside the folder of a shard: how it ended, and what it said. */
 const EXIT = '.exit';
@@ -21,7 +21,9 @@ const POLL_MS = 1000;
 export const runOnSlurm =
   (options: readonly string[]): ShardRunner =>
   async (tasks, hooks) => {
-    await Promise.all([removeBeside(tasks, EXIT), removeBeside(tasks, LOG)]);
+    // What an earlier run left.
+    const beside = tasks.flatMap(({ folder }) => [folder + EXIT, folder + LOG]);
+    await Promise.all(beside.map(path => rm(path, { force: true })));
     const output = dirname(resolve(tasks[0]!.folder));
     const script = join(output, 'shard-job.sh');
     await writeWhole(script, jobScript(tasks));
