@@ -3,7 +3,7 @@
  * texts of this project's own sources and documents that are chosen at random, the shortest first, or actively, each
  * tested on the same held-out texts. `npm run text-choices` writes it; `-- --print` prints it only; `-- --seeds N` for another number of draws.
  */
-import { mean } from 'd3-array';
+import { mean } from '../engine/statistics';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chooseTexts, TEXT_CHOICES, type TextChoice } from '../engine/corpus/chooseTexts';
@@ -84,7 +84,7 @@ async function main(): Promise<void> {
     }
   }
   await engine.dispose();
-  const meanOf = (one: Fit) => mean(one.deltas)!;
+  const meanOf = (one: Fit) => mean(one.deltas);
   const rows = COUNTS.flatMap(count =>
     TEXT_CHOICES.flatMap(how => {
       const own = fits.filter(one => one.how === how && one.count === count);
@@ -96,10 +96,10 @@ async function main(): Promise<void> {
         [
           String(count),
           how,
-          signed(mean(own.map(meanOf))!),
+          signed(mean(own.map(meanOf))),
           range(own.map(meanOf)),
-          how === 'random' ? '-' : `${signed(mean(differences)!)} (${range(differences)})`,
-          `${mean(own.map(({ seconds }) => seconds))!.toFixed(0)} s`,
+          how === 'random' ? '-' : `${signed(mean(differences))} (${range(differences)})`,
+          `${mean(own.map(({ seconds }) => seconds)).toFixed(0)} s`,
         ],
       ];
     }),

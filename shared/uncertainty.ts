@@ -1,19 +1,12 @@
 import { LOSS_ROUNDING, type RunEffect, type Verdict } from './protocol/plans';
 import type { Interval } from './protocol/mechanisms';
+import { drawnMeans, FEWEST_TOKENS, middle95 } from './bootstrap';
 import { SEEDS, seededUniform } from './random';
 
 /** How sure the mean of changes per token is: an interval, and on how few tokens it rests. */
 
-const DRAWS = 2000;
-/** Tokens of a block. */
-const SHORTEST = 32;
-const LONGEST = 128;
-/** A text has at least so many blocks, however short; with fewer tokens than two of each there is no interval. */
-const FEWEST_BLOCKS = 8;
-
 /**
- * 95 % percentile interval of the mean over all tokens of some texts, by the circular block bootstrap (Politis and Romano,
- * 1992): neighbouring tokens are alike, so whole blocks of them are drawn, of several texts first the texts. Seeded.
+ * 95 % interval of the mean over all tokens of some texts.
  *
  * @returns null where the texts have too few tokens to tell.
  */
@@ -21,8 +14,8 @@ export function meanInterval(
   texts: readonly ArrayLike<number>[],
   seed: number = SEEDS.bootstrap,
 ): Interval | null {
-  const means = meansOfDraws(texts, seededUniform(seed));
-  return means && middle95(means);
+  const filled = texts.filter(({ length }) => length > 0);
+  return tells(filled) ? middle95(drawnMeans(filled, seededUniform(seed))) : null;
 }
 
 /** The same of the difference between the means of two texts whose tokens have nothing to do with each other: b - a. */
@@ -31,66 +24,14 @@ export function differenceInterval(
   b: ArrayLike<number>,
   seed: number = SEEDS.bootstrap,
 ): Interval | null {
+  if (!tells([a]) || !tells([b])) return null;
   const uniform = seededUniform(seed);
-  const [first, second] = [meansOfDraws([a], uniform), meansOfDraws([b], uniform)];
-  return first && second && middle95(first.map((mean, draw) => second[draw]! - mean));
+  const [first, second] = [drawnMeans([a], uniform), drawnMeans([b], uniform)];
+  return middle95(first.map((mean, at) => second[at]! - mean));
 }
 
-/** null where the texts have too few tokens to tell. */
-function meansOfDraws(texts: readonly ArrayLike<number>[], uniform: () => number): Float64Array | null {
-  const filled = texts.filter(({ length }) => length > 0);
-  if (filled.length === 0 || filled.some(({ length }) => length < 2 * FEWEST_BLOCKS)) return null;
-  const blocks = filled.map(blocksOf);
-  const below = (count: number) => Math.floor(uniform() * count);
-  return Float64Array.from({ length: DRAWS }, () => {
-    let [sum, count] = [0, 0];
-    for (let text = 0; text < filled.length; text++) {
-      const { length, size, sumFrom } = blocks[filled.length > 1 ? below(filled.length) : 0]!;
-      for (let left = length; left > 0; left -= size) sum += sumFrom(below(length), Math.min(left, size));
-      count += length;
-    }
-    return sum / count;
-  });
-}
-
-function middle95(draws: Float64Array): Interval {
-  const sorted = draws.sort();
-  const at = (share: number) => sorted[Math.round(share * (DRAWS - 1))]!;
-  return { low: at(0.025), high: at(0.975) };
-}
-
-/** Sums of neighbours that go on at the beginning where the text ends. */
-function blocksOf(values: ArrayLike<number>) {
-  const { length } = values;
-  const sums = new Float64Array(2 * length + 1);
-  for (let t = 0; t < 2 * length; t++) sums[t + 1] = sums[t]! + values[t % length]!;
-  const sumFrom = (from: number, size: number) => sums[from + size]! - sums[from]!;
-  return { length, size: blockLength(values), sumFrom };
-}
-
-/**
- * Tokens of a block: four times the correlation time, the sum of the autocorrelations up to the first that is within the
- * noise of independent values, between 32 and 128; of short texts an eighth.
- */
-function blockLength(values: ArrayLike<number>): number {
-  const { length } = values;
-  let mean = 0;
-  for (let t = 0; t < length; t++) mean += values[t]! / length;
-  const covariance = (lag: number) => {
-    let sum = 0;
-    for (let t = lag; t < length; t++) sum += (values[t]! - mean) * (values[t - lag]! - mean);
-    return sum;
-  };
-  const variance = covariance(0);
-  let time = 1;
-  for (let lag = 1; variance > 0 && lag < Math.min(LONGEST, length); lag++) {
-    const correlation = covariance(lag) / variance;
-    if (correlation < 2 / Math.sqrt(length)) break;
-    time += 2 * correlation;
-  }
-  const wanted = Math.min(LONGEST, Math.max(SHORTEST, Math.ceil(4 * time)));
-  return Math.min(wanted, Math.floor(length / FEWEST_BLOCKS));
-}
+const tells = (texts: readonly ArrayLike<number>[]) =>
+  texts.length > 0 && texts.every(({ length }) => length >= FEWEST_TOKENS);
 
 /** The changes of each text of an effect. */
 export type Changes = Pick<RunEffect, 'perToken' | 'lengths'>;
@@ -100,11 +41,14 @@ export function textsOf({ perToken, lengths = [perToken.length] }: Changes): Flo
   return lengths.map(length => perToken.subarray(at, (at += length)));
 }
 
-/** Whether the change `a` is less than `b`, token by token of the same texts (paired). */
+/** 95 % interval of how much more `a` changes than `b`, token by token of the same texts (paired). */
+export function pairedInterval(a: Changes, b: Changes): Interval | null {
+  return meanInterval(textsOf({ ...a, perToken: a.perToken.map((value, t) => value - b.perToken[t]!) }));
+}
+
+/** Whether the change `a` is less than `b`. */
 export function isLess(a: Changes, b: Changes): Verdict {
-  const interval = meanInterval(
-    textsOf({ ...a, perToken: a.perToken.map((value, t) => value - b.perToken[t]!) }),
-  );
+  const interval = pairedInterval(a, b);
   if (interval && interval.high < -LOSS_ROUNDING) return 'yes';
   return interval && interval.low > LOSS_ROUNDING ? 'no' : 'undecided';
 }

@@ -1,5 +1,5 @@
 import { DDSketch } from '@datadog/sketches-js';
-import { studentQuantile } from '../measure/student';
+import { intervalOfMean } from '../measure/student';
 import type { Interval, Quantiles } from '../../shared/protocol/engine';
 import { ExactSum } from './exactSum';
 
@@ -44,9 +44,7 @@ export class Distribution {
 
   /** 95 % interval of the mean when the values are independent draws (Student's t); null of fewer than two. */
   get interval(): Interval | null {
-    if (this.count < 2) return null;
-    const half = (studentQuantile(this.count - 1) * this.deviation) / Math.sqrt(this.count);
-    return { low: this.mean - half, high: this.mean + half };
+    return intervalOfMean(this.count, this.mean, this.deviation);
   }
 
   /** Takes the values that are numbers. */

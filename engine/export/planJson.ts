@@ -1,5 +1,4 @@
 /** A plan as JSON, for scripts and for the other exports: `plan --json`. Described by `plan.schema.json`. */
-import { mean } from 'd3-array';
 import { studentInterval } from '../measure/student';
 import type {
   BudgetUnit,
@@ -18,6 +17,7 @@ import type {
 import { chosenParams } from '../../shared/setting';
 import { carriersOf, meanInterval, textsOf, type Carriers } from '../../shared/uncertainty';
 import { textOf } from '../../shared/protocol/notes';
+import { mean } from '../statistics';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PLAN_SCHEMA = 'urn:attention-inspector:plan:2';
@@ -242,7 +242,7 @@ function heldOutOf(texts: readonly PlanText[], { uniform: [first] }: Plan): Held
   const deltas = heldOut.map(({ delta }) => delta);
   return {
     texts: heldOut.length,
-    delta: mean(deltas)!,
+    delta: mean(deltas),
     interval: studentInterval(deltas),
     best: first ? comparedWith(first.choice, heldOut) : null,
   };
@@ -260,8 +260,8 @@ function comparedWith(choice: Setting, texts: readonly PlanText[]): HeldOut['bes
   return {
     mechanism,
     params,
-    delta: mean(deltas)!,
-    difference: mean(differences)!,
+    delta: mean(deltas),
+    difference: mean(differences),
     interval: studentInterval(differences),
   };
 }

@@ -5,6 +5,7 @@ import type { PositionParts } from '../model/cut/positionParts';
 import type { PositionsLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import type { Lens } from './lens';
+import { mean } from '../statistics';
 
 /** Queries of each head whose scores are taken apart, and keys of each of them; evenly spaced. */
 const ROWS = 96;
@@ -116,8 +117,8 @@ export function termsOf(
 }
 
 function centre(values: Float64Array): void {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  for (let t = 0; t < values.length; t++) values[t]! -= mean;
+  const middle = mean(values);
+  for (let t = 0; t < values.length; t++) values[t]! -= middle;
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

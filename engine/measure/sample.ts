@@ -1,5 +1,5 @@
 /** Figures of a long text from the exact rows of some queries, drawn at random all over it. */
-import { mean } from 'd3-array';
+import { mean } from '../statistics';
 import type { Estimate } from '../../shared/protocol/sampled';
 import { seededUniform } from '../../shared/random';
 import { studentInterval } from './student';
@@ -52,7 +52,7 @@ export function estimate(
   { all, bounded = false }: { all: boolean; bounded?: boolean },
 ): Estimate {
   const values = means.filter(value => !Number.isNaN(value));
-  const middle = values.length === 0 ? 0 : mean(values)!;
+  const middle = mean(values);
   const interval = all ? null : studentInterval(values);
   if (all || !interval) return { mean: middle, low: middle, high: all ? middle : bounded ? 1 : Infinity };
   const low = Math.max(0, interval.low);

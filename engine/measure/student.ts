@@ -1,5 +1,6 @@
-import { mean, deviation } from 'd3-array';
+import { deviation } from 'd3-array';
 import type { Interval } from '../../shared/protocol/engine';
+import { mean } from '../statistics';
 
 /** Quantile 0.975 of the standard normal distribution. */
 const Z = 1.959963984540054;
@@ -22,9 +23,14 @@ export function studentQuantile(degrees: number): number {
   return terms.reduce((sum, term, power) => sum + term / degrees ** power, 0);
 }
 
-/** 95 % interval of the mean of independent draws; null of fewer than two. */
+/** 95 % interval of the mean of independent draws, given their number, mean and standard deviation; null of fewer than two. */
+export function intervalOfMean(count: number, mean: number, deviation: number): Interval | null {
+  if (count < 2) return null;
+  const half = (studentQuantile(count - 1) * deviation) / Math.sqrt(count);
+  return { low: mean - half, high: mean + half };
+}
+
+/** The same, given the draws. */
 export function studentInterval(values: readonly number[]): Interval | null {
-  if (values.length < 2) return null;
-  const half = (studentQuantile(values.length - 1) * deviation(values)!) / Math.sqrt(values.length);
-  return { low: mean(values)! - half, high: mean(values)! + half };
+  return intervalOfMean(values.length, mean(values), deviation(values) ?? 0);
 }

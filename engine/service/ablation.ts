@@ -1,6 +1,5 @@
 import type { Analysis } from './analysis';
 import { effectOf } from './changedRun';
-import { blockSums, interval95, resampledRatios } from '../measure/bootstrap';
 import { rowLoss } from '../measure/loss';
 import type { CoreInput } from '../attention/core';
 import { RefusedError } from '../errors';
@@ -9,6 +8,7 @@ import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import type { Ablation, Change, HeadAblation, RunEffect } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean, sum } from '../statistics';
+import { meanInterval } from '../../shared/uncertainty';
 
 export interface AblationHooks {
   onHead?(head: HeadAblation, measure: Ablation['measure']): void;
@@ -98,12 +98,10 @@ class MaskedEffects {
   }
 }
 
-/** The mean over the tokens that count, with its interval. */
+/** The mean over the tokens that count, with its interval; of too few tokens that is no bound at all. */
 function changeOf({ perToken }: RunEffect, counts: (token: number) => boolean): Change {
-  const changes = blockSums(perToken.length, token => (counts(token) ? perToken[token]! : 0));
-  const counted = blockSums(perToken.length, token => (counts(token) ? 1 : 0));
-  const number = sum(counted);
-  return { delta: sum(changes) / number, ...interval95(resampledRatios(changes, counted)) };
+  const counted = perToken.filter((_, token) => counts(token));
+  return { delta: mean(counted), ...(meanInterval([counted]) ?? { low: -Infinity, high: Infinity }) };
 }
 
 /** A core's context [heads, queries, valueDim] without what one head gives. */

@@ -5,11 +5,12 @@ import { densePairs } from '../attention/core';
 import { denseScores } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
-import { blockSums, interval95, meanResampled, resampledRatios } from '../measure/bootstrap';
 import { breaksIdentity, divergence } from '../measure/divergence';
 import { EdgeRecall, entmaxKeys, topPKeys } from '../measure/goldGraphs';
 import type { HeadComparison, HeadMeasures, Setting, MechanismResult } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
+import { drawnRatios, meanOfDraws, middle95 } from '../../shared/bootstrap';
+import { mean } from '../statistics';
 
 /** Rows of one head that are looked at in full, evenly spaced: bounds the time, and nothing N x N is kept. */
 export const SAMPLED_ROWS = 128;
@@ -44,7 +45,7 @@ interface Run {
   /** What was computed before, or what this pass compares. */
   known: MechanismResult | LocalRun;
   heads: Map<HeadComparison, HeadMeasures>;
-  /** Per head: resampled means, draw by draw. */
+  /** Per head: means, draw by draw. */
   recalls: Float64Array[];
   errors: Float64Array[];
   /** Heads whose divergence and mass contradict each other. */
@@ -74,15 +75,15 @@ async function measureCore(
     const graphs = await measureRows(tensors, head, tallies, signal);
     those.forEach(({ run, heads, attended }, m) => {
       const comparison = heads.find(one => one.head === head)!;
-      const { recall, error } = resample(core, tensors, attended, head);
+      const { recall, error } = drawn(core, tensors, attended, head);
       if (recall) run.recalls.push(recall);
       run.errors.push(error);
       const tally = tallies[m]!;
       if (tally.broken > 0) run.broken.push(`core ${info.core} head ${head} (${tally.broken} queries)`);
       run.heads.set(comparison, {
         sparsity: comparison.densePairs === 0 ? 0 : 1 - comparison.pairs / comparison.densePairs,
-        recallInterval: recall && interval95(recall),
-        outputErrorInterval: interval95(error),
+        recallInterval: recall && middle95(recall),
+        outputErrorInterval: middle95(error),
         queries: tensors.input.queries,
         ...graphs,
         ...tally.measures(),
@@ -193,8 +194,8 @@ export function evenlySpaced(count: number, limit: number): number[] {
   return Array.from({ length }, (_, t) => Math.floor(((t + 0.5) * count) / length));
 }
 
-/** Recall and output error of one head under resampled blocks of queries. */
-function resample(
+/** Recall and output error of one head when blocks of queries are drawn anew. */
+function drawn(
   { lse: denseLse }: AnalysedCore,
   { input, output }: CoreTensors,
   { lse, output: found }: Attended,
@@ -202,9 +203,10 @@ function resample(
 ): { recall: Float64Array | null; error: Float64Array } {
   const { queries, valueDim } = input;
   const first = head * queries;
-  const sums = (value: (query: number) => number) => blockSums(queries, value);
+  const perQuery = (value: (query: number) => number) =>
+    Float64Array.from({ length: queries }, (_, q) => value(q));
   const squares = (value: (t: number) => number) =>
-    sums(query => {
+    perQuery(query => {
       let sum = 0;
       for (let t = (first + query) * valueDim; t < (first + query + 1) * valueDim; t++) sum += value(t) ** 2;
       return sum;
@@ -213,12 +215,12 @@ function resample(
   const kept = (query: number) => Math.min(1, Math.exp(lse![first + query]! - denseLse[first + query]!));
   return {
     recall: lse
-      ? resampledRatios(
-          sums(query => (sees(query) ? kept(query) : 0)),
-          sums(query => Number(sees(query))),
+      ? drawnRatios(
+          perQuery(query => (sees(query) ? kept(query) : 0)),
+          perQuery(query => Number(sees(query))),
         )
       : null,
-    error: resampledRatios(
+    error: drawnRatios(
       squares(t => found[t]! - output[t]!),
       squares(t => output[t]!),
     ).map(Math.sqrt),
@@ -234,7 +236,7 @@ function withMeasures({ choice, known, heads, recalls, errors, broken }: Run): M
   const measured = result.heads.map(head => ({ ...head, measures: heads.get(head)! }));
   const values = (name: 'entmaxRecall' | 'topPRecall' | 'kl') => {
     const found = measured.flatMap(({ measures }) => measures[name] ?? []);
-    return found.length === 0 ? null : found.reduce((a, b) => a + b, 0) / found.length;
+    return found.length === 0 ? null : mean(found);
   };
   const first = measured[0]?.measures;
   if (!first) return result;
@@ -244,8 +246,8 @@ function withMeasures({ choice, known, heads, recalls, errors, broken }: Run): M
     ...result,
     heads: measured,
     measures: {
-      recallInterval: recalls.length === 0 ? null : interval95(meanResampled(recalls)),
-      outputErrorInterval: interval95(meanResampled(errors)),
+      recallInterval: recalls.length === 0 ? null : middle95(meanOfDraws(recalls)),
+      outputErrorInterval: middle95(meanOfDraws(errors)),
       sampled: first.sampled,
       queries: first.queries,
       entmaxRecall: values('entmaxRecall'),

@@ -5,7 +5,7 @@ import { oracleProbabilities, randomCore } from '../oracle/dense';
 import type { Attended } from '../../engine/attention/mechanism';
 import { mechanisms } from '../../engine/attention/registry';
 import { compareCore } from '../../engine/measure/comparison';
-import { blockSums, interval95, meanResampled, resampledRatios } from '../../engine/measure/bootstrap';
+import { drawnMeans, drawnRatios, meanOfDraws, middle95 } from '../../shared/bootstrap';
 import { breaksIdentity, divergence } from '../../engine/measure/divergence';
 import { EdgeRecall, entmaxKeys, TOP_P, topPKeys } from '../../engine/measure/goldGraphs';
 import type { CoreInfo, Setting, MechanismResult } from '../../shared/protocol/engine';
@@ -187,25 +187,19 @@ describe('comparison measures', function () {
     for (let trial = 0; trial < 200; trial++) {
       const shift = uniform() * 6;
       const values = Array.from({ length: 400 }, (_, i) => 0.5 + 0.1 * Math.sin(shift + i) + 0.2 * normal());
-      const ones = blockSums(400, () => 1);
-      const { low, high } = interval95(
-        resampledRatios(
-          blockSums(400, i => values[i]!),
-          ones,
-        ),
-      );
+      const { low, high } = middle95(drawnRatios(values, new Float64Array(400).fill(1)));
       if (low <= 0.5 && 0.5 <= high) holds++;
     }
     assert.ok(holds > 175 && holds < 200, `${holds} of 200`);
-    const same = resampledRatios(
-      blockSums(5, () => 3),
-      blockSums(5, () => 1),
-    );
-    assert.deepEqual(interval95(meanResampled([same, same])), { low: 3, high: 3 });
-    assert.equal(
-      blockSums(1000, i => i).reduce((a, b) => a + b),
-      499_500,
-    );
+    const same = drawnRatios([3, 3, 3, 3, 3], [1, 1, 1, 1, 1]);
+    assert.deepEqual(middle95(meanOfDraws([same, same])), { low: 3, high: 3 });
+    assert.deepEqual(middle95(drawnRatios([], [])), { low: 0, high: 0 });
+  });
+
+  it('a ratio to as many ones is the mean, drawn alike where blocks are as long', () => {
+    const { normal } = random(4);
+    const values = Array.from({ length: 1024 }, normal);
+    assert.deepEqual(drawnRatios(values, new Float64Array(1024).fill(1)), drawnMeans([values]));
   });
 
   it('graphs of single rows', () => {

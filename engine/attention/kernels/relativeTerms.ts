@@ -1,6 +1,7 @@
 import { kvHead, type CoreInput } from '../core';
 import { recentKeys, type Segment } from './segments';
 import { float32, type Tensor } from '../../runtime/tensor';
+import { mean } from '../../statistics';
 
 /** Queries of one head whose scores are taken apart, evenly spaced. */
 const SAMPLED = 128;
@@ -56,6 +57,6 @@ export function termShares(
 }
 
 function withoutMean(values: Float64Array): Float64Array {
-  const mean = values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
-  return values.map(value => value - mean);
+  const middle = mean(values);
+  return values.map(value => value - middle);
 }

@@ -8,6 +8,7 @@ import type { Extract, Graph } from '../onnx/graph';
 import { embeddingLookup } from './hidden';
 import type { GraphNode } from '../onnx/node';
 import type { Piece, PieceLoader } from './pieces';
+import { mean } from '../../statistics';
 
 /** Queries or keys of layer 0, [heads, tokens, dim] each: content + position + bias = what the core gets. */
 export interface Parts {
@@ -222,8 +223,8 @@ function eachOf(length: number, row: number, tokens: number, dim: number, visit:
 function deviations(rows: Float32Array, width: number, norm: FrozenNorm): Float64Array {
   return Float64Array.from({ length: rows.length / width }, (_, row) => {
     const values = rows.subarray(row * width, (row + 1) * width);
-    const mean = norm === 'layer' ? values.reduce((a, b) => a + b, 0) / width : 0;
-    return Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / width);
+    const middle = norm === 'layer' ? mean(values) : 0;
+    return Math.sqrt(values.reduce((a, b) => a + (b - middle) ** 2, 0) / width);
   });
 }
 

@@ -5,6 +5,7 @@ import type { Survey } from './survey';
 import type { Graph } from '../onnx/graph';
 import { constantValues, type GraphNode } from '../onnx/node';
 import { foldCore } from '../rewrite/declared';
+import { mean } from '../../statistics';
 
 /**
  * Sparsemax and entmax in plain operators (a threshold that follows from the scores is taken off them, and what is above 0 is
@@ -153,7 +154,6 @@ function alphaOf(points: readonly Row[]): { alpha: number; scale: number } | nul
     points.map(
       ({ first, second, gap }) => (first ** (alpha - 1) - second ** (alpha - 1)) / ((alpha - 1) * gap),
     );
-  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const spread = (alpha: number) => {
     const all = scales(alpha);
     const middle = mean(all);
