@@ -1,8 +1,10 @@
 /**
  * What an HTML report embeds: the summary of an analysis and, for every head, what the views ask the engine for,
- * rounded and bounded so that the file stays small. Written by `service/report.ts`, read by `webview/report`.
+ * rounded and bounded so that the file stays small (written by `service/report.ts`), or the profile of a corpus. Read by
+ * `webview/report`.
  */
 import type { AnalysisSummary } from './protocol/analysis';
+import type { CorpusProfile } from './protocol/corpus';
 import type { Selection } from './protocol/selection';
 import type { CostFormulas } from './protocol/cost';
 import type { Buckets } from './protocol/details';
@@ -99,12 +101,23 @@ export interface ReportChange {
   lost: LostKey[];
 }
 
-/** What the views ask an engine for, beside the analysis itself. */
-export interface ReportDetails {
+/** Of every report. */
+interface ReportOrigin {
   /** Version of the product that made it. */
   version: string;
   /** Day it was made, as 2026-01-31. */
   made: string;
+}
+
+/** A report of many texts. */
+export interface CorpusReport extends ReportOrigin {
+  /** What was profiled, in words. */
+  document: string;
+  profile: CorpusProfile;
+}
+
+/** What the views ask an engine for, beside the analysis itself. */
+export interface ReportDetails extends ReportOrigin {
   infos: MechanismInfo[];
   /** The finest level of the maps (of shorter texts within the model it may be finer). */
   level: number;
@@ -131,3 +144,6 @@ export interface ReportData extends ReportDetails {
   /** What was looked at when it was saved. */
   selection?: Selection;
 }
+
+/** What the page of a report holds. */
+export type ReportPage = ReportData | CorpusReport;

@@ -1,9 +1,13 @@
 /** `profile` and `merge`: a model's heads over many texts. */
+import { basename, resolve } from 'node:path';
 import type { Corpus } from '../corpus/corpus';
+import { corpusReport } from '../corpus/report';
 import { findTexts, shardOf } from '../corpus/files';
 import { profileTexts, settingsOfRun } from '../corpus/run';
 import { checkProfileFolder, finish } from '../corpus/store';
 import { UsageError } from '../errors';
+import { checkOutputPaths, writeWhole } from '../export/outputFile';
+import { reportHtml } from '../export/reportHtml';
 import type { DeviceChoice } from '../../shared/protocol/engine';
 import { distinct } from '../../shared/setting';
 import type { NamedMechanism } from './arguments';
@@ -27,6 +31,8 @@ export interface ProfileOptions {
   mechanisms: NamedMechanism[];
   propagate: boolean;
   output: string;
+  /** A report with the Corpus view. */
+  html?: string | false;
   shard?: Shard;
   workers: number;
   /** Where the workers are. */
@@ -42,19 +48,30 @@ export async function profileCommand(
   options: ProfileOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  await checkProfileFolder(options.output);
+  const { output, html } = options;
+  await checkProfileFolder(output);
+  await checkOutputPaths([html || undefined], []);
   const corpus =
     options.workers > 1 || options.on !== 'here'
       ? await profileInWorkers(options, signal)
       : await profileHere(paths, options, signal);
-  await finish(options.output, corpus);
-  print(formatProfile(corpus));
+  await finish(output, corpus);
+  await tell(corpus, paths.join(', '), html);
 }
 
-export async function mergeCommand(folders: readonly string[], output: string): Promise<void> {
+export async function mergeCommand(
+  folders: readonly string[],
+  { output, html }: Pick<ProfileOptions, 'output' | 'html'>,
+): Promise<void> {
   await checkProfileFolder(output);
+  await checkOutputPaths([html || undefined], []);
   const corpus = await merged(folders);
   await finish(output, corpus);
+  await tell(corpus, basename(resolve(output)), html);
+}
+
+async function tell(corpus: Corpus, name: string, html: ProfileOptions['html']): Promise<void> {
+  if (html) await writeWhole(html, await reportHtml(corpusReport(corpus, name)));
   print(formatProfile(corpus));
 }
 

@@ -266,6 +266,9 @@ function build(): Command {
   )
     .argument('<texts...>', 'files, folders and patterns')
     .requiredOption('--output <folder>', 'the profile: Parquet tables; what is there already is gone on with')
+    .option('--html <file>', 'also a report with the Corpus view, as one HTML file')
+    // Said to the shards of a profile: of options given twice the last counts.
+    .addOption(new Option('--no-html').hideHelp())
     .option(...model)
     .option(...device)
     .option(
@@ -305,7 +308,8 @@ function build(): Command {
   command(program, 'merge', 'Put profiles of different texts together, as if all had been profiled at once.')
     .argument('<folders...>', 'profiles')
     .requiredOption('--output <folder>', 'the profile to write')
-    .action((folders: string[], { output }: { output: string }) => mergeCommand(folders, output));
+    .option('--html <file>', 'also a report with the Corpus view, as one HTML file')
+    .action((folders: string[], options) => mergeCommand(folders, options));
 
   program.commandsGroup('Tensors:');
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')

@@ -2,7 +2,7 @@
  * A profile on disk: a folder of Parquet tables and `profile.json`, which is written last. While it grows it lies in
  * `unfinished` inside of it, in the same form, so that a run that was stopped goes on from there.
  */
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RefusedError, told, UsageError } from '../errors';
 import { outputError, writeWhole } from '../export/outputFile';
@@ -16,6 +16,8 @@ import { readTables, TABLES, tablesOf, type TableName, type Tables } from './tab
 const PROFILE_SCHEMA = 'urn:attention-inspector:profile:2';
 const UNFINISHED = 'unfinished';
 const NEXT = 'unfinished.next';
+/** It stands in every whole one, and in no other. */
+const ABOUT = 'profile.json';
 
 interface ProfileFile {
   schema: typeof PROFILE_SCHEMA;
@@ -33,12 +35,7 @@ export async function checkProfileFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch(error => {
     throw outputError(folder, error);
   });
-  const known = new Set([
-    'profile.json',
-    UNFINISHED,
-    NEXT,
-    ...Object.keys(TABLES).map(name => `${name}.parquet`),
-  ]);
+  const known = new Set([ABOUT, UNFINISHED, NEXT, ...Object.keys(TABLES).map(name => `${name}.parquet`)]);
   const other = (await readdir(folder)).find(name => !known.has(name) && !name.startsWith('shard-'));
   if (other !== undefined) {
     throw new UsageError(told`Cannot write a profile to ${folder}: it holds something else (${other}).`);
@@ -47,7 +44,8 @@ export async function checkProfileFolder(folder: string): Promise<void> {
 
 /** What was gathered of an unfinished or a finished run of the same settings; null where there is none. */
 export async function resume(folder: string, settings: CorpusSettings): Promise<Corpus | null> {
-  for (const place of [NEXT, UNFINISHED, '.']) {
+  await settle(folder);
+  for (const place of [UNFINISHED, '.']) {
     const corpus = await readIfThere(join(folder, place));
     if (!corpus) continue;
     if (JSON.stringify(corpus.settings) === JSON.stringify(settings)) return corpus;
@@ -60,18 +58,32 @@ export async function resume(folder: string, settings: CorpusSettings): Promise<
 
 /** Keeps what was gathered so far. At every moment there is a whole one to go on from. */
 export async function keep(folder: string, corpus: Corpus): Promise<void> {
-  const [next, place] = [join(folder, NEXT), join(folder, UNFINISHED)];
-  await rm(next, { recursive: true, force: true });
+  await settle(folder);
+  const next = join(folder, NEXT);
   await mkdir(next);
   await write(next, corpus);
-  await rm(place, { recursive: true, force: true });
+  await settle(folder);
+}
+
+/** What was written last takes its place if it is whole, and is thrown away if not. */
+async function settle(folder: string): Promise<void> {
+  const [next, place] = [join(folder, NEXT), join(folder, UNFINISHED)];
+  if (!(await isThere(join(next, ABOUT)))) return discard(next);
+  await discard(place);
   await rename(next, place);
 }
 
-/** Writes the finished profile. */
+/** Without its `profile.json` it is nothing, from the first step on. */
+async function discard(place: string): Promise<void> {
+  await rm(join(place, ABOUT), { force: true });
+  await rm(place, { recursive: true, force: true });
+}
+
+/** Writes the finished profile. Whenever this process is killed, a whole one is left: here, or in `unfinished`. */
 export async function finish(folder: string, corpus: Corpus): Promise<void> {
+  await keep(folder, corpus);
   await write(folder, corpus);
-  for (const place of [UNFINISHED, NEXT]) await rm(join(folder, place), { recursive: true, force: true });
+  await discard(join(folder, UNFINISHED));
 }
 
 /** @throws RefusedError for what is no finished profile. */
@@ -82,7 +94,7 @@ export async function readProfile(folder: string): Promise<Corpus> {
 }
 
 async function write(folder: string, corpus: Corpus): Promise<void> {
-  const file = join(folder, 'profile.json');
+  const file = join(folder, ABOUT);
   // Without it the tables are nothing: they may be half old and half new.
   await rm(file, { force: true });
   const tables = tablesOf(corpus);
@@ -102,8 +114,14 @@ async function write(folder: string, corpus: Corpus): Promise<void> {
   await writeWhole(file, `${JSON.stringify(about, null, 2)}\n`);
 }
 
+const isThere = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
 async function readIfThere(folder: string): Promise<Corpus | null> {
-  const text = await readFile(join(folder, 'profile.json'), 'utf8').catch(() => null);
+  const text = await readFile(join(folder, ABOUT), 'utf8').catch(() => null);
   if (text === null) return null;
   try {
     const about = JSON.parse(text) as ProfileFile;

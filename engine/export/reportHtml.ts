@@ -1,6 +1,6 @@
 /**
- * A report as one HTML file that needs nothing else: the built views (dist/webview.js and .css) and the data of one analysis inside,
- * compressed. It opens from a disk without a network. Its policy lets nothing in: the one script by its hash, no connections.
+ * A report as one HTML file that needs nothing else: the built views (dist/webview.js and .css) and the data of one analysis, or of
+ * the profile of a corpus, inside, compressed. It opens from a disk without a network. Its policy lets nothing in: the one script by its hash, no connections.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { RefusedError } from '../errors';
 import { pack } from '../../shared/packed';
-import type { ReportData } from '../../shared/reportData';
+import type { ReportPage } from '../../shared/reportData';
 import { REPORT_STYLE } from './reportStyle';
 
 export interface ViewBundle {
@@ -21,7 +21,7 @@ export interface ViewBundle {
 /** Hash of nothing: the toolkit's drop-down makes an empty style element, which does no harm. */
 const EMPTY_STYLE = `'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='`;
 
-export async function reportHtml(data: ReportData, bundle?: ViewBundle): Promise<string> {
+export async function reportHtml(data: ReportPage, bundle?: ViewBundle): Promise<string> {
   const { script, style } = bundle ?? (await builtViews());
   const code = inlineScript(script);
   const css = `${REPORT_STYLE}\n${style}`.replaceAll('</style', '<\\/style');

@@ -47,6 +47,9 @@ const MOST_LINKS = 16;
 /** A lost key with less mass than this is not told. */
 const LEAST_LOST = 0.001;
 
+/** As 2026-01-31. */
+export const today = (): string => new Date().toISOString().slice(0, 10);
+
 export async function gatherReport(
   analysis: Analysis,
   { document, text, summary, plan, intervention }: Omit<ReportParams, 'id'>,
@@ -92,7 +95,7 @@ export async function gatherReport(
   return {
     document,
     version,
-    made: new Date().toISOString().slice(0, 10),
+    made: today(),
     text: text.slice(
       0,
       summary.tokens.end.reduce((a, b) => Math.max(a, b), 0),

@@ -137,10 +137,13 @@ export interface ReportInfo {
   /** Day it was made, as 2026-01-31, and the version that made it. */
   made: string;
   version: string;
-  /** The finest level of its maps: cells of 2^level tokens. */
-  level: number;
-  /** Heaviest links kept of each query. */
-  links: number;
+  /** Of one text's analysis; null: it is of a corpus. */
+  maps: {
+    /** The finest level: cells of 2^level tokens. */
+    level: number;
+    /** Heaviest links kept of each query. */
+    links: number;
+  } | null;
 }
 
 export type MassScale = 'linear' | 'sqrt' | 'log';

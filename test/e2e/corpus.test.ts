@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { Engine } from '../../engine/engine';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
+import { ROOT } from '../../scripts/lib/project.mjs';
 import type { CorpusProfile } from '../../shared/protocol/corpus';
 import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
 import { bundleWebview } from '../webview/bundle';
@@ -108,5 +111,46 @@ describe('the Corpus view', function () {
     assert.match(opened.uri, /^file:\/\/\/work space\/texts\/\d%20%23\.words$/);
     assert.ok(opened.end > opened.start);
     assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+
+  it('the same as one file that opens without a network, made by the command line in shards', async () => {
+    const cli = join(ROOT, 'dist', 'cli.js');
+    if (!existsSync(cli)) execFileSync(process.execPath, ['esbuild.mjs'], { cwd: ROOT });
+    const options = ['--model', 'model', '--workers', '2', '--mechanisms', 'local:window=8', '--propagate'];
+    const outputs = ['--output', 'reported', '--html', 'corpus.html'];
+    execFileSync(process.execPath, [cli, 'profile', 'texts', ...options, ...outputs], {
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const context = await browser.newContext({ viewport: { width: 1100, height: 900 }, offline: true });
+    page = await context.newPage();
+    const faults: string[] = [];
+    page.on('pageerror', error => faults.push(error.message));
+    page.on('console', message => message.type() === 'error' && faults.push(message.text()));
+    page.on('request', request => {
+      if (!/^(file|data|blob):/.test(request.url())) faults.push(request.url());
+    });
+    await page.goto(pathToFileURL(join(folder, 'corpus.html')).href);
+    const points = page.locator('ai-scatter').first().locator('.point');
+    await points.first().waitFor();
+    assert.equal(await points.count(), 2);
+    assert.deepEqual(
+      await page
+        .getByRole('tab')
+        .allTextContents()
+        .then(all => all.map(one => one.trim())),
+      ['Corpus'],
+    );
+    await page.getByText('report of 20').waitFor();
+    await page.getByText(/local \(window 8\).* nats per token \(95 %/).waitFor();
+    await points.nth(0).click();
+    await page.getByRole('table', { name: 'How the head differs by kind of text' }).waitFor();
+    assert.match(await page.locator('.excerpt').first().innerText(), /texts\/\d #\.words:\d+/);
+    // There is no editor to open files in, and no other folder to be had.
+    assert.equal(await page.locator('ai-corpus .link').count(), 0);
+    await page.locator('ai-scatter').nth(1).locator('.point').first().press('Enter');
+    assert.deepEqual(faults, []);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+    await context.close();
   });
 });

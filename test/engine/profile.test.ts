@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import type { PathLike } from 'node:fs';
+import disk, { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseMechanisms } from '../../engine/cli/arguments';
@@ -7,7 +8,7 @@ import type { Corpus } from '../../engine/corpus/corpus';
 import { LISTED, OF_ONE_TEXT, SAMPLED } from '../../engine/corpus/excerpts';
 import { findTexts, shardOf, type CorpusFile } from '../../engine/corpus/files';
 import { profileTexts, type ProfileRun } from '../../engine/corpus/run';
-import { finish, readProfile } from '../../engine/corpus/store';
+import { finish, keep, readProfile, resume } from '../../engine/corpus/store';
 import { tablesOf } from '../../engine/corpus/tables';
 import { profileOf } from '../../engine/corpus/views';
 import { Engine } from '../../engine/engine';
@@ -18,6 +19,45 @@ import { differencesOf, distributionOf, facetsOf, measuresOf, pointsOf } from '.
 import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
 
 const TOKENS = 96;
+
+/**
+ * Runs something whose process is killed after so many steps on the disk: no later one is done, and of a folder that was
+ * being removed a part is left. False where it was.
+ */
+async function dyingAfter(steps: number, act: () => Promise<void>): Promise<boolean> {
+  let left = steps;
+  const real = { ...disk };
+  const die = (): never => {
+    throw new Error('killed');
+  };
+  const step =
+    <A extends unknown[], R>(run: (...given: A) => Promise<R>, half: (...given: A) => unknown = () => null) =>
+    async (...given: A): Promise<R> => {
+      if (left < 0) die();
+      if (left-- > 0) return run(...given);
+      await half(...given);
+      return die();
+    };
+  const removed = async (path: PathLike) => {
+    const names = await real.readdir(path).catch(() => [] as string[]);
+    for (const name of names.filter((_, at) => at % 2 === 1)) await real.rm(join(String(path), name));
+  };
+  Object.assign(disk, {
+    rm: step(real.rm, removed),
+    rename: step(real.rename),
+    mkdir: step(real.mkdir as (path: PathLike) => Promise<unknown>),
+    open: step(real.open),
+  });
+  try {
+    await act();
+    return true;
+  } catch (error) {
+    assert.equal(left, -1, String(error));
+    return false;
+  } finally {
+    Object.assign(disk, real);
+  }
+}
 
 describe('profiles of a corpus', function () {
   this.timeout(120_000);
@@ -151,6 +191,28 @@ describe('profiles of a corpus', function () {
     const resumed = await profile(files, 'stopped', { onText: () => profiled++ });
     assert.equal(profiled, files.length);
     assert.deepEqual(await written(resumed, 'stopped'), expected);
+  });
+
+  it('whenever it is killed while it keeps or ends, a whole profile is left to go on from', async () => {
+    const part = await profile(files.slice(0, 3), 'part');
+    const place = join(folder, 'killed');
+    // Something is kept already; something was finished already.
+    for (const [name, before] of Object.entries({ kept: keep, finished: finish })) {
+      const start = join(folder, `${name} before`);
+      await mkdir(start);
+      await before(start, part);
+      const left = new Set<number>();
+      let deaths = 0;
+      for (let ended = false; !ended; deaths++) {
+        await rm(place, { recursive: true, force: true });
+        await cp(start, place, { recursive: true });
+        // Which keeps it first.
+        ended = await dyingAfter(deaths, () => finish(place, whole));
+        left.add((await resume(place, whole.settings))!.texts.size);
+      }
+      assert.ok(deaths > 10, `${deaths}`);
+      assert.deepEqual(left, new Set([3, files.length]));
+    }
   });
 
   it('is not mixed with other settings, other texts, or a text twice', async () => {

@@ -135,7 +135,7 @@ export class MapElement extends Component {
         height: this.height,
         pixelRatio: window.devicePixelRatio || 1,
         causal: this.causal,
-        finest: store.report?.level ?? 0,
+        finest: store.report?.maps?.level ?? 0,
         shared: this.shared,
         selected: store.selection.token,
         previewed: store.previewToken,

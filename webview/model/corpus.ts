@@ -1,5 +1,6 @@
 /** A profile as the Corpus view reads it: heads by measure, parts of the corpus, and what differs between kinds. */
 import type { CorpusDistribution, CorpusHead, CorpusProfile } from '../../shared/protocol/corpus';
+import { interval as range, number, signed } from '../../shared/numbers';
 import { spelled } from './corpusNames';
 
 /** A measure with what it is over: spans of queries are not spans of texts. */
@@ -20,6 +21,19 @@ export function measuresOf({ heads }: CorpusProfile): MeasureChoice[] {
     }
   }
   return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/** The loss of the model over texts, and what mechanisms in every core change of it: a sentence each. */
+export function lossesOf({ model }: CorpusProfile): string[] {
+  return model
+    .filter(({ over, facet }) => over === 'texts' && facet === 'all')
+    .flatMap(({ measure, mean, interval }) => {
+      const [what, mechanism] = measure.split(': ');
+      if (what === 'loss') return [`Loss: ${number(mean)} nats per token, mean over texts`];
+      if (what !== 'lossChange') return [];
+      const between = interval ? ` (95 %: ${range(interval)})` : '';
+      return [`${mechanism}: ${signed(mean)} nats per token${between}`];
+    });
 }
 
 /** The parts of the corpus: all, kinds, lengths. */

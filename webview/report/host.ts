@@ -3,7 +3,6 @@ import {
   type EngineMethod,
   type EngineParams,
   type EngineResult,
-  type ReportData,
 } from '../../shared/protocol/engine';
 import { readyState } from '../../shared/host/analysisState';
 import { reasonOf } from '../../shared/host/host';
@@ -19,6 +18,8 @@ import {
   type ViewMethod,
   type ViewParams,
 } from '../../shared/protocol/host';
+import type { CorpusProfile } from '../../shared/protocol/corpus';
+import type { CorpusReport, ReportData, ReportPage } from '../../shared/reportData';
 import { RequestError, type HostApi } from '../host/link';
 import { Report } from './report';
 import { readReport } from './unpack';
@@ -26,6 +27,7 @@ import { readReport } from './unpack';
 /** Plays the extension inside a report: answers requests from the page's own data. */
 export class ReportHost extends MemoryHost implements HostApi {
   private report: Report | null = null;
+  private profile: CorpusProfile | null = null;
   private readonly loaded: Promise<void>;
 
   constructor(base64: string) {
@@ -67,6 +69,7 @@ export class ReportHost extends MemoryHost implements HostApi {
 
   async answer<M extends ViewMethod>(method: M, params: ViewParams<M>): Promise<unknown> {
     if (method === 'host/saveFile') return download(params as SaveFileParams);
+    if (method === 'host/corpus') return this.profile;
     try {
       return this.report!.answer(method, params as object);
     } catch (error) {
@@ -88,7 +91,18 @@ export class ReportHost extends MemoryHost implements HostApi {
     }
   }
 
-  private load(data: ReportData): void {
+  private load(page: ReportPage): void {
+    if ('profile' in page) this.loadCorpus(page);
+    else this.loadAnalysis(page);
+  }
+
+  private loadCorpus({ profile, document, made, version }: CorpusReport): void {
+    this.profile = profile;
+    this.tell({ type: 'corpus', corpus: { status: 'ready', id: 0, folder: document, root: '' } });
+    this.show({ status: 'none' }, { report: { made, version, maps: null } });
+  }
+
+  private loadAnalysis(data: ReportData): void {
     this.report = new Report(data);
     const { summary, document, plan, infos, level, links, made, version, intervention, selection } = data;
     const ablation = data.ablation ? { ...data.ablation, running: null, error: null } : null;
@@ -100,7 +114,7 @@ export class ReportHost extends MemoryHost implements HostApi {
     const name = { uri: '', name: document, length: 0, selectionStart: null };
     this.show(readyState(name, summary, { plan, interventions, ablation }), {
       mechanisms: infos,
-      report: { level, links, made, version },
+      report: { made, version, maps: { level, links } },
     });
     if (selection) this.select(selection);
   }

@@ -1,11 +1,11 @@
 import { unpack } from '../../shared/packed';
-import type { ReportData } from '../../shared/protocol/engine';
+import type { ReportPage } from '../../shared/reportData';
 
 /** The data of a report, from the gzip in base64 that the page holds. */
-export async function readReport(base64: string): Promise<ReportData> {
+export async function readReport(base64: string): Promise<ReportPage> {
   const bytes = bytesOf(base64);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return unpack(await new Response(stream).arrayBuffer()) as ReportData;
+  return unpack(await new Response(stream).arrayBuffer()) as ReportPage;
 }
 
 function bytesOf(base64: string): Uint8Array<ArrayBuffer> {

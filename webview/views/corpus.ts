@@ -18,6 +18,7 @@ import {
   distributionOf,
   facetName,
   facetsOf,
+  lossesOf,
   measuresOf,
   pointsOf,
   type HeadPoint,
@@ -128,15 +129,21 @@ export class Corpus extends Component {
     </div>`;
   }
 
-  private about({ texts, settings }: CorpusProfile, folder: string): TemplateResult {
+  private about(profile: CorpusProfile, folder: string): TemplateResult {
+    const { texts, settings } = profile;
     const failed = texts.filter(text => text.failed !== null);
     const read = texts.length - failed.length;
     return html`<p>
         <strong>${folder}</strong>: ${count(read)} texts,
         ${count(texts.reduce((sum, text) => sum + text.tokens, 0))} tokens (the first
         ${count(settings.maxTokens)} of each), ${settings.model}.
-        <button class="link" @click=${() => run('profileFolder')}>Another folder</button>
+        ${
+          store.report
+            ? html`<span class="muted">report of ${store.report.made}</span>`
+            : html`<button class="link" @click=${() => run('profileFolder')}>Another folder</button>`
+        }
       </p>
+      ${this.losses(profile)}
       ${
         failed.length > 0
           ? html`<details>
@@ -147,6 +154,13 @@ export class Corpus extends Component {
             </details>`
           : nothing
       }`;
+  }
+
+  /** Of the model as a whole: its loss, and what mechanisms in every core change of it. */
+  private losses(profile: CorpusProfile): TemplateResult | typeof nothing {
+    const losses = lossesOf(profile);
+    if (losses.length === 0) return nothing;
+    return html`<p>${losses.map(words => html`${words}<br />`)}</p>`;
   }
 
   private scatter(profile: CorpusProfile, head: CorpusHead | null): TemplateResult {
@@ -265,7 +279,10 @@ export class Corpus extends Component {
           })),
           value => store.setOption('corpus', 'layout', value),
         )}
-        <span class="muted">${count(sample.length)} tokens drawn evenly; a click opens the file there</span>
+        <span class="muted"
+          >${count(sample.length)} tokens drawn
+          evenly${store.report ? nothing : '; a click opens the file there'}</span
+        >
       </div>
       <ai-scatter
         .points=${points}
@@ -385,7 +402,11 @@ export class Corpus extends Component {
       );
     };
     return html`<div class="excerpt">
-      <button class="link" @click=${() => this.open(one, root)}>${one.file}:${one.line}</button>
+      ${
+        store.report
+          ? html`<strong>${one.file}:${one.line}</strong>`
+          : html`<button class="link" @click=${() => this.open(one, root)}>${one.file}:${one.line}</button>`
+      }
       <span class="muted">
         ${typeof one.place === 'number' ? `decile ${one.place}, ` : ''}${spelled(one.criterion)}
         ${number(one.value)}

@@ -46,7 +46,11 @@ const TABS: Tab[] = [
   { view: 'corpus', title: t('Corpus'), content: () => html`<ai-corpus></ai-corpus>`, needsEngine: true },
 ];
 
-const shownTabs = () => (store.report ? TABS.filter(tab => !tab.needsEngine) : TABS);
+/** In a report those of what it holds: one text's analysis, or a corpus. */
+function shownTabs(): Tab[] {
+  if (!store.report) return TABS;
+  return TABS.filter(({ view, needsEngine }) => (store.report!.maps ? !needsEngine : view === 'corpus'));
+}
 
 /** The wide panel: what was analysed, the tabs, and the view that is open. */
 @customElement('ai-panel')

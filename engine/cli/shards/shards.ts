@@ -46,7 +46,8 @@ const WRONG_USAGE = 2;
 export function shardTasks(count: number, output: string): ShardTask[] {
   return Array.from({ length: count }, (_, at) => {
     const folder = join(output, `shard-${at + 1}-of-${count}`);
-    const options = ['--on', 'here', '--workers', '1', '--shard', `${at + 1}/${count}`, '--output', folder];
+    const shard = ['--on', 'here', '--workers', '1', '--shard', `${at + 1}/${count}`];
+    const options = [...shard, '--output', folder, '--no-html'];
     const command = [process.execPath, ...process.argv.slice(1), ...options];
     return { index: at + 1, of: count, folder, command };
   });
