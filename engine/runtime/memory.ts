@@ -42,11 +42,15 @@ export function refuseUnlessHeld(bytes: number, name: string, memory = totalmem(
 
 let collect: (() => void) | null = null;
 
+/** Less than this outside V8's heap makes no peak, and a collection takes as long as loading a small model. */
+const WORTH_COLLECTING = 64 * 2 ** 20;
+
 /**
  * Gives back at once what nothing refers to any more. V8 does not see how large the arrays outside its heap are beside the
  * weights of a model: while one is loaded, their garbage would add to the peak.
  */
 export async function collectGarbage(): Promise<void> {
+  if (process.memoryUsage().external < WORTH_COLLECTING) return;
   if (!collect) {
     setFlagsFromString('--expose-gc');
     collect = runInNewContext('gc') as () => void;

@@ -29,8 +29,9 @@ export interface ModelFolder {
 export function attackFolder(place: ModelFolder, seed: number, random: Random): 'graph' | 'folder' {
   const draw = random();
   if (draw < 0.6) {
-    layWeights(place, random);
-    writeFileSync(place.onnx, attackModel(readFileSync(place.onnx), seed));
+    const attacked = attackModel(readFileSync(place.onnx), seed);
+    writeFileSync(place.onnx, attacked);
+    layWeights(place, random, attacked);
     return 'graph';
   }
   if (draw < 0.8) {
@@ -97,10 +98,10 @@ function declared({ folder, onnx }: ModelFolder, random: Random): void {
 }
 
 /** The files that a hostile graph names beside itself. */
-function layWeights({ onnx }: ModelFolder, random: Random): void {
+function layWeights({ onnx }: ModelFolder, random: Random, attacked: Uint8Array): void {
   for (const name of WEIGHT_FILES) {
     const path = join(dirname(onnx), name);
-    if (existsSync(path)) continue;
+    if (existsSync(path) || !Buffer.from(attacked).includes(name)) continue;
     if (name === 'weights.bin') writeFileSync(path, new Uint8Array(2 ** 20));
     else if (name === 'pipe.bin') execFileSync('mkfifo', [path]);
     else if (name === 'folder.bin') mkdirSync(path);

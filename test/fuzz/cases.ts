@@ -10,10 +10,17 @@ import { oneOf, seeded } from './random';
 /** Of bytes wherever they are, of what the file says, or by intent. */
 export type Damage = 'bytes' | 'structure' | 'attack';
 
+/** Models of one layer, which take little time, or exported ones. */
+export type Base = 'small' | 'exported';
+
 export interface Case {
   seed: number;
   damage: Damage;
+  base: Base;
 }
+
+/** The folders whose models are damaged, by what they are. */
+export type Fixtures = Record<Base, string>;
 
 /** What the victim is given. */
 export interface Task {
@@ -25,12 +32,13 @@ export interface Task {
 
 const TEXT = 't1 t2 t3 t4 t5 t2 t3 t9 The cat sat.';
 
-/** A copy of one of the model folders in `fixtures`, damaged. */
-export function prepare(home: string, fixtures: string, models: readonly string[], one: Case): Task {
+/** A copy of one of the model folders, damaged. */
+export function prepare(home: string, fixtures: Fixtures, one: Case): Task {
   const { seed, damage } = one;
+  const models = readdirSync(fixtures[one.base]).sort();
   const random = seeded(seed ^ 0x5eed);
   const folder = join(home, String(seed));
-  cpSync(join(fixtures, oneOf(random, models)), folder, { recursive: true });
+  cpSync(join(fixtures[one.base], oneOf(random, models)), folder, { recursive: true });
   const onnx = join(
     folder,
     'onnx',
@@ -57,16 +65,20 @@ export function prepare(home: string, fixtures: string, models: readonly string[
 
 /** Cases that failed before they were mended. */
 export function knownCases(): Case[] {
-  const seeds = JSON.parse(readFileSync(join(__dirname, 'seeds.json'), 'utf8')) as Record<Damage, number[]>;
-  return (['bytes', 'structure', 'attack'] as const).flatMap(damage =>
-    seeds[damage].map(seed => ({ seed, damage })),
+  type Seeds = Record<Base, Record<Damage, number[]>>;
+  const seeds = JSON.parse(readFileSync(join(__dirname, 'seeds.json'), 'utf8')) as Seeds;
+  return (['exported', 'small'] as const).flatMap(base =>
+    (['bytes', 'structure', 'attack'] as const).flatMap(damage =>
+      seeds[base][damage].map(seed => ({ seed, damage, base })),
+    ),
   );
 }
 
-/** So many new ones: of four, one is damaged in its bytes, one in its structure, two by intent. */
+/** So many new ones: of four, one is damaged in its bytes, one in its structure, two by intent; of ten, one is exported. */
 export function freshCases(count: number, first: number): Case[] {
   return Array.from({ length: count }, (_, i) => ({
     seed: first + i,
     damage: (['bytes', 'structure', 'attack', 'attack'] as const)[i % 4]!,
+    base: i % 10 === 9 ? ('exported' as const) : ('small' as const),
   }));
 }

@@ -6,14 +6,15 @@
  * must have written why, or the command line must tell it: the case is run there again.
  * The seeds of cases that once failed are in `seeds.json` and always run first. The log has a line for each case.
  */
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildCli, runCli } from '../fixtures/cli';
-import { freshCases, knownCases, prepare, type Case } from './cases';
+import { freshCases, knownCases, prepare, type Case, type Task } from './cases';
+import { writeSmallModels } from './smallModels';
 import type { Outcome } from './victim';
-import { buildVictim, LIMIT_MIB, SECONDS, VictimProcess } from './victimProcess';
+import { buildVictim, LIMIT_MIB, SECONDS, VictimProcess, type Ended } from './victimProcess';
 
 const PEAK_MIB = 1.25 * LIMIT_MIB;
 
@@ -39,43 +40,46 @@ export interface Report extends Case {
   seconds: number;
 }
 
-/** Runs the cases over the model folders in `fixtures`. */
+/** Of so many cases one is run by the command line as well, whatever came of it. */
+const BY_COMMAND_LINE = 100;
+
+/** Runs the cases over exported models (`exported`: their folders) and small ones. */
 export async function fuzz(
   cases: readonly Case[],
-  fixtures: string,
+  exported: string,
   report: (one: Report, done: number, totals: Totals) => void = () => undefined,
 ): Promise<Totals> {
-  const models = readdirSync(fixtures).sort();
   const home = mkdtempSync(join(tmpdir(), 'fuzz-'));
+  const fixtures = { exported, small: join(home, 'small') };
+  writeSmallModels(fixtures.small);
   const totals: Totals = { analysed: 0, refused: 0, ended: 0, failures: [], peakRssMiB: 0 };
   const [program, cli] = [await buildVictim(), await buildCli()];
   let victim = await VictimProcess.start(program);
   try {
     for (const [done, one] of cases.entries()) {
-      const task = prepare(home, fixtures, models, one);
+      const task = prepare(home, fixtures, one);
       const began = performance.now();
       const outcome = await victim.ask(task);
       totals.peakRssMiB = Math.max(totals.peakRssMiB, victim.peakMiB);
-      let wrong: string | null;
+      let wrong = wrongWith(outcome);
+      if (victim.peakMiB > PEAK_MIB) wrong ??= `peak memory ${Math.round(victim.peakMiB)} MiB`;
       if ('ended' in outcome) {
         totals.ended++;
-        wrong = outcome.ended ?? (await toldByCommandLine(cli, task.folder, task.text));
-        if (victim.peakMiB > PEAK_MIB) wrong ??= `peak memory ${Math.round(victim.peakMiB)} MiB`;
         victim.end();
         victim = await VictimProcess.start(program);
-      } else {
-        wrong = wrongWith(outcome, victim.peakMiB);
-        if (outcome.kind === 'analysed') totals.analysed++;
-        else if (outcome.kind === 'refused') totals.refused++;
-      }
-      if (wrong !== null) totals.failures.push({ ...one, what: wrong });
+      } else if (outcome.kind === 'analysed') totals.analysed++;
+      else if (outcome.kind === 'refused') totals.refused++;
       const seconds = (performance.now() - began) / 1000;
-      const told =
-        'ended' in outcome
-          ? { outcome: 'ended' as const, message: '' }
-          : { outcome: outcome.kind, message: outcome.message };
+      if (isCrash(outcome) || done % BY_COMMAND_LINE === BY_COMMAND_LINE - 1)
+        wrong ??= await wrongWithCommandLine(cli, task);
+      if (wrong !== null) totals.failures.push({ ...one, what: wrong });
       rmSync(task.folder, { recursive: true });
-      report({ ...one, ...told, wrong, seconds }, done + 1, totals);
+      const message = 'message' in outcome ? outcome.message : '';
+      report(
+        { ...one, outcome: 'ended' in outcome ? 'ended' : outcome.kind, message, wrong, seconds },
+        done + 1,
+        totals,
+      );
     }
   } finally {
     victim.end();
@@ -84,26 +88,33 @@ export async function fuzz(
   return totals;
 }
 
-function wrongWith({ kind, message }: Outcome, peakMiB: number): string | null {
-  if (kind === 'error') return message;
-  if (kind === 'refused' && !isOneSentence(message)) return `not one sentence: ${message}`;
-  return peakMiB > PEAK_MIB ? `peak memory ${Math.round(peakMiB)} MiB` : null;
+const isCrash = (outcome: Outcome | Ended): boolean => 'ended' in outcome && outcome.ended === 'crashed';
+
+/** Where the process crashed, the command line must tell. */
+function wrongWith(outcome: Outcome | Ended): string | null {
+  if ('ended' in outcome && outcome.ended === 'hangs') return `no answer within ${SECONDS} s`;
+  if ('kind' in outcome && outcome.kind === 'error') return outcome.message;
+  const isTold = 'ended' in outcome ? outcome.ended === 'told' : outcome.kind === 'refused';
+  if (isTold && 'message' in outcome && !isOneSentence(outcome.message))
+    return `not one sentence: ${outcome.message}`;
+  return null;
 }
 
 export const isOneSentence = (text: string): boolean =>
   text.length <= 300 && /^\S.*\.$/.test(text) && !/[.!?]\s/.test(text);
 
-/** Runs the case once more as a user would: null when it is told what happened. */
-async function toldByCommandLine(cli: string, folder: string, text: string): Promise<string | null> {
+/** Runs the case once more as a user would: null when it ends in an analysis, or tells in a sentence what happened. */
+async function wrongWithCommandLine(cli: string, { folder, text }: Task): Promise<string | null> {
   const args = ['analyze', '-', '--model', folder, '--device', 'cpu', '--memory-limit', String(LIMIT_MIB)];
   let timer: NodeJS.Timeout | undefined;
   const { code, stderr } = await runCli(cli, args, {
     cwd: folder,
     input: text,
-    onStart: child => (timer = setTimeout(() => child.kill('SIGINT'), SECONDS * 1000)),
+    // A step of a load may take 50 s, and other processes have the processor too.
+    onStart: child => (timer = setTimeout(() => child.kill('SIGKILL'), 5 * SECONDS * 1000)),
   });
   clearTimeout(timer);
-  if (code === 0 && stderr === '') return null;
+  if (code === 0) return null;
   if ((code === 2 || code === 3) && isOneSentence(stderr.replace(/\n$/, ''))) return null;
   return `the command line ends with ${code}: ${stderr}`;
 }
@@ -125,7 +136,7 @@ async function main(): Promise<void> {
   const cases = [...knownCases(), ...freshCases(Number(values.cases), Number(values.first))];
   const totals = await fuzz(cases, values.fixtures, (one, done, now) => {
     if (values.log) appendFileSync(values.log, `${JSON.stringify(one)}\n`);
-    if (one.wrong !== null) console.log(`${one.damage} ${one.seed}: ${one.wrong}`);
+    if (one.wrong !== null) console.log(`${one.base} ${one.damage} ${one.seed}: ${one.wrong}`);
     if (done % 50 === 0 || done === cases.length)
       console.log(
         `${done} cases: ${now.analysed} analysed, ${now.refused} refused, ${now.ended} ended the process, ${now.failures.length} failed`,

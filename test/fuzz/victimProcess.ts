@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { LAST_WORDS } from '../../engine/runtime/supervised';
+import { howItEnded, LAST_WORDS } from '../../engine/runtime/supervised';
 import { buildProgram } from '../fixtures/cli';
 import type { Task } from './cases';
 import type { Outcome } from './victim';
@@ -14,13 +14,17 @@ export const LIMIT_MIB = 1024;
 /** Bundled as the engine is: TypeScript's loader would take memory of its own. */
 export const buildVictim = () => buildProgram('victim', 'test/fuzz/victim.ts');
 
+/** The process ended: by our hand, with a sentence for the user (its last words), or natively. */
+export type Ended = { ended: 'hangs' } | { ended: 'told'; message: string } | { ended: 'crashed' };
+
 /** An engine process, its memory watched from outside. */
 export class VictimProcess {
   peakMiB = 0;
+  private lastWords = '';
 
   private constructor(private readonly child: ChildProcess) {
-    // It is read to the end so that the process does not wait for a reader.
-    (child.stdio[LAST_WORDS] as Readable | null)?.resume();
+    const words = child.stdio[LAST_WORDS] as Readable | null;
+    words?.on('data', (part: Buffer) => (this.lastWords += part.toString('utf8')));
   }
 
   static async start(program: string): Promise<VictimProcess> {
@@ -37,16 +41,15 @@ export class VictimProcess {
     return victim;
   }
 
-  /** The outcome; or that the process ended, and what is wrong with how it did: null = that remains to be seen. */
-  ask(task: Task): Promise<Outcome | { ended: string | null }> {
+  ask(task: Task): Promise<Outcome | Ended> {
     return new Promise(resolve => {
       const [began, waited] = [performance.now(), this.waited()];
       const watch = setInterval(() => {
         this.lookAtMemory();
         const seconds = (performance.now() - began) / 1000 - (this.waited() - waited);
-        if (seconds > SECONDS) finish({ ended: `no answer within ${SECONDS} s` });
+        if (seconds > SECONDS) finish({ ended: 'hangs' });
       }, 100);
-      const finish = (outcome: Outcome | { ended: string | null }) => {
+      const finish = (outcome: Outcome | Ended) => {
         clearInterval(watch);
         this.child.removeAllListeners();
         resolve(outcome);
@@ -55,7 +58,13 @@ export class VictimProcess {
         this.lookAtMemory();
         finish(message as Outcome);
       });
-      this.child.once('close', () => finish({ ended: null }));
+      this.child.once('close', (code, signal) =>
+        finish(
+          this.lastWords
+            ? { ended: 'told', message: howItEnded(task.folder, this.lastWords, code, signal) }
+            : { ended: 'crashed' },
+        ),
+      );
       this.child.send(task);
     });
   }
