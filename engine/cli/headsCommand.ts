@@ -3,7 +3,13 @@ import { print, ProgressLine, startEngine } from './commands';
 import { describeRole, formatTable, signed } from './tables';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { probeCsv, probeJson } from '../export/probeFiles';
-import type { Change, DeviceChoice, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
+import type {
+  Change,
+  DeviceChoice,
+  HeadProbe,
+  InductionCircuit,
+  ProbedHead,
+} from '../../shared/protocol/engine';
 
 export interface HeadsOptions {
   model: string;
@@ -30,15 +36,30 @@ export async function headsCommand(options: HeadsOptions, signal: AbortSignal): 
   }
 }
 
-function formatProbe({ model, probe, loss, measure, heads }: HeadProbe): string {
+const changeWords = ({ delta, low, high }: Change) => `${signed(delta)} (${signed(low)} to ${signed(high)})`;
+
+/** "induction circuit: without its previous-token head 2.5 of layer 2 it loses most, ...". */
+function circuitLines({ heads, lead }: InductionCircuit): string[] {
+  const name = ({ core, head }: ProbedHead) => `${core}.${head}`;
+  const list = (part: 'previous' | 'induction') =>
+    heads
+      .filter(one => one.part === part)
+      .map(one => `${name(one)} (layer ${one.layer})`)
+      .join(', ');
+  const [most] = heads as [InductionCircuit['heads'][number]];
+  const kind = most.part === 'previous' ? 'previous-token' : 'induction';
+  return [
+    `induction circuit: previous-token ${list('previous')}; induction ${list('induction')}`,
+    `          without its ${kind} head ${name(most)} of layer ${most.layer} it loses most: ${changeWords(most.ablation.zero)}, ${changeWords(lead)} more than without the next`,
+  ];
+}
+
+function formatProbe({ model, probe, loss, measure, heads, circuit }: HeadProbe): string {
   const what = measure === 'loss' ? 'loss change' : 'output turned';
   const change = (title: string, of: (head: ProbedHead) => Change) => ({
     title: `${what}, ${title} (95 %)`,
     align: 'right' as const,
-    cell: (row: ProbedHead) => {
-      const { delta, low, high } = of(row);
-      return `${signed(delta)} (${signed(low)} to ${signed(high)})`;
-    },
+    cell: (row: ProbedHead) => changeWords(of(row)),
   });
   const table = formatTable<ProbedHead>(
     [
@@ -61,6 +82,7 @@ function formatProbe({ model, probe, loss, measure, heads }: HeadProbe): string 
           `loss      ${loss.first.toFixed(3)} nats per token the first time, ${loss.repeated.toFixed(3)} of what was said before`,
         ]
       : []),
+    ...(circuit ? circuitLines(circuit) : []),
   ];
   return `${lines.join('\n')}\n\n${table}`;
 }

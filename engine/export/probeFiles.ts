@@ -1,10 +1,19 @@
 /** The canonical probe as files: `heads --probe --json` and `--csv`. */
-import type { Change, HeadProbe } from '../../shared/protocol/engine';
+import type { Change, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
 import { csv } from '../../shared/numbers';
 
 const SCHEMA = 'attention-inspector/heads@1';
 
-export function probeJson({ model, probe, loss, measure, heads, provenance }: HeadProbe): object {
+export function probeJson({
+  model,
+  probe,
+  loss,
+  measure,
+  heads,
+  circuit,
+  ids,
+  provenance,
+}: HeadProbe): object {
   return {
     schema: SCHEMA,
     provenance,
@@ -13,23 +22,37 @@ export function probeJson({ model, probe, loss, measure, heads, provenance }: He
     measure,
     loss,
     heads,
+    circuit,
+    ids,
   };
 }
 
-export function probeCsv({ measure, heads }: HeadProbe): string {
+export function probeCsv({ measure, heads, circuit }: HeadProbe): string {
   const unit = measure === 'loss' ? 'nats per token' : '1 - cosine';
   const ways = ['zero', 'mean'] as const;
   const titles = ways.flatMap(way => [`${way} [${unit}]`, `${way} low`, `${way} high`]);
+  const partOf = ({ core, head }: ProbedHead) =>
+    circuit?.heads.find(one => one.core === core && one.head === head)?.part;
   const cells = ({ delta, low, high }: Change) => [delta, low, high];
   return csv(
-    ['core', 'layer', 'head', ...titles, 'role', 'score'],
-    heads.map(({ core, layer, head, ablation, roles: [best] }) => [
-      core,
-      layer,
-      head,
-      ...ways.flatMap(way => cells(ablation[way])),
-      best?.role,
-      best?.score,
-    ]),
+    ['core', 'layer', 'head', ...titles, 'role', 'score', 'in the induction circuit'],
+    heads.map(one => {
+      const {
+        core,
+        layer,
+        head,
+        ablation,
+        roles: [best],
+      } = one;
+      return [
+        core,
+        layer,
+        head,
+        ...ways.flatMap(way => cells(ablation[way])),
+        best?.role,
+        best?.score,
+        partOf(one),
+      ];
+    }),
   );
 }

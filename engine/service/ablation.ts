@@ -13,6 +13,8 @@ import { meanInterval } from '../../shared/uncertainty';
 export interface AblationHooks {
   onHead?(head: HeadAblation, measure: Ablation['measure']): void;
   onProgress?(fraction: number): void;
+  /** The change at every token that counts, where the head's output is zero. */
+  onEffect?(core: number, head: number, perToken: Float32Array): void;
   /** Which of the effect's tokens count; absent = all. */
   counts?(token: number): boolean;
 }
@@ -26,7 +28,7 @@ const WITHOUT = { zero: silenced, mean: levelled } as const;
 export async function ablateHeads(
   analysis: Analysis,
   signal: AbortSignal,
-  { onHead, onProgress, counts = () => true }: AblationHooks = {},
+  { onHead, onEffect, onProgress, counts = () => true }: AblationHooks = {},
 ): Promise<Ablation> {
   const { cores } = analysis.model.info;
   const heads: HeadAblation[] = [];
@@ -52,20 +54,22 @@ export async function ablateHeads(
       signal,
       onContext: async ({ core, heads: count }, context, goOn) => {
         for (let head = 0; head < count; head++) {
-          const change = async (way: keyof typeof WITHOUT): Promise<Change> => {
+          const change = async (way: keyof typeof WITHOUT): Promise<Float32Array> => {
             const output = await goOn(WITHOUT[way](context, analysis.core(core).outline, head), dense);
             const key = `${core}.${head} ${way}`;
             const effect = reading.hidden
               ? await masked.add(key, reading.hidden, output)
               : await effectOf(analysis, output, signal);
             ({ measure } = effect);
-            return changeOf(effect, counts);
+            return effect.perToken.filter((_, token) => counts(token));
           };
-          const found = { core, head, zero: await change('zero'), mean: await change('mean') };
+          const [zero, level] = [await change('zero'), await change('mean')];
           done += remaining(core);
           onProgress?.(done / (work * readings.length));
           if (!isLast) continue;
+          const found = { core, head, zero: changeOf(zero), mean: changeOf(level) };
           heads.push(found);
+          onEffect?.(core, head, zero);
           onHead?.(found, measure);
         }
       },
@@ -98,10 +102,9 @@ class MaskedEffects {
   }
 }
 
-/** The mean over the tokens that count, with its interval; of too few tokens that is no bound at all. */
-function changeOf({ perToken }: RunEffect, counts: (token: number) => boolean): Change {
-  const counted = perToken.filter((_, token) => counts(token));
-  return { delta: mean(counted), ...(meanInterval([counted]) ?? { low: -Infinity, high: Infinity }) };
+/** The mean over tokens with its interval; of too few tokens that is no bound at all. */
+export function changeOf(perToken: Float32Array): Change {
+  return { delta: mean(perToken), ...(meanInterval([perToken]) ?? { low: -Infinity, high: Infinity }) };
 }
 
 /** A core's context [heads, queries, valueDim] without what one head gives. */

@@ -1,6 +1,6 @@
 /** The canonical probe: what the heads of a model do on random words that are said over and over. */
 import { Analysis } from './analysis';
-import { ablateHeads } from './ablation';
+import { ablateHeads, changeOf } from './ablation';
 import { densePass } from './densePass';
 import type { LoadedModel } from './modelCache';
 import { provenance } from './provenance';
@@ -11,7 +11,7 @@ import { RefusedError, told } from '../errors';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 import { refuseUnlessFits } from '../runtime/memory';
 import type { SharedCache } from '../runtime/sharedCache';
-import type { HeadProbe, TokenTable } from '../../shared/protocol/engine';
+import type { HeadProbe, InductionCircuit, ProbedHead, TokenTable } from '../../shared/protocol/engine';
 import { mean } from '../statistics';
 
 /** Words that are said, and how often: only the past of the text itself tells what comes (Olsson et al., 2022). */
@@ -56,29 +56,53 @@ export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
     // The loss at t is that of token t + 1; an output turns at its own token.
     const ahead = analysis.loss ? 1 : 0;
     const said = (t: number) => t + ahead >= from + words && t + ahead < last;
+    const effects = new Map<string, Float32Array>();
     const { measure, heads } = await ablateHeads(analysis, signal, {
       counts: said,
+      onEffect: (core, head, perToken) => effects.set(`${core}.${head}`, perToken),
       onProgress: fraction => onProgress(0.1 + 0.9 * fraction, 'The probe without each head'),
     });
     const { loss } = analysis;
     const meanLoss = (first: number, to: number) => mean(loss!.subarray(Math.max(0, first - 1), to - 1));
+    const probed = heads
+      .map(({ core, head, zero, mean: levelled }) => {
+        const { info, heads: profiles } = analysis.core(core).result;
+        const { roles } = profiles[head]!;
+        return { core, layer: info.layer, head, roles, ablation: { zero, mean: levelled } };
+      })
+      .sort((a, b) => b.ablation.zero.delta - a.ablation.zero.delta);
     return {
       model: model.info,
       probe: { tokens: length, repeats: REPEATS, seed },
       measure,
       provenance: provenance(model.info, runtime.report, [], { probe: seed }),
       loss: loss && { first: meanLoss(from, from + words), repeated: meanLoss(from + words, last) },
-      heads: heads
-        .map(({ core, head, zero, mean: levelled }) => {
-          const { info, heads: profiles } = analysis.core(core).result;
-          const { roles } = profiles[head]!;
-          return { core, layer: info.layer, head, roles, ablation: { zero, mean: levelled } };
-        })
-        .sort((a, b) => b.ablation.zero.delta - a.ablation.zero.delta),
+      heads: probed,
+      circuit: circuitOf(probed, ({ core, head }) => effects.get(`${core}.${head}`)!),
+      ids: [...tokens.ids],
     };
   } finally {
     analysis.forget();
   }
+}
+
+/** @param heads the one that costs most first */
+function circuitOf(
+  heads: readonly ProbedHead[],
+  effectOf: (head: ProbedHead) => Float32Array,
+): InductionCircuit | null {
+  const inPart = (part: 'previous' | 'induction') => heads.filter(({ roles }) => roles[0]?.role === part);
+  const layers = (part: 'previous' | 'induction') => inPart(part).map(({ layer }) => layer);
+  const [first, last] = [Math.min(...layers('previous')), Math.max(...layers('induction'))];
+  const members = heads.flatMap((head): InductionCircuit['heads'] => {
+    const role = head.roles[0]?.role;
+    if (role === 'previous' && head.layer < last) return [{ ...head, part: role }];
+    return role === 'induction' && head.layer > first ? [{ ...head, part: role }] : [];
+  });
+  const [most, next] = members;
+  if (!most || !next) return null;
+  const others = effectOf(next);
+  return { heads: members, lead: changeOf(effectOf(most).map((value, token) => value - others[token]!)) };
 }
 
 /** The words between the special tokens that the tokenizer puts around every text; the first stands at `from`. */

@@ -1,9 +1,12 @@
 /** Tables of docs/results.md that scripts make, each between its own marks. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { Interval } from '../../shared/protocol/engine';
 
 const RESULTS = 'docs/results.md';
 
 export const signed = (value: number): string => `${value < 0 ? '-' : '+'}${Math.abs(value).toFixed(3)}`;
+export const intervalWords = (of: Interval | null): string =>
+  of ? `${signed(of.low)} to ${signed(of.high)}` : '-';
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /** As Prettier has it. */

@@ -1,6 +1,6 @@
 /** The canonical probe of a model's heads: random words said over and over. */
 import type { DeviceChoice, ModelInfo, Provenance } from './models';
-import type { HeadAblation, Ablation } from './interventions';
+import type { Ablation, Change, HeadAblation } from './interventions';
 import type { RoleScore } from './text';
 
 export interface ProbeParams {
@@ -20,6 +20,17 @@ export interface ProbedHead {
   ablation: Pick<HeadAblation, 'zero' | 'mean'>;
 }
 
+/**
+ * The heads by which a model says again what it has read (Olsson et al., In-context Learning and Induction Heads, 2022):
+ * previous-token heads in a layer before an induction head, and induction heads in a layer behind such a one.
+ */
+export interface InductionCircuit {
+  /** The one that costs most without it (zero) first. */
+  heads: (ProbedHead & { part: 'previous' | 'induction' })[];
+  /** How much more the model loses without the first than without the second: token by token of the same text. */
+  lead: Change;
+}
+
 export interface HeadProbe {
   model: ModelInfo;
   /** `tokens` in all, the same words `repeats` times. */
@@ -29,6 +40,10 @@ export interface HeadProbe {
   loss: { first: number; repeated: number } | null;
   /** The one that costs most without it (zero) first. */
   heads: ProbedHead[];
+  /** Null where no head of one kind stands before one of the other. */
+  circuit: InductionCircuit | null;
+  /** The tokens of the probe, for checks made elsewhere. */
+  ids: number[];
   provenance: Provenance;
 }
 

@@ -40,6 +40,21 @@ describe('the canonical probe', function () {
     assert.deepEqual([second?.layer, second?.roles[0]?.role], [3, 'induction']);
   });
 
+  it('says of the circuit which head costs most, and by how much more than the next, with its interval', () => {
+    const { heads, lead } = found.circuit!;
+    const [most, next] = heads;
+    assert.deepEqual([most!.layer, most!.part], [2, 'previous']);
+    assert.ok(heads.some(({ layer, part }) => layer === 3 && part === 'induction'));
+    for (const { part, layer, roles } of heads) {
+      assert.equal(roles[0]!.role, part);
+      const others = heads.filter(one => one.part !== part).map(one => one.layer);
+      assert.ok(others.some(other => (part === 'previous' ? layer < other : layer > other)));
+    }
+    const difference = most!.ablation.zero.delta - next!.ablation.zero.delta;
+    assert.ok(Math.abs(lead.delta - difference) < 1e-6, `${lead.delta}, ${difference}`);
+    assert.ok(lead.low > 0 && lead.low <= lead.delta && lead.delta <= lead.high, 'it leads beyond chance');
+  });
+
   it('is the same again with the same seed, and has other words with another', async () => {
     const again = await engine.request('heads/probe', { model: 'bundled', device: 'cpu' });
     assert.deepEqual(again.heads, found.heads);
