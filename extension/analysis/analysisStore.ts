@@ -2,17 +2,19 @@ import * as vscode from 'vscode';
 import {
   ErrorCode,
   type EngineMethod,
+  type AnalysisSummary,
   type EngineParams,
   type EngineResult,
   type MechanismInfo,
 } from '../../shared/protocol/engine';
-import type { AnalysisState } from '../../shared/protocol/host';
+import type { AnalysisState, OtherAnalysis } from '../../shared/protocol/host';
 import { updateFrom, type AnalysisHost } from '../../shared/host/host';
 import { idOf, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { AnalysedText, documentLength, wholeRange } from './analysedText';
 import { distinct } from '../../shared/setting';
 import type { SavedAnalysis } from '../../shared/saved/analysis';
 import { Analysis, isSameText } from './analysis';
+import { EarlierAnalyses, otherAnalysis } from './earlierAnalyses';
 import { Owner } from '../disposable';
 import { tokenOf } from '../engine/abort';
 import {
@@ -49,6 +51,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   private readonly analyses = new Map<string, Analysis>();
   /** By id: those that the engine knows, the one that a run is to replace among them. */
   private readonly alive = new Map<string, Analysis>();
+  private readonly earlier = new EarlierAnalyses();
   private current: Analysis | null = null;
   private runs = 0;
   private readonly active = new Set<Promise<unknown>>();
@@ -67,6 +70,10 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   private readonly toldAll = this.register(new vscode.EventEmitter<StoreEvent>());
   /** Either of them, when everyone has been told: for what changes more in answer to it. */
   readonly afterEvent = this.toldAll.event;
+
+  private readonly othersChanged = this.register(new vscode.EventEmitter<void>());
+  /** There are others than the shown one, or fewer. */
+  readonly onOthers = this.othersChanged.event;
 
   private readonly forgotten = this.register(new vscode.EventEmitter<string>());
   /** The user wants to see no more of the results of a document. */
@@ -112,6 +119,23 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   /** Of every document that is open. */
   get all(): readonly Analysis[] {
     return [...this.analyses.values()];
+  }
+
+  /** Finished analyses that the shown one can be held against: what it replaced, then those of other documents. */
+  get others(): OtherAnalysis[] {
+    const earlier = this.current && this.earlier.of(this.current.uri);
+    const all = [
+      ...(earlier ? [otherAnalysis(earlier, true)] : []),
+      ...this.all.filter(one => one !== this.current).map(one => otherAnalysis(one, false)),
+    ];
+    return all.filter(one => one !== null);
+  }
+
+  /** One that the engine knows, or can read again. @throws EngineError */
+  find(id: string): Analysis {
+    const analysis = this.alive.get(id) ?? this.earlier.find(id);
+    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
+    return analysis;
   }
 
   of(document: vscode.TextDocument): Analysis | undefined {
@@ -170,7 +194,9 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     this.stopPause(analysis.uri);
     this.analyses.delete(analysis.uri);
     this.release(analysis);
-    if (this.current === analysis) this.show([...this.analyses.values()].at(-1) ?? null);
+    this.release(this.earlier.drop(analysis.uri));
+    if (this.current !== analysis) this.othersChanged.fire();
+    else this.show([...this.analyses.values()].at(-1) ?? null);
   }
 
   /** As `clear`, for good. */
@@ -207,14 +233,14 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     token?: Token,
   ): Promise<EngineResult<M>> {
     // Not worth a start of the engine, which has never heard of it either.
-    const analysis = this.alive.get(params.id);
-    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
+    const analysis = this.find(params.id);
     try {
       await this.reviving.get(analysis);
       return await this.client.request(method, params, token);
     } catch (error) {
       const lost = error instanceof EngineError && error.code === ErrorCode.unknownAnalysis;
-      if (!lost || !analysis.ready || !this.isCurrent(analysis)) throw error;
+      const kept = this.isCurrent(analysis) || this.earlier.of(analysis.uri) === analysis;
+      if (!lost || !analysis.ready || !kept) throw error;
       await this.revive(analysis);
       return this.client.request(method, params, token);
     }
@@ -272,11 +298,16 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     if (analysis?.update(update) && this.current === analysis) this.tellAll({ update });
   }
 
+  /** @throws EngineError */
+  finished(id: string): AnalysisSummary {
+    const { ready } = this.find(id);
+    if (!ready) throw new EngineError('That analysis is not finished.', ErrorCode.unknownAnalysis);
+    return ready.summary;
+  }
+
   /** The text of an analysis as it was read. */
   textOf(id: string): string {
-    const analysis = this.alive.get(id);
-    if (!analysis) throw new EngineError('That analysis is no longer shown.', ErrorCode.unknownAnalysis);
-    return analysis.source.text;
+    return this.find(id).source.text;
   }
 
   /** The engine has died: runs have failed by themselves; finished analyses are lost there, the shown one comes back. */
@@ -301,7 +332,8 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     const uri = document.uri.toString();
     this.stopPause(uri);
     const previous = this.analyses.get(uri);
-    previous?.cancellation.cancel();
+    // A finished one may come back, or be asked about as the earlier one.
+    if (previous?.running) previous.cancellation.cancel();
 
     const range = part ?? wholeRange(document);
     const start = document.offsetAt(range.start);
@@ -381,7 +413,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
         failure instanceof EngineDiedError ? ['analyze', 'showLog'] : ['analyze', 'selectModel', 'showLog'],
       );
     }
-    if (previous) this.release(previous);
+    if (previous) this.retire(previous, analysis);
     this.statusChanged(analysis);
     return failure;
   }
@@ -404,8 +436,20 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   }
 
   /** Lets the engine forget it; an engine that is not running has nothing to forget. */
-  private release(analysis: Analysis): void {
+  private release(analysis: Analysis | null): void {
+    if (!analysis) return;
     analysis.cancellation.cancel();
+    this.forgetInEngine(analysis);
+  }
+
+  /** What is replaced stays where it differs; the engine reads it again when it is first asked about it. */
+  private retire(previous: Analysis, now: Analysis): void {
+    const gone = this.earlier.replaced(previous, now);
+    this.release(gone);
+    if (gone !== previous) this.forgetInEngine(previous);
+  }
+
+  private forgetInEngine(analysis: Analysis): void {
     this.alive.delete(analysis.id);
     if (this.client.state === 'running')
       this.client.request('analysis/dispose', { id: analysis.id }).catch(() => undefined);
@@ -475,6 +519,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
 
   private statusChanged(analysis: Analysis): void {
     if (this.current === analysis) this.tellAll({ changed: analysis });
+    else this.othersChanged.fire();
   }
 
   /** Everyone hears of one thing before anyone hears of the next, which may have come of it. */

@@ -97,6 +97,7 @@ export class ExtensionHost implements ViewHost {
       mechanisms: client.capabilities?.mechanisms ?? [],
       inFront: this.parts.front.unanalysed?.name ?? null,
       corpus: this.parts.corpora.state,
+      others: store.others,
     };
   }
 
@@ -134,6 +135,8 @@ export class ExtensionHost implements ViewHost {
         return saveFile(params as ViewParams<'host/saveFile'>);
       case 'host/text':
         return store.textOf((params as ViewParams<'host/text'>).id);
+      case 'host/analysis':
+        return store.finished((params as ViewParams<'host/analysis'>).id);
       case 'host/corpus':
         return this.parts.corpora.profile((params as ViewParams<'host/corpus'>).id);
       case 'host/costs': {

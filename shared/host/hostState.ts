@@ -6,6 +6,7 @@ import {
   type CorpusState,
   type HostMessage,
   type HostSettings,
+  type OtherAnalysis,
   type Place,
   type ReportInfo,
   type Response,
@@ -30,6 +31,8 @@ export interface HostState {
   /** The token under the pointer, in the editor or in a view. */
   previewToken: number | null;
   corpus: CorpusState;
+  /** Finished analyses that the shown one can be held against. */
+  others: OtherAnalysis[];
   /** A measurement of costs that goes on. */
   cost: CostProgress | null;
   /** In an HTML report: what it holds. */
@@ -57,6 +60,7 @@ export const INITIAL_STATE: HostState = {
   inFront: null,
   previewToken: null,
   corpus: { status: 'none' },
+  others: [],
   cost: null,
   report: null,
 };
@@ -77,6 +81,7 @@ export function told(state: HostState, message: StateMessage): HostState {
         report = null,
         inFront = null,
         corpus = state.corpus,
+        others = state.others,
       } = message;
       return {
         ...state,
@@ -90,10 +95,13 @@ export function told(state: HostState, message: StateMessage): HostState {
         report,
         inFront,
         corpus,
+        others,
       };
     }
     case 'corpus':
       return { ...state, corpus: message.corpus };
+    case 'others':
+      return { ...state, others: message.others };
     case 'cost':
       return { ...state, cost: message.progress };
     case 'selection':

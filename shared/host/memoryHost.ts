@@ -85,8 +85,8 @@ export abstract class MemoryHost implements AnalysisHost, ViewHost {
   // ------------------------------------------------------------ what a view wishes for
 
   whole() {
-    const { analysis, selection, settings, mechanisms, report, corpus } = this.now;
-    return { analysis, selection, settings, mechanisms, corpus, ...(report && { report }) };
+    const { analysis, selection, settings, mechanisms, report, corpus, others } = this.now;
+    return { analysis, selection, settings, mechanisms, corpus, others, ...(report && { report }) };
   }
 
   recall(): ViewState | null {

@@ -132,6 +132,17 @@ export type CorpusState =
   | { status: 'ready'; id: number; folder: string; root: string }
   | { status: 'error'; folder: string; message: string };
 
+/** Another finished analysis, which the shown one can be held against. */
+export interface OtherAnalysis {
+  id: string;
+  /** File name to show. */
+  name: string;
+  model: string;
+  tokens: number;
+  /** Of the shown document, before it was analyzed anew: another model, or the text before an edit. */
+  earlier: boolean;
+}
+
 /** Set when there is no engine behind the views, only what an HTML report holds. */
 export interface ReportInfo {
   /** Day it was made, as 2026-01-31, and the version that made it. */
@@ -171,6 +182,7 @@ export const VIEW_NAMES = [
   'spans',
   'buckets',
   'compare',
+  'pair',
   'text',
   'cost',
   'lenses',
@@ -203,6 +215,7 @@ export type HostMessage =
       /** Name of the text in front of the user, where it is another one than is shown and was never analyzed. */
       inFront?: string | null;
       corpus?: CorpusState;
+      others?: OtherAnalysis[];
       /** Only in a report. */
       report?: ReportInfo;
     }
@@ -219,6 +232,7 @@ export type HostMessage =
   | { type: 'ablation'; id: string; ablation: Ablating | null }
   | { type: 'inFront'; name: string | null }
   | { type: 'corpus'; corpus: CorpusState }
+  | { type: 'others'; others: OtherAnalysis[] }
   /** A measurement of costs goes on. */
   | { type: 'cost'; progress: CostProgress }
   | { type: 'selection'; selection: Selection }
@@ -301,6 +315,8 @@ export type ViewRequests = {
   'host/saveFile': { params: SaveFileParams; result: string | null };
   /** The text as it was analysed, which the token offsets are of. */
   'host/text': { params: { id: string }; result: string };
+  /** Another analysis than the shown one: one of the `others`. */
+  'host/analysis': { params: { id: string }; result: AnalysisSummary };
   /** The profile of a folder, as long as it is the latest. */
   'host/corpus': { params: { id: number }; result: CorpusProfile };
   /** What was measured on this machine earlier for heads of this shape, or null. */

@@ -30,8 +30,16 @@ class Engine {
     });
   }
 
-  finish(id: string): void {
-    this.runs.get(id)!({ id, notes: [], mechanisms: [], target: null } as unknown as AnalysisSummary);
+  /** @param ids what the model reads of the text */
+  finish(id: string, ids = [1, 2]): void {
+    const read = { model: { ref: 'm', name: 'm' }, tokens: { ids: Int32Array.from(ids) } };
+    this.runs.get(id)!({
+      id,
+      notes: [],
+      mechanisms: [],
+      target: null,
+      ...read,
+    } as unknown as AnalysisSummary);
   }
 }
 
@@ -62,9 +70,9 @@ async function open() {
   store.onUpdate(update => told.push(update.type));
   const idOf = (run: number) => `${document.uri}#${run}`;
   const analyze = () => store.analyze(document as never);
-  const finished = async (run: number) => {
+  const finished = async (run: number, ids?: number[]) => {
     const done = analyze();
-    engine.finish(idOf(run));
+    engine.finish(idOf(run), ids);
     await done;
   };
   return { engine, store, document, told, idOf, analyze, finished, world };
@@ -112,6 +120,45 @@ describe('extension: the analyses of a document', () => {
     assert.equal(store.shown.ready.planning, null, 'the search ended while the second run was shown');
     assert.ok(!engine.forgotten.includes(idOf(1)));
     assert.deepEqual(told, ['1 running', '1 ready', 'planning', '2 running', '1 ready']);
+  });
+
+  it('what was replaced stays to be held against what came after it, unless that says the same', async () => {
+    const { store, idOf, finished, engine } = await open();
+    const others = () => store.others.map(({ id, tokens, earlier }) => [id, tokens, earlier]);
+    await finished(1);
+    await finished(2);
+    assert.deepEqual(others(), [], 'the same text in the same model');
+    await finished(3, [1, 2, 3]);
+    assert.deepEqual(others(), [[idOf(2), 2, true]]);
+    assert.ok(engine.forgotten.includes(idOf(2)), 'the engine reads it again when it is asked about');
+    assert.equal(store.finished(idOf(2)).id, idOf(2));
+    assert.equal(store.textOf(idOf(2)), 'The cat sat on the mat.');
+    await finished(4, [1]);
+    assert.deepEqual(others(), [[idOf(3), 3, true]], 'one of each document');
+    assert.throws(() => store.finished(idOf(2)), /no longer shown/);
+    store.clear();
+    assert.throws(() => store.finished(idOf(3)), /no longer shown/);
+    assert.deepEqual(others(), []);
+  });
+
+  it('an earlier one that the engine has forgotten is read again, and then answers', async () => {
+    const { store, idOf, finished, engine } = await open();
+    const { EngineError } = await import('../../extension/engine/engineClient');
+    await finished(1);
+    await finished(2, [1, 2, 3]);
+    let asked = 0;
+    const { request } = engine;
+    engine.request = function (method, params, token) {
+      if (method === 'analysis/row' && asked++ === 0)
+        return Promise.reject(new EngineError('Unknown.', ErrorCode.unknownAnalysis));
+      if (method === 'analysis/start') setTimeout(() => engine.finish(params.id), 0);
+      return method === 'analysis/row'
+        ? Promise.resolve('the row')
+        : request.call(this, method, params, token);
+    };
+    const row = { id: idOf(1), core: 0, head: 0, token: 1, direction: 'from' } as const;
+    assert.equal(await store.request('analysis/row', row), 'the row');
+    assert.equal(store.shown?.id, idOf(2));
   });
 
   it('what the engine says of a run that is gone changes nothing', async () => {

@@ -20,6 +20,7 @@ import {
   NO_SELECTION,
   type AnalysisState,
   type HostMessage,
+  type OtherAnalysis,
   type Place,
   type Selection,
   type ViewMessage,
@@ -45,6 +46,8 @@ export interface HostOptions {
   view?: ViewState;
   /** The profile of a folder, shown at once. */
   corpus?: CorpusProfile;
+  /** What the shown analysis can be held against, with what answers for each. */
+  others?: { told: OtherAnalysis; summary: AnalysisSummary; engine: EngineLike }[];
   /** Called with every request before it is answered; throw to fail it. */
   beforeAnswer?: (method: string) => void | Promise<void>;
 }
@@ -72,6 +75,7 @@ export class FakeHost extends MemoryHost {
         model: 'bundled',
         reduceMotion: true,
       },
+      ...(options.others && { others: options.others.map(({ told }) => told) }),
       ...(options.view && { view: options.view }),
       ...(options.corpus && {
         corpus: { status: 'ready', id: 1, folder: 'texts', root: 'file:///work space/texts' },
@@ -111,7 +115,8 @@ export class FakeHost extends MemoryHost {
   async ask<M extends EngineMethod>(method: M, params: EngineParams<M>): Promise<EngineResult<M>> {
     await this.options.beforeAnswer?.(method);
     try {
-      const result = (await this.options.engine.request(method, params)) as EngineResult<M>;
+      const other = this.options.others?.find(({ told }) => told.id === (params as { id?: string }).id);
+      const result = (await (other ?? this.options).engine.request(method, params)) as EngineResult<M>;
       // As the engine says it to everyone.
       if (method === 'analysis/mechanism')
         this.hear('analysis/mechanismDone', {
@@ -134,6 +139,8 @@ export class FakeHost extends MemoryHost {
     if ((ENGINE_METHODS as readonly string[]).includes(method))
       return this.ask(method as EngineMethod, params as never);
     await this.options.beforeAnswer?.(method);
+    if (method === 'host/analysis')
+      return this.options.others?.find(({ told }) => told.id === (params as { id: string }).id)?.summary;
     if (method === 'host/corpus') return this.options.corpus;
     return method === 'host/text' ? (this.options.text ?? null) : null;
   }

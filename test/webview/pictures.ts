@@ -12,6 +12,7 @@ import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs
 import { bundleWebview } from './bundle';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from './syntheticEngine';
+import { editedAnalysis, withLoss } from './syntheticPair';
 import { THEME_NAMES, type ThemeName } from './themes';
 import { setting } from '../support/settings';
 
@@ -39,6 +40,8 @@ interface Shot {
   analysis?: (summary: AnalysisSummary) => AnalysisState;
   act?: (page: Page) => Promise<void>;
   fails?: boolean;
+  /** Another analysis to hold the shown one against. */
+  other?: true;
 }
 
 const running = (summary: AnalysisSummary): AnalysisState => ({
@@ -59,6 +62,8 @@ const findPlan = async (page: Page) => {
 };
 const mechanism = setting('local', { window: 64 });
 const matrix = { head: { mode: 'matrix' } };
+
+const pairOf = (kind: string) => ({ pair: { kind } });
 
 const SHOTS: Shot[] = [
   { name: 'overview-dark' },
@@ -204,6 +209,18 @@ const SHOTS: Shot[] = [
   { name: 'side-light', place: 'side', theme: 'light', size: [300, 900], selection: head },
   { name: 'side-none', place: 'side', size: [300, 400], analysis: () => ({ status: 'none' }) },
   { name: 'keys', act: page => page.keyboard.press('?') },
+  { name: 'pair-head', view: 'pair', selection: { ...head, token: 300 }, size: [1280, 1200] },
+  { name: 'pair-head-free', view: 'pair', theme: 'light', selection: head, size: [1280, 1200] },
+  { name: 'pair-setting', view: 'pair', selection: head, size: [1280, 1200], options: pairOf('setting') },
+  {
+    name: 'pair-text',
+    view: 'pair',
+    selection: head,
+    size: [1280, 1200],
+    options: pairOf('text'),
+    other: true,
+  },
+  { name: 'pair-text-none', view: 'pair', selection: head, options: pairOf('text') },
   ...LENS_NAMES.flatMap(lens =>
     (['dark', 'light'] as const).map(theme => ({
       name: `lens-${lens}-${theme}`,
@@ -295,9 +312,12 @@ async function main(): Promise<void> {
       theme: shot.theme ?? 'dark',
       engine,
       mechanisms,
-      analysis: shot.analysis ? shot.analysis(summary) : ready(summary),
+      analysis: shot.analysis ? shot.analysis(summary) : ready(shot.other ? withLoss(summary) : summary),
       selection: shot.selection ?? {},
       text,
+      ...(shot.other && {
+        others: [editedAnalysis(text, { layers: 6, heads: 8, tokens: Number(values.tokens) })],
+      }),
       view: { view: shot.view ?? 'overview', options: shot.options ?? {} },
     });
     await page.waitForTimeout(900);

@@ -59,10 +59,10 @@ export function random(seed: number): () => number {
   };
 }
 
-export function splitTokens(text: string, limit: number): TokenTable {
+/** @param vocabulary of texts that are to have the same ids for the same tokens */
+export function splitTokens(text: string, limit: number, vocabulary = new Map<string, number>()): TokenTable {
   const all = [...text.matchAll(/\s?[\p{L}\p{N}]+|\s?[^\s\p{L}\p{N}]|\s+/gu)];
   const kept = all.slice(0, limit);
-  const vocabulary = new Map<string, number>();
   const idOf = (t: string) => vocabulary.get(t) ?? (vocabulary.set(t, vocabulary.size), vocabulary.size - 1);
   return {
     ids: Int32Array.from(kept, m => idOf(m[0])),

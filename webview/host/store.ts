@@ -20,6 +20,7 @@ import {
   type CorpusState,
   type HostSettings,
   type Interventions,
+  type OtherAnalysis,
   type Place,
   type ReportInfo,
   type Planning,
@@ -118,6 +119,11 @@ export class Store {
   /** The profile of a folder that was asked for last. */
   get corpus(): CorpusState {
     return this.parts.corpus.value;
+  }
+
+  /** Finished analyses that the shown one can be held against. */
+  get others(): OtherAnalysis[] {
+    return this.parts.others.value;
   }
 
   /** A measurement of costs that goes on. */

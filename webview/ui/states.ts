@@ -47,6 +47,7 @@ const PROMISES: Partial<Record<ViewName | 'side', string>> = {
   lenses: t(
     'What cannot stand in a model trained dense, on your text: FlashAttention, experts, retrieval, simpler blocks, scaling.',
   ),
+  pair: t('Two heads, two settings or two texts side by side, and the difference between them.'),
   side: t('Analyze the text in the editor to see where each attention head of the model looks.'),
 };
 

@@ -22,6 +22,7 @@ import './corpus';
 import './head';
 import './lenses';
 import './overview';
+import './pair';
 import './spans';
 import './text';
 
@@ -40,6 +41,7 @@ const TABS: Tab[] = [
   { view: 'spans', title: t('Spans'), content: () => html`<ai-spans></ai-spans>` },
   { view: 'buckets', title: t('Buckets'), content: () => html`<ai-buckets></ai-buckets>` },
   { view: 'compare', title: t('Compare'), content: () => html`<ai-compare></ai-compare>` },
+  { view: 'pair', title: t('A and B'), content: () => html`<ai-pair></ai-pair>` },
   { view: 'text', title: t('Text'), content: () => html`<ai-text></ai-text>` },
   { view: 'cost', title: t('Cost'), content: () => html`<ai-cost></ai-cost>` },
   { view: 'lenses', title: t('Lenses'), content: () => html`<ai-lenses></ai-lenses>`, needsEngine: true },

@@ -1,0 +1,662 @@
+import { html, nothing, type TemplateResult } from 'lit';
+import { customElement, query } from 'lit/decorators.js';
+import type { AnalysisSummary } from '../../shared/protocol/engine';
+import { changeLimit } from '../../shared/protocol/host';
+import { csv, exact, interval, nats, number, percent, signed, tokenLabel } from '../../shared/numbers';
+import { niceCeiling, massAt } from '../draw/colour';
+import { theme } from '../draw/theme';
+import { Remote } from '../host/remote';
+import { store } from '../host/store';
+import { t } from '../host/words';
+import {
+  counterparts,
+  keptMass,
+  largestCells,
+  lossPair,
+  mapDifference,
+  sameHeads,
+  shiftPerRow,
+  type LossPair,
+} from '../model/pair';
+import {
+  PAIR_KINDS,
+  chosenSetting,
+  headKey,
+  headTitle,
+  lossesOf,
+  mapRequest,
+  otherHead,
+  otherTitle,
+  settings,
+  settingOf,
+  tokensOfSide,
+  type PairKind,
+  type PairSide,
+} from '../model/pairSides';
+import { colourOf, type Quantity } from '../model/quantity';
+import { textPieces } from '../model/textPieces';
+import type { ColouredText } from '../plots/colouredText';
+import { Component } from '../ui/component';
+import { button, choose, segmented } from '../ui/controls';
+import { saveMenu, type Savable } from '../ui/save';
+import { emptyState, requestState } from '../ui/states';
+import { stateStyles } from '../ui/stateStyles';
+import '../plots/colouredText';
+import '../plots/pairMap';
+import '../ui/legend';
+import { pairStyles } from './pairStyles';
+import { headGrid, headsCsv, measureRows, numbersTable, settingRows, type PairRow } from './pairTables';
+
+/** Cells and keys that are listed. */
+const LISTED = 8;
+
+/** Two heads, two settings or two texts side by side, and the difference between them. */
+@customElement('ai-pair')
+export class PairView extends Component implements Savable {
+  static override styles = [...Component.styles, stateStyles, pairStyles];
+  private readonly other = new Remote(this, 'host/analysis');
+  private readonly first = new Remote(this, 'analysis/tile', 60);
+  private readonly second = new Remote(this, 'analysis/tile', 60);
+  private readonly firstRow = new Remote(this, 'analysis/row', 40);
+  private readonly secondRow = new Remote(this, 'analysis/row', 40);
+  private readonly runA = new Remote(this, 'analysis/mechanism');
+  private readonly runB = new Remote(this, 'analysis/mechanism');
+  private readonly text = new Remote(this, 'host/text');
+  @query('ai-coloured-text') private coloured!: ColouredText | null;
+  private matched: { a: AnalysisSummary; b: AnalysisSummary; of: Int32Array } | null = null;
+
+  // ------------------------------------------------------------ the two sides
+
+  private get kind(): PairKind {
+    const wanted = store.option<string>('pair', 'kind', 'head');
+    return PAIR_KINDS.find(kind => kind === wanted) ?? 'head';
+  }
+
+  private get a(): PairSide | null {
+    const { summary, shownHead } = store;
+    const profile = shownHead && store.profile(shownHead);
+    if (!summary || !profile) return null;
+    const base = { id: summary.id, summary, profile };
+    switch (this.kind) {
+      case 'head':
+        return { ...base, title: headTitle(profile), change: null };
+      case 'setting': {
+        const chosen = this.setting('a');
+        return { ...base, title: chosen.label, change: chosen.change };
+      }
+      case 'text': {
+        const { analysis, model } = store;
+        const name = analysis.status === 'ready' ? analysis.document.name : '';
+        return { ...base, title: t('{0} in {1}', name, model?.name ?? ''), change: null };
+      }
+    }
+  }
+
+  private get b(): PairSide | null {
+    const { a } = this;
+    if (!a) return null;
+    switch (this.kind) {
+      case 'head': {
+        const key = store.option<string>('pair', 'head', '');
+        const chosen = store.heads.find(head => headKey(head) === key && key !== headKey(a.profile));
+        const profile = chosen ?? otherHead(a.profile, store.heads);
+        return profile && { ...a, profile, title: headTitle(profile) };
+      }
+      case 'setting': {
+        const chosen = this.setting('b');
+        return { ...a, title: chosen.label, change: chosen.change };
+      }
+      case 'text': {
+        const chosen = this.otherChosen;
+        const { value } = this.other;
+        if (!chosen || !value || this.other.answers?.id !== chosen.id) return null;
+        const of = value.cores.find(({ info }) => info.core === a.profile.core);
+        const profile = of?.heads[a.profile.head];
+        const title = otherTitle(chosen);
+        // Of a model with other heads only the losses are told, which belong to no head.
+        return { id: chosen.id, summary: value, profile: profile ?? a.profile, title, change: null };
+      }
+    }
+  }
+
+  private setting(side: 'a' | 'b') {
+    const key = store.option<string>('pair', `setting-${side}`, side === 'a' ? 'none' : '');
+    const all = settings();
+    const wanted = side === 'a' && !all.some(one => one.key === key) ? 'none' : chosenSetting(key);
+    return all.find(one => one.key === wanted) ?? all[0]!;
+  }
+
+  private get otherChosen() {
+    const id = store.option<string>('pair', 'text', '');
+    return store.others.find(one => one.id === id) ?? store.others[0] ?? null;
+  }
+
+  private get comparable(): boolean {
+    const { a, b } = this;
+    return !!a && !!b && (a.summary === b.summary || sameHeads(a.summary, b.summary));
+  }
+
+  // ------------------------------------------------------------ asking
+
+  override willUpdate(): void {
+    const { kind } = this;
+    const chosen = kind === 'text' && store.summary ? this.otherChosen : null;
+    this.other.want(chosen ? { id: chosen.id } : null);
+    const { a, b, comparable } = this;
+    this.text.want(a ? { id: a.id } : null);
+    const [one, two] = [a && comparable ? mapRequest(a) : null, b && comparable ? mapRequest(b) : null];
+    const level = Math.max(one?.level ?? 0, two?.level ?? 0);
+    this.first.want(a && one ? mapRequest(a, level) : null);
+    this.second.want(b && two ? mapRequest(b, level) : null);
+    const run = (side: PairSide | null) => {
+      const change = kind === 'setting' ? side?.change : null;
+      const known = change?.kind === 'mechanism' && store.mechanismResult(change.choice, 'propagated');
+      return side && change?.kind === 'mechanism' && !known && !store.report
+        ? ({ id: side.id, mechanism: change.choice, scope: 'propagated' } as const)
+        : null;
+    };
+    this.runA.want(run(a));
+    this.runB.want(run(b));
+    this.wantRows(a, b);
+  }
+
+  /** What the pinned token looks at on both sides, where it is in both. */
+  private wantRows(a: PairSide | null, b: PairSide | null): void {
+    const { token } = store.selection;
+    const there = a && b && token !== null && this.kind !== 'setting' ? this.tokenInB(a, b, token) : -1;
+    const asks = (side: PairSide) => tokensOfSide(side, 'queries') === side.summary.tokens;
+    const wanted = a && b && this.comparable && token !== null && there >= 0 && asks(a) && asks(b);
+    const row = ({ id, profile: { core, head } }: PairSide, token: number) =>
+      ({ id, core, head, token, direction: 'from' }) as const;
+    this.firstRow.want(wanted ? row(a, token) : null);
+    this.secondRow.want(wanted ? row(b, there) : null);
+  }
+
+  private tokenInB(a: PairSide, b: PairSide, token: number): number {
+    return a.summary === b.summary ? token : (this.pairsOf(a.summary, b.summary)[token] ?? -1);
+  }
+
+  private pairsOf(a: AnalysisSummary, b: AnalysisSummary): Int32Array {
+    if (this.matched?.a !== a || this.matched.b !== b)
+      this.matched = { a, b, of: counterparts(a.tokens.ids, b.tokens.ids) };
+    return this.matched.of;
+  }
+
+  // ------------------------------------------------------------ what is found
+
+  private get tiles() {
+    const [a, b] = [this.first.value, this.second.value];
+    const level = this.first.answers?.level ?? 0;
+    const alike = a && b && this.first.answers?.level === this.second.answers?.level;
+    const difference = alike && this.sameTokens ? mapDifference(a, b) : null;
+    return { a, b, level, difference };
+  }
+
+  private get sameTokens(): boolean {
+    const { a, b } = this;
+    if (!a || !b || a.summary === b.summary) return true;
+    const pairs = this.pairsOf(a.summary, b.summary);
+    return a.summary.tokens.ids.length === b.summary.tokens.ids.length && pairs.every((to, at) => to === at);
+  }
+
+  private get losses(): LossPair | null {
+    const { a, b } = this;
+    if (!a || !b || this.kind === 'head') return null;
+    const [one, two] = [lossesOf(a), lossesOf(b)];
+    if (!one || !two || a.summary.target || b.summary.target) return null;
+    return lossPair(
+      { perToken: one, ids: a.summary.tokens.ids },
+      { perToken: two, ids: b.summary.tokens.ids },
+    );
+  }
+
+  /** B - A of each key of the pinned token. */
+  private get rowDifference(): Float32Array | null {
+    const { a, b } = this;
+    const [one, two] = [this.firstRow.value, this.secondRow.value];
+    if (!a || !b || !one || !two || tokensOfSide(a, 'keys') !== a.summary.tokens) return null;
+    const same = a.summary === b.summary;
+    const pairs = same ? null : this.pairsOf(a.summary, b.summary);
+    return one.map((mass, key) => {
+      const there = pairs ? pairs[key]! : key;
+      return there < 0 ? 0 : (two[there] ?? 0) - mass;
+    });
+  }
+
+  /** What the text is coloured by. */
+  private get quantity(): (Quantity & { title: string }) | null {
+    const { a, b, losses } = this;
+    if (!a || !b) return null;
+    if (losses) return losses.paired > 0 ? lossChange(losses.perToken) : null;
+    const row = this.rowDifference;
+    if (row) return attentionChange(row);
+    const { a: one, b: two, level } = this.tiles;
+    const shift = one && two && this.sameTokens && shiftPerRow(one, two, level);
+    if (!shift || tokensOfSide(a, 'queries') !== a.summary.tokens) return null;
+    const tokens = a.summary.tokens.ids.length;
+    return elsewhere(Float32Array.from({ length: tokens }, (_, at) => shift[at >> level] ?? 0));
+  }
+
+  // ------------------------------------------------------------ drawing
+
+  override render() {
+    const empty = emptyState('pair');
+    if (empty) return empty;
+    if (!store.summary)
+      return html`<div class="state">
+        <p class="muted">${t('Two sides are compared when all layers are finished.')}</p>
+      </div>`;
+    const { a, b } = this;
+    return html`
+      ${this.toolbar(a)}
+      <div id="figure" class=${store.stale ? 'is-stale' : ''}>
+        ${a && b ? this.found(a, b) : this.missing()}
+      </div>
+    `;
+  }
+
+  private toolbar(a: PairSide | null): TemplateResult {
+    const { kind } = this;
+    return html`<div class="toolbar">
+      ${segmented(
+        t('Side by side'),
+        kind,
+        [
+          { value: 'head', label: t('two heads') },
+          { value: 'setting', label: t('two settings') },
+          ...(store.report ? [] : [{ value: 'text', label: t('two texts or models') }]),
+        ],
+        value => store.setOption('pair', 'kind', value),
+      )}
+      ${a ? this.choices(a) : nothing}
+      <span class="end">${saveMenu(this)}</span>
+    </div>`;
+  }
+
+  private choices(a: PairSide): TemplateResult | typeof nothing {
+    switch (this.kind) {
+      case 'head': {
+        const heads = (but: string | null) =>
+          store.heads
+            .filter(head => headKey(head) !== but)
+            .map(head => ({ value: headKey(head), label: headTitle(head) }));
+        const mine = headKey(a.profile);
+        return html`${choose('A', mine, heads(null), key => store.select(headOf(key)))}
+        ${
+          this.b
+            ? html`${choose('B', headKey(this.b.profile), heads(mine), key => store.setOption('pair', 'head', key))}
+              ${button(t('Swap'), () => this.swap(mine), { secondary: true })}`
+            : nothing
+        }`;
+      }
+      case 'setting': {
+        const all = settings().map(({ key, label }) => ({ value: key, label }));
+        return html`${(['a', 'b'] as const).map(side =>
+          choose(side.toUpperCase(), this.setting(side).key, all, key =>
+            store.setOption('pair', `setting-${side}`, key),
+          ),
+        )}`;
+      }
+      case 'text': {
+        const chosen = this.otherChosen;
+        const all = store.others.map(one => ({ value: one.id, label: otherTitle(one) }));
+        return chosen
+          ? html`${choose('B', chosen.id, all, id => store.setOption('pair', 'text', id))}`
+          : nothing;
+      }
+    }
+  }
+
+  private swap(mine: string): void {
+    const { b } = this;
+    if (!b) return;
+    store.setOption('pair', 'head', mine);
+    store.select({ core: b.profile.core, head: b.profile.head });
+  }
+
+  private missing(): TemplateResult {
+    const waits = requestState(this.other, t('Reading the other analysis.'));
+    const none =
+      this.kind === 'text'
+        ? t(
+            'Nothing to put beside it yet. Analyze another text, or this one after an edit or with another model: then both stand here.',
+          )
+        : t('The model has one head only.');
+    return html`<div class="state">
+      ${this.otherChosen && this.kind === 'text' ? waits : html`<p>${none}</p>`}
+    </div>`;
+  }
+
+  private found(a: PairSide, b: PairSide): TemplateResult {
+    return html`<div class="lead" role="status">${this.lead(a, b)}</div>
+      ${this.comparable ? this.maps(a, b) : html`<p class="muted">${t('The models have other heads: only their losses are compared.')}</p>`}
+      <div class=${this.width < 760 || !this.quantity ? 'parts narrow' : 'parts'}>
+        <section>${this.colours(a)}</section>
+        <section>${numbersTable(a, b, this.rows(a, b))}${this.keys(a)}</section>
+      </div>
+      ${this.comparable && this.kind !== 'head' ? headGrid(a, b) : nothing}`;
+  }
+
+  private rows(a: PairSide, b: PairSide): PairRow[] {
+    const { losses, kind } = this;
+    const loss: PairRow[] = losses
+      ? [{ what: t('loss'), a: losses.a, b: losses.b, write: nats, exact: value => exact(value, 'nats') }]
+      : [];
+    if (kind === 'setting') return [...loss, ...settingRows(a, b)];
+    return [...loss, ...(this.comparable ? measureRows(a, b) : [])];
+  }
+
+  /** The whole point in one sentence. */
+  private lead(a: PairSide, b: PairSide): TemplateResult {
+    if (this.kind === 'head') return this.headLead(a, b);
+    const { losses } = this;
+    if (!losses) {
+      const asked = this.runA.loading || this.runA.error ? this.runA : this.runB;
+      if (asked.loading || asked.error) return html`${requestState(asked, t('The text runs on with it.'))}`;
+      return html`${t('The losses of the two are not known, so only where they look is compared.')}`;
+    }
+    const delta = losses.b - losses.a;
+    const { interval: range } = losses;
+    const unsure = range !== null && range.low <= 0 && range.high >= 0;
+    const size = html`<strong title=${exact(delta, 'nats')}>${number(Math.abs(delta))} nats</strong>`;
+    const sentence = unsure
+      ? html`${t('Whether A or B costs more cannot be told on this text:')} B − A = ${size}`
+      : html`${delta >= 0 ? t('B costs more per token than A:') : t('B costs less per token than A:')} ${size}`;
+    const sure = range ? t('95 % interval {0}', interval(range)) : t('too few tokens for an interval');
+    const how = losses.paired
+      ? t('on {0} tokens that both have', losses.paired)
+      : t('unpaired: the texts are not the same');
+    return html`${sentence} <span class="muted">(${sure}; ${how})</span>`;
+  }
+
+  private headLead(a: PairSide, b: PairSide): TemplateResult {
+    const { a: one, b: two, level } = this.tiles;
+    const shift = one && two && shiftPerRow(one, two, level);
+    if (!shift) return html`${requestState(this.first.error ? this.first : this.second, t('Looking.'))}`;
+    const mean = shift.reduce((sum, value) => sum + value, 0) / Math.max(1, shift.length);
+    const share = html`<strong title=${exact(mean * 100, '%')}>${percent(mean)}</strong>`;
+    return html`${t('{0} and {1}', a.title, b.title)}: ${level > 0 ? t('at least') : nothing} ${share}
+      ${t('of the attention goes to other tokens.')}
+      <span class="muted"
+        >${level > 0 ? t('(mean over queries, in blocks of {0} tokens)', 2 ** level) : t('(mean over queries)')}</span
+      >`;
+  }
+
+  private maps(a: PairSide, b: PairSide): TemplateResult | typeof nothing {
+    const { a: one, b: two, level, difference } = this.tiles;
+    const none = settingOf(a) === undefined || settingOf(b) === undefined;
+    const [first, second] = [one && keptMass(one), two && keptMass(two)];
+    const most = (values: Float32Array | null) =>
+      values?.reduce((top, value) => Math.max(top, Math.abs(value)), 0) ?? 0;
+    const largest = niceCeiling(Math.max(most(first), most(second)));
+    const apart = niceCeiling(most(difference));
+    const { massScale } = store.settings;
+    const ticks = (top: number, at: number[]) =>
+      at.map(place => ({ at: place, label: percent(massAt(place, top, massScale)) }));
+    const map = (side: PairSide, letter: string, values: Float32Array | null, columns: number) =>
+      html`<section>
+        <h2><span class="letter">${letter}</span> ${side.title}</h2>
+        ${
+          settingOf(side) === undefined
+            ? html`<p class="muted">
+                ${t('What was taken away differs from head to head: see the losses.')}
+              </p>`
+            : html`<ai-pair-map
+                .values=${values}
+                .columns=${columns}
+                .largest=${largest}
+                .label=${t('Attention map of {0}: queries downward, keys to the right', side.title)}
+                .words=${(row: number, column: number) => this.words(side, values, columns, level, row, column)}
+                @cell=${(event: CustomEvent<{ row: number }>) => this.pin(side, event.detail.row << level)}
+              ></ai-pair-map>`
+        }
+      </section>`;
+    return html`<div class=${this.width < 620 ? 'three narrow' : 'three'}>
+        ${map(a, 'A', first, one?.columns ?? 1)} ${map(b, 'B', second, two?.columns ?? 1)}
+        <section>
+          <h2>${t('Difference')} <span class="muted">B − A</span></h2>
+          ${
+            difference && one
+              ? html`<ai-pair-map
+                  difference
+                  .values=${difference}
+                  .columns=${one.columns}
+                  .largest=${apart}
+                  .label=${t('Difference of the two maps; the largest stand in the table below')}
+                  .words=${(row: number, column: number) => this.words(a, difference, one.columns, level, row, column, true)}
+                  @cell=${(event: CustomEvent<{ row: number }>) => this.pin(a, event.detail.row << level)}
+                ></ai-pair-map>`
+              : this.sameTokens || none
+                ? html`${requestState(this.second, t('Looking.'))}`
+                : html`<p class="muted">
+                    ${t('The texts are not in the same tokens, so their maps have no difference cell by cell.')}
+                  </p>`
+          }
+        </section>
+      </div>
+      ${
+        one && two
+          ? html`<div class="legends">
+              <ai-legend
+                label=${t('mass')}
+                .lut=${theme().sequential}
+                .ticks=${ticks(largest, [0, 0.5, 1])}
+              ></ai-legend>
+              ${
+                difference
+                  ? html`<ai-legend
+                      label=${t('more in A, more in B')}
+                      .lut=${theme().diverging}
+                      .ticks=${[
+                        { at: 0, label: `−${percent(apart)}` },
+                        { at: 0.5, label: '0' },
+                        { at: 1, label: `+${percent(apart)}` },
+                      ]}
+                    ></ai-legend>`
+                  : nothing
+              }
+            </div>`
+          : nothing
+      }
+      ${difference && one ? this.cells(a, difference, one.columns, level) : nothing}`;
+  }
+
+  /** The readable twin of the difference. */
+  private cells(a: PairSide, values: Float32Array, columns: number, level: number): TemplateResult {
+    return html`<details>
+      <summary>${t('Where the maps differ most, as a table')}</summary>
+      <table>
+        <tr>
+          <th>${t('query')}</th>
+          <th>${t('key')}</th>
+          <th>B − A</th>
+        </tr>
+        ${largestCells(values, columns, LISTED).map(
+          ({ row, column, value }) =>
+            html`<tr>
+              <td>${this.place(a, 'queries', row, level)}</td>
+              <td>${this.place(a, 'keys', column, level)}</td>
+              <td class="number" title=${exact(value * 100, '%')}>${change(value)}</td>
+            </tr>`,
+        )}
+      </table>
+    </details>`;
+  }
+
+  /** "“name” (12)", of a block its first token. */
+  private place(side: PairSide, of: 'queries' | 'keys', cell: number, level: number): string {
+    const token = cell << level;
+    const from = tokensOfSide(side, of);
+    const last = Math.min(from.ids.length, token + 2 ** level) - 1;
+    return `“${tokenLabel(from.text[token] ?? '')}” (${last > token ? `${token}–${last}` : token})`;
+  }
+
+  private words(
+    side: PairSide,
+    values: Float32Array | null,
+    columns: number,
+    level: number,
+    row: number,
+    column: number,
+    differs = false,
+  ): string {
+    const value = values?.[row * columns + column] ?? 0;
+    return `${this.place(side, 'queries', row, level)} → ${this.place(side, 'keys', column, level)}: ${differs ? change(value) : percent(value)}`;
+  }
+
+  private pin(side: PairSide, token: number): void {
+    const shown = side.summary === store.summary && tokensOfSide(side, 'queries') === side.summary.tokens;
+    if (shown) store.select({ token });
+  }
+
+  private colours(a: PairSide): TemplateResult {
+    const { quantity } = this;
+    const text = this.text.value;
+    if (!quantity)
+      return html`<p class="muted">
+        ${this.kind === 'text' && this.losses?.paired === 0 ? t('The two texts have too little in common to be compared word by word.') : nothing}
+      </p>`;
+    const look = theme();
+    const colour = colourOf(quantity, look);
+    const { values } = quantity;
+    const { tokens } = a.summary;
+    const words = (token: number) =>
+      `“${tokenLabel(tokens.text[token] ?? '')}” (${token}): ${quantity.say(values[token] ?? 0)}`;
+    return html`<div class="above">
+        <h2>${quantity.title}</h2>
+        <ai-legend
+          .label=${quantity.legend.label}
+          .lut=${quantity.diverging ? look.diverging : look.sequential}
+          .ticks=${quantity.legend.ticks}
+        ></ai-legend>
+      </div>
+      <ai-coloured-text
+        label=${t('The text of A, coloured by the difference; arrow keys go from token to token')}
+        .pieces=${textPieces(text, tokens)}
+        .colour=${(token: number) => colour(values[token] ?? 0)}
+        .words=${words}
+        .token=${store.selection.token}
+        @pin=${(event: CustomEvent<number>) =>
+          store.select({ token: store.selection.token === event.detail ? null : event.detail })}
+        @point=${(event: CustomEvent<number | null>) => store.preview(event.detail)}
+      ></ai-coloured-text>
+      <p class="muted" role="status">
+        ${store.selection.token === null ? t('Point at a token for its numbers; click pins it.') : words(store.selection.token)}
+      </p>`;
+  }
+
+  /** Tokens, or keys of the pinned one, that differ most. */
+  private keys(a: PairSide): TemplateResult | typeof nothing {
+    const { quantity } = this;
+    if (!quantity) return nothing;
+    const { tokens } = a.summary;
+    const { values } = quantity;
+    const most = Array.from(values.keys())
+      // Of a block of tokens that share a value, its first.
+      .filter(token => values[token] !== 0 && values[token] !== values[token - 1] && !tokens.special[token])
+      .sort((i, j) => Math.abs(values[j]!) - Math.abs(values[i]!))
+      .slice(0, LISTED);
+    return html`<table class="most">
+      <caption>
+        ${t('Where they differ most')}
+      </caption>
+      <tr>
+        <th>${t('token')}</th>
+        <th>${quantity.diverging ? 'B − A' : t('goes elsewhere')}</th>
+      </tr>
+      ${most.map(
+        token =>
+          html`<tr>
+            <td>
+              <button class="link" @click=${() => this.coloured?.reveal(token)}>
+                “${tokenLabel(tokens.text[token] ?? '')}” (${token})
+              </button>
+            </td>
+            <td class="number">${quantity.say(values[token]!)}</td>
+          </tr>`,
+      )}
+    </table>`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  get saveName(): string {
+    return `a-and-b-${this.kind}`;
+  }
+
+  get caption(): string {
+    const { a, b } = this;
+    return a && b ? t('A: {0}; B: {1}. Differences are B − A.', a.title, b.title) : '';
+  }
+
+  get figure(): HTMLElement | null {
+    return this.renderRoot.querySelector('#figure');
+  }
+
+  /** A row for each token, or for each head where the text has no difference of its own. */
+  toCsv(): string | null {
+    const { a, b, quantity } = this;
+    if (!a || !b) return null;
+    if (!quantity) return headsCsv(a, b);
+    const { tokens } = a.summary;
+    return csv(
+      ['token', 'text', `${quantity.legend.label}: A ${a.title}, B ${b.title}`],
+      tokens.text.map((text, token) => [token, text, quantity.values[token]]),
+    );
+  }
+}
+
+function headOf(key: string): { core: number; head: number } {
+  const [core, head] = key.split('.').map(Number) as [number, number];
+  return { core, head };
+}
+
+/** A difference of shares, with its sign. */
+const change = (value: number) =>
+  value > 0 ? `+${percent(value)}` : value < 0 ? `−${percent(-value)}` : percent(0);
+
+type Titled = Quantity & { title: string };
+
+function around(
+  limit: number,
+  write: (value: number) => string,
+): Pick<Quantity, 'place' | 'diverging'> & { ticks: Quantity['legend']['ticks'] } {
+  return {
+    place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
+    diverging: true,
+    ticks: [
+      { at: 0, label: `−${write(limit)}` },
+      { at: 0.5, label: '0' },
+      { at: 1, label: `+${write(limit)}` },
+    ],
+  };
+}
+
+function lossChange(values: Float32Array): Titled {
+  const { ticks, ...scale } = around(changeLimit(values), nats);
+  const legend = { label: t('loss, B − A'), ticks };
+  return {
+    ...scale,
+    values,
+    legend,
+    title: t('What each token costs more or less'),
+    say: value => `${signed(value)} nats`,
+  };
+}
+
+function attentionChange(values: Float32Array): Titled {
+  const { ticks, ...scale } = around(changeLimit(values), percent);
+  const legend = { label: t('attention, B − A'), ticks };
+  return { ...scale, values, legend, title: t('What the pinned token looks at more or less'), say: change };
+}
+
+function elsewhere(values: Float32Array): Titled {
+  return {
+    values,
+    place: value => value,
+    diverging: false,
+    legend: { label: t('goes elsewhere'), ticks: [0, 0.5, 1].map(at => ({ at, label: percent(at) })) },
+    title: t('Where the two look differently'),
+    say: percent,
+  };
+}
