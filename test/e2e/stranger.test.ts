@@ -64,8 +64,7 @@ describe('a strange workspace in VS Code', function () {
     await panel.locator('[role="tab"]', { hasText: 'Spans' }).click();
     await panel.locator('ai-spans').waitFor();
     await settled();
-    const kept = await workbench.forgeMemory({});
-    assert.deepEqual((kept['view.panel'] as { version: number }).version, 1);
+    // VS Code saves which parts are open as its window is loaded anew, not as it is left for another page.
     await workbench.reload();
     panel = await workbench.view('panel');
     await panel.locator('ai-spans').waitFor();
@@ -75,7 +74,7 @@ describe('a strange workspace in VS Code', function () {
     const prototypes = JSON.parse(
       '{"__proto__": {"camera": "x"}, "constructor": {"prototype": 1}}',
     ) as object;
-    await workbench.forgeMemory({
+    const kept = await workbench.forgeMemory({
       'view.panel': {
         version: 1,
         value: { view: 'spans', options: { spans: { ramp: 'x'.repeat(2e6) }, deep } },
@@ -84,6 +83,7 @@ describe('a strange workspace in VS Code', function () {
       'analysis.lastShown': { version: 7, value: ['file:///etc/passwd'] },
       recentModels: { '0': 'a', length: 1e9 },
     });
+    assert.equal((kept['view.panel'] as { version: number }).version, 1);
     await workbench.reload();
     panel = await workbench.view('panel');
     await panel.locator(FINISHED).first().waitFor({ timeout: 60_000 });

@@ -81,7 +81,9 @@ export class Workbench {
    */
   async forgeMemory(changes: Record<string, unknown>): Promise<Record<string, unknown>> {
     await this.page.goto(`${this.server.origin}/healthz`);
-    return this.page.evaluate(async changes => {
+    // As a text: the browser's protocol takes no deep values.
+    const before = await this.page.evaluate(async written => {
+      const changes = JSON.parse(written) as Record<string, unknown>;
       const done = <T>(request: IDBRequest<T>) =>
         new Promise<T>((resolve, reject) => {
           request.onsuccess = () => resolve(request.result);
@@ -92,17 +94,18 @@ export class Workbench {
         const database = await done(indexedDB.open(name));
         const items = database.transaction('ItemTable', 'readwrite').objectStore('ItemTable');
         const key = 'attention-inspector.attention-inspector';
-        const found = (await done(items.get(key))) as string | undefined;
-        const before = JSON.parse(found ?? '{}') as Record<string, unknown>;
-        if ('view.panel' in before) {
-          await done(items.put(JSON.stringify({ ...before, ...changes }), key));
+        const before = ((await done(items.get(key))) as string | undefined) ?? '{}';
+        const values = JSON.parse(before) as Record<string, unknown>;
+        if ('view.panel' in values) {
+          await done(items.put(JSON.stringify({ ...values, ...changes }), key));
           database.close();
           return before;
         }
         database.close();
       }
       throw new Error('nothing is kept for the workspace');
-    }, changes);
+    }, JSON.stringify(changes));
+    return JSON.parse(before) as Record<string, unknown>;
   }
 
   /** Of the window with a file of the workspace in front. */
