@@ -1,6 +1,8 @@
 import { predictions } from './service/predictions';
 import { VERSION } from './version';
 import { profileFolder } from './corpus/profileFolder';
+import { corpusReport } from './corpus/report';
+import { readProfile } from './corpus/store';
 import { RefusedError } from './errors';
 import { findMechanism, mechanismInfos } from './attention/registry';
 import { reportHtml } from './export/reportHtml';
@@ -125,6 +127,9 @@ export class Engine {
 
     'analysis/start': (params, signal) => this.analyze(params, signal),
     'corpus/profile': (params, signal) => profileFolder(this, params, signal),
+    'corpus/report': async ({ folder, document }) => ({
+      html: await reportHtml(corpusReport(await readProfile(folder), document)),
+    }),
     'analysis/dispose': async ({ id }) => {
       this.analyses.forget(id);
       return null;

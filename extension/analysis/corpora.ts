@@ -5,6 +5,7 @@ import type { CorpusState } from '../../shared/protocol/host';
 import { Owner } from '../disposable';
 import { asEngineError, EngineError, type EngineClient } from '../engine/engineClient';
 import type { Settings } from '../workbench/settings';
+import { chosen, writeReport } from './reportCommand';
 import { filling } from '../workbench/progressBar';
 import { tell, tellProgress } from '../workbench/tell';
 
@@ -14,7 +15,8 @@ const TOKENS = 512;
 /** The profile of a folder that was asked for last. What was profiled before is kept on disk and gone on with. */
 export class Corpora extends Owner {
   private current: CorpusState = { status: 'none' };
-  private latest: CorpusProfile | null = null;
+  /** What was profiled last, and where it is kept. */
+  private latest: { profile: CorpusProfile; kept: string } | null = null;
   private runs = 0;
   private cancellation: vscode.CancellationTokenSource | null = null;
   private readonly changed = this.register(new vscode.EventEmitter<CorpusState>());
@@ -34,7 +36,7 @@ export class Corpora extends Owner {
 
   /** What the state `ready` of this id is about. */
   profile(id: number): CorpusProfile {
-    if (this.current.status === 'ready' && this.current.id === id && this.latest) return this.latest;
+    if (this.current.status === 'ready' && this.current.id === id && this.latest) return this.latest.profile;
     throw new EngineError('That profile is no longer shown.', null);
   }
 
@@ -65,7 +67,7 @@ export class Corpora extends Owner {
         const params = { root: folder.fsPath, paths: ['.'], folder: kept, model, device, maxTokens: TOKENS };
         const profile = await this.client.request('corpus/profile', params, cancellation.token);
         if (this.cancellation !== cancellation) return;
-        this.latest = profile;
+        this.latest = { profile, kept };
         tellState({ status: 'ready', id: ++this.runs, folder: name, root: folder.toString() });
       } catch (error) {
         const failure = asEngineError(error);
@@ -79,6 +81,17 @@ export class Corpora extends Owner {
         for (const listener of listeners) listener.dispose();
       }
     });
+  }
+
+  /** What was profiled last as one HTML file; null where nothing was, or when the user thinks better of it. */
+  async report(document: string, token: vscode.CancellationToken): Promise<{ html: string } | null> {
+    if (!this.latest) return null;
+    try {
+      return await this.client.request('corpus/report', { folder: this.latest.kept, document }, token);
+    } catch (error) {
+      if (asEngineError(error).cancelled) return null;
+      throw error;
+    }
   }
 
   override dispose(): void {
@@ -105,6 +118,22 @@ export async function profileFolder(
   }
   views.openPanel('corpus');
   await corpora.run(folder);
+}
+
+/** Saves the shown profile as one HTML file. Asks where to first; `given` is where another extension (or a test) wants it. */
+export async function exportCorpus({ corpora }: { corpora: Corpora }, given?: unknown): Promise<void> {
+  const { state } = corpora;
+  if (state.status !== 'ready') {
+    void tell('information', vscode.l10n.t('Profile a folder first: then its profile can be saved.'));
+    return;
+  }
+  const name = state.folder.split('/').at(-1)!;
+  const target = await chosen(name, given, 'HTML', 'html');
+  if (!target) return;
+  const report = await tellProgress({ title: vscode.l10n.t('HTML report') }, (_, token) =>
+    corpora.report(state.folder, token),
+  );
+  if (report) await writeReport(target, report);
 }
 
 async function askFolder(): Promise<vscode.Uri | undefined> {

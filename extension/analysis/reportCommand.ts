@@ -22,11 +22,16 @@ interface Context {
  */
 export async function exportReport(context: Context, given?: unknown): Promise<void> {
   const shown = finished(context.store);
-  const target = shown && (await chosen(shown, given, 'HTML', 'html'));
+  const target = shown && (await chosen(shown.documentInfo.name, given, 'HTML', 'html'));
   if (!shown || !target) return;
   const report = await gathered(context, shown, 'analysis/report', vscode.l10n.t('HTML report'));
   if (!report) return;
-  await vscode.workspace.fs.writeFile(target, Buffer.from(report.html, 'utf8'));
+  await writeReport(target, report);
+}
+
+/** Writes it and offers to open it. */
+export async function writeReport(target: vscode.Uri, { html }: { html: string }): Promise<void> {
+  await vscode.workspace.fs.writeFile(target, Buffer.from(html, 'utf8'));
   const open = vscode.l10n.t('Open in Browser');
   // Not awaited: the command has done its work.
   void tell('information', vscode.l10n.t('The report was saved.'), open).then(
@@ -37,7 +42,8 @@ export async function exportReport(context: Context, given?: unknown): Promise<v
 /** Saves the shown analysis with all that its views show, as a file that opens without the model. */
 export async function saveAnalysis(context: Context, given?: unknown): Promise<void> {
   const shown = finished(context.store);
-  const target = shown && (await chosen(shown, given, vscode.l10n.t('Attention analysis'), 'attention'));
+  const target =
+    shown && (await chosen(shown.documentInfo.name, given, vscode.l10n.t('Attention analysis'), 'attention'));
   if (!shown || !target) return;
   const details = await gathered(context, shown, 'analysis/details', vscode.l10n.t('Saving the analysis'));
   const saved = savedOf(shown, shown === context.store.shown ? context.selection : null);
@@ -88,8 +94,9 @@ async function gathered<M extends 'analysis/report' | 'analysis/details'>(
   });
 }
 
-async function chosen(
-  { documentInfo: { name } }: Analysis,
+/** Where to: what was given, or what the user says. */
+export async function chosen(
+  name: string,
   given: unknown,
   kind: string,
   ends: string,

@@ -70,6 +70,7 @@ const COMMANDS: Record<HostCommand, string> = {
   undoIntervention: 'attentionInspector.undoIntervention',
   clearInterventions: 'attentionInspector.clearInterventions',
   profileFolder: 'attentionInspector.profileFolder',
+  exportCorpus: 'attentionInspector.exportCorpus',
 };
 
 /** The extension as its views see it. */

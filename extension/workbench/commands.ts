@@ -7,7 +7,7 @@ import { pickHead, pickModel } from './pickers';
 import { showModelCache } from '../model/modelCache';
 import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
-import { profileFolder, type Corpora } from '../analysis/corpora';
+import { exportCorpus, profileFolder, type Corpora } from '../analysis/corpora';
 import { exportReport, saveAnalysis } from '../analysis/reportCommand';
 import type { Intervener } from '../../shared/host/intervener';
 import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
@@ -61,6 +61,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     profileFolder: (folder?: unknown) => {
       if (trusted()) return profileFolder(context, folder);
     },
+    exportCorpus: (target?: unknown) => exportCorpus(context, target),
     findPlan: (budget?: unknown) => {
       if (trusted()) return findPlan(context, budget);
     },

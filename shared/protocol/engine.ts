@@ -122,6 +122,8 @@ export interface EngineRequests extends CostRequests, LensRequests, ProbeRequest
   'analysis/report': { params: ReportParams; result: { html: string } };
   /** A model's heads over many texts. Takes turns with other jobs, text by text. */
   'corpus/profile': { params: CorpusParams; result: CorpusProfile };
+  /** A finished profile as a report: `folder` is where it is kept, `document` what was profiled, in words. */
+  'corpus/report': { params: { folder: string; document: string }; result: { html: string } };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };
 }

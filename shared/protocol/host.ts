@@ -272,6 +272,7 @@ export const HOST_COMMANDS = [
   'undoIntervention',
   'clearInterventions',
   'profileFolder',
+  'exportCorpus',
 ] as const;
 export type HostCommand = (typeof HOST_COMMANDS)[number];
 

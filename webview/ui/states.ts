@@ -25,6 +25,7 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
   undoIntervention: t('Undo the last intervention'),
   clearInterventions: t('Clear the interventions'),
   profileFolder: t('Profile a folder'),
+  exportCorpus: t('Save as an HTML report'),
 };
 
 /** What each view will show, for the time before there is anything to show. */

@@ -13,6 +13,7 @@ import { bucketColour, lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import {
   differencesOf,
   distributionOf,
@@ -140,7 +141,10 @@ export class Corpus extends Component {
         ${
           store.report
             ? html`<span class="muted">report of ${store.report.made}</span>`
-            : html`<button class="link" @click=${() => run('profileFolder')}>Another folder</button>`
+            : html`<button class="link" @click=${() => run('profileFolder')}>Another folder</button>
+                <button class="link" @click=${() => run('exportCorpus')}>
+                  ${t('Save as an HTML report')}
+                </button>`
         }
       </p>
       ${this.losses(profile)}
