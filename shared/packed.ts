@@ -20,8 +20,10 @@ const aligned = (bytes: number) => (bytes + 7) & ~7;
 function planes({ buffer, byteOffset, byteLength, BYTES_PER_ELEMENT: width }: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(buffer, byteOffset, byteLength);
   if (width === 1) return bytes;
-  const length = byteLength / width;
-  return bytes.map((_, at) => bytes[(at % length) * width + Math.floor(at / length)]!);
+  const sorted = new Uint8Array(byteLength);
+  for (let plane = 0, to = 0; plane < width; plane++)
+    for (let from = plane; from < byteLength; from += width) sorted[to++] = bytes[from]!;
+  return sorted;
 }
 
 export function pack(value: unknown): Uint8Array {

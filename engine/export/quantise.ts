@@ -16,11 +16,15 @@ export function rootCode(share: number, most: number): number {
 
 /** Shares kept; a share strictly between 0 and 1 stays so. */
 export function keptCodes(kept: Float32Array): Uint8Array {
-  return Uint8Array.from(kept, share => {
-    if (share <= 0.001) return 0;
-    if (share >= 0.999) return KEPT_CODES;
-    return Math.max(1, Math.min(KEPT_CODES - 1, Math.round(share * KEPT_CODES)));
-  });
+  const codes = new Uint8Array(kept.length);
+  for (let i = 0; i < kept.length; i++) codes[i] = keptCode(kept[i]!);
+  return codes;
+}
+
+function keptCode(share: number): number {
+  if (share <= 0.001) return 0;
+  if (share >= 0.999) return KEPT_CODES;
+  return Math.max(1, Math.min(KEPT_CODES - 1, Math.round(share * KEPT_CODES)));
 }
 
 /** Floats with the last 13 bits of their mantissa cleared (three digits stay): what is left compresses. */

@@ -1,5 +1,6 @@
 import type { Analysis } from './analysis';
 import { HeaviestPairs } from './heaviestPairs';
+import { SplitRow } from './splitRow';
 import { jointProjection } from './projection';
 import { kvHead, ownRun, visibleKeys, withoutNative, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/kernels/dense';
@@ -27,9 +28,12 @@ export async function buckets(
   const bucketed = await askedHead(analysis, params, signal);
   const { input, head, attended } = bucketed;
   const tally = new BucketTally(bucketed);
-  await eachDenseRow(analysis, input, head, signal, (query, row) =>
-    tally.add(query, row, attended.row(head, query)),
-  );
+  const split = new SplitRow(input.keys);
+  await eachDenseRow(analysis, input, head, signal, (query, row) => {
+    const { from, to } = visibleKeys(input, query);
+    const kept = attended.row(head, query);
+    tally.add(query, kept, split.split(row, kept, from, to), from, to);
+  });
   return tally.result();
 }
 
@@ -40,29 +44,18 @@ export class BucketTally {
   private chance = 0;
   private rows = 0;
   private uncovered = 0;
-  private readonly lost: Float32Array;
 
-  constructor(private readonly of: BucketedHead) {
-    this.lost = new Float32Array(of.input.keys);
-  }
+  constructor(private readonly of: BucketedHead) {}
 
-  /** @param row dense mass of the query over all keys @param kept the mechanism's row */
-  add(query: number, row: Float32Array, { keys, mask }: SparseRow): void {
+  /** @param split the query's mass under the mechanism's row, of the keys from .. to-1 that it may see */
+  add(query: number, { keys }: SparseRow, { lost, worst, kept }: SplitRow, from: number, to: number): void {
     if (keys.length === 0) this.uncovered++;
-    const { from, to } = visibleKeys(this.of.input, query);
     if (to <= from) return;
     this.rows++;
-    const { lost } = this;
-    for (let j = from; j < to; j++) lost[j] = row[j]!;
-    let kept = 0;
-    for (let t = 0; t < keys.length; t++) {
-      const share = mask?.[t] ?? 1;
-      kept += lost[keys[t]!]! * share;
-      lost[keys[t]!]! *= 1 - share;
-    }
     this.recall += Math.min(1, kept);
     this.chance += keys.length / (to - from);
-    for (let j = from; j < to; j++) this.missed.offer(query, j, lost[j]!);
+    if (this.missed.wants(lost[worst]!))
+      for (let j = from; j < to; j++) this.missed.offer(query, j, lost[j]!);
   }
 
   result(): Buckets {
@@ -135,7 +128,8 @@ export class BucketMapSums {
     const { from, to } = visibleKeys(this.of.input, query);
     for (let j = from; j < to; j++) mass[r + columnOf[j]!]! += row[j]!;
     for (let t = 0; t < keys.length; t++) {
-      kept[r + columnOf[keys[t]!]!]! += row[keys[t]!]! * (mask?.[t] ?? 1);
+      const key = keys[t]!;
+      kept[r + columnOf[key]!]! += row[key]! * (mask ? mask[t]! : 1);
     }
   }
 

@@ -5,8 +5,13 @@ export class HeaviestPairs {
 
   constructor(private readonly limit: number) {}
 
+  /** Whether a pair of this mass would be among them. */
+  wants(mass: number): boolean {
+    return mass > this.threshold;
+  }
+
   offer(query: number, key: number, mass: number): void {
-    if (mass <= this.threshold) return;
+    if (!this.wants(mass)) return;
     this.pairs.push({ query, key, mass });
     if (this.pairs.length >= 2 * this.limit) this.prune();
   }

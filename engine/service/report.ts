@@ -3,6 +3,7 @@ import type { Analysis, CoreTensors } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
 import { costFormulas } from './cost';
 import { lostKeysVisit } from './lostKeys';
+import { SplitRow } from './splitRow';
 import { visibleKeys, type CoreInput } from '../attention/core';
 import type { Attended, SparseRow } from '../attention/mechanism';
 import { findMechanism, mechanismInfos } from '../attention/registry';
@@ -227,37 +228,39 @@ async function gatherHead(
 ): Promise<ReportHead> {
   const cells = new CellSums(input, sizes.level);
   const links = new Links(input, sizes.links);
-  const denseCells = new CellSums(input, sizes.keptLevel);
+  const keptCells = sizes.keptLevel === sizes.level ? cells : new CellSums(input, sizes.keptLevel);
   const entropyByQuery = analysis
     .core(core)
     .entropy.subarray(head * input.queries, (head + 1) * input.queries);
-  const kept: (KeptSums | null)[] = [];
-  const tallies: (BucketSums | null)[] = [];
-  const attended: (Attended | null)[] = [];
+  const shown: { run: Attended | null; kept: KeptSums | null; buckets: BucketSums | null }[] = [];
   for (const { choice, keepsPairs } of mechanisms) {
     const run = keepsPairs ? await analysis.attendLocally(choice, core, input, signal) : null;
-    attended.push(run);
-    kept.push(run && new KeptSums(input, denseCells));
     const view = findMechanism(choice.name).info.view;
     const bucketed =
       view === 'buckets'
         ? await bucketedHead(analysis, { id: analysis.id, core, head, mechanism: choice }, input, signal)
         : null;
-    tallies.push(bucketed && new BucketSums(bucketed, sizes.bucketMap));
+    shown.push({
+      run,
+      kept: run && new KeptSums(input, keptCells),
+      buckets: bucketed && new BucketSums(bucketed, sizes.bucketMap),
+    });
   }
+  const split = new SplitRow(input.keys);
   await eachDenseRow(analysis, input, head, signal, (query, row) => {
     const { from, to } = visibleKeys(input, query);
     cells.add(query, row, from, to);
-    if (attended.length > 0) denseCells.add(query, row, from, to);
+    if (keptCells !== cells) keptCells.add(query, row, from, to);
     links.add(query, row, from, to);
-    for (const [m, run] of attended.entries()) {
+    for (const { run, kept, buckets } of shown) {
       if (!run) continue;
       const keptRow = run.row(head, query);
-      kept[m]!.add(query, row, keptRow, from, to);
-      tallies[m]?.add(query, row, keptRow);
+      split.split(row, keptRow, from, to);
+      kept!.add(query, row, keptRow, split, from, to);
+      buckets?.add(query, row, keptRow, split, from, to);
     }
   });
-  const found = tallies.map(sums => sums?.result() ?? null);
+  const found = shown.map(each => each.buckets?.result() ?? null);
   const points = found.find(result => result)?.projection ?? null;
   const extent = points ? largestOf([points.queries, points.keys]) : 0;
   return {
@@ -266,8 +269,8 @@ async function gatherHead(
     linkGaps: links.gaps,
     linkMass: links.mass,
     entropy: roundedFloats(entropyByQuery),
-    kept: kept.map(sums => sums?.result() ?? null),
-    buckets: found.map((result, m) => result && slimBuckets(result, tallies[m]!)),
+    kept: shown.map(each => each.kept?.result() ?? null),
+    buckets: found.map((result, m) => result && slimBuckets(result, shown[m]!.buckets!)),
     points: points && {
       queries: pointCodes(points.queries, extent),
       keys: pointCodes(points.keys, extent),
@@ -285,7 +288,7 @@ class CellSums {
 
   constructor(
     private readonly input: CoreInput,
-    level: number,
+    readonly level: number,
   ) {
     this.cell = 2 ** level;
     this.columns = Math.ceil(input.keys / this.cell);
@@ -313,13 +316,15 @@ class CellSums {
   }
 
   mean(): Float32Array {
-    const { cell, columns } = this;
+    const { cell, columns, sum } = this;
     const { queries, keys } = this.input;
-    return this.sum.map((value, at) => {
-      const height = Math.min(cell, queries - Math.floor(at / columns) * cell);
-      const width = Math.min(cell, keys - (at % columns) * cell);
-      return value / (height * width);
-    });
+    const mean = new Float32Array(sum.length);
+    for (let r = 0, at = 0; at < mean.length; r++) {
+      const height = Math.min(cell, queries - r * cell);
+      for (let c = 0; c < columns; c++, at++)
+        mean[at] = sum[at]! / (height * Math.min(cell, keys - c * cell));
+    }
+    return mean;
   }
 }
 
@@ -370,7 +375,6 @@ class KeptSums {
   private readonly mass: Uint8Array;
   private readonly lostKey: Uint16Array | Uint32Array;
   private readonly lostMass: Uint8Array;
-  private readonly lost: Float32Array;
 
   /** @param dense sums of the whole mass, which all mechanisms are compared with */
   constructor(
@@ -381,25 +385,24 @@ class KeptSums {
     this.mass = new Uint8Array(input.queries);
     this.lostKey = indexArray(input.queries, input.keys + 1);
     this.lostMass = new Uint8Array(input.queries);
-    this.lost = new Float32Array(input.keys);
   }
 
-  add(query: number, row: Float32Array, { keys, mask }: SparseRow, from: number, to: number): void {
-    const { kept, lost } = this;
-    const { cell, columns } = this.dense;
+  add(
+    query: number,
+    row: Float32Array,
+    { keys, mask }: SparseRow,
+    { lost, worst, kept: sum }: SplitRow,
+    from: number,
+    to: number,
+  ): void {
+    const { kept } = this;
+    const { level, cell, columns } = this.dense;
     const at = Math.floor(query / cell) * columns;
-    for (let j = from; j < to; j++) lost[j] = row[j]!;
-    let sum = 0;
     for (let t = 0; t < keys.length; t++) {
       const key = keys[t]!;
-      const share = mask?.[t] ?? 1;
-      kept[at + Math.floor(key / cell)]! += row[key]! * share;
-      sum += row[key]! * share;
-      lost[key]! *= 1 - share;
+      kept[at + (key >> level)]! += row[key]! * (mask ? mask[t]! : 1);
     }
     this.mass[query] = Math.round(255 * Math.min(1, sum));
-    let worst = from;
-    for (let j = from + 1; j < to; j++) if (lost[j]! > lost[worst]!) worst = j;
     if (to <= from || lost[worst]! < LEAST_LOST) return;
     this.lostMass[query] = rootCode(lost[worst]!, LOST_CODES);
     this.lostKey[query] = worst + 1;
@@ -407,7 +410,8 @@ class KeptSums {
 
   result(): ReportKept {
     const { sum } = this.dense;
-    const shares = this.kept.map((value, c) => (sum[c]! > 0 ? value / sum[c]! : 0));
+    const shares = this.kept;
+    for (let c = 0; c < shares.length; c++) shares[c] = sum[c]! > 0 ? shares[c]! / sum[c]! : 0;
     return { cells: keptCodes(shares), mass: this.mass, lostKey: this.lostKey, lostMass: this.lostMass };
   }
 }
@@ -425,8 +429,8 @@ class BucketSums {
     );
   }
 
-  add(query: number, row: Float32Array, kept: SparseRow): void {
-    this.tally.add(query, row, kept);
+  add(query: number, row: Float32Array, kept: SparseRow, split: SplitRow, from: number, to: number): void {
+    this.tally.add(query, kept, split, from, to);
     for (const map of this.maps) map.add(query, row, kept);
   }
 

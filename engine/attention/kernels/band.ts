@@ -1,7 +1,7 @@
 import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from '../core';
-import type { AttendContext, Attended } from '../mechanism';
-import { range, sparseRow } from './rows';
+import type { AttendContext, Attended, SparseRow } from '../mechanism';
+import { LazyRow, scoresOf, shownKeys, softmax } from './rows';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -16,8 +16,14 @@ import {
 export interface Band {
   before: number;
   after: number;
-  /** Log of a soft mask by distance |offset|. */
-  logMask?: (distance: number) => number;
+  soft?: SoftMask;
+}
+
+/** What a soft mask lets through of each exponentiated score, at offsets -reach .. reach. */
+export interface SoftMask {
+  reach: number;
+  shares: Float64Array;
+  logs: Float64Array;
 }
 
 /** The same band in every head, and nothing else. */
@@ -28,10 +34,7 @@ export async function attendOneBand(input: CoreInput, band: Band, context: Atten
     output: outputs.output,
     lse: outputs.lse,
     pairs: new Float64Array(input.heads).fill(bandPairs(input, band)),
-    row: (head, query) => {
-      const { from, to } = bandKeys(input, band, query);
-      return sparseRow(input, head, query, range(from, to));
-    },
+    row: (head, query) => bandRow(input, head, query, band),
     extra: {},
   };
 }
@@ -125,7 +128,7 @@ function bandProfile(band: Band, { table, base }: OffsetTable): Float32Array {
   return Float32Array.from({ length: band.before + band.after + 1 }, (_, t) => {
     const offset = t - band.before;
     // Offsets beyond the table do not occur in any pair.
-    const log = band.logMask ? band.logMask(Math.abs(offset)) : 0;
+    const log = band.soft?.logs[offset + band.soft.reach] ?? 0;
     return Math.max(MASKED, (table[offset + base] ?? 0) + log);
   });
 }
@@ -155,6 +158,26 @@ export function bandKeys(input: CoreInput, band: Band, query: number): { from: n
   const position = query + input.keys - input.queries;
   const from = Math.max(visible.from, position - band.before);
   return { from, to: Math.max(from, Math.min(visible.to, position + band.after + 1)) };
+}
+
+/** One query's softmax over its band. */
+export function bandRow(input: CoreInput, head: number, query: number, band: Band): SparseRow {
+  const { soft } = band;
+  const keys = shownKeys(input, head, query, bandKeys(input, band, query));
+  const scores = () => scoresOf(input, head, query, keys);
+  if (!soft) return new LazyRow(keys, () => softmax(scores()));
+  const first = soft.reach - (query + input.keys - input.queries);
+  const weigh = () => softmax(scores(), atKeys(soft.logs, keys, first));
+  return new LazyRow(keys, weigh, atKeys(soft.shares, keys, first));
+}
+
+/** The values at `first` + key; of keys without a gap it is a view. */
+function atKeys(values: Float64Array, keys: Int32Array, first: number): Float64Array {
+  if (keys.length === 0) return new Float64Array(0);
+  const [from, to] = [keys[0]!, keys[keys.length - 1]! + 1];
+  return to - from === keys.length
+    ? values.subarray(first + from, first + to)
+    : Float64Array.from(keys, key => values[first + key]!);
 }
 
 /** Distinct pairs of a head's band. */

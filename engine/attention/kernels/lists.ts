@@ -70,7 +70,9 @@ export async function attendLists(
 
 /** from .. to-1 */
 export function sequence(from: number, to: number): Int32Array {
-  return Int32Array.from({ length: Math.max(0, to - from) }, (_, t) => from + t);
+  const numbers = new Int32Array(Math.max(0, to - from));
+  for (let t = 0; t < numbers.length; t++) numbers[t] = from + t;
+  return numbers;
 }
 
 /** A group of queries and keys that see each other; both ascending. */

@@ -108,9 +108,3 @@ function sortRounds(buckets: readonly Int32Array[]): Int32Array {
   });
   return order;
 }
-
-/** The keys of a chunk as entries of `keyOrder`. */
-export function* chunkEntries(ring: Ring, chunk: Chunk): Generator<number> {
-  for (let place = chunk.first; place < chunk.end; place++) yield place;
-  for (let place = chunk.wrap; place < ring.keyOrder.length; place++) yield place;
-}

@@ -1,49 +1,66 @@
-import { isBlocked } from './blocked';
-import { visibleKeys, type CoreInput } from '../core';
+import { visibleKeys, type CoreInput, type Stretch } from '../core';
 import { scoreAt } from './lines';
+import { sequence } from './lists';
 import type { SparseRow } from '../mechanism';
+
+/** Keys to choose from: consecutive ones, or a list. */
+type Candidates = Stretch | Iterable<number>;
 
 /**
  * One query's softmax over a set of keys, in float64. The weights are computed when they are asked for: maps and reports need the keys of
  * every query, and nothing else.
- * `logMask`: log of each key's soft mask (0 = kept whole); keys that are masked out altogether are dropped.
  */
-export function sparseRow(
-  input: CoreInput,
-  head: number,
-  query: number,
-  candidates: Iterable<number>,
-  logMask?: (key: number) => number,
-): SparseRow {
-  const found: number[] = [];
-  const logs: number[] = [];
-  const { from, to } = visibleKeys(input, query);
-  const hides = hidesKeys(input);
-  for (const key of candidates) {
-    if (key < from || key >= to || isBlocked(input, head, query, key)) continue;
-    const log = logMask ? logMask(key) : 0;
-    if (log === -Infinity || (hides && scoreAt(input, head, query, key) === -Infinity)) continue;
-    found.push(key);
-    if (logMask) logs.push(log);
-  }
-  const keys = Int32Array.from(found);
-  let weights: Float64Array | null = null;
-  return {
-    keys,
-    get weights() {
-      weights ??= softmax(
-        Array.from(keys, key => scoreAt(input, head, query, key)),
-        logMask ? logs : undefined,
-      );
-      return weights;
-    },
-    ...(logMask ? { mask: Float64Array.from(logs, Math.exp) } : {}),
-  };
+export function sparseRow(input: CoreInput, head: number, query: number, candidates: Candidates): SparseRow {
+  const keys = shownKeys(input, head, query, candidates);
+  return new LazyRow(keys, () => softmax(scoresOf(input, head, query, keys)));
 }
 
-/** Only a bias or an intervention can give a score of -Infinity to a key that the mask shows. */
-function hidesKeys({ rule: { bias, blocked } }: CoreInput): boolean {
-  return blocked !== undefined || (bias !== null && bias.kind !== 'alibi');
+/** A row whose weights are computed once they are read. */
+export class LazyRow implements SparseRow {
+  private known: Float64Array | null = null;
+
+  constructor(
+    readonly keys: Int32Array,
+    private readonly weigh: () => Float64Array,
+    readonly mask?: Float64Array,
+  ) {}
+
+  get weights(): Float64Array {
+    return (this.known ??= this.weigh());
+  }
+}
+
+/** The candidates that the query may see, in their order; a run of them may be shared by many rows. */
+export function shownKeys(input: CoreInput, head: number, query: number, candidates: Candidates): Int32Array {
+  const visible = visibleKeys(input, query);
+  const keys =
+    Symbol.iterator in candidates
+      ? within(visible, candidates instanceof Int32Array ? candidates.slice() : Int32Array.from(candidates))
+      : run(Math.max(visible.from, candidates.from), Math.min(visible.to, candidates.to));
+  const { mask, blocked, bias } = input.rule;
+  if (!mask.streaming && !blocked && (bias === null || bias.kind === 'alibi')) return keys;
+  return keys.filter(key => scoreAt(input, head, query, key) !== -Infinity);
+}
+
+let numbers = sequence(0, 1024);
+
+/** from .. to-1, without an array for every row. */
+function run(from: number, to: number): Int32Array {
+  if (to > numbers.length) numbers = sequence(0, 2 * to);
+  return numbers.subarray(from, Math.max(from, to));
+}
+
+function within({ from, to }: Stretch, keys: Int32Array): Int32Array {
+  let count = 0;
+  for (const key of keys) if (key >= from && key < to) keys[count++] = key;
+  return keys.subarray(0, count);
+}
+
+/** Scores of keys that are shown. */
+export function scoresOf(input: CoreInput, head: number, query: number, keys: Int32Array): Float64Array {
+  const scores = new Float64Array(keys.length);
+  for (let t = 0; t < keys.length; t++) scores[t] = scoreAt(input, head, query, keys[t]!);
+  return scores;
 }
 
 /** The softmax of scores of which some may be -Infinity: those keys are left out. */
@@ -55,11 +72,11 @@ export function visibleRow(keys: Int32Array, scores: readonly number[]): SparseR
 }
 
 /** `logs`: added to the scores once these are near 0, as they would be lost beside large ones. */
-export function softmax(scores: readonly number[], logs?: readonly number[]): Float64Array {
+export function softmax(scores: ArrayLike<number>, logs?: ArrayLike<number>): Float64Array {
   const weights = Float64Array.from(scores);
   let largest = -Infinity;
   for (const score of weights) largest = Math.max(largest, score);
-  if (logs && largest > -Infinity) return softmax(scores.map((score, t) => score - largest + logs[t]!));
+  if (logs && largest > -Infinity) return softmax(weights.map((score, t) => score - largest + logs[t]!));
   let sum = 0;
   for (let t = 0; t < weights.length; t++) sum += weights[t] = Math.exp(weights[t]! - largest);
   for (let t = 0; t < weights.length; t++) weights[t]! /= sum;

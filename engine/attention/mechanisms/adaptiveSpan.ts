@@ -1,10 +1,9 @@
-import { attendBand, bandKeys, type Band } from '../kernels/band';
+import { attendBand, bandRow, type Band } from '../kernels/band';
 import type { CoreInput } from '../core';
 import { bandSize, pairCost, visiblePairs } from '../cost';
 import { denseRows } from '../kernels/dense';
 import type { AttendContext, Mechanism } from '../mechanism';
 import { AUTO, numberOf, numberOrAuto } from '../../../shared/setting';
-import { range, sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { fitSpan, reach, softMask, spanPairs } from '../../../shared/softSpan';
 import { RefusedError, told } from '../../errors';
@@ -144,29 +143,27 @@ export const adaptiveSpan: Mechanism = {
   async attend(input, params, context) {
     const ramp = numberOf(params, 'ramp');
     const spans = givenSpans(input, context);
-    const bandOf = (head: number): Band => {
-      const span = spans[head]!;
-      const limit = reach(span, ramp);
-      const logMask = (distance: number) => Math.log(softMask(distance, span, ramp));
-      return { before: limit, after: limit, logMask };
-    };
+    const bands = Array.from(spans, span => softBand(input, span, ramp));
     const outputs = new Outputs(input);
-    await attendBand(input, bandOf, outputs, context);
+    await attendBand(input, head => bands[head]!, outputs, context);
     const { mask } = input.rule;
     return {
       output: outputs.output,
       lse: outputs.lse,
       pairs: Float64Array.from(spans, span => spanPairs(mask, input.queries, input.keys, span, ramp)),
-      row: (head, query) => {
-        const band = bandOf(head);
-        const { from, to } = bandKeys(input, band, query);
-        const position = query + input.keys - input.queries;
-        return sparseRow(input, head, query, range(from, to), key => band.logMask!(Math.abs(position - key)));
-      },
+      row: (head, query) => bandRow(input, head, query, bands[head]!),
       extra: { span: float32(Float32Array.from(spans), [input.heads]) },
     };
   },
 };
+
+function softBand({ queries, keys }: CoreInput, span: number, ramp: number): Band {
+  const limit = reach(span, ramp);
+  const within = Math.min(limit, Math.max(queries, keys));
+  const shares = new Float64Array(2 * within + 1);
+  for (let t = 0; t < shares.length; t++) shares[t] = softMask(Math.abs(t - within), span, ramp);
+  return { before: limit, after: limit, soft: { reach: within, shares, logs: shares.map(Math.log) } };
+}
 
 function givenSpans(input: CoreInput, { own }: AttendContext): Float32Array {
   const tensor = own['span'];

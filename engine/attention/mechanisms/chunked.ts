@@ -2,7 +2,7 @@ import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { attendGroups, sequence } from '../kernels/lists';
 import type { Mechanism } from '../mechanism';
-import { range, sparseRow } from '../kernels/rows';
+import { sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
 import { numberOf } from '../../../shared/setting';
@@ -73,10 +73,7 @@ export const chunked: Mechanism = {
       output: outputs.output,
       lse: outputs.lse,
       pairs,
-      row: (head, query) => {
-        const { from, to } = ownChunk(input, chunk, query);
-        return sparseRow(input, head, query, range(from, to));
-      },
+      row: (head, query) => sparseRow(input, head, query, ownChunk(input, chunk, query)),
       extra: {},
     };
   },

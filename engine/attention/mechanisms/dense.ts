@@ -2,7 +2,7 @@ import { densePairs, visibleKeys } from '../core';
 import { pairCost, visiblePairs } from '../cost';
 import { denseCore } from '../kernels/dense';
 import type { Mechanism } from '../mechanism';
-import { range, sparseRow } from '../kernels/rows';
+import { sparseRow } from '../kernels/rows';
 
 /** Full attention, as the model was trained: every key that its mask shows. The measure of all others. */
 export const dense: Mechanism = {
@@ -37,10 +37,7 @@ export const dense: Mechanism = {
       output,
       lse,
       pairs: new Float64Array(input.heads).fill(densePairs(input)),
-      row: (head, query) => {
-        const { from, to } = visibleKeys(input, query);
-        return sparseRow(input, head, query, range(from, to));
-      },
+      row: (head, query) => sparseRow(input, head, query, visibleKeys(input, query)),
       extra: {},
     };
   },

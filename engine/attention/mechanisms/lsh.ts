@@ -1,13 +1,12 @@
-import { kvHead, visibleKeys, type CoreInput } from '../core';
+import { kvHead, type CoreInput } from '../core';
 import { caught, pairCost, visiblePairs } from '../cost';
 import { hashRows, padNorms, rotationDims } from '../kernels/hash';
-import { scoreAt } from '../kernels/lines';
 import type { AttendContext, Mechanism, SettingFamily, SparseRow } from '../mechanism';
 import { flagOf, numberOf } from '../../../shared/setting';
 import { seededGaussians } from '../maths/random';
-import { buildRing, chunkEntries, type Ring } from '../kernels/ring';
+import { buildRing, type Ring } from '../kernels/ring';
 import { hashedBuckets, ringMask } from '../kernels/bucketing';
-import { softmax } from '../kernels/rows';
+import { LazyRow, scoresOf, shownKeys, softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
 import { settingsOf } from '../kernels/shares';
 import {
@@ -439,27 +438,38 @@ function multiplicity(
 function rowOf(input: CoreInput, hashed: HashedHead, query: number): SparseRow {
   const { ring, head, options, shared, queryBuckets, keyBuckets } = hashed;
   const { queries, keys } = input;
-  const visible = visibleKeys(input, query);
-  const counts = new Map<number, number>();
+  const found: number[] = [];
   for (let round = 0; round < ring.rounds; round++) {
-    const chunk = ring.chunks[ring.chunkOf[round * queries + query]!]!;
-    for (const place of chunkEntries(ring, chunk)) {
-      const key = ring.keyOrder[place]!;
-      if (key < visible.from || key >= visible.to) continue;
-      if (!options.attendAcrossBuckets) {
-        if (Math.floor(place / keys) !== round) continue;
-        if (keyBuckets[round]![key] !== queryBuckets[round]![query]) continue;
+    const { first, end, wrap } = ring.chunks[ring.chunkOf[round * queries + query]!]!;
+    const bucket = queryBuckets[round]![query]!;
+    const look = (from: number, to: number) => {
+      for (let place = from; place < to; place++) {
+        const key = ring.keyOrder[place]!;
+        if (!options.attendAcrossBuckets) {
+          if (Math.floor(place / keys) !== round || keyBuckets[round]![key] !== bucket) continue;
+        }
+        found.push(key);
       }
-      counts.set(key, (counts.get(key) ?? 0) + 1);
-    }
+    };
+    look(first, end);
+    look(wrap, ring.keyOrder.length);
   }
-  let kept = [...counts.keys()]
-    .sort((a, b) => a - b)
-    .filter(key => scoreAt(input, head, query, key) > -Infinity);
+  const places = shownKeys(input, head, query, found).sort();
+  let kept = places.filter((key, t) => key !== places[t - 1]);
   if (shared && kept.length > 1) kept = kept.filter(key => key !== query);
-  const scores = kept.map(key => scoreAt(input, head, query, key));
-  const logs = kept.map(key => (options.allowDuplicates ? Math.log(counts.get(key)!) : 0));
-  return { keys: Int32Array.from(kept), weights: softmax(scores, logs) };
+  return new LazyRow(kept, () => {
+    const logs = new Float64Array(kept.length);
+    if (options.allowDuplicates) kept.forEach((key, t) => (logs[t] = Math.log(countOf(places, key))));
+    return softmax(scoresOf(input, head, query, kept), logs);
+  });
+}
+
+/** How often a number stands in an ascending list. */
+function countOf(list: Int32Array, number: number): number {
+  const first = list.indexOf(number);
+  let end = first;
+  while (list[end] === number) end++;
+  return end - first;
 }
 
 /** [heads, rounds, tokens] */

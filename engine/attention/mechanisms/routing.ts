@@ -1,14 +1,13 @@
-import { kvHead, visibleKeys, type CoreInput } from '../core';
+import { kvHead, type CoreInput } from '../core';
 import { bandSize, caught, pairCost, visiblePairs } from '../cost';
 import { clusteredBuckets, clusterMask } from '../kernels/bucketing';
 import { sphericalKMeans } from '../kernels/kmeans';
-import { scoreAt } from '../kernels/lines';
 import type { AttendContext, Attended, Mechanism, SparseRow } from '../mechanism';
 import { chooseLocalHeads, withLocalHeads } from '../kernels/localHeads';
 import { Memberships, nearestMembers } from '../kernels/membership';
 import { rootOf } from '../parameters';
 import { flagOf, numberOf, numberOrAuto } from '../../../shared/setting';
-import { softmax } from '../kernels/rows';
+import { LazyRow, scoresOf, shownKeys, softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
 import { settingsOf } from '../kernels/shares';
 import {
@@ -405,19 +404,35 @@ function fillBias(input: CoreInput, routed: Routed, { table, base }: OffsetTable
 function rowOf(input: CoreInput, routed: Routed, query: number): SparseRow {
   const { head, shared, clusters, keyMembers, ofQueries } = routed;
   const columns = keyMembers.length / clusters;
-  const { from, to } = visibleKeys(input, query);
-  const held = ofQueries.counts[query]! + EPSILON;
-  const sums = new Map<number, number>();
-  for (const cluster of ofQueries.clustersOf(query)) {
-    let keys = [...keyMembers.subarray(cluster * columns, (cluster + 1) * columns)].filter(
-      key => key >= from && key < to && scoreAt(input, head, query, key) > -Infinity,
-    );
-    if (shared && keys.length > 1) keys = keys.filter(key => key !== query);
-    const weights = softmax(keys.map(key => scoreAt(input, head, query, key)));
-    keys.forEach((key, t) => sums.set(key, (sums.get(key) ?? 0) + weights[t]! / held));
+  const seen = Array.from(ofQueries.clustersOf(query), cluster => {
+    const members = keyMembers.subarray(cluster * columns, (cluster + 1) * columns);
+    const keys = shownKeys(input, head, query, members);
+    return shared && keys.length > 1 ? keys.filter(key => key !== query) : keys;
+  });
+  const all = union(seen);
+  return new LazyRow(all, () => {
+    const sums = new Map<number, number>();
+    const held = ofQueries.counts[query]! + EPSILON;
+    for (const keys of seen) {
+      const weights = softmax(scoresOf(input, head, query, keys));
+      keys.forEach((key, t) => sums.set(key, (sums.get(key) ?? 0) + weights[t]! / held));
+    }
+    return Float64Array.from(all, key => sums.get(key)!);
+  });
+}
+
+/** Each number once, ascending. */
+function union(lists: readonly Int32Array[]): Int32Array {
+  const [only] = lists;
+  if (only && lists.length === 1) return only;
+  const all = new Int32Array(lists.reduce((sum, list) => sum + list.length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
   }
-  const keys = Int32Array.from(sums.keys()).sort();
-  return { keys, weights: Float64Array.from(keys, key => sums.get(key)!) };
+  all.sort();
+  return all.filter((number, t) => number !== all[t - 1]);
 }
 
 /** [heads, clusters, window] */

@@ -145,9 +145,9 @@ export const snapkv: Mechanism = {
       lse: outputs.lse,
       pairs,
       row(head, query) {
-        const { from, to } = visibleKeys(input, query);
-        if (query + shift < prompt) return sparseRow(input, head, query, range(from, to));
-        return sparseRow(input, head, query, [...kept[head]!, ...range(prompt, to)]);
+        const visible = visibleKeys(input, query);
+        if (query + shift < prompt) return sparseRow(input, head, query, visible);
+        return sparseRow(input, head, query, [...kept[head]!, ...range(prompt, visible.to)]);
       },
       extra: {},
     };

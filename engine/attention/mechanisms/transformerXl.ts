@@ -5,7 +5,7 @@ import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
 import { numberOrAuto } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
-import { range, sparseRow, visibleRow } from '../kernels/rows';
+import { sparseRow, visibleRow } from '../kernels/rows';
 import {
   defaultMemory,
   recentKeys,
@@ -135,7 +135,7 @@ export const transformerXl: Mechanism = {
         const { from, to } = recentKeys(input, query, segment.start, memory);
         return relative
           ? relativeRow(input, core, head, relative, query, from, to)
-          : sparseRow(input, head, query, range(from, to));
+          : sparseRow(input, head, query, { from, to });
       },
       extra: { ...(relative && { term_shares: termShares(input, relative, segments, memory) }) },
     };
