@@ -62,3 +62,9 @@ export function refusedByRuntime(what: 'load' | 'run', error: unknown): RefusedE
   const reason = clause === undefined ? '' : `: ${clause}`;
   return new RefusedError(told`ONNX Runtime ${does} the model${reason}.`, { cause: error });
 }
+
+/** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */
+export function refusalOf(error: unknown): unknown {
+  if (error instanceof RefusedError) return error;
+  return isRunError(error) ? refusedByRuntime('run', error) : error;
+}
