@@ -1,4 +1,5 @@
 import { LOSS_ROUNDING, type RunEffect, type Verdict } from './protocol/plans';
+import type { Change } from './protocol/interventions';
 import type { Interval } from './protocol/mechanisms';
 import { drawnMeans, FEWEST_TOKENS, middle95 } from './bootstrap';
 import { SEEDS, seededUniform } from './random';
@@ -41,16 +42,23 @@ export function textsOf({ perToken, lengths = [perToken.length] }: Changes): Flo
   return lengths.map(length => perToken.subarray(at, (at += length)));
 }
 
-/** 95 % interval of how much more `a` changes than `b`, token by token of the same texts (paired). */
-export function pairedInterval(a: Changes, b: Changes): Interval | null {
-  return meanInterval(textsOf({ ...a, perToken: a.perToken.map((value, t) => value - b.perToken[t]!) }));
+/** The mean of changes with its interval; of too few tokens that is no bound at all. */
+export function changeOf(changes: Changes): Change {
+  const { perToken } = changes;
+  const delta = perToken.reduce((sum, value) => sum + value, 0) / Math.max(1, perToken.length);
+  return { delta, ...(meanInterval(textsOf(changes)) ?? { low: -Infinity, high: Infinity }) };
+}
+
+/** How much more `a` changes than `b`, token by token of the same texts (paired). */
+export function differenceOf(a: Changes, b: Changes): Change {
+  return changeOf({ ...a, perToken: a.perToken.map((value, t) => value - b.perToken[t]!) });
 }
 
 /** Whether the change `a` is less than `b`. */
 export function isLess(a: Changes, b: Changes): Verdict {
-  const interval = pairedInterval(a, b);
-  if (interval && interval.high < -LOSS_ROUNDING) return 'yes';
-  return interval && interval.low > LOSS_ROUNDING ? 'no' : 'undecided';
+  const { low, high } = differenceOf(a, b);
+  if (high < -LOSS_ROUNDING) return 'yes';
+  return low > LOSS_ROUNDING ? 'no' : 'undecided';
 }
 
 /** `yes` where it is less than all others, `no` where one of them is less. */

@@ -3,7 +3,7 @@ import { plainPercent } from '../../shared/numbers';
 import { findMechanism } from '../attention/registry';
 import { formatModel, formatTable, intervalCell, signed } from './tables';
 import type { PlanFile } from '../export/planJson';
-import type { ModelInfo } from '../../shared/protocol/engine';
+import type { Change, ModelInfo } from '../../shared/protocol/engine';
 
 /** Skipped texts are many where a folder holds pictures. */
 const SHOWN_SKIPPED = 5;
@@ -57,7 +57,7 @@ function formatHeads(plan: PlanFile): string {
   );
 }
 
-/** The plan beside the best uniform choice and chance, on every text. */
+/** The plan beside the best uniform choice, the floor and chance, on every text. */
 function formatTexts(plan: PlanFile): string {
   return formatTable(
     [
@@ -72,11 +72,24 @@ function formatTexts(plan: PlanFile): string {
         align: 'right',
         cell: ({ uniform: [best] }) => (best ? `${signed(best.delta)} ${best.mechanism}` : '-'),
       },
+      { title: 'the plan less it (95 %)', cell: ({ uniform: [best] }) => differenceCell(best) },
+      {
+        title: 'floor',
+        align: 'right',
+        cell: ({ floor }) => (floor ? `${signed(floor.delta)} ${floor.mechanism}` : '-'),
+      },
+      { title: 'the plan less it (95 %)', cell: ({ floor }) => differenceCell(floor) },
       { title: 'random (mean)', align: 'right', cell: text => signed(text.random.mean) },
       { title: 'wins', cell: text => text.wins },
     ],
     plan.texts,
   );
+}
+
+function differenceCell(one: { difference: Change } | null | undefined): string {
+  if (!one) return '-';
+  const { delta, low, high } = one.difference;
+  return `${signed(delta)} (${intervalCell(Number.isFinite(low) ? { low, high } : null)})`;
 }
 
 function formatHeldOut({ heldOut, corpus }: PlanFile): string[] {

@@ -2,6 +2,7 @@
 import { studentInterval } from '../measure/student';
 import type {
   BudgetUnit,
+  Change,
   Spending,
   CoreInfo,
   HeadComparison,
@@ -48,8 +49,10 @@ export interface PlanText {
   /** 95 %, bootstrap over tokens; null where they are too few. */
   interval: Interval | null;
   carriers: Carriers | null;
-  /** The best uniform choices of the fitted texts, on this text. */
-  uniform: (Settled & { share: number; delta: number })[];
+  /** The best uniform choices of the fitted texts, on this text; `difference`: how much more the plan changes, token by token. */
+  uniform: (Settled & { share: number; delta: number; difference: Change })[];
+  /** The floor in every head, on this text; null where it has no setting. */
+  floor: (Settled & { share: number; delta: number; difference: Change }) | null;
   random: { runs: number; mean: number; least: number; most: number };
   /** Whether every uniform choice and random assignment lost more than the plan. */
   wins: Plan['wins'];
@@ -152,6 +155,7 @@ export interface PlanFile {
   wins: Plan['wins'];
   heads: PlanFileHead[];
   uniform: (Settled & { share: number; delta: number })[];
+  floor: (Settled & { share: number; delta: number }) | null;
   random: PlanText['random'];
   curve: Plan['curve'];
   /** Fitted texts first. Empty when the plan comes from the editor. */
@@ -220,11 +224,8 @@ export function planFile(
       ...local(head),
       sensitivity: head.sensitivity,
     })),
-    uniform: plan.uniform.map(({ share, effect, ...one }) => ({
-      ...settledJson(one),
-      share,
-      delta: effect.delta,
-    })),
+    uniform: plan.uniform.map(uniformJson),
+    floor: plan.floor ? uniformJson(plan.floor) : null,
     random: withoutTokens(plan.random),
     curve: plan.curve,
     texts: tested.texts,
@@ -235,6 +236,12 @@ export function planFile(
     notes: [...plan.notes.map(textOf), ...tested.notes],
   };
 }
+
+const uniformJson = ({ share, effect, ...one }: Plan['uniform'][number]) => ({
+  ...settledJson(one),
+  share,
+  delta: effect.delta,
+});
 
 function heldOutOf(texts: readonly PlanText[], { uniform: [first] }: Plan): HeldOut | null {
   const heldOut = texts.filter(({ role }) => role === 'held-out');

@@ -5,10 +5,10 @@ import type { CoreInput } from '../attention/core';
 import { RefusedError } from '../errors';
 import { denseOutput } from '../attention/kernels/dense';
 import type { Attend, ModelOutput } from '../model/cut/cutModel';
-import type { Ablation, Change, HeadAblation, RunEffect } from '../../shared/protocol/engine';
+import type { Ablation, HeadAblation, RunEffect } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean, sum } from '../statistics';
-import { meanInterval } from '../../shared/uncertainty';
+import { changeOf } from '../../shared/uncertainty';
 
 export interface AblationHooks {
   onHead?(head: HeadAblation, measure: Ablation['measure']): void;
@@ -67,7 +67,12 @@ export async function ablateHeads(
           done += remaining(core);
           onProgress?.(done / (work * readings.length));
           if (!isLast) continue;
-          const found = { core, head, zero: changeOf(zero), mean: changeOf(level) };
+          const found = {
+            core,
+            head,
+            zero: changeOf({ perToken: zero }),
+            mean: changeOf({ perToken: level }),
+          };
           heads.push(found);
           onEffect?.(core, head, zero);
           onHead?.(found, measure);
@@ -100,11 +105,6 @@ class MaskedEffects {
     });
     return { measure: 'loss', delta: mean(perToken), perToken };
   }
-}
-
-/** The mean over tokens with its interval; of too few tokens that is no bound at all. */
-export function changeOf(perToken: Float32Array): Change {
-  return { delta: mean(perToken), ...(meanInterval([perToken]) ?? { low: -Infinity, high: Infinity }) };
 }
 
 /** A core's context [heads, queries, valueDim] without what one head gives. */

@@ -1,6 +1,6 @@
 /** The canonical probe: what the heads of a model do on random words that are said over and over. */
 import { Analysis } from './analysis';
-import { ablateHeads, changeOf } from './ablation';
+import { ablateHeads } from './ablation';
 import { densePass } from './densePass';
 import type { LoadedModel } from './modelCache';
 import { provenance } from './provenance';
@@ -12,6 +12,7 @@ import type { Tokenizer } from '../model/tokens/tokenizer';
 import { refuseUnlessFits } from '../runtime/memory';
 import type { SharedCache } from '../runtime/sharedCache';
 import type { HeadProbe, InductionCircuit, ProbedHead, TokenTable } from '../../shared/protocol/engine';
+import { differenceOf } from '../../shared/uncertainty';
 import { mean } from '../statistics';
 
 /** Words that are said, and how often: only the past of the text itself tells what comes (Olsson et al., 2022). */
@@ -101,8 +102,8 @@ function circuitOf(
   });
   const [most, next] = members;
   if (!most || !next) return null;
-  const others = effectOf(next);
-  return { heads: members, lead: changeOf(effectOf(most).map((value, token) => value - others[token]!)) };
+  const changes = (head: ProbedHead) => ({ perToken: effectOf(head) });
+  return { heads: members, lead: differenceOf(changes(most), changes(next)) };
 }
 
 /** The words between the special tokens that the tokenizer puts around every text; the first stands at `from`. */

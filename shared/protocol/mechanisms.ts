@@ -24,6 +24,8 @@ export interface MechanismInfo {
   causalSelection: boolean;
   /** It keeps no set of pairs: its map stands for another one, and is never that one. */
   approximate?: true;
+  /** No choice of as many keys keeps more of each query's mass: what others are measured against. Plans choose it only where it is named. */
+  floor?: true;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
-import type { BudgetUnit, HeadComparison, MechanismParams, Setting, Spending } from './mechanisms';
+import type { BudgetUnit, HeadComparison, Interval, MechanismParams, Setting, Spending } from './mechanisms';
 import type { Note } from './notes';
 
 /** What changes when the model runs on with changed attention (propagated). */
@@ -49,7 +49,7 @@ export interface PlanParams {
   unit?: BudgetUnit;
   /** Heads that share keys and values get the same setting, as formats and caches need that have one for each group. */
   tied?: boolean;
-  /** Names of the mechanisms to choose from; empty = all that keep a set of pairs and work on this model. */
+  /** Names of the mechanisms to choose from; empty = all that keep a set of pairs and work on this model, but the floor. */
   mechanisms: string[];
   /** How often the model may be run to correct the choice and to compare it. */
   maxRuns: number;
@@ -84,14 +84,19 @@ export interface Plan {
   /** The best setting of each mechanism in every head within the budget, least change first. */
   uniform: { choice: Setting; settled?: MechanismParams; share: number; effect: RunEffect }[];
   /** Assignments drawn at random from the candidates within the same budget: mean and range of the change. */
+  /**
+   * What keeps the most mass by looking at every score (`MechanismInfo.floor`), in every head within the budget: no rival, but
+   * how little so many pairs can cost. Null where it has no setting; absent in what an earlier version kept.
+   */
+  floor?: { choice: Setting; settled?: MechanismParams; share: number; effect: RunEffect } | null;
   random: { runs: number; mean: number; least: number; most: number; leastPerToken?: Float32Array };
   /**
    * Against every uniform choice and the random assignment that lost least: `no` when one of them lost less, `undecided`
    * where the 95 % interval of a difference holds 0; `notes` says so.
    */
   wins: Verdict;
-  /** Change against budget, from few pairs to many; `measured` false = predicted from local errors. */
-  curve: { share: number; delta: number; measured: boolean }[];
+  /** Change against budget, from few pairs to many; `measured` false = predicted from local errors; 95 % of what was measured. */
+  curve: { share: number; delta: number; measured: boolean; interval?: Interval }[];
   /** Every run that was made on the way. */
   tried: { what: string; delta: number; divergence?: number; kept: boolean }[];
   candidates: PlanCandidate[];

@@ -264,6 +264,8 @@ const effect = v.object({
 
 const settled = v.exactOptional(v.record(text, parameter));
 
+const everywhere = v.object({ choice: setting, settled, share: number, effect });
+
 export const plan = v.object({
   budget: share,
   unit: v.exactOptional(v.picklist(BUDGET_UNITS)),
@@ -272,7 +274,8 @@ export const plan = v.object({
   densePairs: number,
   heads: list(v.object({ ...comparison, choice: setting, settled, sensitivity: number })),
   effect,
-  uniform: list(v.object({ choice: setting, settled, share: number, effect }), 1000),
+  uniform: list(everywhere, 1000),
+  floor: v.exactOptional(v.nullable(everywhere)),
   random: v.object({
     runs: count,
     mean: number,
@@ -281,7 +284,9 @@ export const plan = v.object({
     leastPerToken: v.exactOptional(floats),
   }),
   wins: v.picklist(['yes', 'no', 'undecided']),
-  curve: list(v.object({ share: number, delta: number, measured: flag })),
+  curve: list(
+    v.object({ share: number, delta: number, measured: flag, interval: v.exactOptional(interval) }),
+  ),
   tried: list(v.object({ what: text, delta: number, divergence: v.exactOptional(number), kept: flag })),
   candidates: list(v.object({ ...comparison, choice: setting, onFront: flag }), 1_000_000),
   notes,

@@ -92,6 +92,14 @@ describe('command line: plan', function () {
       fitted!.uniform.map(({ delta }) => delta.toFixed(4)),
       file.uniform.map(({ delta }) => delta.toFixed(4)),
     );
+    // No rival: what so many pairs cost at the least, and how much more the plan does, text by text.
+    assert.equal(file.floor!.mechanism, 'top-k');
+    assert.ok(!file.heads.some(({ mechanism }) => mechanism === 'top-k'), 'the floor is not chosen');
+    for (const { delta, uniform, floor } of file.texts)
+      for (const { delta: other, difference } of [...uniform, floor!]) {
+        assert.ok(Math.abs(difference.delta - (delta - other)) < 1e-6);
+        assert.ok(difference.low <= difference.delta && difference.delta <= difference.high);
+      }
     assert.ok(longer!.tokens > 1.8 * fitted!.tokens && held!.tokens > 0.8 * fitted!.tokens);
     assert.ok(longer!.share < fitted!.share, 'windows are a smaller share of a longer text');
     assert.equal(file.heads.length, file.model.layers * file.model.heads);

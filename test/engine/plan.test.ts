@@ -105,7 +105,10 @@ describe('plan', function () {
     assert.equal(sum(found.heads.map(head => head.densePairs)), found.densePairs);
     assert.ok(found.tried.length <= maxRuns, `${found.tried.length} runs`);
     assert.ok(found.tried.some(({ kept }) => kept));
-    for (const { share } of found.uniform) assert.ok(share <= found.budget + 1e-12);
+    for (const { share } of [...found.uniform, ...(found.floor ? [found.floor] : [])])
+      assert.ok(share <= found.budget + 1e-12);
+    for (const { measured, delta, interval } of found.curve)
+      assert.ok(!interval || (measured && interval.low <= delta && delta <= interval.high));
     const baselines = [...found.uniform.map(({ effect }) => effect.delta), found.random.least];
     const less = baselines.map(delta => found.effect.delta - delta);
     if (found.wins === 'yes') assert.ok(less.every(difference => difference < 0));

@@ -1,15 +1,18 @@
 import { carried, interval } from '../../shared/numbers';
+import type { Interval } from '../../shared/protocol/engine';
 import { carriersOf, meanInterval } from '../../shared/uncertainty';
 
 /** What is said of how sure a change is; empty where the tokens tell nothing. */
 export interface Certainty {
+  /** 95 %; null where it is not known. */
+  range: Interval | null;
   /** "+0.05 to +0.08". */
   interval: string;
   /** "40 % of it on 10 of 1,023 tokens". */
   carriers: string;
 }
 
-const UNKNOWN: Certainty = { interval: '', carriers: '' };
+const UNKNOWN: Certainty = { range: null, interval: '', carriers: '' };
 const known = new WeakMap<Float32Array, Certainty>();
 
 /** Of a mean over `perToken`; each is worked out once, however often it is drawn. */
@@ -18,7 +21,7 @@ export function certaintyOf(perToken: Float32Array | undefined): Certainty {
   let found = known.get(perToken);
   if (!found) {
     const [range, few] = [meanInterval([perToken]), carriersOf(perToken)];
-    found = { interval: range ? interval(range) : '', carriers: few ? carried(few) : '' };
+    found = { range, interval: range ? interval(range) : '', carriers: few ? carried(few) : '' };
     known.set(perToken, found);
   }
   return found;

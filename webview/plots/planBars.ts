@@ -4,7 +4,8 @@ import { customElement, property } from 'lit/decorators.js';
 import type { Plan } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
-import { mechanismLook, parameterWords, settingTitles } from '../model/mechanismLook';
+import { certaintyOf, certaintyWords } from '../model/certainty';
+import { mechanismLook, mechanismTitle, parameterWords, settingTitles } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -25,7 +26,8 @@ export class PlanBars extends Component {
       .plan text {
         font-weight: 600;
       }
-      .bar.random {
+      .bar.random,
+      .bar.floor {
         fill: none;
         stroke: var(--muted);
         stroke-dasharray: 3 2;
@@ -61,7 +63,7 @@ export class PlanBars extends Component {
     // A few that fail altogether must not squash the rest: their bars are broken off.
     const limit = barLimit(rows.map(row => row.delta));
     const x = scaleLinear()
-      .domain([Math.min(0, ...rows.map(row => row.delta)), limit])
+      .domain([Math.min(0, ...rows.map(row => row.range?.[0] ?? row.delta)), limit])
       .range([label, width - 66])
       .clamp(true);
     const here = x(plan.effect.delta);
@@ -86,15 +88,16 @@ export class PlanBars extends Component {
       uniform.map(u => u.choice),
       infos,
     );
-    const words = (name: string, delta: number, spent: number) =>
-      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the pairs (propagated)\nexactly ${exact(delta)}`;
+    const words = (name: string, { delta, perToken }: Plan['effect'], spent: number) =>
+      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the pairs (propagated)\n${[`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; ')}`;
     const spent = plan.pairs / plan.densePairs;
     return [
       {
         name: 'the plan',
         delta: effect.delta,
         fill: toCss(look.foreground),
-        words: words('The plan', effect.delta, spent),
+        words: words('The plan', effect, spent),
+        range: rangeOf(effect),
         strong: true,
       },
       ...uniform.map(({ choice, ...u }, at): Row => {
@@ -107,16 +110,31 @@ export class PlanBars extends Component {
           name: names[at]!,
           delta: u.effect.delta,
           fill: toCss(mechanismLook(choice.name, infos, look).fill),
-          words: words(title, u.effect.delta, u.share),
+          words: words(title, u.effect, u.share),
+          range: rangeOf(u.effect),
           select: () => store.select({ mechanism: choice }),
         };
       }),
+      ...(plan.floor
+        ? [
+            {
+              name: `${mechanismTitle(plan.floor.choice.name, infos)} (floor)`,
+              delta: plan.floor.effect.delta,
+              fill: 'none',
+              look: 'floor' as const,
+              words: `${words(`${mechanismTitle(plan.floor.choice.name, infos)} in every head`, plan.floor.effect, plan.floor.share)}\nIt looks at every score to choose: how little so many pairs can cost, not a rival.`,
+              range: rangeOf(plan.floor.effect),
+              select: () => store.select({ mechanism: plan.floor!.choice }),
+            },
+          ]
+        : []),
       ...(random.runs > 0
         ? [
             {
               name: `at random (${random.runs})`,
               delta: random.mean,
               fill: 'none',
+              look: 'random' as const,
               words: `${random.runs} assignments drawn at random within the budget: mean ${signed(random.mean)}, from ${signed(random.least)} to ${signed(random.most)} ${unitOf(plan)} (propagated)`,
               range: [random.least, random.most] as const,
             },
@@ -132,8 +150,10 @@ interface Row {
   fill: string;
   words: string;
   strong?: boolean;
-  /** Least and most, where `delta` is a mean. */
+  /** 95 % of the change, or the least and the most of several. */
   range?: readonly [number, number];
+  /** An outline: no rival. */
+  look?: 'random' | 'floor';
   select?: () => void;
 }
 
@@ -149,15 +169,20 @@ function bar(row: Row, top: number, label: number, limit: number, x: (value: num
   return svg`<g role="listitem" class=${`${row.strong ? 'plan' : ''} ${row.select ? 'link' : ''}`} @click=${() => row.select?.()}>
     <title>${row.words}</title>
     <text x=${label - 8} y=${middle} text-anchor="end" dominant-baseline="middle">${shorten(row.name, label)}</text>
-    <rect class=${row.range ? 'bar random' : 'bar'} x=${left} y=${top + 4} width=${wide} height=${ROW - 8} fill=${row.fill}></rect>
-    ${broken && !row.range ? svg`<path class="break" d=${`M${cut},${top + ROW - 2}l6,${4 - ROW}l5,0l-6,${ROW - 4}z`}></path>` : nothing}
+    <rect class=${`bar ${row.look ?? ''}`} x=${left} y=${top + 4} width=${wide} height=${ROW - 8} fill=${row.fill}></rect>
+    ${broken && !row.look ? svg`<path class="break" d=${`M${cut},${top + ROW - 2}l6,${4 - ROW}l5,0l-6,${ROW - 4}z`}></path>` : nothing}
     ${
-      row.range
+      row.range && row.range[0] <= limit
         ? svg`<line class="whisker" x1=${x(row.range[0])} x2=${x(row.range[1])} y1=${middle} y2=${middle}></line>
           ${row.range.filter(v => v <= limit).map(v => svg`<line class="whisker" x1=${x(v)} x2=${x(v)} y1=${middle - 4} y2=${middle + 4}></line>`)}`
         : nothing
     }
     <text x=${right + 6} y=${middle} dominant-baseline="middle">${signed(row.delta)}</text></g>`;
+}
+
+function rangeOf({ perToken }: Plan['effect']): readonly [number, number] | undefined {
+  const { range } = certaintyOf(perToken);
+  return range ? [range.low, range.high] : undefined;
 }
 
 function unitOf({ effect }: Plan): string {

@@ -3,7 +3,8 @@ import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { Plan } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, number, percent, signed } from '../../shared/numbers';
+import { exact, interval, number, percent, signed } from '../../shared/numbers';
+import { certaintyWords } from '../model/certainty';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
@@ -41,6 +42,16 @@ export class PlanCurve extends Component {
         stroke: var(--muted);
         stroke-dasharray: 3 3;
       }
+      .interval {
+        stroke: var(--vscode-foreground);
+        stroke-opacity: 0.6;
+      }
+      .floor {
+        fill: none;
+        stroke: var(--muted);
+        stroke-width: 1.5;
+        cursor: pointer;
+      }
       .uniform {
         cursor: pointer;
         stroke: var(--vscode-editor-background);
@@ -65,11 +76,21 @@ export class PlanCurve extends Component {
     const room = { left: 50, right: 16, top: 24, bottom: 36 };
     const bottom = height - room.bottom;
     const spent = plan.pairs / plan.densePairs;
-    const shares = [...curve.map(p => p.share), ...plan.uniform.map(u => u.share), spent].filter(s => s > 0);
+    const shares = [
+      plan.floor?.share ?? spent,
+      ...curve.map(p => p.share),
+      ...plan.uniform.map(u => u.share),
+      spent,
+    ].filter(s => s > 0);
     const x = scaleLog()
       .domain([Math.min(...shares) * 0.85, Math.max(...shares, 0.5)])
       .range([room.left, width - room.right]);
-    const deltas = [...curve.map(p => p.delta), plan.effect.delta, ...plan.uniform.map(u => u.effect.delta)];
+    const deltas = [
+      ...curve.map(p => p.interval?.low ?? p.delta),
+      plan.effect.delta,
+      plan.floor?.effect.delta ?? 0,
+      ...plan.uniform.map(u => u.effect.delta),
+    ];
     // Where little is spent the change soars: what happens near the budget is what is asked.
     const near = curve.filter(p => p.share >= plan.budget / 4).map(p => p.delta);
     const limit = barLimit([plan.effect.delta, ...near, ...plan.uniform.map(u => u.effect.delta)]);
@@ -87,22 +108,34 @@ export class PlanCurve extends Component {
       ${axisLeft(y, room.left, { ticks: 4, format: t => number(t), label: unit, grid: width - room.left - room.right })}
       ${svg`<clipPath id="curve-frame"><rect x=${room.left} y=${room.top - 6} width=${width - room.left} height=${bottom - room.top + 12}></rect></clipPath>
         <path class="predicted-line" clip-path="url(#curve-frame)" d=${path(predicted.map(at))}></path><path class="line" clip-path="url(#curve-frame)" d=${path(measured.map(at))}></path>`}
+      ${measured.map(p => {
+        if (!p.interval || p.delta > high) return nothing;
+        const [top, foot] = [y(Math.min(high, p.interval.high)), y(Math.max(y.domain()[0]!, p.interval.low))];
+        return svg`<line class="interval" x1=${x(p.share)} x2=${x(p.share)} y1=${top} y2=${foot}></line>`;
+      })}
+      ${plan.floor && plan.floor.effect.delta <= high ? this.floor(plan.floor, at({ share: plan.floor.share, delta: plan.floor.effect.delta })) : nothing}
       ${plan.uniform.map(u => {
         if (u.effect.delta > high) return nothing;
         const [cx, cy] = at({ share: u.share, delta: u.effect.delta });
         const name = mechanismTitle(u.choice.name, store.mechanismInfos);
         const fill = toCss(mechanismLook(u.choice.name, store.mechanismInfos, theme()).fill);
         return svg`<circle class="uniform" cx=${cx} cy=${cy} r="4" fill=${fill} @click=${() => store.select({ mechanism: u.choice })}>
-          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the pairs</title></circle>`;
+          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the pairs; ${certaintyWords(u.effect.perToken)}</title></circle>`;
       })}
       ${curve.map(p => {
         if (p.delta > high) return nothing;
         const [cx, cy] = at(p);
-        const words = `a plan with ${exact(p.share * 100, '%')} of the pairs: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'})`;
+        const words = `a plan with ${exact(p.share * 100, '%')} of the pairs: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'}${p.interval ? `; 95\u202f%: ${interval(p.interval)}` : ''})`;
         return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;
       })}
       ${svg`<circle class="here" cx=${x(spent)} cy=${y(plan.effect.delta)} r="7"><title>this plan</title></circle>`}
     </svg>`;
+  }
+
+  private floor({ choice, effect, share }: NonNullable<Plan['floor']>, [cx, cy]: [number, number]) {
+    const name = mechanismTitle(choice.name, store.mechanismInfos);
+    return svg`<rect class="floor" x=${cx - 4} y=${cy - 4} width="8" height="8" @click=${() => store.select({ mechanism: choice })}>
+      <title>the floor, ${name} in every head: ${signed(effect.delta)} with ${percent(share)} of the pairs; ${certaintyWords(effect.perToken)}</title></rect>`;
   }
 
   private words(plan: Plan): string {

@@ -201,7 +201,8 @@ export class PlanSection extends Component {
           <h2>At other budgets</h2>
           <ai-plan-curve .plan=${plan}></ai-plan-curve>
           <div class="key">
-            ● measured, ○ predicted from local errors; coloured: one mechanism in every head
+            ● measured, with its 95 % interval, ○ predicted from local errors; coloured: one mechanism in
+            every head${plan.floor ? '; □ the floor' : ''}
           </div>
         </section>
       </div>
@@ -230,9 +231,14 @@ export class PlanSection extends Component {
       title="On other texts it may lose more: the command line's plan tests that"
       >(${[certaintyWords(plan.effect.perToken), 'propagated, on the text that it was chosen for'].filter(Boolean).join('; ')})</span
     >`;
-    if (plan.wins === 'yes') return html`${spends} ${costs}; ${against}. ${where}`;
+    const floor = plan.floor
+      ? html` The floor, ${mechanismTitle(plan.floor.choice.name, store.mechanismInfos)}, which looks at every
+        score to choose, costs ${strong(plan.floor.effect.delta)}.`
+      : nothing;
+    if (plan.wins === 'yes') return html`${spends} ${costs}; ${against}. ${floor} ${where}`;
     if (plan.wins === 'undecided')
-      return html`${spends} ${costs}; ${against}. Whether it wins is <strong>undecided</strong>. ${where}`;
+      return html`${spends} ${costs}; ${against}. Whether it wins is <strong>undecided</strong>. ${floor}
+        ${where}`;
     const chance =
       plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
         ? html`an assignment drawn at random costs ${strong(plan.random.least)}`

@@ -39,6 +39,7 @@ export const topK: Mechanism = {
     ],
     view: 'map',
     causalSelection: true,
+    floor: true,
   },
 
   about: {
@@ -47,7 +48,7 @@ export const topK: Mechanism = {
     exact:
       'Exact. No set of k keys for each query keeps more of the mass, so it is the bound for all that choose keys (blocks, pages, hashes, clusters) with as many pairs.',
     cost: 'N² / 2 scores, as dense attention, to choose N · k pairs: it saves reading values, and nothing else.',
-    when: 'As the oracle: how far another mechanism falls short of it at the same pairs is what its way of choosing loses; how far it falls short itself is what no choice of so few keys can save.',
+    when: 'As the floor, which plans are compared with and choose only where it is named: how far another mechanism falls short of it at the same pairs is what its way of choosing loses; how far it falls short itself is what no choice of so few keys can save.',
   },
 
   examples: [{ k: 6 }, { k: 1 }, { k: 17 }],

@@ -6,6 +6,7 @@ import { sum, type Choice, type PlanSearch } from './search';
 import { fitSpansOf } from '../spans';
 import type { Mechanism, Spans } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
+import { mechanisms } from '../../attention/registry';
 import { SEEDS, seededUniform } from '../../../shared/random';
 import type { Setting, Plan, PlanCandidate, RunEffect } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
@@ -33,6 +34,13 @@ export async function uniformChoices(search: PlanSearch, texts: readonly Analysi
     if (mechanism.spans) found.push(await fittedSpans(search, mechanism, mechanism.spans, texts));
   }
   return found.filter(list => list.length > 0);
+}
+
+/** Settings of what keeps the most mass by looking at every score; none where it is chosen from like the others. */
+export async function floorChoices(search: PlanSearch): Promise<Uniform[]> {
+  const named = new Set(search.candidates.mechanisms);
+  const floor = mechanisms.find(one => one.info.floor && !named.has(one));
+  return floor ? bestUniform(search, floor) : [];
 }
 
 async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Uniform[]> {

@@ -55,7 +55,7 @@ export class Candidates {
   }
 
   /**
-   * @param names mechanisms to choose from; empty = all that keep a set of pairs. Dense is always among them.
+   * @param names mechanisms to choose from; empty = all that keep a set of pairs, but the floor. Dense is always among them.
    * @throws UsageError for an unknown name, RefusedError for one that no budget can be given to.
    */
   static async start(
@@ -64,7 +64,8 @@ export class Candidates {
     unit: BudgetUnit,
     signal: AbortSignal,
   ): Promise<Candidates> {
-    const chosen = names.length === 0 ? mechanisms : names.map(findMechanism);
+    const chosen =
+      names.length === 0 ? mechanisms.filter(({ info }) => !info.floor) : names.map(findMechanism);
     for (const { info, settings } of chosen) {
       if (settings || names.length === 0 || info.name === DENSE.name) continue;
       throw new RefusedError(
@@ -187,7 +188,13 @@ export class Candidates {
     await checkpoint(this.signal);
     const candidate = await this.candidate(at, choice, tensors);
     this.compared[at]!.set(choice.key, candidate);
-    if (candidate) this.lists[at]!.push(candidate);
+    if (candidate && !this.isFloor(choice)) this.lists[at]!.push(candidate);
+  }
+
+  /** The floor is compared with, not chosen, unless it was named. */
+  private isFloor({ name }: Setting): boolean {
+    const { info } = findMechanism(name);
+    return info.floor === true && !this.mechanisms.some(one => one.info.name === name);
   }
 
   private async candidate(

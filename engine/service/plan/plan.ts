@@ -4,13 +4,13 @@ import { OUTPUT_NOTE } from '../changedRun';
 import { Candidates } from './candidates';
 import { PlanRuns } from './runs';
 import { losesLess, PlanSearch, sum, type Choice, type Found } from './search';
-import { randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
+import { floorChoices, randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
 import { choiceNote, findMechanism } from '../../attention/registry';
 import { UsageError } from '../../errors';
-import type { HeadAssignment, Setting, Plan, PlanParams } from '../../../shared/protocol/engine';
+import type { HeadAssignment, Interval, Setting, Plan, PlanParams } from '../../../shared/protocol/engine';
 import { totalSpending } from '../../measure/spending';
 import { UNITS } from '../../../shared/budgetUnits';
-import { isLeast, isLess } from '../../../shared/uncertainty';
+import { isLeast, isLess, meanInterval, textsOf } from '../../../shared/uncertainty';
 import type { Note, NoteKind } from '../../../shared/protocol/notes';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
@@ -20,6 +20,7 @@ export interface FoundPlan {
   plan: Plan;
   assignment: HeadAssignment[];
   uniform: { choice: Setting; heads: HeadAssignment[] }[];
+  floor: { choice: Setting; heads: HeadAssignment[] } | null;
   random: HeadAssignment[][];
 }
 
@@ -62,6 +63,7 @@ export async function makePlan(
   const search = new PlanSearch(candidates, runs, budget, tied);
   let best = await search.start();
   const uniform = baselines ? await runUniform(search, await uniformChoices(search, texts)) : [];
+  const [floor] = baselines ? await runUniform(search, [await floorChoices(search)]) : [];
   const random = baselines ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
   const curveRuns = baselines && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
   best = await search.sensitivities(best, Math.floor(maxRuns / 3));
@@ -72,11 +74,13 @@ export async function makePlan(
   const curve = await curveOf(search, best, curveRuns);
   onProgress(1, 'Plan');
 
-  const plan = { ...planOf(search, best, uniform, random), curve, tried: runs.tried };
+  const plan = { ...planOf(search, best, uniform, floor ?? null, random), curve, tried: runs.tried };
+  const assigned = ({ choice, found }: TriedUniform) => ({ choice, heads: search.assignment(found.chosen) });
   return {
     plan,
     assignment: search.assignment(best.chosen),
-    uniform: uniform.map(({ choice, found }) => ({ choice, heads: search.assignment(found.chosen) })),
+    uniform: uniform.map(assigned),
+    floor: floor ? assigned(floor) : null,
     random: random.map(({ chosen }) => search.assignment(chosen)),
   };
 }
@@ -95,7 +99,8 @@ async function runUniform(search: PlanSearch, lists: readonly Uniform[][]): Prom
       const { title } = findMechanism(choice.name).info;
       runs.push({ choice, found: await search.run(`${title} in every head`, chosen) });
     }
-    tried.push(runs.reduce((best, one) => (losesLess(one.found, best.found) ? one : best)));
+    if (runs.length > 0)
+      tried.push(runs.reduce((best, one) => (losesLess(one.found, best.found) ? one : best)));
   }
   return tried.sort((a, b) => deltaOf(a.found) - deltaOf(b.found));
 }
@@ -110,11 +115,18 @@ function planOf(
   search: PlanSearch,
   best: Found,
   uniform: readonly TriedUniform[],
+  floor: TriedUniform | null,
   random: readonly Found[],
 ): Omit<Plan, 'curve' | 'tried'> {
   const { candidates, budget, dense } = search;
   const first = candidates.texts[0]!;
   const drawn = random.map(({ outcome }) => outcome.effect);
+  const everywhere = ({ choice, found }: TriedUniform) => ({
+    choice,
+    settled: first.settled(choice),
+    share: search.spent(found.chosen) / dense,
+    effect: found.outcome.effect,
+  });
   const wins = isLeast(best.outcome.effect, [...uniform.map(({ found }) => found.outcome.effect), ...drawn]);
   return {
     budget,
@@ -130,12 +142,8 @@ function planOf(
       sensitivity: search.sensitivity[at]!,
     })),
     effect: best.outcome.effect,
-    uniform: uniform.map(({ choice, found }) => ({
-      choice,
-      settled: first.settled(choice),
-      share: search.spent(found.chosen) / dense,
-      effect: found.outcome.effect,
-    })),
+    uniform: uniform.map(everywhere),
+    floor: floor && everywhere(floor),
     random: rangeOf(drawn),
     wins,
     candidates: candidates.all(),
@@ -195,7 +203,8 @@ function notesOf(
 async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<Plan['curve']> {
   const shareOf = (chosen: Choice) => search.spent(chosen) / search.dense;
   const { candidates } = search;
-  const points = [{ ...pointOf(best), predicted: search.predicted(best.chosen), measured: true }];
+  type Point = ReturnType<typeof pointOf> & { predicted: number; measured: boolean };
+  const points: Point[] = [{ ...pointOf(best), predicted: search.predicted(best.chosen), measured: true }];
   for (const factor of CURVE) {
     const limit = factor * search.budget;
     const chosen = limit < 1 ? search.chooseWithin(limit * search.dense) : null;
@@ -212,14 +221,15 @@ async function curveOf(search: PlanSearch, best: Found, runs: number): Promise<P
   const scale = scaleBetween(points.filter(({ measured }) => measured));
   let least = 0;
   const curve: Plan['curve'] = [{ share: 1, delta: 0, measured: true }];
-  for (const { share, delta, predicted, measured } of points.reverse()) {
+  for (const { share, delta, predicted, measured, interval } of points.reverse()) {
     if (!measured) least = Math.max(least, scale(share) * predicted);
-    curve.push({ share, delta: measured ? delta : least, measured });
+    curve.push({ share, delta: measured ? delta : least, measured, ...(interval && { interval }) });
   }
   return curve.reverse();
 
-  function pointOf(found: Found): { share: number; delta: number } {
-    return { share: shareOf(found.chosen), delta: deltaOf(found) };
+  function pointOf(found: Found): { share: number; delta: number; interval?: Interval | null } {
+    const interval = meanInterval(textsOf(found.outcome.effect));
+    return { share: shareOf(found.chosen), delta: deltaOf(found), interval };
   }
 }
 

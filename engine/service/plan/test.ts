@@ -3,13 +3,24 @@ import { allPairs, assignedModel, effectOf, fitHeads } from '../changedRun';
 import type { FoundPlan } from './plan';
 import { rangeOf } from './baselines';
 import type {
+  Change,
   HeadAssignment,
   MechanismParams,
   Setting,
   Plan,
   RunEffect,
 } from '../../../shared/protocol/engine';
-import { isLeast } from '../../../shared/uncertainty';
+import { differenceOf, isLeast } from '../../../shared/uncertainty';
+
+/** One setting in every head. */
+export interface UniformOnText {
+  choice: Setting;
+  settled: MechanismParams;
+  share: number;
+  delta: number;
+  /** How much more the plan changes. */
+  difference: Change;
+}
 
 /** A plan and its baselines on one text, as they are: nothing is chosen anew. */
 export interface PlanOnText {
@@ -17,20 +28,22 @@ export interface PlanOnText {
   share: number;
   effect: RunEffect;
   /** Least change first. */
-  uniform: { choice: Setting; settled: MechanismParams; share: number; delta: number }[];
+  uniform: UniformOnText[];
+  floor: UniformOnText | null;
   random: Plan['random'];
   wins: Plan['wins'];
 }
 
 export async function testPlan(
   text: Analysis,
-  { assignment, uniform, random }: Pick<FoundPlan, 'assignment' | 'uniform' | 'random'>,
+  { assignment, uniform, floor, random }: Pick<FoundPlan, 'assignment' | 'uniform' | 'floor' | 'random'>,
   signal: AbortSignal,
   onProgress: (fraction: number) => void = () => undefined,
 ): Promise<PlanOnText> {
   const all = allPairs(text);
-  await fitHeads(text, [assignment, ...uniform.map(({ heads }) => heads), ...random].flat(), signal);
-  const count = 1 + uniform.length + random.length;
+  const everywhere = [...uniform, ...(floor ? [floor] : [])];
+  await fitHeads(text, [assignment, ...everywhere.map(({ heads }) => heads), ...random].flat(), signal);
+  const count = 1 + everywhere.length + random.length;
   let done = 0;
   const run = async (heads: readonly HeadAssignment[]) => {
     let pairs = all;
@@ -41,19 +54,25 @@ export async function testPlan(
     return { share: pairs / all, effect };
   };
   const plan = await run(assignment);
-  const baselines: (PlanOnText['uniform'][number] & { effect: RunEffect })[] = [];
-  for (const { choice, heads } of uniform) {
+  const runUniform = async ({ choice, heads }: FoundPlan['uniform'][number]) => {
     const { share, effect } = await run(heads);
-    baselines.push({ choice, settled: text.settled(choice), share, delta: effect.delta, effect });
-  }
+    const difference = differenceOf(plan.effect, effect);
+    return { choice, settled: text.settled(choice), share, delta: effect.delta, difference, effect };
+  };
+  const baselines: (UniformOnText & { effect: RunEffect })[] = [];
+  for (const one of uniform) baselines.push(await runUniform(one));
   baselines.sort((a, b) => a.delta - b.delta);
+  const lowest = floor && (await runUniform(floor));
   const drawn: RunEffect[] = [];
   for (const heads of random) drawn.push((await run(heads)).effect);
   return {
     tokens: text.tokens.ids.length,
     ...plan,
-    uniform: baselines.map(({ effect: _, ...rest }) => rest),
+    uniform: baselines.map(withoutEffect),
+    floor: lowest && withoutEffect(lowest),
     random: rangeOf(drawn),
     wins: isLeast(plan.effect, [...baselines.map(({ effect }) => effect), ...drawn]),
   };
 }
+
+const withoutEffect = ({ effect: _, ...rest }: UniformOnText & { effect: RunEffect }): UniformOnText => rest;

@@ -1,6 +1,6 @@
 import { plainPercent } from '../../../shared/numbers';
 import type { FoundPlan, PlanOptions } from './plan';
-import type { PlanOnText } from './test';
+import type { PlanOnText, UniformOnText } from './test';
 import { RefusedError, told } from '../../errors';
 import { settledJson, withoutTokens, type HeadStability, type PlanText } from '../../export/planJson';
 import { shareInterval95 } from '../../measure/binomial';
@@ -248,7 +248,7 @@ class PlanTexts {
   }
 
   private async test(id: string, cut: Cut, found: FoundPlan): Promise<PlanText> {
-    const { effect, share, uniform, random, wins, tokens } = await this.engine.testPlan(
+    const { effect, share, uniform, floor, random, wins, tokens } = await this.engine.testPlan(
       id,
       found,
       this.signal,
@@ -261,12 +261,20 @@ class PlanTexts {
       delta: effect.delta,
       interval: meanInterval([effect.perToken]),
       carriers: carriersOf(effect.perToken),
-      uniform: uniform.map(({ share, delta, ...one }) => ({ ...settledJson(one), share, delta })),
+      uniform: uniform.map(uniformJson),
+      floor: floor && uniformJson(floor),
       random: withoutTokens(random),
       wins,
     };
   }
 }
+
+const uniformJson = ({ share, delta, difference, ...one }: UniformOnText) => ({
+  ...settledJson(one),
+  share,
+  delta,
+  difference,
+});
 
 /** Where a token begins in the text; the end of the text behind the last one. Special tokens stand at no place. */
 function offset(tokens: TokenTable, at: number): number {
