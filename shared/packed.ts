@@ -52,9 +52,10 @@ export function pack(value: unknown): Uint8Array {
   return result;
 }
 
-function read(buffer: ArrayBuffer, type: keyof typeof TYPES, first: number, length: number) {
+function read(buffer: ArrayBuffer, type: keyof typeof TYPES, first: number, length: number, most: number) {
   if (!Object.hasOwn(TYPES, type)) throw new TypeError(`There is no array of ${String(type)}.`);
   const width = TYPES[type].BYTES_PER_ELEMENT;
+  if (!(length * width <= most)) throw new RangeError('The arrays take more bytes than there are.');
   if (width === 1) return new TYPES[type](buffer, first, length);
   // The bytes of an entry lie apart, in planes.
   const from = new Uint8Array(buffer, first, length * width);
@@ -65,15 +66,22 @@ function read(buffer: ArrayBuffer, type: keyof typeof TYPES, first: number, leng
   return new TYPES[type](bytes.buffer, 0, length);
 }
 
-/** The counterpart of `pack`. */
+/** Bytes of the JSON at the front of what was packed. */
+export const jsonBytes = (buffer: ArrayBuffer): number => new DataView(buffer).getUint32(0, true);
+
+/** The counterpart of `pack`. No two arrays are of the same bytes: all together take no more memory than the packed ones. */
 export function unpack(buffer: ArrayBuffer): unknown {
-  const length = new DataView(buffer).getUint32(0, true);
+  const length = jsonBytes(buffer);
   const start = (4 + length + 7) & ~7;
+  let left = buffer.byteLength - start;
   const json = new TextDecoder().decode(new Uint8Array(buffer, 4, length));
   return JSON.parse(json, (_, entry: unknown) => {
     if (typeof entry !== 'object' || entry === null) return entry;
     const { $array, $number } = entry as { $array?: [keyof typeof TYPES, number, number]; $number?: string };
     if ($number) return Number($number);
-    return $array ? read(buffer, $array[0], start + $array[1], $array[2]) : entry;
+    if (!$array) return entry;
+    const array = read(buffer, $array[0], start + $array[1], $array[2], left);
+    left -= array.byteLength;
+    return array;
   });
 }

@@ -1,6 +1,7 @@
 /** An analysis as it is kept for the next session: the one definition of what is kept, and the only way to read it. */
 import * as v from 'valibot';
-import { unpack } from '../packed';
+import { oneSentence, told } from '../foreign';
+import { jsonBytes, unpack } from '../packed';
 import type {
   Ablation,
   AnalysisSummary,
@@ -20,6 +21,8 @@ export const VERSION = 1;
 /** Bytes of a file, and of what is in it. */
 export const MOST_PACKED = 64 << 20;
 export const MOST_UNPACKED = 512 << 20;
+/** Of its JSON: parsed, it may take thirty times as much. */
+export const MOST_JSON = 32 << 20;
 
 export interface SavedAnalysis {
   format: typeof FORMAT;
@@ -44,6 +47,10 @@ export interface SavedAnalysis {
 /** Why a file is not read, as a sentence. */
 export class UnreadableError extends Error {
   override readonly name = 'UnreadableError';
+
+  constructor(message: string) {
+    super(oneSentence(message));
+  }
 }
 
 const entries = {
@@ -95,6 +102,7 @@ export function readSaved(bytes: ArrayBuffer): SavedAnalysis {
 
 function unpacked(bytes: ArrayBuffer): unknown {
   try {
+    if (jsonBytes(bytes) > MOST_JSON) throw new RangeError();
     return unpack(bytes);
   } catch {
     throw new UnreadableError('It is damaged, or no saved analysis.');
@@ -105,12 +113,17 @@ function parsed<T>(schema: v.GenericSchema<T>, value: unknown): T {
   const { format, version } = (value ?? {}) as { format?: unknown; version?: unknown };
   if (format !== FORMAT) throw new UnreadableError('It is no saved analysis.');
   if (version !== VERSION)
-    throw new UnreadableError(`It was saved by another version (format ${String(version)}, not ${VERSION}).`);
+    throw new UnreadableError(
+      told`It was saved by another version (format ${typeof version === 'number' ? version : 'unknown'}, not ${VERSION}).`,
+    );
   const read = v.safeParse(schema, value, { abortEarly: true });
   if (read.success) return read.output;
   const [issue] = read.issues;
   const place = v.getDotPath(issue);
-  throw new UnreadableError(`It is damaged${place ? ` at ${place}` : ''}: ${issue.message}`);
+  const what = issue.message.replace(/\.$/, '');
+  throw new UnreadableError(
+    place ? told`It is damaged at ${place}: ${what}.` : told`It is damaged: ${what}.`,
+  );
 }
 
 /** Whether tokens are of the text, heads of the model, and changes of the tokens. */

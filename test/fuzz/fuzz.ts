@@ -4,6 +4,7 @@
  *
  * Every case must end in an analysis or in a refusal of one sentence, within its time and memory. Where the process ends, it
  * must have written why, or the command line must tell it: the case is run there again.
+ * With them go files of saved analyses and answers of a hub, a tenth as many each (`savedFiles`, `hubAnswers`).
  * The seeds of cases that once failed are in `seeds.json` and always run first. The log has a line for each case.
  */
 import { appendFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildCli, runCli } from '../fixtures/cli';
-import { freshCases, knownCases, prepare, type Case, type Task } from './cases';
+import { freshCases, knownCases, knownSeeds, prepare, type Case, type Task } from './cases';
+import { fuzzHub } from './hubAnswers';
+import { isOneSentence } from './message';
+import { fuzzSaved, savedFile } from './savedFiles';
 import { writeSmallModels } from './smallModels';
 import type { Outcome } from './victim';
 import { buildVictim, LIMIT_MIB, SECONDS, VictimProcess, type Ended } from './victimProcess';
@@ -100,9 +104,6 @@ function wrongWith(outcome: Outcome | Ended): string | null {
   return null;
 }
 
-export const isOneSentence = (text: string): boolean =>
-  text.length <= 300 && /^\S.*\.$/.test(text) && !/[.!?]\s/.test(text);
-
 /** Runs the case once more as a user would: null when it ends in an analysis, or tells in a sentence what happened. */
 async function wrongWithCommandLine(cli: string, { folder, text }: Task): Promise<string | null> {
   const args = ['analyze', '-', '--model', folder, '--device', 'cpu', '--memory-limit', String(LIMIT_MIB)];
@@ -143,7 +144,20 @@ async function main(): Promise<void> {
       );
   });
   console.log(`peak memory ${Math.round(totals.peakRssMiB)} MiB`);
-  process.exitCode = totals.failures.length > 0 ? 1 : 0;
+  const others = await fuzzOthers(Math.ceil(Number(values.cases) / 10), Number(values.first));
+  for (const failure of others) console.log(failure);
+  process.exitCode = totals.failures.length + others.length > 0 ? 1 : 0;
+}
+
+async function fuzzOthers(count: number, first: number): Promise<string[]> {
+  const seeds = Array.from({ length: count }, (_, i) => first + i);
+  const root = mkdtempSync(join(tmpdir(), 'fuzz-saved-'));
+  writeSmallModels(root);
+  const saved = await fuzzSaved(await savedFile(join(root, 'causal')), [...knownSeeds.saved, ...seeds]);
+  rmSync(root, { recursive: true });
+  const hub = await fuzzHub([...knownSeeds.hub, ...seeds]);
+  console.log(`${count} saved files: ${saved.length} failed; ${count} hubs: ${hub.length} failed`);
+  return [...saved, ...hub];
 }
 
 if (require.main === module) void main();

@@ -71,7 +71,7 @@ interface Place {
 
 /** Every field, but of long lists and tables only a few entries. */
 function fieldsOf(value: unknown, depth = 0): Place[] {
-  if (typeof value !== 'object' || value === null || depth > 30) return [];
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth > 30) return [];
   const holder = value as Record<string, unknown>;
   const keys = Object.keys(holder);
   const some = keys.length > 60 ? [...keys.slice(0, 3), ...keys.slice(-3)] : keys;
@@ -98,4 +98,43 @@ function nested(random: Random): unknown {
   let value: unknown = 1;
   for (let levels = oneOf(random, [3, 130, 3000]); levels > 0; levels--) value = [value];
   return value;
+}
+
+/** Names that mean something to JavaScript, and texts that mean something to whoever shows them. */
+const KEYS = ['__proto__', 'constructor', 'toString', 'length', '0', 'then', ''];
+const SHOWN = [
+  '[a](command:workbench.action.quit)',
+  '![](https://example.invalid/x.png)',
+  '$(sync~spin)',
+  '\u001b]0;x\u0007\u009b31m\u202e\u2066',
+  '=HYPERLINK("x")',
+  '<img src=x onerror=alert(1)>',
+  'One. Two. Three.',
+  '\ud800',
+  'x'.repeat(100_000),
+];
+
+/** One to three fields with what somebody would write who means harm. */
+export function attackJson(document: unknown, random: Random): unknown {
+  const copy = structuredClone(document);
+  const fields = fieldsOf(copy);
+  for (let times = 1 + below(random, 3); times > 0 && fields.length > 0; times--) {
+    const { holder, key } = oneOf(random, fields);
+    oneOf<() => void>(random, [
+      () => (holder[key] = oneOf(random, SHOWN)),
+      () => (holder[key] = oneOf(random, NUMBERS)),
+      () => (holder[key] = nested(random)),
+      () => (holder[key] = { toString: 1, valueOf: 'x', length: 1e9 }),
+      () => (holder[key] = Array.from({ length: 1 << 16 }, () => 1)),
+      () => define(holder, oneOf(random, KEYS), holder[key]),
+      () => define(holder, oneOf(random, SHOWN), holder[key]),
+    ])();
+  }
+  return copy;
+}
+
+/** As JSON.parse does: a field of its own, whatever its name. */
+function define(holder: object, key: string, value: unknown): void {
+  if (Array.isArray(holder)) return;
+  Object.defineProperty(holder, key, { value, enumerable: true, writable: true, configurable: true });
 }

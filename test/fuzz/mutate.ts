@@ -41,7 +41,7 @@ const damages: ((bytes: Buffer, random: Random) => Buffer)[] = [
   function inflate(bytes, random) {
     const copy = Buffer.from(bytes);
     const at = Math.floor(random() * Math.max(1, copy.length - 10));
-    copy.fill(0xff, at, at + 1 + Math.floor(random() * 8));
+    copy.fill(0xff, at, Math.min(copy.length, at + 1 + Math.floor(random() * 8)));
     return copy;
   },
   function rename(bytes, random) {

@@ -604,6 +604,26 @@ describe('models from the hub', function () {
       });
     }
 
+    for (const [kind, body] of [
+      ['revision', 'null'],
+      ['revision', '<html>'],
+      ['tree', '{"0": {"type": "file"}}'],
+      ['tree', '[null]'],
+      ['tree', ''],
+    ] as const) {
+      it(`is refused in our own words: ${body || 'nothing'} (${kind})`, async () => {
+        server.answerApi = (asked, _, response) => {
+          if (asked !== kind) return false;
+          response.setHeader('content-type', 'application/json').end(body);
+          return true;
+        };
+        await assertRefused(
+          fetchTiny(),
+          /^127\.0\.0\.1:\d+ does not answer as a hub does when asked for org\/tiny\.$/,
+        );
+      });
+    }
+
     it('is given up when a file drips', async () => {
       let asked = 0;
       server.fault = (request, response, content) => {

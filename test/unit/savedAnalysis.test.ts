@@ -3,7 +3,16 @@ import { gzipSync } from 'node:zlib';
 import { uncompressed } from '../../extension/analysis/savedBytes';
 import { pack } from '../../shared/packed';
 import { NO_SELECTION } from '../../shared/protocol/host';
-import { FORMAT, readSaved, UnreadableError, VERSION, type SavedAnalysis } from '../../shared/saved/analysis';
+import {
+  FORMAT,
+  readSaved,
+  readSavedFile,
+  UnreadableError,
+  VERSION,
+  type SavedAnalysis,
+} from '../../shared/saved/analysis';
+import { isOneSentence } from '../fuzz/message';
+import { bombs } from '../fuzz/savedFiles';
 import { random, splitTokens, summaryOf, SyntheticEngine } from '../webview/syntheticEngine';
 import { effect, plan } from '../webview/syntheticPlan';
 
@@ -101,6 +110,36 @@ describe('a saved analysis', () => {
         assert.ok(error instanceof UnreadableError, (error as Error).stack);
       }
     }
+  });
+
+  for (const [what, make] of Object.entries(bombs))
+    it(`that is small and stands for much is refused: ${what}`, async () => {
+      const file = make();
+      assert.ok(file.length < 1 << 20);
+      const open = await uncompressed(file);
+      assert.throws(
+        () => readSavedFile(open),
+        (error: Error) => {
+          assert.ok(error instanceof UnreadableError, error.stack);
+          assert.equal(error.message, 'It is damaged, or no saved analysis.');
+          return true;
+        },
+      );
+    });
+
+  it('is refused in one sentence of at most 300 characters, whatever it says', () => {
+    for (const odd of ['x'.repeat(5000), { a: 1 }, [[[]]], '[a](command:b) \u001b[31m'])
+      for (const change of [
+        { version: odd },
+        { document: odd },
+        { text: [odd] },
+        { targetUri: { [String(odd)]: 1 } },
+      ])
+        assert.throws(
+          () => read({ ...example(), ...change }),
+          (error: Error) => error instanceof UnreadableError && isOneSentence(error.message),
+          JSON.stringify(change).slice(0, 60),
+        );
   });
 
   it('that opens to more than it may is refused', async () => {

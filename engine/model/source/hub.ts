@@ -283,11 +283,17 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
     if (options.signal.aborted) throw error;
     if (remembered && (complete || !(error instanceof RefusedError))) return remembered;
     if (error instanceof RefusedError) throw error;
+    if (isOddAnswer(error))
+      throw new RefusedError(told`${host()} does not answer as a hub does when asked for ${ref.id}.`);
     throw new RefusedError(
       told`Cannot reach ${host()} (${reason(error)}), and ${ref.id} is not in the cache.`,
     );
   }
 }
+
+/** It has answered, but no JSON, or not what was asked for. A request that failed has a cause. */
+const isOddAnswer = (error: unknown): boolean =>
+  error instanceof SyntaxError || (error instanceof TypeError && error.cause === undefined);
 
 /** Gives up after `patienceMs`. */
 async function askRevision(
