@@ -11,10 +11,10 @@ import { Engine } from '../engine/engine';
 import { settingOf } from '../engine/attention/parameters';
 import { findMechanism } from '../engine/attention/registry';
 import { RefusedError } from '../engine/errors';
-import type { HeadAssignment, MechanismResult, Setting } from '../shared/protocol/engine';
-import { isLess, meanInterval } from '../shared/uncertainty';
+import type { HeadAssignment, Interval, MechanismResult, Setting } from '../shared/protocol/engine';
+import { differenceOf, meanInterval, verdictOf } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
-import { percent, putResults, signed, table } from './lib/results';
+import { intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const { values: options } = parseArgs({
   options: {
@@ -206,15 +206,22 @@ function write(
     parts.push(
       `At ${percent(budget)} of the pairs:`,
       table(
-        ['method', 'setting', 'pairs spent', 'loss change (nats per token)', '95 %', 'the plan loses less'],
+        [
+          ...['method', 'setting', 'pairs spent', 'loss change (nats per token)', '95 %'],
+          ...['the plan less it (95 %)', 'the plan loses less'],
+        ],
         rows.map(({ method, found, delta, interval }) => [
           method.name === FLOOR ? `${method.name} (floor)` : method.name,
           method.setting ? settingWords(method.setting) : 'a choice for each head',
           percent(found.share),
           signed(delta),
-          interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-',
-          method.name === 'plan' ? '' : isLess(flat(plan), flat(found)),
+          intervalWords(interval),
+          ...(method.name === 'plan' ? ['', ''] : against(plan, found)),
         ]),
+      ),
+      placeOf(
+        rows.map(({ found, delta, interval }) => ({ found, delta, interval })),
+        plan,
       ),
     );
     figures.push({
@@ -232,6 +239,28 @@ function write(
   if (options.print) return;
   mkdirSync('media/results', { recursive: true });
   writeFileSync(FIGURE, intervalFigure(figures, 'loss change (nats per token, propagated)'));
+}
+
+function against(plan: Measured, other: Measured): [string, string] {
+  const difference = differenceOf(flat(plan), flat(other));
+  return [`${signed(difference.delta)} (${intervalWords(difference)})`, verdictOf(difference)];
+}
+
+/** Where the plan stands, in one sentence. */
+function placeOf(
+  rows: readonly { found: Measured; delta: number; interval: Interval | null }[],
+  plan: Measured,
+): string {
+  const words = ({ delta, interval }: (typeof rows)[number]) =>
+    `${signed(delta)} (${intervalWords(interval)})`;
+  const find = (name: string) => rows.find(({ found }) => found.name === name);
+  const [own, floor] = [find('plan')!, find(FLOOR)];
+  const other = rows.find(({ found }) => found.name !== 'plan' && found.name !== FLOOR)!;
+  const [below, verdict] = against(plan, other.found);
+  const beside = `The plan loses ${words(own)}, the best other, ${other.found.name}, ${words(other)}: the plan less it is ${below}, and whether it loses less: ${verdict}.`;
+  if (!floor) return beside;
+  const [above] = against(plan, floor.found);
+  return `${beside} The floor loses ${words(floor)}: the plan less it is ${above}.`;
 }
 
 function settingWords({ params }: Setting): string {

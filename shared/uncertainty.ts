@@ -56,7 +56,11 @@ export function differenceOf(a: Changes, b: Changes): Change {
 
 /** Whether the change `a` is less than `b`. */
 export function isLess(a: Changes, b: Changes): Verdict {
-  const { low, high } = differenceOf(a, b);
+  return verdictOf(differenceOf(a, b));
+}
+
+/** Whether a difference is below 0. */
+export function verdictOf({ low, high }: Interval): Verdict {
   if (high < -LOSS_ROUNDING) return 'yes';
   return low > LOSS_ROUNDING ? 'no' : 'undecided';
 }
