@@ -1,9 +1,11 @@
 /**
  * Makes the table on ways of choosing texts of docs/results.md: plans of the bundled model at 10 % of the pairs, fitted to few
  * texts of this project's own sources and documents that are chosen at random, the shortest first, or actively, each
- * tested on the same held-out texts. `npm run text-choices` writes it; `-- --print` prints it only; `-- --seeds N` for another number of draws.
+ * tested on the same held-out texts. `npm run text-choices` writes it; `-- --print` prints it only; `-- --draws 1,2` for other draws;
+ * `-- --fits FILE` keeps each fit as a line there and makes none twice, so that a run can be stopped, and several can share the work.
  */
 import { mean } from '../engine/statistics';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chooseTexts, TEXT_CHOICES, type TextChoice } from '../engine/corpus/chooseTexts';
@@ -12,7 +14,7 @@ import { Engine } from '../engine/engine';
 import { studentInterval } from '../engine/measure/student';
 import { readText } from '../engine/readText';
 import { neverCancelled } from '../engine/runtime/cancellation';
-import { planTexts } from '../engine/service/plan/texts';
+import type { NamedText } from '../engine/service/plan/texts';
 import { putResults, signed, table } from './lib/results';
 
 const CORPUS = ['docs', 'engine', 'webview', 'extension', 'shared', 'test/fixtures/texts', 'README.md'];
@@ -34,8 +36,10 @@ interface Fit {
   seed: number;
   /** Change of the loss on each held-out text, nats per token. */
   deltas: number[];
-  /** CPU seconds, choosing included. */
+  /** CPU seconds of choosing and fitting. */
   seconds: number;
+  /** The texts fitted to. */
+  fitted: string[];
 }
 
 const range = (values: readonly number[]): string => {
@@ -50,18 +54,30 @@ async function fit(engine: Engine, how: TextChoice, count: number, seed: number)
   // Of all files, so that reading them is not most of the work.
   const options = { ...OPTIONS, choose: how, texts: count, heldOut: HELD_OUT, seed };
   const chosen = await chooseTexts(engine, drawn(files, seed), read, options, neverCancelled);
-  const texts = [...chosen.fitted, ...chosen.heldOut];
-  const planned = await planTexts(
-    engine,
-    texts,
-    { ...OPTIONS, fitted: chosen.fitted.length },
-    neverCancelled,
-  );
-  const held = planned.texts.filter(({ role }) => role === 'held-out');
+  const analyze = ({ text }: NamedText, id: string) =>
+    engine.analyze({ ...OPTIONS, id, text, mechanisms: [], propagate: false });
+  const dispose = (id: string) => engine.request('analysis/dispose', { id });
+  const ids = chosen.fitted.map((_, at) => `fitted ${at}`);
+  for (const [at, text] of chosen.fitted.entries()) await analyze(text, ids[at]!);
+  const found = await engine.plan(ids, OPTIONS, neverCancelled);
+  for (const id of ids) await dispose(id);
   const { user, system } = process.cpuUsage(before);
-  const result = { how, count, seed, deltas: held.map(({ delta }) => delta), seconds: (user + system) / 1e6 };
-  console.error(JSON.stringify({ ...result, fitted: chosen.fitted.map(({ name }) => name) }));
-  return result;
+  const deltas: number[] = [];
+  for (const text of chosen.heldOut) {
+    await analyze(text, 'tested');
+    // The plan alone: its rivals are not what is compared here.
+    const { effect } = await engine.testPlan('tested', { ...found, uniform: [], random: [] }, neverCancelled);
+    deltas.push(effect.delta);
+    await dispose('tested');
+  }
+  const fitted = chosen.fitted.map(({ name }) => name);
+  return { how, count, seed, deltas, seconds: (user + system) / 1e6, fitted };
+}
+
+function readFits(file: string): Fit[] {
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8').split('\n');
+  return lines.filter(line => line !== '').map(line => JSON.parse(line) as Fit);
 }
 
 /** Every draw has its own part of the files. */
@@ -71,15 +87,25 @@ function drawn<T>(files: readonly T[], seed: number): T[] {
 const PARTS = 8;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ strict: false, options: { seeds: { type: 'string', default: '5' } } });
-  const seeds = Array.from({ length: Number(values.seeds) }, (_, at) => at + 1);
+  const { values } = parseArgs({
+    strict: false,
+    options: { draws: { type: 'string', default: '1,2,3,4,5' }, fits: { type: 'string' } },
+  });
+  const seeds = String(values.draws).split(',').map(Number);
+  const kept = values.fits === undefined ? null : String(values.fits);
   const engine = new Engine();
-  const fits: Fit[] = [];
+  const fits = kept === null ? [] : readFits(kept);
+  const isMade = (how: TextChoice, count: number, seed: number) =>
+    fits.some(one => one.how === how && one.count === count && one.seed === seed);
   for (const seed of seeds) {
     for (const count of COUNTS) {
       for (const how of TEXT_CHOICES) {
         // Of one text there is nothing to choose actively.
-        if (how !== 'active' || count > 1) fits.push(await fit(engine, how, count, seed));
+        if ((how === 'active' && count === 1) || isMade(how, count, seed)) continue;
+        const made = await fit(engine, how, count, seed);
+        fits.push(made);
+        if (kept === null) console.error(JSON.stringify(made));
+        else appendFileSync(kept, `${JSON.stringify(made)}\n`);
       }
     }
   }
@@ -87,7 +113,7 @@ async function main(): Promise<void> {
   const meanOf = (one: Fit) => mean(one.deltas);
   const rows = COUNTS.flatMap(count =>
     TEXT_CHOICES.flatMap(how => {
-      const own = fits.filter(one => one.how === how && one.count === count);
+      const own = fits.filter(one => one.how === how && one.count === count && seeds.includes(one.seed));
       if (own.length === 0) return [];
       const random = (seed: number) =>
         fits.find(one => one.how === 'random' && one.count === count && one.seed === seed)!;

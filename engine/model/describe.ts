@@ -70,7 +70,7 @@ function attentionOf(
     made(name, params, settingOf(findMechanism(name).info, params).key);
   if (native)
     return made(native.spec.name, { ...settingsOf(native.spec), ...learned }, keyOfNative(native.spec));
-  if (also) return made(also.name, also.params);
+  if (also) return (also.whole ? masked : made)(also.name, also.params);
   if (sink) return made('sink', {});
   if (chunk !== undefined) return masked('chunked', { chunk });
   if (streaming) return made('streaming', { sinks: streaming.first, window: streaming.before + 1 });

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { denseCore, denseRows } from '../../engine/attention/kernels/dense';
 import { denseColumn, denseRow } from '../../engine/attention/kernels/lines';
 import type { CoreInput } from '../../engine/attention/core';
+import { settingOf } from '../../engine/attention/parameters';
+import { findMechanism } from '../../engine/attention/registry';
 import { verifyJson } from '../../engine/export/verifyJson';
 import { loadModel } from '../../engine/model/load';
 import type { CutModel } from '../../engine/model/cut/cutModel';
@@ -150,7 +152,27 @@ const ramped = (m: ModelWriter, distance: string, id: string) => {
 };
 const GAINS = { alpha: [1.5, 0.5, 0.25, -1], beta: [1, 2, 0.5, 1], gamma: [0.75, 1, 0.1, 0.3] };
 
-const FORMS: Record<string, { layer: Layer; name: string; params: Record<string, unknown> }> = {
+/** Scores under a mask of positions. */
+const underMask = (
+  mask: (m: ModelWriter, at: { d: string; row: string; column: string }, id: string) => string,
+): Layer =>
+  aroundHeads((m, { q, k, v, x }, id) => {
+    const at = (n: string, dims: number[]) => m.op('Cast', [positions(m, x, n + id, dims)], { to: 1 });
+    const seen = mask(m, { d: distances(m, x, id), row: at('r', [-1, 1]), column: at('c', [1, -1]) }, id);
+    const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+    return m.op('MatMul', [softmax(m, dropped(m, seen, scores, id)), v]);
+  });
+const multiple = (m: ModelWriter, d: string, of: number, id: string) =>
+  m.op('Equal', [
+    m.op('Mod', [d, m.floats(`every${id}`, [of], [])], { fmod: 1 }),
+    m.floats(`none${id}`, [0], []),
+  ]);
+
+/** `own`: these settings say it all, so that our mechanism with them is the model's own. */
+const FORMS: Record<
+  string,
+  { layer: Layer; name: string; params: Record<string, unknown>; own?: Record<string, string | number> }
+> = {
   'a softmax times a ramp of distances, over the sum of both': {
     name: 'adaptive-span',
     params: { ramp: RAMP, span: SPANS },
@@ -244,6 +266,47 @@ const FORMS: Record<string, { layer: Layer; name: string; params: Record<string,
       return m.op('MatMul', [m.op('Sub', [sum, gain('gamma', mean)]), v]);
     }),
   },
+  'a mask of the nearest keys and of every so many': {
+    name: 'strided',
+    params: { stride: 7 },
+    own: { stride: 7 },
+    layer: underMask((m, { d }, id) => {
+      const near = m.op('LessOrEqual', [d, m.floats(`near${id}`, [7], [])]);
+      return m.op('And', [m.op('Or', [near, multiple(m, d, 7, id)]), past(m, d, id)]);
+    }),
+  },
+  'a mask of the own block and of the ends of all': {
+    name: 'fixed',
+    params: { block: 12, summary: 3 },
+    own: { block: 12, summary: 3 },
+    layer: underMask((m, { d, row, column }, id) => {
+      const block = (of: string, name: string) =>
+        m.op('Floor', [m.op('Div', [of, m.floats(`${name}${id}`, [12], [])])]);
+      const own = m.op('Equal', [block(row, 'a'), block(column, 'b')]);
+      const within = m.op('Mod', [column, m.floats(`within${id}`, [12], [])], { fmod: 1 });
+      const end = m.op('GreaterOrEqual', [within, m.floats(`end${id}`, [9], [])]);
+      return m.op('And', [m.op('Or', [own, end]), past(m, d, id)]);
+    }),
+  },
+  'a mask of every so many keys within a window': {
+    name: 'dilated',
+    params: { dilation: 3, window: 5 },
+    own: { dilation: 3, window: 5 },
+    layer: underMask((m, { d }, id) => {
+      const near = m.op('LessOrEqual', [d, m.floats(`near${id}`, [15], [])]);
+      return m.op('And', [m.op('And', [near, multiple(m, d, 3, id)]), past(m, d, id)]);
+    }),
+  },
+  'a window on both sides, and tokens that see all and that all see': {
+    name: 'longformer',
+    params: { window: 4 },
+    own: { window: 4, globals: '2' },
+    layer: underMask((m, { d, row, column }, id) => {
+      const near = m.op('LessOrEqual', [m.op('Abs', [d]), m.floats(`near${id}`, [4], [])]);
+      const isGlobal = (of: string, name: string) => m.op('Equal', [of, m.floats(`${name}${id}`, [2], [])]);
+      return m.op('Or', [m.op('Or', [near, isGlobal(row, 'a')]), isGlobal(column, 'b')]);
+    }),
+  },
   'a mask of tokens that are nearest to the same of some directions': {
     name: 'routing',
     params: { clusters: 5 },
@@ -270,7 +333,7 @@ describe('mechanisms of papers in plain operators', () => {
   });
   after(() => bench.close());
 
-  for (const [title, { layer, name, params }] of Object.entries(FORMS))
+  for (const [title, { layer, name, params, own }] of Object.entries(FORMS))
     it(`${title}: ${name}`, async () => {
       const model = await bench.load(layered(layer));
       for (const { attention } of verifyJson(model.info).cores) {
@@ -283,6 +346,8 @@ describe('mechanisms of papers in plain operators', () => {
           a.forEach((one, i) => assert.ok(Math.abs(one - b[i]!) < 1e-3, `${key}: ${a.join()}`));
         }
       }
+      for (const core of model.info.cores)
+        if (own) assert.equal(core.ownSetting, settingOf(findMechanism(name).info, own).key);
       await assertReproduces(model, 5e-5, 90);
       await model.dispose();
     });

@@ -1,6 +1,7 @@
 import type { BiasRule, MaskRule, ScoreRule } from '../../attention/core';
 import { biasAt, visibleKeys, type CoreInput } from '../../attention/core';
 import { RefusedError, told } from '../../errors';
+import type { MechanismParams } from '../../../shared/protocol/engine';
 
 /** The chain between QK^T and the softmax, evaluated on scores of our choice. */
 export interface Chain {
@@ -27,8 +28,13 @@ export interface ProbedRule {
   opaque: boolean;
   /** In words, for people. */
   description: string;
-  /** The mechanism that its bias belongs to, where the graph computes it for each text. */
-  made?: { name: string; params: Record<string, number> };
+  /** The mechanism that its bias belongs to, where the graph computes it for each length or text. */
+  made?: {
+    name: string;
+    params: MechanismParams;
+    /** These settings say it all: our mechanism keeps the same pairs under them. */
+    whole?: true;
+  };
   /** The lengths at which it was compared with the chain beyond the probe; absent: at the probe's only. */
   checked?: ScoreRule['checked'];
 }

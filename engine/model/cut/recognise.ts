@@ -6,6 +6,7 @@ import type { GraphNode } from '../onnx/node';
 import { ChainRows } from './chain';
 import type { CutCore } from './cutGraph';
 import type { FoundCore } from './findCores';
+import { patternOf } from './patterns';
 import type { PieceLoader } from './pieces';
 import type { ProbedRule } from './probe';
 import type { Survey } from './survey';
@@ -33,8 +34,11 @@ export async function recognise(place: Place): Promise<Recognised | null> {
   const { core, rule } = place;
   if (core.found.shaping) return shapedOf(place);
   const mayFall = rule.bias?.kind === 'relative' && fallsAway(rule.bias.table);
-  if (!(rule.opaque || mayFall) || rule.softCap !== null) return null;
-  return core.found.contentSides.length === 0 ? spanOf(place) : namedOf(place);
+  if (!(rule.opaque || mayFall)) return null;
+  if (core.found.contentSides.length > 0) return rule.softCap === null ? namedOf(place) : null;
+  if (core.queryInput !== core.keyInput) return null;
+  const chain = await ChainRows.load(place.graph, core, place.loader, place.survey);
+  return (rule.softCap === null ? await spanOf(place, chain) : null) ?? maskedOf(place, chain);
 }
 
 // ---------------------------------------------------------------- identity plus attention
@@ -98,24 +102,28 @@ async function shapedOf({ graph, core, rule, loader, survey }: Place): Promise<R
 
 /** Longest text whose last query is looked at. */
 const SPAN_TOKENS = 4096;
-const SPAN_TOKENS_LEAST = 16;
+const TOKENS_LEAST = 16;
 const SPAN_TOLERANCE = 1e-4;
 
-/** What the model adds to the scores of the last query, at the greatest length that its tables allow; null = none is. */
-async function lastRow({ graph, core, loader, survey }: Omit<Place, 'rule'>) {
-  const chain = await ChainRows.load(graph, core, loader, survey);
+/**
+ * What the model adds to the scores of some queries, at the greatest length of at most so many tokens that its tables allow;
+ * null = none is.
+ */
+async function rowsAt(
+  chain: ChainRows,
+  survey: Survey,
+  longest: number,
+  rowsOf: (length: number) => Int32Array,
+) {
   const none = (): Tensor => {
     throw new Error('internal: a rule of positions reads the text');
   };
-  for (
-    let length = Math.min(SPAN_TOKENS, survey.limit ?? SPAN_TOKENS);
-    length >= SPAN_TOKENS_LEAST;
-    length >>= 1
-  ) {
-    const ids = survey.ids(length, length, 3);
+  for (let keys = Math.min(longest, survey.limit ?? longest); keys >= TOKENS_LEAST; keys >>= 1) {
+    const ids = survey.ids(keys, keys, 3);
     if (!chain.affordable(ids)) continue;
+    const rows = rowsOf(keys);
     try {
-      return { ...(await chain.evaluate(ids, Int32Array.of(length - 1), 0, none)), length };
+      return { keys, rows, logits: await chain.evaluate(ids, rows, 0, none) };
     } catch (error) {
       // A table of the model may be shorter than its configuration says, or than anything says.
       if (!isRunError(error)) throw error;
@@ -125,11 +133,13 @@ async function lastRow({ graph, core, loader, survey }: Omit<Place, 'rule'>) {
 }
 
 /** A softmax times clamp((ramp + span - distance) / ramp, 0, 1) in each head (Sukhbaatar et al. 2019). */
-async function spanOf({ graph, core, rule, loader, survey }: Place): Promise<Recognised | null> {
-  if (core.queryInput !== core.keyInput) return null;
-  const found = await lastRow({ graph, core, loader, survey });
+async function spanOf({ core, rule, survey }: Place, chain: ChainRows): Promise<Recognised | null> {
+  const found = await rowsAt(chain, survey, SPAN_TOKENS, length => Int32Array.of(length - 1));
   if (!found) return null;
-  const { planes, data, length } = found;
+  const {
+    keys: length,
+    logits: { planes, data },
+  } = found;
   const masks = Array.from({ length: core.heads }, (_, head) => {
     const row = data.subarray((planes === 1 ? 0 : head) * length, (planes === 1 ? 1 : head + 1) * length);
     return Float64Array.from({ length }, (_, d) =>
@@ -186,6 +196,25 @@ function spanUnder(mask: Float64Array, ramp: number): number {
   if (at >= 0) return Math.max(0, at - ramp + ramp * mask[at]!);
   const cut = mask.findIndex(m => m === 0);
   return cut < 0 ? mask.length : Math.max(0, cut - ramp);
+}
+
+// ---------------------------------------------------------------- masks of positions
+
+/** So long a text, and so many of its last rows and others before them, are looked at. */
+const MASK_TOKENS = 512;
+const LAST_ROWS = 64;
+const OTHER_ROWS = 64;
+
+/** A mask that keeps the pairs of one of our mechanisms: the graph makes it, and it gets its name. */
+async function maskedOf({ rule, survey }: Place, chain: ChainRows): Promise<Recognised | null> {
+  const seen = await rowsAt(chain, survey, MASK_TOKENS, length => {
+    const from = Math.max(0, length - LAST_ROWS);
+    const others = Math.min(OTHER_ROWS, from);
+    const before = Array.from({ length: others }, (_, at) => Math.floor((at * from) / others));
+    return Int32Array.from([...before, ...Array.from({ length: length - from }, (_, at) => from + at)]);
+  });
+  const made = seen && patternOf({ ...seen, causal: rule.mask.causal });
+  return made ? { native: null, rule: { ...rule, made: { ...made, whole: true } } } : null;
 }
 
 // ---------------------------------------------------------------- by the form of the graph
