@@ -119,7 +119,7 @@ export function mapRequest(side: PairSide, least = 0): TileParams | null {
     id: side.id,
     core: side.profile.core,
     head: side.profile.head,
-    level: Math.max(least, store.report?.level ?? 0, wholeLevel(size('queries'), size('keys'))),
+    level: Math.max(least, store.report?.maps?.level ?? 0, wholeLevel(size('queries'), size('keys'))),
     row: 0,
     column: 0,
     reduce: 'mean',
