@@ -4,7 +4,8 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { markdown } from '../../shared/foreign';
 import { Owner } from '../disposable';
 import { describeIntervention } from './interventionText';
-import { signed } from '../../shared/numbers';
+import { interval, signed } from '../../shared/numbers';
+import { meanInterval } from '../../shared/uncertainty';
 import { tooltip } from '../workbench/tell';
 
 /** What is taken away from the shown text, and what that costs; there only while something is. */
@@ -62,11 +63,13 @@ function interventionsOf(analysis: Analysis): string[] {
   return interventions.list.map(one => describeIntervention(one, names, vscode.l10n.t));
 }
 
-/** "loss +0.12 nats per token"; null while it is not known. */
+/** "loss +0.12 (+0.05 to +0.2) nats per token", with the 95 % interval; null while it is not known. */
 function effectInWords(analysis: Analysis): string | null {
   const effect = analysis.ready?.interventions.result?.effect;
   if (!effect) return null;
+  const range = meanInterval([effect.perToken]);
+  const change = `${signed(effect.delta)}${range ? ` (${interval(range)})` : ''}`;
   return effect.measure === 'loss'
-    ? vscode.l10n.t('loss {0} nats per token', signed(effect.delta))
-    : vscode.l10n.t('output turned by {0}', signed(effect.delta));
+    ? vscode.l10n.t('loss {0} nats per token', change)
+    : vscode.l10n.t('output turned by {0}', change);
 }

@@ -226,6 +226,13 @@ describe('webview: rows of the comparison', () => {
     assert.equal(rows.length, 5);
     assert.ok(rows.every(row => row.length === CSV_HEADER.length));
     assert.deepEqual(rows[1]!.slice(0, 5), ['a', '{}', 'what-if in core 0', 0, 1]);
+    const perToken = Float32Array.from({ length: 64 }, (_, t) => (t < 32 ? 0.5 : 0.1));
+    const effect = { measure: 'loss' as const, delta: 0.3, perToken };
+    const cells = csvRows([{ ...all[0]!, effect }], () => 'what-if')[0]!;
+    const [delta, low, high] = ['change, all heads (propagated)', 'change, 95 % from', 'change, 95 % to'].map(
+      title => cells[CSV_HEADER.indexOf(title)] as number,
+    );
+    assert.ok(low! <= delta! && delta! <= high! && low! < 0.2 && high! > 0.4, `${low} to ${high}`);
   });
 });
 

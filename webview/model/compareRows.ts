@@ -1,3 +1,4 @@
+import { certaintyOf } from './certainty';
 import { share, type Measure, type Tried } from './tried';
 
 /** What one row says in numbers: of all heads, or of one. */
@@ -73,6 +74,8 @@ export const CSV_HEADER = [
   'dense pairs',
   'queries without a key',
   'change, all heads (propagated)',
+  'change, 95 % from',
+  'change, 95 % to',
   'change of',
 ];
 
@@ -81,8 +84,9 @@ export function csvRows(
   rows: readonly Tried[],
   standing: (row: Tried, core: number) => string,
 ): (string | number | null)[][] {
-  return rows.flatMap(row =>
-    [...row.heads.values()].map(h => [
+  return rows.flatMap(row => {
+    const { range } = certaintyOf(row.effect?.perToken);
+    return [...row.heads.values()].map(h => [
       row.choice.name,
       JSON.stringify(row.choice.params),
       standing(row, h.core),
@@ -95,7 +99,9 @@ export function csvRows(
       h.densePairs,
       h.uncovered,
       row.effect?.delta ?? null,
+      range?.low ?? null,
+      range?.high ?? null,
       row.effect?.measure ?? null,
-    ]),
-  );
+    ]);
+  });
 }

@@ -1,5 +1,6 @@
 import { css, html, nothing } from 'lit';
 import { customElement } from 'lit/decorators.js';
+import { certaintyWords } from '../model/certainty';
 import { changeInWords } from '../model/changeNumbers';
 import { interventionInWords } from '../model/changes';
 import { exact, percent } from '../../shared/numbers';
@@ -57,7 +58,9 @@ export class InterventionList extends Component {
                   >${changeInWords(effect.delta, effect.measure)}</strong
                 >
                 ${effect.measure === 'loss' ? t('loss per token') : t('turn of the output')}
-                <span class="muted">${t('(propagated)')}</span>`
+                <span class="muted"
+                  >(${[certaintyWords(effect.perToken), t('propagated')].filter(Boolean).join('; ')})</span
+                >`
             : running !== null
               ? html`<span class="muted" role="status">${t('the text runs on')} (${percent(running)})</span>`
               : nothing
