@@ -1,6 +1,7 @@
 /**
  * Feeds damaged models, tokenizers and configurations to an engine process:
- * `npm run fuzz [-- --cases 10000] [--first SEED] [--fixtures DIR] [--log FILE]`.
+ * `npm run fuzz [-- --cases 10000] [--first SEED] [--fixtures DIR] [--log FILE]`,
+ * or one case again: `npm run fuzz -- --one "exported attack 731000479"`.
  *
  * Every case must end in an analysis or in a refusal of one sentence, within its time and memory. Where the process ends, it
  * must have written why, or the command line must tell it: the case is run there again.
@@ -130,11 +131,15 @@ async function main(): Promise<void> {
         default: join(__dirname, '..', '..', '..', 'shared', 'fixtures', 'models'),
       },
       log: { type: 'string' },
+      one: { type: 'string' },
     },
   });
   if (!existsSync(values.fixtures)) throw new Error(`There are no model folders at ${values.fixtures}.`);
-  console.log(`seeds from ${values.first} on`);
-  const cases = [...knownCases(), ...freshCases(Number(values.cases), Number(values.first))];
+  if (values.one === undefined) console.log(`seeds from ${values.first} on`);
+  const cases =
+    values.one === undefined
+      ? [...knownCases(), ...freshCases(Number(values.cases), Number(values.first))]
+      : [namedCase(values.one)];
   const totals = await fuzz(cases, values.fixtures, (one, done, now) => {
     if (values.log) appendFileSync(values.log, `${JSON.stringify(one)}\n`);
     if (one.wrong !== null) console.log(`${one.base} ${one.damage} ${one.seed}: ${one.wrong}`);
@@ -144,9 +149,15 @@ async function main(): Promise<void> {
       );
   });
   console.log(`peak memory ${Math.round(totals.peakRssMiB)} MiB`);
+  if (values.one !== undefined) return;
   const others = await fuzzOthers(Math.ceil(Number(values.cases) / 10), Number(values.first));
   for (const failure of others) console.log(failure);
   process.exitCode = totals.failures.length + others.length > 0 ? 1 : 0;
+}
+
+function namedCase(name: string): Case {
+  const [base, damage, seed] = name.split(' ');
+  return { base: base as Case['base'], damage: damage as Case['damage'], seed: Number(seed) };
 }
 
 async function fuzzOthers(count: number, first: number): Promise<string[]> {
