@@ -10,8 +10,12 @@ const MIB = 2 ** 20;
 const BASE_BYTES = 160 * MIB;
 /** Bytes a second, read and worked on. */
 const SLOWEST_DISK = 20e6;
-/** A step in the load of a model takes no longer, beside the time for its weights. */
+/**
+ * A step in the load of a model takes no longer, beside the time for its weights. CPU time counts, up to the time by the clock: on a
+ * crowded machine a sound model of half a gigabyte takes minutes. Of waiting (for a disk, a lock, other processes) a twentieth counts.
+ */
 export const STEP_SECONDS = 50;
+const SHARE_OF_WAITING = 1 / 20;
 /** Weights are read, packed for multiplication, and of 16 bits widened. */
 const COPIES_OF_WEIGHTS = 3;
 
@@ -24,14 +28,20 @@ const end = words => {
   try { if (words) require('node:fs').writeSync(lastWords, words); } catch {}
   process.kill(process.pid, 'SIGKILL');
 };
-let [step, spent, last] = [0, 0, Date.now()];
+const worked = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+};
+let [step, spent, last, cpu] = [0, 0, Date.now(), worked()];
 for (let turn = 0; ; turn++) {
   Atomics.wait(busy, 0, 0);
   Atomics.wait(busy, 0, 1, 20);
-  const now = Date.now();
+  const [now, used] = [Date.now(), worked()];
   // No time passes while the machine sleeps.
-  spent = limit[2] === step ? spent + Math.min(now - last, 1000) : 0;
-  [step, last] = [limit[2], now];
+  const passed = Math.min(now - last, 1000);
+  const counted = Math.min(passed, Math.max(used - cpu, passed * ${SHARE_OF_WAITING}));
+  spent = limit[2] === step ? spent + counted : 0;
+  [step, last, cpu] = [limit[2], now, used];
   if (limit[3] > 0 && spent > 1000 * limit[3]) end('it takes more than ' + limit[3] + ' s to load');
   const bytes = process.memoryUsage.rss();
   if (bytes > limit[0])

@@ -1,40 +1,49 @@
 /**
  * Runs the models that make.py made and writes docs/real-models.md.
  *
- *     npx tsx test/real/run.ts MODELS [TOKENS ...]      (TOKENS: lengths whose time and memory are measured)
+ *     npx tsx test/real/run.ts MODELS [--only FORM,...] [TOKENS ...]      (TOKENS: lengths whose time and memory are measured)
  *
  * What was found of a form is kept in its folder, so a run that was stopped goes on; delete `result.json` to measure anew.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { format, resolveConfig } from 'prettier';
 import { RefusedError } from '../../engine/errors';
-import { buildCli, runCli } from '../fixtures/cli';
+import { buildCli } from '../fixtures/cli';
 import { compareWithTruth, formsIn, type Comparison, type Form } from './compare';
+import type { Cost } from './cost';
 
 const ROOT = join(__dirname, '../..');
 const DOCUMENT = join(ROOT, 'docs/real-models.md');
-const TEXT = join(ROOT, 'test/fixtures/sample.txt');
 
-/** Seconds and MiB of one length: an analysis in a process of its own, with all loading, and the plain forward in another. */
-interface Cost {
+/** One length, plain and inspected by turns, each in a process of its own. */
+interface Costs {
   tokens: number;
-  analysis: { seconds: number; peak: number };
-  plain: { load: number; forward: number; peak: number };
+  plain: Cost;
+  inspector: Cost;
 }
 interface Result {
   comparison: Comparison | { refused: string };
-  costs: Cost[];
+  costs: Costs[];
 }
 
-async function main([models, ...lengths]: string[]): Promise<void> {
-  if (!models) throw new Error('usage: run.ts MODELS [TOKENS ...]');
+async function main(): Promise<void> {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { only: { type: 'string' } },
+  });
+  const [models, ...lengths] = positionals;
+  if (!models) throw new Error('usage: run.ts MODELS [--only FORM,...] [TOKENS ...]');
+  const timed = values.only?.split(',');
   const cli = await buildCli();
   try {
     const forms = formsIn(models);
-    for (const form of forms) await measured(cli, form, lengths.map(Number));
+    for (const form of forms) {
+      const isTimed = !timed || timed.includes(`${form.model}/${form.form}`);
+      await measured(cli, form, isTimed ? lengths.map(Number) : []);
+    }
     const options = await resolveConfig(DOCUMENT);
     const text = documentOf(forms.map(form => [form, resultOf(form)!]));
     writeFileSync(DOCUMENT, await format(text, { ...options, parser: 'markdown' }));
@@ -62,7 +71,7 @@ async function measured(cli: string, form: Form, lengths: readonly number[]): Pr
   }
   for (const tokens of lengths) {
     if ('refused' in result.comparison || result.costs.some(cost => cost.tokens === tokens)) continue;
-    const cost = await costOf(cli, form, tokens);
+    const cost = costOf(form, tokens);
     if (cost === null) continue;
     result = { ...result, costs: [...result.costs, cost] };
     keep(result);
@@ -70,22 +79,16 @@ async function measured(cli: string, form: Form, lengths: readonly number[]): Pr
 }
 
 /** Null where the model does not take as many tokens. */
-async function costOf(cli: string, { folder }: Form, tokens: number): Promise<Cost | null> {
+function costOf({ folder }: Form, tokens: number): Costs | null {
   const { max_position_embeddings: most } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
     max_position_embeddings: number;
   };
   if (tokens > most) return null;
-  const [node, tsx] = [process.execPath, join(ROOT, 'node_modules/tsx/dist/cli.mjs')];
-  const script = [tsx, join(__dirname, 'plain.ts'), join(folder, 'model.onnx'), String(tokens)];
-  const plain = JSON.parse(execFileSync(node, script, { encoding: 'utf8' })) as Cost['plain'];
-  const options = ['--model', folder, '--device', 'cpu', '--max-tokens', String(tokens)];
-  const { code, stdout, stderr } = await runCli(cli, ['analyze', TEXT, ...options], { cwd: tmpdir() });
-  const told = /^time +([\d.,]+) s, peak memory ([\d,]+) MiB/m.exec(stdout);
-  const read = /^text +([\d,]+)/m.exec(stdout);
-  if (code !== 0 || !told || !read) throw new Error(`${folder}: ${stderr}${stdout}`);
-  const number = (digits: string) => Number(digits.replaceAll(',', ''));
-  if (number(read[1]!) !== tokens) throw new Error(`${TEXT} is shorter than ${tokens} tokens`);
-  return { tokens, analysis: { seconds: number(told[1]!), peak: number(told[2]!) }, plain };
+  const cost = (kind: 'plain' | 'inspector') => {
+    const script = ['--import=tsx', join(__dirname, 'cost.ts'), kind, folder, String(tokens)];
+    return JSON.parse(execFileSync(process.execPath, script, { cwd: ROOT, encoding: 'utf8' })) as Cost;
+  };
+  return { tokens, plain: cost('plain'), inspector: cost('inspector') };
 }
 
 const MADE_BY: Record<string, string> = {
@@ -117,18 +120,20 @@ function documentOf(results: readonly (readonly [Form, Result])[]): string {
     return row([model, form, proof, small(c.attentions), small(c.output), loss, same]);
   });
   const costs = results.flatMap(([{ model, form }, result]) =>
-    result.costs.map(({ tokens, analysis, plain }) =>
-      row([
+    result.costs.map(({ tokens, plain, inspector }) => {
+      const ratio = (of: 'load' | 'run') => `${(inspector[of].cpu / plain[of].cpu).toFixed(1)}x`;
+      const pair = (value: (cost: Cost) => string) => `${value(plain)}, ${value(inspector)}`;
+      return row([
         model,
         form,
         tokens,
-        analysis.seconds.toFixed(1),
-        plain.load.toFixed(1),
-        plain.forward.toFixed(1),
-        Math.round(analysis.peak),
-        Math.round(plain.peak),
-      ]),
-    ),
+        `${pair(cost => cost.load.cpu.toFixed(1))} (${ratio('load')})`,
+        pair(cost => String(Math.round(cost.loadPeak))),
+        `${pair(cost => cost.run.cpu.toFixed(1))} (${ratio('run')})`,
+        pair(cost => String(Math.round(cost.peak))),
+        inspector.first!.cpu.toFixed(2),
+      ]);
+    }),
   );
   const made = [...new Set(results.map(([{ form }]) => form))].map(form => `- \`${form}\`: ${MADE_BY[form]}`);
   const verified = results.filter(([, { comparison: c }]) => 'verified' in c && c.verified.holds).length;
@@ -152,14 +157,16 @@ ${made.join('\n')}
 
 ## Time and memory
 
-An analysis is a process of its own that loads and proves the model, too; the plain forward is the file as it is in ONNX Runtime, at first use.
-Two shared, busy cores: read ratios.
+Each pair: the file as it is in ONNX Runtime, and the inspector. Loading: the inspector also cuts the model and proves it. A run: one forward
+pass with the logits, and an analysis with every measure, thumbnails and the loss of every token. Each in a process of its own, one after the
+other, at first use, in seconds of CPU time of all threads (the two cores were shared with much other work, so the clock would tell of that);
+memory is the peak of the process in MiB, after loading and at the end. "First": CPU seconds until the first layer's thumbnails are there.
 
-${table(['model', 'form', 'tokens', 'analysis with loading, s', 'plain: loading, s', 'plain: forward, s', 'analysis, peak MiB', 'plain, peak MiB'], costs)}
+${table(['model', 'form', 'tokens', 'loading, CPU s', 'peak when loaded, MiB', 'run, CPU s', 'peak, MiB', 'first, CPU s'], costs)}
 `;
 }
 
-main(process.argv.slice(2)).catch((error: unknown) => {
+main().catch((error: unknown) => {
   console.error(error);
   process.exitCode = 1;
 });

@@ -4,8 +4,8 @@ import type { Runtime } from '../../runtime/runtime';
 import { floats, type Tensor } from '../../runtime/tensor';
 import { canonicalContext, type CutCore } from './cutGraph';
 import { makeFeeds, sampleIds, type Ids } from './feeds';
-import type { Graph } from '../onnx/graph';
-import { PieceLoader } from './pieces';
+import type { Extract, Graph } from '../onnx/graph';
+import { PieceLoader, type Piece } from './pieces';
 import { contentOf } from './findCores';
 import { reads, type GraphNode } from '../onnx/node';
 import { isShapeOf, type AffineShape } from '../rewrite/simplify';
@@ -44,16 +44,23 @@ export class Survey {
     samples: readonly Ids[],
     given: (sample: Ids) => Record<string, Tensor> = () => ({}),
   ): Promise<Map<string, Tensor>[]> {
-    const loader = new PieceLoader(this.runtime, this.folder, 'basic', true);
-    try {
-      const stops = given(samples[0]!);
-      const piece = await loader.load(graph.extract(names, name => name in stops));
+    const stops = given(samples[0]!);
+    const extract = graph.extract(names, name => name in stops);
+    return this.loaded(extract, async piece => {
       const results: Map<string, Tensor>[] = [];
       for (const sample of samples) {
         const feeds = { ...makeFeeds(graph, sample), ...given(sample) };
         results.push(await piece.run(name => feeds[name]));
       }
       return results;
+    });
+  }
+
+  /** Loads a part of the graph while it is used: of large models that takes longer than all runs. */
+  private async loaded<T>(extract: Extract, use: (piece: Piece) => Promise<T>): Promise<T> {
+    const loader = new PieceLoader(this.runtime, this.folder, 'basic', true);
+    try {
+      return await use(await loader.load(extract));
     } catch (error) {
       if (error instanceof RefusedError) throw error;
       throw refusedByRuntime('run', error);
@@ -109,15 +116,21 @@ export class Survey {
           [c, 0],
         ];
     const sample = ([n, m]: [number, number], i: number) => this.ids(n, m, i);
-    const runs = await this.tensors(graph, names, lengths.map(sample));
     // What grows with short texts may end at the size of a table (DeBERTa's relative positions).
     const long = Math.min(LONG, this.limit ?? LONG);
     const longest: [number, number] = [long, long - 1];
-    const more = await this.tensors(graph, names, [sample(longest, 4)]).catch(() => null);
-    if (more) {
-      runs.push(...more);
-      lengths.push(longest);
-    }
+    const extract = graph.extract(names, () => false);
+    const runs = await this.loaded(extract, async piece => {
+      const run = (ids: Ids) => {
+        const feeds = makeFeeds(graph, ids);
+        return piece.run(name => feeds[name]);
+      };
+      const short: Map<string, Tensor>[] = [];
+      for (const [i, at] of lengths.entries()) short.push(await run(sample(at, i)));
+      const more = await run(sample(longest, 4)).catch(() => null);
+      return more ? [...short, more] : short;
+    });
+    if (runs.length > lengths.length) lengths.push(longest);
     return names.flatMap(output => {
       const values = runs.map(r => Array.from((r.get(output)! as { data: BigInt64Array }).data, Number));
       const fit = two ? fitTwo(values, lengths) : fitOne(values, lengths);
