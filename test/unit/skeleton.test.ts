@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
@@ -91,6 +101,24 @@ describe('skeleton of an .onnx file', () => {
     }
     truncateSync(file, 0);
     refused(file, /empty/);
+  });
+
+  it('refuses large files that hold nothing, which take room in memory only', () => {
+    const alone = write('m.onnx', plainModel(64).encode());
+    truncateSync(alone, 16 * 2 ** 30);
+    refused(alone, /^m\.onnx is refused: the file of 17\.2 GB holds nothing but zeros\.$/);
+    truncateSync(write('weights.bin', new Uint8Array(2 * 32 * 64 * 4).fill(7)), 16 * 2 ** 30);
+    const beside = write('m.onnx', external('weights.bin'));
+    refused(
+      beside,
+      /^m\.onnx is refused: its weight file weights\.bin of 17\.2 GB holds nothing but zeros\.$/,
+    );
+    // What holds something is read.
+    const weights = openSync(join(folder, 'weights.bin'), 'w');
+    const some = new Uint8Array(2 ** 20).fill(7);
+    for (let at = 0; at < 300; at += 4) writeSync(weights, some, 0, some.length, at * some.length);
+    closeSync(weights);
+    readSkeleton(beside);
   });
 
   it('refuses text, Git LFS pointers, folders and missing files', () => {

@@ -1,7 +1,9 @@
 import { closeSync, existsSync, openSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve, sep } from 'node:path';
+import { fileSize } from '../../../shared/numbers';
 import { RefusedError, told } from '../../errors';
 import { takeCensus } from './census';
+import { isHollow } from './hollowFile';
 import { inlineFunctions } from './inlineFunctions';
 import { withoutWeights } from './withoutWeights';
 import { WireFile } from './wireFile';
@@ -47,6 +49,7 @@ export function readSkeleton(onnxFile: string): Skeleton {
   try {
     const source = new WireFile(fd, name);
     refuseText(source);
+    if (isHollow(file, source.size)) throw hollow(name, 'the file', source.size);
     takeCensus(source);
     const scanned = withoutWeights(source, basename(file));
     const written = decode(scanned, name);
@@ -248,5 +251,9 @@ function externalSize(folder: string, location: string, name: string): number {
   const info = statSync(real);
   if (!info.isFile())
     throw new RefusedError(told`${name} is refused: its weight file ${location} is no file.`);
+  if (isHollow(real, info.size)) throw hollow(name, `its weight file ${location}`, info.size);
   return info.size;
 }
+
+const hollow = (name: string, file: string, bytes: number): RefusedError =>
+  new RefusedError(told`${name} is refused: ${file} of ${fileSize(bytes)} holds nothing but zeros.`);
