@@ -1,3 +1,4 @@
+import { BUDGET_UNITS } from '../../shared/protocol/mechanisms';
 import { VIEW_NAMES, type ViewMessage } from '../../shared/protocol/host';
 import { isSetting } from '../../shared/setting';
 import { isViewState } from './viewState';
@@ -29,6 +30,7 @@ const FIELDS: { [T in ViewMessage['type']]: { [field: string]: Check } } = {
   setMassScale: { massScale: oneOf('linear', 'sqrt', 'log') },
   findPlan: {
     budget: isShare,
+    unit: value => value === undefined || oneOf(...BUDGET_UNITS)(value),
     mechanisms: value => Array.isArray(value) && value.every(isString),
   },
   cancelPlan: {},

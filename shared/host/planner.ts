@@ -1,4 +1,4 @@
-import type { AnalysisProgress, HeadAssignment } from '../protocol/engine';
+import type { AnalysisProgress, BudgetUnit, HeadAssignment } from '../protocol/engine';
 import type { Planning } from '../protocol/host';
 import type { ReadyState } from './analysisState';
 import { isCancelled, reasonOf, type AnalysisHost } from './host';
@@ -14,11 +14,17 @@ export class Planner {
 
   constructor(private readonly host: AnalysisHost) {}
 
-  async find(budget: number, mechanisms: string[]): Promise<void> {
-    await this.search(this.host.t('Trying settings in every head'), budget, async ({ id }, signal) => {
-      const params = { id, budget, mechanisms, maxRuns: MAXIMUM_RUNS };
-      return this.host.ask('analysis/plan', params, signal);
-    });
+  async find(budget: number, mechanisms: string[], unit: BudgetUnit = 'pairs'): Promise<void> {
+    await this.search(
+      this.host.t('Trying settings in every head'),
+      budget,
+      async ({ id, summary }, signal) => {
+        // A cache has one set of keys for all heads that share it.
+        const tied = unit === 'kv' && summary.model.cores.some(({ heads, kvHeads }) => kvHeads < heads);
+        const params = { id, budget, unit, tied, mechanisms, maxRuns: MAXIMUM_RUNS };
+        return this.host.ask('analysis/plan', params, signal);
+      },
+    );
   }
 
   /** Gives one head of the plan another mechanism and measures the plan anew. */

@@ -102,7 +102,7 @@ export class ViewSession {
       case 'cancelAblation':
         return host.ablator.cancel();
       case 'findPlan':
-        return host.planner.find(message.budget, message.mechanisms);
+        return host.planner.find(message.budget, message.mechanisms, message.unit);
       case 'cancelPlan':
         return host.planner.cancel();
       case 'changePlan':

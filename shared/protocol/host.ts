@@ -10,6 +10,7 @@ import type {
   Ablation,
   AnalysisProgress,
   AnalysisSummary,
+  BudgetUnit,
   CoreResult,
   CostMeasurement,
   CostProgress,
@@ -344,7 +345,7 @@ export type ViewMessage =
   | { type: 'openView'; view: ViewName }
   | { type: 'setMassScale'; massScale: MassScale }
   /** Search a plan for the shown analysis; comes back as `planning` and `plan` messages. */
-  | { type: 'findPlan'; budget: number; mechanisms: string[] }
+  | { type: 'findPlan'; budget: number; unit?: BudgetUnit; mechanisms: string[] }
   | { type: 'cancelPlan' }
   /** Give one head of the plan another mechanism by hand, and measure the plan anew. */
   | { type: 'changePlan'; change: HeadAssignment }

@@ -5,6 +5,7 @@ import type {
   MechanismResult,
   Plan,
   RunEffect,
+  Spending,
 } from '../../shared/protocol/engine';
 import { mechanismInfos } from '../../engine/attention/registry';
 import { changedPlan, withHead } from '../../shared/host/planEdits';
@@ -13,7 +14,16 @@ import { fairComparison } from '../../webview/model/fairComparison';
 import { headMeasures } from '../../webview/model/measures';
 import { mechanismLook, parameterWords, settingTitles } from '../../webview/model/mechanismLook';
 import { barLimit } from '../../webview/plots/barLimit';
-import { allTried, atBudget, front, placeLabels, points, share, type Point } from '../../webview/model/tried';
+import {
+  allTried,
+  atBudget,
+  front,
+  inUnit,
+  placeLabels,
+  points,
+  share,
+  type Point,
+} from '../../webview/model/tried';
 import { setting } from '../support/settings';
 import { settingOf } from '../../shared/setting';
 
@@ -219,6 +229,23 @@ describe('webview: rows of the comparison', () => {
     assert.deepEqual(bestOf(all, null), { recall: second, outputError: second, effect: third });
     assert.equal(bestOf(all, '0.0').recall, first);
     assert.equal(bestOf(all.slice(0, 1), null).recall, null);
+  });
+
+  it('in another unit are what is spent of it, and left out where that is not known', () => {
+    const spending = { pairs: [5, 10], flops: [6, 10], blocks: [8, 10], kv: [9, 10] } as const;
+    const of = Object.fromEntries(
+      Object.entries(spending).map(([unit, [own, dense]]) => [unit, { own, dense }]),
+    ) as unknown as Spending;
+    const [row, other] = all;
+    const heads = new Map([...row!.heads].map(([key, head]) => [key, { ...head, spending: of }] as const));
+    const priced = inUnit([{ ...row!, spending: of, heads }, other!], 'kv');
+    assert.deepEqual(
+      priced.map(({ key }) => key),
+      [row!.key],
+    );
+    assert.equal(numbersOf(priced[0]!, null)!.share, 0.9);
+    assert.equal(numbersOf(priced[0]!, [...heads.keys()][0]!)!.share, 0.9);
+    assert.deepEqual(inUnit(all, 'pairs'), all);
   });
 
   it('are written with every number of every head', () => {

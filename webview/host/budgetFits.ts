@@ -1,19 +1,20 @@
 import { computed, signal } from '@lit-labs/preact-signals';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
-import type { MechanismResult } from '../../shared/protocol/engine';
+import type { BudgetUnit, MechanismResult } from '../../shared/protocol/engine';
 import { ErrorCode } from '../../shared/protocol/engine';
 import { RequestError } from './link';
 import { store } from './store';
 
 interface Job {
   budget: number;
+  unit: BudgetUnit;
   name: string;
 }
 
 /** What the engine has found for one analysis, kept while its views come and go. */
 interface Found {
   id: string;
-  /** By budget and mechanism; null = it has no setting for that budget. */
+  /** By budget, its unit and mechanism; null = it has no setting for that budget. */
   results: ReadonlyMap<string, MechanismResult | null>;
 }
 
@@ -27,7 +28,7 @@ function keep(id: string, job: Job, result: MechanismResult | null): void {
   const { id: now, results: all } = found.peek();
   if (now === id) found.value = { id, results: new Map([...all, [keyOf(job), result]]) };
 }
-const keyOf = ({ budget, name }: Job) => `${budget} ${name}`;
+const keyOf = ({ budget, unit, name }: Job) => `${budget} ${unit} ${name}`;
 
 /**
  * Asks for the settings of every mechanism at some budgets, one mechanism after another, so that rows and points come as
@@ -61,10 +62,10 @@ export class BudgetFits implements ReactiveController {
     return next ? { name: next.name, left: this.jobs.length + (this.running ? 1 : 0) } : null;
   }
 
-  /** @param budgets shares of the dense pairs, the most wanted first */
-  want(id: string | null, budgets: readonly number[]): void {
+  /** @param budgets shares of what dense attention spends in this unit, the most wanted first */
+  want(id: string | null, budgets: readonly number[], unit: BudgetUnit = 'pairs'): void {
     const names = store.mechanismInfos.map(info => info.name).filter(name => name !== 'dense');
-    const wanted = id && budgets.length ? JSON.stringify([id, budgets, names]) : '';
+    const wanted = id && budgets.length ? JSON.stringify([id, budgets, unit, names]) : '';
     if (wanted === this.wanted) return;
     this.wanted = wanted;
     this.error = null;
@@ -73,7 +74,7 @@ export class BudgetFits implements ReactiveController {
     this.id = id ?? '';
     this.jobs = wanted
       ? budgets
-          .flatMap(budget => names.map(name => ({ budget, name })))
+          .flatMap(budget => names.map(name => ({ budget, unit, name })))
           .filter(job => !found.peek().results.has(keyOf(job)))
       : [];
     if (this.running && !this.jobs.some(job => keyOf(job) === keyOf(this.running!))) {
@@ -94,7 +95,7 @@ export class BudgetFits implements ReactiveController {
     this.element.requestUpdate();
     const { id } = this;
     try {
-      const params = { id, budget: job.budget, mechanisms: [job.name] };
+      const params = { id, budget: job.budget, unit: job.unit, mechanisms: [job.name] };
       const [result] = await store.host.request('analysis/atBudget', params, abort.signal);
       keep(id, job, result ?? null);
     } catch (error) {

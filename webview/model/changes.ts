@@ -1,4 +1,5 @@
 import type { HeadAssignment, Intervention, Setting } from '../../shared/protocol/engine';
+import { paidIn } from './planSpent';
 import { sidesOf } from '../../shared/protocol/engine';
 import type { ChangeSource } from '../../shared/protocol/host';
 import { store, type Side } from '../host/store';
@@ -67,7 +68,9 @@ export function changeSubject(change: ChangeSource): string {
         : `Taking away ${list.length} pieces of attention`;
     }
     case 'plan':
-      return `The plan for ${percent(store.plan?.budget ?? 0)} of the pairs`;
+      return store.plan
+        ? `The plan for ${percent(store.plan.budget)} of the ${paidIn(store.plan)}`
+        : 'The plan';
     case 'mechanism':
       return `Replacing dense attention by ${mechanismTitle(change.choice)}`;
   }

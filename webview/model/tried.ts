@@ -1,10 +1,12 @@
 import type {
+  BudgetUnit,
   HeadComparison,
   Setting,
   MechanismResult,
   Note,
   Plan,
   PlanCandidate,
+  Spending,
 } from '../../shared/protocol/engine';
 
 /** One setting of one mechanism, with all that is known of it: a row of the comparison, a point of the Pareto picture. */
@@ -17,6 +19,8 @@ export interface Tried {
   outputError: number;
   pairs: number;
   densePairs: number;
+  /** In every unit, where it is known of all heads. */
+  spending?: Spending;
   /** Propagated; null while the model was not run on with it. */
   effect: { measure: 'loss' | 'output'; delta: number; perToken?: Float32Array } | null;
   /** Labels the user must see. */
@@ -47,8 +51,13 @@ export function allTried(
     const before = found.get(key);
     const effect = effectOf(result);
     // A propagated result repeats the local numbers: one of the two is enough, the effect is what it adds.
-    if (before) before.effect ??= effect;
-    else found.set(key, fromHeads(result.setting, result.heads, effect, result));
+    if (before) {
+      before.effect ??= effect;
+      if (result.spending && !before.spending) {
+        const priced = fromHeads(result.setting, result.heads, before.effect, result);
+        found.set(key, { ...priced, computed: before.computed });
+      }
+    } else found.set(key, fromHeads(result.setting, result.heads, effect, result));
   }
   for (const result of results) found.get(result.setting.key)!.computed = true;
   if (!plan) return [...found.values()];
@@ -62,6 +71,25 @@ export function allTried(
     if (same) same.effect ??= effect;
   }
   return [...found.values()];
+}
+
+/** Rows whose `pairs` are what they spend in another unit; without those of which that is not known. */
+export function inUnit(rows: readonly Tried[], unit: BudgetUnit): Tried[] {
+  if (unit === 'pairs') return [...rows];
+  return rows.flatMap(row => {
+    if (!row.spending || ![...row.heads.values()].every(({ spending }) => spending)) return [];
+    const heads = [...row.heads].map(([key, head]) => [key, priced(head, unit)] as const);
+    return [{ ...priced(row, unit), heads: new Map(heads) }];
+  });
+}
+
+/** What is spent in a unit, in the place of the pairs. */
+export function priced<T extends { pairs: number; densePairs: number; spending?: Spending }>(
+  one: T,
+  unit: BudgetUnit,
+): T {
+  const spent = unit === 'pairs' ? undefined : one.spending?.[unit];
+  return spent ? { ...one, pairs: spent.own, densePairs: spent.dense } : one;
 }
 
 function grouped(candidates: readonly PlanCandidate[]): Map<string, PlanCandidate[]> {
@@ -91,6 +119,7 @@ function fromHeads(
     outputError: result?.outputError ?? sum(h => h.outputError) / heads.length,
     pairs: sum(h => h.pairs),
     densePairs: sum(h => h.densePairs),
+    ...(result?.spending && { spending: result.spending }),
     effect,
     notes: result?.notes ?? [],
     computed: false,
@@ -146,8 +175,13 @@ export interface Point {
   outputError: number;
 }
 
-/** Points of one head, or of all heads together. */
-export function points(tried: readonly Tried[], plan: Plan | null, head: string | null): Point[] {
+/** Points of one head, or of all heads together; of rows in this unit. */
+export function points(
+  tried: readonly Tried[],
+  plan: Plan | null,
+  head: string | null,
+  unit: BudgetUnit = 'pairs',
+): Point[] {
   if (head === null)
     return tried.map(one => ({
       key: one.key,
@@ -167,7 +201,8 @@ export function points(tried: readonly Tried[], plan: Plan | null, head: string 
     if (mine) add(one.choice, mine);
   }
   for (const candidate of plan?.candidates ?? [])
-    if (headKey(candidate) === head) add(candidate.choice, candidate);
+    if (headKey(candidate) === head && (unit === 'pairs' || candidate.spending))
+      add(candidate.choice, priced(candidate, unit));
   return [...found.values()];
 }
 

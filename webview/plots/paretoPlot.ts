@@ -2,6 +2,8 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { Setting } from '../../shared/protocol/engine';
+import { UNITS } from '../../shared/budgetUnits';
+import type { BudgetUnit } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
 import { exact, percent } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
@@ -67,6 +69,8 @@ export class ParetoPlot extends Component {
       }
     `,
   ];
+  /** What shares are of. */
+  @property() unit: BudgetUnit = 'pairs';
   @property({ attribute: false }) points: Point[] = [];
   /** What the plan spends and keeps here. */
   @property({ attribute: false }) plan: Omit<Point, 'key' | 'choice'> | null = null;
@@ -99,7 +103,7 @@ export class ParetoPlot extends Component {
     const budget = this.budget > 0 && this.budget < 1 ? x(this.budget) : null;
     const format = (t: number) => percent(t);
     return html`<svg width=${width} height=${height} role="group" aria-label=${this.words(best)}>
-      ${axisBottom(x, bottom, { ticks: 5, format, label: 'share of the dense pairs (log)' })}
+      ${axisBottom(x, bottom, { ticks: 5, format, label: `share of the dense ${UNITS[this.unit]} (log)` })}
       ${axisLeft(y, room.left, { ticks: 5, format, label: measure === 'recall' ? 'mass kept (local)' : 'output error (local)', grid: width - room.left - room.right })}
       ${
         budget === null
@@ -142,7 +146,7 @@ export class ParetoPlot extends Component {
   private planMark(at: (p: { share: number } & Pick<Point, Measure>) => [number, number]) {
     if (!this.plan || this.plan[this.measure] === null) return nothing;
     const [cx, cy] = at(this.plan);
-    const words = `The plan: ${percent(this.plan.share)} of the pairs, ${this.valueWords(this.plan)}`;
+    const words = `The plan: ${percent(this.plan.share)} of the ${UNITS[this.unit]}, ${this.valueWords(this.plan)}`;
     return svg`<g class="plan" role="img" aria-label=${words}><title>${words}</title>
       <path d=${`M${cx},${cy - 8}L${cx + 7},${cy}L${cx},${cy + 8}L${cx - 7},${cy}Z`}></path></g>`;
   }
@@ -201,7 +205,7 @@ export class ParetoPlot extends Component {
     const info = store.mechanismInfos.find(m => m.name === p.choice.name);
     const params = parameterWords(p.choice, info);
     const title = mechanismTitle(p.choice.name, store.mechanismInfos);
-    return `${title}${params ? ` (${params})` : ''}: ${exact(p.share * 100, '%')} of the pairs, ${this.valueWords(p)}`;
+    return `${title}${params ? ` (${params})` : ''}: ${exact(p.share * 100, '%')} of the ${UNITS[this.unit]}, ${this.valueWords(p)}`;
   }
 
   private valueWords(p: Pick<Point, 'recall' | 'outputError'>): string {

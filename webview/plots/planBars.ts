@@ -6,6 +6,7 @@ import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
 import { certaintyOf, certaintyWords } from '../model/certainty';
 import { mechanismLook, mechanismTitle, parameterWords, settingTitles } from '../model/mechanismLook';
+import { paidIn, spentBy } from '../model/planSpent';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -89,8 +90,8 @@ export class PlanBars extends Component {
       infos,
     );
     const words = (name: string, { delta, perToken }: Plan['effect'], spent: number) =>
-      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the pairs (propagated)\n${[`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; ')}`;
-    const spent = plan.pairs / plan.densePairs;
+      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the ${paidIn(plan)} (propagated)\n${[`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; ')}`;
+    const spent = spentBy(plan);
     return [
       {
         name: 'the plan',

@@ -6,6 +6,7 @@ import { toCss } from '../draw/colour';
 import { exact, interval, number, percent, signed } from '../../shared/numbers';
 import { certaintyWords } from '../model/certainty';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
+import { paidIn, spentBy } from '../model/planSpent';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -75,7 +76,7 @@ export class PlanCurve extends Component {
     if (!plan || !width || !height || !curve.length) return nothing;
     const room = { left: 50, right: 16, top: 24, bottom: 36 };
     const bottom = height - room.bottom;
-    const spent = plan.pairs / plan.densePairs;
+    const spent = spentBy(plan);
     const shares = [
       plan.floor?.share ?? spent,
       ...curve.map(p => p.share),
@@ -104,7 +105,7 @@ export class PlanCurve extends Component {
     const at = (p: { share: number; delta: number }): [number, number] => [x(p.share), y(p.delta)];
     const high = y.domain()[1]!;
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(plan)}>
-      ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: 'share of the dense pairs (log)' })}
+      ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: `share of the dense ${paidIn(plan)} (log)` })}
       ${axisLeft(y, room.left, { ticks: 4, format: t => number(t), label: unit, grid: width - room.left - room.right })}
       ${svg`<clipPath id="curve-frame"><rect x=${room.left} y=${room.top - 6} width=${width - room.left} height=${bottom - room.top + 12}></rect></clipPath>
         <path class="predicted-line" clip-path="url(#curve-frame)" d=${path(predicted.map(at))}></path><path class="line" clip-path="url(#curve-frame)" d=${path(measured.map(at))}></path>`}
@@ -120,12 +121,12 @@ export class PlanCurve extends Component {
         const name = mechanismTitle(u.choice.name, store.mechanismInfos);
         const fill = toCss(mechanismLook(u.choice.name, store.mechanismInfos, theme()).fill);
         return svg`<circle class="uniform" cx=${cx} cy=${cy} r="4" fill=${fill} @click=${() => store.select({ mechanism: u.choice })}>
-          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the pairs; ${certaintyWords(u.effect.perToken)}</title></circle>`;
+          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the ${paidIn(plan)}; ${certaintyWords(u.effect.perToken)}</title></circle>`;
       })}
       ${curve.map(p => {
         if (p.delta > high) return nothing;
         const [cx, cy] = at(p);
-        const words = `a plan with ${exact(p.share * 100, '%')} of the pairs: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'}${p.interval ? `; 95\u202f%: ${interval(p.interval)}` : ''})`;
+        const words = `a plan with ${exact(p.share * 100, '%')} of the ${paidIn(plan)}: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'}${p.interval ? `; 95\u202f%: ${interval(p.interval)}` : ''})`;
         return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;
       })}
       ${svg`<circle class="here" cx=${x(spent)} cy=${y(plan.effect.delta)} r="7"><title>this plan</title></circle>`}
@@ -135,13 +136,13 @@ export class PlanCurve extends Component {
   private floor({ choice, effect, share }: NonNullable<Plan['floor']>, [cx, cy]: [number, number]) {
     const name = mechanismTitle(choice.name, store.mechanismInfos);
     return svg`<rect class="floor" x=${cx - 4} y=${cy - 4} width="8" height="8" @click=${() => store.select({ mechanism: choice })}>
-      <title>the floor, ${name} in every head: ${signed(effect.delta)} with ${percent(share)} of the pairs; ${certaintyWords(effect.perToken)}</title></rect>`;
+      <title>the floor, ${name} in every head: ${signed(effect.delta)} with ${percent(share)}; ${certaintyWords(effect.perToken)}</title></rect>`;
   }
 
   private words(plan: Plan): string {
     const points = plan.curve.map(
       p => `${percent(p.share)}: ${signed(p.delta)} ${p.measured ? 'measured' : 'predicted'}`,
     );
-    return `Change against the share of the pairs. ${points.join('; ')}`;
+    return `Change against the share of the ${paidIn(plan)}. ${points.join('; ')}`;
   }
 }

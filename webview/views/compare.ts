@@ -1,7 +1,8 @@
 import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
-import type { Setting } from '../../shared/protocol/engine';
+import { BUDGET_UNITS, type BudgetUnit, type Setting } from '../../shared/protocol/engine';
+import { UNITS } from '../../shared/budgetUnits';
 import { DENSE } from '../../shared/setting';
 import { toCss } from '../draw/colour';
 import { CSV_HEADER, csvRows } from '../model/compareRows';
@@ -11,7 +12,17 @@ import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { headName, shortName } from '../model/names';
 import { denseIsWhatIf, standing } from '../model/standing';
 import { theme } from '../draw/theme';
-import { allTried, atBudget, headKey, points, share, type Measure, type Tried } from '../model/tried';
+import {
+  allTried,
+  atBudget,
+  headKey,
+  inUnit,
+  points,
+  priced,
+  share,
+  type Measure,
+  type Tried,
+} from '../model/tried';
 import { BudgetFits } from '../host/budgetFits';
 import { certaintyWords } from '../model/certainty';
 import { store } from '../host/store';
@@ -44,6 +55,12 @@ export class CompareView extends Component implements Savable {
     return store.option('compare', 'budget', 0.1);
   }
 
+  /** What the budget is paid in; settings as computed are known in pairs only. */
+  private get unit(): BudgetUnit {
+    const wanted = store.option<string>('compare', 'unit', 'pairs');
+    return (this.equal && BUDGET_UNITS.find(unit => unit === wanted)) || 'pairs';
+  }
+
   private get equal(): boolean {
     // A report holds what was computed, and nothing that could be tried at a budget.
     return !store.report && store.option<string>('compare', 'rows', 'budget') === 'budget';
@@ -69,7 +86,7 @@ export class CompareView extends Component implements Savable {
   private readonly allTried = computed(() => allTried(store.mechanisms, store.plan, this.fits.results));
 
   override willUpdate(): void {
-    this.fits.want(store.summary ? store.id : null, this.budgets);
+    this.fits.want(store.summary ? store.id : null, this.budgets, this.unit);
   }
 
   override render() {
@@ -78,8 +95,9 @@ export class CompareView extends Component implements Savable {
     if (!store.cores.length)
       return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
     const { measure, head } = this;
-    const tried = this.allTried.value;
-    if (!store.summary && tried.length === 0)
+    const { unit } = this;
+    const tried = inUnit(this.allTried.value, unit);
+    if (!store.summary && this.allTried.value.length === 0)
       return html`<div class="state">
         <p class="muted">Mechanisms are compared when all layers are finished.</p>
       </div>`;
@@ -99,6 +117,7 @@ export class CompareView extends Component implements Savable {
                     .head=${head}
                     .measure=${measure}
                     .budget=${this.equal ? this.budget : null}
+                    .unit=${unit}
                   ></ai-compare-table>`
                 : html`<p class="muted">
                     No mechanism was computed with this analysis: add one, or find a plan.
@@ -130,8 +149,14 @@ export class CompareView extends Component implements Savable {
       'Budget',
       Math.log10(this.budget),
       { min: -2.5, max: 0, step: 0.02 },
-      `${percent(this.budget)} of pairs`,
+      `${percent(this.budget)} of the ${UNITS[this.unit]}`,
       value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
+    )}
+    ${choose(
+      'Paid in',
+      this.unit,
+      BUDGET_UNITS.map(value => ({ value, label: UNITS[value] })),
+      value => store.setOption('compare', 'unit', value),
     )}`;
   }
 
@@ -220,7 +245,7 @@ export class CompareView extends Component implements Savable {
     const { head, measure } = this;
     const budget = this.equal ? this.budget : null;
     const { ranked, over, apart, runs, notRun } = fairComparison(rows, {
-      ...{ head, measure, budget, plan: store.plan },
+      ...{ head, measure, budget, plan: (store.plan?.unit ?? 'pairs') === this.unit ? store.plan : null },
     });
     if (apart)
       return html`As computed, the settings spend from ${percent(apart.least)} to ${percent(apart.most)} of
@@ -231,7 +256,7 @@ export class CompareView extends Component implements Savable {
     const [best] = ranked;
     if (!best)
       return over.length && budget !== null
-        ? html`Nothing spends so little as ${percent(budget)} of the pairs.`
+        ? html`Nothing spends so little as ${percent(budget)} of the ${UNITS[this.unit]}.`
         : nothing;
     const of = head ? headName(store.previewHead ?? store.shownHead!) : 'all heads';
     const value = html`<strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong>`;
@@ -241,7 +266,7 @@ export class CompareView extends Component implements Savable {
           ? html`keeps ${alone ? nothing : 'the most: '}${value} of the mass`
           : html`changes the output ${alone ? nothing : 'least, '}by ${value},`
       }
-      with ${percent(best.numbers.share)} of the pairs
+      with ${percent(best.numbers.share)} of the ${UNITS[this.unit]}
       <span class="muted">(local, ${standing(best.row.choice)})</span>.
       ${over.length ? html`Not compared, over budget: ${names(over)}.` : nothing} ${this.ranOn(runs, title)}
       ${runs.length && notRun.length ? html`<span class="muted">Not run on: ${names(notRun)}.</span>` : nothing}`;
@@ -279,20 +304,26 @@ export class CompareView extends Component implements Savable {
   }
 
   private pareto(tried: Tried[], head: string | null, measure: Measure): TemplateResult {
+    const { unit } = this;
     const { plan } = store;
-    const all = points(tried, plan, head);
-    const planned = head === null ? null : plan?.heads.find(h => headKey(h) === head);
-    const mark = plan
+    const known = plan && (unit === 'pairs' || plan.spending) ? plan : null;
+    const all = points(tried, known, head, unit);
+    const planned = head === null ? null : known?.heads.find(h => headKey(h) === head);
+    const mark = known
       ? head === null
         ? {
-            share: share(plan),
-            recall: plan.heads.some(h => h.recall === null)
+            share: share(priced(known, unit)),
+            recall: known.heads.some(h => h.recall === null)
               ? null
-              : plan.heads.reduce((sum, h) => sum + h.recall!, 0) / plan.heads.length,
-            outputError: plan.heads.reduce((sum, h) => sum + h.outputError, 0) / plan.heads.length,
+              : known.heads.reduce((sum, h) => sum + h.recall!, 0) / known.heads.length,
+            outputError: known.heads.reduce((sum, h) => sum + h.outputError, 0) / known.heads.length,
           }
         : planned
-          ? { share: share(planned), recall: planned.recall, outputError: planned.outputError }
+          ? {
+              share: share(priced(planned, unit)),
+              recall: planned.recall,
+              outputError: planned.outputError,
+            }
           : null
       : null;
     return html`<div class="heading">
@@ -301,7 +332,13 @@ export class CompareView extends Component implements Savable {
         </h2>
         <span class="muted">${all.length} settings; line: nothing tried is better at that price</span>
       </div>
-      <ai-pareto .points=${all} .plan=${mark} .measure=${measure} .budget=${this.budget}></ai-pareto>
+      <ai-pareto
+        .points=${all}
+        .plan=${mark}
+        .measure=${measure}
+        .budget=${this.budget}
+        .unit=${this.unit}
+      ></ai-pareto>
       <div class="names">
         ${[...new Set(all.map(p => p.choice.name))].map(
           name =>
@@ -329,7 +366,7 @@ export class CompareView extends Component implements Savable {
     const head = store.shownHead;
     const one = head && store.option<string>('compare', 'of', 'all') === 'head';
     const settings = this.equal
-      ? `each with the best of its settings at ${percent(this.budget)} of the pairs`
+      ? `each with the best of its settings at ${percent(this.budget)} of the ${UNITS[this.unit]}`
       : 'as computed with the analysis';
     return `Mechanisms in place of dense attention in ${one ? headName(head) : 'all heads'}, ${settings}.`;
   }

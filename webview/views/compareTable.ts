@@ -1,6 +1,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
-import type { CountKind } from '../../shared/protocol/engine';
+import type { BudgetUnit, CountKind } from '../../shared/protocol/engine';
+import { UNITS } from '../../shared/budgetUnits';
 import { FAR_LENGTH } from '../../shared/costLengths';
 import { toCss } from '../draw/colour';
 import { exact, percent, signed } from '../../shared/numbers';
@@ -137,6 +138,8 @@ export class CompareTable extends Component {
   @property() measure: Measure = 'recall';
   /** What every row should spend; null where each spends what it does. */
   @property({ attribute: false }) budget: number | null = null;
+  /** What `pairs` of the rows are. */
+  @property() unit: BudgetUnit = 'pairs';
   private readonly costs = new Remote(this, 'cost/formulas', 300);
   @state() private readonly running = new Map<string, string | null>();
 
@@ -176,7 +179,7 @@ export class CompareTable extends Component {
           ${this.heading('recall', html`mass kept<br />(local)`, true)}
           ${this.heading('outputError', html`output error<br />(local)`, false)}
           ${this.heading('effect', html`${loss ? 'loss' : 'output'} change<br />(propagated)`, false)}
-          ${this.heading('share', html`pairs,<br />of dense`, false)}
+          ${this.heading('share', html`${UNITS[this.unit]},<br />of dense`, false)}
           ${wide ? html`<th title="By formula, for this head size">at 32k<br />tokens</th>` : nothing}
           ${wide ? html`<th>${this.measure === 'recall' ? 'mass kept' : 'output error'},<br />every head</th>` : nothing}
         </tr>
@@ -248,7 +251,7 @@ export class CompareTable extends Component {
       <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
       <td
         class="number"
-        title=${numbers ? `${exact(numbers.pairs)} of ${exact(numbers.densePairs)} pairs` : nothing}
+        title=${numbers ? `${exact(numbers.pairs)} of ${exact(numbers.densePairs)} ${UNITS[this.unit]}${this.unit === 'kv' ? ', bytes' : ''}` : nothing}
       >
         ${numbers ? percent(numbers.share) : '–'}
         ${

@@ -1,6 +1,14 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
-import type { Setting, Plan, PlanFormat } from '../../shared/protocol/engine';
+import { UNITS } from '../../shared/budgetUnits';
+import {
+  BUDGET_UNITS,
+  type BudgetUnit,
+  type Setting,
+  type Plan,
+  type PlanFormat,
+} from '../../shared/protocol/engine';
+import { paidIn, spentBy } from '../model/planSpent';
 import { toCss } from '../draw/colour';
 import { count, exact, number, percent, signed } from '../../shared/numbers';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
@@ -118,6 +126,12 @@ export class PlanSection extends Component {
     return store.option('compare', 'budget', 0.1);
   }
 
+  /** What the next plan is to pay in. */
+  private get unit(): BudgetUnit {
+    const wanted = store.option<string>('compare', 'unit', 'pairs');
+    return BUDGET_UNITS.find(unit => unit === wanted) ?? 'pairs';
+  }
+
   override render() {
     const { plan, planning } = store;
     return html`<div class="head">
@@ -151,10 +165,11 @@ export class PlanSection extends Component {
         </button></span
       >`;
     }
-    const again = plan && Math.abs(plan.budget - this.budget) < 1e-9;
+    const { unit } = this;
+    const again = plan && Math.abs(plan.budget - this.budget) < 1e-9 && (plan.unit ?? 'pairs') === unit;
     return html`${button(
-      again ? 'Find it again' : `Find a plan for ${percent(this.budget)} of the pairs`,
-      () => store.host.send({ type: 'findPlan', budget: this.budget, mechanisms: [] }),
+      again ? 'Find it again' : `Find a plan for ${percent(this.budget)} of the ${UNITS[unit]}`,
+      () => store.host.send({ type: 'findPlan', budget: this.budget, unit, mechanisms: [] }),
       { secondary: plan !== null, disabled: !store.summary },
     )}`;
   }
@@ -195,7 +210,7 @@ export class PlanSection extends Component {
         <section aria-label="What the plan costs">
           <h2>
             ${plan.effect.measure === 'loss' ? 'Loss change, nats per token' : 'Change of the output, 1 − cosine'},
-            at about ${percent(plan.budget)} of the pairs
+            at about ${percent(plan.budget)} of the ${paidIn(plan)}
           </h2>
           <ai-plan-bars .plan=${plan}></ai-plan-bars>
           <h2>At other budgets</h2>
@@ -211,7 +226,7 @@ export class PlanSection extends Component {
 
   /** The point in one sentence, honest when the plan does not win. */
   private headline(plan: Plan): TemplateResult {
-    const spent = plan.pairs / plan.densePairs;
+    const spent = spentBy(plan);
     const best = [...plan.uniform].sort((a, b) => a.effect.delta - b.effect.delta)[0];
     const strong = (delta: number) => html`<strong title=${exact(delta)}>${costWords(plan, delta)}</strong>`;
     const against = best
@@ -221,7 +236,7 @@ export class PlanSection extends Component {
     const over =
       spent > plan.budget * 1.001 ? html`, more than the budget of ${percent(plan.budget)},` : nothing;
     const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the
-      pairs${over}`;
+      ${paidIn(plan)}${over}`;
     const costs =
       plan.effect.delta > 0
         ? html`the plan costs ${strong(plan.effect.delta)}`
