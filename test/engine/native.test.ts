@@ -152,6 +152,35 @@ const ramped = (m: ModelWriter, distance: string, id: string) => {
 };
 const GAINS = { alpha: [1.5, 0.5, 0.25, -1], beta: [1, 2, 0.5, 1], gamma: [0.75, 1, 0.1, 0.3] };
 
+const ALPHAS = [1.5, 1.25, 2, 1.8];
+const HALVINGS = 24;
+/** Entmax by bisection, as `entmax_bisect` of the entmax package is exported (Correia et al. 2019, algorithm 1). */
+function halved(m: ModelWriter, scores: string, id: string): string {
+  const ofHeads = (name: string, of: (alpha: number) => number) =>
+    m.floats(name + id, ALPHAS.map(of), [HEADS, 1, 1]);
+  const number = (name: string, value: number) => m.floats(name + id, [value], []);
+  const z = m.op('Mul', [scores, ofHeads('less', alpha => alpha - 1)]);
+  const power = ofHeads('power', alpha => 1 / (alpha - 1));
+  const largest = m.op('ReduceMax', [z], { axes: [-1], keepdims: 1 });
+  const above = (tau: string) => m.op('Pow', [m.op('Relu', [m.op('Sub', [z, tau])]), power]);
+  const over = (p: string, at: string) => m.op('Sub', [total(m, p, at), number(`sum${at}`, 1)]);
+  let low = m.op('Sub', [largest, number('first', 1)]);
+  const start = over(above(low), `low${id}`);
+  let p = '';
+  for (let step = 1; step <= HALVINGS; step++) {
+    // Up to where so many equal keys would have their share.
+    const width = (alpha: number) => 1 - 4096 ** (1 - alpha);
+    const middle = m.op('Add', [low, ofHeads(`half${step}-`, alpha => width(alpha) * 2 ** -step)]);
+    p = above(middle);
+    const isBelow = m.op('GreaterOrEqual', [
+      m.op('Mul', [over(p, `${step}-${id}`), start]),
+      number(`none${step}-`, 0),
+    ]);
+    low = m.op('Where', [isBelow, middle, low]);
+  }
+  return m.op('Div', [p, total(m, p, `end${id}`)]);
+}
+
 /** Scores under a mask of positions. */
 const underMask = (
   mask: (m: ModelWriter, at: { d: string; row: string; column: string }, id: string) => string,
@@ -228,6 +257,13 @@ const FORMS: Record<
     params: { alpha: 2 },
     layer: aroundHeads((m, { q, k, v, x }, id) =>
       m.op('MatMul', [sparsemax(m, causalScores(m, q, k, distances(m, x, id), id), 1, id), v]),
+    ),
+  },
+  'a threshold that is found by halving': {
+    name: 'entmax',
+    params: { alpha: ALPHAS },
+    layer: aroundHeads((m, { q, k, v, x }, id) =>
+      m.op('MatMul', [halved(m, causalScores(m, q, k, distances(m, x, id), id), id), v]),
     ),
   },
   'a mask of tokens with the same signs': {
