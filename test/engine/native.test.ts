@@ -181,6 +181,19 @@ function halved(m: ModelWriter, scores: string, id: string): string {
   return m.op('Div', [p, total(m, p, `end${id}`)]);
 }
 
+/** The product of queries with what stands for each distance, at the distance of query and key. */
+function relative(m: ModelWriter, { q, x }: { q: string; x: string }, id: string): string {
+  const far = 128;
+  const d = m.op('Abs', [distances(m, x, `far${id}`)]);
+  const index = m.op('Reshape', [m.op('Cast', [d], { to: 7 }), m.ints(`plane${id}`, [1, 1, -1])]);
+  const count = m.op('Gather', [m.op('Shape', [x]), m.ints(`tokens${id}`, [1])], { axis: 0 });
+  const square = m.op('Concat', [m.ints(`lead${id}`, [1, 1]), count, count], { axis: 0 });
+  const all = m.op('Expand', [m.op('Reshape', [index, square]), m.op('Shape', [scoresOf(m, q)])]);
+  return m.op('GatherElements', [m.op('MatMul', [q, m.weight(`r${id}`, [DIM, far], 0.3)]), all], { axis: 3 });
+}
+const scoresOf = (m: ModelWriter, q: string) => m.op('MatMul', [q, transposed(m, q)]);
+const learnt = (m: ModelWriter, name: string, dims: number[]) => m.weight(name, dims, 0.4);
+
 /** Scores under a mask of positions. */
 const underMask = (
   mask: (m: ModelWriter, at: { d: string; row: string; column: string }, id: string) => string,
@@ -302,6 +315,44 @@ const FORMS: Record<
       return m.op('MatMul', [m.op('Sub', [sum, gain('gamma', mean)]), v]);
     }),
   },
+  'queries with numbers added before their heads stand apart, for keys and for distances': {
+    name: 'transformer-xl',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const tokens = m.op('Transpose', [q], { perm: [0, 2, 1, 3] });
+      const added = (name: string) =>
+        m.op('Transpose', [m.op('Add', [tokens, learnt(m, `${name} bias${id}`, [HEADS, DIM])])], {
+          perm: [0, 2, 1, 3],
+        });
+      const content = m.op('MatMul', [added('u'), transposed(m, k)]);
+      const scores = m.op('Add', [content, relative(m, { q: added('v'), x }, id)]);
+      const seen = past(m, distances(m, x, id), id);
+      return m.op('MatMul', [softmax(m, dropped(m, seen, scaled(m, scores, id), id)), v]);
+    }),
+  },
+  'four terms by themselves': {
+    name: 'transformer-xl',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const keys = transposed(m, k);
+      const ofKeys = m.op('MatMul', [learnt(m, `u bias${id}`, [1, HEADS, 1, DIM]), keys]);
+      const biased = m.op('Add', [q, learnt(m, `v bias${id}`, [HEADS, 1, DIM])]);
+      const content = m.op('Add', [m.op('MatMul', [q, keys]), ofKeys]);
+      const scores = m.op('Add', [content, relative(m, { q: biased, x }, id)]);
+      const seen = past(m, distances(m, x, id), id);
+      return m.op('MatMul', [softmax(m, dropped(m, seen, scaled(m, scores, id), id)), v]);
+    }),
+  },
+  'relative positions without numbers added, though the projection of queries has a bias': {
+    name: 'dense',
+    params: {},
+    layer: aroundHeads((m, { q: plain, k, v, x }, id) => {
+      const q = m.op('Add', [plain, learnt(m, `bias${id}`, [HEADS, 1, DIM])]);
+      const scores = m.op('Add', [m.op('MatMul', [q, transposed(m, k)]), relative(m, { q, x }, id)]);
+      const seen = past(m, distances(m, x, id), id);
+      return m.op('MatMul', [softmax(m, dropped(m, seen, scaled(m, scores, id), id)), v]);
+    }),
+  },
   'a mask of the nearest keys and of every so many': {
     name: 'strided',
     params: { stride: 7 },
@@ -374,7 +425,7 @@ describe('mechanisms of papers in plain operators', () => {
       const model = await bench.load(layered(layer));
       for (const { attention } of verifyJson(model.info).cores) {
         assert.equal(attention.name, name);
-        assert.equal(attention.native, true);
+        assert.equal(attention.native, name !== 'dense');
         const found: Record<string, unknown> = attention.params;
         for (const [key, value] of Object.entries(params)) {
           const [a, b] = [[found[key]].flat() as number[], [value].flat() as number[]];

@@ -225,10 +225,9 @@ async function namedOf({ graph, core, rule, survey }: Place): Promise<Recognised
   for (const side of found.contentSides) {
     const buckets = await bucketsOf(graph, side, survey);
     if (buckets) return { native: null, rule: { ...rule, made: buckets } };
-    if (relativeTerm(graph, found, side))
-      return { native: null, rule: { ...rule, made: { name: 'transformer-xl', params: {} } } };
   }
-  return null;
+  if (!relativeTerm(graph, found)) return null;
+  return { native: null, rule: { ...rule, made: { name: 'transformer-xl', params: {} } } };
 }
 
 /**
@@ -296,19 +295,46 @@ const MOVING = new Set([
   'Div',
 ]);
 
-/** (q + v) r: queries with a learned bias times something that knows distances only, beside keys that get (q + u). */
-function relativeTerm(graph: Graph, { q }: FoundCore, side: string): boolean {
+/**
+ * Transformer-XL's scores (q + u) k + (q + v) r: queries with learned numbers added, times something that is no key, beside
+ * keys that the same queries meet with other numbers added; or q k with u k as a term of its own beside it.
+ */
+function relativeTerm(graph: Graph, { q, k, contentSides }: FoundCore): boolean {
   const constants = graph.constants();
-  const biased = (name: string): string | null => {
-    const node = graph.producer(name);
+  const added = (name: string): string | null => {
+    const node = graph.producer(sourceOf(graph, name));
     if (node?.op !== 'Add') return null;
-    const [a, b] = node.inputs as [string, string];
-    return constants.has(b) ? a : constants.has(a) ? b : null;
+    const of = node.inputs.filter(input => !constants.has(input));
+    return of.length === 1 ? sourceOf(graph, of[0]!) : null;
   };
-  const content = biased(q);
-  const [product] = producers(graph, side, MOVING).filter(n => n.op === 'MatMul' || n.op === 'Einsum');
-  return content !== null && product !== undefined && biased(product.inputs[0]!) === content;
+  const [query, key] = [sourceOf(graph, q), sourceOf(graph, k)];
+  const products = contentSides.flatMap(side =>
+    producers(graph, side, MOVING).filter(node => ['MatMul', 'Einsum'].includes(node.op)),
+  );
+  const ofKeys = products.some(
+    ({ inputs }) =>
+      inputs.some(name => constants.has(name)) && inputs.some(name => sourceOf(graph, name) === key),
+  );
+  return products.some(({ inputs: [left, right] }) => {
+    if (sourceOf(graph, right!) === key) return false;
+    const own = sourceOf(graph, left!);
+    if (ofKeys) return own === query || added(left!) === query;
+    return own !== query && added(left!) !== null && added(left!) === added(q);
+  });
 }
+
+/** Where a tensor comes from before its axes were ordered anew or a constant scaled it. */
+function sourceOf(graph: Graph, name: string): string {
+  const node = graph.producer(name);
+  if (!node) return name;
+  if (['Mul', 'Div'].includes(node.op)) {
+    const constants = graph.constants();
+    const of = node.inputs.filter(input => !constants.has(input));
+    return of.length === 1 && of[0] === node.inputs[0] ? sourceOf(graph, of[0]!) : name;
+  }
+  return ORDERING.has(node.op) ? sourceOf(graph, node.inputs[0]!) : name;
+}
+const ORDERING = new Set(['Transpose', 'Reshape', 'Squeeze', 'Unsqueeze', 'Cast', 'Identity']);
 
 /** The nodes behind a tensor, through operators of these kinds up to the first of others. */
 function producers(graph: Graph, name: string, through: ReadonlySet<string>): GraphNode[] {
