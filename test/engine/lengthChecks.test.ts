@@ -6,7 +6,7 @@ import { denseOutput, denseRows } from '../../engine/attention/kernels/dense';
 import { profileCore } from '../../engine/measure/profile';
 import type { CutModel } from '../../engine/model/cut/cutModel';
 import { referenceAttend, referenceWeights } from '../../engine/model/verify/proof';
-import { rowsToCheck } from '../../engine/model/cut/ruleAtLength';
+import { rowsToCheck } from '../../engine/model/cut/rowsToCheck';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { ElementType } from '../../engine/runtime/onnxProto';
 import type { ModelWriter } from '../fixtures/onnxModels';

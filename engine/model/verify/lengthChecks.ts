@@ -8,7 +8,9 @@ import type { Plan } from '../cut/cutPlan';
 import type { Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
 import { LONGEST_PROBE, opaqueBias, type ProbedRule } from '../cut/probe';
-import { agrees, bordersOf, rowsToCheck, ruleAtLength, type Rows, type RowSource } from '../cut/ruleAtLength';
+import { agrees, type Rows, type RowSource } from '../cut/rowsAgree';
+import { bordersOf, rowsToCheck } from '../cut/rowsToCheck';
+import { ruleAtLength } from '../cut/ruleAtLength';
 
 /** The rules of all cores for texts of these lengths, and how far they were compared with the model's own graph. */
 export interface RulesAtLength {
