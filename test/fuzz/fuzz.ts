@@ -67,13 +67,15 @@ export async function fuzz(
       const outcome = await victim.ask(task);
       totals.peakRssMiB = Math.max(totals.peakRssMiB, victim.peakMiB);
       let wrong = wrongWith(outcome);
-      if (victim.peakMiB > PEAK_MIB) wrong ??= `peak memory ${Math.round(victim.peakMiB)} MiB`;
-      if ('ended' in outcome) {
-        totals.ended++;
+      if ('ended' in outcome) totals.ended++;
+      else if (outcome.kind === 'analysed') totals.analysed++;
+      else if (outcome.kind === 'refused') totals.refused++;
+      const isTooLarge = victim.peakMiB > PEAK_MIB;
+      if (isTooLarge) wrong ??= `peak memory ${Math.round(victim.peakMiB)} MiB`;
+      if (isTooLarge || 'ended' in outcome) {
         victim.end();
         victim = await VictimProcess.start(program);
-      } else if (outcome.kind === 'analysed') totals.analysed++;
-      else if (outcome.kind === 'refused') totals.refused++;
+      }
       const seconds = (performance.now() - began) / 1000;
       if (isCrash(outcome) || done % BY_COMMAND_LINE === BY_COMMAND_LINE - 1)
         wrong ??= await wrongWithCommandLine(cli, task);
