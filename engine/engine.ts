@@ -31,6 +31,7 @@ import { assign } from './service/changedRun';
 import { compareMeasures } from './service/compareMeasures';
 import { costFormulas, forwardTimes, measureCosts } from './service/cost';
 import { intervene } from './service/interventions';
+import { lossByGroup } from './service/lossGroups';
 import { lostKeys } from './service/lostKeys';
 import { propagate, runLocally } from './service/mechanismRuns';
 import { exportPlan } from './service/plan/exportPlan';
@@ -177,6 +178,16 @@ export class Engine {
       const onHead: AblationHooks['onHead'] = (head, measure) =>
         this.notify('analysis/ablated', { id: analysis.id, measure, head });
       return ablateHeads(analysis, signal, { onProgress, onHead });
+    }),
+    'analysis/lossGroups': this.job((analysis, params, signal, progress) => {
+      const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
+      return lossByGroup(
+        analysis,
+        params,
+        tokenizer,
+        signal,
+        progress('propagate', 'The loss by groups of tokens'),
+      );
     }),
     'analysis/plan': this.job(async (analysis, { id: _, ...options }, signal, progress) => {
       const { plan } = await makePlan([analysis], options, signal, progress('plan'));

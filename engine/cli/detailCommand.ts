@@ -1,4 +1,4 @@
-/** `detail`: what the views show of an analysed text beside its measures: lenses, buckets, spans, costs, and a head's map. */
+/** `detail`: what the views show of an analysed text beside its measures: lenses, buckets, spans, costs, the loss by groups of tokens, and a head's map. */
 import { print, ProgressLine, startEngine } from './commands';
 import type { NamedMechanism } from './arguments';
 import type { Engine } from '../engine';
@@ -17,7 +17,7 @@ import {
 
 const SCHEMA = 'urn:attention-inspector:detail:1';
 
-export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map'] as const;
+export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss'] as const;
 export type DetailName = (typeof DETAILS)[number];
 
 /** Width and height of a map at most, in cells. */
@@ -32,6 +32,7 @@ export interface DetailOptions {
   param: Record<string, string>;
   mechanisms: NamedMechanism[];
   budget?: number;
+  reference?: string;
   json?: string;
   png?: string;
 }
@@ -61,7 +62,10 @@ export async function detailCommand(
     throw new UsageError(told`--lens says which: ${Object.keys(lenses).join(', ')}.`);
   if (what === 'buckets' && options.mechanisms.length !== 1)
     throw new UsageError('Buckets are those of one mechanism, such as --mechanism lsh.');
-  await checkOutputPaths([json, png], [file]);
+  const { reference } = options;
+  if (reference !== undefined && what !== 'loss')
+    throw new UsageError('--reference goes with the detail loss: its tokens are counted.');
+  await checkOutputPaths([json, png], [file, ...(reference === undefined ? [] : [reference])]);
   const text = await readText(file);
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
@@ -92,12 +96,12 @@ function plainArrays(_key: string, value: unknown): unknown {
     : value;
 }
 
-function detailOf(
+async function detailOf(
   engine: Engine,
   id: string,
   what: Exclude<DetailName, 'map'>,
   { tokens }: AnalysisSummary,
-  { head, lens, param, mechanisms, budget }: DetailOptions,
+  { head, lens, param, mechanisms, budget, reference }: DetailOptions,
   signal: AbortSignal,
 ): Promise<unknown> {
   const settings = mechanisms.map(({ setting }) => setting);
@@ -106,6 +110,10 @@ function detailOf(
       return engine.request('analysis/lens', { id, lens: lens as LensName, ...head, params: param }, signal);
     case 'buckets':
       return engine.request('analysis/buckets', { id, ...head, mechanism: settings[0]! }, signal);
+    case 'loss': {
+      const counted = reference === undefined ? null : await readText(reference);
+      return engine.request('analysis/lossGroups', { id, reference: counted, mechanisms: settings }, signal);
+    }
     case 'spans': {
       const wish = budget === undefined ? { massTarget: 0.95 } : { budget };
       return engine.request('analysis/spans', { id, ...wish, ramp: 32 }, signal);

@@ -215,7 +215,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula.',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; and the loss by frequency of the tokens and by context.',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')
@@ -227,12 +227,18 @@ function build(): Command {
     .option('--head <core.head>', 'lens, buckets, map and cost: the head', parseHead, { core: 0, head: 0 })
     .option('--lens <name>', `lens: one of ${Object.keys(lenses).join(', ')}`)
     .option('--param <key=value...>', 'lens: its parameters')
-    .option('--mechanism <list>', 'buckets: NAME[:key=value;key=value]; cost: several', parseMechanisms, [])
+    .option(
+      '--mechanism <list>',
+      'buckets: NAME[:key=value;key=value]; cost, loss: several',
+      parseMechanisms,
+      [],
+    )
     .option(
       '--budget <share>',
       'spans: fitted to this share of the pairs instead of 95 % of the mass',
       parseBudget,
     )
+    .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')
     .option('--png <out>', "map: write the head's map as a picture, the square root of its mass")
     .action((what: DetailName, file: string, { param, mechanism, maxTokens, ...options }) => {
