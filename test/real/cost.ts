@@ -39,14 +39,19 @@ async function plain(folder: string, tokens: number): Promise<Cost> {
   const session = await InferenceSession.create(join(folder, 'model.onnx'));
   const [load, loadPeak] = [loading(), peakMiB()];
   const feeds = Object.fromEntries(
-    session.inputMetadata.map(input => [input.name, feedOf(input, tokens)] as const),
+    session.inputMetadata.map(input => [input.name, feedOf(input, tokens, headSizeIn(folder))] as const),
   );
   const running = clock();
   await session.run(feeds, [session.outputNames[0]!]);
   return { load, loadPeak, run: running(), peak: peakMiB() };
 }
 
-function feedOf(input: InferenceSession.ValueMetadata, tokens: number): Tensor {
+function headSizeIn(folder: string): number {
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, number>;
+  return config['hidden_size']! / config['num_attention_heads']!;
+}
+
+function feedOf(input: InferenceSession.ValueMetadata, tokens: number, headSize: number): Tensor {
   if (!input.isTensor) throw new Error(`${input.name} is no tensor`);
   const { name, shape, type } = input;
   const filled = (value: (i: number) => number) =>
@@ -60,7 +65,8 @@ function feedOf(input: InferenceSession.ValueMetadata, tokens: number): Tensor {
   if (name === 'position_ids') return filled(i => i);
   if (name === 'token_type_ids') return filled(() => 0);
   // Past keys and values, of none.
-  const dims = shape.map((dim, axis) => (typeof dim === 'number' ? dim : axis === 0 ? 1 : 0));
+  const open = [1, 0, 0, headSize];
+  const dims = shape.map((dim, axis) => (typeof dim === 'number' ? dim : open[axis]!));
   return type === 'float16'
     ? new Tensor('float16', new Uint16Array(0), dims)
     : new Tensor('float32', new Float32Array(0), dims);

@@ -1,5 +1,5 @@
 /**
- * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--only NAME,...] [--model REF]` writes a
+ * Looks at the views without VS Code: `npx tsx test/webview/pictures.ts [--out DIR] [--tokens N] [--heads 30x9] [--only NAME,...] [--model REF]` writes a
  * PNG of each view in each theme, wide and narrow, over the synthetic engine, or the real one with `--model bundled`.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -22,6 +22,8 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '700' },
     text: { type: 'string', default: 'test/fixtures/sample.txt' },
     only: { type: 'string', default: '' },
+    /** Layers and heads of the synthetic model. */
+    heads: { type: 'string', default: '6x8' },
     /** Also report what axe-core finds. */
     axe: { type: 'boolean', default: false },
     /** Model reference for the real engine; without it the synthetic one draws. */
@@ -280,7 +282,8 @@ async function measureCosts(page: Page): Promise<void> {
 function synthetic() {
   const limit = Number(values.tokens);
   const text = readFileSync(values.text, 'utf8').repeat(4);
-  const engine = new SyntheticEngine({ layers: 6, heads: 8, tokens: splitTokens(text, limit) });
+  const [layers = 6, heads = 8] = values.heads.split('x').map(Number);
+  const engine = new SyntheticEngine({ layers, heads, tokens: splitTokens(text, limit) });
   return { engine, summary: summaryOf(engine, text, limit), mechanisms: MECHANISMS, text };
 }
 

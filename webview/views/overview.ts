@@ -23,6 +23,7 @@ import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
 import { t } from '../host/words';
+import { gridLayout, inParts } from '../model/gridLayout';
 import { Component } from '../ui/component';
 import { button, choose, segmented } from '../ui/controls';
 import { ablationControl } from '../ui/ablation';
@@ -133,51 +134,55 @@ export class Overview extends Component implements Savable {
     const running =
       store.analysis.status === 'running' ? cores.find(c => !done.has(c.core))?.core : undefined;
     const columns = Math.max(...cores.map(c => c.heads));
-    const strip = this.width > 700 ? Math.min(300, Math.max(150, this.width * 0.24)) : 0;
     const layers = Math.max(...STACKS.map(b => cores.filter(c => c.kind === b.kind).length));
-    const tall = this.onPaper ? Infinity : (window.innerHeight - 210) / layers - 6;
-    const names = this.width > 700 ? 100 : 78;
-    const fitting = Math.min((this.width - names - strip) / columns, tall);
-    const cell = Math.max(26, Math.min(112, Math.floor(fitting) - 4));
+    const { parts, strip, cell } = gridLayout(
+      { layers, columns },
+      { width: this.width, height: this.onPaper ? Infinity : window.innerHeight },
+    );
     const position = measurePosition(measure, store.heads);
     return html`${STACKS.map(({ kind, title }) => {
       const rows = cores.filter(c => c.kind === kind).sort((a, b) => b.layer - a.layer);
       if (!rows.length) return nothing;
       return html`${title ? html`<h2>${title}</h2>` : nothing}
-        <div
-          class="block"
-          role="grid"
-          aria-label=${t('{0}: rows are layers, the first at the bottom; columns are heads', title || t('Attention heads'))}
-          .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)${strip ? ` ${strip}px` : ''}`}
-          @mouseleave=${() => store.previewOf(null)}
-        >
-          ${rows.map(
-            info =>
-              html`<div class="row" role="row">
-                <span class="label ${info.core === running ? 'running' : ''}" role="rowheader"
-                  >${cell > 40 ? t('layer {0}', info.layer) : info.layer}</span
-                >
-                ${Array.from({ length: info.heads }, (_, head) => {
-                  const profile = done.get(info.core)?.find(h => h.head === head);
-                  return profile
-                    ? this.cell(profile, measure, position, cell)
-                    : html`<div
-                        class="cell"
-                        role="gridcell"
-                        aria-label=${`${headName({ core: info.core, head })}: not finished`}
+        <div class="parts">
+          ${inParts(rows, parts).map(
+            part =>
+              html`<div
+                class="block"
+                role="grid"
+                aria-label=${t('{0}: rows are layers, the first at the bottom; columns are heads', title || t('Attention heads'))}
+                .style=${`--cell: ${cell}px; grid-template-columns: auto repeat(${columns}, ${cell}px)${strip ? ` ${strip}px` : ''}`}
+                @mouseleave=${() => store.previewOf(null)}
+              >
+                ${part.map(
+                  info =>
+                    html`<div class="row" role="row">
+                      <span class="label ${info.core === running ? 'running' : ''}" role="rowheader"
+                        >${cell > 40 ? t('layer {0}', info.layer) : info.layer}</span
                       >
-                        <div class="waiting ${info.core === running ? 'running' : ''}"></div>
-                        <div class="track"></div>
-                      </div>`;
-                })}
-                ${strip ? this.strip(info, done.get(info.core) ?? [], measure, position, strip, cell, columns) : nothing}
+                      ${Array.from({ length: info.heads }, (_, head) => {
+                        const profile = done.get(info.core)?.find(h => h.head === head);
+                        return profile
+                          ? this.cell(profile, measure, position, cell)
+                          : html`<div
+                              class="cell"
+                              role="gridcell"
+                              aria-label=${`${headName({ core: info.core, head })}: not finished`}
+                            >
+                              <div class="waiting ${info.core === running ? 'running' : ''}"></div>
+                              <div class="track"></div>
+                            </div>`;
+                      })}
+                      ${strip ? this.strip(info, done.get(info.core) ?? [], measure, position, strip, cell, columns) : nothing}
+                    </div>`,
+                )}
+                <div class="row" role="row">
+                  <span class="label">head</span>
+                  ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
+                  ${strip ? this.stripAxis(measure) : nothing}
+                </div>
               </div>`,
           )}
-          <div class="row" role="row">
-            <span class="label">head</span>
-            ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
-            ${strip ? this.stripAxis(measure) : nothing}
-          </div>
         </div>`;
     })}`;
   }

@@ -1,12 +1,17 @@
 import { css } from 'lit';
 
 export const overviewStyles = css`
+  .parts {
+    display: flex;
+    align-items: start;
+    gap: 24px;
+  }
   .block {
     display: grid;
     gap: 4px;
     width: max-content;
   }
-  .block + h2 {
+  .parts + h2 {
     margin-top: 16px;
   }
   .row {
