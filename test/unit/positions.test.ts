@@ -42,6 +42,12 @@ describe('inputs of positions', () => {
 
   it('leave the rows before the first out of the context', () => {
     assert.equal(namedContext({ model_type: 'roberta', max_position_embeddings: 514, pad_token_id: 1 }), 512);
+    for (const odd of [2.5, -1, 0, 1e300, Infinity, '512', null])
+      assert.equal(namedContext({ max_position_embeddings: odd }), null, String(odd));
+    assert.equal(
+      namedContext({ model_type: 'roberta', max_position_embeddings: 514, pad_token_id: 1e9 }),
+      null,
+    );
     assert.equal(namedContext({ model_type: 'xlm', max_position_embeddings: 512, pad_token_id: 2 }), 512);
   });
 });

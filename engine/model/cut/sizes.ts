@@ -45,12 +45,13 @@ export function vocabularyOf(
 
 /** Longest text that the configuration names, or null. */
 export function namedContext(config: Record<string, unknown>): number | null {
-  const named = CONTEXT_KEYS.map(key => config[key]).find(v => typeof v === 'number' && v > 0) as
+  const named = CONTEXT_KEYS.map(key => config[key]).find(v => Number.isSafeInteger(v) && Number(v) > 0) as
     number | undefined;
   if (named === undefined) return null;
   const { first, padding } = positionsOf(config);
   // Where counting starts after the padding id, the table holds the rows before it too.
-  return padding === null ? named : named - first;
+  const context = padding === null ? named : named - first;
+  return context > 0 ? context : null;
 }
 
 /** Tokens up to which row numbers are computed to see whether they grow on. */

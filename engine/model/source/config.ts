@@ -1,7 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { RefusedError, told } from '../../errors';
 import { parseJsonObject } from '../tokens/json';
+import { readOwn } from '../tokens/ownFile';
 
 type Config = Record<string, unknown>;
 
@@ -9,27 +9,26 @@ const LIMIT = 4 * 2 ** 20;
 
 /** The folder's `config.json`, or what `genai_config.json` (onnxruntime-genai) says in its place; {} without either. */
 export async function readConfig(folder: string): Promise<Config> {
-  const config = await readObject(join(folder, 'config.json'));
+  const config = await readObject(folder, 'config.json');
   if (config) return config;
-  const genai = await readObject(join(folder, 'genai_config.json'));
+  const genai = await readObject(folder, 'genai_config.json');
   return genai ? fromGenai(genai) : {};
 }
 
 /** What `attention.json` declares (docs/native.md), in the model's folder or beside its file; nothing without one. */
 export async function readAttention(folder: string, onnx: string): Promise<{ attention?: Config }> {
   for (const place of [folder, dirname(onnx)]) {
-    const attention = await readObject(join(place, 'attention.json'));
+    const attention = await readObject(place, 'attention.json');
     if (attention) return { attention };
   }
   return {};
 }
 
-async function readObject(path: string): Promise<Config | null> {
-  const info = await stat(path).catch(() => null);
-  if (!info?.isFile()) return null;
-  if (info.size > LIMIT) throw new RefusedError(told`${path} is too large for a model configuration.`);
-  const config = parseJsonObject(await readFile(path, 'utf8'));
-  if (!config) throw new RefusedError(told`${path} is not a valid model configuration.`);
+async function readObject(folder: string, name: string): Promise<Config | null> {
+  const text = await readOwn(folder, name, LIMIT);
+  if (text === null) return null;
+  const config = parseJsonObject(text);
+  if (!config) throw new RefusedError(told`${join(folder, name)} is not a valid model configuration.`);
   return config;
 }
 

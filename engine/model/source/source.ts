@@ -1,12 +1,13 @@
 /** Where models come from: a reference given by the user becomes the files of one model. */
 import { bundledFolder } from '../../bundledFolder';
 import { existsSync } from 'node:fs';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { RefusedError, told } from '../../errors';
 import type { HubModel } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
+import { readOwn } from '../tokens/ownFile';
 import { readAttention, readConfig } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { fileSize } from '../../../shared/numbers';
@@ -247,10 +248,7 @@ async function factsOfCached(id: string): Promise<string[]> {
 
 /** The licence that the model card names. */
 async function licence({ folder }: Pick<ModelFiles, 'folder'>): Promise<string[]> {
-  const path = join(folder, 'README.md');
-  const info = await stat(path).catch(() => null);
-  if (!info?.isFile() || info.size > CONFIG_LIMIT) return [];
-  const card = await readFile(path, 'utf8').catch(() => '');
+  const card = (await readOwn(folder, 'README.md', CONFIG_LIMIT).catch(() => null)) ?? '';
   const [, header = ''] = /^---\r?\n([^]{0,10000}?)\r?\n---/.exec(card) ?? [];
   const [, name] = /^license:\s*["']?([\w.-]+)/m.exec(header) ?? [];
   return name === undefined ? [] : [`licence ${name}`];

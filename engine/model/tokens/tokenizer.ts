@@ -1,5 +1,4 @@
 /** A model's tokenizer: text to ids, each with its range in the text. */
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { oneClause, RefusedError, told } from '../../errors';
 import type { TokenTable } from '../../../shared/protocol/engine';
@@ -7,6 +6,7 @@ import { joinedBytes, narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
 import { codePointOffsets, readableToken, type TokenStyle } from './text';
 import { parseJsonObject } from './json';
+import { readOwn } from './ownFile';
 import { ownVocabulary, strangersVocabulary, type Encoded, type Vocabulary } from './vocabulary';
 import { byteLevelJson, vocabularyKind, wordPieceJson } from './vocabularyFiles';
 
@@ -56,7 +56,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
     throw new RefusedError(told`The tokenizer ${path} cannot be read: ${oneClause(error)}.`);
   }
   const specials = specialIds(json);
-  const config = parseObject(await readBounded(join(folder, 'tokenizer_config.json')));
+  const config = parseObject(await readOwn(folder, 'tokenizer_config.json', FILE_LIMIT));
   return {
     vocabulary: words.size,
     encode: (text, maxTokens) => encode(words, style, text, maxTokens),
@@ -78,7 +78,7 @@ export function checkTokensFit(tokens: TokenTable, vocabulary: number | null): v
 }
 
 async function tokenizerJson(folder: string): Promise<{ path: string; json: string }> {
-  const read = (name: string) => readBounded(join(folder, name));
+  const read = (name: string) => readOwn(folder, name, FILE_LIMIT);
   const whole = await read('tokenizer.json');
   if (whole !== null) return { path: join(folder, 'tokenizer.json'), json: strict(whole) };
 
@@ -95,20 +95,6 @@ async function tokenizerJson(folder: string): Promise<{ path: string; json: stri
   throw new RefusedError(
     told`No tokenizer in ${folder}: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed.`,
   );
-}
-
-/** The file's text, or null when there is no such file. */
-async function readBounded(path: string): Promise<string | null> {
-  const info = await stat(path).catch(() => null);
-  if (!info?.isFile()) return null;
-  if (info.size > FILE_LIMIT) {
-    throw new RefusedError(
-      told`${path} is too large for a tokenizer (${Math.round(info.size / 2 ** 20)} MiB).`,
-    );
-  }
-  return readFile(path, 'utf8').catch(error => {
-    throw new RefusedError(told`Cannot read ${path}: ${oneClause(error)}.`);
-  });
 }
 
 /** The JSON object, or {} when it is none: then the defaults of the tokenizer's kind hold. */
