@@ -4,6 +4,8 @@ import { RefusedError, told } from '../errors';
 import type { PositionParts } from '../model/cut/positionParts';
 import type { PositionsLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
+import { floats } from '../runtime/tensor';
+import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
 import { mean } from '../statistics';
 
@@ -18,7 +20,8 @@ const TOLERANCE = 1e-3;
  * The four terms of a score with absolute positions (Dai et al. 2019, section 3.3), in layer 0, where the hidden rows are
  * token plus position: (a) content and content, (b) content and the key's position, (c) the query's position and content,
  * (d) both positions. The query's bias, alike for all queries, counts to (c) and (d), where the paper puts u and v; what
- * the key's bias adds is the same for all keys of a query and moves nothing.
+ * the key's bias adds is the same for all keys of a query and moves nothing. A core that was made with Transformer-XL's scores
+ * has them in every layer, exactly: q k, q r, u k and v r.
  */
 export const positionTerms: Lens<'positions'> = {
   name: 'positions',
@@ -29,6 +32,8 @@ export const positionTerms: Lens<'positions'> = {
 
   async look(analysis, _, { core, signal, onProgress }): Promise<PositionsLens> {
     const { cores } = analysis.model.info;
+    const own = await nativeTerms(analysis, core, signal);
+    if (own) return own;
     const { kind } = cores[core]!;
     const stack = kind === 'cross' ? 'decoder' : kind;
     const first = cores.find(c => c.kind === stack && c.layer === 0)!.core;
@@ -51,6 +56,7 @@ export const positionTerms: Lens<'positions'> = {
     return {
       lens: 'positions',
       core: first,
+      native: false,
       tokens: input.queries,
       rows: Math.min(input.queries, ROWS),
       keys: Math.min(input.keys, KEYS),
@@ -61,13 +67,89 @@ export const positionTerms: Lens<'positions'> = {
   },
 };
 
+/** The terms of a core whose model was made with Transformer-XL's scores; null for others. */
+async function nativeTerms(
+  analysis: Analysis,
+  core: number,
+  signal: AbortSignal,
+): Promise<PositionsLens | null> {
+  if (analysis.model.info.cores[core]!.attention?.name !== 'transformer-xl') return null;
+  const { input } = await analysis.tensors(core, signal);
+  const { native, heads, queries, keys, dim, q, k } = input;
+  if (!native) return null;
+  const shares = Array.from({ length: heads }, (_, head): PositionsLens['heads'][number] => {
+    const part = native.partOf(head);
+    const at = part.heads.indexOf(head);
+    const [r, u, v] = ['r', 'u', 'v_bias'].map(name => floats(part.own[name]!)) as [
+      Numbers,
+      Numbers,
+      Numbers,
+    ];
+    const add: AddTerms = (query, key, terms, x) => {
+      const far = query + keys - queries - key;
+      for (let c = 0; c < dim; c++) {
+        const content = k[(kvHead(input, head) * keys + key) * dim + c]!;
+        const position = r[(at * keys + far) * dim + c]!;
+        const asked = q[(head * queries + query) * dim + c]!;
+        terms[0]![x]! += asked * content;
+        terms[1]![x]! += asked * position;
+        terms[2]![x]! += u[at * dim + c]! * content;
+        terms[3]![x]! += v[at * dim + c]! * position;
+      }
+      // All that stands for the query's position is learned numbers.
+      for (const n of [2, 3]) terms[n + 2]![x] = terms[n]![x]!;
+    };
+    const seenBy = (query: number) => {
+      const { keys: seen } = native.attended.row(head, query);
+      return { from: seen[0]!, to: seen.at(-1)! + 1 };
+    };
+    return { head, ...sharesOf(input, head, seenBy, add) };
+  });
+  return {
+    lens: 'positions',
+    core,
+    native: true,
+    tokens: queries,
+    rows: Math.min(queries, ROWS),
+    keys: Math.min(keys, KEYS),
+    norm: 'none',
+    error: 0,
+    heads: shares,
+  };
+}
+type Numbers = Float32Array;
+
 /** Four terms of one head on evenly spaced queries: see PositionsLens. */
-export function termsOf(
-  input: CoreInput,
-  parts: Pick<PositionParts, 'q' | 'k'>,
-  head: number,
-): Omit<PositionsLens['heads'][number], 'head'> {
+export function termsOf(input: CoreInput, parts: Pick<PositionParts, 'q' | 'k'>, head: number): HeadTerms {
   const { queries, keys, dim } = input;
+  const add: AddTerms = (query, key, terms, x) => {
+    const q = (head * queries + query) * dim;
+    const k = (kvHead(input, head) * keys + key) * dim;
+    for (let c = 0; c < dim; c++) {
+      const [content, position] = [parts.k.content[k + c]!, parts.k.position[k + c]!];
+      const bias = parts.q.bias[q + c]!;
+      terms[0]![x]! += parts.q.content[q + c]! * content;
+      terms[1]![x]! += parts.q.content[q + c]! * position;
+      terms[2]![x]! += (parts.q.position[q + c]! + bias) * content;
+      terms[3]![x]! += (parts.q.position[q + c]! + bias) * position;
+      terms[4]![x]! += bias * content;
+      terms[5]![x]! += bias * position;
+    }
+  };
+  return sharesOf(input, head, query => visibleKeys(input, query), add);
+}
+
+type HeadTerms = Omit<PositionsLens['heads'][number], 'head'>;
+/** Adds the terms of a query and a key, four and what of the last two is the query's bias, at `x` of six lists. */
+type AddTerms = (query: number, key: number, terms: readonly Float64Array[], x: number) => void;
+
+/** What the terms are of a head's scores, on evenly spaced queries and keys. */
+function sharesOf(
+  { queries, rule }: CoreInput,
+  head: number,
+  seenBy: (query: number) => { from: number; to: number },
+  add: AddTerms,
+): HeadTerms {
   const covariance = new Float64Array(6);
   const squares = new Float64Array(4);
   const same = new Float64Array(4);
@@ -75,28 +157,17 @@ export function termsOf(
   const count = Math.min(queries, ROWS);
   for (let t = 0; t < count; t++) {
     const query = Math.floor(((t + 0.5) * queries) / count);
-    const { from, to } = visibleKeys(input, query);
+    const { from, to } = seenBy(query);
     const seen = Math.min(to - from, KEYS);
     if (seen < 2) continue;
     rows++;
     const terms = Array.from({ length: 6 }, () => new Float64Array(seen));
-    const q = (head * queries + query) * dim;
     for (let x = 0; x < seen; x++) {
       const key = from + Math.floor(((x + 0.5) * (to - from)) / seen);
-      const k = (kvHead(input, head) * keys + key) * dim;
-      for (let c = 0; c < dim; c++) {
-        const [content, position] = [parts.k.content[k + c]!, parts.k.position[k + c]!];
-        const bias = parts.q.bias[q + c]!;
-        terms[0]![x]! += parts.q.content[q + c]! * content;
-        terms[1]![x]! += parts.q.content[q + c]! * position;
-        terms[2]![x]! += (parts.q.position[q + c]! + bias) * content;
-        terms[3]![x]! += (parts.q.position[q + c]! + bias) * position;
-        terms[4]![x]! += bias * content;
-        terms[5]![x]! += bias * position;
-      }
+      add(query, key, terms, x);
     }
     terms.forEach(centre);
-    const sign = Math.sign(input.rule.scale[head]!);
+    const sign = Math.sign(rule.scale[head]!);
     const score = terms[0]!.map((a, x) => a + terms[1]![x]! + terms[2]![x]! + terms[3]![x]!);
     variance += dot(score, score) / seen;
     terms.forEach((term, n) => (covariance[n]! += dot(term, score) / seen));

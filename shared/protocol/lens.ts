@@ -200,7 +200,10 @@ export interface ScalingLens {
 
 // ---------------------------------------------------------------- content and position
 
-/** Of layer 0 (of the stack of the head in question). Terms: content x content, content x position, position x content, position x position. */
+/**
+ * Of layer 0 (of the stack of the head in question); of the layer itself where the model was made with Transformer-XL's scores. Terms:
+ * content x content, content x position, position x content, position x position.
+ */
 export interface PositionsLens {
   lens: 'positions';
   core: number;
@@ -208,6 +211,8 @@ export interface PositionsLens {
   /** Queries looked at, and the most keys of each; evenly spaced. */
   rows: number;
   keys: number;
+  /** The model's own terms: what stands for the query's position is u for contents and v for positions. */
+  native: boolean;
   /** The norm whose statistics are kept as those of the sum. */
   norm: 'none' | 'layer' | 'rms';
   /** By how much the parts miss queries and keys, relative to the largest. */

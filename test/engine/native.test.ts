@@ -5,6 +5,7 @@ import { denseColumn, denseRow } from '../../engine/attention/kernels/lines';
 import type { CoreInput } from '../../engine/attention/core';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
+import { positionTerms } from '../../engine/lens/positionTerms';
 import { verifyJson } from '../../engine/export/verifyJson';
 import { loadModel } from '../../engine/model/load';
 import type { CutModel } from '../../engine/model/cut/cutModel';
@@ -12,6 +13,7 @@ import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
+import { floats } from '../../engine/runtime/tensor';
 import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
 import type { ModelWriter } from '../fixtures/onnxModels';
 import { assertReproduces, Bench, DIM, HEADS, layered, type Layer } from './cutHarness';
@@ -65,6 +67,24 @@ describe('models made with a mechanism of a paper, which their file carries by n
         await model.dispose();
       }
     });
+
+  it('transformer-xl: the four terms of its scores in every layer are those that the mechanism tells', async () => {
+    const model = await load('transformer-xl');
+    const inputs = await coresOf(model);
+    const analysis = { model, tensors: async (core: number) => ({ input: inputs[core]! }) };
+    for (const [core, { native, heads }] of inputs.entries()) {
+      const context = { core, signal: neverCancelled, onProgress: () => undefined } as never;
+      const found = await positionTerms.look(analysis as never, {}, context);
+      assert.deepEqual([found.native, found.core, found.heads.length], [true, core, heads]);
+      const told = floats(native!.attended.extra['term_shares']!);
+      for (const { head, shares, ofBias } of found.heads) {
+        shares.forEach((share, n) => assert.ok(Math.abs(share - told[4 * head + n]!) < 1e-5));
+        assert.ok(shares.every(share => Math.abs(share) > 1e-6));
+        assert.deepEqual(ofBias, shares.slice(2));
+      }
+    }
+    await model.dispose();
+  });
 
   for (const name of ['dense', 'switch'])
     it(`${name}: dense attention`, async () => {

@@ -223,6 +223,7 @@ export function syntheticLens(
       return {
         lens,
         core: 0,
+        native: false,
         tokens: n,
         rows: Math.min(n, 96),
         keys: Math.min(n, 1024),

@@ -1,4 +1,4 @@
-import { css, html, type TemplateResult } from 'lit';
+import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { PositionsLens } from '../../shared/protocol/engine';
 import { bucketColour, toCss } from '../draw/colour';
@@ -12,11 +12,18 @@ type Head = PositionsLens['heads'][number];
 
 /** Query's side first, as in the paper. */
 const TERMS = [
-  { letter: 'a', name: 'content × content' },
-  { letter: 'b', name: 'content × position' },
-  { letter: 'c', name: 'position × content' },
-  { letter: 'd', name: 'position × position' },
-];
+  { letter: 'a', name: 'content × content', own: 'query × key' },
+  { letter: 'b', name: 'content × position', own: 'query × distance' },
+  { letter: 'c', name: 'position × content', own: 'u × key' },
+  { letter: 'd', name: 'position × position', own: 'v × distance' },
+] as const;
+
+/** `own`: in a model made with Transformer-XL's scores. */
+const termsOf = ({ native }: PositionsLens) =>
+  TERMS.map(({ letter, name, own }) => ({ letter, name: native ? own : name }));
+
+const OF_NATIVE =
+  "The model was made with Transformer-XL's scores: the learned numbers u and v, alike for all queries, stand where a query's position would. A share is the term's covariance with the score within a query's row, over the score's variance: shares add up to 1, and a term left of the line works against the others. Of each query the keys of its segment and memory count.";
 
 const NORMS = {
   none: 'no norm stands between the sum and the projections',
@@ -73,20 +80,23 @@ export class PositionsView extends LensPart<'positions'> {
   protected readonly lens = 'positions';
 
   protected draw(found: PositionsLens): TemplateResult {
-    const { heads, core } = found;
-    const most = TERMS.map((_, n) => heads.filter(h => h.shares[n] === Math.max(...h.shares)).length);
+    const { heads, core, native } = found;
+    const terms = termsOf(found);
+    const most = terms.map((_, n) => heads.filter(h => h.shares[n] === Math.max(...h.shares)).length);
     const shown = store.shownHead;
     const head = heads.find(h => shown?.core === core && shown.head === h.head) ?? heads[0]!;
     const layer = coreInfo(core)?.layer ?? 0;
     return html`
       <div class="lead" role="status">
-        What tells keys apart in layer ${layer} is mostly content for content in <strong>${most[0]}</strong>,
-        content for a position in <strong>${most[1]}</strong>, position for content in
-        <strong>${most[2]}</strong> and position for position in <strong>${most[3]}</strong> of
-        ${heads.length} heads.
+        What tells keys apart in layer ${layer} is mostly
+        ${terms.map(
+          ({ name }, n) =>
+            html`${n === 0 ? '' : n === 3 ? ' and ' : ', '}${name} in <strong>${most[n]}</strong>`,
+        )}
+        of ${heads.length} heads.
         <span class="muted"
-          >(exact split, over ${count(found.rows)} of ${count(found.tokens)} queries with up to
-          ${count(found.keys)} keys each)</span
+          >(${native ? "native: the model's own terms" : 'exact split'}, over ${count(found.rows)} of
+          ${count(found.tokens)} queries with up to ${count(found.keys)} keys each)</span
         >
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
@@ -94,7 +104,7 @@ export class PositionsView extends LensPart<'positions'> {
           <h2>Shares of the scores' variance</h2>
           ${this.bars(found, head)}
           <div class="key">
-            ${TERMS.map(
+            ${terms.map(
               ({ letter, name }, n) =>
                 html`<span><i .style=${`background: ${colour(n)}`}></i>(${letter}) ${name}</span>`,
             )}
@@ -102,34 +112,38 @@ export class PositionsView extends LensPart<'positions'> {
         </section>
         <section aria-label="One head's terms">
           <h2>${headName({ core, head: head.head })}</h2>
-          ${this.table(head)}
+          ${this.table(found, head)}
         </section>
       </div>
-      <p class="notes">
-        Query × key. Hidden rows of layer 0 are token plus position; ${NORMS[found.norm]}, so queries and keys
-        split exactly (their parts miss them by ${number(found.error)} of the largest at most). A share is the
-        term's covariance with the score within a query's row, over the score's variance: shares add up to 1,
-        and a term left of the line works against the others. Token types count as content. The query's bias
-        is alike for all queries and counts to (c) and (d), where Transformer-XL puts u and v; the key's bias
-        adds the same to all keys of a query and moves nothing.
-      </p>
+      <p class="notes">${native ? OF_NATIVE : this.ofSplit(found)}</p>
     `;
   }
 
+  private ofSplit(found: PositionsLens): TemplateResult {
+    return html`Query × key. Hidden rows of layer 0 are token plus position; ${NORMS[found.norm]}, so queries
+    and keys split exactly (their parts miss them by ${number(found.error)} of the largest at most). A share
+    is the term's covariance with the score within a query's row, over the score's variance: shares add up to
+    1, and a term left of the line works against the others. Token types count as content. The query's bias is
+    alike for all queries and counts to (c) and (d), where Transformer-XL puts u and v; the key's bias adds
+    the same to all keys of a query and moves nothing.`;
+  }
+
   /** A bar for each head: what works against the score left of the line, what makes it right of it. */
-  private bars({ heads, core }: PositionsLens, shown: Head): TemplateResult {
+  private bars(found: PositionsLens, shown: Head): TemplateResult {
+    const { heads, core } = found;
+    const terms = termsOf(found);
     const against = ({ shares }: Head) => shares.reduce((sum, x) => sum - Math.min(0, x), 0);
     const left = Math.max(...heads.map(against));
     const whole = left + Math.max(...heads.map(h => 1 + against(h)));
     const width = (share: number) => `${(100 * Math.abs(share)) / whole}%`;
     const part = (share: number, n: number) =>
       html`<div
-        title=${`(${TERMS[n]!.letter}) ${TERMS[n]!.name}: ${exact(100 * share, '%')}`}
+        title=${`(${terms[n]!.letter}) ${terms[n]!.name}: ${exact(100 * share, '%')}`}
         .style=${`width: ${width(share)}; background: ${colour(n)}`}
       ></div>`;
     return html`<div class="bars">
       ${heads.map(head => {
-        const words = `${headName({ core, head: head.head })}: ${TERMS.map(({ name }, n) => `${name} ${percent(head.shares[n]!)}`).join(', ')}`;
+        const words = `${headName({ core, head: head.head })}: ${terms.map(({ name }, n) => `${name} ${percent(head.shares[n]!)}`).join(', ')}`;
         return html`<span>${shortName({ core, head: head.head })}</span>
           <button
             class=${head === shown ? 'shown' : ''}
@@ -147,23 +161,24 @@ export class PositionsView extends LensPart<'positions'> {
     </div>`;
   }
 
-  private table(head: Head): TemplateResult {
+  private table(found: PositionsLens, head: Head): TemplateResult {
     const share = (value: number) => html`<td title=${exact(100 * value, '%')}>${percent(value)}</td>`;
     return html`<table>
       <tr>
         <th></th>
         <th scope="col">share</th>
-        <th scope="col">of it the query's bias</th>
+        ${found.native ? nothing : html`<th scope="col">of it the query's bias</th>`}
         <th scope="col">correlation</th>
         <th scope="col" title="Queries whose largest score is at the key that this term alone would choose">
           same choice alone
         </th>
       </tr>
-      ${TERMS.map(
+      ${termsOf(found).map(
         ({ letter, name }, n) =>
           html`<tr>
             <th scope="row">(${letter}) ${name}</th>
-            ${share(head.shares[n]!)} ${n < 2 ? html`<td></td>` : share(head.ofBias[n - 2]!)}
+            ${share(head.shares[n]!)}
+            ${found.native ? nothing : n < 2 ? html`<td></td>` : share(head.ofBias[n - 2]!)}
             <td title=${exact(head.correlations[n]!)}>${number(head.correlations[n]!)}</td>
             ${share(head.sameChoice[n]!)}
           </tr>`,
@@ -171,7 +186,8 @@ export class PositionsView extends LensPart<'positions'> {
     </table>`;
   }
 
-  protected csvOf({ core, heads }: PositionsLens): string {
+  protected csvOf(found: PositionsLens): string {
+    const { core, heads } = found;
     return csv(
       [
         'core',
@@ -185,7 +201,7 @@ export class PositionsView extends LensPart<'positions'> {
         'same choice',
       ],
       heads.flatMap(h =>
-        TERMS.map(({ letter, name }, n) => [
+        termsOf(found).map(({ letter, name }, n) => [
           ...[core, h.head, shortName({ core, head: h.head }), letter, name, h.shares[n]],
           ...[n < 2 ? null : h.ofBias[n - 2], h.correlations[n], h.sameChoice[n]],
         ]),
