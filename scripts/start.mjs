@@ -6,10 +6,8 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { installPackages, onPath, ROOT, run } from './lib/project.mjs';
-
-/** Where the VS Code server of the tests runs. */
-const SERVES_HERE = process.platform === 'linux' && process.arch === 'x64';
+import { editorOf } from './lib/editor.mjs';
+import { installPackages, ROOT, run } from './lib/project.mjs';
 
 const { values, positionals } = parseArgs({
   options: { 'no-open': { type: 'boolean', default: false } },
@@ -35,7 +33,7 @@ try {
 }
 
 async function open() {
-  const desktop = onPath('code');
+  const { desktop, advice } = editorOf();
   if (desktop) {
     console.log(`\nOpening ${basename(file)} in VS Code. Press F1 and choose "Attention: Analyze Text".`);
     // On Windows `code` is a batch file; this library quotes what its shell would take apart.
@@ -43,10 +41,8 @@ async function open() {
     await run(desktop, ['--new-window', `--extensionDevelopmentPath=${ROOT}`, file], { spawn });
     return;
   }
-  if (!SERVES_HERE) {
-    console.log(
-      '\nVS Code\'s command `code` is not on the PATH. Run "Shell Command: Install \'code\' command in PATH" from its command palette (on Windows: install VS Code with "Add to PATH") and start again, or run "npm run package" and install the .vsix in VS Code.',
-    );
+  if (advice) {
+    console.log(`\n${advice}`);
     return;
   }
 

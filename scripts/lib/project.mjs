@@ -2,7 +2,7 @@
 import { spawn as spawnDirectly } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -88,11 +88,12 @@ export function programOf(name, program, args) {
   return [process.execPath, [join(dirname(manifest), file), ...args]];
 }
 
-/** The first of `names` on the PATH, as a full path, or null. */
-export function onPath(...names) {
+/** The first of `names` on the PATH, as a full path, or null. @param {string[]} names */
+export function onPath(names, { platform = process.platform, path = process.env.PATH ?? '' } = {}) {
+  const isWindows = platform === 'win32';
   for (const name of names)
-    for (const folder of (process.env.PATH ?? '').split(delimiter))
-      for (const ending of process.platform === 'win32' ? ['.cmd', '.exe'] : [''])
+    for (const folder of path.split(isWindows ? ';' : ':'))
+      for (const ending of isWindows ? ['.cmd', '.exe'] : [''])
         if (folder && existsSync(join(folder, name + ending))) return join(folder, name + ending);
   return null;
 }

@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noticeOf } from '../../scripts/lib/notices.mjs';
-import { npm, programOf, run } from '../../scripts/lib/project.mjs';
+import { editorOf } from '../../scripts/lib/editor.mjs';
+import { npm, programOf, ROOT, run } from '../../scripts/lib/project.mjs';
 
 describe('scripts', () => {
   let folder: string;
@@ -35,6 +36,60 @@ describe('scripts', () => {
     const [program, [file]] = programOf('@vscode/vsce', 'vsce', ['ls']);
     assert.equal(program, process.execPath);
     assert.match(readFileSync(file!, 'utf8'), /^#!\/usr\/bin\/env node/);
+  });
+
+  describe('what npm start opens', () => {
+    const machines = [
+      ['linux', 'x64', 'code', ':'],
+      ['darwin', 'arm64', 'code', ':'],
+      ['win32', 'x64', 'code.cmd', ';'],
+    ] as const;
+    for (const [platform, arch, program, delimiter] of machines)
+      it(`${platform} ${arch}: the desktop's VS Code where its command is on the PATH`, () => {
+        const bin = join(folder, 'Microsoft VS Code', 'bin');
+        mkdirSync(bin, { recursive: true });
+        writeFileSync(join(bin, program), '');
+        const path = [join(folder, 'elsewhere'), '', bin].join(delimiter);
+        assert.deepEqual(editorOf({ platform, arch, path }), { desktop: join(bin, program) });
+      });
+
+    for (const [platform, arch] of [
+      ['darwin', 'arm64'],
+      ['win32', 'x64'],
+      ['linux', 'arm64'],
+    ] as const)
+      it(`${platform} ${arch}: says what to do where it is not`, () => {
+        const { advice } = editorOf({ platform, arch, path: folder }) as { advice: string };
+        assert.match(advice, /`code` is not on the PATH.*Install 'code' command in PATH.*npm run package/);
+      });
+
+    it('linux x64: the server of the tests where it is not', () => {
+      assert.deepEqual(editorOf({ platform: 'linux', arch: 'x64', path: folder }), { server: true });
+    });
+  });
+
+  describe('the workflows', () => {
+    const workflow = (name: string) => readFileSync(join(ROOT, '.github', 'workflows', name), 'utf8');
+
+    it('run everything on Linux, and the tests of units and engine on Windows and macOS and on newer Nodes', () => {
+      const ci = workflow('ci.yml');
+      const [everything, platforms] = ci.split(/^  platforms:$/m) as [string, string];
+      assert.match(everything, /runs-on: ubuntu-latest[^]*- run: npm test$/m);
+      assert.match(platforms, /os: \[windows-latest, macos-latest\]/);
+      assert.match(platforms, /runs-on: \$\{\{ matrix\.os \}\}/);
+      for (const node of [22, 24]) assert.match(platforms, new RegExp(`os: ubuntu-latest, node: ${node} `));
+      const [, steps] = /- run: npm test -- (.*)/.exec(platforms)!;
+      for (const step of ['build', 'unit', 'engine']) assert.ok(steps!.split(' ').includes(step), step);
+      // The steps are those of npm test.
+      const known = readFileSync(join(ROOT, 'scripts', 'test.mjs'), 'utf8');
+      for (const step of steps!.split(' ')) assert.match(known, new RegExp(`^  ${step}: \\{`, 'm'));
+    });
+
+    it('pack every platform, for each change and for a release', () => {
+      assert.match(workflow('package.yml'), /node scripts\/package\.mjs --all/);
+      for (const name of ['ci.yml', 'release.yml'])
+        assert.match(workflow(name), /uses: \.\/\.github\/workflows\/package\.yml/);
+    });
   });
 
   it('a package without the text of its licence fails the build', () => {
