@@ -4,7 +4,7 @@
  */
 import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RefusedError, told, UsageError } from '../errors';
+import { oneClause, RefusedError, told, UsageError } from '../errors';
 import { outputError, writeWhole } from '../export/outputFile';
 import type { CoreInfo, Provenance } from '../../shared/protocol/engine';
 import type { CorpusSettings } from '../../shared/protocol/corpus';
@@ -136,8 +136,9 @@ async function readIfThere(folder: string): Promise<Corpus | null> {
     readTables(corpus, tables as Tables);
     return corpus;
   } catch (error) {
-    throw new RefusedError(told`The profile in ${folder} cannot be read: ${(error as Error).message}.`, {
-      cause: error,
-    });
+    // What JavaScript says of an odd value tells nobody anything.
+    const isOdd = error instanceof TypeError || error instanceof RangeError;
+    const why = isOdd ? 'it is damaged, or of another form' : oneClause(error);
+    throw new RefusedError(told`The profile in ${folder} cannot be read: ${why}.`, { cause: error });
   }
 }
