@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RefusedError } from '../../engine/errors';
 import { readAttention, readConfig } from '../../engine/model/source/config';
+import { parseJsonObject } from '../../engine/model/tokens/json';
 import { readOwn } from '../../engine/model/tokens/ownFile';
 import { loadTokenizer } from '../../engine/model/tokens/tokenizer';
 import { wordLevel } from '../fixtures/tokenizers';
@@ -73,6 +74,26 @@ describe("small files of a model's folder", () => {
     symlinkSync('genai_config.json', join(folder, 'genai_config.json'));
     for (const name of ['config.json', 'attention.json', 'genai_config.json', 'tokenizer.json'])
       assert.equal(await readOwn(folder, name, 100), null);
+  });
+
+  it('are not read where they hold far more values than any of their kind', async () => {
+    for (const values of ['[],', '{},', '1,']) {
+      const many = Buffer.alloc(Math.ceil(8.1e6) * values.length, values);
+      writeFileSync(
+        join(folder, 'tokenizer.json'),
+        Buffer.concat([Buffer.from('['), many, Buffer.from('1]')]),
+      );
+      await assert.rejects(
+        loadTokenizer(folder),
+        /is too large to be read: it holds more than 8 million values\.$/,
+      );
+    }
+  });
+
+  it('are read as people write them where people write them: no large ones', () => {
+    const edited = (size: number) => `{"a": 1, /*${' '.repeat(size)}*/ }`;
+    assert.deepEqual(parseJsonObject(edited(100)), { a: 1 });
+    assert.equal(parseJsonObject(edited(5 * 2 ** 20)), null);
   });
 
   it('are not read beyond their limit', async () => {

@@ -1,5 +1,8 @@
 import JSON5 from 'json5';
 
+/** Characters of a file that people edit; the reader of what is not strict is slow. */
+const EDITED_BY_PEOPLE = 4 * 2 ** 20;
+
 /**
  * JSON as the Python tools around models write and read it: with a byte order mark, NaN and Infinity, and as people edit it,
  * with comments and commas at the end. What is strict JSON is read by the fast parser.
@@ -9,6 +12,7 @@ export function parseJson(text: string): unknown {
   try {
     return JSON.parse(plain);
   } catch (error) {
+    if (plain.length > EDITED_BY_PEOPLE) throw error;
     try {
       return JSON5.parse(plain);
     } catch {
