@@ -24,6 +24,7 @@ import type {
 } from '../shared/protocol/engine';
 import { ablateHeads, type AblationHooks } from './service/ablation';
 import { Analyses } from './service/analyses';
+import { attribution } from './service/attribution';
 import type { Analysis } from './service/analysis';
 import { atBudget } from './service/atBudget';
 import { bucketMap, buckets } from './service/buckets';
@@ -179,6 +180,9 @@ export class Engine {
         this.notify('analysis/ablated', { id: analysis.id, measure, head });
       return ablateHeads(analysis, signal, { onProgress, onHead });
     }),
+    'analysis/attribution': this.job((analysis, _, signal, progress) =>
+      attribution(analysis, signal, progress('propagate', 'What each head says to the logits')),
+    ),
     'analysis/lossGroups': this.job((analysis, params, signal, progress) => {
       const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
       return lossByGroup(

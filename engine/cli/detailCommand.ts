@@ -17,7 +17,7 @@ import {
 
 const SCHEMA = 'urn:attention-inspector:detail:1';
 
-export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss'] as const;
+export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss', 'attribution'] as const;
 export type DetailName = (typeof DETAILS)[number];
 
 /** Width and height of a map at most, in cells. */
@@ -110,6 +110,8 @@ async function detailOf(
       return engine.request('analysis/lens', { id, lens: lens as LensName, ...head, params: param }, signal);
     case 'buckets':
       return engine.request('analysis/buckets', { id, ...head, mechanism: settings[0]! }, signal);
+    case 'attribution':
+      return engine.request('analysis/attribution', { id }, signal);
     case 'loss': {
       const counted = reference === undefined ? null : await readText(reference);
       return engine.request('analysis/lossGroups', { id, reference: counted, mechanisms: settings }, signal);

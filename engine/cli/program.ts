@@ -215,7 +215,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; and the loss by frequency of the tokens and by context.',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; and what each head says to the logits directly.',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')

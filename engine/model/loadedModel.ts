@@ -15,6 +15,7 @@ import { embeddingPiece } from './cut/hidden';
 import { LearnedTensors } from './cut/learnedTensors';
 import { layerWeights } from './cut/layerWeights';
 import { PieceLoader } from './cut/pieces';
+import { directPath, type DirectPath } from './cut/directPath';
 import { positionParts, type PositionParts } from './cut/positionParts';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
@@ -256,6 +257,16 @@ export class LoadedModel implements CutModel {
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
     try {
       return await positionParts(cut, found, survey.idInputs[found.queryInput]!, feeds, loader, signal);
+    } finally {
+      await loader.release();
+    }
+  }
+
+  async directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T> {
+    const { cut, cores } = this.plan;
+    const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
+    try {
+      return await work(await directPath(cut, cores, makeFeeds(cut, this.idsOf(ids)), ids.length, loader));
     } finally {
       await loader.release();
     }

@@ -50,6 +50,7 @@ import type {
 } from './models';
 import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
 import type { Prediction, PredictionParams } from './predictions';
+import type { AttributionRequests } from './attribution';
 import type { LossRequests } from './lossGroups';
 import type { ProbeRequests } from './probe';
 import type { CoreResult, TokenTable } from './text';
@@ -66,6 +67,7 @@ export * from './interventions';
 export * from './predictions';
 export * from './probe';
 export * from './lossGroups';
+export * from './attribution';
 export * from './exports';
 export * from './cost';
 export * from './lens';
@@ -85,7 +87,8 @@ export interface InitializeResult {
 }
 
 /** Every request: its parameters and its reply. */
-export interface EngineRequests extends CostRequests, LensRequests, LossRequests, ProbeRequests {
+export interface EngineRequests
+  extends AttributionRequests, CostRequests, LensRequests, LossRequests, ProbeRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The models that were downloaded, most recently used first, and where they lie. */

@@ -3,6 +3,7 @@ import type { CoreInput } from '../../attention/core';
 import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
 import type { WeightUses } from '../onnx/weightUses';
+import type { DirectPath } from './directPath';
 import type { PositionParts } from './positionParts';
 import type { Tensor } from '../../runtime/tensor';
 
@@ -76,6 +77,8 @@ export interface CutModel {
     ids: Int32Array,
     options: Pick<RunOptions, 'signal' | 'targetIds'>,
   ): Promise<PositionParts>;
+  /** Works with the direct path from heads to logits, for a text; its pieces are loaded for that time. @throws RefusedError where there is none */
+  directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;

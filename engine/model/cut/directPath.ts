@@ -1,0 +1,146 @@
+import { RefusedError } from '../../errors';
+import { ElementType } from '../../runtime/onnxProto';
+import { float32, floats, type Tensor } from '../../runtime/tensor';
+import { CUT_DOMAIN, type CutCore } from './cutGraph';
+import type { Graph } from '../onnx/graph';
+import type { GraphNode } from '../onnx/node';
+import type { Piece, PieceLoader } from './pieces';
+
+/**
+ * The direct path from what the heads of a decoder write to its logits (Elhage et al., A Mathematical Framework for Transformer
+ * Circuits, 2021): each attention adds to the residual stream, whose last sum goes through the final norm and the unembedding.
+ */
+export interface DirectPath {
+  /** Numbers in a row of the residual stream, and logits of a row. */
+  width: number;
+  vocabulary: number;
+  /** The stream behind the last layer, [tokens, width], given the contexts of all cores. */
+  stream(contexts: readonly Float32Array[]): Promise<Float32Array>;
+  /** What a core's context [heads, tokens, valueDim] adds to the stream, biases included: [tokens, width]. */
+  written(core: number, context: Float32Array): Promise<Float32Array>;
+  /** Logits [rows, vocabulary] of rows of the stream. */
+  logits(rows: Float32Array): Promise<Float32Array>;
+}
+
+const AFFINE = /^(Transpose|Reshape|Squeeze|Unsqueeze|Flatten|Identity|Cast|MatMul|Gemm|MatMulNBits|Add)$/;
+
+/** @throws RefusedError where what heads write is not simply added to what the unembedding reads. */
+export async function directPath(
+  cut: Graph,
+  cores: readonly CutCore[],
+  feeds: Readonly<Record<string, Tensor>>,
+  tokens: number,
+  loader: PieceLoader,
+): Promise<DirectPath> {
+  const graph = wholeHead(cut);
+  const constants = graph.constants();
+  const last = lastSum(graph, constants);
+  const writes = cores.map(({ context }) => writeOf(graph, context, constants));
+  if (last === null || writes.some(write => write === null || !isAddedTo(graph, write.sum, last, constants)))
+    throw new RefusedError(
+      'This model has no direct path from its heads to its logits: what they write goes through a norm before it is added, or is not added at all.',
+    );
+  const contexts = new Map(cores.map(({ context }, core) => [context, core]));
+  const toStream = await loader.load(graph.extract([last], name => contexts.has(name)));
+  const toLogits = await loader.load(graph.extract([graph.output], name => name === last));
+  const pieces: Piece[] = [];
+  for (const [core, write] of writes.entries())
+    pieces.push(await loader.load(graph.extract([write!.name], name => name === cores[core]!.context)));
+  const shaped = (core: number, context: Float32Array) =>
+    float32(context, [cores[core]!.heads, tokens, cores[core]!.valueDim]);
+  const run = async (piece: Piece, given: (name: string) => Tensor | undefined) =>
+    [...(await piece.run(name => given(name) ?? feeds[name])).values()][0]!;
+  let dims: readonly number[] = [];
+  const path: DirectPath = {
+    width: 0,
+    vocabulary: 0,
+    async stream(all) {
+      const tensor = await run(toStream, name => {
+        const core = contexts.get(name);
+        return core === undefined ? undefined : shaped(core, all[core]!);
+      });
+      dims = tensor.dims;
+      path.width = dims.at(-1)!;
+      return floats(tensor);
+    },
+    async written(core, context) {
+      const given = shaped(core, context);
+      return floats(await run(pieces[core]!, name => (contexts.has(name) ? given : undefined)));
+    },
+    async logits(rows) {
+      const given = float32(rows, [...dims.slice(0, -2), rows.length / path.width, path.width]);
+      const tensor = await run(toLogits, name => (name === last ? given : undefined));
+      path.vocabulary = tensor.dims.at(-1)!;
+      return floats(tensor);
+    },
+  };
+  return path;
+}
+
+/** The graph with its head where it was, instead of the place where blocks of rows come in. */
+function wholeHead(cut: Graph): Graph {
+  const graph = cut.clone();
+  graph.setNodes(
+    graph.nodes.map(node =>
+      node.domain === CUT_DOMAIN && node.op === 'HeadRows' ? { ...node, op: 'Identity', domain: '' } : node,
+    ),
+  );
+  return graph;
+}
+
+/** The sum that all of the output comes from, and nothing behind it. */
+function lastSum(graph: Graph, constants: ReadonlySet<string>): string | null {
+  const order = new Map(graph.nodes.map((node, at) => [node, at]));
+  const open = new Set([graph.output]);
+  for (;;) {
+    const [first] = open;
+    if (first === undefined) return null;
+    const made = graph.producer(first);
+    if (open.size === 1 && made && isSum(made, constants)) return first;
+    let latest: GraphNode | null = null;
+    for (const name of open) {
+      const node = graph.producer(name);
+      if (!node || node.domain === CUT_DOMAIN) return null;
+      if (!latest || order.get(node)! > order.get(latest)!) latest = node;
+    }
+    for (const name of latest!.outputs) open.delete(name);
+    for (const name of latest!.inputs)
+      if (name !== '' && !constants.has(name) && isFloat(graph, name)) open.add(name);
+  }
+}
+
+/** What becomes of a core's context until it is added to something else. */
+function writeOf(
+  graph: Graph,
+  context: string,
+  constants: ReadonlySet<string>,
+): { name: string; sum: string } | null {
+  let name = context;
+  for (;;) {
+    const users = graph.consumers(name).filter(node => isFloat(graph, node.outputs[0]!));
+    const [node] = users;
+    if (!node || users.length > 1) return null;
+    if (isSum(node, constants)) return { name, sum: node.outputs[0]! };
+    const others = node.inputs.filter(input => input !== name && input !== '' && isFloat(graph, input));
+    if (!AFFINE.test(node.op) || others.some(input => !constants.has(input))) return null;
+    name = node.outputs[0]!;
+  }
+}
+
+/** Whether a sum reaches a later one by sums alone. */
+function isAddedTo(graph: Graph, from: string, to: string, constants: ReadonlySet<string>): boolean {
+  const seen = new Set([from]);
+  for (const name of seen) {
+    if (name === to) return true;
+    for (const node of graph.consumers(name)) if (isSum(node, constants)) seen.add(node.outputs[0]!);
+  }
+  return false;
+}
+
+const isSum = ({ op, inputs }: GraphNode, constants: ReadonlySet<string>) =>
+  op === 'Add' && inputs.every(input => !constants.has(input));
+
+function isFloat(graph: Graph, name: string): boolean {
+  const type = graph.type(name);
+  return type === ElementType.float32 || type === ElementType.float16 || type === ElementType.float64;
+}
