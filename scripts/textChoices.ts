@@ -18,7 +18,7 @@ import type { NamedText } from '../engine/service/plan/texts';
 import { putResults, signed, table } from './lib/results';
 
 const CORPUS = ['docs', 'engine', 'webview', 'extension', 'shared', 'test/fixtures/texts', 'README.md'];
-const COUNTS = [1, 2, 4];
+const COUNTS = [1, 2];
 const HELD_OUT = 8;
 const OPTIONS = {
   model: 'bundled',

@@ -318,6 +318,22 @@ ${whatIfTable(models, dense)}
 
 Routing ties keys to queries in the model that was made with it; on the dense one it has that model's own keys, and centroids by k-means. It takes its members from the whole window, later tokens included, as the paper does: its loss, native or what-if, is not strictly that of a causal model.
 
+## Pictures
+
+Of each model what its paper shows, on the sample text, as the views draw it (\`npm run zoo-pictures\`).
+
+Dense, Spans: the distances at which every head has its mass (Transformer-XL's and adaptive span's picture).
+
+![All heads of the dense model by relative distance](../media/zoo/dense.png)
+
+Sparse Transformer, Head: the nearest 32 keys and every 32nd before them.
+
+![The attention map of a head of the strided model: a band and diagonals](../media/zoo/strided.png)
+
+Routing Transformer, Buckets: the tokens of each learned centroid, and the map sorted by them.
+
+![The clusters of a head of the routing model, in the text and as blocks of its map](../media/zoo/routing.png)
+
 ## By frequency of the token
 
 ${frequencyTable(models)}

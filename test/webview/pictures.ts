@@ -223,6 +223,31 @@ const SHOTS: Shot[] = [
     other: true,
   },
   { name: 'pair-text-none', view: 'pair', selection: head, options: pairOf('text') },
+  // Those of docs/zoo.md: `npm run zoo-pictures`.
+  {
+    name: 'zoo-map',
+    view: 'head',
+    theme: 'light',
+    options: matrix,
+    selection: head,
+    size: [1000, 860],
+  },
+  {
+    name: 'zoo-clusters',
+    view: 'buckets',
+    theme: 'light',
+    selection: { core: 2, head: 5 },
+    size: [1280, 1150],
+    act: async page => page.locator('ai-bucket-map').waitFor(),
+  },
+  {
+    name: 'zoo-distances',
+    view: 'spans',
+    theme: 'light',
+    options: { spans: { by: 'mass' } },
+    selection: head,
+    size: [1280, 1180],
+  },
   ...LENS_NAMES.flatMap(lens =>
     (['dark', 'light'] as const).map(theme => ({
       name: `lens-${lens}-${theme}`,
