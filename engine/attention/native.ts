@@ -1,4 +1,4 @@
-import { RefusedError, told } from '../errors';
+import { RefusedError, told, UsageError } from '../errors';
 import { readParams, settingOf } from './parameters';
 import type { Tensor } from '../runtime/tensor';
 import { float32, floats } from '../runtime/tensor';
@@ -35,7 +35,19 @@ export function keyOfNative(spec: NativeSpec): string | null {
   const known = new Set(info.parameters.map(p => p.name));
   if (spec.tensors.some(name => !(name in tensors) && known.has(name))) return null;
   const given = Object.entries(settingsOf(spec)).filter(([name]) => known.has(name));
-  return settingOf(info, Object.fromEntries(given)).key;
+  return ofModel(() => settingOf(info, Object.fromEntries(given)).key);
+}
+
+/** What is wrong with a setting is the model's fault here, not the user's. */
+function ofModel<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new RefusedError(
+      told`The model was made with attention that there cannot be: ${error.message.replace(/\.$/, '')}.`,
+    );
+  }
 }
 
 /** The settings without what the rule of the core has. */
@@ -67,7 +79,7 @@ export async function attendNative(
   context: Pick<AttendContext, 'runtime' | 'signal'>,
 ): Promise<NativeAttention> {
   const ran: NativePart[] = [];
-  for (const part of partsOf(input, spec, squeezed(spec, tensors))) {
+  for (const part of ofModel(() => partsOf(input, spec, squeezed(spec, tensors)))) {
     const own = someHeads(input, part.heads);
     const reason =
       part.mechanism.refuses?.(own, part.params) ??

@@ -594,6 +594,12 @@ describe('mechanisms that attention.json declares', () => {
     ['what the graph does not do', { mechanism: 'entmax', params: { alpha: 1.5 } }, /does not reproduce/],
     ['a mechanism of another name', { mechanism: 'magic' }, /"magic", which is none of ours/],
     ['a setting of another name', { mechanism: 'entmax', params: { beta: 1 } }, /"beta"/],
+    ['a setting that cannot be', { mechanism: 'entmax', params: { alpha: -1 } }, /cannot be: .*\balpha\b/],
+    [
+      'a learned setting that cannot be',
+      { mechanism: 'entmax', tensors: { alpha: [2, 2, 2, -1] } },
+      /cannot be: .*\balpha\b/,
+    ],
     ['a tensor that is not there', { mechanism: 'entmax', tensors: { alpha: 'lost' } }, /no tensor "lost"/],
     ['a context that is not made of q, k and v', { mechanism: 'entmax', context: 'table' }, /not made of/],
     ['no mechanism', {}, /needs "mechanism"/],
