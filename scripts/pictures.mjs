@@ -1,7 +1,7 @@
 /**
  * `npm run pictures`: remakes the README's and the walkthrough's pictures (media/readme, media/walkthrough) from the browser
  * end-to-end runs: a real analysis of the sample text by the packed extension in a real VS Code. That of Compare is made
- * beside it.
+ * beside it. That of SmolLM2 needs its weights (test/real/make.py): `npx tsx test/webview/pictures.ts --model FOLDER --only overview-dark`.
  */
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';

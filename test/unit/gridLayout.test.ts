@@ -26,6 +26,12 @@ describe('how a grid of layers and heads is laid out', () => {
     }
   });
 
+  it('keeps the plot of each part where low windows leave room beside small cells', () => {
+    const { parts, strip, cell } = gridLayout({ layers: 30, columns: 9 }, { width: 1256, height: 860 });
+    assert.equal(parts, 2);
+    assert.ok(strip >= 150 && 78 + 9 * (cell + 4) + strip <= (1256 - 24) / 2);
+  });
+
   it('stays in one piece on paper and where the window is too low for any', () => {
     assert.equal(gridLayout({ layers: 30, columns: 9 }, { width: 900, height: Infinity }).parts, 1);
     assert.equal(gridLayout({ layers: 30, columns: 9 }, { width: 900, height: 240 }).parts, 1);

@@ -10,6 +10,7 @@ export interface GridLayout {
 const LARGEST = 112;
 const SMALLEST = 26;
 const MOST_PARTS = 3;
+const [NARROWEST_STRIP, WIDEST_STRIP] = [150, 300];
 /** Between the parts, as in the style sheet. */
 const GAP = 24;
 /** What stands above and below the grid. */
@@ -24,11 +25,13 @@ export function gridLayout(
 ): GridLayout {
   const layout = (parts: number): GridLayout => {
     const each = (width - (parts - 1) * GAP) / parts;
-    const strip = each > 700 ? Math.min(300, Math.max(150, each * 0.24)) : 0;
-    const wide = (each - (each > 700 ? 100 : 78) - strip) / columns;
+    const [names, wished] = each > 700 ? [100, Math.max(NARROWEST_STRIP, each * 0.24)] : [78, 0];
+    const wide = (each - names - Math.min(WIDEST_STRIP, wished)) / columns;
     const tall = (height - AROUND) / Math.ceil(layers / parts) - 6;
     const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor(Math.min(wide, tall)) - 4));
-    return { parts, strip, cell };
+    const left = each - names - columns * (cell + 4);
+    const strip = Math.min(WIDEST_STRIP, wished > 0 ? wished : left);
+    return { parts, strip: strip >= NARROWEST_STRIP ? strip : 0, cell };
   };
   let best = layout(1);
   for (let parts = 2; parts <= Math.min(MOST_PARTS, layers); parts++) {

@@ -65,3 +65,13 @@ export function path(points: ([number, number] | undefined)[]): string {
   }
   return d;
 }
+
+/** Widest of the digits and letters that name columns, with the room between two names. */
+const LETTER = 7;
+const BETWEEN = 6;
+
+/** Every how many columns a name has room, where columns are so many pixels apart. */
+export function labelEvery(names: readonly string[], apart: number): number {
+  const widest = Math.max(0, ...names.map(name => name.length));
+  return Math.max(1, Math.ceil((LETTER * widest + BETWEEN) / apart));
+}

@@ -37,9 +37,10 @@ export class HeadStrip extends Component {
     return Math.max(1, ...store.cores.map(c => c.heads.length));
   }
 
-  /** Pixels of one cell, with the line between cells. */
-  private get cell(): number {
-    return Math.max(2, Math.min(9, Math.floor(104 / this.columns), Math.floor(72 / this.rows)));
+  /** Pixels of one cell, with the line between cells; of many layers it is low and wide. */
+  private get cell(): { wide: number; high: number } {
+    const fitting = (room: number, count: number) => Math.max(2, Math.min(9, Math.floor(room / count)));
+    return { wide: fitting(104, this.columns), high: fitting(72, this.rows) };
   }
 
   override render() {
@@ -66,23 +67,27 @@ export class HeadStrip extends Component {
   }
 
   override updated(): void {
-    const { canvas, cell, rows, columns } = this;
+    const { canvas, rows, columns } = this;
+    const { wide, high } = this.cell;
+    const [width, height] = [columns * wide, rows * high];
     const scale = window.devicePixelRatio || 1;
-    canvas.width = columns * cell * scale;
-    canvas.height = rows * cell * scale;
-    canvas.style.width = `${columns * cell}px`;
-    canvas.style.height = `${rows * cell}px`;
+    canvas.width = width * scale;
+    canvas.height = height * scale;
+    canvas.style.width = `${width}px`;
+    canvas.style.height = `${height}px`;
     const draw = canvas.getContext('2d')!;
     draw.scale(scale, scale);
     const look = theme();
-    const gap = cell > 4 ? 1 : 0;
+    const gap = Math.min(wide, high) > 4 ? 1 : 0;
+    const box = (row: number, column: number) =>
+      [column * wide, (rows - 1 - row) * high, wide - gap, high - gap] as const;
     store.cores.forEach(({ heads }, at) => {
       for (const { core, head } of heads) {
         const value = this.values.get(headKey({ core, head }));
         if (value === null || value === undefined) continue;
         const [r, g, b] = lutColour(look.sequential, Math.max(0, Math.min(1, value)));
         draw.fillStyle = `rgb(${r}, ${g}, ${b})`;
-        draw.fillRect(head * cell, (rows - 1 - at) * cell, cell - gap, cell - gap);
+        draw.fillRect(...box(at, head));
       }
     });
     const shown = store.previewHead ?? store.shownHead;
@@ -90,13 +95,13 @@ export class HeadStrip extends Component {
     if (!shown || row < 0) return;
     draw.strokeStyle = `rgb(${look.focus.join(', ')})`;
     draw.lineWidth = 2;
-    draw.strokeRect(shown.head * cell, (rows - 1 - row) * cell, cell - gap, cell - gap);
+    draw.strokeRect(...box(row, shown.head));
   }
 
   private headAt(event: PointerEvent): HeadId | null {
     const box = this.canvas.getBoundingClientRect();
-    const head = Math.floor((event.clientX - box.x) / this.cell);
-    const row = this.rows - 1 - Math.floor((event.clientY - box.y) / this.cell);
+    const head = Math.floor((event.clientX - box.x) / this.cell.wide);
+    const row = this.rows - 1 - Math.floor((event.clientY - box.y) / this.cell.high);
     const found = store.cores[row]?.heads[head];
     return found ? { core: found.core, head: found.head } : null;
   }

@@ -8,7 +8,7 @@ import { roleHue } from '../model/roles';
 import { learnedSpan } from '../model/standing';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
-import { axisLeft } from './axes';
+import { axisLeft, labelEvery } from './axes';
 
 type FittedHead = SpanFit['heads'][number];
 
@@ -85,6 +85,10 @@ export class SpanColumns extends Component {
       .domain(cores.map(c => c.info.core))
       .range([room.left, width - room.right])
       .paddingInner(0.12);
+    const every = labelEvery(
+      cores.map(({ info }) => columnName(info.core)),
+      x.step(),
+    );
     const fitted = new Map(fit?.heads.map(h => [`${h.core}.${h.head}`, h]));
     return html`<svg
       width=${width}
@@ -94,11 +98,11 @@ export class SpanColumns extends Component {
       @mouseleave=${() => store.previewOf(null)}
     >
       ${axisLeft(y, room.left - 6, { ticks: 5, format: t => count(t), grid: width - room.left, label: 'span, tokens (log)' })}
-      ${cores.map(({ info, heads }) => {
+      ${cores.map(({ info, heads }, at) => {
         const left = x(info.core)!;
         const step = x.bandwidth() / heads.length;
         return svg`<rect class="band" x=${left} y=${room.top} width=${x.bandwidth()} height=${bottom - room.top}></rect>
-          <g class="axis"><text x=${left + x.bandwidth() / 2} y=${bottom + 15} text-anchor="middle">${columnName(info.core)}</text></g>
+          <g class="axis"><text x=${left + x.bandwidth() / 2} y=${bottom + 15} text-anchor="middle">${at % every === 0 ? columnName(info.core) : ''}</text></g>
           ${heads.map((h, i) => {
             const cx = left + (i + 0.5) * step;
             const found = fitted.get(`${h.core}.${h.head}`);
