@@ -10,3 +10,11 @@ if (brought) l10n.config({ contents: brought });
 
 /** A message in the user's language, its values filled in. Every message is in l10n/. */
 export const t: (message: string, ...values: (string | number)[]) => string = l10n.t;
+
+/** A message with values that are more than words, such as a number in bold: in the order that the user's language has them. */
+export function rich(message: string, ...values: unknown[]): unknown[] {
+  return l10n
+    .t(message)
+    .split(/\{(\d+)\}/)
+    .map((piece, at) => (at % 2 === 1 ? values[Number(piece)] : piece));
+}

@@ -8,6 +8,7 @@ import { theme } from '../draw/theme';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 /** ALBERT: a thin embedding table, and one block for all layers; calculated for this model. */
 @customElement('ai-lens-albert')
@@ -37,10 +38,10 @@ export class AlbertView extends LensPart<'albert'> {
     if (!found) return nothing;
     const rank = this.option('rank', 0) || found.rank;
     return slider(
-      'rank of the table (E)',
+      t('rank of the table (E)'),
       rank,
       { min: 1, max: found.embeddingWidth, step: 1 },
-      `${count(rank)} of ${count(found.embeddingWidth)}`,
+      t('{0} of {1}', count(rank), count(found.embeddingWidth)),
       v => this.keep('rank', v),
     );
   }
@@ -50,29 +51,29 @@ export class AlbertView extends LensPart<'albert'> {
     const thin = found.factorised - blocks - apart;
     const point = found.curve?.reduce((a, b) => (Math.abs(b.rank - rank) < Math.abs(a.rank - rank) ? b : a));
     const rows = [
-      { name: 'as it is', table: embedding, rest: blocks + apart },
-      { name: `table of rank ${count(rank)}`, table: thin, rest: blocks + apart },
-      { name: 'one block for all layers', table: embedding, rest: blocks / layers + apart },
-      { name: 'both, as in ALBERT', table: thin, rest: blocks / layers + apart },
+      { name: t('as it is'), table: embedding, rest: blocks + apart },
+      { name: t('table of rank {0}', count(rank)), table: thin, rest: blocks + apart },
+      { name: t('one block for all layers'), table: embedding, rest: blocks / layers + apart },
+      { name: t('both, as in ALBERT'), table: thin, rest: blocks / layers + apart },
     ];
     const longest = Math.max(...rows.map(r => r.table + r.rest));
     return html`
       <div class="lead" role="status">
-        Built as ALBERT this model would have
-        <strong title=${count(found.both)}>${operations(found.both)}</strong> parameters in place of
-        <strong title=${count(parameters)}>${operations(parameters)}</strong>
-        (${percent(found.both / parameters)}). A table of rank ${count(rank)}
-        ${
+        ${rich(
+          'Built as ALBERT this model would have {0} parameters in place of {1} ({2}). A table of rank {3} {4}. {5}',
+          html`<strong title=${count(found.both)}>${operations(found.both)}</strong>`,
+          html`<strong title=${count(parameters)}>${operations(parameters)}</strong>`,
+          percent(found.both / parameters),
+          count(rank),
           point
-            ? html`would lose at least
-                <strong title=${exact(point.error * 100, '%')}>${percent(point.error)}</strong> of this one`
-            : nothing
-        }.
-        <span class="muted">(calculated; the model is not changed)</span>
+            ? html`${rich('would lose at least {0} of this one', html`<strong title=${exact(point.error * 100, '%')}>${percent(point.error)}</strong>`)}`
+            : nothing,
+          html`<span class="muted">${t('(calculated; the model is not changed)')}</span>`,
+        )}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Parameters">
-          <h2>Parameters</h2>
+        <section aria-label=${t('Parameters')}>
+          <h2>${t('Parameters')}</h2>
           <div class="bars">
             ${rows.map(
               row => html`
@@ -80,7 +81,7 @@ export class AlbertView extends LensPart<'albert'> {
                 <div
                   class="track"
                   role="img"
-                  aria-label=${`${row.name}: embedding table ${count(row.table)}, the rest ${count(row.rest)}`}
+                  aria-label=${t('{0}: embedding table {1}, the rest {2}', row.name, count(row.table), count(row.rest))}
                 >
                   <div class="other" .style=${`width: ${(100 * row.table) / longest}%`}></div>
                   <div class="one" .style=${`width: ${(100 * row.rest) / longest}%`}></div>
@@ -91,26 +92,23 @@ export class AlbertView extends LensPart<'albert'> {
           </div>
           <div class="key">
             <span
-              ><i class="other"></i>embedding table, ${count(found.vocabulary)} ×
-              ${count(found.embeddingWidth)}</span
+              ><i class="other"></i
+              >${rich('embedding table, {0} × {1}', count(found.vocabulary), count(found.embeddingWidth))}</span
             >
-            <span><i class="one"></i>everything else, ${count(layers)} layers</span>
+            <span><i class="one"></i>${rich('everything else, {0} layers', count(layers))}</span>
           </div>
           <p class="notes">
-            As a check, ALBERT-base by the same formula: ${count(found.paper.vocabulary)} ×
-            ${count(found.paper.hidden)} = ${operations(found.paper.before)} becomes
-            ${operations(found.paper.after)} at rank ${count(found.paper.rank)} (the paper: 23.04 M and 3.94
-            M). V is the number of words, not of tokens in a text; attention costs the same.
+            ${rich('As a check, ALBERT-base by the same formula: {0} × {1} = {2} becomes {3} at rank {4} (the paper: 23.04 M and 3.94 M). V is the number of words, not of tokens in a text; attention costs the same.', count(found.paper.vocabulary), count(found.paper.hidden), operations(found.paper.before), operations(found.paper.after), count(found.paper.rank))}
           </p>
           ${this.similarity(found)}
         </section>
-        <section aria-label="What a thin table loses">
-          <h2>What a table of each rank would lose</h2>
+        <section aria-label=${t('What a thin table loses')}>
+          <h2>${t('What a table of each rank would lose')}</h2>
           ${
             found.curve
               ? html`<ai-lines
-                  .x=${{ label: 'rank E', format: (v: number) => count(v), from: 0, to: found.embeddingWidth }}
-                  .y=${{ label: 'relative error (Frobenius)', format: (v: number) => percent(v), from: 0, to: 1 }}
+                  .x=${{ label: t('rank E'), format: (v: number) => count(v), from: 0, to: found.embeddingWidth }}
+                  .y=${{ label: t('relative error (Frobenius)'), format: (v: number) => percent(v), from: 0, to: 1 }}
                   .lines=${[
                     { name: '', look: 'main', points: found.curve.map(p => ({ x: p.rank, y: p.error })) },
                   ]}
@@ -120,7 +118,7 @@ export class AlbertView extends LensPart<'albert'> {
                           {
                             x: point.rank,
                             y: point.error,
-                            label: `${percent(point.error)} at ${rank}`,
+                            label: t('{0} at {1}', percent(point.error), rank),
                             chosen: true,
                           },
                         ]
@@ -128,7 +126,7 @@ export class AlbertView extends LensPart<'albert'> {
                   }
                   .words=${`At rank ${rank} the best approximation misses ${percent(point?.error ?? 0)} of the table.`}
                 ></ai-lines>`
-              : html`<p class="muted">The table cannot be read from this export.</p>`
+              : html`<p class="muted">${t('The table cannot be read from this export.')}</p>`
           }
         </section>
       </div>
@@ -146,29 +144,31 @@ export class AlbertView extends LensPart<'albert'> {
     const look = theme();
     const words =
       mean > 0.99
-        ? 'They are the same: the layers share one block already.'
-        : `On average ${number(mean)}: each layer has learned its own, and one block for all would have to be trained.`;
-    return html`<h2>How alike the layers' weights are</h2>
+        ? t('They are the same: the layers share one block already.')
+        : t(
+            'On average {0}: each layer has learned its own, and one block for all would have to be trained.',
+            number(mean),
+          );
+    return html`<h2>${t("How alike the layers' weights are")}</h2>
       <div class="alike">
         <svg
           width=${n * cell}
           height=${n * cell}
           role="img"
-          aria-label=${`Cosine between the weights of every two layers. ${words}`}
+          aria-label=${t('Cosine between the weights of every two layers. {0}', words)}
         >
           ${similarity.map((row, a) =>
             row.map(
               (value, b) =>
                 svg`<rect x=${b * cell} y=${(n - 1 - a) * cell} width=${cell - 1} height=${cell - 1} fill=${toCss(lutColour(look.sequential, Math.abs(value)))} stroke=${toCss(look.border)} stroke-opacity="0.4">
-                  <title>${`layers ${a} and ${b}: cosine ${number(value)}`}</title></rect>`,
+                  <title>${t('layers {0} and {1}: cosine {2}', a, b, number(value))}</title></rect>`,
             ),
           )}
         </svg>
         <p>
           ${words}
           <span class="muted"
-            >Cosine of all matrices between one attention and the next, layer by layer from the bottom
-            left.</span
+            >${t('Cosine of all matrices between one attention and the next, layer by layer from the bottom left.')}</span
           >
         </p>
       </div>`;

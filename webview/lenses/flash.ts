@@ -8,6 +8,7 @@ import { store } from '../host/store';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 /** FlashAttention: the same output; what changes is the traffic with slow memory. */
 @customElement('ai-lens-flash')
@@ -61,10 +62,10 @@ export class FlashView extends LensPart<'flash'> {
 
   protected override controls(): TemplateResult {
     return slider(
-      'fast memory',
+      t('fast memory'),
       Math.log2(this.sram),
       { min: 8, max: 22, step: 0.25 },
-      `${number(this.sram)} numbers (${bytes(4 * this.sram)} in 32 bits)`,
+      t('{0} numbers ({1} in 32 bits)', number(this.sram), bytes(4 * this.sram)),
       v => this.keep('sram', Math.round(2 ** v)),
     );
   }
@@ -75,7 +76,7 @@ export class FlashView extends LensPart<'flash'> {
     const longest = Math.max(standard, chosen.accesses);
     const bar = (name: string, value: number, look: string) => html`
       <span>${name}</span>
-      <div class="track" role="img" aria-label=${`${name}: ${operations(value)} numbers`}>
+      <div class="track" role="img" aria-label=${t('{0}: {1} numbers', name, operations(value))}>
         <div class=${look} .style=${`width: ${(100 * value) / longest}%`}></div>
       </div>
       <strong title=${exact(value)}>${operations(value)}</strong>
@@ -83,30 +84,31 @@ export class FlashView extends LensPart<'flash'> {
     const head = store.shownHead;
     return html`
       <div class="lead" role="status">
-        With fast memory for ${number(chosen.sram)} numbers,
-        ${
+        ${rich(
+          'With fast memory for {0} numbers, {1}; computed tile by tile, the output is the same {2} of its largest value (float32 rounding{3}). {4}',
+          number(chosen.sram),
           less >= 1
-            ? html`FlashAttention moves <strong>${number(less)} times fewer</strong> numbers to and from slow
-                memory`
-            : html`FlashAttention would move <strong>${number(1 / less)} times more</strong> numbers: its
-                tiles are too small`
-        };
-        computed tile by tile, the output is the same
-        <strong title=${exact(check.maxDifference)}>to ${check.relative.toExponential(1)}</strong> of its
-        largest value (float32
-        rounding${check.tokens < found.tokens ? `, on the first ${count(check.tokens)} tokens` : ''}).
-        <span class="muted">(${head ? headName(head) : ''}, ${count(found.tokens)} tokens; exact)</span>
+            ? html`${rich('FlashAttention moves {0} numbers to and from slow memory', html`<strong>${rich('{0} times fewer', number(less))}</strong>`)}`
+            : html`${rich('FlashAttention would move {0} numbers: its tiles are too small', html`<strong>${rich('{0} times more', number(1 / less))}</strong>`)}`,
+          html`<strong title=${exact(check.maxDifference)}
+            >${rich('to {0}', check.relative.toExponential(1))}</strong
+          >`,
+          check.tokens < found.tokens ? t(', on the first {0} tokens', count(check.tokens)) : '',
+          html`<span class="muted"
+            >${rich('({0}, {1} tokens; exact)', head ? headName(head) : '', count(found.tokens))}</span
+          >`,
+        )}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Traffic with slow memory">
-          <h2>Numbers read from and written to slow memory, one head</h2>
+        <section aria-label=${t('Traffic with slow memory')}>
+          <h2>${t('Numbers read from and written to slow memory, one head')}</h2>
           <div class="bars">
-            ${bar('scores and weights written out', standard, 'third')}
+            ${bar(t('scores and weights written out'), standard, 'third')}
             ${bar('FlashAttention', chosen.accesses, 'one')}
           </div>
           <ai-lines
-            .x=${{ label: 'fast memory, numbers (log)', log: true, format: (v: number) => number(v) }}
-            .y=${{ label: 'numbers moved (log)', log: true, format: (v: number) => operations(v) }}
+            .x=${{ label: t('fast memory, numbers (log)'), log: true, format: (v: number) => number(v) }}
+            .y=${{ label: t('numbers moved (log)'), log: true, format: (v: number) => operations(v) }}
             .lines=${[
               {
                 name: 'written out',
@@ -123,14 +125,11 @@ export class FlashView extends LensPart<'flash'> {
             .words=${`Traffic falls from ${operations(found.curve[0]!.accesses)} to ${operations(found.curve.at(-1)!.accesses)} numbers as fast memory grows; written out it is ${operations(standard)}.`}
           ></ai-lines>
         </section>
-        <section aria-label="The tiles">
-          <h2>The tiles</h2>
+        <section aria-label=${t('The tiles')}>
+          <h2>${t('The tiles')}</h2>
           ${this.tiling(found)}
           <p class="notes">
-            The operations are as many. Beside queries, keys, values and output it holds
-            ${operations(found.memory.flash)} numbers in place of ${operations(found.memory.standard)}: it
-            grows with the text, not with its
-            square.${found.causal ? ' What is written out is the whole square, hidden pairs included.' : ''}
+            ${rich('The operations are as many. Beside queries, keys, values and output it holds {0} numbers in place of {1}: it grows with the text, not with its square.', operations(found.memory.flash), operations(found.memory.standard))}${found.causal ? t(' What is written out is the whole square, hidden pairs included.') : ''}
           </p>
         </section>
       </div>
@@ -159,7 +158,12 @@ export class FlashView extends LensPart<'flash'> {
     const row = causal
       ? Math.floor(Math.max(now, tokens * 0.7) / rows) * rows
       : Math.floor((tokens * 0.4) / rows) * rows;
-    const label = `${count(chosen.tiles)} tiles of ${count(chosen.blockRows)} queries by ${count(chosen.blockColumns)} keys`;
+    const label = t(
+      '{0} tiles of {1} queries by {2} keys',
+      count(chosen.tiles),
+      count(chosen.blockRows),
+      count(chosen.blockColumns),
+    );
     return html`<div class="tiling">
       <svg width=${size + 2} height=${size + 2} role="img" aria-label=${label}>
         ${tiles}
@@ -168,17 +172,15 @@ export class FlashView extends LensPart<'flash'> {
       </svg>
       <ol>
         <li>
-          Outer loop: a block of <strong>${count(chosen.blockColumns)}</strong> keys and values is read once.
+          ${rich('Outer loop: a block of {0} keys and values is read once.', html`<strong>${count(chosen.blockColumns)}</strong>`)}
         </li>
         <li>
-          Inner loop: for it, blocks of <strong>${count(chosen.blockRows)}</strong> queries, with their output
-          so far, its largest score and sum, are read, brought up to date and written.
+          ${rich('Inner loop: for it, blocks of {0} queries, with their output so far, its largest score and sum, are read, brought up to date and written.', html`<strong>${count(chosen.blockRows)}</strong>`)}
         </li>
         <li>
-          ${count(chosen.tiles)} of ${count(chosen.allTiles)} tiles are
-          visited${chosen.tiles < chosen.allTiles ? '; in the others nothing is visible' : ''}.${
+          ${rich('{0} of {1} tiles are visited{2}.', count(chosen.tiles), count(chosen.allTiles), chosen.tiles < chosen.allTiles ? t('; in the others nothing is visible') : '')}${
             step * across > 1
-              ? html` <span class="muted">(${count(step * across)} are drawn as one.)</span>`
+              ? html` <span class="muted">${rich('({0} are drawn as one.)', count(step * across))}</span>`
               : nothing
           }
         </li>

@@ -6,6 +6,7 @@ import { Component } from '../ui/component';
 import type { Savable } from '../ui/save';
 import { requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
+import { t } from '../host/words';
 
 /** One lens: its controls, its sentence, its pictures. Asks the engine itself, and anew when a control changes. */
 export abstract class LensPart<L extends LensName> extends Component implements Omit<Savable, 'caption'> {
@@ -132,7 +133,7 @@ export abstract class LensPart<L extends LensName> extends Component implements 
   override render() {
     const { result, remote } = this;
     return html`<div class="controls">${this.controls()}</div>
-      ${remote.error || !result ? requestState(remote, 'Looking.') : nothing}
+      ${remote.error || !result ? requestState(remote, t('Looking.')) : nothing}
       ${
         result
           ? html`<div id="figure" class=${store.stale ? 'is-stale' : ''} aria-busy=${remote.loading}>

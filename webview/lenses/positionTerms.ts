@@ -7,6 +7,7 @@ import { coreInfo, headName, shortName } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 type Head = PositionsLens['heads'][number];
 
@@ -22,13 +23,14 @@ const TERMS = [
 const termsOf = ({ native }: PositionsLens) =>
   TERMS.map(({ letter, name, own }) => ({ letter, name: native ? own : name }));
 
-const OF_NATIVE =
-  "The model was made with Transformer-XL's scores: the learned numbers u and v, alike for all queries, stand where a query's position would. A share is the term's covariance with the score within a query's row, over the score's variance: shares add up to 1, and a term left of the line works against the others. Of each query the keys of its segment and memory count.";
+const OF_NATIVE = t(
+  "The model was made with Transformer-XL's scores: the learned numbers u and v, alike for all queries, stand where a query's position would. A share is the term's covariance with the score within a query's row, over the score's variance: shares add up to 1, and a term left of the line works against the others. Of each query the keys of its segment and memory count.",
+);
 
 const NORMS = {
-  none: 'no norm stands between the sum and the projections',
-  layer: 'the mean and deviation of the layer norm are kept as those of the sum',
-  rms: 'the root mean square of the norm is kept as that of the sum',
+  none: t('no norm stands between the sum and the projections'),
+  layer: t('the mean and deviation of the layer norm are kept as those of the sum'),
+  rms: t('the root mean square of the norm is kept as that of the sum'),
 };
 
 /** Content and position: the four terms of each score of layer 0. */
@@ -88,20 +90,22 @@ export class PositionsView extends LensPart<'positions'> {
     const layer = coreInfo(core)?.layer ?? 0;
     return html`
       <div class="lead" role="status">
-        What tells keys apart in layer ${layer} is mostly
-        ${terms.map(
-          ({ name }, n) =>
-            html`${n === 0 ? '' : n === 3 ? ' and ' : ', '}${name} in <strong>${most[n]}</strong>`,
+        ${rich(
+          'What tells keys apart in layer {0} is mostly {1} of {2} heads. {3}',
+          layer,
+          terms.map(
+            ({ name }, n) =>
+              html`${rich('{0}{1} in {2}', n === 0 ? '' : n === 3 ? t(' and ') : ', ', name, html`<strong>${most[n]}</strong>`)}`,
+          ),
+          heads.length,
+          html`<span class="muted"
+            >${rich('({0}, over {1} of {2} queries with up to {3} keys each)', native ? t("native: the model's own terms") : t('exact split'), count(found.rows), count(found.tokens), count(found.keys))}</span
+          >`,
         )}
-        of ${heads.length} heads.
-        <span class="muted"
-          >(${native ? "native: the model's own terms" : 'exact split'}, over ${count(found.rows)} of
-          ${count(found.tokens)} queries with up to ${count(found.keys)} keys each)</span
-        >
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Shares of the four terms">
-          <h2>Shares of the scores' variance</h2>
+        <section aria-label=${t('Shares of the four terms')}>
+          <h2>${t("Shares of the scores' variance")}</h2>
           ${this.bars(found, head)}
           <div class="key">
             ${terms.map(
@@ -110,7 +114,7 @@ export class PositionsView extends LensPart<'positions'> {
             )}
           </div>
         </section>
-        <section aria-label="One head's terms">
+        <section aria-label=${t("One head's terms")}>
           <h2>${headName({ core, head: head.head })}</h2>
           ${this.table(found, head)}
         </section>
@@ -120,12 +124,7 @@ export class PositionsView extends LensPart<'positions'> {
   }
 
   private ofSplit(found: PositionsLens): TemplateResult {
-    return html`Query × key. Hidden rows of layer 0 are token plus position; ${NORMS[found.norm]}, so queries
-    and keys split exactly (their parts miss them by ${number(found.error)} of the largest at most). A share
-    is the term's covariance with the score within a query's row, over the score's variance: shares add up to
-    1, and a term left of the line works against the others. Token types count as content. The query's bias is
-    alike for all queries and counts to (c) and (d), where Transformer-XL puts u and v; the key's bias adds
-    the same to all keys of a query and moves nothing.`;
+    return html`${rich("Query × key. Hidden rows of layer 0 are token plus position; {0}, so queries and keys split exactly (their parts miss them by {1} of the largest at most). A share is the term's covariance with the score within a query's row, over the score's variance: shares add up to 1, and a term left of the line works against the others. Token types count as content. The query's bias is alike for all queries and counts to (c) and (d), where Transformer-XL puts u and v; the key's bias adds the same to all keys of a query and moves nothing.", NORMS[found.norm], number(found.error))}`;
   }
 
   /** A bar for each head: what works against the score left of the line, what makes it right of it. */
@@ -166,11 +165,14 @@ export class PositionsView extends LensPart<'positions'> {
     return html`<table>
       <tr>
         <th></th>
-        <th scope="col">share</th>
-        ${found.native ? nothing : html`<th scope="col">of it the query's bias</th>`}
-        <th scope="col">correlation</th>
-        <th scope="col" title="Queries whose largest score is at the key that this term alone would choose">
-          same choice alone
+        <th scope="col">${t('share')}</th>
+        ${found.native ? nothing : html`<th scope="col">${t("of it the query's bias")}</th>`}
+        <th scope="col">${t('correlation')}</th>
+        <th
+          scope="col"
+          title=${t('Queries whose largest score is at the key that this term alone would choose')}
+        >
+          ${t('same choice alone')}
         </th>
       </tr>
       ${termsOf(found).map(

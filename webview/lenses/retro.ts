@@ -5,6 +5,7 @@ import { count, csv, exact, number, tokenLabel } from '../../shared/numbers';
 import { store } from '../host/store';
 import { segmented, toggle } from '../ui/controls';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 /** Width of a chunk in the map of who reads what, and the most of them that are drawn. */
 const CHUNK_WIDTH = 110;
@@ -116,41 +117,45 @@ export class RetroView extends LensPart<'retro'> {
 
   protected override controls(): TemplateResult {
     return html`${segmented(
-        'chunks of',
+        t('chunks of'),
         String(this.option('chunk', 64)),
         [16, 32, 64, 128].map(n => ({ value: String(n), label: String(n) })),
         v => this.keep('chunk', Number(v)),
       )}
-      <span class="muted">tokens</span>
-      ${toggle("Search the workspace's files too", this.workspace, on => store.setOption('lens.retro', 'workspace', on))}`;
+      <span class="muted">${t('tokens')}</span>
+      ${toggle(t("Search the workspace's files too"), this.workspace, on => store.setOption('lens.retro', 'workspace', on))}`;
   }
 
   protected draw(found: RetroLens): TemplateResult {
     const { chunks, chunk, documents } = found;
     if (chunks.length === 0) {
-      return html`<p>The text has ${count(found.tokens)} tokens: not one whole chunk of ${chunk}.</p>`;
+      return html`<p>
+        ${rich('The text has {0} tokens: not one whole chunk of {1}.', count(found.tokens), chunk)}
+      </p>`;
     }
     const chosen = Math.min(this.chosen ?? this.best(found), chunks.length - 1);
     const elsewhere = chunks.filter(c => c.neighbours[0] && c.neighbours[0].source >= 0).length;
     return html`
       <div class="lead" role="status">
-        The text has <strong>${count(chunks.length)}</strong> chunks of ${chunk} tokens. The first
-        ${count(chunk - 1)} tokens read nothing; the last token of a chunk is the first to read what the chunk
-        found, so <strong>no token ever reads ahead</strong>.
-        ${
+        ${rich(
+          'The text has {0} chunks of {1} tokens. The first {2} tokens read nothing; the last token of a chunk is the first to read what the chunk found, so {3}. {4} {5}',
+          html`<strong>${count(chunks.length)}</strong>`,
+          chunk,
+          count(chunk - 1),
+          html`<strong>${t('no token ever reads ahead')}</strong>`,
           documents.length > 0
-            ? html`${count(elsewhere)} chunks find their nearest in ${count(documents.length)} other files.`
-            : nothing
-        }
-        <span class="muted">(approximate neighbours)</span>
+            ? html`${rich('{0} chunks find their nearest in {1} other files.', count(elsewhere), count(documents.length))}`
+            : nothing,
+          html`<span class="muted">${t('(approximate neighbours)')}</span>`,
+        )}
       </div>
-      <section aria-label="Who reads what" class="map">${this.map(found, chosen)}</section>
+      <section aria-label=${t('Who reads what')} class="map">${this.map(found, chosen)}</section>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="The chunks" class="list">${this.list(found, chosen)}</section>
-        <section aria-label="The chosen chunk and what it finds">${this.detail(found, chosen)}</section>
+        <section aria-label=${t('The chunks')} class="list">${this.list(found, chosen)}</section>
+        <section aria-label=${t('The chosen chunk and what it finds')}>${this.detail(found, chosen)}</section>
       </div>
       <p class="notes">
-        ${found.notes.join(' ')} A model needs trained chunked cross-attention to use them; this one has none.
+        ${rich('{0} A model needs trained chunked cross-attention to use them; this one has none.', found.notes.join(' '))}
       </p>
     `;
   }
@@ -180,24 +185,31 @@ export class RetroView extends LensPart<'retro'> {
       width=${width}
       height="140"
       role="group"
-      aria-label="Chunks above; below, the tokens that read what each chunk found"
+      aria-label=${t('Chunks above; below, the tokens that read what each chunk found')}
     >
-      <text x="0" y=${top + height / 2} dominant-baseline="middle">chunk</text>
-      <text x="0" y=${below + height / 2 - 6} dominant-baseline="middle">read by tokens</text>
+      <text x="0" y=${top + height / 2} dominant-baseline="middle">${t('chunk')}</text>
+      <text x="0" y=${below + height / 2 - 6} dominant-baseline="middle">${t('read by tokens')}</text>
       <text class="muted" x="0" y=${below + height / 2 + 8} dominant-baseline="middle">
-        ${chunk - 1} later
+        ${rich('{0} later', chunk - 1)}
       </text>
       ${
         first === 0
           ? svg`<rect class="nothing" x=${x(0)} y=${below} width=${Math.max(0, x(chunk - 1) - x(0) - 1)} height=${height}></rect>
-            <text class="muted" x=${x((chunk - 1) / 2)} y=${below + height / 2} text-anchor="middle" dominant-baseline="middle">nothing</text>`
+            <text class="muted" x=${x((chunk - 1) / 2)} y=${below + height / 2} text-anchor="middle" dominant-baseline="middle">${t('nothing')}</text>`
           : nothing
       }
-      ${drawn.map((c, t) => {
-        const u = first + t;
+      ${drawn.map((c, at) => {
+        const u = first + at;
         const from = c.to - 1;
         const to = Math.min(tokens, c.to - 1 + chunk);
-        const words = `chunk ${u}, tokens ${c.from} to ${c.to - 1}: its neighbours are read by tokens ${from} to ${to - 1}`;
+        const words = t(
+          'chunk {0}, tokens {1} to {2}: its neighbours are read by tokens {3} to {4}',
+          u,
+          c.from,
+          c.to - 1,
+          from,
+          to - 1,
+        );
         return svg`<g class="clickable ${u === chosen ? 'chosen' : ''}" role="button" tabindex="0" aria-label=${words} aria-pressed=${u === chosen}
             @click=${() => (this.chosen = u)} @keydown=${(event: KeyboardEvent) => (event.key === 'Enter' || event.key === ' ') && (event.preventDefault(), (this.chosen = u))}>
           <title>${words}</title>
@@ -206,11 +218,11 @@ export class RetroView extends LensPart<'retro'> {
           <rect class="reading" x=${x(from)} y=${below} width=${Math.max(1, x(to) - x(from) - 1)} height=${height}></rect>
         </g>`;
       })}
-      ${drawn.map((c, t) => {
+      ${drawn.map((c, at) => {
         const [from, to] = [c.to - 1, Math.min(tokens, c.to - 1 + chunk)];
         return svg`<g aria-hidden="true" pointer-events="none" text-anchor="middle">
-          <text x=${(x(c.from) + x(c.to)) / 2} y=${top + height / 2} dominant-baseline="middle">${first + t}</text>
-          <text x=${(x(from) + x(to)) / 2} y=${below + height / 2} dominant-baseline="middle">reads ${first + t}</text>
+          <text x=${(x(c.from) + x(c.to)) / 2} y=${top + height / 2} dominant-baseline="middle">${first + at}</text>
+          <text x=${(x(from) + x(to)) / 2} y=${below + height / 2} dominant-baseline="middle">${rich('reads {0}', first + at)}</text>
           <text class="muted" x=${x(from)} y=${below + height + 14}>${count(from)}</text></g>`;
       })}
     </svg>`;
@@ -220,10 +232,10 @@ export class RetroView extends LensPart<'retro'> {
     return html`<table>
       <thead>
         <tr>
-          <th scope="col">chunk</th>
-          <th scope="col">begins with</th>
-          <th scope="col">nearest</th>
-          <th scope="col">cosine</th>
+          <th scope="col">${t('chunk')}</th>
+          <th scope="col">${t('begins with')}</th>
+          <th scope="col">${t('nearest')}</th>
+          <th scope="col">${t('cosine')}</th>
         </tr>
       </thead>
       <tbody>
@@ -231,7 +243,9 @@ export class RetroView extends LensPart<'retro'> {
           const near = c.neighbours[0];
           return html`<tr class="clickable" aria-selected=${i === chosen} @click=${() => (this.chosen = i)}>
             <td class="number">
-              <button class="link" aria-label=${`chunk ${i}`} @click=${() => (this.chosen = i)}>${i}</button>
+              <button class="link" aria-label=${t('chunk {0}', i)} @click=${() => (this.chosen = i)}>
+                ${i}
+              </button>
             </td>
             <td class="words" title=${c.text}>${tokenLabel(c.text.trimStart(), 40)}</td>
             <td class="words">${near ? placeWords(near, documents) : '–'}</td>
@@ -251,21 +265,23 @@ export class RetroView extends LensPart<'retro'> {
 
   private detail({ chunks, documents }: RetroLens, chosen: number): TemplateResult {
     const c = chunks[chosen]!;
-    return html`<h2>Chunk ${chosen}</h2>
+    return html`<h2>${rich('Chunk {0}', chosen)}</h2>
       <button class="link" @click=${() => store.host.send({ type: 'reveal', tokens: span(c.from, c.to) })}>
-        tokens ${count(c.from)} to ${count(c.to - 1)}: show in the editor
+        ${rich('tokens {0} to {1}: show in the editor', count(c.from), count(c.to - 1))}
       </button>
       <div class="quote" tabindex="0">${c.text}</div>
       <div class="found">
         ${
           c.neighbours.length === 0
-            ? html`<p class="muted">Nothing to find: no chunk comes before it.</p>`
+            ? html`<p class="muted">${t('Nothing to find: no chunk comes before it.')}</p>`
             : c.neighbours.map(
                 n => html`
                   <button class="link" @click=${() => this.open(n, documents)}>
-                    ${placeWords(n, documents)}: show
+                    ${rich('{0}: show', placeWords(n, documents))}
                   </button>
-                  <span class="muted" title=${exact(n.similarity)}>cosine ${number(n.similarity)}</span>
+                  <span class="muted" title=${exact(n.similarity)}
+                    >${rich('cosine {0}', number(n.similarity))}</span
+                  >
                   <div class="quote" tabindex="0">${n.text}</div>
                 `,
               )
@@ -314,8 +330,8 @@ export class RetroView extends LensPart<'retro'> {
 
 function placeWords(near: RetroNeighbour, documents: RetroLens['documents']): string {
   return near.source < 0
-    ? `chunk ${near.chunk}, here`
-    : `${documents[near.source]?.name ?? '?'}, chunk ${near.chunk}`;
+    ? t('chunk {0}, here', near.chunk)
+    : t('{0}, chunk {1}', documents[near.source]?.name ?? '?', near.chunk);
 }
 
 function span(from: number, to: number): number[] {

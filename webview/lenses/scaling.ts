@@ -5,6 +5,7 @@ import { bytes, operations } from '../model/cost';
 import { count, csv, number, percent } from '../../shared/numbers';
 import '../plots/linePlot';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 /** How compute and memory grow with length and size, this model marked; calculated. */
 @customElement('ai-lens-scaling')
@@ -20,18 +21,14 @@ export class ScalingView extends LensPart<'scaling'> {
     const lengths = forward.map(f => f.tokens);
     return html`
       <div class="lead" role="status">
-        At ${count(tokens)} tokens attention is <strong>${percent(share)}</strong> of the operations of a
-        forward; it outweighs the ${operations(found.parameters)} weights from
-        <strong>${count(Number(even.toPrecision(2)))} tokens</strong> on. Each token kept for generation takes
-        ${bytes(cachePerToken.half)} of keys and values in 16 bits.
-        <span class="muted">(calculated)</span>
+        ${rich('At {0} tokens attention is {1} of the operations of a forward; it outweighs the {2} weights from {3} on. Each token kept for generation takes {4} of keys and values in 16 bits. {5}', count(tokens), html`<strong>${percent(share)}</strong>`, operations(found.parameters), html`<strong>${rich('{0} tokens', count(Number(even.toPrecision(2))))}</strong>`, bytes(cachePerToken.half), html`<span class="muted">${t('(calculated)')}</span>`)}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Operations of a forward against length">
-          <h2>One forward: 2 N per token, and attention</h2>
+        <section aria-label=${t('Operations of a forward against length')}>
+          <h2>${t('One forward: 2 N per token, and attention')}</h2>
           <ai-lines
-            .x=${{ label: 'text length, tokens (log)', log: true, format: (v: number) => count(v) }}
-            .y=${{ label: 'operations (log)', log: true, format: (v: number) => operations(v) }}
+            .x=${{ label: t('text length, tokens (log)'), log: true, format: (v: number) => count(v) }}
+            .y=${{ label: t('operations (log)'), log: true, format: (v: number) => operations(v) }}
             .lines=${[
               { name: 'weights', look: 'plain', points: forward.map(f => ({ x: f.tokens, y: f.weights })) },
               {
@@ -46,20 +43,20 @@ export class ScalingView extends LensPart<'scaling'> {
                     {
                       x: even,
                       y: nearest(forward, even).weights * (even / nearest(forward, even).tokens),
-                      label: `even at ${count(Number(even.toPrecision(2)))}`,
+                      label: t('even at {0}', count(Number(even.toPrecision(2)))),
                     },
                   ]
                 : []
             }
-            .here=${{ x: tokens, label: `this text, ${count(tokens)}` }}
+            .here=${{ x: tokens, label: t('this text, {0}', count(tokens)) }}
             .words=${`Attention is ${percent(share)} of the operations at ${count(tokens)} tokens and half of them at ${count(even)}.`}
           ></ai-lines>
         </section>
-        <section aria-label="Keys and values kept against length">
-          <h2>Keys and values that generation keeps, 16 bits</h2>
+        <section aria-label=${t('Keys and values kept against length')}>
+          <h2>${t('Keys and values that generation keeps, 16 bits')}</h2>
           <ai-lines
-            .x=${{ label: 'tokens kept (log)', log: true, format: (v: number) => count(v) }}
-            .y=${{ label: 'memory (log)', log: true, format: (v: number) => bytes(v) }}
+            .x=${{ label: t('tokens kept (log)'), log: true, format: (v: number) => count(v) }}
+            .y=${{ label: t('memory (log)'), log: true, format: (v: number) => bytes(v) }}
             .lines=${[
               ...found.caches.map(c => ({
                 name: c.name,
@@ -76,15 +73,15 @@ export class ScalingView extends LensPart<'scaling'> {
                   ]
                 : []),
             ]}
-            .here=${{ x: tokens, label: `this text, ${count(tokens)}` }}
+            .here=${{ x: tokens, label: t('this text, {0}', count(tokens)) }}
             .words=${`This model keeps ${bytes(cachePerToken.half)} per token.`}
           ></ai-lines>
         </section>
-        <section aria-label="Training compute against size">
-          <h2>Training: 6 N D</h2>
+        <section aria-label=${t('Training compute against size')}>
+          <h2>${t('Training: 6 N D')}</h2>
           <ai-lines
-            .x=${{ label: 'parameters N (log)', log: true, format: (v: number) => operations(v) }}
-            .y=${{ label: 'operations (log)', log: true, format: (v: number) => operations(v) }}
+            .x=${{ label: t('parameters N (log)'), log: true, format: (v: number) => operations(v) }}
+            .y=${{ label: t('operations (log)'), log: true, format: (v: number) => operations(v) }}
             .lines=${[
               {
                 name: '20 tokens a parameter',
@@ -92,37 +89,41 @@ export class ScalingView extends LensPart<'scaling'> {
                 points: [own.parameters, 1e12].map(n => ({ x: n, y: 120 * n * n })),
               },
             ]}
-            .marks=${models.map(m => ({ x: m.parameters, y: m.flops, label: m.own ? 'this model' : m.name, chosen: m.own }))}
+            .marks=${models.map(m => ({ x: m.parameters, y: m.flops, label: m.own ? t('this model') : m.name, chosen: m.own }))}
             .words=${models.map(m => `${m.name}: ${operations(m.parameters)} parameters, ${operations(m.flops)} operations`).join('; ')}
           ></ai-lines>
         </section>
-        <section aria-label="The numbers">
-          <h2>The numbers</h2>
+        <section aria-label=${t('The numbers')}>
+          <h2>${t('The numbers')}</h2>
           <table>
             <tbody>
               ${[
                 ['parameters', operations(found.parameters), count(found.parameters)],
                 [
-                  'without the embedding table',
+                  t('without the embedding table'),
                   operations(found.withoutEmbedding),
                   count(found.withoutEmbedding),
                 ],
-                ['one forward here', operations(here.weights + here.attention), ''],
-                ['generating one token', operations(2 * found.parameters), 'and attention to what is kept'],
+                [t('one forward here'), operations(here.weights + here.attention), ''],
                 [
-                  `training on ${operations(own.tokens)} tokens`,
-                  operations(own.flops),
-                  '20 tokens a parameter (Hoffmann et al., 2022)',
+                  t('generating one token'),
+                  operations(2 * found.parameters),
+                  t('and attention to what is kept'),
                 ],
                 [
-                  'keys and values a token',
+                  t('training on {0} tokens', operations(own.tokens)),
+                  operations(own.flops),
+                  t('20 tokens a parameter (Hoffmann et al., 2022)'),
+                ],
+                [
+                  t('keys and values a token'),
                   bytes(cachePerToken.half),
                   `${bytes(cachePerToken.single)} in 32 bits`,
                 ],
                 [
-                  'a full context of them',
+                  t('a full context of them'),
                   found.context ? bytes(found.context * cachePerToken.half) : '–',
-                  found.context ? `${count(found.context)} tokens` : 'the model sets no limit',
+                  found.context ? `${count(found.context)} tokens` : t('the model sets no limit'),
                 ],
               ].map(
                 ([name, value, more]) =>
@@ -137,8 +138,7 @@ export class ScalingView extends LensPart<'scaling'> {
         </section>
       </div>
       <p class="notes">
-        Operations: a multiplication and an addition are two. Published models by their authors' parameters
-        and training tokens; ${number(found.parameters / 1e6)} million parameters are counted in this file.
+        ${rich("Operations: a multiplication and an addition are two. Published models by their authors' parameters and training tokens; {0} million parameters are counted in this file.", number(found.parameters / 1e6))}
       </p>
     `;
   }

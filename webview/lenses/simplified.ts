@@ -7,6 +7,7 @@ import { coreInfo, headName, shortName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 type Head = SimplifiedLens['heads'][number];
 
@@ -75,32 +76,34 @@ export class SimplifiedView extends LensPart<'simplified'> {
     const [first, last] = [collapse[0], collapse.at(-1)];
     return html`
       <div class="lead" role="status">
-        <strong>${uniform}</strong> of ${heads.length} heads do mostly what plain averaging does,
-        <strong>${identity}</strong> mostly keep each token to itself; ${headName(own)} is furthest from both
-        (${percent(own.rest)} of its own).
-        ${
+        ${rich(
+          '{0} of {1} heads do mostly what plain averaging does, {2} mostly keep each token to itself; {3} is furthest from both ({4} of its own). {5} {6}',
+          html`<strong>${uniform}</strong>`,
+          heads.length,
+          html`<strong>${identity}</strong>`,
+          headName(own),
+          percent(own.rest),
           first && last && first !== last
-            ? html`Rows of the residual stream go from a mean cosine of ${number(first.cosine)} to
-                <strong title=${exact(last.cosine)}>${number(last.cosine)}</strong>.`
-            : ''
-        }
-        <span class="muted">(exact, dense model)</span>
+            ? html`${rich('Rows of the residual stream go from a mean cosine of {0} to {1}.', number(first.cosine), html`<strong title=${exact(last.cosine)}>${number(last.cosine)}</strong>`)}`
+            : '',
+          html`<span class="muted">${t('(exact, dense model)')}</span>`,
+        )}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Shares of each head">
-          <h2>What each head's map is made of</h2>
+        <section aria-label=${t('Shares of each head')}>
+          <h2>${t("What each head's map is made of")}</h2>
           ${this.grid(heads)}
           <div class="key">
-            <span><i class="third"></i>uniform: what averaging gives too</span>
-            <span><i class="other"></i>identity: the own token beyond that</span>
-            <span><i class="one"></i>rest: the head's own</span>
+            <span><i class="third"></i>${t('uniform: what averaging gives too')}</span>
+            <span><i class="other"></i>${t('identity: the own token beyond that')}</span>
+            <span><i class="one"></i>${t("rest: the head's own")}</span>
           </div>
         </section>
-        <section aria-label="How alike the rows become">
-          <h2>Rank collapse: how alike the rows become</h2>
+        <section aria-label=${t('How alike the rows become')}>
+          <h2>${t('Rank collapse: how alike the rows become')}</h2>
           <ai-lines
-            .x=${{ label: 'before layer (last: the output)', format: (v: number) => number(v), from: 0, ticks: Math.min(12, collapse.length) }}
-            .y=${{ label: 'mean cosine between tokens', format: (v: number) => number(v), to: 1 }}
+            .x=${{ label: t('before layer (last: the output)'), format: (v: number) => number(v), from: 0, ticks: Math.min(12, collapse.length) }}
+            .y=${{ label: t('mean cosine between tokens'), format: (v: number) => number(v), to: 1 }}
             .lines=${[
               {
                 name: '',
@@ -111,18 +114,16 @@ export class SimplifiedView extends LensPart<'simplified'> {
             ]}
             .words=${`Mean cosine: ${collapse.map(c => number(c.cosine)).join(', ')}.`}
           ></ai-lines>
-          <h2>Without value and output projections</h2>
+          <h2>${t('Without value and output projections')}</h2>
           <div
             class="whole"
             role="img"
-            aria-label=${`${percent(parameters.share)} of the parameters are value and output projections`}
+            aria-label=${t('{0} of the parameters are value and output projections', percent(parameters.share))}
           >
             <div class="left-out" .style=${`width: ${100 * parameters.share}%`}></div>
           </div>
           <p>
-            <strong title=${count(parameters.saved)}>${operations(parameters.saved)}</strong> of
-            ${operations(parameters.all)} parameters (${percent(parameters.share)}) would go;
-            <span class="muted">of a textbook block 2 parts of 12, ${percent(parameters.textbook)}.</span>
+            ${rich('{0} of {1} parameters ({2}) would go; {3}', html`<strong title=${count(parameters.saved)}>${operations(parameters.saved)}</strong>`, operations(parameters.all), percent(parameters.share), html`<span class="muted">${rich('of a textbook block 2 parts of 12, {0}.', percent(parameters.textbook))}</span>`)}
           </p>
         </section>
       </div>
@@ -142,7 +143,14 @@ export class SimplifiedView extends LensPart<'simplified'> {
             ${heads
               .filter(h => h.core === core)
               .map(h => {
-                const words = `${headName(h)}: uniform ${percent(h.uniform)}, identity ${percent(h.identity)}, rest ${percent(h.rest)}; distance from uniform ${number(h.distancePerQuery)} per query`;
+                const words = t(
+                  '{0}: uniform {1}, identity {2}, rest {3}; distance from uniform {4} per query',
+                  headName(h),
+                  percent(h.uniform),
+                  percent(h.identity),
+                  percent(h.rest),
+                  number(h.distancePerQuery),
+                );
                 const is = shown?.core === h.core && shown.head === h.head;
                 return html`<button
                   class="head ${is ? 'shown' : ''}"
@@ -199,5 +207,5 @@ function layerOf(core: number): number {
 function nameOf(core: number): string {
   const info = coreInfo(core);
   const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
-  return `${stack}layer ${info?.layer ?? core}`;
+  return t('{0}layer {1}', stack, info?.layer ?? core);
 }

@@ -10,6 +10,7 @@ import '../plots/bucketText';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
 import { LensPart } from './lensPart';
+import { rich, t } from '../host/words';
 
 /** Switch: who would be sent to which expert by a k-means router, and who would find it full. */
 @customElement('ai-lens-switch')
@@ -40,10 +41,10 @@ export class SwitchView extends LensPart<'switch'> {
 
   protected override controls(): TemplateResult {
     const [experts, capacity] = [this.option('experts', 8), this.option('capacity', 1.25)];
-    return html`${slider('experts', experts, { min: 2, max: 64, step: 1 }, count(experts), v =>
+    return html`${slider(t('experts'), experts, { min: 2, max: 64, step: 1 }, count(experts), v =>
       this.keep('experts', v),
     )}
-    ${slider('capacity factor', capacity, { min: 0.5, max: 3, step: 0.05 }, number(capacity), v =>
+    ${slider(t('capacity factor'), capacity, { min: 0.5, max: 3, step: 0.05 }, number(capacity), v =>
       this.keep('capacity', Number(v.toFixed(2))),
     )}`;
   }
@@ -56,23 +57,18 @@ export class SwitchView extends LensPart<'switch'> {
     const painted = found.expert.map((e, t) => (found.dropped[t] ? -1 : e));
     return html`
       <div class="lead" role="status">
-        Of ${found.experts} experts with room for ${count(found.capacity)} tokens each, the busiest is sent
-        <strong>${count(busiest)}</strong>;
-        <strong title=${exact(found.dropRate * 100, '%')}>${percent(found.dropRate)}</strong>
-        of the tokens find theirs full and skip it. Balancing loss
-        <span title=${exact(found.auxLoss.value)}>${number(found.auxLoss.value)}</span>, where an even router
-        has ${number(found.auxLoss.alpha)}. <span class="muted">(synthetic router)</span>
+        ${rich('Of {0} experts with room for {1} tokens each, the busiest is sent {2}; {3} of the tokens find theirs full and skip it. Balancing loss {4}, where an even router has {5}. {6}', found.experts, count(found.capacity), html`<strong>${count(busiest)}</strong>`, html`<strong title=${exact(found.dropRate * 100, '%')}>${percent(found.dropRate)}</strong>`, html`<span title=${exact(found.auxLoss.value)}>${number(found.auxLoss.value)}</span>`, number(found.auxLoss.alpha), html`<span class="muted">${t('(synthetic router)')}</span>`)}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
-        <section aria-label="Tokens sent to each expert" class="load">
-          <h2>Tokens sent to each expert</h2>
+        <section aria-label=${t('Tokens sent to each expert')} class="load">
+          <h2>${t('Tokens sent to each expert')}</h2>
           ${this.loads(found)}
         </section>
-        <section aria-label="Dropped tokens against capacity">
-          <h2>What more room would save</h2>
+        <section aria-label=${t('Dropped tokens against capacity')}>
+          <h2>${t('What more room would save')}</h2>
           <ai-lines
-            .x=${{ label: 'capacity factor', format: (v: number) => number(v), from: 0.5, to: 3.5 }}
-            .y=${{ label: 'tokens dropped', format: (v: number) => percent(v), from: 0 }}
+            .x=${{ label: t('capacity factor'), format: (v: number) => number(v), from: 0.5, to: 3.5 }}
+            .y=${{ label: t('tokens dropped'), format: (v: number) => percent(v), from: 0 }}
             .lines=${[
               { name: '', look: 'main', points: found.curve.map(p => ({ x: p.factor, y: p.dropRate })) },
             ]}
@@ -90,8 +86,10 @@ export class SwitchView extends LensPart<'switch'> {
       </div>
       ${
         table && table.ids.length === found.tokens
-          ? html`<section aria-label="The text by expert">
-              <h2>The text by expert <span class="muted">(dashed: dropped)</span></h2>
+          ? html`<section aria-label=${t('The text by expert')}>
+              <h2>
+                ${rich('The text by expert {0}', html`<span class="muted">${t('(dashed: dropped)')}</span>`)}
+              </h2>
               <ai-bucket-text
                 .tokens=${table}
                 .buckets=${painted}
@@ -104,14 +102,18 @@ export class SwitchView extends LensPart<'switch'> {
           : ''
       }
       <p class="notes">
-        Synthetic: this model has no experts and no router. A router was made by k-means over
-        ${
+        ${rich(
+          'Synthetic: this model has no experts and no router. A router was made by k-means over {0}, less their mean. It shows how loads, drops and the balancing loss come about, not what training would find.',
           found.rowsAre === 'residual'
-            ? `the rows of the residual stream that enter layer ${layer} (an FFN's own input lies inside a segment and cannot be had at the cut)`
-            : `what the heads of layer ${layer} hand on, side by side (this export passes no residual stream across the cut by itself)`
-        },
-        less their mean. It shows how loads, drops and the balancing loss come about, not what training would
-        find.
+            ? t(
+                "the rows of the residual stream that enter layer {0} (an FFN's own input lies inside a segment and cannot be had at the cut)",
+                layer,
+              )
+            : t(
+                'what the heads of layer {0} hand on, side by side (this export passes no residual stream across the cut by itself)',
+                layer,
+              ),
+        )}
       </p>
     `;
   }
@@ -126,13 +128,24 @@ export class SwitchView extends LensPart<'switch'> {
     const step = (width - room.left - room.right) / found.experts;
     const colours = theme();
     const select = (e: number) => (this.expert = this.expert === e ? null : e);
-    return html`<svg width=${width} height=${height} role="group" aria-label="Tokens sent to each expert">
+    return html`<svg
+      width=${width}
+      height=${height}
+      role="group"
+      aria-label=${t('Tokens sent to each expert')}
+    >
       ${found.load.map((n, e) => {
         const kept = Math.min(n, found.capacity);
         const fill = toCss(bucketColour(e, colours).fill);
         const x = room.left + e * step;
         const dim = this.expert !== null && this.expert !== e ? 0.25 : 1;
-        const words = `expert ${e}: ${count(n)} tokens, ${count(n - kept)} dropped; mean probability ${percent(found.probability[e]!)}`;
+        const words = t(
+          'expert {0}: {1} tokens, {2} dropped; mean probability {3}',
+          e,
+          count(n),
+          count(n - kept),
+          percent(found.probability[e]!),
+        );
         return svg`<g class="clickable" role="button" tabindex="0" aria-label=${words} aria-pressed=${this.expert === e} opacity=${dim}
             @click=${() => select(e)} @keydown=${(event: KeyboardEvent) => (event.key === 'Enter' || event.key === ' ') && (event.preventDefault(), select(e))}>
           <title>${words}</title>
@@ -148,7 +161,7 @@ export class SwitchView extends LensPart<'switch'> {
           ${step > 14 ? svg`<text class="muted" x=${room.left + (e + 0.5) * step} y=${height - 5} text-anchor="middle">${e}</text>` : ''}</g>`,
       )}
       ${svg`<line class="capacity" x1=${room.left} x2=${width - room.right} y1=${y(found.capacity)} y2=${y(found.capacity)}></line>
-      <text x=${width - room.right + 6} y=${y(found.capacity)} dominant-baseline="middle">capacity ${count(found.capacity)}</text>`}
+      <text x=${width - room.right + 6} y=${y(found.capacity)} dominant-baseline="middle">${rich('capacity {0}', count(found.capacity))}</text>`}
     </svg>`;
   }
 

@@ -5,6 +5,7 @@ import type { Theme } from '../draw/theme';
 import type { MassScale } from '../../shared/protocol/host';
 import { marks, peaks } from './axis';
 import { LABEL_SCALE, type Camera, type Crosshair, type Extent, type Frame } from './geometry';
+import { t } from '../host/words';
 
 export interface DecorState {
   frame: Frame;
@@ -186,8 +187,8 @@ function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {
   context.textAlign = 'left';
   context.fillText(
     rowMost
-      ? `where query ${crosshair.query} looks, up to ${percent(rowMost)}`
-      : 'point at a row: where it looks',
+      ? t('where query {0} looks, up to {1}', crosshair.query ?? '', percent(rowMost))
+      : t('point at a row: where it looks'),
     map.x,
     bottom + length + 8,
   );
@@ -196,8 +197,8 @@ function drawPlots(context: CanvasRenderingContext2D, state: DecorState): void {
   context.rotate(Math.PI / 2);
   context.fillText(
     columnMost
-      ? `who looks at key ${crosshair.key}, up to ${percent(columnMost)}`
-      : 'point at a column: who looks at it',
+      ? t('who looks at key {0}, up to {1}', crosshair.key ?? '', percent(columnMost))
+      : t('point at a column: who looks at it'),
     0,
     0,
   );

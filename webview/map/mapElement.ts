@@ -13,6 +13,7 @@ import { MapInput } from './mapInput';
 import { MapModel } from './mapModel';
 import { TileLoader, sourceKey, type TileSource } from './tileLoader';
 import { readout, tilesCsv, twin, type MapWords } from './words';
+import { t } from '../host/words';
 
 /** The zoomable map of one head. Fires `colours` when its colours end elsewhere or its readout says something else. */
 @customElement('ai-map')
@@ -229,7 +230,7 @@ export class MapElement extends Component {
         class="over"
         tabindex="0"
         role="img"
-        aria-label=${head ? `Attention map of ${headName(head)}. Plus and minus zoom, Shift and arrows move, square brackets move the query, Enter pins it.` : 'Attention map'}
+        aria-label=${head ? t('Attention map of {0}. Plus and minus zoom, Shift and arrows move, square brackets move the query, Enter pins it.', headName(head)) : t('Attention map')}
         aria-describedby="twin"
         .style=${box({ x: 0, y: 0, width: frame.width, height: frame.height })}
         @pointerdown=${input.onDown}

@@ -3,6 +3,7 @@ import { TILE_SIZE, type TokenTable } from '../../shared/protocol/engine';
 import { csv, percent, tokenLabel } from '../../shared/numbers';
 import type { Crosshair, TileAddress } from './geometry';
 import type { LoadedTile } from './tiles';
+import { rich, t } from '../host/words';
 
 /** What the map knows, for saying it in words. */
 export interface MapWords {
@@ -26,20 +27,20 @@ export function readout(words: MapWords): string | null {
   if (query === null || !queryTokens || !keyTokens) return null;
   const name = (token: number, tokens: TokenTable) => `“${tokenLabel(tokens.text[token] ?? '')}” (${token})`;
   const queryName = name(query, queryTokens);
-  if (key === null) return `${crosshair.pinned ? 'pinned query' : 'query'} ${queryName}`;
+  if (key === null) return `${crosshair.pinned ? t('pinned query') : 'query'} ${queryName}`;
   const keyName = name(key, keyTokens);
   if (words.causal && key > query)
-    return `key ${keyName} comes after query ${queryName}: hidden by the causal mask`;
+    return t('key {0} comes after query {1}: hidden by the causal mask', keyName, queryName);
   const mass = words.row?.[key];
-  const value = mass === undefined ? '' : `: ${massInWords(mass, words)} of its attention`;
-  return `query ${queryName} → key ${keyName}${value}${keptText(words, query, key)}`;
+  const value = mass === undefined ? '' : t(': {0} of its attention', massInWords(mass, words));
+  return t('query {0} → key {1}{2}{3}', queryName, keyName, value, keptText(words, query, key));
 }
 
 /** A report holds the heaviest links of a query: of the others only that they are lighter is known. */
 function massInWords(mass: number, { row, linksOnly }: MapWords): string {
   if (mass > 0 || !linksOnly || !row) return percent(mass);
   const least = row.reduce((a, b) => (b > 0 ? Math.min(a, b) : a), 1);
-  return `at most ${percent(least)}`;
+  return t('at most {0}', percent(least));
 }
 
 function keptText({ mechanism, findTile }: MapWords, query: number, key: number): string {
@@ -49,8 +50,8 @@ function keptText({ mechanism, findTile }: MapWords, query: number, key: number)
   const tile = findTile({ level: 0, row, column })?.tile;
   const kept = tile?.kept?.[(query % TILE_SIZE) * tile.columns + (key % TILE_SIZE)];
   if (kept === undefined) return '';
-  if (kept >= 0.999) return `, kept by ${mechanism}`;
-  return kept <= 0.001 ? `, dropped by ${mechanism}` : `, ${percent(kept)} kept by ${mechanism}`;
+  if (kept >= 0.999) return t(', kept by {0}', mechanism);
+  return kept <= 0.001 ? t(', dropped by {0}', mechanism) : t(', {0} kept by {1}', percent(kept), mechanism);
 }
 
 /** The canvas for screen readers: the heaviest keys of the row under the crosshair. */
@@ -58,19 +59,19 @@ export function twin({ queryTokens, keyTokens, crosshair, row }: MapWords): Temp
   const { query } = crosshair;
   if (!row || query === null || !queryTokens || !keyTokens) {
     return html`<div class="hidden" id="twin">
-      Choose a query with the square brackets to hear where it looks.
+      ${t('Choose a query with the square brackets to hear where it looks.')}
     </div>`;
   }
   const top = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, 10);
   return html`<div class="hidden" id="twin">
     <table>
       <caption>
-        Heaviest keys of query ${query}, ${tokenLabel(queryTokens.text[query] ?? '')}
+        ${rich('Heaviest keys of query {0}, {1}', query, tokenLabel(queryTokens.text[query] ?? ''))}
       </caption>
       <tr>
-        <th>key</th>
-        <th>token</th>
-        <th>mass</th>
+        <th>${t('key')}</th>
+        <th>${t('token')}</th>
+        <th>${t('mass')}</th>
       </tr>
       ${top.map(
         key =>

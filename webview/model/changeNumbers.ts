@@ -1,5 +1,6 @@
 import type { RunEffect } from '../../shared/protocol/engine';
 import { number } from '../../shared/numbers';
+import { t } from '../host/words';
 
 export interface Concentration {
   /** Tokens that share half of the increase between them. */
@@ -25,5 +26,5 @@ export function changeInWords(value: number, measure: RunEffect['measure']): str
   // Below this it is the rounding of the model's own float32.
   if (Math.abs(value) < 5e-5) value = 0;
   if (measure === 'output') return number(value);
-  return `${value > 0 ? '+' : ''}${number(value)} nats`;
+  return t('{0}{1} nats', value > 0 ? '+' : '', number(value));
 }

@@ -6,6 +6,7 @@ import { store, type Side } from '../host/store';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { coreInfo, headName, layerName } from './names';
 import { chosenParams } from '../../shared/setting';
+import { t } from '../host/words';
 
 /** "Local window (window 64)" */
 export function mechanismTitle(setting: Setting): string {
@@ -18,21 +19,26 @@ export function mechanismTitle(setting: Setting): string {
 export function interventionInWords(one: Intervention): string {
   const where =
     one.core === null
-      ? 'all heads'
+      ? t('all heads')
       : one.head === null
-        ? `all heads of ${layerName(one.core)}`
+        ? t('all heads of {0}', layerName(one.core))
         : headName({ core: one.core, head: one.head });
   switch (one.kind) {
     case 'head':
-      return `${where} knocked out`;
+      return t('{0} knocked out', where);
     case 'mechanism':
-      return `${mechanismTitle(one.choice)} in ${where}`;
+      return t('{0} in {1}', mechanismTitle(one.choice), where);
     case 'span': {
-      const from = one.queries ? ` from tokens ${numbers(one.queries.from, one.queries.to)}` : '';
-      return `${passage(one.from, one.to, keySide(one))} hidden${from} in ${where}`;
+      const from = one.queries ? t(' from tokens {0}', numbers(one.queries.from, one.queries.to)) : '';
+      return t('{0} hidden{1} in {2}', passage(one.from, one.to, keySide(one)), from, where);
     }
     case 'edge':
-      return `${passage(one.key, one.key + 1, keySide(one))} hidden from token ${one.query} in ${where}`;
+      return t(
+        '{0} hidden from token {1} in {2}',
+        passage(one.key, one.key + 1, keySide(one)),
+        one.query,
+        where,
+      );
   }
 }
 
@@ -55,7 +61,7 @@ export function explained(change: ChangeSource): { heads: HeadAssignment[]; inte
 }
 
 export function changeKey(change: ChangeSource): string {
-  return change.kind === 'mechanism' ? `mechanism ${change.choice.key}` : change.kind;
+  return change.kind === 'mechanism' ? t('mechanism {0}', change.choice.key) : change.kind;
 }
 
 /** What was done, as the subject of "… costs 0.12 nats per token". */
@@ -64,15 +70,15 @@ export function changeSubject(change: ChangeSource): string {
     case 'interventions': {
       const { list } = store.interventions;
       return list.length === 1
-        ? `Taking away (${interventionInWords(list[0]!)})`
-        : `Taking away ${list.length} pieces of attention`;
+        ? t('Taking away ({0})', interventionInWords(list[0]!))
+        : t('Taking away {0} pieces of attention', list.length);
     }
     case 'plan':
       return store.plan
-        ? `The plan for ${percent(store.plan.budget)} of the ${paidIn(store.plan)}`
-        : 'The plan';
+        ? t('The plan for {0} of the {1}', percent(store.plan.budget), paidIn(store.plan))
+        : t('The plan');
     case 'mechanism':
-      return `Replacing dense attention by ${mechanismTitle(change.choice)}`;
+      return t('Replacing dense attention by {0}', mechanismTitle(change.choice));
   }
 }
 

@@ -2,6 +2,7 @@
 import type { CorpusDistribution, CorpusHead, CorpusProfile } from '../../shared/protocol/corpus';
 import { interval as range, number, signed } from '../../shared/numbers';
 import { spelled } from './corpusNames';
+import { t } from '../host/words';
 
 /** A measure with what it is over: spans of queries are not spans of texts. */
 export interface MeasureChoice {
@@ -29,10 +30,10 @@ export function lossesOf({ model }: CorpusProfile): string[] {
     .filter(({ over, facet }) => over === 'texts' && facet === 'all')
     .flatMap(({ measure, mean, interval }) => {
       const [what, mechanism] = measure.split(': ');
-      if (what === 'loss') return [`Loss: ${number(mean)} nats per token, mean over texts`];
+      if (what === 'loss') return [t('Loss: {0} nats per token, mean over texts', number(mean))];
       if (what !== 'lossChange') return [];
       const between = interval ? ` (95 %: ${range(interval)})` : '';
-      return [`${mechanism}: ${signed(mean)} nats per token${between}`];
+      return [t('{0}: {1} nats per token{2}', mechanism ?? '', signed(mean), between)];
     });
 }
 
@@ -47,7 +48,7 @@ export function facetsOf({ heads }: CorpusProfile): string[] {
 export function facetName(facet: string): string {
   const [part, value] = facet.split(':');
   if (part === 'kind') return value === 'none' || value === 'other' ? `${value} kinds` : `.${value}`;
-  return part === 'length' ? `up to ${value} tokens` : 'all texts';
+  return part === 'length' ? t('up to {0} tokens', value ?? '') : t('all texts');
 }
 
 export function distributionOf(head: CorpusHead, key: string, facet: string): CorpusDistribution | null {

@@ -1,6 +1,7 @@
 import type { CostCurve, CostFormulas, CostPoint, Setting } from '../../shared/protocol/engine';
 import { count, csv } from '../../shared/numbers';
 import { at, crossing, fitTime, type CostMeasure, type Crossing, type TimeFit } from './cost';
+import { t } from '../host/words';
 
 /** What is known of the costs of a text's mechanisms. */
 export interface KnownCosts {
@@ -254,6 +255,6 @@ export const roughly = (tokens: number) => Number(tokens.toPrecision(2));
 function crossingWords(title: string, { tokens, how }: Crossing): string {
   const where = `${count(roughly(tokens))} tokens`;
   return how === 'measured'
-    ? `${title} beats dense from ${where}`
-    : `${title} would beat dense from ${where} (extrapolated)`;
+    ? t('{0} beats dense from {1}', title, where)
+    : t('{0} would beat dense from {1} (extrapolated)', title, where);
 }

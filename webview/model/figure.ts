@@ -1,9 +1,10 @@
 /** The sizes of a figure for print. */
+import { t } from '../host/words';
 
 export const WIDTHS = {
-  column: { label: '1 column', millimetres: 89 },
+  column: { label: t('1 column'), millimetres: 89 },
   middle: { label: '1½', millimetres: 136 },
-  page: { label: '2 columns', millimetres: 183 },
+  page: { label: t('2 columns'), millimetres: 183 },
 } as const;
 export type Width = keyof typeof WIDTHS;
 

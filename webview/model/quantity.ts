@@ -4,6 +4,7 @@ import { changeInWords } from './changeNumbers';
 import { lutColour, massAt, niceCeiling, scaleMass, type Rgb } from '../draw/colour';
 import { nats, number, percent } from '../../shared/numbers';
 import type { Theme } from '../draw/theme';
+import { t } from '../host/words';
 
 /** What a text is coloured by: a number for each token, and how to read it. */
 export interface Quantity {
@@ -22,17 +23,17 @@ export function changeQuantity(effect: RunEffect, tokens: number): Quantity {
   const limit = changeLimit(effect.perToken);
   const values = changePerToken(effect, tokens);
   const say = (value: number) => changeInWords(value, measure);
-  if (measure === 'output') return { ...upTo(limit, 'turn of the output', ''), values, say };
+  if (measure === 'output') return { ...upTo(limit, t('turn of the output'), ''), values, say };
   return {
     values,
     place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
     diverging: true,
     legend: {
-      label: 'change of the loss',
+      label: t('change of the loss'),
       ticks: [
         { at: 0, label: `−${number(limit)}` },
         { at: 0.5, label: '0' },
-        { at: 1, label: `+${number(limit)} nats` },
+        { at: 1, label: t('+{0} nats', number(limit)) },
       ],
     },
     say,
@@ -62,7 +63,7 @@ export function massQuantity(row: Float32Array, scale: MassScale): Quantity {
     place: mass => scaleMass(mass, largest, scale),
     diverging: false,
     legend: {
-      label: 'attention',
+      label: t('attention'),
       ticks: [0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) })),
     },
     say: percent,

@@ -6,6 +6,7 @@ import { percent, tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
+import { t } from '../host/words';
 
 /** A block lower than this has no room for its label. */
 const LEGIBLE = 13;
@@ -68,7 +69,7 @@ export class BucketMapPlot extends Component {
     return html`<canvas aria-hidden="true"></canvas>
       <svg
         role="img"
-        aria-label="Attention map sorted by bucket: buckets lie on the diagonal"
+        aria-label=${t('Attention map sorted by bucket: buckets lie on the diagonal')}
         @pointermove=${(event: PointerEvent) => this.point(event, map)}
         @click=${(event: PointerEvent) => this.choose(event, map)}
       >
@@ -121,8 +122,15 @@ export class BucketMapPlot extends Component {
   private point(event: PointerEvent, map: BucketMap): void {
     const { row, column } = this.cell(event, map);
     const i = row * map.columns + column;
-    const name = (bucket: number) => (bucket < 0 ? 'no bucket' : `bucket ${this.names[bucket] ?? bucket}`);
-    this.words = `queries of ${name(bucketAt(map.rowStarts, row))}, keys of ${name(bucketAt(map.columnStarts, column))}: mean mass ${percent(map.mass[i]!)}, ${percent(map.kept[i]!)} of it kept`;
+    const name = (bucket: number) =>
+      bucket < 0 ? t('no bucket') : t('bucket {0}', this.names[bucket] ?? bucket);
+    this.words = t(
+      'queries of {0}, keys of {1}: mean mass {2}, {3} of it kept',
+      name(bucketAt(map.rowStarts, row)),
+      name(bucketAt(map.columnStarts, column)),
+      percent(map.mass[i]!),
+      percent(map.kept[i]!),
+    );
   }
 
   private choose(event: PointerEvent, map: BucketMap): void {

@@ -5,6 +5,7 @@ import { evenSize } from '../model/buckets';
 import { count, number } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { Component } from '../ui/component';
+import { rich, t } from '../host/words';
 
 /** Sizes of the buckets, largest first, with the even size marked. Fires `bucket` (detail: number) on a click. */
 @customElement('ai-bucket-sizes')
@@ -48,15 +49,20 @@ export class BucketSizes extends Component {
     const step = (width - room.left - room.right) / order.length;
     const y = (size: number) => height - room.bottom - (size / most) * (height - room.top - room.bottom);
     const colours = theme();
-    return html`<svg width=${width} height=${height} role="group" aria-label="Bucket sizes, largest first">
+    return html`<svg
+      width=${width}
+      height=${height}
+      role="group"
+      aria-label=${t('Bucket sizes, largest first')}
+    >
       ${order.map((bucket, i) => {
         const size = sizes[bucket]!;
         const name = this.names[bucket] ?? bucket;
         const dim = this.focusBucket !== null && this.focusBucket !== bucket;
         return svg`<g class=${dim ? 'bar dim' : 'bar'} role="button" tabindex=${i === 0 ? 0 : -1}
-            aria-label=${`bucket ${name}: ${count(size)} tokens`} aria-pressed=${this.focusBucket === bucket}
+            aria-label=${t('bucket {0}: {1} tokens', name, count(size))} aria-pressed=${this.focusBucket === bucket}
             @click=${() => this.choose(bucket)} @keydown=${(event: KeyboardEvent) => this.key(event, bucket)}>
-          <title>${`bucket ${name}: ${count(size)} tokens, ${number(size / Math.max(even, 1e-9))} times the even size`}</title>
+          <title>${t('bucket {0}: {1} tokens, {2} times the even size', name, count(size), number(size / Math.max(even, 1e-9)))}</title>
           <rect x=${room.left + i * step} y=${room.top} width=${step} height=${height - room.top - room.bottom} fill="transparent"></rect>
           <rect x=${room.left + i * step} y=${y(size)} width=${Math.max(1, step - (step > 4 ? 1 : 0))}
             height=${Math.max(0, height - room.bottom - y(size))} fill=${toCss(bucketColour(name, colours).fill)}></rect>
@@ -66,7 +72,7 @@ export class BucketSizes extends Component {
       })}
       <line class="even" x1=${room.left} x2=${width - room.right} y1=${y(even)} y2=${y(even)}></line>
       <text class="muted" x=${width - room.right} y=${y(even) - 4} text-anchor="end">
-        even: ${number(even)} tokens
+        ${rich('even: {0} tokens', number(even))}
       </text>
     </svg>`;
   }

@@ -8,6 +8,7 @@ import { percent, tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 import { store } from '../host/store';
+import { t } from '../host/words';
 
 /** Tokens per block: a block is painted when it comes near the screen. */
 const BLOCK = 200;
@@ -74,7 +75,7 @@ export class BucketText extends SignalWatcher(LitElement) {
     super.connectedCallback();
     this.tabIndex = 0;
     this.setAttribute('role', 'group');
-    this.setAttribute('aria-label', 'The text, coloured by bucket');
+    this.setAttribute('aria-label', t('The text, coloured by bucket'));
   }
 
   override render() {
@@ -137,8 +138,10 @@ export class BucketText extends SignalWatcher(LitElement) {
 
   private words(tokens: TokenTable, i: number, bucket: number, agreed: number | undefined): string {
     const name = `“${tokenLabel(tokens.text[i] ?? '')}” (${i})`;
-    if (agreed !== undefined) return `${name}: the rounds share ${percent(agreed)} of its company`;
-    return bucket < 0 ? `${name}: in no bucket` : `${name}: bucket ${this.names[bucket] ?? bucket}`;
+    if (agreed !== undefined) return t('{0}: the rounds share {1} of its company', name, percent(agreed));
+    return bucket < 0
+      ? t('{0}: in no bucket', name)
+      : t('{0}: bucket {1}', name, this.names[bucket] ?? bucket);
   }
 
   override updated(changed: PropertyValues): void {

@@ -3,6 +3,7 @@ import { customElement, property, query } from 'lit/decorators.js';
 import { toCss, type Rgb } from '../draw/colour';
 import { count } from '../../shared/numbers';
 import { Component } from '../ui/component';
+import { t } from '../host/words';
 
 const HEIGHT = 16;
 
@@ -39,10 +40,12 @@ export class ChangeStrip extends Component {
     const { values } = this;
     return html`<canvas
         role="img"
-        aria-label="Where in the text the change is; the list of tokens has the numbers"
+        aria-label=${t('Where in the text the change is; the list of tokens has the numbers')}
         @click=${this.onClick}
       ></canvas>
-      <div class="ends"><span>token 0</span><span>${count(Math.max(0, values.length - 1))}</span></div>`;
+      <div class="ends">
+        <span>${t('token 0')}</span><span>${count(Math.max(0, values.length - 1))}</span>
+      </div>`;
   }
 
   override updated(): void {

@@ -10,6 +10,7 @@ import { theme, type Theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
+import { rich, t } from '../host/words';
 
 /** A line's colour: its mechanism's, moved towards the text until it is seen on the background. */
 export function lineColour(name: string, colours: Theme): string {
@@ -89,12 +90,12 @@ export class CostPlot extends Component {
     const colours = theme();
     const unit = { time: 'time', memory: 'memory', pairs: 'query-key pairs', flops: 'operations' }[measure];
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words()}>
-      ${axisBottom(x, bottom, { ticks: 6, format: t => count(t), label: 'text length, tokens (log)' })}
-      ${axisLeft(y, room.left, { ticks: 7, format: t => costWords(t, measure), label: `${unit} (log)`, grid: width - room.left - room.right })}
+      ${axisBottom(x, bottom, { ticks: 6, format: t => count(t), label: t('text length, tokens (log)') })}
+      ${axisLeft(y, room.left, { ticks: 7, format: t => costWords(t, measure), label: t('{0} (log)', unit), grid: width - room.left - room.right })}
       ${
         here >= x.domain()[0]! && here <= x.domain()[1]!
           ? svg`<line class="here" x1=${x(here)} x2=${x(here)} y1=${room.top} y2=${bottom}></line>
-            <text class="here-name" x=${x(here) + 6} y=${bottom - 8}>this text, ${count(here)}</text>`
+            <text class="here-name" x=${x(here) + 6} y=${bottom - 8}>${rich('this text, {0}', count(here))}</text>`
           : nothing
       }
       ${lines.map(l => {
@@ -107,7 +108,7 @@ export class CostPlot extends Component {
         return svg`<g class=${far}>
           <path class=${l.name === 'dense' ? 'line dense' : 'line'} stroke=${colour} stroke-dasharray=${l.dashed ? '5 4' : nothing} d=${path(points)}></path>
           ${l.points.map(
-            p => svg`<g><title>${`${l.title}, ${count(p.tokens)} tokens: ${this.exactWords(p.value)} (${this.exactWords(p.low)} to ${this.exactWords(p.high)})`}</title>
+            p => svg`<g><title>${t('{0}, {1} tokens: {2} ({3} to {4})', l.title, count(p.tokens), this.exactWords(p.value), this.exactWords(p.low), this.exactWords(p.high))}</title>
               <line x1=${x(p.tokens)} x2=${x(p.tokens)} y1=${y(p.low)} y2=${y(p.high)} stroke=${colour} stroke-width="1.5" stroke-opacity="0.6"></line>
               <circle cx=${x(p.tokens)} cy=${y(p.value)} r="3.2" fill=${colour}></circle></g>`,
           )}</g>`;
@@ -154,8 +155,10 @@ export class CostPlot extends Component {
   private words(): string {
     const ends = this.lines.map(l => {
       const last = l.line.at(-1) ?? l.points.at(-1);
-      return last ? `${l.title} ${costWords(last.value, this.measure)} at ${count(last.tokens)} tokens` : '';
+      return last
+        ? t('{0} {1} at {2} tokens', l.title, costWords(last.value, this.measure), count(last.tokens))
+        : '';
     });
-    return `Cost against text length: ${ends.filter(Boolean).join('; ')}.`;
+    return t('Cost against text length: {0}.', ends.filter(Boolean).join('; '));
   }
 }

@@ -1,5 +1,6 @@
 import { count } from '../../shared/numbers';
 import type { HeadProfile } from '../../shared/protocol/engine';
+import { t } from '../host/words';
 
 /** One bin of a head's mass by distance. */
 export interface DistanceBin {
@@ -43,5 +44,7 @@ export function massOutside(bins: DistanceBin[], span: number, ramp: number): nu
 }
 
 export function distanceWords(from: number, to: number): string {
-  return to - from <= 1 ? `distance ${count(from)}` : `distances ${count(from)} to ${count(to - 1)}`;
+  return to - from <= 1
+    ? t('distance {0}', count(from))
+    : t('distances {0} to {1}', count(from), count(to - 1));
 }

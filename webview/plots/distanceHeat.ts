@@ -10,6 +10,7 @@ import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom } from './axes';
 import { distanceBins, distanceWords } from './distance';
+import { t } from '../host/words';
 
 const LEFT = 60;
 const BOTTOM = 34;
@@ -81,9 +82,9 @@ export class DistanceHeat extends Component {
         width=${width}
         height=${plot.height + BOTTOM}
         role="img"
-        aria-label=${`Mass by distance for ${heads.length} heads, longest span on top`}
+        aria-label=${t('Mass by distance for {0} heads, longest span on top', heads.length)}
       >
-        ${axisBottom(x, plot.height, { ticks: 6, format: t => count(t), label: 'distance + 1, tokens (log)' })}
+        ${axisBottom(x, plot.height, { ticks: 6, format: t => count(t), label: t('distance + 1, tokens (log)') })}
         ${heads.map((h, row) => {
           const y = row * rowHeight;
           const span = spans.get(`${h.core}.${h.head}`);
@@ -117,7 +118,7 @@ export class DistanceHeat extends Component {
     if (!head) return '';
     const bin = distanceBins(head)[this.pointed!.bin];
     return bin
-      ? `${headName(head)}: ${percent(bin.mass)} of the mass at ${distanceWords(bin.from, bin.to)}`
+      ? t('{0}: {1} of the mass at {2}', headName(head), percent(bin.mass), distanceWords(bin.from, bin.to))
       : '';
   }
 

@@ -6,6 +6,7 @@ import { count, exact, percent } from '../../shared/numbers';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
 import { binMiddle, distanceBins, distanceWords, softMask } from './distance';
+import { rich, t } from '../host/words';
 
 /** Mass by distance of one head, its cumulative curve and, if given, the soft mask of a span drawn on it. */
 @customElement('ai-distance')
@@ -82,22 +83,22 @@ export class DistancePlot extends Component {
         const [x0, x1] = [at(b.from), at(Math.max(b.from + 0.6, b.to))];
         const top = value(b) > floor ? y(value(b)) : bottom;
         return svg`<rect class="mass" x=${x0} y=${top} width=${Math.max(0.5, x1 - x0 - (x1 - x0 > 4 ? 1 : 0))} height=${Math.max(0, bottom - top)}>
-          <title>${distanceWords(b.from, b.to)}: ${exact(b.mass * 100, '%')} of the mass</title></rect>`;
+          <title>${rich('{0}: {1} of the mass', distanceWords(b.from, b.to), exact(b.mass * 100, '%'))}</title></rect>`;
       })}
       ${svg`<path class="cumulative" d=${path(bins.map(b => [linear ? at(b.to - 1) : x(Math.max(1, Math.min(binMiddle(b), farthest))), share(Math.min(1, b.cumulative))]))}></path>`}
       ${axisBottom(x, bottom, {
         ticks: compact ? 3 : 6,
         format: t => count(linear ? t : t),
-        label: compact ? undefined : linear ? 'distance, tokens' : 'distance + 1, tokens',
+        label: compact ? undefined : linear ? t('distance, tokens') : t('distance + 1, tokens'),
       })}
       ${
         compact
           ? nothing
-          : svg`${axisLeft(y, room.left, { ticks: 4, format: t => percent(t), label: 'mass per token of distance', grid: width - room.left - room.right })}
+          : svg`${axisLeft(y, room.left, { ticks: 4, format: t => percent(t), label: t('mass per token of distance'), grid: width - room.left - room.right })}
           <g class="axis">${[0, 0.5, 1].map(
             t =>
               svg`<text x=${width - room.right + 6} y=${share(t)} dominant-baseline="middle">${percent(t)}</text>`,
-          )}<text x=${width} y=${room.top - 9} text-anchor="end">cumulative (line)${mask ? ', mask (orange)' : ''}</text></g>`
+          )}<text x=${width} y=${room.top - 9} text-anchor="end">${rich('cumulative (line){0}', mask ? t(', mask (orange)') : '')}</text></g>`
       }
     </svg>`;
   }
@@ -122,6 +123,11 @@ export class DistancePlot extends Component {
 
   private words(bins: ReturnType<typeof distanceBins>): string {
     const reach = (share: number) => bins.find(b => b.cumulative >= share)?.to ?? 0;
-    return `Mass by distance: half within ${count(reach(0.5))} tokens, 90 % within ${count(reach(0.9))}, 99 % within ${count(reach(0.99))}.`;
+    return t(
+      'Mass by distance: half within {0} tokens, 90 % within {1}, 99 % within {2}.',
+      count(reach(0.5)),
+      count(reach(0.9)),
+      count(reach(0.99)),
+    );
   }
 }

@@ -5,6 +5,7 @@ import { milliseconds } from '../model/cost';
 import { percent } from '../../shared/numbers';
 import { coreInfo } from '../model/names';
 import { Component } from '../ui/component';
+import { t } from '../host/words';
 
 /** A bar per layer: its attention, and what is computed between attentions. Layers from the bottom, as in the papers. */
 @customElement('ai-forward-bars')
@@ -67,24 +68,24 @@ export class ForwardBars extends Component {
             <div
               class="track"
               role="listitem"
-              aria-label=${`${row.name}: attention ${milliseconds(row.attention)}, the rest ${milliseconds(row.rest)}`}
+              aria-label=${t('{0}: attention {1}, the rest {2}', row.name, milliseconds(row.attention), milliseconds(row.rest))}
             >
               <div class="attention" .style=${`width: ${(100 * row.attention) / longest}%`}></div>
               <div class="rest" .style=${`width: ${(100 * row.rest) / longest}%`}></div>
             </div>
             <span
               class="number"
-              title=${`${milliseconds(row.attention)} of ${milliseconds(row.attention + row.rest)}`}
+              title=${t('{0} of {1}', milliseconds(row.attention), milliseconds(row.attention + row.rest))}
               >${percent(row.attention / (row.attention + row.rest))}</span
             >
           `,
         )}
       </div>
       <div class="key">
-        <span><i class="attention"></i>attention</span>
+        <span><i class="attention"></i>${t('attention')}</span>
         <span
-          ><i class="rest"></i>everything else (the lowest bar with the embedding, the topmost with the
-          output)</span
+          ><i class="rest"></i
+          >${t('everything else (the lowest bar with the embedding, the topmost with the output)')}</span
         >
       </div>`;
   }
@@ -93,5 +94,5 @@ export class ForwardBars extends Component {
 function nameOf(core: number): string {
   const info = coreInfo(core);
   const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
-  return `${stack}layer ${info?.layer ?? core}`;
+  return t('{0}layer {1}', stack, info?.layer ?? core);
 }

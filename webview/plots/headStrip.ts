@@ -7,6 +7,7 @@ import { theme } from '../draw/theme';
 import { headKey } from '../model/tried';
 import { store, type HeadId } from '../host/store';
 import { Component } from '../ui/component';
+import { t } from '../host/words';
 
 /** All heads of the model as one small picture: rows are layers (the first at the bottom), columns heads, colour a share of 1. */
 @customElement('ai-head-strip')
@@ -52,8 +53,15 @@ export class HeadStrip extends Component {
     const [least, most] = [known[0], known.at(-1)];
     const words =
       least && most
-        ? `${this.what} of every head: least ${percent(least.value)} in ${headName(least.head)}, most ${percent(most.value)} in ${headName(most.head)}`
-        : `${this.what}: not known`;
+        ? t(
+            '{0} of every head: least {1} in {2}, most {3} in {4}',
+            this.what,
+            percent(least.value),
+            headName(least.head),
+            percent(most.value),
+            headName(most.head),
+          )
+        : t('{0}: not known', this.what);
     return html`<canvas
       role="img"
       aria-label=${words}
@@ -111,7 +119,7 @@ export class HeadStrip extends Component {
     store.previewOf(head);
     const value = head && this.values.get(headKey(head));
     this.canvas.title = head
-      ? `${shortName(head)}: ${this.what} ${value === null || value === undefined ? 'not known' : percent(value)}`
+      ? `${shortName(head)}: ${this.what} ${value === null || value === undefined ? t('not known') : percent(value)}`
       : '';
   };
 }

@@ -12,6 +12,7 @@ import { front, placeLabels, type Box, type Measure, type Point } from '../model
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
+import { t } from '../host/words';
 
 /** What a setting spends against what it keeps: a point for each, the front drawn, each mechanism named at one of its points. */
 @customElement('ai-pareto')
@@ -103,13 +104,13 @@ export class ParetoPlot extends Component {
     const budget = this.budget > 0 && this.budget < 1 ? x(this.budget) : null;
     const format = (t: number) => percent(t);
     return html`<svg width=${width} height=${height} role="group" aria-label=${this.words(best)}>
-      ${axisBottom(x, bottom, { ticks: 5, format, label: `share of the dense ${UNITS[this.unit]} (log)` })}
-      ${axisLeft(y, room.left, { ticks: 5, format, label: measure === 'recall' ? 'mass kept (local)' : 'output error (local)', grid: width - room.left - room.right })}
+      ${axisBottom(x, bottom, { ticks: 5, format, label: t('share of the dense {0} (log)', t(UNITS[this.unit])) })}
+      ${axisLeft(y, room.left, { ticks: 5, format, label: measure === 'recall' ? t('mass kept (local)') : t('output error (local)'), grid: width - room.left - room.right })}
       ${
         budget === null
           ? nothing
           : svg`<line class="budget" x1=${budget} x2=${budget} y1=${room.top} y2=${bottom}></line>
-            <text class="muted" x=${budget + 4} y=${bottom - 5}>budget</text>`
+            <text class="muted" x=${budget + 4} y=${bottom - 5}>${t('budget')}</text>`
       }
       ${svg`<path class="front" d=${path(best.map(at))}></path>`}
       ${this.ordered(points, onFront).map(p => this.point(p, at(p), onFront.has(p.key)))} ${this.planMark(at)}
@@ -146,7 +147,12 @@ export class ParetoPlot extends Component {
   private planMark(at: (p: { share: number } & Pick<Point, Measure>) => [number, number]) {
     if (!this.plan || this.plan[this.measure] === null) return nothing;
     const [cx, cy] = at(this.plan);
-    const words = `The plan: ${percent(this.plan.share)} of the ${UNITS[this.unit]}, ${this.valueWords(this.plan)}`;
+    const words = t(
+      'The plan: {0} of the {1}, {2}',
+      percent(this.plan.share),
+      t(UNITS[this.unit]),
+      this.valueWords(this.plan),
+    );
     return svg`<g class="plan" role="img" aria-label=${words}><title>${words}</title>
       <path d=${`M${cx},${cy - 8}L${cx + 7},${cy}L${cx},${cy + 8}L${cx - 7},${cy}Z`}></path></g>`;
   }
@@ -184,7 +190,7 @@ export class ParetoPlot extends Component {
     // The word at the line of the budget.
     if (budget !== null) taken.push({ x: budget, y: frame.y + frame.height - 18, width: 48, height: 18 });
     // The plan is named whatever lies under its name: below it, where a front that rises leaves room.
-    const planned = plan ? [{ text: 'the plan', x: plan[0], y: plan[1] + 14, name: '' }] : [];
+    const planned = plan ? [{ text: t('the plan'), x: plan[0], y: plan[1] + 14, name: '' }] : [];
     const own = placeLabels(planned, [], frame);
     for (const place of own) if (place) taken.push({ ...place, width: 52, height: 13 });
     const all = [...planned, ...labels];
@@ -205,18 +211,28 @@ export class ParetoPlot extends Component {
     const info = store.mechanismInfos.find(m => m.name === p.choice.name);
     const params = parameterWords(p.choice, info);
     const title = mechanismTitle(p.choice.name, store.mechanismInfos);
-    return `${title}${params ? ` (${params})` : ''}: ${exact(p.share * 100, '%')} of the ${UNITS[this.unit]}, ${this.valueWords(p)}`;
+    return t(
+      '{0}{1}: {2} of the {3}, {4}',
+      title,
+      params ? ` (${params})` : '',
+      exact(p.share * 100, '%'),
+      t(UNITS[this.unit]),
+      this.valueWords(p),
+    );
   }
 
   private valueWords(p: Pick<Point, 'recall' | 'outputError'>): string {
-    const error = `output error ${percent(p.outputError)}`;
-    return p.recall === null ? error : `keeps ${percent(p.recall)} of the mass, ${error}`;
+    const error = t('output error {0}', percent(p.outputError));
+    return p.recall === null ? error : t('keeps {0} of the mass, {1}', percent(p.recall), error);
   }
 
   private words(best: Point[]): string {
-    const steps = best.map(
-      p => `${mechanismTitle(p.choice.name, store.mechanismInfos)} at ${percent(p.share)}`,
+    const steps = best.map(p =>
+      t('{0} at {1}', mechanismTitle(p.choice.name, store.mechanismInfos), percent(p.share)),
     );
-    return `What each setting spends and keeps. Best for their price: ${[...new Set(steps)].join(', ')}.`;
+    return t(
+      'What each setting spends and keeps. Best for their price: {0}.',
+      [...new Set(steps)].join(', '),
+    );
   }
 }

@@ -11,6 +11,7 @@ import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { barLimit } from './barLimit';
+import { t } from '../host/words';
 
 const ROW = 22;
 
@@ -72,7 +73,7 @@ export class PlanBars extends Component {
       width=${width}
       height=${height}
       role="list"
-      aria-label=${`Change when the text runs on, ${unitOf(plan)}`}
+      aria-label=${t('Change when the text runs on, {0}', unitOf(plan))}
     >
       <line class="best" x1=${here} x2=${here} y1="0" y2=${height - 4}></line>
       ${rows.map((row, at) => bar(row, at * ROW, label, limit, x))}
@@ -90,14 +91,23 @@ export class PlanBars extends Component {
       infos,
     );
     const words = (name: string, { delta, perToken }: Plan['effect'], spent: number) =>
-      `${name}: ${signed(delta)} ${unitOf(plan)} with ${percent(spent)} of the ${paidIn(plan)} (propagated)\n${[`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; ')}`;
+      t(
+        `{0}: {1} {2} with {3} of the {4} (propagated)
+{5}`,
+        name,
+        signed(delta),
+        unitOf(plan),
+        percent(spent),
+        paidIn(plan),
+        [`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; '),
+      );
     const spent = spentBy(plan);
     return [
       {
-        name: 'the plan',
+        name: t('the plan'),
         delta: effect.delta,
         fill: toCss(look.foreground),
-        words: words('The plan', effect, spent),
+        words: words(t('The plan'), effect, spent),
         range: rangeOf(effect),
         strong: true,
       },
@@ -106,7 +116,7 @@ export class PlanBars extends Component {
           choice,
           infos.find(m => m.name === choice.name),
         );
-        const title = `${names[at]}${params ? ` (${params})` : ''} in every head`;
+        const title = t('{0}{1} in every head', names[at]!, params ? ` (${params})` : '');
         return {
           name: names[at]!,
           delta: u.effect.delta,
@@ -123,7 +133,15 @@ export class PlanBars extends Component {
               delta: plan.floor.effect.delta,
               fill: 'none',
               look: 'floor' as const,
-              words: `${words(`${mechanismTitle(plan.floor.choice.name, infos)} in every head`, plan.floor.effect, plan.floor.share)}\nIt looks at every score to choose: how little so many pairs can cost, not a rival.`,
+              words: t(
+                `{0}
+It looks at every score to choose: how little so many pairs can cost, not a rival.`,
+                words(
+                  `${mechanismTitle(plan.floor.choice.name, infos)} in every head`,
+                  plan.floor.effect,
+                  plan.floor.share,
+                ),
+              ),
               range: rangeOf(plan.floor.effect),
               select: () => store.select({ mechanism: plan.floor!.choice }),
             },
@@ -132,11 +150,18 @@ export class PlanBars extends Component {
       ...(random.runs > 0
         ? [
             {
-              name: `at random (${random.runs})`,
+              name: t('at random ({0})', random.runs),
               delta: random.mean,
               fill: 'none',
               look: 'random' as const,
-              words: `${random.runs} assignments drawn at random within the budget: mean ${signed(random.mean)}, from ${signed(random.least)} to ${signed(random.most)} ${unitOf(plan)} (propagated)`,
+              words: t(
+                '{0} assignments drawn at random within the budget: mean {1}, from {2} to {3} {4} (propagated)',
+                random.runs,
+                signed(random.mean),
+                signed(random.least),
+                signed(random.most),
+                unitOf(plan),
+              ),
               range: [random.least, random.most] as const,
             },
           ]
@@ -187,7 +212,7 @@ function rangeOf({ perToken }: Plan['effect']): readonly [number, number] | unde
 }
 
 function unitOf({ effect }: Plan): string {
-  return effect.measure === 'loss' ? 'nats per token' : 'change of the output';
+  return effect.measure === 'loss' ? t('nats per token') : t('change of the output');
 }
 
 function shorten(name: string, width: number): string {

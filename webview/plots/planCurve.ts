@@ -12,6 +12,7 @@ import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisBottom, axisLeft, path } from './axes';
 import { barLimit } from './barLimit';
+import { rich, t } from '../host/words';
 
 /** What plans cost at other budgets: measured points filled, predicted ones open; single mechanisms beside them. */
 @customElement('ai-plan-curve')
@@ -101,11 +102,12 @@ export class PlanCurve extends Component {
       .range([bottom, room.top]);
     const measured = curve.filter(p => p.measured);
     const predicted = curve.filter(p => !p.measured);
-    const unit = plan.effect.measure === 'loss' ? 'loss change, nats per token' : 'change of the output';
+    const unit =
+      plan.effect.measure === 'loss' ? t('loss change, nats per token') : t('change of the output');
     const at = (p: { share: number; delta: number }): [number, number] => [x(p.share), y(p.delta)];
     const high = y.domain()[1]!;
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(plan)}>
-      ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: `share of the dense ${paidIn(plan)} (log)` })}
+      ${axisBottom(x, bottom, { ticks: 5, format: t => percent(t), label: t('share of the dense {0} (log)', paidIn(plan)) })}
       ${axisLeft(y, room.left, { ticks: 4, format: t => number(t), label: unit, grid: width - room.left - room.right })}
       ${svg`<clipPath id="curve-frame"><rect x=${room.left} y=${room.top - 6} width=${width - room.left} height=${bottom - room.top + 12}></rect></clipPath>
         <path class="predicted-line" clip-path="url(#curve-frame)" d=${path(predicted.map(at))}></path><path class="line" clip-path="url(#curve-frame)" d=${path(measured.map(at))}></path>`}
@@ -121,28 +123,35 @@ export class PlanCurve extends Component {
         const name = mechanismTitle(u.choice.name, store.mechanismInfos);
         const fill = toCss(mechanismLook(u.choice.name, store.mechanismInfos, theme()).fill);
         return svg`<circle class="uniform" cx=${cx} cy=${cy} r="4" fill=${fill} @click=${() => store.select({ mechanism: u.choice })}>
-          <title>${name} in every head: ${signed(u.effect.delta)} with ${percent(u.share)} of the ${paidIn(plan)}; ${certaintyWords(u.effect.perToken)}</title></circle>`;
+          <title>${rich('{0} in every head: {1} with {2} of the {3}; {4}', name, signed(u.effect.delta), percent(u.share), paidIn(plan), certaintyWords(u.effect.perToken))}</title></circle>`;
       })}
       ${curve.map(p => {
         if (p.delta > high) return nothing;
         const [cx, cy] = at(p);
-        const words = `a plan with ${exact(p.share * 100, '%')} of the ${paidIn(plan)}: ${signed(p.delta)} (${p.measured ? 'measured' : 'predicted from local errors'}${p.interval ? `; 95\u202f%: ${interval(p.interval)}` : ''})`;
+        const words = t(
+          'a plan with {0} of the {1}: {2} ({3}{4})',
+          exact(p.share * 100, '%'),
+          paidIn(plan),
+          signed(p.delta),
+          p.measured ? 'measured' : 'predicted from local errors',
+          p.interval ? `; 95\u202f%: ${interval(p.interval)}` : '',
+        );
         return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;
       })}
-      ${svg`<circle class="here" cx=${x(spent)} cy=${y(plan.effect.delta)} r="7"><title>this plan</title></circle>`}
+      ${svg`<circle class="here" cx=${x(spent)} cy=${y(plan.effect.delta)} r="7"><title>${t('this plan')}</title></circle>`}
     </svg>`;
   }
 
   private floor({ choice, effect, share }: NonNullable<Plan['floor']>, [cx, cy]: [number, number]) {
     const name = mechanismTitle(choice.name, store.mechanismInfos);
     return svg`<rect class="floor" x=${cx - 4} y=${cy - 4} width="8" height="8" @click=${() => store.select({ mechanism: choice })}>
-      <title>the floor, ${name} in every head: ${signed(effect.delta)} with ${percent(share)}; ${certaintyWords(effect.perToken)}</title></rect>`;
+      <title>${rich('the floor, {0} in every head: {1} with {2}; {3}', name, signed(effect.delta), percent(share), certaintyWords(effect.perToken))}</title></rect>`;
   }
 
   private words(plan: Plan): string {
     const points = plan.curve.map(
       p => `${percent(p.share)}: ${signed(p.delta)} ${p.measured ? 'measured' : 'predicted'}`,
     );
-    return `Change against the share of the ${paidIn(plan)}. ${points.join('; ')}`;
+    return t('Change against the share of the {0}. {1}', paidIn(plan), points.join('; '));
   }
 }

@@ -11,6 +11,7 @@ import { headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { DENSE } from '../../shared/setting';
+import { t } from '../host/words';
 
 /** Letters smaller than this, in pixels, cannot be read. */
 const LEGIBLE = 7.5;
@@ -94,20 +95,20 @@ export class PlanGrid extends Component {
         <div
           class="block"
           role="grid"
-          aria-label="The plan: rows are layers, the first at the bottom; columns are heads"
+          aria-label=${t('The plan: rows are layers, the first at the bottom; columns are heads')}
           .style=${`--tall: ${Math.max(14, Math.min(34, Math.round(cell * 0.62)))}px; grid-template-columns: auto repeat(${columns}, ${cell}px)`}
           @mouseleave=${() => store.previewOf(null)}
         >
           ${rows.map(
             info =>
               html`<div class="row" role="row">
-                <span class="label" role="rowheader">${cell > 30 ? 'layer ' : ''}${info.layer}</span>
+                <span class="label" role="rowheader">${cell > 30 ? t('layer ') : ''}${info.layer}</span>
                 ${Array.from({ length: info.heads }, (_, head) => this.cell(info.core, head, heads.get(`${info.core}.${head}`) ?? null, cell))}
                 ${Array.from({ length: columns - info.heads }, () => html`<span></span>`)}
               </div>`,
           )}
           <div class="row" role="row">
-            <span class="label">head</span>
+            <span class="label">${t('head')}</span>
             ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
           </div>
         </div>`;
@@ -158,12 +159,20 @@ export class PlanGrid extends Component {
   }
 
   private words(planned: PlannedHead | null): string {
-    if (!planned) return 'dense, all pairs';
+    if (!planned) return t('dense, all pairs');
     const { choice } = planned;
     const info = store.mechanismInfos.find(m => m.name === choice.name);
     const params = parameterWords(choice, info);
-    const kept = planned.recall === null ? '' : `, keeps ${exact(planned.recall * 100, '%')} of the mass`;
-    return `${mechanismTitle(choice.name, store.mechanismInfos)}${params ? ` (${params})` : ''}, ${exact(share(planned) * 100, '%')} of the pairs${kept}, output error ${percent(planned.outputError)} (local)`;
+    const kept =
+      planned.recall === null ? '' : t(', keeps {0} of the mass', exact(planned.recall * 100, '%'));
+    return t(
+      '{0}{1}, {2} of the pairs{3}, output error {4} (local)',
+      mechanismTitle(choice.name, store.mechanismInfos),
+      params ? ` (${params})` : '',
+      exact(share(planned) * 100, '%'),
+      kept,
+      percent(planned.outputError),
+    );
   }
 
   /** The arrows move the selection (a global key); focus goes with it. */

@@ -6,6 +6,7 @@ import { tokenLabel } from '../../shared/numbers';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
+import { t } from '../host/words';
 
 interface Point {
   token: number;
@@ -58,7 +59,7 @@ export class Projection extends Component {
     const tokens = pointed?.kind === 'key' ? this.keyTokens : this.queryTokens;
     return html`<canvas
         role="img"
-        aria-label="Queries and keys in two dimensions, coloured by bucket"
+        aria-label=${t('Queries and keys in two dimensions, coloured by bucket')}
         @pointermove=${this.onMove}
         @pointerleave=${() => {
           this.pointed = null;
@@ -86,7 +87,9 @@ export class Projection extends Component {
       this.buckets?.[this.pointed?.kind === 'key' ? 'keyBucket' : 'queryBucket'][this.round]?.[token] ?? -1;
     return html`${token}:
       …${words(token - 6, token)}<strong>${tokenLabel(tokens.text[token] ?? '').replace(/^\u00a0/, ' ')}</strong>${words(token + 1, token + 6)}…
-      <span class="muted">${bucket < 0 ? 'no bucket' : `bucket ${this.names[bucket] ?? bucket}`}</span>`;
+      <span class="muted"
+        >${bucket < 0 ? t('no bucket') : t('bucket {0}', this.names[bucket] ?? bucket)}</span
+      >`;
   }
 
   /** From the plane to the screen: the same scale on both axes, a margin of 6 %. */

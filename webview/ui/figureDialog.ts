@@ -9,6 +9,7 @@ import { WIDTHS, drawnWidth, pixelRatio, pointsOf, type Width } from '../model/f
 import { Component } from './component';
 import { button, segmented, slider, toggle } from './controls';
 import { figureOf, saveAs, type Savable } from './save';
+import { rich, t } from '../host/words';
 
 type View = Savable & HTMLElement;
 
@@ -122,34 +123,34 @@ export class FigureDialog extends Component {
     const { wide, points, colours } = this;
     const { picture } = this;
     return html`<dialog
-      aria-label="Figure for print"
+      aria-label=${t('Figure for print')}
       @close=${() => (figureOf.value = null)}
       @keydown=${(event: KeyboardEvent) => event.stopPropagation()}
     >
       <div class="front">
         <div class="toolbar">
           ${segmented(
-            'Width',
+            t('Width'),
             wide,
             Object.entries(WIDTHS).map(([value, { label }]) => ({ value, label })),
             value => this.set('width', value),
           )}
           ${segmented(
-            'Colours',
+            t('Colours'),
             colours,
             [
-              { value: 'light', label: 'light' },
-              { value: 'dark', label: 'dark' },
+              { value: 'light', label: t('light') },
+              { value: 'dark', label: t('dark') },
             ],
             value => {
               this.set('colours', value);
               drawOn(value as Paper);
             },
           )}
-          ${slider('Text', points, { min: 5, max: 12, step: 0.5 }, `${points} pt`, value => this.set('points', value))}
+          ${slider(t('Text'), points, { min: 5, max: 12, step: 0.5 }, `${points} pt`, value => this.set('points', value))}
           ${this.parts.length > 1 ? this.parts.map(part => toggle(part, !this.without.has(part), on => this.choose(part, on))) : nothing}
-          ${toggle('Legend', this.legend, on => this.set('legend', on))}
-          ${toggle('Caption', this.captioned, on => this.set('caption', on))}
+          ${toggle(t('Legend'), this.legend, on => this.set('legend', on))}
+          ${toggle(t('Caption'), this.captioned, on => this.set('caption', on))}
         </div>
         <div class="sheet">
           ${
@@ -158,16 +159,16 @@ export class FigureDialog extends Component {
                   alt=${this.caption}
                   src=${`data:image/svg+xml,${encodeURIComponent(picture.svg)}`}
                 />`
-              : html`<p class="muted" role="status">Drawing.</p>`
+              : html`<p class="muted" role="status">${t('Drawing.')}</p>`
           }
         </div>
         <div class="said" role="status">${picture ? this.size(picture) : nothing}</div>
         <div class="buttons">
-          ${button('Copy', () => void this.copy(), { disabled: !picture })}
-          ${button('Save SVG', () => this.save('svg'), { disabled: !picture })}
-          ${button('Save PNG', () => this.save('png'), { disabled: !picture })}
-          ${button('Save PDF', () => this.save('pdf'), { disabled: !picture })}
-          <span class="end">${button('Close', () => this.dialog.close(), { secondary: true })}</span>
+          ${button(t('Copy'), () => void this.copy(), { disabled: !picture })}
+          ${button(t('Save SVG'), () => this.save('svg'), { disabled: !picture })}
+          ${button(t('Save PNG'), () => this.save('png'), { disabled: !picture })}
+          ${button(t('Save PDF'), () => this.save('pdf'), { disabled: !picture })}
+          <span class="end">${button(t('Close'), () => this.dialog.close(), { secondary: true })}</span>
         </div>
       </div>
       <div class="under" inert aria-hidden="true">
@@ -244,10 +245,12 @@ export class FigureDialog extends Component {
     const { analysis, model, tokens } = store;
     const document = 'document' in analysis && analysis.document ? analysis.document.name : '';
     const of = [
-      ...(model ? [`Model: ${model.name}`] : []),
-      ...(document ? [`text: ${document}${tokens ? `, ${count(tokens.ids.length)} tokens` : ''}`] : []),
+      ...(model ? [t('Model: {0}', model.name)] : []),
+      ...(document
+        ? [t('text: {0}{1}', document, tokens ? `, ${count(tokens.ids.length)} tokens` : '')]
+        : []),
     ].join('; ');
-    const stale = store.stale ? ' The text has changed since.' : '';
+    const stale = store.stale ? t(' The text has changed since.') : '';
     return `${this.view?.caption ?? ''} ${of}.${stale}`.trim();
   }
 
@@ -255,11 +258,7 @@ export class FigureDialog extends Component {
     const { millimetres } = WIDTHS[this.wide];
     const text = pointsOf(this.wide, width);
     const small = text < this.points - 0.3;
-    return html`${millimetres} × ${number((millimetres * height) / width)} mm, text ${number(text)}
-    pt${
-      small ? html` <strong>(it needs more room than this width has at ${this.points} pt)</strong>` : nothing
-    }.
-    ${store.notice ?? ''}`;
+    return html`${rich('{0} × {1} mm, text {2} pt{3}. {4}', millimetres, number((millimetres * height) / width), number(text), small ? html` <strong>${rich('(it needs more room than this width has at {0} pt)', this.points)}</strong>` : nothing, store.notice ?? '')}`;
   }
 
   // ------------------------------------------------------------ saving
@@ -287,9 +286,9 @@ export class FigureDialog extends Component {
     try {
       const png = toPng(this.print).then(bytes => new Blob([bytes as BlobPart], { type: 'image/png' }));
       await navigator.clipboard.write([new ClipboardItem({ 'image/png': png })]);
-      store.say('Copied as PNG.');
+      store.say(t('Copied as PNG.'));
     } catch (error) {
-      store.say(`The picture was not copied: ${(error as Error).message}`);
+      store.say(t('The picture was not copied: {0}', (error as Error).message));
     }
   }
 }

@@ -3,6 +3,7 @@ import { customElement, property, query } from 'lit/decorators.js';
 import { css } from 'lit';
 import type { Lut } from '../draw/colour';
 import { Component } from './component';
+import { t } from '../host/words';
 
 export interface LegendTick {
   /** 0..1 along the bar. */
@@ -60,7 +61,7 @@ export class Legend extends Component {
   override render() {
     const words = this.ticks.map(t => t.label).join(', ');
     return html`<span class="title">${this.label}</span>
-      <span class="bar" role="img" aria-label=${`Colour scale, ${this.label}: ${words}`}>
+      <span class="bar" role="img" aria-label=${t('Colour scale, {0}: {1}', this.label, words)}>
         <canvas width="256" height="1"></canvas>
         ${this.ticks.length ? this.ticks.map(t => html`<span class=${t.at === 1 ? 'tick last' : 'tick'} .style=${`left: ${t.at * 100}%`}>${t.label}</span>`) : nothing}
       </span>`;

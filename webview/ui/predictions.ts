@@ -9,6 +9,7 @@ import { store } from '../host/store';
 import { Component } from './component';
 import { requestState } from './states';
 import { bars, barStyles } from './tokenPanel';
+import { rich, t } from '../host/words';
 
 /** What the model predicts at the pinned token, as it is and under the change that is looked at. */
 @customElement('ai-predictions')
@@ -38,15 +39,17 @@ export class Predictions extends Component {
     const name = tokenLabel(store.tokens?.text[token] ?? '', 18);
     const found = this.answer.answers?.tokens[0] === token ? this.answer.value?.[0] : undefined;
     return html`<h2>
-        ${store.summary?.loss?.masked ? html`In place of “${name}”` : html`Next after “${name}”`}
-        <span class="muted">propagated</span>
+        ${store.summary?.loss?.masked ? html`${rich('In place of “{0}”', name)}` : html`${rich('Next after “{0}”', name)}`}
+        <span class="muted">${t('propagated')}</span>
       </h2>
-      ${found ? shown(found, change) : requestState(this.answer, 'Looking.')}`;
+      ${found ? shown(found, change) : requestState(this.answer, t('Looking.'))}`;
   }
 }
 
 function shown({ before, after, came }: Prediction, change: ChangeSource | null): TemplateResult {
-  return html`<div class="muted">${after ? 'as the model is' : 'likeliest'}${stands(came?.before, came)}</div>
+  return html`<div class="muted">
+      ${after ? t('as the model is') : t('likeliest')}${stands(came?.before, came)}
+    </div>
     ${likely(before)}
     ${
       after && change
@@ -61,7 +64,7 @@ function shown({ before, after, came }: Prediction, change: ChangeSource | null)
 /** How likely what stands there was. */
 function stands(probability: number | undefined, came: Prediction['came']): string {
   return came && probability !== undefined
-    ? `; “${tokenLabel(came.text, 14)}” comes, ${percent(probability)}`
+    ? t('; “{0}” comes, {1}', tokenLabel(came.text, 14), percent(probability))
     : '';
 }
 

@@ -2,6 +2,7 @@ import { signal } from '@lit-labs/preact-signals';
 import { html, type TemplateResult } from 'lit';
 import type { SaveFileParams } from '../../shared/protocol/host';
 import { store } from '../host/store';
+import { t } from '../host/words';
 
 /** A view whose picture and data can be saved. */
 export interface Savable {
@@ -30,10 +31,14 @@ export async function saveAs(
     const name = `${documentName()}-${saveName}.${kind}`;
     const made = await data();
     const path = made === null ? null : await store.host.request('host/saveFile', { name, kind, data: made });
-    store.say(path && `Saved as ${path}.`);
+    store.say(path && t('Saved as {0}.', path));
   } catch (error) {
-    store.say(`The ${kind.toUpperCase()} was not saved: ${(error as Error).message}`);
-    store.host.send({ type: 'log', level: 'error', message: `Saving ${kind}: ${(error as Error).message}` });
+    store.say(t('The {0} was not saved: {1}', kind.toUpperCase(), (error as Error).message));
+    store.host.send({
+      type: 'log',
+      level: 'error',
+      message: `Saving ${kind}: ${(error as Error).message}`,
+    });
   }
 }
 
@@ -49,17 +54,17 @@ export function saveMenu(view: Savable & HTMLElement): TemplateResult {
   return html`<button
       class="plain"
       data-no-export
-      title="Copy the picture or save it, for a paper or slides"
+      title=${t('Copy the picture or save it, for a paper or slides')}
       aria-haspopup="dialog"
       @click=${() => (figureOf.value = view)}
     >
-      Figure…
+      ${t('Figure…')}
     </button>
     <button
       class="plain"
       data-no-export
-      title="Save the data under it as CSV"
-      aria-label="Save the data under it as CSV"
+      title=${t('Save the data under it as CSV')}
+      aria-label=${t('Save the data under it as CSV')}
       @click=${() => void saveAs('csv', view.saveName, () => view.toCsv())}
     >
       CSV

@@ -112,10 +112,7 @@ function stage(): TemplateResult | typeof nothing {
         <div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div>
       </div>
       <span
-        >${analysis.progress?.message ?? t('Starting the engine')}${
-          // While the model is read or downloaded, the message says how far.
-          analysis.progress && analysis.progress.phase !== 'model' ? ` (${percent(fraction)})` : nothing
-        }</span
+        >${analysis.progress?.message ?? t('Starting the engine')}${analysis.progress && analysis.progress.phase !== 'model' ? ` (${percent(fraction)})` : nothing}</span
       >
       <button class="link" data-no-export @click=${() => run('cancel')}>${t('Cancel')}</button>
     </div>`;

@@ -6,7 +6,7 @@ import { mechanismNames } from '../model/mechanismNames';
 import { standing } from '../model/standing';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
-import { t } from '../host/words';
+import { rich, t } from '../host/words';
 import { Component } from './component';
 import { requestState } from './states';
 
@@ -31,7 +31,7 @@ export function bars(rows: Bar[], most: number): TemplateResult {
               ? html`<span class="name">${row.name}</span>`
               : html`<button
                   class="link name"
-                  title=${`${row.name}: click pins it`}
+                  title=${t('{0}: click pins it', row.name)}
                   @mouseenter=${() => store.preview(row.token!)}
                   @mouseleave=${() => store.preview(null)}
                   @click=${() => store.select({ token: row.token! })}
@@ -134,13 +134,13 @@ function takesPart(core: number | null): boolean {
 
 function outside(): TemplateResult {
   return html`<p class="muted">
-    This head of the decoder reads the target text alone: no word of the analyzed text takes part in it.
+    ${t('This head of the decoder reads the target text alone: no word of the analyzed text takes part in it.')}
   </p>`;
 }
 
 /** Named where a model reads two texts. */
 const ofSide = (side: Side) =>
-  store.target ? (side === 'target' ? ' in the target text' : ' in the analyzed text') : '';
+  store.target ? (side === 'target' ? t(' in the target text') : t(' in the analyzed text')) : '';
 
 function found(answer: TokenAttention): TemplateResult {
   const asks = store.sides(store.shownHead?.core ?? null).queries === 'text';
@@ -160,15 +160,15 @@ function found(answer: TokenAttention): TemplateResult {
     );
   return html`${
       asks
-        ? html`<div class="muted">looks at${ofSide(answer.looksAtSide)}</div>
+        ? html`<div class="muted">${rich('looks at{0}', ofSide(answer.looksAtSide))}</div>
             ${links(answer.looksAt, answer.looksAtSide)}`
         : nothing
     }
-    <div class="muted">is looked at by${ofSide(answer.lookedAtBySide)}</div>
+    <div class="muted">${rich('is looked at by{0}', ofSide(answer.lookedAtBySide))}</div>
     ${links(answer.lookedAtBy, answer.lookedAtBySide)}
     ${
       asks && answer.kept.length
-        ? html`<div class="muted">of where it looks, kept by (local)</div>
+        ? html`<div class="muted">${t('of where it looks, kept by (local)')}</div>
             ${bars(
               kept.map(k => ({ name: k.title, value: k.mass })),
               1,
@@ -178,20 +178,16 @@ function found(answer: TokenAttention): TemplateResult {
               .map(
                 k =>
                   html`<div class="muted quiet">
-                    ${k.title} loses “${name(answer.looksAtSide, k.costliestLost!.token)}”
-                    (${percent(k.costliestLost!.mass)})${
-                      k.deltaLoss === null ? nothing : html`, loss ${signed(k.deltaLoss)} nats (propagated)`
-                    }
+                    ${rich('{0} loses “{1}” ({2})', k.title, name(answer.looksAtSide, k.costliestLost!.token), percent(k.costliestLost!.mass))}${k.deltaLoss === null ? nothing : html`${rich(', loss {0} nats (propagated)', signed(k.deltaLoss))}`}
                   </div>`,
               )}`
         : nothing
     }
     <p class="muted quiet">
-      ${asks ? html`entropy <span title=${exact(answer.entropy, 'nats')}>${nats(answer.entropy)}</span>` : nothing}${
+      ${asks ? html`${rich('entropy {0}', html`<span title=${exact(answer.entropy, 'nats')}>${nats(answer.entropy)}</span>`)}` : nothing}${
         answer.loss === null
           ? nothing
-          : html`${asks ? '; ' : ''}loss
-              <span title=${exact(answer.loss, 'nats')}>${nats(answer.loss)}</span>`
+          : html`${rich('{0}loss {1}', asks ? '; ' : '', html`<span title=${exact(answer.loss, 'nats')}>${nats(answer.loss)}</span>`)}`
       }
     </p>`;
 }

@@ -25,6 +25,7 @@ import '../plots/bucketText';
 import '../plots/projection';
 import '../ui/legend';
 import { bucketsStyles } from './bucketsStyles';
+import { rich, t } from '../host/words';
 
 /** Stands in the list for what the model itself does. */
 const OWN = 'own';
@@ -90,7 +91,7 @@ export class BucketsView extends Component implements Savable {
     if (empty) return empty;
     if (!store.summary)
       return html`<div class="state">
-        <p class="muted">Buckets are made when all layers are finished.</p>
+        <p class="muted">${t('Buckets are made when all layers are finished.')}</p>
       </div>`;
     const head = store.shownHead;
     const profile = head && store.profile(head);
@@ -98,7 +99,7 @@ export class BucketsView extends Component implements Savable {
     if (!profile || !choice)
       return html`<div class="state">
         <p>
-          ${store.report ? 'This report holds no mechanism with buckets.' : 'No mechanism with buckets is known to this engine.'}
+          ${store.report ? t('This report holds no mechanism with buckets.') : t('No mechanism with buckets is known to this engine.')}
         </p>
       </div>`;
     // The last answer stays until the next one is there: it is named by what it answers, not by what is chosen now.
@@ -109,7 +110,7 @@ export class BucketsView extends Component implements Savable {
         found
           ? this.figureOf((answers && store.profile(answers)) ?? profile, answers?.mechanism ?? choice, found)
           : html`<div class="state">
-              ${requestState(this.buckets, `Putting the tokens into buckets with ${choice.name}.`)}
+              ${requestState(this.buckets, t('Putting the tokens into buckets with {0}.', choice.name))}
             </div>`
       }
     `;
@@ -125,10 +126,10 @@ export class BucketsView extends Component implements Savable {
     };
     return html`<div class="toolbar">
       ${choose(
-        'Mechanism',
+        t('Mechanism'),
         choice.key === own?.key ? OWN : choice.name,
         [
-          ...(own ? [{ value: OWN, label: `${mechanismTitle(own.name, this.infos)} (native)` }] : []),
+          ...(own ? [{ value: OWN, label: t('{0} (native)', mechanismTitle(own.name, this.infos)) }] : []),
           ...this.infos.map(m => ({ value: m.name, label: m.title })),
         ],
         name => set(own && name === OWN ? own : store.choiceOf(name)),
@@ -137,25 +138,25 @@ export class BucketsView extends Component implements Savable {
       ${
         found && found.rounds > 1
           ? segmented(
-              'Round',
+              t('Round'),
               String(this.roundOf(found) ?? -1),
               [
                 ...Array.from({ length: found.rounds }, (_, r) => ({
                   value: String(r),
                   label: String(r + 1),
                 })),
-                { value: '-1', label: 'all rounds' },
+                { value: '-1', label: t('all rounds') },
               ],
               value => store.setOption('buckets', 'round', Number(value)),
             )
           : nothing
       }
       ${segmented(
-        'Tokens as',
+        t('Tokens as'),
         this.side,
         [
-          { value: 'query', label: 'queries' },
-          { value: 'key', label: 'keys' },
+          { value: 'query', label: t('queries') },
+          { value: 'key', label: t('keys') },
         ],
         value => store.setOption('buckets', 'side', value),
       )}
@@ -193,27 +194,27 @@ export class BucketsView extends Component implements Savable {
       ></ai-bucket-text>
       ${this.missed(found, sides)}
       <div class="two ${this.width < 820 ? 'narrow' : ''}">
-        <section aria-label="The map sorted by bucket">
+        <section aria-label=${t('The map sorted by bucket')}>
           ${this.mapOf(names, telling, focus, onBucket)}
         </section>
-        <section aria-label="Sizes">${this.sizes(found, round, names, focus, onBucket)}</section>
+        <section aria-label=${t('Sizes')}>${this.sizes(found, round, names, focus, onBucket)}</section>
       </div>
       <details
         ?open=${store.option('buckets', 'projection', false)}
         @toggle=${(event: Event) => store.setOption('buckets', 'projection', (event.target as HTMLDetailsElement).open)}
       >
-        <summary>Queries and keys in two dimensions</summary>
+        <summary>${t('Queries and keys in two dimensions')}</summary>
         ${
           store.option('buckets', 'projection', false)
-            ? html`<section aria-label="Queries and keys in two dimensions">
+            ? html`<section aria-label=${t('Queries and keys in two dimensions')}>
                 <div class="heading">
                   <span class="shapes"
-                    ><span>● query</span
-                    ><span>△ key</span
-                    >${found.projection.centers.length ? html`<span>✚ centre${learned ? ', learned' : nothing}</span>` : nothing}</span
+                    ><span>${t('● query')}</span
+                    ><span>${t('△ key')}</span
+                    >${found.projection.centers.length ? html`<span>${t('✚ centre')}${learned ? t(', learned') : nothing}</span>` : nothing}</span
                   >
                   <span class="muted"
-                    >two dimensions with ${percent(found.projection.explained)} of the variance</span
+                    >${rich('two dimensions with {0} of the variance', percent(found.projection.explained))}</span
                   >
                 </div>
                 <ai-projection
@@ -259,14 +260,16 @@ export class BucketsView extends Component implements Savable {
     const order = [...sizes.keys()]
       .filter(bucket => sizes[bucket]! > 0)
       .sort((a, b) => sizes[b]! - sizes[a]!);
-    return html`<div class="list" role="group" aria-label="Buckets, the largest first">
-      <button type="button" aria-pressed=${focus === null} @click=${() => (this.chosen = null)}>all</button>
+    return html`<div class="list" role="group" aria-label=${t('Buckets, the largest first')}>
+      <button type="button" aria-pressed=${focus === null} @click=${() => (this.chosen = null)}>
+        ${t('all')}
+      </button>
       ${order.map(bucket => {
         const words = telling[bucket]!.map(word => tokenLabel(word, 14)).join(' ');
         return html`<button
           type="button"
           aria-pressed=${bucket === focus}
-          title=${`bucket ${names[bucket]}: ${count(sizes[bucket]!)} tokens`}
+          title=${t('bucket {0}: {1} tokens', names[bucket]!, count(sizes[bucket]!))}
           @click=${() => (this.chosen = bucket)}
         >
           <i .style=${`background: ${bucketBackground(names[bucket]!, look)}`}></i
@@ -281,12 +284,7 @@ export class BucketsView extends Component implements Savable {
   private lead(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
     const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
     const words = standing(choice, profile.core);
-    return html`In ${headName(profile)}, ${choice.name} keeps
-      <strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong> of the mass, where
-      buckets of the same size filled by chance would keep
-      <strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>${
-        better !== null ? html` (${number(better)} times as much)` : nothing
-      }. <span class="muted">(local, ${words})</span>`;
+    return html`${rich('In {0}, {1} keeps {2} of the mass, where buckets of the same size filled by chance would keep {3}{4}. {5}', headName(profile), choice.name, html`<strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong>`, html`<strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>`, better !== null ? html` ${rich('({0} times as much)', number(better))}` : nothing, html`<span class="muted">${rich('(local, {0})', words)}</span>`)}`;
   }
 
   private agreementOf(found: Buckets): Float32Array {
@@ -315,10 +313,9 @@ export class BucketsView extends Component implements Savable {
         ><span class="track ${chance ? 'chance' : ''}"><div .style=${`width: ${value * 100}%`}></div></span
         ><span class="number" title=${exact(value * 100, '%')}>${percent(value)}</span>`;
     return html`<div class="heading">
-        <h2>Sizes</h2>
+        <h2>${t('Sizes')}</h2>
         <span class="muted"
-          >${count(found.count)} buckets${round === null ? ' (round 1)' : nothing}, the largest
-          ${number(imbalance(sizes))} times the even size</span
+          >${rich('{0} buckets{1}, the largest {2} times the even size', count(found.count), round === null ? t(' (round 1)') : nothing, number(imbalance(sizes)))}</span
         >
       </div>
       <ai-bucket-sizes
@@ -328,16 +325,15 @@ export class BucketsView extends Component implements Savable {
         @bucket=${onBucket}
       ></ai-bucket-sizes>
       <div class="against">
-        ${bar('mass kept', found.recall, false)} ${bar('by chance', found.chanceRecall, true)}
+        ${bar(t('mass kept'), found.recall, false)} ${bar(t('by chance'), found.chanceRecall, true)}
       </div>
       <p>
         ${
           found.uncovered || none
-            ? html`<strong>${count(Math.max(found.uncovered, none))}</strong> of ${count(n)} tokens see no key
-                at all: their output is 0.`
-            : 'Every token sees at least one key.'
+            ? html`${rich('{0} of {1} tokens see no key at all: their output is 0.', html`<strong>${count(Math.max(found.uncovered, none))}</strong>`, count(n))}`
+            : t('Every token sees at least one key.')
         }
-        ${several ? html`<strong>${count(several)}</strong> are in more than one bucket: their outputs are averaged.` : nothing}
+        ${several ? html`${rich('{0} are in more than one bucket: their outputs are averaged.', html`<strong>${count(several)}</strong>`)}` : nothing}
       </p>`;
   }
 
@@ -351,10 +347,10 @@ export class BucketsView extends Component implements Savable {
     const largest = map ? niceCeiling(map.mass.reduce((a, b) => Math.max(a, b), 0)) : 1;
     const ticks = [0, 1].map(at => ({ at, label: percent(massAt(at, largest, store.settings.massScale)) }));
     return html`<div class="heading">
-        <h2>The map sorted by bucket</h2>
-        <span class="muted">boxes: same bucket; orange: what they miss</span>
+        <h2>${t('The map sorted by bucket')}</h2>
+        <span class="muted">${t('boxes: same bucket; orange: what they miss')}</span>
       </div>
-      ${map ? nothing : requestState(this.map, 'Sorting the map.')}
+      ${map ? nothing : requestState(this.map, t('Sorting the map.'))}
       <ai-bucket-map
         .map=${map}
         .names=${names}
@@ -364,8 +360,8 @@ export class BucketsView extends Component implements Savable {
         @bucket=${onBucket}
       ></ai-bucket-map>
       <div class="legends">
-        <ai-legend label="kept" .lut=${theme().sequential} .ticks=${ticks}></ai-legend>
-        <ai-legend label="lost" .lut=${upperHalf(theme().diverging)} .ticks=${ticks}></ai-legend>
+        <ai-legend label=${t('kept')} .lut=${theme().sequential} .ticks=${ticks}></ai-legend>
+        <ai-legend label=${t('lost')} .lut=${upperHalf(theme().diverging)} .ticks=${ticks}></ai-legend>
       </div>`;
   }
 
@@ -382,18 +378,18 @@ export class BucketsView extends Component implements Savable {
       ...(sides.queries === 'text' ? [pair.query] : []),
       ...(sides.keys === 'text' ? [pair.key] : []),
     ];
-    return html`<section class="missed" aria-label="Heaviest missed pairs">
+    return html`<section class="missed" aria-label=${t('Heaviest missed pairs')}>
       <h2>
-        ${found.rounds > 1 ? 'What no round caught, heaviest first' : 'What the buckets miss, heaviest first'}
+        ${found.rounds > 1 ? t('What no round caught, heaviest first') : t('What the buckets miss, heaviest first')}
       </h2>
       ${
         found.missed.length
           ? html`<table>
               <tr>
-                <th>query</th>
-                <th>key</th>
-                <th class="number">distance, tokens</th>
-                <th class="number">mass</th>
+                <th>${t('query')}</th>
+                <th>${t('key')}</th>
+                <th class="number">${t('distance, tokens')}</th>
+                <th class="number">${t('mass')}</th>
                 <th></th>
               </tr>
               ${found.missed.slice(0, 6).map(
@@ -408,13 +404,13 @@ export class BucketsView extends Component implements Savable {
                         class="link"
                         @click=${() => store.host.send({ type: 'reveal', tokens: shown(pair) })}
                       >
-                        ${store.report ? 'Pin' : 'Show in the text'}
+                        ${store.report ? t('Pin') : t('Show in the text')}
                       </button>
                     </td>
                   </tr>`,
               )}
             </table>`
-          : html`<p>None: every pair with mass was caught.</p>`
+          : html`<p>${t('None: every pair with mass was caught.')}</p>`
       }
     </section>`;
   }
@@ -428,7 +424,7 @@ export class BucketsView extends Component implements Savable {
   get caption(): string {
     const head = store.shownHead;
     const { choice } = this;
-    return head && choice ? `Buckets of ${headName(head)} by ${describeSetting(choice)}.` : '';
+    return head && choice ? t('Buckets of {0} by {1}.', headName(head), describeSetting(choice)) : '';
   }
 
   get figure(): HTMLElement | null {

@@ -38,6 +38,7 @@ import './measuresTable';
 import './planSection';
 import './compareTable';
 import { compareStyles } from './compareStyles';
+import { rich, t } from '../host/words';
 
 /** Budgets at which the settings are tried beside the one that is set. */
 const LADDER = [0.02, 0.05, 0.1, 0.2, 0.4];
@@ -93,13 +94,13 @@ export class CompareView extends Component implements Savable {
     const empty = emptyState('compare');
     if (empty) return empty;
     if (!store.cores.length)
-      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+      return html`<div class="state"><p class="muted">${t('The first heads are being computed.')}</p></div>`;
     const { measure, head } = this;
     const { unit } = this;
     const tried = inUnit(this.allTried.value, unit);
     if (!store.summary && this.allTried.value.length === 0)
       return html`<div class="state">
-        <p class="muted">Mechanisms are compared when all layers are finished.</p>
+        <p class="muted">${t('Mechanisms are compared when all layers are finished.')}</p>
       </div>`;
     const able = tried.filter(one => one.choice.name !== DENSE.name || denseIsWhatIf());
     const rows = this.equal ? atBudget(able, this.budget) : able.filter(one => one.computed);
@@ -109,7 +110,7 @@ export class CompareView extends Component implements Savable {
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead(rows)}</div>
         <div class="two ${narrow ? 'narrow' : ''}">
-          <section aria-label="Mechanisms side by side">
+          <section aria-label=${t('Mechanisms side by side')}>
             ${
               rows.length
                 ? html`<ai-compare-table
@@ -120,13 +121,13 @@ export class CompareView extends Component implements Savable {
                     .unit=${unit}
                   ></ai-compare-table>`
                 : html`<p class="muted">
-                    No mechanism was computed with this analysis: add one, or find a plan.
+                    ${t('No mechanism was computed with this analysis: add one, or find a plan.')}
                   </p>`
             }
             ${this.fitting()} ${rows.length ? this.legends(measure) : nothing} ${this.addForm()}
             ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head} .waiting=${this.fits.busy !== null}></ai-measures>` : nothing}
           </section>
-          <section class="pareto" aria-label="What is spent against what is kept">
+          <section class="pareto" aria-label=${t('What is spent against what is kept')}>
             ${tried.length ? this.pareto(tried, head, measure) : nothing}
           </section>
         </div>
@@ -137,25 +138,25 @@ export class CompareView extends Component implements Savable {
 
   private settings(): TemplateResult {
     return html`${segmented(
-      'Settings',
+      t('Settings'),
       this.equal ? 'budget' : 'computed',
       [
-        { value: 'budget', label: 'at equal budget' },
-        { value: 'computed', label: 'as computed' },
+        { value: 'budget', label: t('at equal budget') },
+        { value: 'computed', label: t('as computed') },
       ],
       value => store.setOption('compare', 'rows', value),
     )}
     ${slider(
-      'Budget',
+      t('Budget'),
       Math.log10(this.budget),
       { min: -2.5, max: 0, step: 0.02 },
-      `${percent(this.budget)} of the ${UNITS[this.unit]}`,
+      t('{0} of the {1}', percent(this.budget), t(UNITS[this.unit])),
       value => store.setOption('compare', 'budget', Number((10 ** value).toPrecision(2))),
     )}
     ${choose(
-      'Paid in',
+      t('Paid in'),
       this.unit,
-      BUDGET_UNITS.map(value => ({ value, label: UNITS[value] })),
+      BUDGET_UNITS.map(value => ({ value, label: t(UNITS[value]) })),
       value => store.setOption('compare', 'unit', value),
     )}`;
   }
@@ -165,20 +166,20 @@ export class CompareView extends Component implements Savable {
     return html`<div class="toolbar">
       ${store.report ? nothing : this.settings()}
       ${segmented(
-        'Of',
+        t('Of'),
         store.option<string>('compare', 'of', 'all'),
         [
-          { value: 'all', label: 'all heads' },
-          { value: 'head', label: head ? shortName(head) : 'one head' },
+          { value: 'all', label: t('all heads') },
+          { value: 'head', label: head ? shortName(head) : t('one head') },
         ],
         value => store.setOption('compare', 'of', value),
       )}
       ${segmented(
-        'By',
+        t('By'),
         this.measure,
         [
-          { value: 'recall', label: 'mass kept' },
-          { value: 'outputError', label: 'output error' },
+          { value: 'recall', label: t('mass kept') },
+          { value: 'outputError', label: t('output error') },
         ],
         value => {
           store.setOption('compare', 'measure', value);
@@ -199,20 +200,20 @@ export class CompareView extends Component implements Savable {
     const { adding } = this;
     if (!adding)
       return html`<div class="toolbar add" data-no-export>
-        ${store.report ? nothing : button('Add a mechanism', () => (this.adding = this.firstMissing()), { secondary: true })}
-        ${toggle('More measures', store.option('compare', 'details', false), on => store.setOption('compare', 'details', on))}
+        ${store.report ? nothing : button(t('Add a mechanism'), () => (this.adding = this.firstMissing()), { secondary: true })}
+        ${toggle(t('More measures'), store.option('compare', 'details', false), on => store.setOption('compare', 'details', on))}
       </div>`;
     const info = store.mechanismInfos.find(m => m.name === adding.name);
     return html`<div class="toolbar add" data-no-export>
       ${choose(
-        'Add',
+        t('Add'),
         adding.name,
         store.offeredMechanisms.map(m => ({ value: m.name, label: m.title })),
         name => (this.adding = store.choiceOf(name)),
       )}
       ${info ? parameterForm(info, adding, setting => (this.adding = setting)) : nothing}
-      ${button(this.added.busy ? 'Computing…' : 'Compare it', () => void this.add(adding), { disabled: this.added.busy })}
-      ${button('Close', () => (this.adding = null), { secondary: true })}
+      ${button(this.added.busy ? t('Computing…') : t('Compare it'), () => void this.add(adding), { disabled: this.added.busy })}
+      ${button(t('Close'), () => (this.adding = null), { secondary: true })}
       ${this.added.error ? html`<span role="alert">${this.added.error}</span>` : nothing}
     </div>`;
   }
@@ -248,40 +249,43 @@ export class CompareView extends Component implements Savable {
       ...{ head, measure, budget, plan: (store.plan?.unit ?? 'pairs') === this.unit ? store.plan : null },
     });
     if (apart)
-      return html`As computed, the settings spend from ${percent(apart.least)} to ${percent(apart.most)} of
-      the pairs: what spends so differently is not
-      ranked${store.report ? '.' : html`; <em>at equal budget</em> it is.`}`;
+      return html`${rich('As computed, the settings spend from {0} to {1} of the pairs: what spends so differently is not ranked', percent(apart.least), percent(apart.most))}${store.report ? '.' : html`${rich('; {0} it is.', html`<em>${t('at equal budget')}</em>`)}`}`;
     const title = (choice: Setting) => mechanismTitle(choice.name, store.mechanismInfos);
     const names = (list: readonly Tried[]) => list.map(({ choice }) => title(choice)).join(', ');
     const [best] = ranked;
     if (!best)
       return over.length && budget !== null
-        ? html`Nothing spends so little as ${percent(budget)} of the ${UNITS[this.unit]}.`
+        ? html`${rich('Nothing spends so little as {0} of the {1}.', percent(budget), t(UNITS[this.unit]))}`
         : nothing;
-    const of = head ? headName(store.previewHead ?? store.shownHead!) : 'all heads';
+    const of = head ? headName(store.previewHead ?? store.shownHead!) : t('all heads');
     const value = html`<strong title=${exact(best.value * 100, '%')}>${percent(best.value)}</strong>`;
     const alone = ranked.length === 1;
-    return html`Of ${of}, <strong>${title(best.row.choice)}</strong> ${
-        measure === 'recall'
-          ? html`keeps ${alone ? nothing : 'the most: '}${value} of the mass`
-          : html`changes the output ${alone ? nothing : 'least, '}by ${value},`
-      }
-      with ${percent(best.numbers.share)} of the ${UNITS[this.unit]}
-      <span class="muted">(local, ${standing(best.row.choice)})</span>.
-      ${over.length ? html`Not compared, over budget: ${names(over)}.` : nothing} ${this.ranOn(runs, title)}
-      ${runs.length && notRun.length ? html`<span class="muted">Not run on: ${names(notRun)}.</span>` : nothing}`;
+    return html`${rich(
+      'Of {0}, {1} {2} with {3} of the {4} {5}. {6} {7}',
+      of,
+      html`<strong>${title(best.row.choice)}</strong>`,
+      measure === 'recall'
+        ? html`${rich('keeps {0}{1} of the mass', alone ? nothing : t('the most: '), value)}`
+        : html`${rich('changes the output {0}by {1},', alone ? nothing : t('least, '), value)}`,
+      percent(best.numbers.share),
+      t(UNITS[this.unit]),
+      html`<span class="muted">${rich('(local, {0})', standing(best.row.choice))}</span>`,
+      over.length ? html`${rich('Not compared, over budget: {0}.', names(over))}` : nothing,
+      this.ranOn(runs, title),
+    )}
+    ${runs.length && notRun.length ? html`<span class="muted">${rich('Not run on: {0}.', names(notRun))}</span>` : nothing}`;
   }
 
   private ranOn([best, ...others]: RunOn[], title: (choice: Setting) => string) {
     if (!best) return nothing;
-    const unit = best.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
+    const unit = best.measure === 'loss' ? t('nats per token') : t('(1 − cosine of the output)');
     const said = html`<strong>${title(best.choice)}</strong>: ${signed(best.delta)} ${unit}
       <span class="muted"
         >(${['propagated', certaintyWords(best.perToken)].filter(Boolean).join('; ')})</span
       >`;
     return others.length
-      ? html`Run on, of ${others.length + 1} settings the model loses least with ${said}.`
-      : html`Run on with ${said}.`;
+      ? html`${rich('Run on, of {0} settings the model loses least with {1}.', others.length + 1, said)}`
+      : html`${rich('Run on with {0}.', said)}`;
   }
 
   private fitting(): TemplateResult | typeof nothing {
@@ -289,17 +293,19 @@ export class CompareView extends Component implements Savable {
     if (error) return html`<p role="alert">${error}</p>`;
     if (!busy) return nothing;
     const title = mechanismTitle(busy.name, store.mechanismInfos);
-    return html`<p class="muted" role="status">Trying settings of ${title}; ${busy.left} to go.</p>`;
+    return html`<p class="muted" role="status">
+      ${rich('Trying settings of {0}; {1} to go.', title, busy.left)}
+    </p>`;
   }
 
   private legends(measure: Measure): TemplateResult {
     return html`<div class="legends">
       <ai-legend
-        .label=${measure === 'recall' ? 'mass kept, every head' : 'output error, every head'}
+        .label=${measure === 'recall' ? t('mass kept, every head') : t('output error, every head')}
         .lut=${theme().sequential}
         .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(at) }))}
       ></ai-legend>
-      <span class="muted">map: kept mass in these colours, lost mass in orange</span>
+      <span class="muted">${t('map: kept mass in these colours, lost mass in orange')}</span>
     </div>`;
   }
 
@@ -328,9 +334,12 @@ export class CompareView extends Component implements Savable {
       : null;
     return html`<div class="heading">
         <h2>
-          What is spent, what is kept: ${head ? headName(store.previewHead ?? store.shownHead!) : 'all heads'}
+          ${t('What is spent, what is kept:')}
+          ${head ? headName(store.previewHead ?? store.shownHead!) : t('all heads')}
         </h2>
-        <span class="muted">${all.length} settings; line: nothing tried is better at that price</span>
+        <span class="muted"
+          >${rich('{0} settings; line: nothing tried is better at that price', all.length)}</span
+        >
       </div>
       <ai-pareto
         .points=${all}
@@ -352,7 +361,7 @@ export class CompareView extends Component implements Savable {
         )}
       </div>
       <div data-no-export>
-        ${store.report ? nothing : toggle('Try every mechanism at more budgets', store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
+        ${store.report ? nothing : toggle(t('Try every mechanism at more budgets'), store.option('compare', 'more', false), on => store.setOption('compare', 'more', on))}
       </div>`;
   }
 
@@ -366,9 +375,13 @@ export class CompareView extends Component implements Savable {
     const head = store.shownHead;
     const one = head && store.option<string>('compare', 'of', 'all') === 'head';
     const settings = this.equal
-      ? `each with the best of its settings at ${percent(this.budget)} of the ${UNITS[this.unit]}`
-      : 'as computed with the analysis';
-    return `Mechanisms in place of dense attention in ${one ? headName(head) : 'all heads'}, ${settings}.`;
+      ? t('each with the best of its settings at {0} of the {1}', percent(this.budget), t(UNITS[this.unit]))
+      : t('as computed with the analysis');
+    return t(
+      'Mechanisms in place of dense attention in {0}, {1}.',
+      one ? headName(head) : 'all heads',
+      settings,
+    );
   }
 
   get figure(): HTMLElement | null {

@@ -19,13 +19,14 @@ import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
 import '../plots/keptThumb';
+import { rich, t } from '../host/words';
 
 /** A long text to compare at, in tokens. */
 const MARK: Record<CountKind, string> = { exact: '', expected: '≈ ', most: '≤ ' };
 const COUNTED: Record<CountKind, string> = {
-  exact: 'By formula, exact',
-  expected: 'By formula, expected of a text without structure',
-  most: 'By formula, no more than that',
+  exact: t('By formula, exact'),
+  expected: t('By formula, expected of a text without structure'),
+  most: t('By formula, no more than that'),
 };
 
 type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'share';
@@ -171,17 +172,17 @@ export class CompareTable extends Component {
         { share: curve.pairs[0]! / this.costs.value!.dense.pairs[0]!, count: curve.count },
       ]),
     );
-    return html`<table aria-label="Mechanisms side by side">
+    return html`<table aria-label=${t('Mechanisms side by side')}>
       <thead>
         <tr>
           ${wide ? html`<th>${head ? shortName(head) : ''}</th>` : nothing}
           ${this.heading('name', 'mechanism', false)}
-          ${this.heading('recall', html`mass kept<br />(local)`, true)}
-          ${this.heading('outputError', html`output error<br />(local)`, false)}
-          ${this.heading('effect', html`${loss ? 'loss' : 'output'} change<br />(propagated)`, false)}
-          ${this.heading('share', html`${UNITS[this.unit]},<br />of dense`, false)}
-          ${wide ? html`<th title="By formula, for this head size">at 32k<br />tokens</th>` : nothing}
-          ${wide ? html`<th>${this.measure === 'recall' ? 'mass kept' : 'output error'},<br />every head</th>` : nothing}
+          ${this.heading('recall', html`${t('mass kept')}<br />${t('(local)')}`, true)}
+          ${this.heading('outputError', html`${t('output error')}<br />${t('(local)')}`, false)}
+          ${this.heading('effect', html`${rich('{0} change', loss ? t('loss') : t('output'))}<br />${t('(propagated)')}`, false)}
+          ${this.heading('share', html`${t(UNITS[this.unit])},<br />${t('of dense')}`, false)}
+          ${wide ? html`<th title=${t('By formula, for this head size')}>${t('at 32k')}<br />${t('tokens')}</th>` : nothing}
+          ${wide ? html`<th>${this.measure === 'recall' ? t('mass kept') : t('output error')},<br />${t('every head')}</th>` : nothing}
         </tr>
       </thead>
       <tbody>
@@ -239,11 +240,11 @@ export class CompareTable extends Component {
         </div>
         ${params ? html`<div class="small">${params}</div>` : nothing}
         <div class="small standing">${standing(choice, core)}</div>
-        ${info && !info.causalSelection && !row.notes.some(note => note.kind === 'sameAs') ? html`<div class="small" title="Which pairs it keeps is found by looking at later tokens, too">chosen from the whole text</div>` : nothing}
+        ${info && !info.causalSelection && !row.notes.some(note => note.kind === 'sameAs') ? html`<div class="small" title=${t('Which pairs it keeps is found by looking at later tokens, too')}>${t('chosen from the whole text')}</div>` : nothing}
         ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${note.text}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">
-        ${this.bar(numbers?.recall ?? null, 'recall', `It ${withoutRecall(choice, core)}.`)}
+        ${this.bar(numbers?.recall ?? null, 'recall', t('It {0}.', withoutRecall(choice, core)))}
       </td>
       <td class="value ${best.outputError === row.key ? 'best' : ''}">
         ${this.bar(numbers?.outputError ?? null, 'outputError', '')}
@@ -251,12 +252,12 @@ export class CompareTable extends Component {
       <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
       <td
         class="number"
-        title=${numbers ? `${exact(numbers.pairs)} of ${exact(numbers.densePairs)} ${UNITS[this.unit]}${this.unit === 'kv' ? ', bytes' : ''}` : nothing}
+        title=${numbers ? t('{0} of {1} {2}{3}', exact(numbers.pairs), exact(numbers.densePairs), t(UNITS[this.unit]), this.unit === 'kv' ? ', bytes' : '') : nothing}
       >
         ${numbers ? percent(numbers.share) : '–'}
         ${
           this.budget !== null && share(row) > this.budget * TOLERANCE
-            ? html`<div class="small">over budget</div>`
+            ? html`<div class="small">${t('over budget')}</div>`
             : nothing
         }
       </td>
@@ -281,7 +282,7 @@ export class CompareTable extends Component {
   }
 
   private bar(value: number | null, measure: Measure, without: string): TemplateResult {
-    if (value === null) return html`<span class="muted" title=${without}>none</span>`;
+    if (value === null) return html`<span class="muted" title=${without}>${t('none')}</span>`;
     return html`<span title=${exact(value * 100, '%')}>${percent(value)}</span>
       <div class="track ${measure === 'recall' ? '' : 'error'}">
         <div .style=${`width: ${Math.min(100, value * 100)}%`}></div>
@@ -290,27 +291,27 @@ export class CompareTable extends Component {
 
   private effect({ key, choice, effect }: Tried): TemplateResult {
     if (effect) {
-      const unit = effect.measure === 'loss' ? 'nats per token' : '(1 − cosine of the output)';
+      const unit = effect.measure === 'loss' ? t('nats per token') : t('(1 − cosine of the output)');
       const { interval, carriers } = certaintyOf(effect.perToken);
       return html`<span title=${[exact(effect.delta, unit), carriers].filter(Boolean).join('; ')}
           >${signed(effect.delta)}</span
-        >${effect.measure === 'loss' ? html` <span class="small">nats</span>` : nothing}${
-          interval ? html`<br /><span class="small" title="95 % interval">${interval}</span>` : nothing
-        }`;
+        >${effect.measure === 'loss' ? html` <span class="small">${t('nats')}</span>` : nothing}${interval ? html`<br /><span class="small" title=${t('95 % interval')}>${interval}</span>` : nothing}`;
     }
-    if (store.report) return html`<span class="muted" title="The model was not run on with it">–</span>`;
-    if (this.running.get(key) === null) return html`<span class="muted" role="status">running…</span>`;
+    if (store.report)
+      return html`<span class="muted" title=${t('The model was not run on with it')}>–</span>`;
+    if (this.running.get(key) === null)
+      return html`<span class="muted" role="status">${t('running…')}</span>`;
     const failed = this.running.get(key);
     return html`<button
         class="link"
         data-no-export
-        title="Run the whole model on with it and measure what changes"
+        title=${t('Run the whole model on with it and measure what changes')}
         @click=${(event: Event) => {
           event.stopPropagation();
           void this.runOn(key, choice);
         }}
       >
-        Run the model with it</button
+        ${t('Run the model with it')}</button
       >${failed ? html`<div class="small" role="alert">${failed}</div>` : nothing}`;
   }
 

@@ -13,7 +13,7 @@ import { bucketColour, lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { rich, t } from '../host/words';
 import {
   differencesOf,
   distributionOf,
@@ -100,7 +100,7 @@ export class Corpus extends Component {
     const { corpus } = store;
     if (corpus.status !== 'ready') return this.notReady(corpus);
     const profile = this.profile.value;
-    if (!profile) return requestState(this.profile, 'Reading the profile …');
+    if (!profile) return requestState(this.profile, t('Reading the profile …'));
     const head = this.shownHead(profile);
     return html`${this.about(profile, corpus.folder)} ${this.scatter(profile, head)}
     ${
@@ -112,18 +112,17 @@ export class Corpus extends Component {
   }
 
   private notReady(corpus: Exclude<CorpusState, { status: 'ready' }>): TemplateResult {
-    const start = button('Profile a folder', () => run('profileFolder'));
+    const start = button(t('Profile a folder'), () => run('profileFolder'));
     if (corpus.status === 'running') {
-      const far = corpus.of === 0 ? '' : `: ${count(corpus.done)} of ${count(corpus.of)} texts`;
-      return html`<p role="status">Profiling ${corpus.folder}${far}</p>`;
+      const far = corpus.of === 0 ? '' : t(': {0} of {1} texts', count(corpus.done), count(corpus.of));
+      return html`<p role="status">${rich('Profiling {0}{1}', corpus.folder, far)}</p>`;
     }
     return html`<div class="state">
       ${
         corpus.status === 'error'
-          ? html`<p role="alert">${corpus.folder} was not profiled. ${corpus.message}</p>`
+          ? html`<p role="alert">${rich('{0} was not profiled. {1}', corpus.folder, corpus.message)}</p>`
           : html`<p>
-              The heads of the model over a whole folder: how each is distributed over texts and kinds of
-              text, and where it is most itself.
+              ${t('The heads of the model over a whole folder: how each is distributed over texts and kinds of text, and where it is most itself.')}
             </p>`
       }
       <div class="buttons">${start}</div>
@@ -135,13 +134,11 @@ export class Corpus extends Component {
     const failed = texts.filter(text => text.failed !== null);
     const read = texts.length - failed.length;
     return html`<p>
-        <strong>${folder}</strong>: ${count(read)} texts,
-        ${count(texts.reduce((sum, text) => sum + text.tokens, 0))} tokens (the first
-        ${count(settings.maxTokens)} of each), ${settings.model}.
+        ${rich('{0}: {1} texts, {2} tokens (the first {3} of each), {4}.', html`<strong>${folder}</strong>`, count(read), count(texts.reduce((sum, text) => sum + text.tokens, 0)), count(settings.maxTokens), settings.model)}
         ${
           store.report
-            ? html`<span class="muted">report of ${store.report.made}</span>`
-            : html`<button class="link" @click=${() => run('profileFolder')}>Another folder</button>
+            ? html`<span class="muted">${rich('report of {0}', store.report.made)}</span>`
+            : html`<button class="link" @click=${() => run('profileFolder')}>${t('Another folder')}</button>
                 <button class="link" @click=${() => run('exportCorpus')}>
                   ${t('Save as an HTML report')}
                 </button>`
@@ -151,7 +148,7 @@ export class Corpus extends Component {
       ${
         failed.length > 0
           ? html`<details>
-              <summary>${count(failed.length)} skipped</summary>
+              <summary>${rich('{0} skipped', count(failed.length))}</summary>
               <ul>
                 ${failed.map(({ file, failed }) => html`<li>${file}: ${failed}</li>`)}
               </ul>
@@ -185,10 +182,10 @@ export class Corpus extends Component {
     const label = (key: string) => measures.find(one => one.key === key)?.label ?? key;
     const set = (name: string) => (value: string) => store.setOption('corpus', name, value);
     return html`<div class="toolbar">
-        ${choose('Across', shown.x, choices, set('x'))} ${choose('Up', shown.y, choices, set('y'))}
-        ${choose('Colour', shown.colour, choices, set('colour'))}
+        ${choose(t('Across'), shown.x, choices, set('x'))} ${choose(t('Up'), shown.y, choices, set('y'))}
+        ${choose(t('Colour'), shown.colour, choices, set('colour'))}
         ${choose(
-          'Texts',
+          t('Texts'),
           facet,
           facets.map(value => ({ value, label: facetName(value) })),
           set('facet'),
@@ -209,14 +206,24 @@ export class Corpus extends Component {
     const [low, high] = rangeOf(points.map(({ colour }) => colour));
     const { sequential } = theme();
     const fill = (share: number) => toCss(lutColour(sequential, 0.15 + 0.85 * share));
-    const colours = `colour: ${names.colour}, ${number(low)} to ${number(high)}`;
+    const colours = t('colour: {0}, {1} to {2}', names.colour, number(low), number(high));
     return html`<ai-scatter
         .points=${points.map(({ head: { core, head }, x, y, colour }): ScatterPoint => ({
           key: keyOf({ core, head }),
           x,
           y,
           fill: fill((colour - low) / (high - low)),
-          words: `Core ${core}, head ${head}: ${names.x} ${number(x)}, ${names.y} ${number(y)}, ${names.colour} ${number(colour)}`,
+          words: t(
+            'Core {0}, head {1}: {2} {3}, {4} {5}, {6} {7}',
+            core,
+            head,
+            names.x,
+            number(x),
+            names.y,
+            number(y),
+            names.colour,
+            number(colour),
+          ),
         }))}
         .names=${{ x: names.x, y: names.y, all: `${points.length} heads by ${names.x} and ${names.y}; ${colours}` }}
         .chosen=${chosen && keyOf(chosen)}
@@ -264,28 +271,27 @@ export class Corpus extends Component {
     const share = (component: number) => percent(projection.shares[component] ?? 0);
     const axis = (component: number) =>
       layout === 'pca'
-        ? `Component ${component + 1} (${share(component)} of the variance)`
+        ? t('Component {0} ({1} of the variance)', component + 1, share(component))
         : `UMAP ${component + 1}`;
-    return html`<h3>Projection</h3>
+    return html`<h3>${t('Projection')}</h3>
       <div class="toolbar">
         ${choose(
-          'Of',
+          t('Of'),
           projection.of,
           projections.map(({ of }) => ({ value: of, label: names[of] })),
           value => store.setOption('corpus', 'of', value),
         )}
         ${choose(
-          'By',
+          t('By'),
           layout,
           LAYOUTS.map(value => ({
             value,
-            label: value === 'pca' ? 'principal components' : 'UMAP (neighbours)',
+            label: value === 'pca' ? t('principal components') : t('UMAP (neighbours)'),
           })),
           value => store.setOption('corpus', 'layout', value),
         )}
         <span class="muted"
-          >${count(sample.length)} tokens drawn
-          evenly${store.report ? nothing : '; a click opens the file there'}</span
+          >${rich('{0} tokens drawn evenly', count(sample.length))}${store.report ? nothing : t('; a click opens the file there')}</span
         >
       </div>
       <ai-scatter
@@ -334,30 +340,30 @@ export class Corpus extends Component {
     const roles = head.roles
       .filter(({ facet }) => facet === 'all')
       .sort((a, b) => b.texts - a.texts)
-      .map(({ role, texts, of }) => `${role} on ${percent(texts / of)} of the texts`);
+      .map(({ role, texts, of }) => t('{0} on {1} of the texts', role, percent(texts / of)));
     const span = distributionOf(head, 'queries span95', 'all');
     const words = [
-      ...(roles.length > 0 ? roles : ['no role']),
+      ...(roles.length > 0 ? roles : [t('no role')]),
       ...(span
-        ? [`span of 95 %: ${number(span.p50)} tokens (${number(span.p5)} to ${number(span.p95)})`]
+        ? [t('span of 95 %: {0} tokens ({1} to {2})', number(span.p50), number(span.p5), number(span.p95))]
         : []),
     ];
-    return html`<h3>Core ${head.core}, head ${head.head}</h3>
+    return html`<h3>${rich('Core {0}, head {1}', head.core, head.head)}</h3>
       <p>${words.join('; ')}.</p>`;
   }
 
   private kinds(head: CorpusHead, profile: CorpusProfile): TemplateResult | typeof nothing {
     const differences = differencesOf(head, profile).slice(0, DIFFERENCES);
     if (differences.length === 0) return nothing;
-    return html`<h3>By kind of text</h3>
-      <table aria-label="How the head differs by kind of text">
+    return html`<h3>${t('By kind of text')}</h3>
+      <table aria-label=${t('How the head differs by kind of text')}>
         ${differences.map(
           ({ label, kinds }) =>
             html`<tr>
               <td>${label}</td>
               ${kinds.map(
                 ({ facet, distribution: { mean, p5, p95 } }) =>
-                  html`<td title=${`5 % to 95 %: ${number(p5)} to ${number(p95)}`}>
+                  html`<td title=${t('5 % to 95 %: {0} to {1}', number(p5), number(p95))}>
                     ${facetName(facet)} ${number(mean)}
                   </td>`,
               )}
@@ -375,24 +381,24 @@ export class Corpus extends Component {
         one.criterion === criterion &&
         (place === 'deciles' ? typeof one.place === 'number' : one.place === place),
     );
-    const labels = { most: 'the most', least: 'the least', deciles: 'every decile' };
-    return html`<h3>Excerpts</h3>
+    const labels = { most: t('the most'), least: t('the least'), deciles: t('every decile') };
+    return html`<h3>${t('Excerpts')}</h3>
       <div class="toolbar">
         ${choose(
-          'By',
+          t('By'),
           criterion,
           CRITERIA.map(value => ({ value, label: spelled(value) })),
           value => store.setOption('corpus', 'criterion', value),
         )}
         ${choose(
-          'Where it is',
+          t('Where it is'),
           place,
           PLACES.map(value => ({ value, label: labels[value] })),
           value => store.setOption('corpus', 'place', value),
         )}
       </div>
       ${shown.map(one => this.excerpt(one, root))}
-      ${shown.length === 0 ? html`<p class="muted">Nothing to show: no query of this head has a far key.</p>` : nothing}`;
+      ${shown.length === 0 ? html`<p class="muted">${t('Nothing to show: no query of this head has a far key.')}</p>` : nothing}`;
   }
 
   private excerpt(one: HeadExcerpt, root: string): TemplateResult {
@@ -412,9 +418,9 @@ export class Corpus extends Component {
           : html`<button class="link" @click=${() => this.open(one, root)}>${one.file}:${one.line}</button>`
       }
       <span class="muted">
-        ${typeof one.place === 'number' ? `decile ${one.place}, ` : ''}${spelled(one.criterion)}
+        ${typeof one.place === 'number' ? t('decile {0}, ', one.place) : ''}${spelled(one.criterion)}
         ${number(one.value)}
-        ${one.far ? html`· ${percent(one.far.mass)} on line ${one.far.line}: ${tokenLabel(one.far.text, 60)}` : nothing}
+        ${one.far ? html`${rich('· {0} on line {1}: {2}', percent(one.far.mass), one.far.line, tokenLabel(one.far.text, 60))}` : nothing}
       </span>
       <pre>
 ${one.tokens.map(

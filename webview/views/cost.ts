@@ -25,6 +25,7 @@ import {
 } from './costInput';
 import { costStyles } from './costStyles';
 import '../plots/costPlot';
+import { rich, t } from '../host/words';
 
 /** Time, memory, pairs and operations of every mechanism against the length of the text. */
 @customElement('ai-cost')
@@ -105,7 +106,7 @@ export class CostView extends Component implements Savable {
         ${
           this.formulas.error
             ? requestState(this.formulas, '')
-            : html`<p class="muted">Costs are shown when all layers are finished.</p>`
+            : html`<p class="muted">${t('Costs are shown when all layers are finished.')}</p>`
         }
       </div>`;
     }
@@ -117,7 +118,7 @@ export class CostView extends Component implements Savable {
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead(picture)}</div>
         <div class="two ${narrow ? 'narrow' : ''}">
-          <section aria-label="Cost against text length">
+          <section aria-label=${t('Cost against text length')}>
             ${
               lines.length > 0
                 ? html`<ai-cost-plot
@@ -130,7 +131,7 @@ export class CostView extends Component implements Savable {
             }
             ${costKey(picture.asked.measure, this.measurement)}
           </section>
-          <section aria-label="The mechanisms" class="scroll">
+          <section aria-label=${t('The mechanisms')} class="scroll">
             ${costTable(picture, {
               name: MEASURES.find(({ value }) => value === picture.asked.measure)!.label,
               narrow: this.width < 560,
@@ -140,15 +141,15 @@ export class CostView extends Component implements Savable {
           </section>
         </div>
         <div class="two below ${narrow ? 'narrow' : ''}">
-          <section aria-label="The share of attention in a whole forward">
+          <section aria-label=${t('The share of attention in a whole forward')}>
             ${
               store.report
                 ? nothing
-                : html`<h2>How much of a forward is attention</h2>
+                : html`<h2>${t('How much of a forward is attention')}</h2>
                     ${forwardTimes(forwardRun.times(store.id))} ${forwardButton()}`
             }
           </section>
-          <section aria-label="A check of the formulas">${formulaCheck(formulas)}</section>
+          <section aria-label=${t('A check of the formulas')}>${formulaCheck(formulas)}</section>
         </div>
       </div>
     `;
@@ -181,8 +182,8 @@ export class CostView extends Component implements Savable {
 
   get caption(): string {
     const { label } = MEASURES.find(({ value }) => value === this.measure)!;
-    const of = store.option<string>('cost', 'of', 'model') === 'head' ? 'one head' : 'all heads';
-    return `Cost of attention against the length of the text: ${label} of ${of}.`;
+    const of = store.option<string>('cost', 'of', 'model') === 'head' ? t('one head') : t('all heads');
+    return t('Cost of attention against the length of the text: {0} of {1}.', label, of);
   }
 
   get figure(): HTMLElement | null {
@@ -198,9 +199,7 @@ export class CostView extends Component implements Savable {
 function nothingMeasured(): TemplateResult {
   return html`<div class="placeholder">
     <p>
-      Time depends on the machine. Press “Measure on this machine” to time one head of this model's shape
-      under each mechanism at ${count(MEASURED[0]!)} to ${count(MEASURED.at(-1)!)} tokens (about a minute);
-      memory, pairs and operations follow from formulas and are there now.
+      ${rich("Time depends on the machine. Press “Measure on this machine” to time one head of this model's shape under each mechanism at {0} to {1} tokens (about a minute); memory, pairs and operations follow from formulas and are there now.", count(MEASURED[0]!), count(MEASURED.at(-1)!))}
     </p>
   </div>`;
 }

@@ -9,32 +9,29 @@ import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { lineColour } from '../plots/costPlot';
 import '../plots/forwardBars';
+import { rich, t } from '../host/words';
 
 /** The point in a sentence: who wins at this length, and from where. */
 export function costLead(picture: CostPicture): TemplateResult | typeof nothing {
   const { measure, heads, tokens } = picture.asked;
   const verdict = picture.verdict();
   if (!verdict) return nothing;
-  const of = heads === 1 ? 'one head' : `all ${count(heads)} heads`;
+  const of = heads === 1 ? t('one head') : t('all {0} heads', count(heads));
   const what = { time: 'takes', memory: 'holds', pairs: 'computes', flops: 'needs' }[measure];
   const unit = measure === 'pairs' ? ' pairs' : measure === 'flops' ? ' operations' : '';
-  const dense = html`At ${count(tokens)} tokens dense attention of ${of} ${what}
-    <strong title=${exact(verdict.dense)}>${costWords(verdict.dense, measure)}${unit}</strong>`;
+  const dense = html`${rich('At {0} tokens dense attention of {1} {2} {3}', count(tokens), of, what, html`<strong title=${exact(verdict.dense)}>${costWords(verdict.dense, measure)}${unit}</strong>`)}`;
   switch (verdict.kind) {
     case 'alone':
       return dense;
     case 'neverFaster':
-      return html`${dense}; none of those shown is measured to be faster at any length.`;
+      return html`${rich('{0}; none of those shown is measured to be faster at any length.', dense)}`;
     case 'less':
-      return html`${dense}; <strong>${verdict.row.title}</strong> does with
-        <strong>${percent(verdict.share)}</strong> of that.`;
+      return html`${rich('{0}; {1} does with {2} of that.', dense, html`<strong>${verdict.row.title}</strong>`, html`<strong>${percent(verdict.share)}</strong>`)}`;
     case 'faster': {
       const { row, crossing } = verdict;
       return crossing.tokens === 0
-        ? html`${dense}; <strong>${row.title}</strong> is faster at every length measured.`
-        : html`${dense}; <strong>${row.title}</strong> is the first to be faster, from
-            <strong>${count(roughly(crossing.tokens))} tokens</strong>
-            on${crossing.how === 'extrapolated' ? ' (extrapolated)' : ''}.`;
+        ? html`${rich('{0}; {1} is faster at every length measured.', dense, html`<strong>${row.title}</strong>`)}`
+        : html`${rich('{0}; {1} is the first to be faster, from {2} on{3}.', dense, html`<strong>${row.title}</strong>`, html`<strong>${rich('{0} tokens', count(roughly(crossing.tokens)))}</strong>`, crossing.how === 'extrapolated' ? t(' (extrapolated)') : '')}`;
     }
   }
 }
@@ -45,19 +42,18 @@ export function costKey(measure: CostMeasure, measurement: CostMeasurement | nul
   return html`<div class="key">
     ${
       measure === 'time'
-        ? html`<span>points: median of repeated runs, bars: the middle half of them</span
-            ><span>lines: overhead + time per operation, fitted to the points</span
-            ><span>rings: where it begins to beat dense</span>`
-        : html`<span>lines: formulas</span
-            ><span>dashed: expected of a text without structure, or the most</span>${
+        ? html`<span>${t('points: median of repeated runs, bars: the middle half of them')}</span
+            ><span>${t('lines: overhead + time per operation, fitted to the points')}</span
+            ><span>${t('rings: where it begins to beat dense')}</span>`
+        : html`<span>${t('lines: formulas')}</span
+            ><span>${t('dashed: expected of a text without structure, or the most')}</span>${
               measure === 'pairs'
-                ? html`<span>points: counted on this text, and in measured runs</span>`
+                ? html`<span>${t('points: counted on this text, and in measured runs')}</span>`
                 : nothing
             }${
               measure === 'memory'
                 ? html`<span
-                    >float32 weights of all kept pairs at once; the engine holds a block of them at a
-                    time</span
+                    >${t('float32 weights of all kept pairs at once; the engine holds a block of them at a time')}</span
                   >`
                 : nothing
             }`
@@ -65,8 +61,7 @@ export function costKey(measure: CostMeasure, measurement: CostMeasurement | nul
     ${
       measurement && measure === 'time'
         ? html`<span
-            >measured ${when!.toLocaleDateString(store.settings.locale)} on ${measurement.machine}
-            (${measurement.device}), random heads of ${measurement.shape.dim} dimensions</span
+            >${rich('measured {0} on {1} ({2}), random heads of {3} dimensions', when!.toLocaleDateString(store.settings.locale), measurement.machine, measurement.device, measurement.shape.dim)}</span
           >`
         : nothing
     }
@@ -88,11 +83,11 @@ export function costTable(picture: CostPicture, { name, narrow, toggle, mark }: 
   return html`<table class="mechanisms">
     <thead>
       <tr>
-        <th scope="col">shown</th>
-        <th scope="col">${name} here</th>
-        <th scope="col">of dense</th>
-        ${narrow ? nothing : html`<th scope="col">at ${count(FAR_LENGTH)}</th>`}
-        ${measure === 'time' ? html`<th scope="col">beats dense from</th>` : nothing}
+        <th scope="col">${t('shown')}</th>
+        <th scope="col">${rich('{0} here', name)}</th>
+        <th scope="col">${t('of dense')}</th>
+        ${narrow ? nothing : html`<th scope="col">${rich('at {0}', count(FAR_LENGTH))}</th>`}
+        ${measure === 'time' ? html`<th scope="col">${t('beats dense from')}</th>` : nothing}
       </tr>
     </thead>
     <tbody>
@@ -114,14 +109,14 @@ export function costTable(picture: CostPicture, { name, narrow, toggle, mark }: 
                 type="checkbox"
                 .checked=${picture.isShown(row)}
                 ?disabled=${isDense || row.curve.refused !== null}
-                aria-label=${`Show ${row.title}`}
+                aria-label=${t('Show {0}', row.title)}
                 @change=${() => toggle(row.choice.name)}
               /><i .style=${`background: ${lineColour(row.choice.name, theme())}`}></i>${row.title}</label
             >
           </td>
           ${
             row.curve.refused
-              ? html`<td colspan="4" class="muted">not on this model</td>`
+              ? html`<td colspan="4" class="muted">${t('not on this model')}</td>`
               : html`<td class="number" title=${here === null ? nothing : exact(here)}>
                     ${here === null ? '–' : html`${about}${costWords(here, measure)}`}
                   </td>
@@ -142,47 +137,46 @@ function rangeWords(picture: CostPicture, row: CostRow): TemplateResult | typeof
   if (!range || dense === null) return nothing;
   return html` <span
     class="muted"
-    title="The length of this text cuts off some of the spans that are fitted to it: fitted against the length, they grow between so little and so much"
-    >(${percent(range.low / dense)} to ${percent(range.high / dense)})</span
+    title=${t('The length of this text cuts off some of the spans that are fitted to it: fitted against the length, they grow between so little and so much')}
+    >${rich('({0} to {1})', percent(range.low / dense), percent(range.high / dense))}</span
   >`;
 }
 
 function crossingCell(row: CostRow, isDense: boolean): TemplateResult | string {
   if (isDense || !row.fit) return '–';
-  if (!row.crossing) return 'never here';
-  if (row.crossing.tokens === 0) return 'any length';
+  if (!row.crossing) return t('never here');
+  if (row.crossing.tokens === 0) return t('any length');
   const words = count(roughly(row.crossing.tokens));
   return row.crossing.how === 'measured'
     ? words
-    : html`<span title="Beyond the longest measured text, by the fitted formula">≈${words}</span>`;
+    : html`<span title=${t('Beyond the longest measured text, by the fitted formula')}>≈${words}</span>`;
 }
 
 /** The share of attention in a whole forward of this text; null = not timed yet. */
 export function forwardTimes(times: ForwardTimes | null): TemplateResult {
-  if (!times) return html`<p class="muted">Runs this text through the dense model and times each layer.</p>`;
+  if (!times)
+    return html`<p class="muted">${t('Runs this text through the dense model and times each layer.')}</p>`;
   const attention = times.cores.reduce((sum, core) => sum + core.attention, 0);
   const all = times.cores.reduce((sum, core) => sum + core.rest, attention) + times.output;
   return html`<p>
-      <strong>${percent(attention / all)}</strong> of ${milliseconds(all)} at ${count(times.tokens)} tokens on
-      ${times.device} <span class="muted">(dense, median of ${times.runs} runs)</span>
+      ${rich('{0} of {1} at {2} tokens on {3} {4}', html`<strong>${percent(attention / all)}</strong>`, milliseconds(all), count(times.tokens), times.device, html`<span class="muted">${rich('(dense, median of {0} runs)', times.runs)}</span>`)}
     </p>
     <ai-forward-bars .times=${times}></ai-forward-bars>`;
 }
 
 /** A figure from the same formula that is known from elsewhere. */
 export function formulaCheck({ check }: CostFormulas): TemplateResult {
-  return html`<h2>Are the formulas right?</h2>
+  return html`<h2>${t('Are the formulas right?')}</h2>
     <p class="muted">
-      Dense attention weights of BERT-base (12 layers, 12 heads of 64, float32, one text), by the same
-      formula:
+      ${t('Dense attention weights of BERT-base (12 layers, 12 heads of 64, float32, one text), by the same formula:')}
     </p>
     <table>
       <thead>
         <tr>
-          <th scope="col">tokens</th>
+          <th scope="col">${t('tokens')}</th>
           <th scope="col"></th>
-          <th scope="col">formula</th>
-          <th scope="col">known as</th>
+          <th scope="col">${t('formula')}</th>
+          <th scope="col">${t('known as')}</th>
         </tr>
       </thead>
       <tbody>
@@ -191,7 +185,7 @@ export function formulaCheck({ check }: CostFormulas): TemplateResult {
             html`<tr>
               <td class="number">${count(row.tokens)}</td>
               <td>${row.what}</td>
-              <td class="number" title=${`${count(row.bytes)} bytes`}>${bytes(row.bytes)}</td>
+              <td class="number" title=${t('{0} bytes', count(row.bytes))}>${bytes(row.bytes)}</td>
               <td class="muted">${row.published}</td>
             </tr>`,
         )}

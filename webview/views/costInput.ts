@@ -5,15 +5,16 @@ import { costRun, forwardRun } from '../host/costRun';
 import { store } from '../host/store';
 import { button, segmented } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
+import { rich, t } from '../host/words';
 
 /** Lengths that are measured. */
 export const MEASURED = [256, 512, 1024, 2048, 4096, 8192];
 
 export const MEASURES: { value: CostMeasure; label: string }[] = [
-  { value: 'time', label: 'time' },
-  { value: 'memory', label: 'memory' },
-  { value: 'pairs', label: 'pairs' },
-  { value: 'flops', label: 'operations' },
+  { value: 'time', label: t('time') },
+  { value: 'memory', label: t('memory') },
+  { value: 'pairs', label: t('pairs') },
+  { value: 'flops', label: t('operations') },
 ];
 
 // ---------------------------------------------------------------- which measure, which mechanisms
@@ -45,13 +46,13 @@ export function costToolbar(
 ): TemplateResult {
   const measures = store.report ? MEASURES.filter(({ value }) => value !== 'time') : MEASURES;
   return html`<div class="toolbar">
-    ${segmented('Show', measure, measures, value => store.setOption('cost', 'measure', value))}
+    ${segmented(t('Show'), measure, measures, value => store.setOption('cost', 'measure', value))}
     ${segmented(
-      'of',
+      t('of'),
       store.option<string>('cost', 'of', 'model'),
       [
-        { value: 'model', label: 'all heads' },
-        { value: 'head', label: 'one head' },
+        { value: 'model', label: t('all heads') },
+        { value: 'head', label: t('one head') },
       ],
       value => store.setOption('cost', 'of', value),
     )}
@@ -66,20 +67,20 @@ function measuring(): TemplateResult {
     ><span
       class="progress"
       role="progressbar"
-      aria-label="Measuring"
+      aria-label=${t('Measuring')}
       aria-valuemin="0"
       aria-valuemax="100"
       aria-valuenow=${Math.round(fraction * 100)}
       ><div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div></span
     >${store.cost?.message ?? 'Measuring'}
-    <button class="link" data-no-export @click=${() => costRun.cancel()}>Cancel</button></span
+    <button class="link" data-no-export @click=${() => costRun.cancel()}>${t('Cancel')}</button></span
   >`;
 }
 
 function measureButton(known: boolean, start: () => void): TemplateResult {
-  return button(known ? 'Measure again' : 'Measure on this machine', start, {
+  return button(known ? t('Measure again') : t('Measure on this machine'), start, {
     secondary: known,
-    title: 'Times the mechanisms that are shown, on random heads of this shape',
+    title: t('Times the mechanisms that are shown, on random heads of this shape'),
   });
 }
 
@@ -88,9 +89,9 @@ export function forwardButton(): TemplateResult {
   const { id } = store;
   if (forwardRun.runs(id))
     return html`<p role="status">
-      The model runs (${percent(store.cost?.fraction ?? 0)}).
-      <button class="link" data-no-export @click=${() => forwardRun.cancel()}>Cancel</button>
+      ${rich('The model runs ({0}).', percent(store.cost?.fraction ?? 0))}
+      <button class="link" data-no-export @click=${() => forwardRun.cancel()}>${t('Cancel')}</button>
     </p>`;
   const start = () => id && void forwardRun.start(id);
-  return button(forwardRun.times(id) ? 'Time it again' : 'Time a forward', start, { secondary: true });
+  return button(forwardRun.times(id) ? t('Time it again') : t('Time a forward'), start, { secondary: true });
 }

@@ -20,6 +20,7 @@ import '../map/mapElement';
 import '../ui/legend';
 import '../ui/tokenPanel';
 import './headWords';
+import { rich, t } from '../host/words';
 
 /** One head: its whole map, and what a mechanism would keep of it. */
 @customElement('ai-head')
@@ -125,7 +126,7 @@ export class HeadView extends Component implements Savable {
     const head = store.previewHead ?? store.shownHead;
     const profile = head && store.profile(head);
     if (!profile)
-      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+      return html`<div class="state"><p class="muted">${t('The first heads are being computed.')}</p></div>`;
     const { massScale } = store.settings;
     const reduce = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'mean' : 'max';
     if (this.mode === 'words')
@@ -143,7 +144,7 @@ export class HeadView extends Component implements Savable {
         ${this.keptLine(profile)}
         <div class="line">
           <span role="status" aria-live="polite"
-            >${this.map?.readout ?? html`<span class="muted" data-no-export>Point at the map to read it; click pins a query${store.report ? '' : ', double-click shows both tokens in the text'}.</span>`}</span
+            >${this.map?.readout ?? html`<span class="muted" data-no-export>${rich('Point at the map to read it; click pins a query{0}.', store.report ? '' : t(', double-click shows both tokens in the text'))}</span>`}</span
           >
           ${this.massLegend(massScale)}
         </div>
@@ -169,26 +170,26 @@ export class HeadView extends Component implements Savable {
     return html`<div class="toolbar">
       ${this.modes()}
       ${segmented(
-        'A pixel shows the',
+        t('A pixel shows the'),
         reduce,
         [
-          { value: 'max', label: 'largest' },
-          { value: 'mean', label: 'mean' },
+          { value: 'max', label: t('largest') },
+          { value: 'mean', label: t('mean') },
         ],
         value => store.setOption('head', 'reduce', value),
       )}
       ${segmented(
-        'Mass',
+        t('Mass'),
         store.settings.massScale,
         [
           { value: 'sqrt', label: '√' },
-          { value: 'log', label: 'log' },
-          { value: 'linear', label: 'linear' },
+          { value: 'log', label: t('log') },
+          { value: 'linear', label: t('linear') },
         ],
         value => store.setMassScale(value as 'sqrt'),
       )}
       ${choose(
-        'Mechanism',
+        t('Mechanism'),
         mechanism?.name ?? '',
         [
           { value: '', label: withoutMechanism(core) },
@@ -203,11 +204,11 @@ export class HeadView extends Component implements Savable {
 
   private modes(): TemplateResult {
     return segmented(
-      'Show',
+      t('Show'),
       this.mode,
       [
-        { value: 'words', label: 'words' },
-        { value: 'matrix', label: 'matrix' },
+        { value: 'words', label: t('words') },
+        { value: 'matrix', label: t('matrix') },
       ],
       mode => this.choose(mode),
     );
@@ -220,9 +221,7 @@ export class HeadView extends Component implements Savable {
       </h2>
       <span>${rolesInWords(profile)}</span>
       <span class="muted"
-        >entropy <span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>, mean distance
-        <span title=${exact(profile.meanDistance, 'tokens')}>${inTokens(profile.meanDistance)}</span>, 95 %
-        within <span title=${exact(profile.span95, 'tokens')}>${inTokens(profile.span95)}</span></span
+        >${rich('entropy {0}, mean distance {1}, 95 % within {2}', html`<span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>`, html`<span title=${exact(profile.meanDistance, 'tokens')}>${inTokens(profile.meanDistance)}</span>`, html`<span title=${exact(profile.span95, 'tokens')}>${inTokens(profile.span95)}</span>`)}</span
       >`;
   }
 
@@ -237,26 +236,26 @@ export class HeadView extends Component implements Savable {
     const mine = result?.heads.find(h => h.core === profile.core && h.head === profile.head);
     if (!mine)
       return html`<div class="line">
-        ${requestState(this.wantedMechanism, `Computing ${mechanism.name} for all heads.`)}
+        ${requestState(this.wantedMechanism, t('Computing {0} for all heads.', mechanism.name))}
       </div>`;
     const pairs = mine.pairs / mine.densePairs;
     return html`<div class="line kept">
       <span
-        >${mechanism.name}
-        ${
+        >${rich(
+          '{0} {1} with {2} of the pairs; output error {3} (local, {4})',
+          mechanism.name,
           mine.recall === null
             ? withoutRecall(mechanism, profile.core)
-            : html`keeps <strong title=${exact(mine.recall * 100, '%')}>${percent(mine.recall)}</strong> of
-                the mass`
-        }
-        with
-        <strong title=${`${exact(mine.pairs)} of ${exact(mine.densePairs)} pairs`}>${percent(pairs)}</strong>
-        of the pairs; output error
-        <span title=${exact(mine.outputError * 100, '%')}>${percent(mine.outputError)}</span> (local,
-        ${standing(mechanism, profile.core)})</span
+            : html`${rich('keeps {0} of the mass', html`<strong title=${exact(mine.recall * 100, '%')}>${percent(mine.recall)}</strong>`)}`,
+          html`<strong title=${t('{0} of {1} pairs', exact(mine.pairs), exact(mine.densePairs))}
+            >${percent(pairs)}</strong
+          >`,
+          html`<span title=${exact(mine.outputError * 100, '%')}>${percent(mine.outputError)}</span>`,
+          standing(mechanism, profile.core),
+        )}</span
       >
-      <span class="muted"><span class="swatch"></span> dropped</span>
-      ${mine.uncovered ? html`<span class="muted">${mine.uncovered} queries without any key</span>` : nothing}
+      <span class="muted">${rich('{0} dropped', html`<span class="swatch"></span>`)}</span>
+      ${mine.uncovered ? html`<span class="muted">${rich('{0} queries without any key', mine.uncovered)}</span>` : nothing}
       ${(result?.notes ?? []).map(note => html`<span class="muted">${note.text}</span>`)}
     </div>`;
   }
@@ -264,7 +263,7 @@ export class HeadView extends Component implements Savable {
   private massLegend(scale: 'linear' | 'sqrt' | 'log'): TemplateResult {
     const largest = this.map?.largest ?? 1;
     return html`<ai-legend
-      label="mass"
+      label=${t('mass')}
       .lut=${theme().sequential}
       .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
     ></ai-legend>`;
@@ -284,10 +283,20 @@ export class HeadView extends Component implements Savable {
     const token = store.selection.token;
     const text = token === null ? undefined : store.tokens?.text[token];
     if (this.mode === 'words')
-      return `Where “${tokenLabel(text ?? '')}” (token ${token}) looks in ${headName(head)}, and what looks at it, in shares of attention.`;
-    const cells = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'means' : 'largest values';
-    const kept = mechanism ? ` Hatched: dropped by ${describeSetting(mechanism)}.` : '';
-    return `Attention of ${headName(head)}: queries downwards, keys to the right; each pixel shows ${cells} of its pairs.${kept}`;
+      return t(
+        'Where “{0}” (token {1}) looks in {2}, and what looks at it, in shares of attention.',
+        tokenLabel(text ?? ''),
+        token ?? '',
+        headName(head),
+      );
+    const cells = store.option<string>('head', 'reduce', 'max') === 'mean' ? t('means') : t('largest values');
+    const kept = mechanism ? t(' Hatched: dropped by {0}.', describeSetting(mechanism)) : '';
+    return t(
+      'Attention of {0}: queries downwards, keys to the right; each pixel shows {1} of its pairs.{2}',
+      headName(head),
+      cells,
+      kept,
+    );
   }
 
   get figure(): HTMLElement | null {

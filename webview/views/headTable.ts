@@ -5,7 +5,7 @@ import type { HeadProfile } from '../../shared/protocol/engine';
 import { csv, exact, interval, percent } from '../../shared/numbers';
 import { BudgetFits } from '../host/budgetFits';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { rich, t } from '../host/words';
 import { findMeasure, headMeasures, writeExact, writeShort, type HeadMeasure } from '../model/measures';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
@@ -110,19 +110,18 @@ export class HeadTable extends Component {
       </th>`;
     const { busy } = this.fits;
     return html`<p>
-        Output error of each mechanism in each head, with ${percent(this.budget)} of the pairs
-        <span class="muted">(local)</span>.
-        ${busy ? html`<span class="muted" role="status">Trying ${busy.name}, ${busy.left} to go.</span>` : nothing}
+        ${rich('Output error of each mechanism in each head, with {0} of the pairs {1}.', percent(this.budget), html`<span class="muted">${t('(local)')}</span>`)}
+        ${busy ? html`<span class="muted" role="status">${rich('Trying {0}, {1} to go.', busy.name, busy.left)}</span>` : nothing}
         ${this.fits.error ? html`<span role="alert">${this.fits.error}</span>` : nothing}
       </p>
       <div class="scroll">
-        <table aria-label="Heads and mechanisms">
+        <table aria-label=${t('Heads and mechanisms')}>
           <thead>
             <tr>
-              ${heading('head', 'head', 'In the order of the model')}
-              ${heading('role', 'what it does', 'By its clearest role')}
+              ${heading('head', 'head', t('In the order of the model'))}
+              ${heading('role', t('what it does'), t('By its clearest role'))}
               ${cost ? heading('cost', cost.title, cost.summary, 'number') : nothing}
-              ${heading('error', 'all', 'Mean error of all mechanisms here: how hard the head is to replace', 'number')}
+              ${heading('error', 'all', t('Mean error of all mechanisms here: how hard the head is to replace'), 'number')}
               ${mechanisms.map(one =>
                 heading(
                   one.choice.name,
@@ -145,7 +144,7 @@ export class HeadTable extends Component {
               data-no-export
               @click=${() => store.setOption('overview', 'tableAll', true)}
             >
-              Show all ${heads.length} heads
+              ${rich('Show all {0} heads', heads.length)}
             </button>`
           : nothing
       }`;

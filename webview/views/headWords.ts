@@ -7,6 +7,7 @@ import { store, type Side } from '../host/store';
 import { around, wordLinks, wordOfToken, wordsOf, type Word, type WordLink } from '../../shared/words';
 import { Component } from '../ui/component';
 import { requestState } from '../ui/states';
+import { rich, t } from '../host/words';
 
 /** Words in each column, and tokens asked for to find them. */
 const ROWS = 12;
@@ -155,15 +156,14 @@ export class HeadWords extends Component {
   override render() {
     const { pinned } = this;
     if (store.selection.token !== null && this.text.value === null)
-      return requestState(this.text, 'Reading the text.');
+      return requestState(this.text, t('Reading the text.'));
     if (!pinned)
       return html`<p class="empty muted" data-no-export>
-        Put the cursor on a word of the text and pin it, or click a query in the matrix: here stands what it
-        looks at, and what looks at it.
+        ${t('Put the cursor on a word of the text and pin it, or click a query in the matrix: here stands what it looks at, and what looks at it.')}
       </p>`;
     const { value, answers } = this.answer;
     const mine = value && answers?.tokens.join() === tokensOf(pinned).join() ? value : null;
-    if (!mine?.[0]) return requestState(this.answer, 'Looking.');
+    if (!mine?.[0]) return requestState(this.answer, t('Looking.'));
     const { looksAtSide, lookedAtBySide } = mine[0];
     const left = this.links(
       mine.map(one => one.looksAt),
@@ -179,9 +179,9 @@ export class HeadWords extends Component {
     const rows = Math.max(left.length, right.length, 3);
     return html`<div class=${this.width < 700 ? 'narrow' : ''}>
       <div class="columns">
-        <div class="left">${this.column('looks at', left, looksAtSide, most)}</div>
+        <div class="left">${this.column(t('looks at'), t('no word of it'), left, looksAtSide, most)}</div>
         ${arcs(left, rows, most, 'left')} ${this.middle(pinned)} ${arcs(right, rows, most, 'right')}
-        <div>${this.column('is looked at by', right, lookedAtBySide, most)}</div>
+        <div>${this.column(t('is looked at by'), t('no word'), right, lookedAtBySide, most)}</div>
       </div>
     </div>`;
   }
@@ -225,13 +225,23 @@ export class HeadWords extends Component {
       <strong>${labelOf(text, tokens, word)}</strong>
       <div class="context">${after}</div>
       <div class="number">
-        ${parts.length > 1 ? html`<span title=${parts.join(' · ')}>${parts.length} tokens: ${parts.map(part => tokenLabel(part, 12)).join(' · ')}</span>` : `token ${word.first}`}
+        ${parts.length > 1 ? html`<span title=${parts.join(' · ')}>${rich('{0} tokens: {1}', parts.length, parts.map(part => tokenLabel(part, 12)).join(' · '))}</span>` : t('token {0}', word.first)}
       </div>
     </div>`;
   }
 
-  private column(title: string, links: readonly WordLink[], side: Side, most: number): TemplateResult {
-    const where = !store.target ? '' : side === 'target' ? ' in the target text' : ' in the analyzed text';
+  private column(
+    title: string,
+    none: string,
+    links: readonly WordLink[],
+    side: Side,
+    most: number,
+  ): TemplateResult {
+    const where = !store.target
+      ? ''
+      : side === 'target'
+        ? t(' in the target text')
+        : t(' in the analyzed text');
     return html`<h3>${title}${where}</h3>
       ${
         links.length > 0
@@ -244,7 +254,7 @@ export class HeadWords extends Component {
                   </li>`,
               )}
             </ol>`
-          : html`<p class="muted">${title === 'looks at' ? 'no word of it' : 'no word'}</p>`
+          : html`<p class="muted">${none}</p>`
       }`;
   }
 
@@ -262,7 +272,7 @@ export class HeadWords extends Component {
           ? html`<button
               type="button"
               class="word"
-              title=${`${label}: click pins it`}
+              title=${t('{0}: click pins it', label)}
               @click=${() => store.select({ token: word.first })}
               @mouseenter=${() => store.preview(word.first)}
               @mouseleave=${() => store.preview(null)}
@@ -272,9 +282,8 @@ export class HeadWords extends Component {
           : html`<span class="word">${content}</span>`
       }
       <span class="number"
-        ><span title=${exact(mass * 100, '%')}>${percent(mass)}</span>${
-          distance === null ? nothing : html` · ${inWords(distance)}`
-        }</span
+        ><span title=${exact(mass * 100, '%')}>${percent(mass)}</span
+        >${distance === null ? nothing : html` · ${inWords(distance)}`}</span
       >`;
   }
 }
@@ -291,8 +300,9 @@ function labelOf(text: string, tokens: TokenTable, { first, start, end }: Word):
 
 function inWords(distance: number | null): string {
   if (distance === null) return '';
-  if (distance === 0) return 'itself';
-  return `${count(Math.abs(distance))} ${distance < 0 ? 'back' : 'ahead'}`;
+  if (distance === 0) return t('itself');
+  const away = count(Math.abs(distance));
+  return distance < 0 ? t('{0} back', away) : t('{0} ahead', away);
 }
 
 /** From each word of a column to the one in the middle, as wide as the mass. */

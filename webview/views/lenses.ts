@@ -15,6 +15,7 @@ import '../lenses/retro';
 import '../lenses/scaling';
 import '../lenses/simplified';
 import '../lenses/switch';
+import { t } from '../host/words';
 
 interface LensEntry {
   title: string;
@@ -27,49 +28,55 @@ interface LensEntry {
 const LENSES: Record<LensName, LensEntry> = {
   flash: {
     title: 'FlashAttention',
-    summary:
+    summary: t(
       'The same attention in tiles that fit fast memory: nothing is left out, only the traffic changes.',
+    ),
     paper: 'Dao et al. 2022',
     content: () => html`<ai-lens-flash class="lens"></ai-lens-flash>`,
   },
   switch: {
     title: 'Switch',
-    summary:
+    summary: t(
       'Each token goes to one expert of limited room. A dense model has no experts: a router is made up here.',
+    ),
     paper: 'Fedus et al. 2022',
     content: () => html`<ai-lens-switch class="lens"></ai-lens-switch>`,
   },
   albert: {
     title: 'ALBERT',
-    summary:
+    summary: t(
       'A thin embedding table and one block for all layers: what they would save and lose in this model.',
+    ),
     paper: 'Lan et al. 2020',
     content: () => html`<ai-lens-albert class="lens"></ai-lens-albert>`,
   },
   retro: {
     title: 'RETRO',
-    summary:
+    summary: t(
       'Chunks look up similar chunks, and later tokens read what followed them. Which would this text find?',
+    ),
     paper: 'Borgeaud et al. 2022',
     content: () => html`<ai-lens-retro class="lens"></ai-lens-retro>`,
   },
   simplified: {
-    title: 'Simplified blocks',
-    summary:
+    title: t('Simplified blocks'),
+    summary: t(
       'Blocks whose heads start as the identity, without value and output projections: how near are these heads?',
+    ),
     paper: 'He & Hofmann 2024',
     content: () => html`<ai-lens-simplified class="lens"></ai-lens-simplified>`,
   },
   scaling: {
-    title: 'Scaling',
-    summary: 'How compute and memory grow with the length of the text and the size of the model.',
+    title: t('Scaling'),
+    summary: t('How compute and memory grow with the length of the text and the size of the model.'),
     paper: 'Kaplan et al. 2020; Hoffmann et al. 2022',
     content: () => html`<ai-lens-scaling class="lens"></ai-lens-scaling>`,
   },
   positions: {
-    title: 'Content and position',
-    summary:
+    title: t('Content and position'),
+    summary: t(
       'Scores of layer 0 taken apart into content and absolute position, on the query’s side and on the key’s.',
+    ),
     paper: 'Dai et al. 2019, section 3.3',
     content: () => html`<ai-lens-positions class="lens"></ai-lens-positions>`,
   },
@@ -102,14 +109,14 @@ export class Lenses extends Component implements Savable {
     const choices = LENS_NAMES.map(value => ({ value, label: LENSES[value].title }));
     const set = (value: string) => store.setOption('lenses', 'lens', value);
     return html`<div class="toolbar">
-        ${this.width < 720 ? choose('Lens', this.lens, choices, set) : segmented('Lens', this.lens, choices, set)}
+        ${this.width < 720 ? choose(t('Lens'), this.lens, choices, set) : segmented(t('Lens'), this.lens, choices, set)}
         <span class="end">${saveMenu(this)}</span>
       </div>
       <p class="about">${entry.summary} <span>(${entry.paper})</span></p>
       ${
         store.summary
           ? entry.content()
-          : html`<p class="muted" role="status">Lenses look at a finished analysis.</p>`
+          : html`<p class="muted" role="status">${t('Lenses look at a finished analysis.')}</p>`
       }`;
   }
 

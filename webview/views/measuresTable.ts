@@ -13,6 +13,7 @@ import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { requestState } from '../ui/states';
+import { rich, t } from '../host/words';
 
 type Shown = Pick<
   HeadMeasures,
@@ -53,7 +54,7 @@ export class MeasuresTable extends Component {
     // It scrolls sideways where it is narrow: by keyboard, too.
     this.tabIndex = 0;
     this.role = 'region';
-    this.ariaLabel = 'Measures in more detail';
+    this.ariaLabel = t('Measures in more detail');
   }
 
   override willUpdate(): void {
@@ -66,27 +67,26 @@ export class MeasuresTable extends Component {
   override render() {
     const found = new Map(this.compared.value?.map(result => [result.setting.key, result]));
     const first = [...found.values()].map(result => this.measures(result)).find(m => m);
-    return html`<table aria-label="Mechanisms in more detail">
+    return html`<table aria-label=${t('Mechanisms in more detail')}>
         <tr>
-          <th>in more detail (local)</th>
-          <th>mass kept,<br />95 % of means</th>
-          <th>output error,<br />95 % of means</th>
-          <th title="Share of the pairs that 1.5-entmax of the dense scores gives weight to">
-            1.5-entmax<br />edges kept
+          <th>${t('in more detail (local)')}</th>
+          <th>${t('mass kept,')}<br />${t('95 % of means')}</th>
+          <th>${t('output error,')}<br />${t('95 % of means')}</th>
+          <th title=${t('Share of the pairs that 1.5-entmax of the dense scores gives weight to')}>
+            1.5-entmax<br />${t('edges kept')}
           </th>
-          <th title="Share of the pairs in the smallest sets that hold 95 % of each query's mass">
-            top-95&#8239;%<br />edges kept
+          <th title=${t("Share of the pairs in the smallest sets that hold 95 % of each query's mass")}>
+            top-95&#8239;%<br />${t('edges kept')}
           </th>
-          <th title="KL divergence of the row from the dense row">divergence</th>
+          <th title=${t('KL divergence of the row from the dense row')}>${t('divergence')}</th>
         </tr>
         ${this.rows.map(row => this.row(row, found.get(row.key)))}
       </table>
-      ${requestState(this.compared, 'Comparing rows and graphs; this takes a while.')}
+      ${requestState(this.compared, t('Comparing rows and graphs; this takes a while.'))}
       ${
         first
           ? html`<div class="small">
-              Edges and divergence from ${count(first.sampled)} of ${count(first.queries)} queries, evenly
-              spaced; intervals by bootstrap over blocks of queries.
+              ${rich('Edges and divergence from {0} of {1} queries, evenly spaced; intervals by bootstrap over blocks of queries.', count(first.sampled), count(first.queries))}
             </div>`
           : nothing
       }`;
@@ -117,7 +117,7 @@ export class MeasuresTable extends Component {
         ${
           measures?.kl === null || measures?.kl === undefined
             ? html`<span
-                title=${measures?.negative ? `${measures.negative} of the sampled queries have negative weights` : ''}
+                title=${measures?.negative ? t('{0} of the sampled queries have negative weights', measures.negative) : ''}
                 >–</span
               >`
             : html`<span title=${exact(measures.kl, 'nats')}>${nats(measures.kl)}</span>`
@@ -129,7 +129,7 @@ export class MeasuresTable extends Component {
 
 function interval(of: Interval | null | undefined): TemplateResult | string {
   if (!of) return '–';
-  return html`<span title=${`${exact(of.low * 100, '%')} to ${exact(of.high * 100, '%')}`}
-    >${percent(of.low)} to ${percent(of.high)}</span
+  return html`<span title=${t('{0} to {1}', exact(of.low * 100, '%'), exact(of.high * 100, '%'))}
+    >${rich('{0} to {1}', percent(of.low), percent(of.high))}</span
   >`;
 }

@@ -167,7 +167,7 @@ export class Overview extends Component implements Savable {
                           : html`<div
                               class="cell"
                               role="gridcell"
-                              aria-label=${`${headName({ core: info.core, head })}: not finished`}
+                              aria-label=${t('{0}: not finished', headName({ core: info.core, head }))}
                             >
                               <div class="waiting ${info.core === running ? 'running' : ''}"></div>
                               <div class="track"></div>
@@ -177,7 +177,7 @@ export class Overview extends Component implements Savable {
                     </div>`,
                 )}
                 <div class="row" role="row">
-                  <span class="label">head</span>
+                  <span class="label">${t('head')}</span>
                   ${Array.from({ length: columns }, (_, head) => html`<span class="column" role="columnheader">${head}</span>`)}
                   ${strip ? this.stripAxis(measure) : nothing}
                 </div>
@@ -318,7 +318,7 @@ export class Overview extends Component implements Savable {
     return html`<div
       class="ranked"
       role="grid"
-      aria-label=${`Heads by ${measure.title}, largest first`}
+      aria-label=${t('Heads by {0}, largest first', measure.title)}
       .style=${'--cell: 84px'}
       @mouseleave=${() => store.previewOf(null)}
     >
@@ -372,9 +372,16 @@ export class Overview extends Component implements Savable {
 
   get caption(): string {
     if (this.asTable)
-      return `Output error of mechanisms in place of dense attention, head by head, at ${percent(store.option('compare', 'budget', 0.1))} of the pairs.`;
+      return t(
+        'Output error of mechanisms in place of dense attention, head by head, at {0} of the pairs.',
+        percent(store.option('compare', 'budget', 0.1)),
+      );
     const { title, summary } = this.measure;
-    return `Every attention head by ${title}. ${summary} Maps: queries downwards, keys to the right; square root of mass, each relative to its own largest.`;
+    return t(
+      'Every attention head by {0}. {1} Maps: queries downwards, keys to the right; square root of mass, each relative to its own largest.',
+      title,
+      summary,
+    );
   }
 
   get figure(): HTMLElement | null {

@@ -25,20 +25,21 @@ import { DENSE } from '../../shared/setting';
 import '../plots/planBars';
 import '../plots/planCurve';
 import '../plots/planGrid';
+import { rich, t } from '../host/words';
 
 /** "+0.05 nats per token", or how far the output turns where there is no loss. */
 function costWords(plan: Plan, delta: number): string {
   return plan.effect.measure === 'loss'
-    ? `${signed(delta)} nats per token`
-    : `${signed(delta)} (1 − cosine of the output)`;
+    ? t('{0} nats per token', signed(delta))
+    : t('{0} (1 − cosine of the output)', signed(delta));
 }
 
 const EXPORTS: [PlanFormat, string, string][] = [
-  ['flex', 'FlexAttention', 'mask functions for PyTorch'],
-  ['minference', 'MInference', 'best_pattern, the nearest of its patterns'],
-  ['duo', 'DuoAttention', 'which heads need everything'],
-  ['json', 'JSON', 'the whole plan'],
-  ['csv', 'CSV', 'a row per head'],
+  ['flex', 'FlexAttention', t('mask functions for PyTorch')],
+  ['minference', 'MInference', t('best_pattern, the nearest of its patterns')],
+  ['duo', 'DuoAttention', t('which heads need everything')],
+  ['json', 'JSON', t('the whole plan')],
+  ['csv', 'CSV', t('a row per head')],
 ];
 
 /** The mechanism that each head should have for a budget, what that costs, and what the alternatives cost. */
@@ -135,12 +136,12 @@ export class PlanSection extends Component {
   override render() {
     const { plan, planning } = store;
     return html`<div class="head">
-        <h2>The plan: a mechanism for each head</h2>
+        <h2>${t('The plan: a mechanism for each head')}</h2>
         ${store.report ? nothing : html`${this.search(plan)} ${plan ? this.exports() : nothing}`}
       </div>
       ${
         planning?.error
-          ? html`<p class="error" role="alert">No plan was made: ${planning.error}</p>`
+          ? html`<p class="error" role="alert">${rich('No plan was made: {0}', planning.error)}</p>`
           : nothing
       }
       ${plan ? this.found(plan) : this.promise()}`;
@@ -154,21 +155,21 @@ export class PlanSection extends Component {
         ><span
           class="progress"
           role="progressbar"
-          aria-label="Search of a plan"
+          aria-label=${t('Search of a plan')}
           aria-valuemin="0"
           aria-valuemax="100"
           aria-valuenow=${Math.round(done)}
           ><div .style=${`width: ${done.toFixed(1)}%`}></div></span
         ><span>${planning.message} (${percent(planning.fraction)})</span
         ><button class="link" data-no-export @click=${() => store.host.send({ type: 'cancelPlan' })}>
-          Cancel
+          ${t('Cancel')}
         </button></span
       >`;
     }
     const { unit } = this;
     const again = plan && Math.abs(plan.budget - this.budget) < 1e-9 && (plan.unit ?? 'pairs') === unit;
     return html`${button(
-      again ? 'Find it again' : `Find a plan for ${percent(this.budget)} of the ${UNITS[unit]}`,
+      again ? t('Find it again') : t('Find a plan for {0} of the {1}', percent(this.budget), t(UNITS[unit])),
       () => store.host.send({ type: 'findPlan', budget: this.budget, unit, mechanisms: [] }),
       { secondary: plan !== null, disabled: !store.summary },
     )}`;
@@ -176,12 +177,12 @@ export class PlanSection extends Component {
 
   private exports(): TemplateResult {
     return html`<span class="exports" data-no-export
-      ><span class="muted">Export</span>${EXPORTS.map(
+      ><span class="muted">${t('Export')}</span>${EXPORTS.map(
         ([format, label, title]) =>
           html`<button
             class="plain"
             title=${title}
-            aria-label=${`Export the plan as ${label}: ${title}`}
+            aria-label=${t('Export the plan as {0}: {1}', label, title)}
             @click=${() => store.host.send({ type: 'exportPlan', format })}
           >
             ${label}
@@ -192,9 +193,7 @@ export class PlanSection extends Component {
 
   private promise(): TemplateResult {
     return html`<p class="muted">
-      Each head gets the mechanism and the parameters that cost the model least, so that all heads together
-      spend no more than the budget. The choice starts from local errors and is corrected by running the model
-      on.
+      ${t('Each head gets the mechanism and the parameters that cost the model least, so that all heads together spend no more than the budget. The choice starts from local errors and is corrected by running the model on.')}
     </p>`;
   }
 
@@ -202,22 +201,20 @@ export class PlanSection extends Component {
     return html`<p class="headline" role="status">${this.headline(plan)}</p>
       ${plan.notes.map(note => html`<p class="muted">${note.text}</p>`)}
       <div class="two ${this.width < 760 ? 'narrow' : ''}">
-        <section aria-label="The plan by head">
+        <section aria-label=${t('The plan by head')}>
           <ai-plan-grid .plan=${plan} @change-head=${this.focusMenu}></ai-plan-grid>
           ${this.legend(plan)}
           <div class="detail">${this.detail(plan)}</div>
         </section>
-        <section aria-label="What the plan costs">
+        <section aria-label=${t('What the plan costs')}>
           <h2>
-            ${plan.effect.measure === 'loss' ? 'Loss change, nats per token' : 'Change of the output, 1 − cosine'},
-            at about ${percent(plan.budget)} of the ${paidIn(plan)}
+            ${plan.effect.measure === 'loss' ? t('Loss change, nats per token') : t('Change of the output, 1 − cosine')}${rich(', at about {0} of the {1}', percent(plan.budget), paidIn(plan))}
           </h2>
           <ai-plan-bars .plan=${plan}></ai-plan-bars>
-          <h2>At other budgets</h2>
+          <h2>${t('At other budgets')}</h2>
           <ai-plan-curve .plan=${plan}></ai-plan-curve>
           <div class="key">
-            ● measured, with its 95 % interval, ○ predicted from local errors; coloured: one mechanism in
-            every head${plan.floor ? '; □ the floor' : ''}
+            ${rich('● measured, with its 95 % interval, ○ predicted from local errors; coloured: one mechanism in every head{0}', plan.floor ? t('; □ the floor') : '')}
           </div>
         </section>
       </div>
@@ -230,36 +227,33 @@ export class PlanSection extends Component {
     const best = [...plan.uniform].sort((a, b) => a.effect.delta - b.effect.delta)[0];
     const strong = (delta: number) => html`<strong title=${exact(delta)}>${costWords(plan, delta)}</strong>`;
     const against = best
-      ? html`the best single mechanism, ${mechanismTitle(best.choice.name, store.mechanismInfos)}, costs
-        ${strong(best.effect.delta)}`
-      : html`no single mechanism fits into the budget`;
+      ? html`${rich('the best single mechanism, {0}, costs {1}', mechanismTitle(best.choice.name, store.mechanismInfos), strong(best.effect.delta))}`
+      : html`${t('no single mechanism fits into the budget')}`;
     const over =
-      spent > plan.budget * 1.001 ? html`, more than the budget of ${percent(plan.budget)},` : nothing;
-    const spends = html`With <strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong> of the
-      ${paidIn(plan)}${over}`;
+      spent > plan.budget * 1.001
+        ? html`${rich(', more than the budget of {0},', percent(plan.budget))}`
+        : nothing;
+    const spends = html`${rich('With {0} of the {1}{2}', html`<strong title=${exact(spent * 100, '%')}>${percent(spent)}</strong>`, paidIn(plan), over)}`;
     const costs =
       plan.effect.delta > 0
-        ? html`the plan costs ${strong(plan.effect.delta)}`
-        : html`the plan costs nothing (${strong(plan.effect.delta)})`;
+        ? html`${rich('the plan costs {0}', strong(plan.effect.delta))}`
+        : html`${rich('the plan costs nothing ({0})', strong(plan.effect.delta))}`;
     const where = html`<span
       class="where muted"
-      title="On other texts it may lose more: the command line's plan tests that"
-      >(${[certaintyWords(plan.effect.perToken), 'propagated, on the text that it was chosen for'].filter(Boolean).join('; ')})</span
+      title=${t("On other texts it may lose more: the command line's plan tests that")}
+      >(${[certaintyWords(plan.effect.perToken), t('propagated, on the text that it was chosen for')].filter(Boolean).join('; ')})</span
     >`;
     const floor = plan.floor
-      ? html` The floor, ${mechanismTitle(plan.floor.choice.name, store.mechanismInfos)}, which looks at every
-        score to choose, costs ${strong(plan.floor.effect.delta)}.`
+      ? html` ${rich('The floor, {0}, which looks at every score to choose, costs {1}.', mechanismTitle(plan.floor.choice.name, store.mechanismInfos), strong(plan.floor.effect.delta))}`
       : nothing;
     if (plan.wins === 'yes') return html`${spends} ${costs}; ${against}. ${floor} ${where}`;
     if (plan.wins === 'undecided')
-      return html`${spends} ${costs}; ${against}. Whether it wins is <strong>undecided</strong>. ${floor}
-        ${where}`;
+      return html`${rich('{0} {1}; {2}. Whether it wins is {3}. {4} {5}', spends, costs, against, html`<strong>${t('undecided')}</strong>`, floor, where)}`;
     const chance =
       plan.random.runs > 0 && plan.random.least < Math.min(plan.effect.delta, best?.effect.delta ?? Infinity)
-        ? html`an assignment drawn at random costs ${strong(plan.random.least)}`
+        ? html`${rich('an assignment drawn at random costs {0}', strong(plan.random.least))}`
         : against;
-    return html`The plan does <strong>not win</strong>: ${spends} it costs ${strong(plan.effect.delta)}, but
-      ${chance}. ${where}`;
+    return html`${rich('The plan does {0}: {1} it costs {2}, but {3}. {4}', html`<strong>${t('not win')}</strong>`, spends, strong(plan.effect.delta), chance, where)}`;
   }
 
   private legend(plan: Plan): TemplateResult {
@@ -274,10 +268,10 @@ export class PlanSection extends Component {
           return html`<span
             ><span class="swatch" .style=${`background: ${toCss(fill)}`}></span>${label}:
             ${mechanismTitle(name, store.mechanismInfos)}, ${count(heads)}
-            ${heads === 1 ? 'head' : 'heads'}</span
+            ${heads === 1 ? t('head') : t('heads')}</span
           >`;
         })}
-      <span class="muted">number: share of the head's pairs, %</span>
+      <span class="muted">${t("number: share of the head's pairs, %")}</span>
     </div>`;
   }
 
@@ -294,10 +288,7 @@ export class PlanSection extends Component {
     const choices = this.alternatives(plan, planned);
     const now = planned.choice.key;
     return html`<div>
-        ${headName(head)}: <strong>${title(planned.choice)}</strong>, ${percent(share(planned))} of its
-        pairs${planned.recall === null ? nothing : html`, keeps ${percent(planned.recall)} of the mass`},
-        output error ${percent(planned.outputError)}
-        <span class="muted">(local, ${standing(planned.choice, head.core)})</span>
+        ${rich('{0}: {1}, {2} of its pairs{3}, output error {4} {5}', headName(head), html`<strong>${title(planned.choice)}</strong>`, percent(share(planned)), planned.recall === null ? nothing : html`${rich(', keeps {0} of the mass', percent(planned.recall))}`, percent(planned.outputError), html`<span class="muted">${rich('(local, {0})', standing(planned.choice, head.core))}</span>`)}
       </div>
       <div data-no-export>
         ${
@@ -305,7 +296,7 @@ export class PlanSection extends Component {
           (store.previewHead && headKey(store.previewHead) !== (store.shownHead && headKey(store.shownHead)))
             ? nothing
             : choose(
-                'Change it to',
+                t('Change it to'),
                 now,
                 choices.map(({ key, choice, words }) => ({
                   value: key,
@@ -342,11 +333,11 @@ export class PlanSection extends Component {
       if (!before || off(one) < off(before)) nearest.set(one.choice.name, one);
     }
     const words = (c: { pairs: number; densePairs: number; outputError: number }) =>
-      `${percent(share(c))} of the pairs, error ${percent(c.outputError)}`;
+      t('{0} of the pairs, error {1}', percent(share(c)), percent(c.outputError));
     const list = [
       { key: planned.choice.key, choice: planned.choice, words: words(planned) },
       ...[...nearest.values()].map(c => ({ key: c.choice.key, choice: c.choice, words: words(c) })),
-      { key: DENSE.key, choice: DENSE, words: 'all pairs' },
+      { key: DENSE.key, choice: DENSE, words: t('all pairs') },
     ];
     const { mechanism } = store.selection;
     if (mechanism) list.push({ key: mechanism.key, choice: mechanism, words: '' });
@@ -364,17 +355,16 @@ export class PlanSection extends Component {
     const divergence = tried.some(one => one.divergence !== undefined);
     return html`<details data-no-export>
       <summary>
-        What was tried: ${count(tried.length)} runs of the model, ${count(plan.candidates.length)} local
-        settings
+        ${rich('What was tried: {0} runs of the model, {1} local settings', count(tried.length), count(plan.candidates.length))}
       </summary>
       <table>
         <tr>
-          <th>run</th>
+          <th>${t('run')}</th>
           <th class="number">
-            ${plan.effect.measure === 'loss' ? 'loss change, nats' : 'change of the output'}
+            ${plan.effect.measure === 'loss' ? t('loss change, nats') : t('change of the output')}
           </th>
-          ${divergence ? html`<th class="number">divergence, nats</th>` : nothing}
-          <th>taken</th>
+          ${divergence ? html`<th class="number">${t('divergence, nats')}</th>` : nothing}
+          <th>${t('taken')}</th>
         </tr>
         ${tried.map(
           one =>
@@ -382,7 +372,7 @@ export class PlanSection extends Component {
               <td>${one.what}</td>
               <td class="number" title=${exact(one.delta)}>${signed(one.delta)}</td>
               ${divergence ? html`<td class="number">${one.divergence === undefined ? '–' : number(one.divergence)}</td>` : nothing}
-              <td>${one.kept ? 'yes' : 'no'}</td>
+              <td>${one.kept ? t('yes') : t('no')}</td>
             </tr>`,
         )}
       </table>

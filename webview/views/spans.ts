@@ -10,7 +10,7 @@ import { learnedSpan } from '../model/standing';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { rich, t } from '../host/words';
 import { Component } from '../ui/component';
 import { segmented, slider } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
@@ -122,19 +122,21 @@ export class Spans extends Component implements Savable {
     const head = store.previewHead ?? store.shownHead;
     const profile = head && store.profile(head);
     if (!profile)
-      return html`<div class="state"><p class="muted">The first heads are being computed.</p></div>`;
+      return html`<div class="state"><p class="muted">${t('The first heads are being computed.')}</p></div>`;
     const narrow = this.width < 800;
     return html`
       ${this.toolbar()}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead()}</div>
         <div class="two ${narrow ? 'narrow' : ''}">
-          <section aria-label="Span of every head by layer">
-            <h2>Every head, by layer</h2>
+          <section aria-label=${t('Span of every head by layer')}>
+            <h2>${t('Every head, by layer')}</h2>
             <ai-span-columns .fit=${this.fit.value}></ai-span-columns>
             ${this.key()}
           </section>
-          <section aria-label="Mass by distance of the selected head">${this.selected(profile)}</section>
+          <section aria-label=${t('Mass by distance of the selected head')}>
+            ${this.selected(profile)}
+          </section>
         </div>
         ${this.heat()}
       </div>
@@ -147,11 +149,11 @@ export class Spans extends Component implements Savable {
     const value = by === 'mass' ? store.option('spans', 'mass', 0.95) : store.option('spans', 'budget', 0.1);
     return html`<div class="toolbar">
       ${segmented(
-        'Fit spans to',
+        t('Fit spans to'),
         by,
         [
-          { value: 'budget', label: 'a budget' },
-          { value: 'mass', label: 'mass kept' },
+          { value: 'budget', label: t('a budget') },
+          { value: 'mass', label: t('mass kept') },
         ],
         choice => store.setOption('spans', 'by', choice),
       )}
@@ -159,21 +161,21 @@ export class Spans extends Component implements Savable {
         by === 'mass'
           ? // The slider moves in the share left out, logarithmically: 99.9 % is as far from 99 % as 90 % is.
             slider(
-              'each head keeps',
+              t('each head keeps'),
               -Math.log10(1 - value),
               { min: 0.1, max: 3, step: 0.02 },
               percent(value),
               v => store.setOption('spans', 'mass', round(1 - 10 ** -v)),
             )
           : slider(
-              'of all pairs, spend',
+              t('of all pairs, spend'),
               Math.log10(value),
               { min: -3, max: 0, step: 0.02 },
               percent(value),
               v => store.setOption('spans', 'budget', round(10 ** v)),
             )
       }
-      ${slider('ramp', this.ramp, { min: 1, max: 128, step: 1 }, inTokens(this.ramp), v =>
+      ${slider(t('ramp'), this.ramp, { min: 1, max: 128, step: 1 }, inTokens(this.ramp), v =>
         store.setOption('spans', 'ramp', v),
       )}
       <span class="end">${saveMenu(this)}</span>
@@ -185,8 +187,8 @@ export class Spans extends Component implements Savable {
     const fit = this.fit.value;
     if (!fit) {
       if (!store.summary)
-        return html`<span class="muted">Spans are fitted when all layers are finished.</span>`;
-      return html`${requestState(this.fit, 'Fitting spans.')}`;
+        return html`<span class="muted">${t('Spans are fitted when all layers are finished.')}</span>`;
+      return html`${requestState(this.fit, t('Fitting spans.'))}`;
     }
     const spans = fit.heads.map(h => h.span).sort((a, b) => a - b);
     const sum = (pick: (h: SpanFit['heads'][number]) => number) => fit.heads.reduce((a, h) => a + pick(h), 0);
@@ -194,18 +196,19 @@ export class Spans extends Component implements Savable {
     const recall = sum(h => h.recall) / fit.heads.length;
     const cut = fit.heads.filter(h => h.censored).length;
     const short = spans.filter(s => s <= 100).length;
-    return html`With spans of their own, the heads keep
-      <strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong> of the mass with
-      <strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong> of the pairs; ${short} of
-      ${spans.length} heads need no more than 100 tokens, the longest needs
-      ${inTokens(spans[spans.length - 1] ?? 0)}.
-      ${
-        cut > 0
-          ? html`The length of the text cuts off
-            ${cut === 1 ? 'one of them' : html`<strong>${cut}</strong> of them`}: on longer texts
-            ${cut === 1 ? 'it is' : 'they are'} expected to be longer.`
-          : nothing
-      } <span class="muted">(local, what-if)</span> ${this.fit.error ? requestState(this.fit, '') : nothing}`;
+    return html`${rich(
+      'With spans of their own, the heads keep {0} of the mass with {1} of the pairs; {2} of {3} heads need no more than 100 tokens, the longest needs {4}. {5} {6}',
+      html`<strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong>`,
+      html`<strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong>`,
+      short,
+      spans.length,
+      inTokens(spans[spans.length - 1] ?? 0),
+      cut > 0
+        ? html`${rich('The length of the text cuts off {0}: on longer texts {1} expected to be longer.', cut === 1 ? t('one of them') : html`${rich('{0} of them', html`<strong>${cut}</strong>`)}`, cut === 1 ? t('it is') : t('they are'))}`
+        : nothing,
+      html`<span class="muted">${t('(local, what-if)')}</span>`,
+    )}
+    ${this.fit.error ? requestState(this.fit, '') : nothing}`;
   }
 
   private key(): TemplateResult {
@@ -213,8 +216,8 @@ export class Spans extends Component implements Savable {
     const roles = (Object.keys(ROLES) as Role[]).filter(role => present.has(role));
     return html`<div class="key" data-legend>
       <span
-        ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg> fitted
-        span (what-if), in the colour of what the head does:</span
+        ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg>
+        ${t('fitted span (what-if), in the colour of what the head does:')}</span
       >
       ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${t(ROLE_TITLES[role])}</span>`)}
       ${
@@ -231,19 +234,19 @@ export class Spans extends Component implements Savable {
                   stroke-width="2"
                 ></rect>
               </svg>
-              learned span (native)</span
+              ${t('learned span (native)')}</span
             >`
           : nothing
       }
       <span
         ><svg width="12" height="14"><line x1="6" x2="6" y1="0" y2="14" stroke="currentColor"></line></svg>
-        reach of 95 % of the mass, 5th to 95th percentile of queries</span
+        ${t('reach of 95 % of the mass, 5th to 95th percentile of queries')}</span
       >
       <span
         ><svg width="12" height="12">
           <line x1="1" x2="11" y1="6" y2="6" stroke="currentColor" stroke-width="2"></line>
         </svg>
-        median query</span
+        ${t('median query')}</span
       >
     </div>`;
   }
@@ -256,19 +259,18 @@ export class Spans extends Component implements Savable {
         ${
           fitted
             ? html`<span
-                >fitted span <strong title=${exact(fitted.span, 'tokens')}>${inTokens(fitted.span)}</strong>,
-                keeps <span title=${exact(fitted.recall * 100, '%')}>${percent(fitted.recall)}</span></span
+                >${rich('fitted span {0}, keeps {1}', html`<strong title=${exact(fitted.span, 'tokens')}>${inTokens(fitted.span)}</strong>`, html`<span title=${exact(fitted.recall * 100, '%')}>${percent(fitted.recall)}</span>`)}</span
               >`
             : nothing
         }
         ${this.learned(profile)}
         <span data-no-export
           >${segmented(
-            'axes',
+            t('axes'),
             linear ? 'linear' : 'log',
             [
-              { value: 'log', label: 'log' },
-              { value: 'linear', label: 'linear' },
+              { value: 'log', label: t('log') },
+              { value: 'linear', label: t('linear') },
             ],
             value => store.setOption('spans', 'scale', value),
           )}</span
@@ -288,8 +290,7 @@ export class Spans extends Component implements Savable {
     return span === null
       ? nothing
       : html`<span
-          >learned span <strong title=${exact(span, 'tokens')}>${inTokens(span)}</strong>
-          <span class="muted">(native)</span></span
+          >${rich('learned span {0} {1}', html`<strong title=${exact(span, 'tokens')}>${inTokens(span)}</strong>`, html`<span class="muted">${t('(native)')}</span>`)}</span
         >`;
   }
 
@@ -302,11 +303,9 @@ export class Spans extends Component implements Savable {
     }
     const name = (token: number) => html`“${tokenLabel(tokens.text[token] ?? '', 18)}”`;
     const worst = value.heaviest[0];
-    if (!worst || value.mass <= 0) return html`<p>Nothing lies outside the span.</p>`;
+    if (!worst || value.mass <= 0) return html`<p>${t('Nothing lies outside the span.')}</p>`;
     return html`<p>
-        <strong title=${exact(value.mass * 100, '%')}>${percent(value.mass)}</strong> of the mass lies
-        outside; the heaviest is ${name(worst.query)} looking at ${name(worst.key)},
-        ${inTokens(worst.distance)} back.
+        ${rich('{0} of the mass lies outside; the heaviest is {1} looking at {2}, {3} back.', html`<strong title=${exact(value.mass * 100, '%')}>${percent(value.mass)}</strong>`, name(worst.query), name(worst.key), inTokens(worst.distance))}
       </p>
       <ol>
         ${value.heaviest.slice(0, 4).map(
@@ -319,7 +318,7 @@ export class Spans extends Component implements Savable {
                 ${name(link.query)} (${link.query}) → ${name(link.key)} (${link.key})
               </button>
               <span class="muted" title=${exact(link.mass * 100, '%')}
-                >${percent(link.mass)} at ${inTokens(link.distance)}</span
+                >${rich('{0} at {1}', percent(link.mass), inTokens(link.distance))}</span
               >
             </li>`,
         )}
@@ -339,12 +338,12 @@ export class Spans extends Component implements Savable {
       Math.max(...heads.map(h => h.distance.mass.reduce((a, b) => Math.max(a, b), 0)), 0),
     );
     const scale = store.settings.massScale;
-    return html`<section class="below" aria-label="All heads by relative distance">
+    return html`<section class="below" aria-label=${t('All heads by relative distance')}>
       <div class="heading">
-        <h2>All heads by relative distance</h2>
-        <span class="muted">longest span on top; orange: fitted span (what-if)</span>
+        <h2>${t('All heads by relative distance')}</h2>
+        <span class="muted">${t('longest span on top; orange: fitted span (what-if)')}</span>
         <ai-legend
-          label="mass per bin"
+          label=${t('mass per bin')}
           .lut=${theme().sequential}
           .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
         ></ai-legend>
@@ -359,14 +358,14 @@ export class Spans extends Component implements Savable {
     const heads = [...value.heads].sort((a, b) => b.span - a.span);
     const learned = heads.some(h => learnedSpan(h) !== null);
     return html`<details>
-      <summary>The spans as a table</summary>
+      <summary>${t('The spans as a table')}</summary>
       <table>
         <tr>
-          <th>head</th>
-          <th>fitted span, tokens</th>
-          ${learned ? html`<th>learned span, tokens</th>` : nothing}
-          <th>mass kept</th>
-          <th>pairs of dense</th>
+          <th>${t('head')}</th>
+          <th>${t('fitted span, tokens')}</th>
+          ${learned ? html`<th>${t('learned span, tokens')}</th>` : nothing}
+          <th>${t('mass kept')}</th>
+          <th>${t('pairs of dense')}</th>
         </tr>
         ${heads.map(
           h =>
@@ -382,13 +381,13 @@ export class Spans extends Component implements Savable {
               </td>
               <td
                 class="number"
-                title=${h.censored ? `${exact(h.span)}; the text's length cuts it off` : exact(h.span)}
+                title=${h.censored ? t("{0}; the text's length cuts it off", exact(h.span)) : exact(h.span)}
               >
                 ${h.censored ? '≥ ' : ''}${count(h.span)}
               </td>
               ${learned ? html`<td class="number">${wholeOrNone(learnedSpan(h))}</td>` : nothing}
               <td class="number" title=${exact(h.recall * 100, '%')}>${percent(h.recall)}</td>
-              <td class="number" title=${`${exact(h.pairs)} of ${exact(h.densePairs)}`}>
+              <td class="number" title=${t('{0} of {1}', exact(h.pairs), exact(h.densePairs))}>
                 ${percent(h.pairs / h.densePairs)}
               </td>
             </tr>`,
@@ -407,10 +406,15 @@ export class Spans extends Component implements Savable {
     const { by } = this;
     const fitted =
       by === 'mass'
-        ? `each head keeps ${percent(store.option('spans', 'mass', 0.95))} of its mass`
-        : `all heads together spend ${percent(store.option('spans', 'budget', 0.1))} of the pairs`;
+        ? t('each head keeps {0} of its mass', percent(store.option('spans', 'mass', 0.95)))
+        : t('all heads together spend {0} of the pairs', percent(store.option('spans', 'budget', 0.1)));
     const head = store.shownHead;
-    return `Span of every head, fitted so that ${fitted} (ramp ${inTokens(this.ramp)})${head ? `; by distance: ${headName(head)}` : ''}.`;
+    return t(
+      'Span of every head, fitted so that {0} (ramp {1}){2}.',
+      fitted,
+      inTokens(this.ramp),
+      head ? `; by distance: ${headName(head)}` : '',
+    );
   }
 
   get figure(): HTMLElement | null {

@@ -34,6 +34,7 @@ import '../ui/legend';
 import { attentionLead, changeChoice, changeLead, lossLead, waitingLead } from './textLead';
 import { tokenList } from './textList';
 import { textStyles } from './textStyles';
+import { t } from '../host/words';
 
 type Show = 'change' | 'loss' | 'from' | 'to';
 
@@ -232,20 +233,20 @@ export class TextView extends Component implements Savable {
     const output = store.summary?.loss === null;
     return html`<div class="toolbar">
       ${(this.width < 560 ? choose : segmented)(
-        'colour by',
+        t('colour by'),
         show,
         [
-          { value: 'change', label: output ? 'output change' : 'loss change' },
-          ...(output ? [] : [{ value: 'loss', label: 'loss' }]),
-          { value: 'from', label: 'attention from pinned' },
-          { value: 'to', label: 'attention to pinned' },
+          { value: 'change', label: output ? t('output change') : t('loss change') },
+          ...(output ? [] : [{ value: 'loss', label: t('loss') }]),
+          { value: 'from', label: t('attention from pinned') },
+          { value: 'to', label: t('attention to pinned') },
         ],
         value => store.setOption('text', 'show', value),
       )}
       ${show === 'change' ? changeChoice(this.change) : nothing}
       ${
         show === 'change' && !store.report
-          ? toggle('mark in the editor', store.settings.changeMarks, on => store.setChangeMarks(on))
+          ? toggle(t('mark in the editor'), store.settings.changeMarks, on => store.setChangeMarks(on))
           : nothing
       }
       <span class="end">${saveMenu(this)}</span>
@@ -256,7 +257,7 @@ export class TextView extends Component implements Savable {
   private lead(): TemplateResult | typeof nothing {
     const { show, change, effect } = this;
     if (!store.summary)
-      return html`<span class="muted">The text is coloured when all layers are finished.</span>`;
+      return html`<span class="muted">${t('The text is coloured when all layers are finished.')}</span>`;
     if (show === 'loss') return store.summary.loss ? lossLead(store.summary.loss) : html``;
     if (show === 'change')
       return effect && change ? changeLead(change, effect) : waitingLead(change, this.run);
@@ -291,8 +292,8 @@ export class TextView extends Component implements Savable {
       <ai-coloured-text
         label=${
           side === 'text'
-            ? 'The text; arrow keys go from token to token, comma and full stop between the listed ones'
-            : 'The target text, which the decoder reads'
+            ? t('The text; arrow keys go from token to token, comma and full stop between the listed ones')
+            : t('The target text, which the decoder reads')
         }
         .pieces=${pieces}
         .colour=${colour}
@@ -312,7 +313,7 @@ export class TextView extends Component implements Savable {
     const { token } = store.selection;
     const shown = this.pointed ?? (side === 'text' ? (token ?? store.previewToken) : null);
     if (shown === null)
-      return html`<span class="muted">Point at a token for its numbers; click pins it.</span>`;
+      return html`<span class="muted">${t('Point at a token for its numbers; click pins it.')}</span>`;
     if (side !== 'text' || shown !== token || store.report || !store.summary) return html`${words(shown)}`;
     const toggle = {
       kind: 'span',
@@ -324,7 +325,7 @@ export class TextView extends Component implements Savable {
     } as const;
     return html`${words(shown)} ·
       <button class="link" data-no-export @click=${() => store.host.send({ type: 'intervene', toggle })}>
-        ${isBlocked(this.blocked.value, 'text', shown) ? 'Unblock attention to it' : 'Block attention to it'}
+        ${isBlocked(this.blocked.value, 'text', shown) ? t('Unblock attention to it') : t('Block attention to it')}
       </button>`;
   }
 
@@ -343,10 +344,11 @@ export class TextView extends Component implements Savable {
     const { quantity, tokens } = drawing;
     if (!quantity || !tokens) return nothing;
     const titles: Record<Show, string> = {
-      change: this.effect?.measure === 'output' ? 'Tokens whose output turns most' : 'Tokens that pay most',
-      loss: 'Tokens with the highest loss',
-      from: 'Heaviest keys',
-      to: 'Heaviest queries',
+      change:
+        this.effect?.measure === 'output' ? t('Tokens whose output turns most') : t('Tokens that pay most'),
+      loss: t('Tokens with the highest loss'),
+      from: t('Heaviest keys'),
+      to: t('Heaviest queries'),
     };
     const list = {
       ...drawing,
@@ -361,7 +363,9 @@ export class TextView extends Component implements Savable {
     ${show === 'change' && this.worst.error && !store.report ? requestState(this.worst, '') : nothing}
     ${
       local
-        ? html`<p class="muted">Lost keys: what the model's own heads look at, and no longer see (local).</p>`
+        ? html`<p class="muted">
+            ${t("Lost keys: what the model's own heads look at, and no longer see (local).")}
+          </p>`
         : nothing
     }`;
   }
@@ -384,14 +388,26 @@ export class TextView extends Component implements Savable {
     switch (this.show) {
       case 'change':
         return this.change
-          ? `Each token by how its ${this.effect?.measure === 'output' ? 'output' : 'loss'} changes. ${changeSubject(this.change)}.`
+          ? t(
+              'Each token by how its {0} changes. {1}.',
+              this.effect?.measure === 'output' ? 'output' : 'loss',
+              changeSubject(this.change),
+            )
           : '';
       case 'loss':
-        return 'Each token by its loss.';
+        return t('Each token by its loss.');
       case 'from':
-        return `Each token by the attention that token ${store.selection.token} gives it in ${head ? headName(head) : 'all heads'}.`;
+        return t(
+          'Each token by the attention that token {0} gives it in {1}.',
+          store.selection.token ?? '',
+          head ? headName(head) : t('all heads'),
+        );
       case 'to':
-        return `Each token by the attention that it gives token ${store.selection.token} in ${head ? headName(head) : 'all heads'}.`;
+        return t(
+          'Each token by the attention that it gives token {0} in {1}.',
+          store.selection.token ?? '',
+          head ? headName(head) : t('all heads'),
+        );
     }
   }
 
@@ -438,7 +454,7 @@ function words(
   const value = quantity.values[token] ?? 0;
   const loss = effect?.measure === 'loss' ? store.summary?.loss?.perToken[token - 1] : undefined;
   if (loss === undefined) return `${name}: ${quantity.say(value)}`;
-  return `${name}: loss ${number(loss)} → ${number(loss + value)} nats (${quantity.say(value)})`;
+  return t('{0}: loss {1} → {2} nats ({3})', name, number(loss), number(loss + value), quantity.say(value));
 }
 
 function isBlocked(interventions: readonly Intervention[], side: Side, token: number): boolean {

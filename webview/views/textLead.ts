@@ -9,39 +9,38 @@ import { store } from '../host/store';
 import type { ChangeSource } from '../../shared/protocol/host';
 import { choose } from '../ui/controls';
 import { requestState } from '../ui/states';
+import { rich, t } from '../host/words';
 
 /** The sentences above the coloured text: each says the whole point of what is shown. */
 
 type Asked = Parameters<typeof requestState>[0];
 
 export function lossLead({ mean, masked }: NonNullable<AnalysisSummary['loss']>): TemplateResult {
-  return html`The model's loss is <strong title=${exact(mean, 'nats')}>${number(mean)} nats</strong> per
-    ${masked ? 'token, each hidden once behind the mask' : 'token'}; these tokens it predicts worst.`;
+  return html`${rich("The model's loss is {0} per {1}; these tokens it predicts worst.", html`<strong title=${exact(mean, 'nats')}>${rich('{0} nats', number(mean))}</strong>`, masked ? t('token, each hidden once behind the mask') : t('token'))}`;
 }
 
 export function attentionLead(show: 'from' | 'to', found: boolean, row: Asked): TemplateResult {
   const { token } = store.selection;
   const head = store.shownHead;
-  if (token === null || !head) return html`Click a token of the text to pin it.`;
-  if (!found) return html`${requestState(row, 'Looking.')}`;
+  if (token === null || !head) return html`${t('Click a token of the text to pin it.')}`;
+  if (!found) return html`${requestState(row, t('Looking.'))}`;
   const name = tokenLabel(store.tokens?.text[token] ?? '');
   return show === 'from'
-    ? html`Where <strong>“${name}”</strong> looks in ${headName(head)}.`
-    : html`Who looks at <strong>“${name}”</strong> in ${headName(head)}.`;
+    ? html`${rich('Where {0} looks in {1}.', html`<strong>“${name}”</strong>`, headName(head))}`
+    : html`${rich('Who looks at {0} in {1}.', html`<strong>“${name}”</strong>`, headName(head))}`;
 }
 
 /** While the effect of a change is not known. */
 export function waitingLead(change: ChangeSource | null, run: Asked): TemplateResult {
   if (!change)
-    return html`Nothing has been changed yet: take attention away (select text in the editor, then “Attention:
-    Block Attention to Selection”), or list mechanisms in the settings.`;
+    return html`${t('Nothing has been changed yet: take attention away (select text in the editor, then “Attention: Block Attention to Selection”), or list mechanisms in the settings.')}`;
   if (change.kind === 'interventions') {
     const { notice } = store.interventions;
-    return html`<span class="muted">${notice ?? 'The text runs on without it.'}</span>`;
+    return html`<span class="muted">${notice ?? t('The text runs on without it.')}</span>`;
   }
-  const title = change.kind === 'mechanism' ? mechanismTitle(change.choice) : 'the plan';
-  if (store.report) return html`This report does not hold what ${title} costs each token.`;
-  return html`${requestState(run, `The text runs on with ${title}.`)}`;
+  const title = change.kind === 'mechanism' ? mechanismTitle(change.choice) : t('the plan');
+  if (store.report) return html`${rich('This report does not hold what {0} costs each token.', title)}`;
+  return html`${requestState(run, t('The text runs on with {0}.', title))}`;
 }
 
 /** "Replacing dense attention by Local window costs 0.12 nats per token; ..." */
@@ -49,34 +48,36 @@ export function changeLead(change: ChangeSource, effect: RunEffect): TemplateRes
   const { delta, measure } = effect;
   const few = concentration(effect);
   const dense = store.summary?.loss?.mean;
-  const verb = measure === 'output' ? 'turns the output by' : delta >= 0 ? 'costs' : 'gains';
+  const verb = measure === 'output' ? t('turns the output by') : delta >= 0 ? t('costs') : t('gains');
   const size = measure === 'output' ? number(delta) : `${number(Math.abs(delta))} nats`;
-  return html`${changeSubject(change)} ${verb}
-    <strong title=${exact(delta, measure === 'loss' ? 'nats' : '1 - cosine')}>${size}</strong> per
-    token${
-      few
-        ? html`; half of ${measure === 'output' ? 'it' : 'what is lost'} falls on
-            <strong>${count(few.tokens)} of ${count(few.of)}</strong> tokens, and these
-            ${measure === 'output' ? 'turn' : 'pay'} most.`
-        : '.'
-    }
-    <span class="muted"
-      >(${intervalWords(effect.perToken)}propagated${
+  return html`${rich(
+    '{0} {1} {2} per token{3} {4}',
+    changeSubject(change),
+    verb,
+    html`<strong title=${exact(delta, measure === 'loss' ? 'nats' : '1 - cosine')}>${size}</strong>`,
+    few
+      ? html`${rich('; half of {0} falls on {1} tokens, and these {2} most.', measure === 'output' ? t('it') : t('what is lost'), html`<strong>${rich('{0} of {1}', count(few.tokens), count(few.of))}</strong>`, measure === 'output' ? t('turn') : t('pay'))}`
+      : '.',
+    html`<span class="muted"
+      >${rich(
+        '({0}propagated{1})',
+        intervalWords(effect.perToken),
         measure === 'output'
-          ? ', 1 − cosine'
+          ? t(', 1 − cosine')
           : dense === undefined
             ? ''
-            : `: loss ${number(dense)} → ${number(dense + delta)}`
-      })</span
-    >`;
+            : t(': loss {0} → {1}', number(dense), number(dense + delta)),
+      )}</span
+    >`,
+  )}`;
 }
 
 /** Which change is shown: of what there is, one. */
 export function changeChoice(change: ChangeSource | null): TemplateResult | typeof nothing {
   const choices: { source: ChangeSource; label: string }[] = [];
   if (store.interventions.list.length > 0)
-    choices.push({ source: { kind: 'interventions' }, label: 'what was taken away' });
-  if (store.plan) choices.push({ source: { kind: 'plan' }, label: 'the plan' });
+    choices.push({ source: { kind: 'interventions' }, label: t('what was taken away') });
+  if (store.plan) choices.push({ source: { kind: 'plan' }, label: t('the plan') });
   const seen = new Set<string>();
   for (const { setting: choice } of store.mechanisms) {
     const source: ChangeSource = { kind: 'mechanism', choice };
@@ -88,7 +89,7 @@ export function changeChoice(change: ChangeSource | null): TemplateResult | type
     choices.push({ source: change, label: changeSubject(change) });
   if (!change || choices.length === 0) return nothing;
   return choose(
-    'under',
+    t('under'),
     changeKey(change),
     choices.map(({ source, label }) => ({ value: changeKey(source), label })),
     key => {

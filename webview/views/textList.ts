@@ -7,6 +7,7 @@ import type { Quantity } from '../model/quantity';
 import { leadIn, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { store, type Side } from '../host/store';
+import { rich, t } from '../host/words';
 
 export interface TokenList {
   title: string;
@@ -27,7 +28,7 @@ export interface TokenList {
 export function tokenList(list: TokenList): TemplateResult {
   if (list.listed.length === 0)
     return html`<h2>${list.title}</h2>
-      <p class="muted">None.</p>`;
+      <p class="muted">${t('None.')}</p>`;
   const places = new Map(list.pieces.map(({ token }, at) => [token, at]));
   return html`<h2>${list.title}</h2>
     <ol>
@@ -67,13 +68,13 @@ function item(list: TokenList, token: number, at: number, place: number | undefi
 
 /** "“Mar” lost “low” 415 tokens back (98.8 % in L3 H7)" */
 function lostLine({ query, lost }: LostKey): TemplateResult {
-  if (!lost) return html`lost no key itself: what it reads has changed`;
+  if (!lost) return html`${t('lost no key itself: what it reads has changed')}`;
   const { queries, keys } = store.sides(lost.core);
   const key = tokenLabel(store.tokensOf(keys)?.text[lost.key] ?? '', 16);
   const before = tokenLabel(store.tokensOf(queries)?.text[query] ?? '', 12);
   const distance =
     lost.distance === null
-      ? 'of the source text'
+      ? t('of the source text')
       : lost.distance === 0
         ? '(itself)'
         : `${inTokens(lost.distance)} ${lost.key < query ? 'back' : 'ahead'}`;
@@ -83,9 +84,11 @@ function lostLine({ query, lost }: LostKey): TemplateResult {
     const tokens = [...(queries === 'text' ? [query] : []), ...(keys === 'text' ? [lost.key] : [])];
     if (tokens.length > 0) store.host.send({ type: 'reveal', tokens });
   };
-  return html`“${before}” lost
-    <button class="link" title="Select this head, and show both tokens in the editor" @click=${show}>
+  return html`${rich('“{0}” lost', before)}
+    <button class="link" title=${t('Select this head, and show both tokens in the editor')} @click=${show}>
       “${key}” ${distance}
     </button>
-    <span title=${exact(lost.mass * 100, '%')}>(${percent(lost.mass)} in ${shortName(lost)})</span>`;
+    <span title=${exact(lost.mass * 100, '%')}
+      >${rich('({0} in {1})', percent(lost.mass), shortName(lost))}</span
+    >`;
 }
