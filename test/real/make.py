@@ -8,7 +8,7 @@ PyTorch computes of it: `ids` [tokens], `attentions` [layers, heads, rows, token
 rows (logits, or hidden states), and `loss` of each next token where the model predicts it. A form that is there is not made again.
 Needs torch, transformers 4, accelerate, gguf, onnx, onnxruntime, onnxruntime-genai; where the latter wants other versions, GENAI_PYTHON names its Python.
 """
-import json, os, shutil, subprocess, sys, warnings, zipfile
+import json, os, random, shutil, subprocess, sys, warnings, zipfile
 from pathlib import Path
 import numpy as np, onnx, torch
 from safetensors.torch import save_file
@@ -134,6 +134,12 @@ def genai(source, folder, precision):
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
 
 
+def probe(tokenizer, out):
+    """Random words, said four times: what heads do when only the text itself tells what comes."""
+    words = sorted(w[1:] for w in tokenizer.get_vocab() if w[0] == 'Ġ' and len(w) > 3 and w[1:].isascii() and w[1:].isalpha() and w[1:].islower())
+    (out / 'probe.txt').write_text(' ' + ' '.join(random.Random(1).sample(words, 128) * 4))
+
+
 def truth(model, tokenizer, causal, out):
     text = TEXT.read_text()
     ids = tokenizer(text, return_tensors='pt', truncation=True, max_length=TOKENS).input_ids
@@ -188,6 +194,7 @@ def main():
         if source is None: print('no weights of', name); continue
         model = kind.from_pretrained(source, attn_implementation='eager', dtype=torch.float32).eval()
         if not (home / 'truth.safetensors').exists(): truth(model, AutoTokenizer.from_pretrained(source), name == 'smollm2', home)
+        if name == 'smollm2': probe(AutoTokenizer.from_pretrained(source), home)
         for form, make in forms(name, source, model, home):
             folder = home / form
             if (folder / 'model.onnx').exists(): continue
