@@ -17,7 +17,7 @@ const SLOWEST_DISK = 20e6;
 export const STEP_SECONDS = 50;
 const SHARE_OF_WAITING = 1 / 20;
 /** Weights are read, packed for multiplication, and of 16 bits widened. */
-const COPIES_OF_WEIGHTS = 3;
+export const COPIES_OF_WEIGHTS = 3;
 
 /** Plain JavaScript, because it runs on its own whether this code is bundled or not. */
 export const WATCH_PROGRAM = `

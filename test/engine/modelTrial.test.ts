@@ -90,11 +90,13 @@ describe('unknown models in the engine of the editor', function () {
     const path = join(folder, 'hollow');
     cpSync(join(folder, 'sound'), path, { recursive: true });
     const model = decodeModel(readFileSync(join(path, 'model.onnx')));
-    const bytes = 2 ** 42;
-    model.graph!.initializer.push({
-      ...{ name: 'huge', dims: [bytes / 4], data_type: ElementType.float32, data_location: 1 },
-      external_data: [{ key: 'location', value: 'huge.bin' }],
-    } as never);
+    // One file by many names: larger than any disk, and no single one of a size that is refused for being empty.
+    const [bytes, names] = [2 ** 31, 2048];
+    for (let i = 0; i < names; i++)
+      model.graph!.initializer.push({
+        ...{ name: `huge${i}`, dims: [bytes / 4], data_type: ElementType.float32, data_location: 1 },
+        external_data: [{ key: 'location', value: `${'./'.repeat(i)}huge.bin` }],
+      } as never);
     await writeFile(join(path, 'model.onnx'), encodeModel(model));
     await writeFile(join(path, 'huge.bin'), '');
     // A file with a hole takes no room on the disk.

@@ -1,7 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 
-/** What is smaller is no matter. */
-const LARGE = 256 * 2 ** 20;
+/** What is smaller, the watch over the memory lets in as it does weights that hold something. */
+export const LARGE = 4 * 2 ** 30;
 const SAMPLES = 64;
 const SAMPLE_BYTES = 4096;
 
