@@ -125,7 +125,7 @@ export class Engine {
     'models/inspect': ({ ref }, signal) => this.analyses.models.inspect(ref, signal),
     'models/load': ({ ref, device }, signal) => this.analyses.prove(ref, device, signal),
 
-    'heads/probe': ({ model, device, seed = 1 }, signal) => this.analyses.probe(model, device, seed, signal),
+    'heads/probe': (params, signal) => this.analyses.probe(params, signal),
 
     'analysis/start': (params, signal) => this.analyze(params, signal),
     'corpus/profile': (params, signal) => profileFolder(this, params, signal),
@@ -174,11 +174,11 @@ export class Engine {
       const report = progress('propagate', 'The text runs on without what was taken away');
       return intervene(analysis, interventions, signal, report);
     }),
-    'analysis/ablate': this.job((analysis, _, signal, progress) => {
+    'analysis/ablate': this.job((analysis, { resample }, signal, progress) => {
       const onProgress = progress('propagate', 'The text runs on without each head');
       const onHead: AblationHooks['onHead'] = (head, measure) =>
         this.notify('analysis/ablated', { id: analysis.id, measure, head });
-      return ablateHeads(analysis, signal, { onProgress, onHead });
+      return ablateHeads(analysis, signal, { onProgress, onHead, resample });
     }),
     'analysis/attribution': this.job((analysis, _, signal, progress) =>
       attribution(analysis, signal, progress('propagate', 'What each head says to the logits')),

@@ -18,6 +18,8 @@ export const SEEDS = {
   bootstrap: 1,
   /** Assignments that a plan is compared with. */
   randomPlans: 1,
+  /** Queries among which a head's outputs are dealt out. */
+  resample: 1,
   /** Queries, keys and values on which costs are measured: this and the next two. */
   costTensors: 1,
   /** Queries whose rows are computed where there is no dense pass. */

@@ -15,17 +15,18 @@ export interface HeadsOptions {
   model: string;
   device: DeviceChoice;
   seed: number;
+  resample: boolean;
   json?: string;
   csv?: string;
 }
 
 export async function headsCommand(options: HeadsOptions, signal: AbortSignal): Promise<void> {
-  const { model, device, seed, json, csv } = options;
+  const { model, device, seed, resample, json, csv } = options;
   await checkOutputPaths([json, csv], []);
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
   try {
-    const found = await engine.request('heads/probe', { model, device, seed }, signal);
+    const found = await engine.request('heads/probe', { model, device, seed, resample }, signal);
     if (json !== undefined) await writeWhole(json, `${JSON.stringify(probeJson(found), null, 2)}\n`);
     if (csv !== undefined) await writeWhole(csv, probeCsv(found));
     progress.clear();
@@ -67,6 +68,9 @@ function formatProbe({ model, probe, loss, measure, heads, circuit }: HeadProbe)
       { title: 'core.head', align: 'right', cell: row => `${row.core}.${row.head}` },
       change('zero', row => row.ablation.zero),
       change('mean', row => row.ablation.mean),
+      ...(heads.some(({ ablation }) => ablation.resample)
+        ? [change('resampled', row => row.ablation.resample!)]
+        : []),
       {
         title: 'roles on the probe',
         cell: ({ roles }) => roles.map(one => `${describeRole(one)} ${one.score.toFixed(2)}`).join(', '),

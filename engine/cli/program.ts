@@ -257,6 +257,11 @@ function build(): Command {
     .option(...device)
     .option('--probe', 'the canonical probe (the default)', true)
     .option('--seed <n>', 'another choice of words', value => parseCount('--seed', value), 1)
+    .option(
+      '--resample',
+      'also without each head by resampling: its outputs dealt out anew among the tokens',
+      false,
+    )
     .option('--json <out>', 'write the results as JSON')
     .option('--csv <out>', 'write the results as CSV, a line per head')
     .action(options => {

@@ -29,7 +29,8 @@ export function probeJson({
 
 export function probeCsv({ measure, heads, circuit }: HeadProbe): string {
   const unit = measure === 'loss' ? 'nats per token' : '1 - cosine';
-  const ways = ['zero', 'mean'] as const;
+  const resampled = heads.some(({ ablation }) => ablation.resample);
+  const ways = (['zero', 'mean', 'resample'] as const).filter(way => way !== 'resample' || resampled);
   const titles = ways.flatMap(way => [`${way} [${unit}]`, `${way} low`, `${way} high`]);
   const partOf = ({ core, head }: ProbedHead) =>
     circuit?.heads.find(one => one.core === core && one.head === head)?.part;
@@ -48,7 +49,7 @@ export function probeCsv({ measure, heads, circuit }: HeadProbe): string {
         core,
         layer,
         head,
-        ...ways.flatMap(way => cells(ablation[way])),
+        ...ways.flatMap(way => cells(ablation[way]!)),
         best?.role,
         best?.score,
         partOf(one),

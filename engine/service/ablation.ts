@@ -1,3 +1,4 @@
+import { shuffler } from 'd3-array';
 import type { Analysis } from './analysis';
 import { effectOf } from './changedRun';
 import { rowLoss } from '../measure/loss';
@@ -8,6 +9,7 @@ import type { Attend, ModelOutput } from '../model/cut/cutModel';
 import type { Ablation, HeadAblation, RunEffect } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean, sum } from '../statistics';
+import { SEEDS, seededUniform } from '../../shared/random';
 import { changeOf } from '../../shared/uncertainty';
 
 export interface AblationHooks {
@@ -17,18 +19,20 @@ export interface AblationHooks {
   onEffect?(core: number, head: number, perToken: Float32Array): void;
   /** Which of the effect's tokens count; absent = all. */
   counts?(token: number): boolean;
+  /** Also with the head's outputs of other queries: one more run for each head. */
+  resample?: boolean;
 }
 
-const WITHOUT = { zero: silenced, mean: levelled } as const;
+const WITHOUT = { zero: silenced, mean: levelled, resample: mixed } as const;
 
 /**
- * What the model loses without each head (propagated): its output is zero, or its mean over the queries. The text runs
+ * What the model loses without each head (propagated): its output is zero, its mean over the queries, or that of others. The text runs
  * once; behind each core, that run goes on once for each head and way, so nothing before the core is computed again.
  */
 export async function ablateHeads(
   analysis: Analysis,
   signal: AbortSignal,
-  { onHead, onEffect, onProgress, counts = () => true }: AblationHooks = {},
+  { onHead, onEffect, onProgress, counts = () => true, resample = false }: AblationHooks = {},
 ): Promise<Ablation> {
   const { cores } = analysis.model.info;
   const heads: HeadAblation[] = [];
@@ -64,6 +68,7 @@ export async function ablateHeads(
             return effect.perToken.filter((_, token) => counts(token));
           };
           const [zero, level] = [await change('zero'), await change('mean')];
+          const other = resample ? await change('resample') : null;
           done += remaining(core);
           onProgress?.(done / (work * readings.length));
           if (!isLast) continue;
@@ -72,6 +77,7 @@ export async function ablateHeads(
             head,
             zero: changeOf({ perToken: zero }),
             mean: changeOf({ perToken: level }),
+            ...(other && { resample: changeOf({ perToken: other }) }),
           };
           heads.push(found);
           onEffect?.(core, head, zero);
@@ -111,6 +117,23 @@ class MaskedEffects {
 function silenced(context: Float32Array, { heads }: CoreInput, head: number): Float32Array {
   const size = context.length / heads;
   return context.slice().fill(0, head * size, (head + 1) * size);
+}
+
+/** A core's context with the head's outputs dealt out anew among the queries: what it says of other tokens (Chan et al., Causal Scrubbing, 2022). */
+function mixed(context: Float32Array, { queries, valueDim }: CoreInput, head: number): Float32Array {
+  const from = dealt(queries);
+  const first = head * queries;
+  const changed = context.slice();
+  for (let query = 0; query < queries; query++) {
+    const own = (first + from[query]!) * valueDim;
+    changed.set(context.subarray(own, own + valueDim), (first + query) * valueDim);
+  }
+  return changed;
+}
+
+/** Whose output each query gets: the same for all heads. Seeded. */
+export function dealt(queries: number): Uint32Array {
+  return shuffler(seededUniform(SEEDS.resample))(Uint32Array.from({ length: queries }, (_, t) => t));
 }
 
 /** A core's context with the head's mean over all queries at each of them. */

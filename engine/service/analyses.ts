@@ -10,6 +10,7 @@ import type {
   AnalysisSummary,
   AnalyzeParams,
   HeadProbe,
+  ProbeParams,
   ModelInfo,
   TokenTable,
 } from '../../shared/protocol/engine';
@@ -126,15 +127,16 @@ export class Analyses {
   }
 
   /** The canonical probe; nothing of it is kept. */
-  probe(ref: string, device: AnalyzeParams['device'], seed: number, signal: AbortSignal): Promise<HeadProbe> {
+  probe({ model, device, seed = 1, resample }: ProbeParams, signal: AbortSignal): Promise<HeadProbe> {
     return this.turns.take(async () => {
-      const loaded = await this.load(ref, device, signal, PROBE_ID);
+      const loaded = await this.load(model, device, signal, PROBE_ID);
       const { memoryLimitMiB, cache } = this;
       const retainBytes = RETAINED_PART * memoryLimitMiB * 2 ** 20;
       const onProgress = progressOf(this.notify, PROBE_ID, 'propagate');
       const result = await probeHeads({
         loaded,
         seed,
+        resample,
         memoryLimitMiB,
         retainBytes,
         cache,

@@ -26,6 +26,7 @@ const DRAWS = 16;
 export interface ProbeStart {
   loaded: LoadedModel;
   seed: number;
+  resample?: boolean;
   memoryLimitMiB: number;
   retainBytes: number;
   cache: SharedCache<object>;
@@ -37,7 +38,7 @@ export const PROBE_ID = 'probe';
 
 /** @throws RefusedError where the model cannot read so long a text. */
 export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
-  const { loaded, seed, signal, onProgress, retainBytes } = start;
+  const { loaded, seed, resample, signal, onProgress, retainBytes } = start;
   const { model, runtime } = loaded;
   const { tokens, words, from } = await probeText(loaded, seed);
   const length = tokens.ids.length;
@@ -60,16 +61,17 @@ export async function probeHeads(start: ProbeStart): Promise<HeadProbe> {
     const effects = new Map<string, Float32Array>();
     const { measure, heads } = await ablateHeads(analysis, signal, {
       counts: said,
+      resample,
       onEffect: (core, head, perToken) => effects.set(`${core}.${head}`, perToken),
       onProgress: fraction => onProgress(0.1 + 0.9 * fraction, 'The probe without each head'),
     });
     const { loss } = analysis;
     const meanLoss = (first: number, to: number) => mean(loss!.subarray(Math.max(0, first - 1), to - 1));
     const probed = heads
-      .map(({ core, head, zero, mean: levelled }) => {
+      .map(({ core, head, ...ablation }) => {
         const { info, heads: profiles } = analysis.core(core).result;
         const { roles } = profiles[head]!;
-        return { core, layer: info.layer, head, roles, ablation: { zero, mean: levelled } };
+        return { core, layer: info.layer, head, roles, ablation };
       })
       .sort((a, b) => b.ablation.zero.delta - a.ablation.zero.delta);
     return {

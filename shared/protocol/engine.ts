@@ -108,7 +108,7 @@ export interface EngineRequests
   'analysis/assign': { params: AssignParams; result: AssignResult };
   'analysis/intervene': { params: InterveneParams; result: InterventionResult };
   /** Each head in turn without its output: which heads matter on this text. Told head by head by `analysis/ablated`. */
-  'analysis/ablate': { params: { id: string }; result: Ablation };
+  'analysis/ablate': { params: { id: string; resample?: boolean }; result: Ablation };
   'analysis/worst': { params: WorstTokensParams; result: LostKey[] };
   /** A mechanism per head for a budget; needs a finished analysis. */
   'analysis/plan': { params: PlanParams; result: Plan };

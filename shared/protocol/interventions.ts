@@ -77,6 +77,8 @@ export interface HeadAblation {
   zero: Change;
   /** It is its mean over all queries of the text: what the head says of no token in particular stays. */
   mean: Change;
+  /** It is what it says at another query, drawn at random (`dealt`). Where it was asked for. */
+  resample?: Change;
 }
 
 export interface Ablation {

@@ -7,6 +7,8 @@ export interface ProbeParams {
   model: string;
   device: DeviceChoice;
   seed?: number;
+  /** Ablation by resampling as well. */
+  resample?: boolean;
 }
 
 /** One head on the probe. */
@@ -17,7 +19,7 @@ export interface ProbedHead {
   /** Earned on the probe. */
   roles: RoleScore[];
   /** Over the tokens that were said before. */
-  ablation: Pick<HeadAblation, 'zero' | 'mean'>;
+  ablation: Pick<HeadAblation, 'zero' | 'mean' | 'resample'>;
 }
 
 /**

@@ -334,7 +334,9 @@ const change = v.object({ delta: number, ...interval.entries });
 
 export const ablation = v.object({
   measure: v.picklist(['loss', 'output']),
-  heads: list(v.object({ core: index, head: index, zero: change, mean: change })),
+  heads: list(
+    v.object({ core: index, head: index, zero: change, mean: change, resample: v.exactOptional(change) }),
+  ),
 });
 
 export const selection = v.object({

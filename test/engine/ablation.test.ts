@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Engine } from '../../engine/engine';
-import { ablateHeads } from '../../engine/service/ablation';
+import { ablateHeads, dealt } from '../../engine/service/ablation';
 import { changedRun } from '../../engine/service/changedRun';
 import { denseOutput } from '../../engine/attention/kernels/dense';
 import { CancelledError } from '../../engine/errors';
@@ -71,6 +71,41 @@ describe('ablation of every head', function () {
         signal,
       );
       assert.ok(Math.abs(effect.delta - one.mean.delta) < 1e-5, `${effect.delta} against ${one.mean.delta}`);
+    }
+  });
+
+  it('by resampling is what a whole run gives whose head says at each token what it says at another', async () => {
+    const analysis = engine.analysis('a');
+    const { signal } = new AbortController();
+    // One core: the others are of no account here.
+    const from = dealt(analysis.tokens.ids.length);
+    assert.deepEqual(
+      [...from].sort((a, b) => a - b),
+      [...from.keys()],
+    );
+    const known: HeadAblation[] = [];
+    const abort = new AbortController();
+    const onHead = (head: HeadAblation) => {
+      if (known.push(head) === 6) abort.abort();
+    };
+    await assert.rejects(ablateHeads(analysis, abort.signal, { onHead, resample: true }), CancelledError);
+    for (const { core, head, resample } of [known[1]!, known[4]!]) {
+      const effect = await changedRun(
+        analysis,
+        async (info, input) => {
+          const output = await denseOutput(input, analysis.context(signal));
+          if (info.core !== core) return output;
+          const { queries, valueDim } = input;
+          const changed = output.slice();
+          for (let query = 0; query < queries; query++)
+            for (let c = 0; c < valueDim; c++)
+              changed[(head * queries + query) * valueDim + c] =
+                output[(head * queries + from[query]!) * valueDim + c]!;
+          return changed;
+        },
+        signal,
+      );
+      assert.ok(Math.abs(effect.delta - resample!.delta) < 1e-5, `${effect.delta}, ${resample!.delta}`);
     }
   });
 
