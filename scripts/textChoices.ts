@@ -74,6 +74,8 @@ async function fit(engine: Engine, how: TextChoice, count: number, seed: number)
   return { how, count, seed, deltas, seconds: (user + system) / 1e6, fitted };
 }
 
+const keyOf = ({ how, count, seed }: Pick<Fit, 'how' | 'count' | 'seed'>) => `${how} ${count} ${seed}`;
+
 function readFits(file: string): Fit[] {
   if (!existsSync(file)) return [];
   const lines = readFileSync(file, 'utf8').split('\n');
@@ -94,38 +96,40 @@ async function main(): Promise<void> {
   const seeds = String(values.draws).split(',').map(Number);
   const kept = values.fits === undefined ? null : String(values.fits);
   const engine = new Engine();
-  const fits = kept === null ? [] : readFits(kept);
-  const isMade = (how: TextChoice, count: number, seed: number) =>
-    fits.some(one => one.how === how && one.count === count && one.seed === seed);
+  const own: Fit[] = [];
+  /** Those of other runs that share the work as well. */
+  const made = () =>
+    new Map([...(kept === null ? [] : readFits(kept)), ...own].map(one => [keyOf(one), one]));
   for (const seed of seeds) {
     for (const count of COUNTS) {
       for (const how of TEXT_CHOICES) {
         // Of one text there is nothing to choose actively.
-        if ((how === 'active' && count === 1) || isMade(how, count, seed)) continue;
-        const made = await fit(engine, how, count, seed);
-        fits.push(made);
-        if (kept === null) console.error(JSON.stringify(made));
-        else appendFileSync(kept, `${JSON.stringify(made)}\n`);
+        if ((how === 'active' && count === 1) || made().has(keyOf({ how, count, seed }))) continue;
+        const one = await fit(engine, how, count, seed);
+        own.push(one);
+        if (kept === null) console.error(JSON.stringify(one));
+        else appendFileSync(kept, `${JSON.stringify(one)}\n`);
       }
     }
   }
   await engine.dispose();
+  const fits = [...made().values()];
   const meanOf = (one: Fit) => mean(one.deltas);
   const rows = COUNTS.flatMap(count =>
     TEXT_CHOICES.flatMap(how => {
-      const own = fits.filter(one => one.how === how && one.count === count && seeds.includes(one.seed));
-      if (own.length === 0) return [];
+      const these = fits.filter(one => one.how === how && one.count === count && seeds.includes(one.seed));
+      if (these.length === 0) return [];
       const random = (seed: number) =>
         fits.find(one => one.how === 'random' && one.count === count && one.seed === seed)!;
-      const differences = own.map(one => meanOf(one) - meanOf(random(one.seed)));
+      const differences = these.map(one => meanOf(one) - meanOf(random(one.seed)));
       return [
         [
           String(count),
           how,
-          signed(mean(own.map(meanOf))),
-          range(own.map(meanOf)),
+          signed(mean(these.map(meanOf))),
+          range(these.map(meanOf)),
           how === 'random' ? '-' : `${signed(mean(differences))} (${range(differences)})`,
-          `${mean(own.map(({ seconds }) => seconds)).toFixed(0)} s`,
+          `${mean(these.map(({ seconds }) => seconds)).toFixed(0)} s`,
         ],
       ];
     }),
