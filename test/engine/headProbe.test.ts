@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { probeCsv, probeJson } from '../../engine/export/probeFiles';
+import { inductionModel, writePlanted } from '../fixtures/plantedModels';
 import { assertMadeFrom } from '../support/provenance';
 import type { HeadProbe } from '../../shared/protocol/engine';
 
@@ -56,10 +60,20 @@ describe('the canonical probe', function () {
   });
 
   it('is the same again with the same seed, and has other words with another', async () => {
-    const again = await engine.request('heads/probe', { model: 'bundled', device: 'cpu' });
-    assert.deepEqual(again.heads, found.heads);
-    const other = await engine.request('heads/probe', { model: 'bundled', device: 'cpu', seed: 2 });
-    assert.notDeepEqual(other.loss, found.loss);
+    const model = mkdtempSync(join(tmpdir(), 'probe-'));
+    try {
+      const planted = inductionModel();
+      // The probe says 128 different words.
+      const more = Array.from({ length: 160 }, (_, t) => `more${t}`);
+      writePlanted(model, { ...planted, words: [...planted.words, ...more] });
+      const probe = (seed?: number) => engine.request('heads/probe', { model, device: 'cpu', seed });
+      const [one, again, other] = [await probe(), await probe(1), await probe(2)];
+      assert.deepEqual([again.ids, again.heads], [one.ids, one.heads]);
+      assert.notDeepEqual(other.ids, one.ids);
+      assert.notDeepEqual(other.loss, one.loss);
+    } finally {
+      rmSync(model, { recursive: true });
+    }
   });
 
   it('is written as JSON and CSV, a line for each head', () => {

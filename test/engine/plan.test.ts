@@ -178,14 +178,11 @@ describe('plan', function () {
       }
     });
 
-    it('draws and chooses the same again', async () => {
-      const again = await plan('a', 0.1, names, 45);
-      assert.deepEqual(again.heads, found.heads);
-      assert.deepEqual(again.random, found.random);
-    });
-
-    it('makes do with few runs, in groups of heads', async () => {
+    it('makes do with few runs, in groups of heads; draws and chooses the same again', async () => {
       const few = await plan('a', 0.1, ['local', 'longformer'], 16);
+      const again = await plan('a', 0.1, ['local', 'longformer'], 16);
+      assert.deepEqual(again.heads, few.heads);
+      assert.deepEqual(again.random, few.random);
       assertSound(few, 16);
       assert.match(few.tried.map(({ what }) => what).join('\n'), /only heads 0\.0 to /);
     });
@@ -217,9 +214,9 @@ describe('plan', function () {
       const both = await engine.plan(['a', 'b'], {
         budget: 0.1,
         mechanisms: ['local', 'longformer'],
-        maxRuns: 30,
+        maxRuns: 16,
       });
-      assertSound(both.plan, 30);
+      assertSound(both.plan, 16);
       const [a, b] = [await engine.testPlan('a', both), await engine.testPlan('b', both)];
       const tokens = [199, 199];
       const mean = (a.effect.delta * tokens[0]! + b.effect.delta * tokens[1]!) / sum(tokens);

@@ -4,9 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { buildCli, ROOT } from '../fixtures/cli';
 import { softwareVulkanEnvironment } from '../support/softwareVulkan';
-
-const ROOT = join(__dirname, '..', '..');
 
 interface Analysis {
   device: string;
@@ -18,8 +17,12 @@ interface Analysis {
 describe('analyze --device webgpu', function () {
   this.timeout(240_000);
   let folder: string;
+  let cli: string;
 
-  before(() => (folder = mkdtempSync(join(tmpdir(), 'attention-inspector-webgpu-'))));
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'attention-inspector-webgpu-'));
+    cli = await buildCli();
+  });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
   async function analyze(device: string, env: Record<string, string>): Promise<Analysis & { said: string }> {
@@ -27,12 +30,7 @@ describe('analyze --device webgpu', function () {
     const { stdout, stderr } = await promisify(execFile)(
       process.execPath,
       [
-        ...[
-          '--import=tsx',
-          join(ROOT, 'engine', 'cli.ts'),
-          'analyze',
-          join(ROOT, 'test/fixtures/sample.txt'),
-        ],
+        ...[cli, 'analyze', join(ROOT, 'test/fixtures/sample.txt')],
         ...['--max-tokens', '64', '--device', device, '--json', json],
       ],
       { cwd: ROOT, env: { ...process.env, ...env } },
