@@ -1,6 +1,6 @@
 /**
  * What was unfair between mechanisms, and what is told today: the table of docs/results.md on the bundled model, made by
- * `npm run fair-results` (`-- --print` prints it only). The figures before are those of the review that found the faults.
+ * `npm run fair-results` (`-- --print` prints it only, `-- --plan` adds what a plan's exported forms cost). The figures before are those of the review that found the faults.
  */
 import { readFileSync } from 'node:fs';
 import { settingOf } from '../engine/attention/parameters';
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
     ...(await spans(engine)),
     ...(await verticalSlash(engine)),
     ...(await detail(engine)),
-    ...(await exports(engine)),
+    ...(process.argv.includes('--plan') ? await exports(engine) : []),
     ...(await circuit(engine)),
   ];
   await engine.dispose();
