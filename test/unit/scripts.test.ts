@@ -73,7 +73,7 @@ describe('scripts', () => {
 
     it('run everything on Linux, and the tests of units and engine on Windows and macOS and on newer Nodes', () => {
       const ci = workflow('ci.yml');
-      const [everything, platforms] = ci.split(/^  platforms:$/m) as [string, string];
+      const [everything, platforms] = ci.split(/^ {2}platforms:$/m) as [string, string];
       assert.match(everything, /runs-on: ubuntu-latest[^]*- run: npm test$/m);
       assert.match(platforms, /os: \[windows-latest, macos-latest\]/);
       assert.match(platforms, /runs-on: \$\{\{ matrix\.os \}\}/);
