@@ -85,6 +85,13 @@ describe('the Corpus view', function () {
     const points = page.locator('ai-scatter').first().locator('.point');
     await points.first().waitFor();
     assert.equal(await points.count(), 2);
+    const scatter = page.locator('ai-scatter').first();
+    const [plot, label] = await Promise.all(
+      [scatter.locator('svg'), scatter.locator('text', { hasText: 'Most mass on one far key' })].map(one =>
+        one.boundingBox(),
+      ),
+    );
+    assert.ok(label!.y >= plot!.y, 'the name of the axis is not cut off');
     await page.getByText('8 texts').first().waitFor();
     await page.getByText('1 skipped').waitFor();
     await points.nth(1).press('Enter');

@@ -50,7 +50,7 @@ export class Scatter extends Component {
   override render() {
     const { width, height, points, names } = this;
     if (!width || !height || points.length === 0) return nothing;
-    const room = { left: 60, right: 14, top: 14, bottom: 36 };
+    const room = { left: 60, right: 14, top: 26, bottom: 36 };
     const bottom = height - room.bottom;
     const x = scaleLinear()
       .domain(rangeOf(points.map(p => p.x)))
