@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { WORDS, MANIFEST, type Words } from '../../scripts/manifest';
 import { ROOT } from '../fixtures/cli';
 import { messages } from '../fixtures/messages';
+import { wordsOfTemplates } from '../fixtures/untranslated';
 
 const read = (file: string) => JSON.parse(readFileSync(join(ROOT, file), 'utf8')) as Words;
 
@@ -39,6 +40,11 @@ describe('Simplified Chinese', () => {
       Object.fromEntries(found.map(text => [text, text])),
       read('l10n/bundle.l10n.zh-cn.json'),
     );
+  });
+
+  it('has a place for every word of the views: none stands in their templates as it is', () => {
+    // What is called the same in every language.
+    assert.deepEqual(wordsOfTemplates('webview', ['CSV', '1.5-entmax', 'top-95 %']), []);
   });
 
   it('is Chinese', () => {

@@ -6,6 +6,7 @@ import { count, exact, percent, tokens as inTokens } from '../../shared/numbers'
 import { coreInfo, headName } from '../model/names';
 import { roleHue } from '../model/roles';
 import { learnedSpan } from '../model/standing';
+import { t } from '../host/words';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { axisLeft, labelEvery } from './axes';
@@ -94,7 +95,7 @@ export class SpanColumns extends Component {
       width=${width}
       height=${height}
       role="img"
-      aria-label="Span of every head by layer, on a logarithmic scale; the table below has the numbers"
+      aria-label=${t('Span of every head by layer, on a logarithmic scale; the table below has the numbers')}
       @mouseleave=${() => store.previewOf(null)}
     >
       ${axisLeft(y, room.left - 6, { ticks: 5, format: t => count(t), grid: width - room.left, label: 'span, tokens (log)' })}
@@ -123,7 +124,7 @@ export class SpanColumns extends Component {
       })}
       <g class="axis">
         <text x=${(room.left + width) / 2} y=${height - 4} text-anchor="middle">
-          layer (heads side by side)
+          ${t('layer (heads side by side)')}
         </text>
       </g>
     </svg>`;
@@ -137,11 +138,22 @@ export class SpanColumns extends Component {
     p95: number,
   ): string {
     const learned = learnedSpan(head);
-    const own = learned === null ? '' : `\nlearned span ${exact(learned, 'tokens')} (native)`;
-    const range = `95 % of the mass within ${inTokens(p50)} for the median query (${exact(p5)} to ${exact(p95)})`;
+    const own = learned === null ? '' : `\n${t('learned span {0} (native)', exact(learned, 'tokens'))}`;
+    const range = t(
+      '95 % of the mass within {0} for the median query ({1} to {2})',
+      inTokens(p50),
+      exact(p5),
+      exact(p95),
+    );
     if (!fitted) return `${headName(head)}${own}\n${range}`;
     const pairs = percent(fitted.pairs / fitted.densePairs);
-    return `${headName(head)}${own}\nfitted span ${exact(fitted.span, 'tokens')} (what-if): keeps ${percent(fitted.recall)} with ${pairs} of the pairs\n${range}`;
+    const span = t(
+      'fitted span {0} (what-if): keeps {1} with {2} of the pairs',
+      exact(fitted.span, 'tokens'),
+      percent(fitted.recall),
+      pairs,
+    );
+    return `${headName(head)}${own}\n${span}\n${range}`;
   }
 }
 

@@ -2,7 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { AnalysisSummary } from '../../shared/protocol/engine';
 import { changeLimit } from '../../shared/protocol/host';
-import { csv, exact, interval, nats, number, percent, signed, tokenLabel } from '../../shared/numbers';
+import { csv, exact, interval, nats, percent, signed, tokenLabel } from '../../shared/numbers';
 import { niceCeiling, massAt } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -358,7 +358,7 @@ export class PairView extends Component implements Savable {
     const delta = losses.b - losses.a;
     const { interval: range } = losses;
     const unsure = range !== null && range.low <= 0 && range.high >= 0;
-    const size = html`<strong title=${exact(delta, 'nats')}>${number(Math.abs(delta))} nats</strong>`;
+    const size = html`<strong title=${exact(delta, 'nats')}>${nats(Math.abs(delta))}</strong>`;
     const sentence = unsure
       ? html`${t('Whether A or B costs more cannot be told on this text:')} B − A = ${size}`
       : html`${delta >= 0 ? t('B costs more per token than A:') : t('B costs less per token than A:')} ${size}`;
