@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { Engine } from '../../engine/engine';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../scripts/lib/project.mjs';
 import type { CorpusProfile } from '../../shared/protocol/corpus';
-import { changingModel, changingText, writePlanted } from '../fixtures/plantedModels';
 import { bundleWebview } from '../webview/bundle';
 import { FakeHost } from '../webview/fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens } from '../webview/syntheticEngine';
 import { violations } from './support/accessibility';
+import { madeCorpus } from './support/madeCorpus';
 
 /** The Corpus view over a profile that the engine has made of a planted model. */
 describe('the Corpus view', function () {
@@ -26,25 +25,7 @@ describe('the Corpus view', function () {
 
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'corpus-view-'));
-    const texts = join(folder, 'texts');
-    mkdirSync(texts);
-    writePlanted(join(folder, 'model'), changingModel('partner'));
-    writeFileSync(join(texts, 'broken.plain'), '');
-    for (let t = 0; t < 4; t++) {
-      writeFileSync(join(texts, `${t}.plain`), changingText(60 + 5 * t, 0));
-      writeFileSync(join(texts, `${t} #.words`), changingText(84 + t, 32 - t));
-    }
-    const engine = new Engine();
-    await engine.request('initialize', { device: 'cpu', memoryLimitMiB: 4096 });
-    corpus = await engine.request('corpus/profile', {
-      root: texts,
-      paths: ['.'],
-      folder: join(folder, 'profile'),
-      model: join(folder, 'model'),
-      device: 'cpu',
-      maxTokens: 512,
-    });
-    await engine.dispose();
+    corpus = await madeCorpus(folder);
     bundle = await bundleWebview();
     browser = await chromium.launch({ executablePath: await findChromium(), args: CHROMIUM_ARGUMENTS });
   });

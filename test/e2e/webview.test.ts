@@ -557,19 +557,6 @@ describe('the views alone', function () {
     await page.getByText('notes/other.md, chunk 3: show').click();
     await until(() => host.received.some(m => m.type === 'openFile' && m.uri === 'file:///notes/other.md'));
   });
-
-  for (const lens of [null, 'flash', 'switch', 'albert', 'retro', 'simplified', 'scaling', 'positions'])
-    it(`has no accessibility violation in any theme: ${lens ? `lens ${lens}` : 'cost'}`, async () => {
-      const view = lens ? ('lenses' as const) : ('cost' as const);
-      const host = await open({ view: { view, options: { lenses: { lens } } } });
-      await page.locator('#figure').waitFor();
-      await page.waitForTimeout(300);
-      for (const theme of ['dark', 'light', 'high-contrast'] as const) {
-        await host.setTheme(theme);
-        await page.waitForTimeout(150);
-        assert.deepEqual(await violations(page.mainFrame()), [], theme);
-      }
-    });
 });
 
 async function until<T>(found: () => T | Promise<T>): Promise<T> {

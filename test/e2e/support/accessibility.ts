@@ -20,3 +20,36 @@ export async function violations(frame: Frame): Promise<string[]> {
     ({ id, help, nodes }) => `${id}: ${help} (${nodes.length}): ${nodes[0]?.html.slice(0, 160)}`,
   );
 }
+
+/**
+ * Canvases that say nothing to those who cannot see them: without a name of their own, of what they stand in (a cell, a
+ * figure) or of what lies over them. With them, a view without any table, list or grid, in which its numbers can be read.
+ */
+export async function mutePictures(frame: Frame): Promise<string[]> {
+  // What the compiler of the tests puts around functions to keep their names.
+  await frame.evaluate('globalThis.__name ??= one => one');
+  return frame.evaluate(() => {
+    const inside = (root: ParentNode): Element[] =>
+      [...root.querySelectorAll('*')].flatMap(one => [
+        one,
+        ...(one.shadowRoot ? inside(one.shadowRoot) : []),
+      ]);
+    const up = (one: Element) => one.parentElement ?? (one.getRootNode() as ShadowRoot).host ?? null;
+    const isNamed = (one: Element) => one.hasAttribute('aria-label') || one.hasAttribute('aria-labelledby');
+    const speaks = (canvas: Element): boolean => {
+      if ([...canvas.parentNode!.children].some(isNamed)) return true;
+      // Not by the whole view, which is named by its tab.
+      for (let one: Element | null = canvas; one && one.id !== 'figure' && one.id !== 'view'; one = up(one))
+        if (isNamed(one) || one.localName === 'tr') return true;
+      return false;
+    };
+    const all = inside(document.querySelector('attention-app')!);
+    const canvases = all.filter(one => one.localName === 'canvas');
+    const mute = canvases
+      .filter(canvas => !speaks(canvas))
+      .map(canvas => `a picture without words in ${(canvas.getRootNode() as ShadowRoot).host.localName}`);
+    const read = 'table, ol, ul, dl, [role="grid"], [role="table"], [role="list"], [role="listbox"]';
+    const numbers = all.some(one => one.matches(read));
+    return canvases.length > 0 && !numbers ? [...mute, 'no numbers to read beside the pictures'] : mute;
+  });
+}
