@@ -120,20 +120,22 @@ function documentOf(results: readonly (readonly [Form, Result])[]): string {
     return row([model, form, proof, small(c.attentions), small(c.output), loss, same]);
   });
   const costs = results.flatMap(([{ model, form }, result]) =>
-    result.costs.map(({ tokens, plain, inspector }) => {
-      const ratio = (of: 'load' | 'run') => `${(inspector[of].cpu / plain[of].cpu).toFixed(1)}x`;
-      const pair = (value: (cost: Cost) => string) => `${value(plain)}, ${value(inspector)}`;
-      return row([
-        model,
-        form,
-        tokens,
-        `${pair(cost => cost.load.cpu.toFixed(1))} (${ratio('load')})`,
-        pair(cost => String(Math.round(cost.loadPeak))),
-        `${pair(cost => cost.run.cpu.toFixed(1))} (${ratio('run')})`,
-        pair(cost => String(Math.round(cost.peak))),
-        inspector.first!.cpu.toFixed(2),
-      ]);
-    }),
+    [...result.costs]
+      .sort((a, b) => a.tokens - b.tokens)
+      .map(({ tokens, plain, inspector }) => {
+        const ratio = (of: 'load' | 'run') => `${(inspector[of].cpu / plain[of].cpu).toFixed(1)}x`;
+        const pair = (value: (cost: Cost) => string) => `${value(plain)}, ${value(inspector)}`;
+        return row([
+          model,
+          form,
+          tokens,
+          `${pair(cost => cost.load.cpu.toFixed(1))} (${ratio('load')})`,
+          pair(cost => String(Math.round(cost.loadPeak))),
+          `${pair(cost => cost.run.cpu.toFixed(1))} (${ratio('run')})`,
+          pair(cost => String(Math.round(cost.peak))),
+          inspector.first!.cpu.toFixed(2),
+        ]);
+      }),
   );
   const made = [...new Set(results.map(([{ form }]) => form))].map(form => `- \`${form}\`: ${MADE_BY[form]}`);
   const verified = results.filter(([, { comparison: c }]) => 'verified' in c && c.verified.holds).length;
