@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { withRoom } from '../../webview/plots/axes';
 import type { HeadProfile } from '../../shared/protocol/engine';
 import { namesAfter } from '../../webview/model/bucketNames';
 import { agreement, coverage, evenSize, imbalance, tellingWords } from '../../webview/model/buckets';
@@ -297,5 +298,13 @@ describe('webview: measures and distances', () => {
     assert.equal(softMask(37, 5, 32), 0);
     assert.equal(massOutside(distanceBins(head({})), 1000, 32), 0);
     assert.ok(Math.abs(massOutside(distanceBins(head({})), 0, 1e-9) - 0.5) < 1e-9);
+  });
+});
+
+describe('webview: labels of an axis', () => {
+  it('are written where they have room, from the first on', () => {
+    const at = (...places: number[]) => withRoom(places.map(place => ({ at: place, text: '10,000' })));
+    assert.deepEqual(at(100, 200, 300), [true, true, true]);
+    assert.deepEqual(at(100, 130, 160), [true, false, true]);
   });
 });

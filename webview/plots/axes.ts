@@ -25,13 +25,15 @@ function ticksOf(scale: Scale, about: number): number[] {
 
 export function axisBottom(scale: Scale, y: number, options: AxisOptions): SVGTemplateResult {
   const [from, to] = scale.range() as [number, number];
+  const ticks = ticksOf(scale, options.ticks);
+  const legible = withRoom(ticks.map(t => ({ at: scale(t), text: options.format(t) })));
   return svg`<g class="axis">
     <line x1=${from} x2=${to} y1=${y} y2=${y}></line>
-    ${ticksOf(scale, options.ticks).map(t => {
+    ${ticks.map((t, i) => {
       const x = scale(t);
       return svg`<g class="grid"><line x1=${x} x2=${x} y1=${y} y2=${y - (options.grid ?? 0)}></line></g>
         <line x1=${x} x2=${x} y1=${y} y2=${y + 4}></line>
-        <text x=${x} y=${y + 15} text-anchor="middle">${options.format(t)}</text>`;
+        <text x=${x} y=${y + 15} text-anchor="middle">${legible[i] ? options.format(t) : ''}</text>`;
     })}
     ${options.label ? svg`<text x=${to} y=${y + 29} text-anchor="end">${options.label}</text>` : ''}
   </g>`;
@@ -69,6 +71,17 @@ export function path(points: ([number, number] | undefined)[]): string {
 /** Widest of the digits and letters that name columns, with the room between two names. */
 const LETTER = 7;
 const BETWEEN = 6;
+
+/** Which of the labels, ascending and each around its place, do not run into the one written before. */
+export function withRoom(labels: readonly { at: number; text: string }[]): boolean[] {
+  let end = -Infinity;
+  return labels.map(({ at, text }) => {
+    const half = (LETTER * text.length) / 2;
+    if (at - half < end + BETWEEN) return false;
+    end = at + half;
+    return true;
+  });
+}
 
 /** Every how many columns a name has room, where columns are so many pixels apart. */
 export function labelEvery(names: readonly string[], apart: number): number {

@@ -15,7 +15,8 @@ export const pairStyles = css`
     max-width: 1200px;
   }
   .three.narrow {
-    grid-template-columns: minmax(0, 320px);
+    /* A and B stay beside each other; what differs stands below them. */
+    grid-template-columns: repeat(2, minmax(0, 1fr));
   }
   .three h2 {
     line-height: 20px;
