@@ -1,5 +1,11 @@
 import * as vscode from 'vscode';
-import type { AnalysisSummary, CoreResult, MechanismResult, TokenTable } from '../../shared/protocol/engine';
+import type {
+  AnalysisSummary,
+  CoreResult,
+  MechanismResult,
+  Side,
+  TokenTable,
+} from '../../shared/protocol/engine';
 import type { AnalysisState, Began, DocumentInfo } from '../../shared/protocol/host';
 import {
   begun,
@@ -144,14 +150,21 @@ export class Analysis {
     return this.source.currentRange();
   }
 
-  /** Tokens of a range of the document, ascending; none where the text was edited. */
-  tokensAt(start: number, end: number): number[] {
-    return this.began ? this.source.tokensAt(this.began.tokens, start, end) : [];
+  /** Tokens of a range of the document of a side, ascending; none where the text was edited. */
+  tokensAt(start: number, end: number, side: Side = 'text'): number[] {
+    const { text, tokens } = this.sideOf(side);
+    return text && tokens ? text.tokensAt(tokens, start, end) : [];
   }
 
-  /** Where a token is in the document now; null for special tokens and where the text was edited. */
-  rangeOfToken(token: number): vscode.Range | null {
-    return this.began && this.source.rangeOfToken(this.began.tokens, token);
+  /** Where a token of a side is in its document now; null for special tokens and where the text was edited. */
+  rangeOfToken(token: number, side: Side = 'text'): vscode.Range | null {
+    const { text, tokens } = this.sideOf(side);
+    return text && tokens ? text.rangeOfToken(tokens, token) : null;
+  }
+
+  private sideOf(side: Side): { text: AnalysedText | null; tokens: TokenTable | null } {
+    if (side === 'target') return { text: this.target, tokens: this.targetTokens };
+    return { text: this.source, tokens: this.began?.tokens ?? null };
   }
 
   /** Tokens of the document that is its target text, once the model is known to read it. */

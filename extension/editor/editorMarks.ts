@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { sidesOf, type Link } from '../../shared/protocol/engine';
+import { sidesOf, type Link, type Side } from '../../shared/protocol/engine';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
@@ -13,9 +13,14 @@ const LINKS = 1000;
 /** From this step on a link is marked on the overview ruler, so that far ones are found. */
 const RULER_STEP = 4;
 
+/** What a token looks at, in each text of an encoder-decoder; an analysis of one text has no target. */
+type Looks = Record<Side, readonly Link[]>;
+const NO_LOOKS: Looks = { text: [], target: [] };
+
 /**
  * The editor as a view: the pinned token, where it looks (ten steps of one theme colour), marks on the overview
- * ruler, and the token that another view previews.
+ * ruler, and the token that another view previews. In the target text of an encoder-decoder the token at the cursor takes
+ * the place of the pinned one, which is of the analysed text.
  */
 export class EditorMarks extends Owner {
   private readonly steps = Array.from({ length: STEPS }, (_, index) =>
@@ -45,6 +50,8 @@ export class EditorMarks extends Owner {
     borderColor: new vscode.ThemeColor('attentionInspector.pinnedBorder'),
   });
   private asking: vscode.CancellationTokenSource | null = null;
+  /** The token at the cursor, while the cursor is in the target text of this analysis. */
+  private inTarget: { analysis: Analysis; token: number } | null = null;
 
   constructor(
     private readonly store: AnalysisStore,
@@ -70,61 +77,73 @@ export class EditorMarks extends Owner {
     super.dispose();
   }
 
-  /** Paints the pinned token's attention in the editors of the shown document and clears all others. */
+  /** Paints the attention of the marked token in the editors of the shown analysis and clears all others. */
   private async paint(): Promise<void> {
     this.asking?.cancel();
     const analysis = this.store.shown;
-    const { token, core, head } = this.selection.current;
-    if (!analysis?.began || token === null || !this.settings.decorations) return this.clear();
+    const marked = this.marked(analysis);
+    if (!analysis?.began || !marked || !this.settings.decorations) return this.clear();
 
     const asking = (this.asking = new vscode.CancellationTokenSource());
-    let links: readonly Link[] = [];
+    let looks = NO_LOOKS;
     try {
-      links = await this.linksOf(analysis, core, head, token, asking.token);
+      looks = await this.looksOf(analysis, marked, asking.token);
     } catch {
-      // Cancelled, or that core is not computed yet: the pinned token alone is marked.
+      // Cancelled, or that core is not computed yet: the marked token alone is marked.
     }
     if (asking.token.isCancellationRequested || this.isDisposed) return;
-    const ranges = this.rangesByStep(analysis, links);
-    const heavy = rangesByWeight(analysis, links);
-    const pinned = analysis.rangeOfToken(token);
+    const heaviest = Math.max(0, ...[...looks.text, ...looks.target].map(({ mass }) => mass));
     for (const editor of vscode.window.visibleTextEditors) {
-      const here = editor.document === analysis.document;
-      this.steps.forEach((type, index) => editor.setDecorations(type, here ? ranges[index]! : []));
-      this.weights.forEach((type, index) => editor.setDecorations(type, here ? heavy[index]! : []));
-      editor.setDecorations(this.pinned, here && pinned ? [pinned] : []);
+      const side = sideOf(analysis, editor.document);
+      const links = side ? looks[side] : [];
+      const rangeOf = (token: number) => (side ? analysis.rangeOfToken(token, side) : null);
+      const ranges = this.rangesByStep(links, heaviest, rangeOf);
+      const heavy = rangesByWeight(links, rangeOf);
+      const own = side === marked.side ? rangeOf(marked.token) : null;
+      this.steps.forEach((type, index) => editor.setDecorations(type, ranges[index]!));
+      this.weights.forEach((type, index) => editor.setDecorations(type, heavy[index]!));
+      editor.setDecorations(this.pinned, own ? [own] : []);
     }
+  }
+
+  private marked(analysis: Analysis | null): { side: Side; token: number } | null {
+    if (analysis && this.inTarget?.analysis === analysis)
+      return { side: 'target', token: this.inTarget.token };
+    const { token } = this.selection.current;
+    return token === null ? null : { side: 'text', token };
   }
 
   /** Where a token looks: one head's whole row, or the heaviest keys of the mean over heads. */
-  private async linksOf(
+  private async looksOf(
     analysis: Analysis,
-    core: number | null,
-    head: number | null,
-    token: number,
+    { side, token }: { side: Side; token: number },
     cancel: vscode.CancellationToken,
-  ): Promise<readonly Link[]> {
+  ): Promise<Looks> {
     const { id } = analysis;
+    const { core, head } = this.selection.current;
     const info = analysis.began?.model.cores.find(one => one.core === core);
     const { queries, keys } = sidesOf(info?.kind ?? 'self');
-    // A decoder's queries and keys are of another text than the one that is painted.
-    if (queries !== 'text' || keys !== 'text') return [];
-    if (core === null || head === null) {
-      const question = { id, core, head, tokens: [token], top: LINKS, mechanisms: null };
-      const [found] = await this.store.request('analysis/token', question, cancel);
-      return found!.looksAt;
+    if (side === 'text') {
+      // A decoder's queries and keys are of another text than the pinned token.
+      if (queries !== 'text' || keys !== 'text') return NO_LOOKS;
+      if (core !== null && head !== null) {
+        const question = { id, core, head, token, direction: 'from' as const };
+        const row = await this.store.request('analysis/row', question, cancel);
+        return { ...NO_LOOKS, text: Array.from(row, (mass, key) => ({ token: key, mass })) };
+      }
     }
-    const question = { id, core, head, token, direction: 'from' as const };
-    const row = await this.store.request('analysis/row', question, cancel);
-    return Array.from(row, (mass, key) => ({ token: key, mass }));
+    const question = { id, core, head, side, tokens: [token], top: LINKS, mechanisms: [] };
+    const [found] = await this.store.request('analysis/token', question, cancel);
+    const { looksAt, looksAtSide, across } = found!;
+    const other: Side = looksAtSide === 'text' ? 'target' : 'text';
+    return { ...NO_LOOKS, [looksAtSide]: looksAt, [other]: across?.looksAt ?? [] };
   }
 
-  private rangesByStep(analysis: Analysis, links: readonly Link[]): vscode.Range[][] {
+  private rangesByStep(links: readonly Link[], heaviest: number, rangeOf: RangeOf): vscode.Range[][] {
     const ranges: vscode.Range[][] = this.steps.map(() => []);
-    const heaviest = Math.max(0, ...links.map(({ mass }) => mass));
     for (const { token, mass } of links) {
       const at = step(mass, heaviest, this.settings.massScale);
-      const range = at > 0 ? analysis.rangeOfToken(token) : null;
+      const range = at > 0 ? rangeOf(token) : null;
       if (range) ranges[at - 1]!.push(range);
     }
     return ranges;
@@ -144,14 +163,18 @@ export class EditorMarks extends Owner {
       if (editor.document === analysis.document) editor.setDecorations(this.previewed, range ? [range] : []);
   }
 
-  /** The word at the cursor is previewed in the views. */
+  /** The word at the cursor is previewed in the views; one of the target text shows here where it looks. */
   private follow(editor: vscode.TextEditor): void {
     const analysis = this.store.shown;
+    const side = analysis && sideOf(analysis, editor.document);
+    const word = side && wordAround(editor.document, editor.selection.active);
+    const [first] = word ? analysis.tokensAt(...offsets(editor.document, word), side) : [];
     // In another text, nothing of this one is meant.
-    if (!analysis || editor.document !== analysis.document) return this.selection.preview(null);
-    const word = wordAround(editor.document, editor.selection.active);
-    const first = word && analysis.tokensAt(...offsets(editor.document, word))[0];
-    this.selection.preview(first ?? null);
+    this.selection.preview(side === 'text' ? (first ?? null) : null);
+    const before = this.inTarget;
+    this.inTarget = analysis && side === 'target' && first !== undefined ? { analysis, token: first } : null;
+    if (this.inTarget?.token !== before?.token || this.inTarget?.analysis !== before?.analysis)
+      void this.paint();
   }
 
   private decoration(options: vscode.DecorationRenderOptions): vscode.TextEditorDecorationType {
@@ -160,13 +183,21 @@ export class EditorMarks extends Owner {
   }
 }
 
-function rangesByWeight(analysis: Analysis, links: readonly Link[]): vscode.Range[][] {
+type RangeOf = (token: number) => vscode.Range | null;
+
+function rangesByWeight(links: readonly Link[], rangeOf: RangeOf): vscode.Range[][] {
   return WEIGHTS.map((_, index) =>
     links
       .filter(({ mass }) => weight(mass) === index + 1)
-      .map(({ token }) => analysis.rangeOfToken(token))
-      .filter(range => range !== null && range !== undefined),
+      .map(({ token }) => rangeOf(token))
+      .filter(range => range !== null),
   );
+}
+
+/** Which text of an analysis a document is; null: none. */
+function sideOf(analysis: Analysis, document: vscode.TextDocument): Side | null {
+  if (document === analysis.document) return 'text';
+  return analysis.targetTokens && document === analysis.target?.document ? 'target' : null;
 }
 
 function offsets(document: vscode.TextDocument, range: vscode.Range): [number, number] {

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { MechanismInfo, Setting, TokenAttention } from '../../shared/protocol/engine';
+import type { MechanismInfo, Setting, Side, TokenAttention } from '../../shared/protocol/engine';
 import type { Analysis } from '../analysis/analysis';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { Owner } from '../disposable';
@@ -28,8 +28,7 @@ const LINKED_COMMANDS = [
 
 interface Hovered {
   analysis: Analysis;
-  side: 'text' | 'target';
-  tokensAt(start: number, end: number): number[];
+  side: Side;
 }
 
 /** Hover on a word of an analysed document: its tokens, where they look, who looks at them, what is kept. */
@@ -54,7 +53,7 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
     const word = hovered && wordAround(document, position);
     if (!hovered || !word) return undefined;
     const { analysis, side } = hovered;
-    const tokens = hovered.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end));
+    const tokens = analysis.tokensAt(document.offsetAt(word.start), document.offsetAt(word.end), side);
     if (tokens.length === 0) return undefined;
     try {
       const { core, head } = this.selection.current;
@@ -78,7 +77,7 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
   /** What the model predicts behind the word, as it is and without what was taken away; nothing where it predicts no tokens. */
   private async predicted(
     analysis: Analysis,
-    side: 'text' | 'target',
+    side: Side,
     token: number,
     cancel: vscode.CancellationToken,
   ): Promise<string> {
@@ -94,15 +93,8 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
   private hovered(document: vscode.TextDocument): Hovered | null {
     const own = this.store.of(document);
     const target = this.store.ofTarget(document);
-    const tokens = target?.targetTokens;
-    if (target && tokens && (!own || target === this.store.shown))
-      return {
-        analysis: target,
-        side: 'target',
-        tokensAt: (start, end) => target.target!.tokensAt(tokens, start, end),
-      };
-    if (!own?.began) return null;
-    return { analysis: own, side: 'text', tokensAt: (start, end) => own.tokensAt(start, end) };
+    if (target && (!own || target === this.store.shown)) return { analysis: target, side: 'target' };
+    return own?.began ? { analysis: own, side: 'text' } : null;
   }
 }
 
@@ -116,12 +108,7 @@ function computedBeside({ mechanisms }: Analysis, planned: Setting): Setting[] {
 }
 
 /** The change of this token's loss when the text runs on with the plan. */
-function addChange(
-  analysis: Analysis,
-  planned: Setting,
-  side: 'text' | 'target',
-  { token, kept }: TokenAttention,
-): void {
+function addChange(analysis: Analysis, planned: Setting, side: Side, { token, kept }: TokenAttention): void {
   const effect = analysis.ready?.plan?.effect;
   const written = analysis.ready?.summary.target ? 'target' : 'text';
   const row = kept.find(({ mechanism }) => mechanism.key === planned.key);
@@ -131,7 +118,7 @@ function addChange(
 
 function describe(
   analysis: Analysis,
-  side: 'text' | 'target',
+  side: Side,
   word: readonly TokenAttention[],
   choice: HeadChoice,
   planned: Setting | null,
