@@ -41,6 +41,7 @@ import { testPlan, type PlanOnText } from './service/plan/test';
 import type { ModelTrial } from './service/modelTrial';
 import { withSettings } from './service/readSettings';
 import { gatherReport } from './service/report';
+import { rollout } from './service/rollout';
 import { fitSpansOf, outsideSpan } from './service/spans';
 import {
   progressOf,
@@ -182,6 +183,9 @@ export class Engine {
     }),
     'analysis/attribution': this.job((analysis, _, signal, progress) =>
       attribution(analysis, signal, progress('propagate', 'What each head says to the logits')),
+    ),
+    'analysis/rollout': this.job((analysis, params, signal, progress) =>
+      rollout(analysis, params, signal, progress('mechanism', 'Attention multiplied over the layers')),
     ),
     'analysis/lossGroups': this.job((analysis, params, signal, progress) => {
       const tokenizer = this.analyses.models.tokenizerOf(analysis.model);

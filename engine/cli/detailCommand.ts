@@ -7,6 +7,7 @@ import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { greyPng } from '../export/png';
 import { lenses } from '../lens/registry';
 import { readText } from '../readText';
+import type { PredictedToken } from './predict';
 import { costLengths } from '../../shared/costLengths';
 import {
   TILE_SIZE,
@@ -17,7 +18,7 @@ import {
 
 const SCHEMA = 'urn:attention-inspector:detail:1';
 
-export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss', 'attribution'] as const;
+export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss', 'attribution', 'rollout'] as const;
 export type DetailName = (typeof DETAILS)[number];
 
 /** Width and height of a map at most, in cells. */
@@ -33,6 +34,7 @@ export interface DetailOptions {
   mechanisms: NamedMechanism[];
   budget?: number;
   reference?: string;
+  tokens: PredictedToken[];
   json?: string;
   png?: string;
 }
@@ -101,7 +103,7 @@ async function detailOf(
   id: string,
   what: Exclude<DetailName, 'map'>,
   { tokens }: AnalysisSummary,
-  { head, lens, param, mechanisms, budget, reference }: DetailOptions,
+  { head, lens, param, mechanisms, budget, reference, tokens: wanted }: DetailOptions,
   signal: AbortSignal,
 ): Promise<unknown> {
   const settings = mechanisms.map(({ setting }) => setting);
@@ -112,6 +114,14 @@ async function detailOf(
       return engine.request('analysis/buckets', { id, ...head, mechanism: settings[0]! }, signal);
     case 'attribution':
       return engine.request('analysis/attribution', { id }, signal);
+    case 'rollout': {
+      const last = tokens.ids.length - 1;
+      const chosen = wanted.map(token => (token === 'last' ? last : token));
+      return {
+        tokens: chosen,
+        ...(await engine.request('analysis/rollout', { id, tokens: chosen }, signal)),
+      };
+    }
     case 'loss': {
       const counted = reference === undefined ? null : await readText(reference);
       return engine.request('analysis/lossGroups', { id, reference: counted, mechanisms: settings }, signal);

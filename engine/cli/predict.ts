@@ -26,12 +26,12 @@ export interface TokenPredictions {
 }
 
 /** `last`, or tokens counted from 0, with commas between them. */
-export function parsePredict(value: string): PredictedToken[] {
+export function parseTokens(option: string, value: string): PredictedToken[] {
   return value.split(',').map(part => {
     const token = part.trim();
     if (token === 'last') return 'last';
     if (!/^\d{1,9}$/.test(token))
-      throw new UsageError(told`--predict takes tokens counted from 0, or last, not "${value}".`);
+      throw new UsageError(told`${option} takes tokens counted from 0, or last, not "${value}".`);
     return Number(token);
   });
 }

@@ -21,7 +21,7 @@ import { TEXT_CHOICES } from '../corpus/chooseTexts';
 import { DETAILS, detailCommand, parseDetail, parseHead, type DetailName } from './detailCommand';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
-import { parsePredict } from './predict';
+import { parseTokens } from './predict';
 import { planCommand } from './planCommand';
 import { mergeCommand, parseShard, profileCommand } from './profileCommand';
 import { PLACES } from './shards/shards';
@@ -105,7 +105,7 @@ function build(): Command {
     .option(
       '--predict <tokens>',
       'the five likeliest next tokens at these (counted from 0, commas between them; last: the last one), as the model is and with each change that is run',
-      parsePredict,
+      value => parseTokens('--predict', value),
       [],
     )
     .optionsGroup('What is written:')
@@ -215,7 +215,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; and what each head says to the logits directly.',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; and attention multiplied over the layers (rollout).',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')
@@ -237,6 +237,12 @@ function build(): Command {
       '--budget <share>',
       'spans: fitted to this share of the pairs instead of 95 % of the mass',
       parseBudget,
+    )
+    .option(
+      '--tokens <tokens>',
+      'rollout: of these tokens (counted from 0, commas between them; last: the last one)',
+      value => parseTokens('--tokens', value),
+      ['last' as const],
     )
     .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')

@@ -53,6 +53,7 @@ import type { Prediction, PredictionParams } from './predictions';
 import type { AttributionRequests } from './attribution';
 import type { LossRequests } from './lossGroups';
 import type { ProbeRequests } from './probe';
+import type { RolloutRequests } from './rollout';
 import type { CoreResult, TokenTable } from './text';
 
 export * from './models';
@@ -68,6 +69,7 @@ export * from './predictions';
 export * from './probe';
 export * from './lossGroups';
 export * from './attribution';
+export * from './rollout';
 export * from './exports';
 export * from './cost';
 export * from './lens';
@@ -88,7 +90,7 @@ export interface InitializeResult {
 
 /** Every request: its parameters and its reply. */
 export interface EngineRequests
-  extends AttributionRequests, CostRequests, LensRequests, LossRequests, ProbeRequests {
+  extends AttributionRequests, CostRequests, LensRequests, LossRequests, ProbeRequests, RolloutRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The models that were downloaded, most recently used first, and where they lie. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Engine } from '../../engine/engine';
-import { parsePredict } from '../../engine/cli/predict';
+import { parseTokens } from '../../engine/cli/predict';
 import { denseOutput } from '../../engine/attention/kernels/dense';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { floats } from '../../engine/runtime/tensor';
@@ -106,8 +106,8 @@ describe('predictions', function () {
   });
 
   it('are asked for by token', () => {
-    assert.deepEqual(parsePredict('3, last,0'), [3, 'last', 0]);
+    assert.deepEqual(parseTokens('--predict', '3, last,0'), [3, 'last', 0]);
     for (const wrong of ['', '-1', 'x', '1,,2', '1.5'])
-      assert.throws(() => parsePredict(wrong), /--predict takes/);
+      assert.throws(() => parseTokens('--predict', wrong), /--predict takes/);
   });
 });
