@@ -1,4 +1,4 @@
-import type { MechanismParams } from '../../shared/protocol/engine';
+import type { MechanismInfo, MechanismParams } from '../../shared/protocol/engine';
 import type { Tensor } from '../runtime/tensor';
 import type { CoreInput } from './core';
 
@@ -53,6 +53,23 @@ export function refusesTensors(
     }
   }
   return null;
+}
+
+/** The parameters that are sizes of these tensors: the clusters of given centroids. */
+export function settledByTensors(
+  { parameters }: Pick<MechanismInfo, 'parameters'>,
+  schema: Readonly<Record<string, OwnTensor>>,
+  tensors: Readonly<Record<string, Tensor>>,
+): MechanismParams {
+  const known = new Set(parameters.map(({ name }) => name));
+  return Object.fromEntries(
+    Object.entries(schema).flatMap(([name, { dims }]) =>
+      dims.flatMap((dimension, d) => {
+        const size = tensors[name]?.dims[d];
+        return size !== undefined && known.has(dimension) ? [[dimension, size]] : [];
+      }),
+    ),
+  );
 }
 
 /** The sizes that a dimension may have in this input; null where its name stands for any. */

@@ -6,10 +6,17 @@ import { kvHead, ownRun, visibleKeys, withoutNative, type CoreInput } from '../a
 import { denseRows } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
 import type { Attended, BucketedRun, Bucketing, SparseRow } from '../attention/mechanism';
+import { settledByTensors } from '../attention/ownTensors';
 import { findMechanism } from '../attention/registry';
 import { unitRows } from '../attention/kernels/tied';
 import { RefusedError, told } from '../errors';
-import type { BucketMap, BucketMapParams, BucketParams, Buckets } from '../../shared/protocol/engine';
+import type {
+  BucketMap,
+  BucketMapParams,
+  BucketParams,
+  Buckets,
+  MechanismParams,
+} from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 
 /** One head under a mechanism with buckets. */
@@ -18,6 +25,8 @@ export interface BucketedHead {
   head: number;
   attended: Attended;
   assignment: Bucketing;
+  /** Parameters that its own tensors have settled. */
+  settled: MechanismParams;
 }
 
 export async function buckets(
@@ -50,7 +59,8 @@ export class BucketTally {
   /** @param split the query's mass under the mechanism's row, of the keys from .. to-1 that it may see */
   add(query: number, { keys }: SparseRow, { lost, worst, kept }: SplitRow, from: number, to: number): void {
     if (keys.length === 0) this.uncovered++;
-    if (to <= from) return;
+    // A query whose dense row has no mass has none to lose.
+    if (to <= from || (kept === 0 && lost[worst] === 0)) return;
     this.rows++;
     this.recall += Math.min(1, kept);
     this.chance += keys.length / (to - from);
@@ -71,6 +81,7 @@ export class BucketTally {
       uncovered: this.uncovered,
       recall: this.recall / Math.max(1, this.rows),
       chanceRecall: this.chance / Math.max(1, this.rows),
+      settled: this.of.settled,
       missed: this.missed.list(),
       projection: jointProjection(
         unitRows(headRows(input.q, head, input.queries, input.dim), input.dim),
@@ -187,8 +198,10 @@ export async function bucketedHead(
         mechanism: mechanism.name,
         of: { input, head, attended, own: await analysis.ownTensors(mechanism, core, input, signal) },
       };
-  const assignment = findMechanism(run.mechanism).buckets?.(run.of);
-  return assignment ? { input, head, attended, assignment } : null;
+  const { info, tensors = {}, buckets } = findMechanism(run.mechanism);
+  const assignment = buckets?.(run.of);
+  if (!assignment) return null;
+  return { input, head, attended, assignment, settled: settledByTensors(info, tensors, run.of.own) };
 }
 
 /** A head as the model itself runs it, with what it learned. */

@@ -1,5 +1,5 @@
 /** Details of a finished analysis, on demand: tiles, rows, tokens, spans, buckets. */
-import type { BudgetUnit, Growth, Setting } from './mechanisms';
+import type { BudgetUnit, Growth, MechanismParams, Setting } from './mechanisms';
 
 /** All requests below need a finished analysis, or at least its finished cores. */
 export interface HeadRef {
@@ -158,6 +158,8 @@ export interface Buckets {
   recall: number;
   /** Mass that would be kept by chance with the same sizes. */
   chanceRecall: number;
+  /** Parameters that are sizes of what was learned, given or made for the text: as many clusters as there are centroids. */
+  settled?: MechanismParams;
   /** Heaviest pairs that no round caught. */
   missed: { query: number; key: number; mass: number }[];
   /** Joint 2-D projection (principal components) of unit-length queries and keys, [N*2] each. */

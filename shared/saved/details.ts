@@ -1,7 +1,7 @@
 /** What a saved file holds beside the analysis, so that its views work without the model: the schema of `ReportDetails`. */
 import * as v from 'valibot';
 import type { ReportDetails } from '../reportData';
-import { count, flag, index, intervention, list, lost, number, setting, text } from './schema';
+import { count, flag, index, intervention, list, lost, number, setting, settled, text } from './schema';
 
 const bytes = v.instance(Uint8Array);
 const floats = v.instance(Float32Array);
@@ -20,6 +20,7 @@ const buckets = v.object({
   uncovered: number,
   recall: number,
   chanceRecall: number,
+  settled,
   missed: list(v.object({ query: index, key: index, mass: number }), 10_000),
   centers: floats,
   explained: number,

@@ -262,7 +262,7 @@ const effect = v.object({
   divergence: v.exactOptional(number),
 });
 
-const settled = v.exactOptional(v.record(text, parameter));
+export const settled = v.exactOptional(v.record(text, parameter));
 
 const everywhere = v.object({ choice: setting, settled, share: number, effect });
 

@@ -1,8 +1,7 @@
 import { computed, signal } from '@lit-labs/preact-signals';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { BudgetUnit, MechanismResult } from '../../shared/protocol/engine';
-import { ErrorCode } from '../../shared/protocol/engine';
-import { RequestError } from './link';
+import { RequestError } from './requestError';
 import { store } from './store';
 
 interface Job {
@@ -100,7 +99,7 @@ export class BudgetFits implements ReactiveController {
       keep(id, job, result ?? null);
     } catch (error) {
       if (abort.signal.aborted) return;
-      const refused = error instanceof RequestError && error.code === ErrorCode.refused;
+      const refused = error instanceof RequestError && error.refused;
       if (refused) keep(id, job, null);
       if (!refused) {
         this.error = (error as Error).message;

@@ -6,6 +6,7 @@ import type {
   ViewParams,
   ViewResult,
 } from '../../shared/protocol/host';
+import { RequestError } from './requestError';
 
 /** What a webview is given to speak with its extension. */
 export interface HostApi {
@@ -16,16 +17,6 @@ export interface HostApi {
 
 declare global {
   function acquireVsCodeApi(): HostApi;
-}
-
-/** A request that failed; `code` is an ErrorCode of the engine, or null. */
-export class RequestError extends Error {
-  constructor(
-    message: string,
-    readonly code: number | null,
-  ) {
-    super(message);
-  }
 }
 
 interface Pending {

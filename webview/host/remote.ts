@@ -2,6 +2,7 @@ import { signal } from '@lit-labs/preact-signals';
 import { Task, TaskStatus, initialState } from '@lit/task';
 import type { ReactiveController, ReactiveControllerHost } from 'lit';
 import type { ViewMethod, ViewParams, ViewResult } from '../../shared/protocol/host';
+import { RequestError } from './requestError';
 import { store } from './store';
 
 /** Answers kept per method, so that a view that is opened again has its picture at once. */
@@ -59,8 +60,17 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
   }
 
   get error(): string | null {
+    return this.failure?.message ?? null;
+  }
+
+  /** The engine refuses what was asked. */
+  get refused(): boolean {
+    return this.failure instanceof RequestError && this.failure.refused;
+  }
+
+  private get failure(): Error | null {
     const failed = this.asked !== null && this.task.status === TaskStatus.ERROR;
-    return failed ? (this.task.error as Error).message : null;
+    return failed ? (this.task.error as Error) : null;
   }
 
   hostDisconnected(): void {

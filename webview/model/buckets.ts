@@ -46,6 +46,10 @@ export function coverage({ multiplicity, rounds }: Pick<Buckets, 'multiplicity' 
   return { none, several };
 }
 
+/** Share of the tokens that no bucket takes as a query. */
+export const untaken = (found: Pick<Buckets, 'multiplicity' | 'rounds'>): number =>
+  coverage(found).none / Math.max(1, found.multiplicity.length);
+
 /** CSS background of a bucket; repeated hues carry stripes. */
 export function bucketBackground(bucket: number, theme: ThemeColours): string {
   const { fill, text, pattern } = bucketColour(bucket, theme);

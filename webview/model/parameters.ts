@@ -1,4 +1,5 @@
-import type { ParameterInfo } from '../../shared/protocol/engine';
+import type { MechanismParams, ParameterInfo } from '../../shared/protocol/engine';
+import { AUTO } from '../../shared/setting';
 
 /** The number, or null while what is typed is not (yet) a permitted one. */
 export function parseNumber(
@@ -9,6 +10,15 @@ export function parseNumber(
   if (!Number.isFinite(number) || (p.type === 'integer' && !Number.isInteger(number))) return null;
   if (number < (p.minimum ?? -Infinity) || number > (p.maximum ?? Infinity)) return null;
   return number;
+}
+
+/** The parameters, with what was learned where they say `auto`. */
+export function withLearned(
+  params: Readonly<MechanismParams>,
+  learned: Readonly<MechanismParams>,
+): MechanismParams {
+  const auto = Object.entries(learned).filter(([name]) => params[name] === AUTO);
+  return { ...params, ...Object.fromEntries(auto) };
 }
 
 /** "attendAcrossBuckets" as "attend across buckets"; abbreviations ("sharedQK") stay as they are. */

@@ -20,7 +20,8 @@ import {
 } from '../../shared/protocol/host';
 import type { CorpusProfile } from '../../shared/protocol/corpus';
 import type { CorpusReport, ReportData, ReportPage } from '../../shared/reportData';
-import { RequestError, type HostApi } from '../host/link';
+import { type HostApi } from '../host/link';
+import { RequestError } from '../host/requestError';
 import { Report } from './report';
 import { readReport } from './unpack';
 

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import type { MechanismInfo, ParameterInfo } from '../../shared/protocol/engine';
+import type { MechanismInfo, MechanismParams, ParameterInfo } from '../../shared/protocol/engine';
 import {
   AUTO,
   SettingError,
@@ -7,17 +7,22 @@ import {
   type ParameterValue as Value,
   type Setting,
 } from '../../shared/setting';
-import { parseNumber, words } from '../model/parameters';
+import { parseNumber, withLearned, words } from '../model/parameters';
 import { store } from '../host/store';
+import { t } from '../host/words';
 import { choose, textField, toggle } from './controls';
 
-/** A form made from a mechanism's own description. An empty field means the default. */
+/**
+ * A form made from a mechanism's own description. An empty field means the default.
+ * @param learned what the model has where nothing is given
+ */
 export function parameterForm(
   info: MechanismInfo,
   setting: Setting,
   onChange: (setting: Setting) => void,
+  learned: Readonly<MechanismParams> = {},
 ): TemplateResult {
-  if (store.report) return inWords(info, setting);
+  if (store.report) return inWords(info, { ...setting, params: withLearned(setting.params, learned) });
   const { params } = setting;
   const result = store.mechanismResult(setting) ?? store.mechanismResult(setting, 'propagated');
   const settled = (name: string) => (params[name] === AUTO ? result?.settled[name] : undefined);
@@ -29,7 +34,14 @@ export function parameterForm(
       if (!(error instanceof SettingError)) throw error;
     }
   };
-  return html`${info.parameters.map(p => html`<span title=${hint(p, settled(p.name))}>${field(p, params[p.name]!, settled(p.name), v => set(p.name, v))}</span>`)}`;
+  return html`${info.parameters.map(p => {
+    const own = params[p.name] === AUTO ? learned[p.name] : undefined;
+    const title =
+      own === undefined ? hint(p, settled(p.name)) : t('{0}\nLearned: {1}', p.description, String(own));
+    return html`<span title=${title}
+      >${field(p, params[p.name]!, own ?? settled(p.name), v => set(p.name, v))}</span
+    >`;
+  })}`;
 }
 
 const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));

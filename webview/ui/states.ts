@@ -126,16 +126,17 @@ function stage(): TemplateResult | typeof nothing {
   return nothing;
 }
 
-/** A place that a request will fill: nothing while it is quick, the reason when it failed. */
+/** A place that a request will fill: nothing while it is quick, the reason when it failed, with another try where that can help. */
 export function requestState(
   remote: { error: string | null; loading: boolean; retry(): void },
   waiting: string,
+  again = true,
 ) {
   if (remote.error) {
     return html`<p role="alert">
       ${remote.error}
       ${
-        store.report
+        store.report || !again
           ? nothing
           : html`<button class="link" data-no-export @click=${() => remote.retry()}>
               ${t('Try again')}

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { Buckets, HeadProfile, Setting, MechanismInfo } from '../../shared/protocol/engine';
-import { agreement, bucketBackground, coverage, imbalance, tellingWords } from '../model/buckets';
+import { agreement, bucketBackground, coverage, imbalance, tellingWords, untaken } from '../model/buckets';
 import { bucketNames } from '../model/bucketNames';
 import { massAt, niceCeiling } from '../draw/colour';
 import { ownSetting } from '../../shared/native';
@@ -110,7 +110,7 @@ export class BucketsView extends Component implements Savable {
         found
           ? this.figureOf((answers && store.profile(answers)) ?? profile, answers?.mechanism ?? choice, found)
           : html`<div class="state">
-              ${requestState(this.buckets, t('Putting the tokens into buckets with {0}.', choice.name))}
+              ${requestState(this.buckets, t('Putting the tokens into buckets with {0}.', choice.name), !this.buckets.refused)}
             </div>`
       }
     `;
@@ -134,7 +134,7 @@ export class BucketsView extends Component implements Savable {
         ],
         name => set(own && name === OWN ? own : store.choiceOf(name)),
       )}
-      ${parameterForm(info, choice, set)}
+      ${parameterForm(info, choice, set, choice.key === own?.key ? found?.settled : undefined)}
       ${
         found && found.rounds > 1
           ? segmented(
@@ -181,7 +181,7 @@ export class BucketsView extends Component implements Savable {
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
       <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
       ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
-      ${this.buckets.error ? requestState(this.buckets, '') : nothing}
+      ${this.buckets.error ? requestState(this.buckets, '', !this.buckets.refused) : nothing}
       <ai-bucket-text
         .tokens=${tokens}
         .pinnable=${(this.side === 'key' ? sides.keys : sides.queries) === 'text'}
@@ -192,12 +192,14 @@ export class BucketsView extends Component implements Savable {
         .token=${store.previewToken ?? store.selection.token}
         @bucket=${onBucket}
       ></ai-bucket-text>
-      ${this.missed(found, sides)}
+      ${learned ? nothing : this.missed(found, sides)}
       <div class="two ${this.width < 820 ? 'narrow' : ''}">
         <section aria-label=${t('The map sorted by bucket')}>
-          ${this.mapOf(names, telling, focus, onBucket)}
+          ${this.mapOf(names, telling, learned, focus, onBucket)}
         </section>
-        <section aria-label=${t('Sizes')}>${this.sizes(found, round, names, focus, onBucket)}</section>
+        <section aria-label=${t('Sizes')}>
+          ${this.sizes(found, round, names, learned, focus, onBucket)}
+        </section>
       </div>
       <details
         ?open=${store.option('buckets', 'projection', false)}
@@ -282,9 +284,21 @@ export class BucketsView extends Component implements Savable {
 
   /** The whole point in one sentence. */
   private lead(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
-    const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
     const words = standing(choice, profile.core);
+    if (words === 'native') return this.ownLead(profile, found);
+    const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
     return html`${rich('In {0}, {1} keeps {2} of the mass, where buckets of the same size filled by chance would keep {3}{4}. {5}', headName(profile), choice.name, html`<strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong>`, html`<strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>`, better !== null ? html` ${rich('({0} times as much)', number(better))}` : nothing, html`<span class="muted">${rich('(local, {0})', words)}</span>`)}`;
+  }
+
+  /** Of the model's own buckets: they lose nothing, for there was nothing else. */
+  private ownLead(profile: HeadProfile, found: Buckets): TemplateResult {
+    const none = untaken(found);
+    const head = headName(profile);
+    const native = html`<span class="muted">${t('(native)')}</span>`;
+    if (none === 0)
+      return html`${rich("The buckets of {0} are the model's own, and hold every token. {1}", head, native)}`;
+    const share = html`<strong title=${exact(none * 100, '%')}>${percent(none)}</strong>`;
+    return html`${rich("The buckets of {0} are the model's own; none of them takes {1} of the tokens. {2}", head, share, native)}`;
   }
 
   private agreementOf(found: Buckets): Float32Array {
@@ -302,6 +316,7 @@ export class BucketsView extends Component implements Savable {
     found: Buckets,
     round: number | null,
     names: Int32Array,
+    own: boolean,
     focus: number | null,
     onBucket: (event: CustomEvent<number>) => void,
   ): TemplateResult {
@@ -324,9 +339,13 @@ export class BucketsView extends Component implements Savable {
         .focusBucket=${focus}
         @bucket=${onBucket}
       ></ai-bucket-sizes>
-      <div class="against">
-        ${bar(t('mass kept'), found.recall, false)} ${bar(t('by chance'), found.chanceRecall, true)}
-      </div>
+      ${
+        own
+          ? nothing
+          : html`<div class="against">
+              ${bar(t('mass kept'), found.recall, false)} ${bar(t('by chance'), found.chanceRecall, true)}
+            </div>`
+      }
       <p>
         ${
           found.uncovered || none
@@ -340,6 +359,7 @@ export class BucketsView extends Component implements Savable {
   private mapOf(
     names: Int32Array,
     telling: readonly (readonly string[])[],
+    own: boolean,
     focus: number | null,
     onBucket: (event: CustomEvent<number>) => void,
   ): TemplateResult {
@@ -348,7 +368,9 @@ export class BucketsView extends Component implements Savable {
     const ticks = [0, 1].map(at => ({ at, label: percent(massAt(at, largest, store.settings.massScale)) }));
     return html`<div class="heading">
         <h2>${t('The map sorted by bucket')}</h2>
-        <span class="muted">${t('boxes: same bucket; orange: what they miss')}</span>
+        <span class="muted"
+          >${own ? t('boxes: same bucket') : t('boxes: same bucket; orange: what they miss')}</span
+        >
       </div>
       ${map ? nothing : requestState(this.map, t('Sorting the map.'))}
       <ai-bucket-map
@@ -360,8 +382,12 @@ export class BucketsView extends Component implements Savable {
         @bucket=${onBucket}
       ></ai-bucket-map>
       <div class="legends">
-        <ai-legend label=${t('kept')} .lut=${theme().sequential} .ticks=${ticks}></ai-legend>
-        <ai-legend label=${t('lost')} .lut=${upperHalf(theme().diverging)} .ticks=${ticks}></ai-legend>
+        <ai-legend
+          label=${own ? t('mass') : t('kept')}
+          .lut=${theme().sequential}
+          .ticks=${ticks}
+        ></ai-legend>
+        ${own ? nothing : html`<ai-legend label=${t('lost')} .lut=${upperHalf(theme().diverging)} .ticks=${ticks}></ai-legend>`}
       </div>`;
   }
 
