@@ -14,6 +14,9 @@ export class RefusedError extends Told {
   override readonly name = 'RefusedError';
 }
 
+/** The device that was asked for cannot be used here. Exit code 3. */
+export class DeviceRefusedError extends RefusedError {}
+
 /** The call itself is wrong (unknown mechanism, bad parameter). Exit code 2. */
 export class UsageError extends Told {
   override readonly name = 'UsageError';

@@ -1,4 +1,4 @@
-import { RefusedError, told } from '../errors';
+import { DeviceRefusedError, told } from '../errors';
 import type { CrashedDevice, DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { selfTest, type Verdict } from './selfTest';
 
@@ -64,7 +64,7 @@ const CRASHED = 'its driver crashed here; "Attention: Restart Engine" tries it a
 const notUsed = (device: DeviceName, reason: string) => `${titles[device]} is not used: ${reason}.`;
 
 const refusal = (device: DeviceName, reason: string) =>
-  new RefusedError(told`${titles[device]} cannot be used here: ${reason}.`);
+  new DeviceRefusedError(told`${titles[device]} cannot be used here: ${reason}.`);
 
 /** Why a working device is not worth using, in a clause; null when it is faster than the CPU. */
 function slowness({ times, adapter }: Verdict): string | null {

@@ -7,7 +7,7 @@ import {
   type EngineResult,
   type MechanismInfo,
 } from '../../shared/protocol/engine';
-import type { AnalysisState, OtherAnalysis } from '../../shared/protocol/host';
+import type { AnalysisState, HostCommand, OtherAnalysis } from '../../shared/protocol/host';
 import { updateFrom, type AnalysisHost } from '../../shared/host/host';
 import { idOf, type AnalysisUpdate } from '../../shared/host/analysisState';
 import { AnalysedText, documentLength, wholeRange } from './analysedText';
@@ -408,10 +408,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
         this.putBack(analysis, previous);
         return failure.cancelled ? null : failure;
       }
-      analysis.fail(
-        failure.message,
-        failure instanceof EngineDiedError ? ['analyze', 'showLog'] : ['analyze', 'selectModel', 'showLog'],
-      );
+      analysis.fail(failure.message, remedies(failure));
     }
     if (previous) this.retire(previous, analysis);
     this.statusChanged(analysis);
@@ -532,6 +529,13 @@ export class AnalysisStore extends Owner implements AnalysisHost {
       this.toldAll.fire(next);
     }
   }
+}
+
+/** What helps against a failure, the likeliest first. */
+function remedies(failure: EngineError): HostCommand[] {
+  if (failure.isOfDevice) return ['openDeviceSetting', 'analyze', 'showLog'];
+  if (failure instanceof EngineDiedError) return ['analyze', 'showLog'];
+  return ['analyze', 'selectModel', 'showLog'];
 }
 
 /** A document as target text: as much of it as of an analysed one. */

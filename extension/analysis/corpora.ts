@@ -7,6 +7,7 @@ import { asEngineError, EngineError, type EngineClient } from '../engine/engineC
 import type { Settings } from '../workbench/settings';
 import { chosen, writeReport } from './reportCommand';
 import { filling } from '../workbench/progressBar';
+import { tellOfDevice } from '../workbench/deviceSetting';
 import { tell, tellProgress } from '../workbench/tell';
 
 /** Of each text, as on the command line. */
@@ -76,7 +77,8 @@ export class Corpora extends Owner {
             ? { status: 'none' }
             : { status: 'error', folder: name, message: failure.message },
         );
-        if (!failure.cancelled) void tell('error', failure.message);
+        if (failure.isOfDevice) tellOfDevice(failure.message);
+        else if (!failure.cancelled) void tell('error', failure.message);
       } finally {
         for (const listener of listeners) listener.dispose();
       }

@@ -31,6 +31,10 @@ export class EngineError extends Error {
   get cancelled(): boolean {
     return this.code === ErrorCode.cancelled;
   }
+  /** Another device helps, and another model does not. */
+  get isOfDevice(): boolean {
+    return this.code === ErrorCode.deviceRefused;
+  }
 }
 
 /** The process ended while it was needed. */

@@ -4,6 +4,7 @@ import { foreign } from '../../shared/foreign';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
 import { Kept, shortText } from '../kept';
+import { tellOfDevice } from '../workbench/deviceSetting';
 import { filling } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tell, tellProgress } from '../workbench/tell';
@@ -35,18 +36,18 @@ export async function useModel(ref: string, choice: ModelChoice): Promise<void> 
     await load(model, choice);
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
-    if (!error.cancelled) offerOthers(ref, error.message, choice);
+    if (!error.cancelled) tellFailure(ref, error, choice);
     return;
   }
   const { shown } = store;
   const failure = shown
     ? await store.analyzeWith(model, shown.document, (shown.isSelection && shown.currentRange()) || undefined)
     : null;
-  if (failure instanceof EngineDiedError) return offerOthers(ref, failure.message, choice);
+  if (failure instanceof EngineDiedError) return tellFailure(ref, failure, choice);
   await settings.setModel(ref);
   const others = recentModels(memory).filter(other => other !== ref);
   await keptModels(memory).keep(ref === BUNDLED ? others : [ref, ...others].slice(0, MOST_RECENT));
-  if (failure) offerOthers(ref, failure.message, choice);
+  if (failure) tellFailure(ref, failure, choice);
 }
 
 /** The engine proves a model when it loads it. */
@@ -66,13 +67,15 @@ async function load(ref: string, { client, settings }: ModelChoice): Promise<voi
   });
 }
 
-/** Told once, not awaited. */
-function offerOthers(ref: string, message: string, choice: ModelChoice): void {
+/** Told once, not awaited, with what helps: another device where it is the device's fault, else another model. */
+function tellFailure(ref: string, failure: EngineError, choice: ModelChoice): void {
   const { t } = vscode.l10n;
+  const sentence = t('The model {0} was not used: {1}', nameOf(ref), failure.message);
+  if (failure.isOfDevice) return tellOfDevice(sentence);
   const bundled = t('Use the Bundled Model');
   const other = t('Select Another Model');
   const buttons = ref === BUNDLED ? [other] : [bundled, other];
-  const told = tell('error', t('The model {0} was not used: {1}', nameOf(ref), message), ...buttons);
+  const told = tell('error', sentence, ...buttons);
   void told.then(button => {
     if (button === bundled) return useModel(BUNDLED, choice);
     if (button === other) return vscode.commands.executeCommand('attentionInspector.selectModel');

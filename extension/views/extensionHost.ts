@@ -66,6 +66,7 @@ const COMMANDS: Record<HostCommand, string> = {
   showLog: 'attentionInspector.showLog',
   openPanel: 'attentionInspector.openPanel',
   openSettings: 'attentionInspector.openSettings',
+  openDeviceSetting: 'attentionInspector.openDeviceSetting',
   manageTrust: 'workbench.trust.manage',
   undoIntervention: 'attentionInspector.undoIntervention',
   clearInterventions: 'attentionInspector.clearInterventions',

@@ -9,6 +9,7 @@ import { useModel } from '../model/modelChoice';
 import { exportPlan, findPlan } from '../plan/planCommands';
 import { exportCorpus, profileFolder, type Corpora } from '../analysis/corpora';
 import { exportReport, saveAnalysis } from '../analysis/reportCommand';
+import type { AnalysisState } from '../../shared/protocol/host';
 import type { Intervener } from '../../shared/host/intervener';
 import { blockSelection, knockOutHead } from '../interventions/interventionCommands';
 import type { Planner } from '../../shared/host/planner';
@@ -19,6 +20,7 @@ import type { TextInFront } from './textInFront';
 import type { TargetTexts } from '../analysis/targetTexts';
 import { askWindow, findInduction, openGuide, showCostliest, showHover } from '../tour/tourCommands';
 import type { Views } from '../views/views';
+import { openDeviceSetting, tellOfDevice } from './deviceSetting';
 import { tell } from './tell';
 
 export interface CommandContext {
@@ -120,6 +122,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
         'workbench.action.openSettings',
         '@ext:attention-inspector.attention-inspector',
       ),
+    openDeviceSetting,
   };
   return vscode.Disposable.from(
     ...Object.entries(commands).map(([name, run]) =>
@@ -170,7 +173,7 @@ async function analyze(
   began();
   await finished;
   const state = store.of(document)?.state;
-  if (state?.status === 'error') tellError(state.message);
+  if (state?.status === 'error') tellError(state);
 }
 
 /** The text of a file of the explorer, of a tab, or of a notebook's cell. */
@@ -198,7 +201,8 @@ function offerSample(): void {
 }
 
 /** Told once, not awaited: the progress notification must not stay up behind it. */
-function tellError(message: string): void {
+function tellError({ message, actions }: Extract<AnalysisState, { status: 'error' }>): void {
+  if (actions.includes('openDeviceSetting')) return tellOfDevice(message);
   const showLog = vscode.l10n.t('Show Log');
   void tell('error', message, showLog).then(
     choice => choice === showLog && vscode.commands.executeCommand('attentionInspector.showLog'),

@@ -168,5 +168,7 @@ export const ErrorCode = {
   refused: 1,
   /** No analysis of that id, or the core is not finished. */
   unknownAnalysis: 2,
+  /** The device that was asked for cannot be used here: no fault of the model or the text. */
+  deviceRefused: 3,
   cancelled: -32800,
 } as const;

@@ -269,6 +269,7 @@ export const HOST_COMMANDS = [
   'showLog',
   'openPanel',
   'openSettings',
+  'openDeviceSetting',
   'manageTrust',
   'undoIntervention',
   'clearInterventions',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { Engine } from '../../engine/engine';
+import { DeviceRefusedError } from '../../engine/errors';
 import { chooseDevice, type Backend } from '../../engine/runtime/device';
 import { adapterIn, testInChild, type Verdict } from '../../engine/runtime/selfTest';
 import type { DeviceReport } from '../../shared/protocol/engine';
@@ -41,7 +42,9 @@ describe('device', () => {
   it('a device asked for by name is refused with the reason', async () => {
     await assert.rejects(
       chooseDevice('cuda', backends, async () => fails('a library is missing')),
-      { name: 'RefusedError', message: 'CUDA cannot be used here: a library is missing.' },
+      (error: Error) =>
+        error instanceof DeviceRefusedError &&
+        error.message === 'CUDA cannot be used here: a library is missing.',
     );
     await assert.rejects(
       chooseDevice('coreml', backends.slice(0, 2), async () => passes),

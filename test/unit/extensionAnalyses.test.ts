@@ -10,6 +10,7 @@ class Engine {
   readonly state = 'running';
   readonly forgotten: string[] = [];
   private readonly runs = new Map<string, (summary: AnalysisSummary) => void>();
+  private readonly failing = new Map<string, (error: Error) => void>();
   private readonly listeners = new Map<string, (said: unknown) => void>();
 
   on(name: string, listener: (said: unknown) => void) {
@@ -26,6 +27,7 @@ class Engine {
     if (method !== 'analysis/start') return Promise.resolve(null);
     return new Promise((resolve, reject) => {
       this.runs.set(id, resolve);
+      this.failing.set(id, reject);
       token?.onCancellationRequested(() => void cancelledError().then(reject));
     });
   }
@@ -40,6 +42,10 @@ class Engine {
       target: null,
       ...read,
     } as unknown as AnalysisSummary);
+  }
+
+  fail(id: string, error: Error): void {
+    this.failing.get(id)!(error);
   }
 }
 
@@ -83,6 +89,23 @@ describe('extension: the analyses of a document', () => {
     const { finished, world } = await open();
     await finished(1);
     assert.deepEqual(world.progress, []);
+  });
+
+  it('a run that fails offers what helps: another device where it is the fault of the device, else another model', async () => {
+    const { engine, store, idOf, analyze } = await open();
+    const { EngineError, EngineDiedError } = await import('../../extension/engine/engineClient');
+    const failures: [Error, string[]][] = [
+      [new EngineError('No adapter.', ErrorCode.deviceRefused), ['openDeviceSetting', 'analyze', 'showLog']],
+      [new EngineError('It is none.', ErrorCode.refused), ['analyze', 'selectModel', 'showLog']],
+      [new EngineDiedError('It stopped.'), ['analyze', 'showLog']],
+    ];
+    for (const [at, [error, actions]] of failures.entries()) {
+      const run = analyze();
+      engine.fail(idOf(at + 1), error);
+      await run;
+      const { state } = store;
+      assert.deepEqual(state.status === 'error' && [state.message, state.actions], [error.message, actions]);
+    }
   });
 
   it('a run that is started again takes the place of the earlier one', async () => {

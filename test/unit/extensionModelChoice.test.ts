@@ -30,6 +30,8 @@ class Engine {
   }
 }
 
+const NO_ADAPTER = 'WebGPU cannot be used here: Failed to get an adapter.';
+
 async function open() {
   const world = new EditorWorld();
   const errors: { message: string; buttons: string[] }[] = [];
@@ -40,7 +42,13 @@ async function open() {
     press = undefined;
     return Promise.resolve(pressed);
   };
-  const editor = { ...world.module, window: { ...world.module.window, showErrorMessage } };
+  const opened: unknown[][] = [];
+  const executeCommand = (...command: unknown[]) => Promise.resolve(void opened.push(command));
+  const editor = {
+    ...world.module,
+    window: { ...world.module.window, showErrorMessage },
+    commands: { executeCommand },
+  };
   const [{ AnalysisStore }, { useModel, recentModels }, errorsOf] = await withVscode(editor, () =>
     Promise.all([
       import('../../extension/analysis/analysisStore'),
@@ -67,11 +75,12 @@ async function open() {
   await store.analyze(document as never);
   const before = store.shown!.ready!;
   return {
-    ...{ world, engine, settings, store, errors, document, before },
+    ...{ world, engine, settings, store, errors, opened, document, before },
     choose: (ref: string) => useModel(ref, parts),
     pressing: (button: string) => (press = button),
     recent: () => recentModels(memory as never),
     refusal: (message: string) => new errorsOf.EngineError(message, ErrorCode.refused),
+    noDevice: new errorsOf.EngineError(NO_ADAPTER, ErrorCode.deviceRefused),
     cancelled: new errorsOf.EngineError('Cancelled.', ErrorCode.cancelled),
     died: new errorsOf.EngineDiedError('The engine stopped (signal SIGSEGV).'),
   };
@@ -134,6 +143,20 @@ describe('extension: the choice of a model', () => {
     assert.equal(settings.model, 'small');
     assert.match(errors[0]!.message, /The text needs 9 GB/);
   });
+
+  for (const when of ['load', 'analysis'] as const)
+    it(`that fails for want of its device (${when}) offers the device setting and no other model`, async () => {
+      const { noDevice, choose, pressing, settings, store, before, engine, errors, opened } = await open();
+      engine.failures[when] = { sound: noDevice };
+      pressing('Choose Another Device');
+      await choose('sound');
+      await new Promise(resolve => setImmediate(resolve));
+      assert.match(errors[0]!.message, /sound was not used: WebGPU cannot be used here/);
+      assert.deepEqual(errors[0]!.buttons, ['Choose Another Device']);
+      assert.deepEqual(opened, [['workbench.action.openSettings', '@id:attentionInspector.device']]);
+      assert.equal(store.shown?.ready, before, 'what was found before stays');
+      assert.equal(settings.model, when === 'load' ? 'old' : 'sound');
+    });
 
   it('falls back to the bundled model by its button', async () => {
     const { refusal, choose, pressing, settings, engine, store } = await open();

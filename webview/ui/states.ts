@@ -21,6 +21,7 @@ const COMMAND_LABELS: Record<HostCommand, string> = {
   showLog: t('Show the log'),
   openPanel: t('Open the large views'),
   openSettings: t('Open the settings'),
+  openDeviceSetting: t('Choose another device'),
   manageTrust: t('Manage workspace trust'),
   undoIntervention: t('Undo the last intervention'),
   clearInterventions: t('Clear the interventions'),

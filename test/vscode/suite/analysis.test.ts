@@ -145,6 +145,20 @@ describe('analysis of a document', () => {
     await analyze(editor);
   });
 
+  it('says of a device that is not there that it is the device, and offers its setting, not another model', async () => {
+    const editor = await openText(SENTENCE);
+    const device = process.platform === 'win32' ? 'coreml' : 'dml';
+    await withSettings({ device }, async () => {
+      await run('analyze');
+      const state = (await api()).getState(editor.document.uri);
+      assert.equal(state.status, 'error');
+      if (state.status !== 'error') return;
+      assert.match(state.message, /cannot be used here: .*\.$/);
+      assert.deepEqual(state.actions, ['openDeviceSetting', 'analyze', 'showLog']);
+    });
+    await analyze(editor);
+  });
+
   it('stays as it was when a wrong model is chosen', async () => {
     const editor = await openText(SENTENCE);
     const { id } = await analyze(editor);
