@@ -184,7 +184,7 @@ describe('native, what-if and approximate, everywhere', function () {
       it('Buckets', async () => {
         await tab('Buckets');
         if (model !== 'routing') return shows('ai-buckets', 'holds no mechanism with buckets');
-        await shows('ai-buckets .lead', '(local, native)');
+        await shows('ai-buckets .lead', "the model's own");
         await page.locator('ai-buckets summary').click();
         await shows('ai-buckets .shapes', 'centre, learned');
         await page.locator('ai-buckets vscode-dropdown').first().click();

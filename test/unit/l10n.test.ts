@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as l10n from '@vscode/l10n';
+import { mechanismInfos } from '../../engine/attention/registry';
+import { mechanismWords } from '../../webview/host/mechanismWords';
 import { WORDS, MANIFEST, type Words } from '../../scripts/manifest';
 import { ROOT } from '../fixtures/cli';
 import { messages } from '../fixtures/messages';
@@ -50,7 +53,30 @@ describe('Simplified Chinese', () => {
   it('is Chinese', () => {
     const kept = Object.values({ ...read('package.nls.zh-cn.json'), ...read('l10n/bundle.l10n.zh-cn.json') });
     const latin = kept.filter(text => !/\p{Script=Han}/u.test(text));
-    assert.deepEqual(latin.sort(), ['Attention Inspector', 'org/name', '{0} MB'].sort());
+    const names = mechanismInfos.map(({ title }) => title).filter(title => latin.includes(title));
+    assert.ok(names.length < mechanismInfos.length / 2, 'titles that are no names are translated');
+    const same = ['Attention Inspector', 'org/name', '{0} MB', ...names];
+    assert.deepEqual(latin.sort(), same.sort());
+  });
+
+  it('says what the engine says of its mechanisms, names and values of settings as they are', () => {
+    l10n.config({ contents: read('l10n/bundle.l10n.zh-cn.json') });
+    try {
+      const local = mechanismWords(mechanismInfos).find(({ name }) => name === 'local')!;
+      assert.equal(local.title, '局部窗口');
+      assert.match(local.summary, /词元/);
+      assert.deepEqual(
+        local.parameters.map(({ name, default: value }) => [name, value]),
+        mechanismInfos.find(({ name }) => name === 'local')!.parameters.map(p => [p.name, p.default]),
+      );
+      const fixed = mechanismWords(mechanismInfos).flatMap(({ parameters }) => parameters);
+      for (const { description, defaultRule } of fixed) {
+        assert.match(description, /\p{Script=Han}/u);
+        if (defaultRule) assert.match(defaultRule, /\p{Script=Han}/u);
+      }
+    } finally {
+      l10n.config({ contents: {} });
+    }
   });
 
   it('has a README with the same story', () => {

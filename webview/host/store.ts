@@ -31,6 +31,7 @@ import {
 import { clearestHead } from '../../shared/host/clearestHead';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
+import { mechanismWords } from './mechanismWords';
 import { analysisPartsOf, partsOf } from './stateSignals';
 import { hasNative } from '../../shared/native';
 import { DENSE, readSetting } from '../../shared/setting';
@@ -88,8 +89,9 @@ export class Store {
   }
 
   get mechanismInfos(): MechanismInfo[] {
-    return this.parts.mechanisms.value;
+    return this.infos.value;
   }
+  private readonly infos = computed(() => mechanismWords(this.parts.mechanisms.value));
 
   /** The view that is open. */
   get view(): ViewName {

@@ -44,7 +44,7 @@ export function parameterForm(
   })}`;
 }
 
-const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value));
+const inWord = (value: Value) => (typeof value === 'boolean' ? (value ? t('yes') : t('no')) : String(value));
 
 /** In a report nothing can be computed anew. */
 function inWords(info: MechanismInfo, { params }: Setting): TemplateResult {
@@ -56,9 +56,12 @@ function inWords(info: MechanismInfo, { params }: Setting): TemplateResult {
 
 /** `settled`: what the default came to on this text. */
 function hint(p: ParameterInfo, settled?: Value): string {
-  const rule = p.defaultRule && settled !== undefined ? `${p.defaultRule} (here ${settled})` : p.defaultRule;
+  const rule =
+    p.defaultRule && settled !== undefined
+      ? t('{0} (here {1})', p.defaultRule, String(settled))
+      : p.defaultRule;
   const fallback = p.default === null ? rule : String(p.default);
-  return fallback ? `${p.description}\nDefault: ${fallback}` : p.description;
+  return fallback ? t('{0}\nDefault: {1}', p.description, fallback) : p.description;
 }
 
 function field(
@@ -78,7 +81,7 @@ function field(
   }
   if (p.type === 'string' || p.type === 'indices')
     return textField(words(p.name), String(value), text => set(text || undefined));
-  const placeholder = p.default === null ? String(settled ?? 'auto') : String(p.default);
+  const placeholder = p.default === null ? String(settled ?? t('auto')) : String(p.default);
   return textField(
     words(p.name),
     value === AUTO ? '' : String(value),
