@@ -40,7 +40,7 @@ async function open(editors: { viewColumn: number }[] = []) {
   const selection = { onChange: never, onPreview: never, select: (change: object) => asked.push(change) };
   const parts = {
     selection,
-    store: { shown, onChange: changes.event, onUpdate: never },
+    store: { shown, others: [], onChange: changes.event, onUpdate: never, onOthers: never },
     client: { on: never, onState: never },
     front: { onUnanalysed: never, editor: undefined },
     corpora: { onChange: never },
