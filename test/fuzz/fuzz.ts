@@ -74,7 +74,8 @@ export async function fuzz(
       else if (outcome.kind === 'refused') totals.refused++;
       const isTooLarge = victim.peakMiB > PEAK_MIB + roomForWeights(task.folder);
       if (isTooLarge) wrong ??= `peak memory ${Math.round(victim.peakMiB)} MiB`;
-      if (isTooLarge || 'ended' in outcome) {
+      // What a process has taken at most stays with it: the next case is not blamed for large weights of this one.
+      if (victim.peakMiB > PEAK_MIB || 'ended' in outcome) {
         victim.end();
         victim = await VictimProcess.start(program);
       }
