@@ -52,6 +52,7 @@ import {
 } from './service/startAnalysis';
 import { tileOf } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
+import { valueWeights } from './service/valueWeights';
 
 export { UnknownAnalysisError } from './service/analyses';
 export type { AnalyzeHooks, Notify } from './service/startAnalysis';
@@ -141,6 +142,7 @@ export class Engine {
     // What views and hovers ask while they are looked at.
     'analysis/tile': this.asked(tileOf),
     'analysis/row': this.asked(lineOf),
+    'analysis/valueWeights': this.asked(valueWeights),
     'analysis/token': this.asked(tokenAttention),
     'analysis/predictions': this.asked((analysis, params, signal) =>
       predictions(analysis, params, this.analyses.models.tokenizerOf(analysis.model), signal),

@@ -18,7 +18,17 @@ import {
 
 const SCHEMA = 'urn:attention-inspector:detail:1';
 
-export const DETAILS = ['lens', 'buckets', 'spans', 'cost', 'map', 'loss', 'attribution', 'rollout'] as const;
+export const DETAILS = [
+  'lens',
+  'buckets',
+  'spans',
+  'cost',
+  'map',
+  'loss',
+  'attribution',
+  'rollout',
+  'values',
+] as const;
 export type DetailName = (typeof DETAILS)[number];
 
 /** Width and height of a map at most, in cells. */
@@ -35,6 +45,8 @@ export interface DetailOptions {
   budget?: number;
   reference?: string;
   tokens: PredictedToken[];
+  /** The map of value-weighted shares. */
+  byValue: boolean;
   json?: string;
   png?: string;
 }
@@ -60,6 +72,7 @@ export async function detailCommand(
   const { json, png, model, device, maxTokens } = options;
   if ((png !== undefined) !== (what === 'map'))
     throw new UsageError('--png goes with the detail map, and map needs it.');
+  if (options.byValue && what !== 'map') throw new UsageError('--by-value goes with the detail map.');
   if (what === 'lens' && !Object.hasOwn(lenses, options.lens ?? ''))
     throw new UsageError(told`--lens says which: ${Object.keys(lenses).join(', ')}.`);
   if (what === 'buckets' && options.mechanisms.length !== 1)
@@ -75,7 +88,7 @@ export async function detailCommand(
     const id = 'cli';
     const given = { id, model, text, device, maxTokens, mechanisms: [], propagate: false };
     const summary = await engine.analyze(given, signal);
-    if (what === 'map') await writeWhole(png!, await mapOf(engine, id, summary, options.head, signal));
+    if (what === 'map') await writeWhole(png!, await mapOf(engine, id, summary, options, signal));
     else {
       const result = await detailOf(engine, id, what, summary, options, signal);
       const { provenance, tokens } = summary;
@@ -114,6 +127,8 @@ async function detailOf(
       return engine.request('analysis/buckets', { id, ...head, mechanism: settings[0]! }, signal);
     case 'attribution':
       return engine.request('analysis/attribution', { id }, signal);
+    case 'values':
+      return { ...head, ...(await engine.request('analysis/valueWeights', { id, ...head }, signal)) };
     case 'rollout': {
       const last = tokens.ids.length - 1;
       const chosen = wanted.map(token => (token === 'last' ? last : token));
@@ -142,7 +157,7 @@ async function mapOf(
   engine: Engine,
   id: string,
   { tokens }: AnalysisSummary,
-  head: DetailOptions['head'],
+  { head, byValue }: DetailOptions,
   signal: AbortSignal,
 ): Promise<Buffer> {
   const length = tokens.ids.length;
@@ -152,7 +167,7 @@ async function mapOf(
   const tiles = Math.ceil(size / TILE_SIZE);
   for (let row = 0; row < tiles; row++)
     for (let column = 0; column < tiles; column++) {
-      const asked = { id, ...head, level, row, column, reduce: 'max' as const };
+      const asked = { id, ...head, level, row, column, byValue, reduce: 'max' as const };
       const { rows, columns, mass } = await engine.request('analysis/tile', asked, signal);
       mass.forEach((value, at) => {
         const y = row * TILE_SIZE + Math.floor(at / columns);

@@ -215,7 +215,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; and attention multiplied over the layers (rollout).',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; attention multiplied over the layers (rollout), and what weighs a head by its values.',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')
@@ -224,7 +224,10 @@ function build(): Command {
     .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
       parseCount('--max-tokens', value),
     )
-    .option('--head <core.head>', 'lens, buckets, map and cost: the head', parseHead, { core: 0, head: 0 })
+    .option('--head <core.head>', 'lens, buckets, map, values and cost: the head', parseHead, {
+      core: 0,
+      head: 0,
+    })
     .option('--lens <name>', `lens: one of ${Object.keys(lenses).join(', ')}`)
     .option('--param <key=value...>', 'lens: its parameters')
     .option(
@@ -246,6 +249,7 @@ function build(): Command {
     )
     .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')
+    .option('--by-value', 'map: of the norms of what keys give instead of their masses', false)
     .option('--png <out>', "map: write the head's map as a picture, the square root of its mass")
     .action((what: DetailName, file: string, { param, mechanism, maxTokens, ...options }) => {
       tellSupervisor({ subject: options.model });

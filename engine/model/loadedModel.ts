@@ -2,7 +2,7 @@ import type { CoreInput } from '../attention/core';
 import { attendNative } from '../attention/native';
 import { findMechanism } from '../attention/registry';
 import { RefusedError, told } from '../errors';
-import type { CoreInfo, ModelInfo, TextCheck } from '../../shared/protocol/engine';
+import { sidesOf, type CoreInfo, type ModelInfo, type TextCheck } from '../../shared/protocol/engine';
 import { refusalOf } from '../runtime/complaint';
 import { neverCancelled } from '../runtime/cancellation';
 import type { Runtime } from '../runtime/runtime';
@@ -16,6 +16,7 @@ import { LearnedTensors } from './cut/learnedTensors';
 import { layerWeights } from './cut/layerWeights';
 import { PieceLoader } from './cut/pieces';
 import { directPath, type DirectPath } from './cut/directPath';
+import { loadWrite, writeOf, type Written } from './cut/headWrites';
 import { positionParts, type PositionParts } from './cut/positionParts';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
@@ -262,11 +263,35 @@ export class LoadedModel implements CutModel {
     }
   }
 
-  async directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T> {
+  directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T> {
     const { cut, cores } = this.plan;
+    const feeds = makeFeeds(cut, this.idsOf(ids));
+    return this.withPieces(async loader => work(await directPath(cut, cores, feeds, ids.length, loader)));
+  }
+
+  writes<T>(
+    core: number,
+    ids: Int32Array,
+    { targetIds }: Pick<RunOptions, 'targetIds'>,
+    work: (written: Written | null) => Promise<T>,
+  ): Promise<T> {
+    const { cut, cores } = this.plan;
+    const write = writeOf(cut, cores[core]!.context, cut.constants());
+    if (!write) return work(null);
+    const given = this.idsOf(ids, targetIds);
+    const side = sidesOf(this.info.cores[core]!.kind).queries;
+    const rows = (side === 'target' ? (given.target ?? ids) : ids).length;
+    const feeds = makeFeeds(cut, given);
+    return this.withPieces(async loader =>
+      work(await loadWrite(cut, cores[core]!, write, { feeds, rows, loader })),
+    );
+  }
+
+  /** Pieces that are let go of when the work is done. */
+  private async withPieces<T>(work: (loader: PieceLoader) => Promise<T>): Promise<T> {
     const loader = new PieceLoader(this.runtime, this.skeleton.folder, 'basic', true);
     try {
-      return await work(await directPath(cut, cores, makeFeeds(cut, this.idsOf(ids)), ids.length, loader));
+      return await work(loader);
     } finally {
       await loader.release();
     }

@@ -1,4 +1,5 @@
 import { type Analysis } from './analysis';
+import { valueShare, valueWeights } from './valueWeights';
 import { denseRows } from '../attention/kernels/dense';
 import { TILE_SIZE, type Tile, type TileParams } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -15,7 +16,15 @@ interface Band {
 /** Bands are computed whole, since all tiles of a row need the same softmax rows; the latest are kept. */
 export async function tileOf(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
   const mechanism = params.mechanism ? params.mechanism.key : '';
-  const key = ['band', params.core, params.head, params.level, params.row, mechanism].join('|');
+  const key = [
+    'band',
+    params.core,
+    params.head,
+    params.level,
+    params.row,
+    mechanism,
+    params.byValue === true,
+  ].join('|');
   return cut(await analysis.shared(key, own => computeBand(analysis, params, own), signal), params);
 }
 
@@ -25,6 +34,7 @@ async function computeBand(analysis: Analysis, params: TileParams, signal: Abort
   const attended = params.mechanism
     ? await analysis.attendLocally(params.mechanism, params.core, input, signal)
     : null;
+  const weights = params.byValue ? await valueWeights(analysis, params, signal) : null;
   const cell = 2 ** params.level;
   const first = params.row * TILE_SIZE * cell;
   const last = Math.min(input.queries, first + TILE_SIZE * cell);
@@ -45,6 +55,7 @@ async function computeBand(analysis: Analysis, params: TileParams, signal: Abort
     for (let i = from; i < to; i++) {
       const at = Math.floor((i - first) / cell) * columns;
       const row = mass.subarray((i - from) * input.keys, (i - from + 1) * input.keys);
+      if (weights) row.forEach((value, j) => (row[j] = valueShare(weights, value, i, j)));
       for (let j = 0; j < row.length; j++) {
         const c = at + Math.floor(j / cell);
         band.mean[c]! += row[j]!;

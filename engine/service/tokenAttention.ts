@@ -1,5 +1,6 @@
 import { entropyOf } from '../statistics';
 import { type AnalysedCore, type Analysis, type CoreTensors } from './analysis';
+import { valueShare, valueWeights } from './valueWeights';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
@@ -25,9 +26,13 @@ export async function lineOf(
   const limit = params.direction === 'from' ? input.queries : input.keys;
   if (!(params.token >= 0 && params.token < limit))
     throw new RefusedError(told`There is no token ${params.token}.`);
-  return params.direction === 'from'
-    ? denseRow(input, params.head, params.token)
-    : denseColumn(input, lse, params.head, params.token);
+  const { head, token, direction } = params;
+  const line = direction === 'from' ? denseRow(input, head, token) : denseColumn(input, lse, head, token);
+  if (!params.byValue) return line;
+  const weights = await valueWeights(analysis, params, signal);
+  return line.map((mass, at) =>
+    direction === 'from' ? valueShare(weights, mass, token, at) : valueShare(weights, mass, at, token),
+  );
 }
 
 /** Where tokens look and who looks at them: in one head, or averaged over the heads of one or all cores. */

@@ -17,6 +17,8 @@ export interface TileParams extends HeadRef {
   reduce: 'max' | 'mean';
   /** Adds `kept`. */
   mechanism?: Setting;
+  /** Of value-weighted shares (`ValueWeights`) instead of masses. */
+  byValue?: boolean;
 }
 
 export const TILE_SIZE = 128;
@@ -34,6 +36,21 @@ export interface Tile {
 export interface RowParams extends HeadRef {
   token: number;
   direction: 'from' | 'to';
+  /** Value-weighted shares (`ValueWeights`) instead of masses. */
+  byValue?: boolean;
+}
+
+/**
+ * What weighs a head's attention by its values: what query i gets from key j is a vector of the norm mass(i, j) * norms[j], its
+ * value-weighted share that norm / sums[i] (shares of a query sum to 1). Kobayashi et al., Attention is Not Only a Weight, 2020.
+ */
+export interface ValueWeights {
+  /** Norms of what the values add to the residual stream, through the head's rows of the output projection; else of the values alone, where the graph has no linear projection. */
+  projected: boolean;
+  /** [keys] Euclidean norm of each key's value vector. */
+  norms: Float32Array;
+  /** [queries] sum over the keys of mass * norm; 0 = the query gets nothing. */
+  sums: Float32Array;
 }
 
 export interface Link {

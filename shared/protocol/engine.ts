@@ -17,6 +17,7 @@ import type {
   BucketParams,
   Buckets,
   CompareParams,
+  HeadRef,
   MechanismParamsRequest,
   OutsideSpan,
   OutsideSpanParams,
@@ -27,6 +28,7 @@ import type {
   TileParams,
   TokenAttention,
   TokenParams,
+  ValueWeights,
 } from './details';
 import type { ExportPlanParams, ExportedPlan, ReportDetails, ReportParams } from './exports';
 import type {
@@ -116,6 +118,8 @@ export interface EngineRequests
   'analysis/plan': { params: PlanParams; result: Plan };
   'analysis/tile': { params: TileParams; result: Tile };
   'analysis/row': { params: RowParams; result: Float32Array };
+  /** What a head's attention is weighed by where its values count. */
+  'analysis/valueWeights': { params: HeadRef; result: ValueWeights };
   'analysis/token': { params: TokenParams; result: TokenAttention[] };
   /** What the model predicts at tokens, before and after a change. */
   'analysis/predictions': { params: PredictionParams; result: Prediction[] };

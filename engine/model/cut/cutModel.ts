@@ -4,6 +4,7 @@ import type { HiddenRows } from './hidden';
 import type { LayerWeights } from './layerWeights';
 import type { WeightUses } from '../onnx/weightUses';
 import type { DirectPath } from './directPath';
+import type { Written } from './headWrites';
 import type { PositionParts } from './positionParts';
 import type { Tensor } from '../../runtime/tensor';
 
@@ -79,6 +80,16 @@ export interface CutModel {
   ): Promise<PositionParts>;
   /** Works with the direct path from heads to logits, for a text; its pieces are loaded for that time. @throws RefusedError where there is none */
   directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T>;
+  /**
+   * Works with what a core's heads write into the residual stream, in blocks of as many rows as the core has queries; the piece is
+   * loaded for that time. null where it is no linear map of their output.
+   */
+  writes<T>(
+    core: number,
+    ids: Int32Array,
+    options: Pick<RunOptions, 'targetIds'>,
+    work: (written: Written | null) => Promise<T>,
+  ): Promise<T>;
   /** The uncut model's own output for the same tokens (proofs, tests, bench). */
   runUncut(ids: Int32Array, targetIds?: Int32Array): Promise<Tensor>;
   dispose(): Promise<void>;

@@ -1,7 +1,7 @@
 import { RefusedError } from '../../errors';
-import { ElementType } from '../../runtime/onnxProto';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 import { CUT_DOMAIN, type CutCore } from './cutGraph';
+import { isFloat, isSum, loadWrite, writeOf, type Written } from './headWrites';
 import type { Graph } from '../onnx/graph';
 import type { GraphNode } from '../onnx/node';
 import type { Piece, PieceLoader } from './pieces';
@@ -22,8 +22,6 @@ export interface DirectPath {
   logits(rows: Float32Array): Promise<Float32Array>;
 }
 
-const AFFINE = /^(Transpose|Reshape|Squeeze|Unsqueeze|Flatten|Identity|Cast|MatMul|Gemm|MatMulNBits|Add)$/;
-
 /** @throws RefusedError where what heads write is not simply added to what the unembedding reads. */
 export async function directPath(
   cut: Graph,
@@ -43,9 +41,9 @@ export async function directPath(
   const contexts = new Map(cores.map(({ context }, core) => [context, core]));
   const toStream = await loader.load(graph.extract([last], name => contexts.has(name)));
   const toLogits = await loader.load(graph.extract([graph.output], name => name === last));
-  const pieces: Piece[] = [];
+  const written: Written[] = [];
   for (const [core, write] of writes.entries())
-    pieces.push(await loader.load(graph.extract([write!.name], name => name === cores[core]!.context)));
+    written.push(await loadWrite(graph, cores[core]!, write!, { feeds, rows: tokens, loader }));
   const shaped = (core: number, context: Float32Array) =>
     float32(context, [cores[core]!.heads, tokens, cores[core]!.valueDim]);
   const run = async (piece: Piece, given: (name: string) => Tensor | undefined) =>
@@ -63,10 +61,7 @@ export async function directPath(
       path.width = dims.at(-1)!;
       return floats(tensor);
     },
-    async written(core, context) {
-      const given = shaped(core, context);
-      return floats(await run(pieces[core]!, name => (contexts.has(name) ? given : undefined)));
-    },
+    written: (core, context) => written[core]!(context),
     async logits(rows) {
       const given = float32(rows, [...dims.slice(0, -2), rows.length / path.width, path.width]);
       const tensor = await run(toLogits, name => (name === last ? given : undefined));
@@ -109,24 +104,6 @@ function lastSum(graph: Graph, constants: ReadonlySet<string>): string | null {
   }
 }
 
-/** What becomes of a core's context until it is added to something else. */
-function writeOf(
-  graph: Graph,
-  context: string,
-  constants: ReadonlySet<string>,
-): { name: string; sum: string } | null {
-  let name = context;
-  for (;;) {
-    const users = graph.consumers(name).filter(node => isFloat(graph, node.outputs[0]!));
-    const [node] = users;
-    if (!node || users.length > 1) return null;
-    if (isSum(node, constants)) return { name, sum: node.outputs[0]! };
-    const others = node.inputs.filter(input => input !== name && input !== '' && isFloat(graph, input));
-    if (!AFFINE.test(node.op) || others.some(input => !constants.has(input))) return null;
-    name = node.outputs[0]!;
-  }
-}
-
 /** Whether a sum reaches a later one by sums alone. */
 function isAddedTo(graph: Graph, from: string, to: string, constants: ReadonlySet<string>): boolean {
   const seen = new Set([from]);
@@ -135,12 +112,4 @@ function isAddedTo(graph: Graph, from: string, to: string, constants: ReadonlySe
     for (const node of graph.consumers(name)) if (isSum(node, constants)) seen.add(node.outputs[0]!);
   }
   return false;
-}
-
-const isSum = ({ op, inputs }: GraphNode, constants: ReadonlySet<string>) =>
-  op === 'Add' && inputs.every(input => !constants.has(input));
-
-function isFloat(graph: Graph, name: string): boolean {
-  const type = graph.type(name);
-  return type === ElementType.float32 || type === ElementType.float16 || type === ElementType.float64;
 }
