@@ -1,6 +1,7 @@
 import type { CoreAttention, CoreInfo } from './protocol/models';
 import type { MechanismInfo, Setting } from './protocol/mechanisms';
 import { DENSE, settingOf } from './setting';
+import { english, type Translate } from './translate';
 
 /**
  * What is the model's own and what is not, in one place: attention that a model was made with is native; any other in its
@@ -8,8 +9,8 @@ import { DENSE, settingOf } from './setting';
  */
 
 /** What a model was made with in a core, in words; null for dense attention. */
-export function nativeWords(attention: CoreAttention | undefined): string | null {
-  return attention?.native ? `native: ${attention.name}` : null;
+export function nativeWords(attention: CoreAttention | undefined, t: Translate = english): string | null {
+  return attention?.native ? t('native: {0}', attention.name) : null;
 }
 
 /** What a core does, for those who want a word for dense attention too. */
@@ -44,7 +45,8 @@ export function ownSetting(core: OwnAttention, infos: readonly MechanismInfo[]):
   return setting.key === key ? setting : null;
 }
 
-export type Standing = 'native' | 'native in part' | 'what-if';
+export const STANDINGS = ['native', 'native in part', 'what-if'] as const;
+export type Standing = (typeof STANDINGS)[number];
 
 /** What a setting is in these cores. */
 export function standingOf({ key }: Pick<Setting, 'key'>, cores: readonly OwnAttention[]): Standing {
@@ -58,9 +60,11 @@ export function standingWords(
   setting: Pick<Setting, 'name' | 'key'>,
   cores: readonly OwnAttention[],
   infos: readonly Pick<MechanismInfo, 'name' | 'approximate'>[],
+  t: Translate = english,
 ): string {
   const { approximate } = infos.find(({ name }) => name === setting.name) ?? {};
-  return [standingOf(setting, cores), ...(approximate ? ['approximate'] : [])].join(', ');
+  const standing = standingOf(setting, cores);
+  return [t(standing), ...(approximate ? [t('approximate')] : [])].join(', ');
 }
 
 /** Whether dense attention would be a what-if in any of these cores. */

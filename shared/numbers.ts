@@ -1,4 +1,5 @@
 import { visible } from './foreign';
+import { english, type Translate } from './translate';
 
 /** Numbers as the views write them: at most three significant digits, units always; `exact*` for hovers. */
 
@@ -37,12 +38,12 @@ export function plain(words: string): string {
     .replaceAll('−', '-');
 }
 
-export function tokens(value: number): string {
-  return `${number(value)} ${value === 1 ? 'token' : 'tokens'}`;
+export function tokens(value: number, t: Translate = english): string {
+  return t(value === 1 ? '{0} token' : '{0} tokens', number(value));
 }
 
-export function nats(value: number): string {
-  return `${number(value)} nats`;
+export function nats(value: number, t: Translate = english): string {
+  return t('{0} nats', number(value));
 }
 
 /** Of files, which are counted in powers of ten: 1.2 GB. */
@@ -56,13 +57,16 @@ export function signed(value: number): string {
 }
 
 /** "+0.05 to +0.08", of 95 %. */
-export function interval({ low, high }: { low: number; high: number }): string {
-  return `${signed(low)} to ${signed(high)}`;
+export function interval({ low, high }: { low: number; high: number }, t: Translate = english): string {
+  return t('{0} to {1}', signed(low), signed(high));
 }
 
 /** "40 % of it on 10 of 1,023 tokens". */
-export function carried({ share, tokens, of }: { share: number; tokens: number; of: number }): string {
-  return `${percent(share)} of it on ${count(tokens)} of ${count(of)} tokens`;
+export function carried(
+  { share, tokens, of }: { share: number; tokens: number; of: number },
+  t: Translate = english,
+): string {
+  return t('{0} of it on {1} of {2} tokens', percent(share), count(tokens), count(of));
 }
 
 /** Whole numbers, exactly. */

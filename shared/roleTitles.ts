@@ -1,7 +1,5 @@
 import type { Role, RoleScore } from './protocol/text';
-
-/** As `vscode.l10n.t` takes and gives messages. */
-type Translate = (message: string, ...values: (string | number)[]) => string;
+import type { Translate } from './translate';
 
 /** What roles are called, everywhere. */
 export const ROLE_TITLES: Record<Role, string> = {

@@ -158,7 +158,9 @@ function aboutHead(analysis: Analysis, { core, head }: HeadChoice): string[] {
   const lost = ablation?.measure === 'loss' ? ablation.heads.find(isIt)?.zero : undefined;
   return [
     ...(role ? [`${roleTitle(role, vscode.l10n.t)} ${percent(role.score)}`] : []),
-    ...(lost ? [t('without it the loss changes by {0} nats ({1})', signed(lost.delta), interval(lost))] : []),
+    ...(lost
+      ? [t('without it the loss changes by {0} nats ({1})', signed(lost.delta), interval(lost, t))]
+      : []),
   ];
 }
 

@@ -1,3 +1,4 @@
+import { layerWords } from '../../shared/layerWords';
 import { hasNative, nativeWords, standingWords } from '../../shared/native';
 import type {
   CoreInfo,
@@ -43,15 +44,14 @@ export function tokenCode(text: string, inTable = false): string {
 /** "layer 3", "cross layer 0" */
 export function describeLayer(core: number, cores: readonly CoreInfo[], t: Translate): string {
   const info = cores.find(one => one.core === core);
-  const stack = info && info.kind !== 'self' ? `${info.kind} ` : '';
-  return `${stack}${t('layer {0}', info?.layer ?? core)}`;
+  return layerWords(core, info, t);
 }
 
 /** "layer 3, head 5", "mean of all heads": what the numbers are of. Counted from 0, as in the views. */
 export function describeHead({ core, head }: HeadChoice, cores: readonly CoreInfo[], t: Translate): string {
   if (core === null) return t('mean of all heads');
   const layer = describeLayer(core, cores, t);
-  const native = nativeWords(cores.find(info => info.core === core)?.attention);
+  const native = nativeWords(cores.find(info => info.core === core)?.attention, t);
   const name = head === null ? t('mean of the heads of {0}', layer) : t('{0}, head {1}', layer, head);
   return native === null ? name : `${name} (${native})`;
 }
@@ -228,7 +228,7 @@ function keptTable(word: readonly TokenAttention[], options: HoverOptions): stri
     const namesakes = choices.filter(({ name }) => name === choice.name);
     const ofPlan = choice.key === planned?.key;
     const name = ofPlan || namesakes.length > 1 ? describeSetting(choice) : choice.name;
-    const said = `${name}, ${standingWords(choice, options.cores, options.mechanisms)}`;
+    const said = `${name}, ${standingWords(choice, options.cores, options.mechanisms, options.t)}`;
     return ofPlan ? t('the plan: {0}', said) : said;
   });
   const withLoss = word.some(({ kept }) => kept.some(({ deltaLoss }) => deltaLoss !== null));

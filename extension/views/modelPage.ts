@@ -131,7 +131,7 @@ function coreTable({ cores }: ModelInfo, t: Translate): string {
     core.kvHeads,
     core.dim,
     core.mask,
-    nativeWords(core.attention) ?? t('dense'),
+    nativeWords(core.attention, t) ?? t('dense'),
   ]);
   return section(t('Attention cores'), table(head, rows));
 }

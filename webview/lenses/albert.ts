@@ -3,7 +3,8 @@ import { customElement } from 'lit/decorators.js';
 import type { AlbertLens, MechanismParams } from '../../shared/protocol/engine';
 import { lutColour, toCss } from '../draw/colour';
 import { operations } from '../model/cost';
-import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { count, csv, number, percent } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { theme } from '../draw/theme';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
@@ -124,7 +125,7 @@ export class AlbertView extends LensPart<'albert'> {
                         ]
                       : []
                   }
-                  .words=${`At rank ${rank} the best approximation misses ${percent(point?.error ?? 0)} of the table.`}
+                  .words=${t('At rank {0} the best approximation misses {1} of the table.', rank, percent(point?.error ?? 0))}
                 ></ai-lines>`
               : html`<p class="muted">${t('The table cannot be read from this export.')}</p>`
           }

@@ -2,7 +2,8 @@ import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { FlashLens, MechanismParams } from '../../shared/protocol/engine';
 import { bytes, operations } from '../model/cost';
-import { count, csv, exact, number } from '../../shared/numbers';
+import { count, csv, number } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { headName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
@@ -111,7 +112,7 @@ export class FlashView extends LensPart<'flash'> {
             .y=${{ label: t('numbers moved (log)'), log: true, format: (v: number) => operations(v) }}
             .lines=${[
               {
-                name: 'written out',
+                name: t('written out'),
                 look: 'plain',
                 points: found.curve.map(p => ({ x: p.sram, y: standard })),
               },
@@ -122,7 +123,7 @@ export class FlashView extends LensPart<'flash'> {
               },
             ]}
             .marks=${[{ x: chosen.sram, y: chosen.accesses, label: `${operations(chosen.accesses)}`, chosen: true }]}
-            .words=${`Traffic falls from ${operations(found.curve[0]!.accesses)} to ${operations(found.curve.at(-1)!.accesses)} numbers as fast memory grows; written out it is ${operations(standard)}.`}
+            .words=${t('Traffic falls from {0} to {1} numbers as fast memory grows; written out it is {2}.', operations(found.curve[0]!.accesses), operations(found.curve.at(-1)!.accesses), operations(standard))}
           ></ai-lines>
         </section>
         <section aria-label=${t('The tiles')}>

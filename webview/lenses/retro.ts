@@ -1,7 +1,8 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { LensParams, MechanismParams, RetroLens, RetroNeighbour } from '../../shared/protocol/engine';
-import { count, csv, exact, number, tokenLabel } from '../../shared/numbers';
+import { count, csv, number, tokenLabel } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { store } from '../host/store';
 import { segmented, toggle } from '../ui/controls';
 import { LensPart } from './lensPart';

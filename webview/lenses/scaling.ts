@@ -49,7 +49,7 @@ export class ScalingView extends LensPart<'scaling'> {
                 : []
             }
             .here=${{ x: tokens, label: t('this text, {0}', count(tokens)) }}
-            .words=${`Attention is ${percent(share)} of the operations at ${count(tokens)} tokens and half of them at ${count(even)}.`}
+            .words=${t('Attention is {0} of the operations at {1} tokens and half of them at {2}.', percent(share), count(tokens), count(even))}
           ></ai-lines>
         </section>
         <section aria-label=${t('Keys and values kept against length')}>
@@ -66,7 +66,7 @@ export class ScalingView extends LensPart<'scaling'> {
               ...(cachePerToken.half > 0
                 ? [
                     {
-                      name: 'this model',
+                      name: t('this model'),
                       look: 'main',
                       points: lengths.map(n => ({ x: n, y: cache(n, cachePerToken.half) })),
                     },
@@ -74,7 +74,7 @@ export class ScalingView extends LensPart<'scaling'> {
                 : []),
             ]}
             .here=${{ x: tokens, label: t('this text, {0}', count(tokens)) }}
-            .words=${`This model keeps ${bytes(cachePerToken.half)} per token.`}
+            .words=${t('This model keeps {0} per token.', bytes(cachePerToken.half))}
           ></ai-lines>
         </section>
         <section aria-label=${t('Training compute against size')}>
@@ -84,13 +84,13 @@ export class ScalingView extends LensPart<'scaling'> {
             .y=${{ label: t('operations (log)'), log: true, format: (v: number) => operations(v) }}
             .lines=${[
               {
-                name: '20 tokens a parameter',
+                name: t('20 tokens a parameter'),
                 look: 'plain',
                 points: [own.parameters, 1e12].map(n => ({ x: n, y: 120 * n * n })),
               },
             ]}
             .marks=${models.map(m => ({ x: m.parameters, y: m.flops, label: m.own ? t('this model') : m.name, chosen: m.own }))}
-            .words=${models.map(m => `${m.name}: ${operations(m.parameters)} parameters, ${operations(m.flops)} operations`).join('; ')}
+            .words=${models.map(m => t('{0}: {1} parameters, {2} operations', m.name, operations(m.parameters), operations(m.flops))).join('; ')}
           ></ai-lines>
         </section>
         <section aria-label=${t('The numbers')}>
@@ -98,7 +98,7 @@ export class ScalingView extends LensPart<'scaling'> {
           <table>
             <tbody>
               ${[
-                ['parameters', operations(found.parameters), count(found.parameters)],
+                [t('parameters'), operations(found.parameters), count(found.parameters)],
                 [
                   t('without the embedding table'),
                   operations(found.withoutEmbedding),
@@ -118,12 +118,12 @@ export class ScalingView extends LensPart<'scaling'> {
                 [
                   t('keys and values a token'),
                   bytes(cachePerToken.half),
-                  `${bytes(cachePerToken.single)} in 32 bits`,
+                  t('{0} in 32 bits', bytes(cachePerToken.single)),
                 ],
                 [
                   t('a full context of them'),
                   found.context ? bytes(found.context * cachePerToken.half) : '–',
-                  found.context ? `${count(found.context)} tokens` : t('the model sets no limit'),
+                  found.context ? t('{0} tokens', count(found.context)) : t('the model sets no limit'),
                 ],
               ].map(
                 ([name, value, more]) =>

@@ -2,7 +2,8 @@ import { css, html, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { SimplifiedLens } from '../../shared/protocol/engine';
 import { operations } from '../model/cost';
-import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { count, csv, number, percent } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { coreInfo, headName, shortName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
@@ -112,7 +113,7 @@ export class SimplifiedView extends LensPart<'simplified'> {
                 points: collapse.map((c, i) => ({ x: c.at === 'output' ? i : layerOf(c.at), y: c.cosine })),
               },
             ]}
-            .words=${`Mean cosine: ${collapse.map(c => number(c.cosine)).join(', ')}.`}
+            .words=${t('Mean cosine: {0}.', collapse.map(c => number(c.cosine)).join(', '))}
           ></ai-lines>
           <h2>${t('Without value and output projections')}</h2>
           <div

@@ -2,7 +2,8 @@ import { css, html, svg, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { MechanismParams, SwitchLens } from '../../shared/protocol/engine';
 import { bucketColour, toCss } from '../draw/colour';
-import { count, csv, exact, number, percent } from '../../shared/numbers';
+import { count, csv, number, percent } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { coreInfo } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
@@ -80,7 +81,7 @@ export class SwitchView extends LensPart<'switch'> {
                 chosen: true,
               },
             ]}
-            .words=${`Dropped tokens fall from ${percent(found.curve[0]!.dropRate)} at factor ${found.curve[0]!.factor} to ${percent(found.curve.at(-1)!.dropRate)} at ${found.curve.at(-1)!.factor}.`}
+            .words=${t('Dropped tokens fall from {0} at factor {1} to {2} at {3}.', percent(found.curve[0]!.dropRate), found.curve[0]!.factor, percent(found.curve.at(-1)!.dropRate), found.curve.at(-1)!.factor)}
           ></ai-lines>
         </section>
       </div>

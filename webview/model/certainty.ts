@@ -1,4 +1,4 @@
-import { carried, interval } from '../../shared/numbers';
+import { carried, interval } from './amounts';
 import type { Interval } from '../../shared/protocol/engine';
 import { carriersOf, meanInterval } from '../../shared/uncertainty';
 

@@ -1,6 +1,7 @@
 /** A profile as the Corpus view reads it: heads by measure, parts of the corpus, and what differs between kinds. */
 import type { CorpusDistribution, CorpusHead, CorpusProfile } from '../../shared/protocol/corpus';
-import { interval as range, number, signed } from '../../shared/numbers';
+import { number, signed } from '../../shared/numbers';
+import { interval as range } from './amounts';
 import { spelled } from './corpusNames';
 import { t } from '../host/words';
 

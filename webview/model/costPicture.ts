@@ -253,7 +253,7 @@ const by =
 export const roughly = (tokens: number) => Number(tokens.toPrecision(2));
 
 function crossingWords(title: string, { tokens, how }: Crossing): string {
-  const where = `${count(roughly(tokens))} tokens`;
+  const where = t('{0} tokens', count(roughly(tokens)));
   return how === 'measured'
     ? t('{0} beats dense from {1}', title, where)
     : t('{0} would beat dense from {1} (extrapolated)', title, where);

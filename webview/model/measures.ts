@@ -8,7 +8,8 @@ import type {
 } from '../../shared/protocol/engine';
 import { t } from '../host/words';
 import { mechanismNames } from './mechanismNames';
-import { exact, nats, number, percent, signed, tokens } from '../../shared/numbers';
+import { number, percent, signed } from '../../shared/numbers';
+import { exact, nats, tokens } from './amounts';
 
 /** One number per head, with its name, unit and way of being written. */
 export interface HeadMeasure {
@@ -164,7 +165,8 @@ export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
 export function writeMeasure(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
   if (measure.unit === 'share') return percent(value);
-  if (measure.id === 'ablation') return measure.unit === 'nats' ? `${signed(value)} nats` : signed(value);
+  if (measure.id === 'ablation')
+    return measure.unit === 'nats' ? t('{0} nats', signed(value)) : signed(value);
   return measure.unit === 'nats' ? nats(value) : tokens(value);
 }
 

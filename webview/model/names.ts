@@ -2,15 +2,8 @@ import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { store, type HeadId } from '../host/store';
 import { t } from '../host/words';
 import { percent } from '../../shared/numbers';
+import { layerWords } from '../../shared/layerWords';
 import { roleTitle } from '../../shared/roleTitles';
-
-/** A layer by its number in its stack. */
-const LAYER: Record<CoreInfo['kind'], (layer: number) => string> = {
-  self: layer => t('layer {0}', layer),
-  encoder: layer => t('encoder layer {0}', layer),
-  decoder: layer => t('decoder layer {0}', layer),
-  cross: layer => t('cross layer {0}', layer),
-};
 
 /** The stacks that a model may have, as pictures of all heads draw them, from top to bottom. */
 export const STACKS: { kind: CoreInfo['kind']; title: string }[] = [
@@ -26,8 +19,7 @@ export function coreInfo(core: number): CoreInfo | null {
 
 /** "layer 3", with the stack where the model has more than one. Counted from 0, as the papers' code does. */
 export function layerName(core: number): string {
-  const info = coreInfo(core);
-  return LAYER[info?.kind ?? 'self'](info?.layer ?? core);
+  return layerWords(core, coreInfo(core), t);
 }
 
 /** "layer 3, head 5" */

@@ -2,7 +2,8 @@ import type { RunEffect, TokenTable } from '../../shared/protocol/engine';
 import { changeLimit, changePerToken, type MassScale } from '../../shared/protocol/host';
 import { changeInWords } from './changeNumbers';
 import { lutColour, massAt, niceCeiling, scaleMass, type Rgb } from '../draw/colour';
-import { nats, number, percent } from '../../shared/numbers';
+import { number, percent } from '../../shared/numbers';
+import { nats } from './amounts';
 import type { Theme } from '../draw/theme';
 import { t } from '../host/words';
 
@@ -43,7 +44,7 @@ export function changeQuantity(effect: RunEffect, tokens: number): Quantity {
 /** `perToken` [tokens - 1]: of the token after. */
 export function lossQuantity(perToken: Float32Array, tokens: number): Quantity {
   const values = changePerToken({ measure: 'loss', delta: 0, perToken }, tokens);
-  return { ...upTo(changeLimit(perToken), 'loss', ' nats'), values, say: nats };
+  return { ...upTo(changeLimit(perToken), t('loss'), ` ${t('nats')}`), values, say: nats };
 }
 
 /** A linear scale from nothing to the limit. */

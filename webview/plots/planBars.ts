@@ -3,7 +3,8 @@ import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { Plan } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, percent, signed } from '../../shared/numbers';
+import { percent, signed } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { certaintyOf, certaintyWords } from '../model/certainty';
 import { mechanismLook, mechanismTitle, parameterWords, settingTitles } from '../model/mechanismLook';
 import { paidIn, spentBy } from '../model/planSpent';
@@ -99,7 +100,7 @@ export class PlanBars extends Component {
         unitOf(plan),
         percent(spent),
         paidIn(plan),
-        [`exactly ${exact(delta)}`, certaintyWords(perToken)].filter(Boolean).join('; '),
+        [t('exactly {0}', exact(delta)), certaintyWords(perToken)].filter(Boolean).join('; '),
       );
     const spent = spentBy(plan);
     return [
@@ -129,7 +130,7 @@ export class PlanBars extends Component {
       ...(plan.floor
         ? [
             {
-              name: `${mechanismTitle(plan.floor.choice.name, infos)} (floor)`,
+              name: t('{0} (floor)', mechanismTitle(plan.floor.choice.name, infos)),
               delta: plan.floor.effect.delta,
               fill: 'none',
               look: 'floor' as const,
@@ -137,7 +138,7 @@ export class PlanBars extends Component {
                 `{0}
 It looks at every score to choose: how little so many pairs can cost, not a rival.`,
                 words(
-                  `${mechanismTitle(plan.floor.choice.name, infos)} in every head`,
+                  t('{0}{1} in every head', mechanismTitle(plan.floor.choice.name, infos), ''),
                   plan.floor.effect,
                   plan.floor.share,
                 ),

@@ -3,7 +3,8 @@ import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { Plan } from '../../shared/protocol/engine';
 import { toCss } from '../draw/colour';
-import { exact, interval, number, percent, signed } from '../../shared/numbers';
+import { number, percent, signed } from '../../shared/numbers';
+import { exact, interval } from '../model/amounts';
 import { certaintyWords } from '../model/certainty';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { paidIn, spentBy } from '../model/planSpent';
@@ -133,7 +134,7 @@ export class PlanCurve extends Component {
           exact(p.share * 100, '%'),
           paidIn(plan),
           signed(p.delta),
-          p.measured ? 'measured' : 'predicted from local errors',
+          p.measured ? t('measured') : t('predicted from local errors'),
           p.interval ? `; 95\u202f%: ${interval(p.interval)}` : '',
         );
         return svg`<circle class=${p.measured ? 'measured' : 'predicted'} cx=${cx} cy=${cy} r="3.5"><title>${words}</title></circle>`;

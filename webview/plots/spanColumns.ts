@@ -2,7 +2,8 @@ import { scaleBand, scaleLog } from 'd3-scale';
 import { css, html, nothing, svg } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import type { SpanFit } from '../../shared/protocol/engine';
-import { count, exact, percent, tokens as inTokens } from '../../shared/numbers';
+import { count, percent } from '../../shared/numbers';
+import { exact, tokens as inTokens } from '../model/amounts';
 import { coreInfo, headName } from '../model/names';
 import { roleHue } from '../model/roles';
 import { learnedSpan } from '../model/standing';
@@ -98,7 +99,7 @@ export class SpanColumns extends Component {
       aria-label=${t('Span of every head by layer, on a logarithmic scale; the table below has the numbers')}
       @mouseleave=${() => store.previewOf(null)}
     >
-      ${axisLeft(y, room.left - 6, { ticks: 5, format: t => count(t), grid: width - room.left, label: 'span, tokens (log)' })}
+      ${axisLeft(y, room.left - 6, { ticks: 5, format: t => count(t), grid: width - room.left, label: t('span, tokens (log)') })}
       ${cores.map(({ info, heads }, at) => {
         const left = x(info.core)!;
         const step = x.bandwidth() / heads.length;

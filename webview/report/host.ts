@@ -21,6 +21,7 @@ import {
 import type { CorpusProfile } from '../../shared/protocol/corpus';
 import type { CorpusReport, ReportData, ReportPage } from '../../shared/reportData';
 import { type HostApi } from '../host/link';
+import { t } from '../host/words';
 import { RequestError } from '../host/requestError';
 import { Report } from './report';
 import { readReport } from './unpack';
@@ -141,7 +142,10 @@ function themeOfEditor(): HostSettings['themeKind'] | null {
 }
 
 function unreadable(reason: string): AnalysisState {
-  const message = `This report cannot be read: it may be cut off, or the browser is too old. (${reason})`;
+  const message = t(
+    'This report cannot be read: it may be cut off, or the browser is too old. ({0})',
+    reason,
+  );
   return { status: 'error', document: null, message, actions: [] };
 }
 

@@ -34,6 +34,7 @@ import {
   type TokenParams,
   type WorstTokensParams,
 } from '../../shared/protocol/engine';
+import { t } from '../host/words';
 import { fitSpans, softMask } from '../../shared/softSpan';
 import type { ViewMethod } from '../../shared/protocol/host';
 
@@ -41,7 +42,9 @@ import type { ViewMethod } from '../../shared/protocol/host';
 export class NotInReport extends Error {
   constructor() {
     super(
-      'This report holds what was computed when it was made; analyze the text with Attention Inspector to see more.',
+      t(
+        'This report holds what was computed when it was made; analyze the text with Attention Inspector to see more.',
+      ),
     );
   }
 }

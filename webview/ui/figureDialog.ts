@@ -247,7 +247,7 @@ export class FigureDialog extends Component {
     const of = [
       ...(model ? [t('Model: {0}', model.name)] : []),
       ...(document
-        ? [t('text: {0}{1}', document, tokens ? `, ${count(tokens.ids.length)} tokens` : '')]
+        ? [t('text: {0}{1}', document, tokens ? t(', {0} tokens', count(tokens.ids.length)) : '')]
         : []),
     ].join('; ');
     const stale = store.stale ? t(' The text has changed since.') : '';

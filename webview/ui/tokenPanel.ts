@@ -1,7 +1,8 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { Link, TokenAttention } from '../../shared/protocol/engine';
-import { exact, nats, percent, signed, tokenLabel } from '../../shared/numbers';
+import { percent, signed, tokenLabel } from '../../shared/numbers';
+import { exact, nats } from '../model/amounts';
 import { mechanismNames } from '../model/mechanismNames';
 import { standing } from '../model/standing';
 import { Remote } from '../host/remote';

@@ -5,10 +5,11 @@ import { agreement, bucketBackground, coverage, imbalance, tellingWords, untaken
 import { bucketNames } from '../model/bucketNames';
 import { massAt, niceCeiling } from '../draw/colour';
 import { ownSetting } from '../../shared/native';
-import { count, csv, exact, number, percent, tokenLabel } from '../../shared/numbers';
+import { count, csv, number, percent, tokenLabel } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { mechanismTitle } from '../model/mechanismLook';
 import { coreInfo, headName } from '../model/names';
-import { standing } from '../model/standing';
+import { isNative, standing } from '../model/standing';
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -177,7 +178,7 @@ export class BucketsView extends Component implements Savable {
     };
     const telling = tellingWords(tokens?.text ?? [], painted, found.count, 5);
     const stale = store.stale || this.buckets.loading;
-    const learned = standing(choice, profile.core) === 'native';
+    const learned = isNative(choice, profile.core);
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
       <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
       ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
@@ -285,7 +286,7 @@ export class BucketsView extends Component implements Savable {
   /** The whole point in one sentence. */
   private lead(profile: HeadProfile, choice: Setting, found: Buckets): TemplateResult {
     const words = standing(choice, profile.core);
-    if (words === 'native') return this.ownLead(profile, found);
+    if (isNative(choice, profile.core)) return this.ownLead(profile, found);
     const better = found.chanceRecall > 0 ? found.recall / found.chanceRecall : null;
     return html`${rich('In {0}, {1} keeps {2} of the mass, where buckets of the same size filled by chance would keep {3}{4}. {5}', headName(profile), choice.name, html`<strong title=${exact(found.recall * 100, '%')}>${percent(found.recall)}</strong>`, html`<strong title=${exact(found.chanceRecall * 100, '%')}>${percent(found.chanceRecall)}</strong>`, better !== null ? html` ${rich('({0} times as much)', number(better))}` : nothing, html`<span class="muted">${rich('(local, {0})', words)}</span>`)}`;
   }

@@ -7,10 +7,11 @@ import { DENSE } from '../../shared/setting';
 import { toCss } from '../draw/colour';
 import { CSV_HEADER, csvRows } from '../model/compareRows';
 import { fairComparison, type RunOn } from '../model/fairComparison';
-import { csv, exact, percent, signed } from '../../shared/numbers';
+import { csv, percent, signed } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { mechanismLook, mechanismTitle } from '../model/mechanismLook';
 import { headName, shortName } from '../model/names';
-import { denseIsWhatIf, standing } from '../model/standing';
+import { denseIsWhatIf, plainStanding, standing } from '../model/standing';
 import { theme } from '../draw/theme';
 import {
   allTried,
@@ -379,7 +380,7 @@ export class CompareView extends Component implements Savable {
       : t('as computed with the analysis');
     return t(
       'Mechanisms in place of dense attention in {0}, {1}.',
-      one ? headName(head) : 'all heads',
+      one ? headName(head) : t('all heads'),
       settings,
     );
   }
@@ -391,7 +392,7 @@ export class CompareView extends Component implements Savable {
   toCsv(): string {
     return csv(
       CSV_HEADER,
-      csvRows(this.allTried.value, ({ choice }, core) => standing(choice, core)),
+      csvRows(this.allTried.value, ({ choice }, core) => plainStanding(choice, core)),
     );
   }
 }

@@ -4,7 +4,8 @@ import type { BudgetUnit, CountKind } from '../../shared/protocol/engine';
 import { UNITS } from '../../shared/budgetUnits';
 import { FAR_LENGTH } from '../../shared/costLengths';
 import { toCss } from '../draw/colour';
-import { exact, percent, signed } from '../../shared/numbers';
+import { percent, signed } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { DENSE } from '../../shared/setting';
 import { fairComparison } from '../model/fairComparison';
 import { bestOf, numbersOf, sorted, type Best } from '../model/compareRows';
@@ -252,7 +253,7 @@ export class CompareTable extends Component {
       <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
       <td
         class="number"
-        title=${numbers ? t('{0} of {1} {2}{3}', exact(numbers.pairs), exact(numbers.densePairs), t(UNITS[this.unit]), this.unit === 'kv' ? ', bytes' : '') : nothing}
+        title=${numbers ? t('{0} of {1} {2}{3}', exact(numbers.pairs), exact(numbers.densePairs), t(UNITS[this.unit]), this.unit === 'kv' ? t(', bytes') : '') : nothing}
       >
         ${numbers ? percent(numbers.share) : '–'}
         ${
@@ -273,7 +274,7 @@ export class CompareTable extends Component {
           ? html`<td>
               <ai-head-strip
                 .values=${values}
-                what=${`${this.measure === 'recall' ? 'mass kept by' : 'output error of'} ${title}`}
+                what=${this.measure === 'recall' ? t('mass kept by {0}', title) : t('output error of {0}', title)}
               ></ai-head-strip>
             </td>`
           : nothing

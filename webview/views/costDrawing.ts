@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { CostCurve, CostFormulas, CostMeasurement, ForwardTimes } from '../../shared/protocol/engine';
 import { FAR_LENGTH } from '../../shared/costLengths';
-import { count, exact, number, percent } from '../../shared/numbers';
+import { count, number, percent } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { bytes, costWords, milliseconds, type CostMeasure } from '../model/cost';
 import { roughly, type CostPicture, type CostRow } from '../model/costPicture';
 import { parameterWords } from '../model/mechanismLook';
@@ -17,8 +18,8 @@ export function costLead(picture: CostPicture): TemplateResult | typeof nothing 
   const verdict = picture.verdict();
   if (!verdict) return nothing;
   const of = heads === 1 ? t('one head') : t('all {0} heads', count(heads));
-  const what = { time: 'takes', memory: 'holds', pairs: 'computes', flops: 'needs' }[measure];
-  const unit = measure === 'pairs' ? ' pairs' : measure === 'flops' ? ' operations' : '';
+  const what = { time: t('takes'), memory: t('holds'), pairs: t('computes'), flops: t('needs') }[measure];
+  const unit = measure === 'pairs' ? ` ${t('pairs')}` : measure === 'flops' ? ` ${t('operations')}` : '';
   const dense = html`${rich('At {0} tokens dense attention of {1} {2} {3}', count(tokens), of, what, html`<strong title=${exact(verdict.dense)}>${costWords(verdict.dense, measure)}${unit}</strong>`)}`;
   switch (verdict.kind) {
     case 'alone':

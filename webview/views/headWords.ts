@@ -1,7 +1,8 @@
 import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { TokenTable } from '../../shared/protocol/engine';
-import { count, exact, percent, tokenLabel } from '../../shared/numbers';
+import { count, percent, tokenLabel } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
 import { around, wordLinks, wordOfToken, wordsOf, type Word, type WordLink } from '../../shared/words';

@@ -6,7 +6,8 @@ import type {
   MechanismMeasures,
   MechanismResult,
 } from '../../shared/protocol/engine';
-import { count, exact, nats, percent } from '../../shared/numbers';
+import { count, percent } from '../../shared/numbers';
+import { exact, nats } from '../model/amounts';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headKey, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';

@@ -2,7 +2,9 @@ import { html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
-import { csv, interval, percent } from '../../shared/numbers';
+import { csv, percent } from '../../shared/numbers';
+import { interval } from '../model/amounts';
+import { nativeWords } from '../../shared/native';
 import { otherLayersLine } from '../../shared/otherLayers';
 import {
   defaultMeasure,
@@ -404,7 +406,7 @@ export class Overview extends Component implements Savable {
           info.kind,
           info.layer,
           h.head,
-          nativeIn(info.core) ?? 'dense',
+          nativeWords(info.attention) ?? 'dense',
           mainRole(h),
           h.roles[0]?.score,
           ...measures.map(m => m.value(h)),

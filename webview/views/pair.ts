@@ -2,7 +2,8 @@ import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { AnalysisSummary } from '../../shared/protocol/engine';
 import { changeLimit } from '../../shared/protocol/host';
-import { csv, exact, interval, nats, percent, signed, tokenLabel } from '../../shared/numbers';
+import { csv, percent, signed, tokenLabel } from '../../shared/numbers';
+import { exact, interval, nats } from '../model/amounts';
 import { niceCeiling, massAt } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -640,7 +641,7 @@ function lossChange(values: Float32Array): Titled {
     values,
     legend,
     title: t('What each token costs more or less'),
-    say: value => `${signed(value)} nats`,
+    say: value => t('{0} nats', signed(value)),
   };
 }
 

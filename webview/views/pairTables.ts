@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { changeLimit } from '../../shared/protocol/host';
-import { csv, exact, number, percent, signed } from '../../shared/numbers';
+import { csv, number, percent, signed } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { inkOn, lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';

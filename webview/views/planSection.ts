@@ -10,7 +10,8 @@ import {
 } from '../../shared/protocol/engine';
 import { paidIn, spentBy } from '../model/planSpent';
 import { toCss } from '../draw/colour';
-import { count, exact, number, percent, signed } from '../../shared/numbers';
+import { count, number, percent, signed } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
 import { standing } from '../model/standing';

@@ -1,7 +1,8 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { HeadProfile, Role } from '../../shared/protocol/engine';
-import { exact, percent } from '../../shared/numbers';
+import { percent } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import {
   defaultMeasure,
   findMeasure,

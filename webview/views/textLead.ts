@@ -2,7 +2,8 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { AnalysisSummary, RunEffect } from '../../shared/protocol/engine';
 import { concentration } from '../model/changeNumbers';
 import { changeKey, changeSubject, mechanismTitle } from '../model/changes';
-import { count, exact, number, tokenLabel } from '../../shared/numbers';
+import { count, number, tokenLabel } from '../../shared/numbers';
+import { exact } from '../model/amounts';
 import { headName } from '../model/names';
 import { intervalWords } from '../model/certainty';
 import { store } from '../host/store';
@@ -49,7 +50,7 @@ export function changeLead(change: ChangeSource, effect: RunEffect): TemplateRes
   const few = concentration(effect);
   const dense = store.summary?.loss?.mean;
   const verb = measure === 'output' ? t('turns the output by') : delta >= 0 ? t('costs') : t('gains');
-  const size = measure === 'output' ? number(delta) : `${number(Math.abs(delta))} nats`;
+  const size = measure === 'output' ? number(delta) : t('{0} nats', number(Math.abs(delta)));
   return html`${rich(
     '{0} {1} {2} per token{3} {4}',
     changeSubject(change),

@@ -1,6 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { LostKey, TokenTable } from '../../shared/protocol/engine';
-import { exact, percent, tokenLabel, tokens as inTokens } from '../../shared/numbers';
+import { percent, tokenLabel } from '../../shared/numbers';
+import { exact, tokens as inTokens } from '../model/amounts';
 import { shortName } from '../model/names';
 import { inkOn, toCss, type Rgb } from '../draw/colour';
 import type { Quantity } from '../model/quantity';
