@@ -11,6 +11,7 @@ import { CostHints } from './editor/costHints';
 import { LanguageStatus } from './workbench/languageStatus';
 import { Corpora } from './analysis/corpora';
 import { CostMemory } from './analysis/costMemory';
+import { CutMark } from './editor/cutMark';
 import { EditorMarks } from './editor/editorMarks';
 import { CrashedDevices } from './engine/crashedDevices';
 import { EngineClient } from './engine/engineClient';
@@ -97,6 +98,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
   const folder = vscode.Uri.joinPath(context.storageUri ?? context.globalStorageUri, 'analyses');
   kept = own(new AnalysisMemory(new SavedFiles(folder), memory, store, selection, log));
   own(new EditorMarks(store, selection, settings));
+  own(new CutMark(store, settings));
   own(new ChangeMarks(store, selection, settings));
   own(new CostHints(store, selection, settings));
   own(new InterventionStatus(store));

@@ -159,8 +159,9 @@ export class EditorMarks extends Owner {
     const analysis = this.store.shown;
     if (!analysis || !this.settings.decorations) return;
     const range = token === null ? null : analysis.rangeOfToken(token);
+    // In no other text either, where the one that was shown before had a preview.
     for (const editor of vscode.window.visibleTextEditors)
-      if (editor.document === analysis.document) editor.setDecorations(this.previewed, range ? [range] : []);
+      editor.setDecorations(this.previewed, range && editor.document === analysis.document ? [range] : []);
   }
 
   /** The word at the cursor is previewed in the views; one of the target text shows here where it looks. */

@@ -106,7 +106,7 @@ export type AnalysisState =
       id: string;
       document: DocumentInfo;
       summary: AnalysisSummary;
-      /** The text has changed since: show greyed, with a button to analyze again. */
+      /** The text has changed since: show faded, with a button to analyze again. */
       stale: boolean;
       /** The latest plan for this text, changes by hand included; null while there is none. */
       plan: Plan | null;

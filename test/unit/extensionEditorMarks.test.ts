@@ -132,6 +132,21 @@ describe('extension: marks of a pinned token', () => {
     assert.ok(spread.length > 0 && spread.every(({ line }) => line === undefined));
   });
 
+  it('preview a token in its own text alone, and leave none behind in the text that was shown before', async () => {
+    const [before, now] = [editorOf({}), editorOf({})];
+    const of = ({ document }: { document: object }) => ({ document, rangeOfToken: (token: number) => token });
+    const previews = new Emitter<number | null>();
+    const store = { shown: of(before), onChange: never };
+    const selection = { current: { token: null }, onChange: never, onPreview: previews.event };
+    await marksIn([before, now], store, selection);
+    const drawn = () => [before, now].map(editor => [...editor.drawn.values()].flat());
+    previews.fire(5);
+    assert.deepEqual(drawn(), [[5], []]);
+    store.shown = of(now);
+    previews.fire(6);
+    assert.deepEqual(drawn(), [[], [6]]);
+  });
+
   it('are of the word at the cursor in a target text, in both texts, as long as the cursor is there', async () => {
     const links = [{ token: 2, mass: 0.9 }];
     const cross = { looksAt: links, looksAtSide: 'text' };

@@ -34,8 +34,8 @@ export const stateStyles = css`
     border-left: 3px solid var(--vscode-editorWarning-foreground, var(--accent2));
     padding-left: 8px;
   }
-  /* Greyed, and still legible. */
+  /* Faded, and still legible: of grey, better and worse would be the same. */
   .is-stale {
-    filter: grayscale(1);
+    filter: saturate(0.4);
   }
 `;
