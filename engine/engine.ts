@@ -131,8 +131,8 @@ export class Engine {
 
     'analysis/start': (params, signal) => this.analyze(params, signal),
     'corpus/profile': (params, signal) => profileFolder(this, params, signal),
-    'corpus/report': async ({ folder, document }) => ({
-      html: await reportHtml(corpusReport(await readProfile(folder), document)),
+    'corpus/report': async ({ folder, document, language }) => ({
+      html: await reportHtml(corpusReport(await readProfile(folder), document), language),
     }),
     'analysis/dispose': async ({ id }) => {
       this.analyses.forget(id);
@@ -219,7 +219,8 @@ export class Engine {
     }),
     'analysis/report': this.job(async (analysis, { id: _, ...what }, signal, progress) => {
       const report = progress('mechanism', 'Writing the report');
-      return { html: await reportHtml(await gatherReport(analysis, what, VERSION, signal, report)) };
+      const data = await gatherReport(analysis, what, VERSION, signal, report);
+      return { html: await reportHtml(data, what.language) };
     }),
     'analysis/lens': this.job((analysis, params, signal) =>
       lookThrough(analysis, params, {

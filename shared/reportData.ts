@@ -145,5 +145,8 @@ export interface ReportData extends ReportDetails {
   selection?: Selection;
 }
 
+/** Stands in the page of a report where scripts do not run. */
+export const NO_SCRIPT = 'This report draws its views with JavaScript; nothing of it leaves your machine.';
+
 /** What the page of a report holds. */
 export type ReportPage = ReportData | CorpusReport;

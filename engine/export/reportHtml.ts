@@ -10,7 +10,8 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { RefusedError } from '../errors';
 import { pack } from '../../shared/packed';
-import type { ReportPage } from '../../shared/reportData';
+import type { PageLanguage } from '../../shared/protocol/exports';
+import { NO_SCRIPT, type ReportPage } from '../../shared/reportData';
 import { REPORT_STYLE } from './reportStyle';
 
 export interface ViewBundle {
@@ -21,7 +22,12 @@ export interface ViewBundle {
 /** Hash of nothing: the toolkit's drop-down makes an empty style element, which does no harm. */
 const EMPTY_STYLE = `'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='`;
 
-export async function reportHtml(data: ReportPage, bundle?: ViewBundle): Promise<string> {
+/** @param language of the page and its views; English where none is given */
+export async function reportHtml(
+  data: ReportPage,
+  language?: PageLanguage,
+  bundle?: ViewBundle,
+): Promise<string> {
   const { script, style } = bundle ?? (await builtViews());
   const code = inlineScript(script);
   const css = `${REPORT_STYLE}\n${style}`.replaceAll('</style', '<\\/style');
@@ -36,7 +42,7 @@ export async function reportHtml(data: ReportPage, bundle?: ViewBundle): Promise
     `form-action 'none'`,
   ].join('; ');
   return `<!DOCTYPE html>
-<html lang="en">
+<html lang="${text(language?.tag ?? 'en')}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${text(policy)}">
@@ -47,7 +53,8 @@ export async function reportHtml(data: ReportPage, bundle?: ViewBundle): Promise
 </head>
 <body class="report">
 <attention-app data-place="panel"></attention-app>
-<noscript>This report draws its views with JavaScript; nothing of it leaves your machine.</noscript>
+<noscript>${text(language?.words[NO_SCRIPT] ?? NO_SCRIPT)}</noscript>
+${language ? `<script type="application/json" id="words">${JSON.stringify(language.words).replace(/</g, '\\u003c')}</script>` : ''}
 <script type="application/octet-stream" id="report-data">${packed.toString('base64')}</script>
 <script type="module">${code}</script>
 </body>

@@ -6,6 +6,7 @@ import { Owner } from '../disposable';
 import { asEngineError, EngineError, type EngineClient } from '../engine/engineClient';
 import type { Settings } from '../workbench/settings';
 import { chosen, writeReport } from './reportCommand';
+import { pageLanguage } from '../views/pageLanguage';
 import { filling } from '../workbench/progressBar';
 import { tellOfDevice } from '../workbench/deviceSetting';
 import { tell, tellProgress } from '../workbench/tell';
@@ -89,7 +90,9 @@ export class Corpora extends Owner {
   async report(document: string, token: vscode.CancellationToken): Promise<{ html: string } | null> {
     if (!this.latest) return null;
     try {
-      return await this.client.request('corpus/report', { folder: this.latest.kept, document }, token);
+      const language = pageLanguage();
+      const asked = { folder: this.latest.kept, document, ...(language && { language }) };
+      return await this.client.request('corpus/report', asked, token);
     } catch (error) {
       if (asEngineError(error).cancelled) return null;
       throw error;

@@ -5,6 +5,7 @@ import type { AnalysisStore } from './analysisStore';
 import { compressed } from './savedBytes';
 import { savedOf } from './saving';
 import { EngineError, type EngineClient } from '../engine/engineClient';
+import { pageLanguage } from '../views/pageLanguage';
 import { SAVED_EDITOR } from '../views/savedEditor';
 import type { SelectionModel } from '../views/selectionModel';
 import { filling } from '../workbench/progressBar';
@@ -70,6 +71,7 @@ async function gathered<M extends 'analysis/report' | 'analysis/details'>(
 ): Promise<EngineResult<M> | null> {
   // As it is now: plans and interventions may have come while the user chose.
   const ready = shown.ready!;
+  const language = pageLanguage();
   const params: EngineParams<'analysis/report'> = {
     id: shown.id,
     document: ready.document.name,
@@ -77,6 +79,7 @@ async function gathered<M extends 'analysis/report' | 'analysis/details'>(
     summary: ready.summary,
     plan: ready.plan,
     intervention: ready.interventions.result,
+    ...(language && { language }),
   };
   return tellProgress({ title }, async (bar, token) => {
     const fill = filling(bar);

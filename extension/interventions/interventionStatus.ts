@@ -68,7 +68,7 @@ function effectInWords(analysis: Analysis): string | null {
   const effect = analysis.ready?.interventions.result?.effect;
   if (!effect) return null;
   const range = meanInterval([effect.perToken]);
-  const change = `${signed(effect.delta)}${range ? ` (${interval(range)})` : ''}`;
+  const change = `${signed(effect.delta)}${range ? ` (${interval(range, vscode.l10n.t)})` : ''}`;
   return effect.measure === 'loss'
     ? vscode.l10n.t('loss {0} nats per token', change)
     : vscode.l10n.t('output turned by {0}', change);

@@ -30,7 +30,7 @@ import type {
   TokenParams,
   ValueWeights,
 } from './details';
-import type { ExportPlanParams, ExportedPlan, ReportDetails, ReportParams } from './exports';
+import type { ExportPlanParams, ExportedPlan, PageLanguage, ReportDetails, ReportParams } from './exports';
 import type {
   Ablation,
   HeadAblation,
@@ -134,7 +134,10 @@ export interface EngineRequests
   /** A model's heads over many texts. Takes turns with other jobs, text by text. */
   'corpus/profile': { params: CorpusParams; result: CorpusProfile };
   /** A finished profile as a report: `folder` is where it is kept, `document` what was profiled, in words. */
-  'corpus/report': { params: { folder: string; document: string }; result: { html: string } };
+  'corpus/report': {
+    params: { folder: string; document: string; language?: PageLanguage };
+    result: { html: string };
+  };
   'analysis/dispose': { params: { id: string }; result: null };
   shutdown: { params: Record<string, never>; result: null };
 }

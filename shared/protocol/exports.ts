@@ -23,6 +23,12 @@ export interface ExportedPlan {
   form?: { spending: Spending; effect: RunEffect };
 }
 
+/** The language of a page other than English: its tag, and its words by the English ones. */
+export interface PageLanguage {
+  tag: string;
+  words: Readonly<Record<string, string>>;
+}
+
 /** `analysis/report`: the views with this analysis inside, as one HTML file that opens without a network. */
 export interface ReportParams {
   id: string;
@@ -34,6 +40,7 @@ export interface ReportParams {
   summary: AnalysisSummary;
   plan: Plan | null;
   intervention: InterventionResult | null;
+  language?: PageLanguage;
 }
 
 export { KEPT_CODES, LINK_CODES, LOST_CODES } from '../reportData';
