@@ -35,6 +35,7 @@ import { intervene } from './service/interventions';
 import { lossByGroup } from './service/lossGroups';
 import { lostKeys } from './service/lostKeys';
 import { propagate, runLocally } from './service/mechanismRuns';
+import { patch } from './service/patching';
 import { exportPlan } from './service/plan/exportPlan';
 import { makePlan, type FoundPlan, type PlanOptions } from './service/plan/plan';
 import { testPlan, type PlanOnText } from './service/plan/test';
@@ -186,6 +187,11 @@ export class Engine {
     'analysis/attribution': this.job((analysis, _, signal, progress) =>
       attribution(analysis, signal, progress('propagate', 'What each head says to the logits')),
     ),
+    'analysis/patch': this.job((analysis, { id: _, from, ...given }, signal, progress) => {
+      const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
+      const report = progress('propagate', 'The text runs on with each head of the other text');
+      return patch(analysis, this.analyses.get(from), given, tokenizer, signal, report);
+    }),
     'analysis/rollout': this.job((analysis, params, signal, progress) =>
       rollout(analysis, params, signal, progress('mechanism', 'Attention multiplied over the layers')),
     ),

@@ -16,6 +16,9 @@ import {
   type LensName,
 } from '../../shared/protocol/engine';
 
+/** The analysis of the other text. */
+const OTHER = 'cli from';
+
 const SCHEMA = 'urn:attention-inspector:detail:1';
 
 export const DETAILS = [
@@ -28,6 +31,7 @@ export const DETAILS = [
   'attribution',
   'rollout',
   'values',
+  'patch',
 ] as const;
 export type DetailName = (typeof DETAILS)[number];
 
@@ -45,6 +49,9 @@ export interface DetailOptions {
   budget?: number;
   reference?: string;
   tokens: PredictedToken[];
+  /** Of patch: the other text, and the ids whose logits are told. */
+  from?: string;
+  answers?: { own: number; other: number };
   /** The map of value-weighted shares. */
   byValue: boolean;
   json?: string;
@@ -55,6 +62,13 @@ export function parseHead(value: string): { core: number; head: number } {
   const [, core, head] = /^(\d{1,6})\.(\d{1,6})$/.exec(value.trim()) ?? [];
   if (core === undefined) throw new UsageError(told`--head is CORE.HEAD, such as 3.2, not "${value}".`);
   return { core: Number(core), head: Number(head) };
+}
+
+export function parseAnswers(value: string): { own: number; other: number } {
+  const [, own, other] = /^(\d{1,9}),(\d{1,9})$/.exec(value.trim()) ?? [];
+  if (own === undefined)
+    throw new UsageError(told`--answers is two ids of the vocabulary, such as 262,318, not "${value}".`);
+  return { own: Number(own), other: Number(other) };
 }
 
 export function parseDetail(value: string): DetailName {
@@ -77,10 +91,14 @@ export async function detailCommand(
     throw new UsageError(told`--lens says which: ${Object.keys(lenses).join(', ')}.`);
   if (what === 'buckets' && options.mechanisms.length !== 1)
     throw new UsageError('Buckets are those of one mechanism, such as --mechanism lsh.');
-  const { reference } = options;
+  const { reference, from } = options;
+  if ((from !== undefined) !== (what === 'patch'))
+    throw new UsageError('--from goes with the detail patch, and patch needs it: the other text.');
+  if (what === 'patch' && options.tokens.length > 1)
+    throw new UsageError('Patching looks at the next token of one of --tokens.');
   if (reference !== undefined && what !== 'loss')
     throw new UsageError('--reference goes with the detail loss: its tokens are counted.');
-  await checkOutputPaths([json, png], [file, ...(reference === undefined ? [] : [reference])]);
+  await checkOutputPaths([json, png], [file, ...[reference, from].filter(one => one !== undefined)]);
   const text = await readText(file);
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
@@ -88,6 +106,7 @@ export async function detailCommand(
     const id = 'cli';
     const given = { id, model, text, device, maxTokens, mechanisms: [], propagate: false };
     const summary = await engine.analyze(given, signal);
+    if (from !== undefined) await engine.analyze({ ...given, id: OTHER, text: await readText(from) }, signal);
     if (what === 'map') await writeWhole(png!, await mapOf(engine, id, summary, options, signal));
     else {
       const result = await detailOf(engine, id, what, summary, options, signal);
@@ -116,9 +135,11 @@ async function detailOf(
   id: string,
   what: Exclude<DetailName, 'map'>,
   { tokens }: AnalysisSummary,
-  { head, lens, param, mechanisms, budget, reference, tokens: wanted }: DetailOptions,
+  { head, lens, param, mechanisms, budget, reference, tokens: wanted, answers }: DetailOptions,
   signal: AbortSignal,
 ): Promise<unknown> {
+  const last = tokens.ids.length - 1;
+  const chosen = wanted.map(token => (token === 'last' ? last : token));
   const settings = mechanisms.map(({ setting }) => setting);
   switch (what) {
     case 'lens':
@@ -129,14 +150,15 @@ async function detailOf(
       return engine.request('analysis/attribution', { id }, signal);
     case 'values':
       return { ...head, ...(await engine.request('analysis/valueWeights', { id, ...head }, signal)) };
-    case 'rollout': {
-      const last = tokens.ids.length - 1;
-      const chosen = wanted.map(token => (token === 'last' ? last : token));
+    case 'patch': {
+      const [at] = chosen;
+      return engine.request('analysis/patch', { id, from: OTHER, at, answers }, signal);
+    }
+    case 'rollout':
       return {
         tokens: chosen,
         ...(await engine.request('analysis/rollout', { id, tokens: chosen }, signal)),
       };
-    }
     case 'loss': {
       const counted = reference === undefined ? null : await readText(reference);
       return engine.request('analysis/lossGroups', { id, reference: counted, mechanisms: settings }, signal);

@@ -18,7 +18,14 @@ import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
-import { DETAILS, detailCommand, parseDetail, parseHead, type DetailName } from './detailCommand';
+import {
+  DETAILS,
+  detailCommand,
+  parseAnswers,
+  parseDetail,
+  parseHead,
+  type DetailName,
+} from './detailCommand';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
 import { parseTokens } from './predict';
@@ -215,7 +222,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; attention multiplied over the layers (rollout), and what weighs a head by its values.',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; attention multiplied over the layers (rollout); what weighs a head by its values; and what each head carries from another text of as many tokens (patch).',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')
@@ -243,12 +250,18 @@ function build(): Command {
     )
     .option(
       '--tokens <tokens>',
-      'rollout: of these tokens (counted from 0, commas between them; last: the last one)',
+      'rollout: of these tokens (counted from 0, commas between them; last: the last one); patch: whose next token is looked at',
       value => parseTokens('--tokens', value),
       ['last' as const],
     )
     .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')
+    .option('--from <file>', 'patch: the text that the outputs of heads are taken from')
+    .option(
+      '--answers <own,other>',
+      'patch: ids of the vocabulary whose logits are compared (default: the likeliest next token of each text)',
+      parseAnswers,
+    )
     .option('--by-value', 'map: of the norms of what keys give instead of their masses', false)
     .option('--png <out>', "map: write the head's map as a picture, the square root of its mass")
     .action((what: DetailName, file: string, { param, mechanism, maxTokens, ...options }) => {

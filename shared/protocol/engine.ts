@@ -54,6 +54,7 @@ import type { AssignParams, AssignResult, Plan, PlanParams } from './plans';
 import type { Prediction, PredictionParams } from './predictions';
 import type { AttributionRequests } from './attribution';
 import type { LossRequests } from './lossGroups';
+import type { PatchRequests } from './patching';
 import type { ProbeRequests } from './probe';
 import type { RolloutRequests } from './rollout';
 import type { CoreResult, TokenTable } from './text';
@@ -72,6 +73,7 @@ export * from './probe';
 export * from './lossGroups';
 export * from './attribution';
 export * from './rollout';
+export * from './patching';
 export * from './exports';
 export * from './cost';
 export * from './lens';
@@ -92,7 +94,14 @@ export interface InitializeResult {
 
 /** Every request: its parameters and its reply. */
 export interface EngineRequests
-  extends AttributionRequests, CostRequests, LensRequests, LossRequests, ProbeRequests, RolloutRequests {
+  extends
+    AttributionRequests,
+    CostRequests,
+    LensRequests,
+    LossRequests,
+    PatchRequests,
+    ProbeRequests,
+    RolloutRequests {
   initialize: { params: InitializeParams; result: InitializeResult };
   'models/list': { params: { folders: string[] }; result: HubModel[] };
   /** The models that were downloaded, most recently used first, and where they lie. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { Engine } from '../../engine/engine';
 import { greyPng } from '../../engine/export/png';
+import type { Patching } from '../../shared/protocol/engine';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 
 const TEXT = 'The cat sat on the mat. The dog sat on the log.\n'.repeat(3);
@@ -46,6 +47,32 @@ describe('command line: detail', function () {
     assert.equal(found.queryBucket[0]!.length, tokens);
   });
 
+  it('rolls attention out, weighs it by values and patches heads', async () => {
+    const resultOf = async (...args: string[]) => {
+      const { code, stdout, stderr } = await run(...args);
+      assert.equal(code, 0, stderr);
+      return (JSON.parse(stdout) as { result: unknown }).result;
+    };
+    const plain = (value: object) =>
+      JSON.parse(
+        JSON.stringify(value, (_, one: unknown) => (one instanceof Float32Array ? Array.from(one) : one)),
+      ) as object;
+    const last = engine.analysis('a').tokens.ids.length - 1;
+    const rolled = await engine.request('analysis/rollout', { id: 'a', tokens: [5, last] });
+    assert.deepEqual(await resultOf('rollout', 'text.txt', '--tokens', '5,last'), {
+      tokens: [5, last],
+      ...plain(rolled),
+    });
+    const weights = await engine.request('analysis/valueWeights', { id: 'a', core: 3, head: 1 });
+    const where = { core: 3, head: 1 };
+    assert.deepEqual(await resultOf('values', 'text.txt', '--head', '3.1'), { ...where, ...plain(weights) });
+    const other = 'The dog sat on the log. The cat sat on the mat.\n'.repeat(3);
+    await writeFile(join(folder, 'other.txt'), other);
+    const patched = await resultOf('patch', 'text.txt', '--from', 'other.txt', '--answers', '300,400');
+    const { at, heads, answers } = patched as Patching;
+    assert.deepEqual([at, heads.length, answers.own.id, answers.other.id], [last, 48, 300, 400]);
+  });
+
   it("writes a head's map as a picture", async () => {
     const { code, stderr } = await run('map', 'text.txt', '--head', '3.1', '--png', 'map.png');
     assert.equal(code, 0, stderr);
@@ -66,6 +93,10 @@ describe('command line: detail', function () {
       [['lens', 'text.txt'], /--lens says which: flash, /],
       [['buckets', 'text.txt'], /Buckets are those of one mechanism/],
       [['spans', 'text.txt', '--head', '3'], /--head is CORE\.HEAD/],
+      [['values', 'text.txt', '--by-value'], /--by-value goes with/],
+      [['patch', 'text.txt'], /--from goes with/],
+      [['patch', 'text.txt', '--from', 'text.txt', '--answers', '3'], /--answers is two ids/],
+      [['rollout', 'text.txt', '--tokens', 'first'], /--tokens takes tokens/],
     ] as const) {
       const { code, stderr } = await run(...args);
       assert.equal(code, 2, stderr);
