@@ -48,7 +48,10 @@ export function facetsOf({ heads }: CorpusProfile): string[] {
 
 export function facetName(facet: string): string {
   const [part, value] = facet.split(':');
-  if (part === 'kind') return value === 'none' || value === 'other' ? `${value} kinds` : `.${value}`;
+  if (part === 'kind') {
+    if (value === 'none') return t('no kind');
+    return value === 'other' ? t('other kinds') : `.${value}`;
+  }
   return part === 'length' ? t('up to {0} tokens', value ?? '') : t('all texts');
 }
 
