@@ -14,6 +14,7 @@ import type {
   TokenTable,
 } from '../protocol/engine';
 import { textOf } from '../protocol/notes';
+import { sidesOf } from '../protocol/analysis';
 import { ROLES, type Side } from '../protocol/text';
 import { chosenParams } from '../setting';
 import { meanInterval } from '../uncertainty';
@@ -53,16 +54,17 @@ export function analyzeAttention(
 
 export function explainToken(
   texts: Texts,
-  { token, word, occurrence, core, head, top, ...source }: Input<typeof schemas.explainInput>,
+  { token, word, occurrence, side, core, head, top, ...source }: Input<typeof schemas.explainInput>,
   signal: AbortSignal,
 ): Promise<Answer<typeof schemas.explainOutput>> {
   if ((token === undefined) === (word === undefined)) throw new Error('Give either `token` or `word`.');
   if (head !== undefined && core === undefined) throw new Error('Give the `core` of the head.');
   return texts.with(source, signal, async read => {
     const { summary, id } = read;
-    const { tokens } = summary;
+    const asker = sideOf(read, side);
+    const { tokens } = asker;
     checkHead(read, core, head);
-    const asked = word === undefined ? [token!] : tokensOfWord(read, word, occurrence);
+    const asked = word === undefined ? [token!] : tokensOfWord(asker, word, occurrence);
     if (asked.some(one => one >= tokens.ids.length))
       throw new Error(`The text has ${tokens.ids.length} tokens, counted from 0.`);
     const explained = await texts.host.ask(
@@ -71,6 +73,7 @@ export function explainToken(
         id,
         core: core ?? null,
         head: head ?? null,
+        side,
         tokens: asked.slice(0, WORD_TOKENS),
         top,
         mechanisms: [],
@@ -79,12 +82,15 @@ export function explainToken(
     );
     const named = (side: Side) => (one: Link) => ({
       token: one.token,
-      text: tokenText(side === 'target' ? summary.target!.tokens : tokens, one.token),
+      text: tokenText(sideOf(read, side).tokens, one.token),
       mass: one.mass,
       side,
     });
+    const other: Side = side === 'text' ? 'target' : 'text';
+    // What asks nothing in a core has no entropy there.
+    const asks = core === undefined || sidesOf(summary.model.cores[core]!.kind).queries === side;
     return {
-      ...readOf(summary.model, tokens),
+      ...readOf(summary.model, summary.tokens),
       of:
         core === undefined
           ? 'the mean of all heads'
@@ -94,11 +100,17 @@ export function explainToken(
       explained: explained.map(one => ({
         token: one.token,
         text: tokenText(tokens, one.token),
-        context: contextOf(read, one.token),
+        context: contextOf(asker, one.token),
         loss: one.loss ?? null,
-        entropy: one.entropy,
+        entropy: asks ? one.entropy : null,
         looksAt: one.looksAt.map(named(one.looksAtSide)),
         lookedAtBy: one.lookedAtBy.map(named(one.lookedAtBySide)),
+        ...(one.across && {
+          across: {
+            looksAt: one.across.looksAt.map(named(other)),
+            lookedAtBy: one.across.lookedAtBy.map(named(other)),
+          },
+        }),
       })),
       moreTokens: Math.max(0, asked.length - WORD_TOKENS),
     };
@@ -225,7 +237,19 @@ function checkHead({ summary }: ReadText, core: number | undefined, head: number
     throw new Error(`Core ${core} has ${info.heads} heads, counted from 0.`);
 }
 
-function tokensOfWord({ text, summary }: ReadText, word: string, occurrence: number): number[] {
+/** One text of an encoder-decoder; the other models have but one. */
+interface OneSide {
+  text: string;
+  tokens: TokenTable;
+}
+
+function sideOf({ text, summary }: ReadText, side: Side): OneSide {
+  if (side === 'text') return { text, tokens: summary.tokens };
+  if (!summary.target) throw new Error('The model reads one text: it has no target.');
+  return summary.target;
+}
+
+function tokensOfWord({ text, tokens }: OneSide, word: string, occurrence: number): number[] {
   let at = -1;
   for (let i = 0; i < occurrence; i++) {
     at = text.indexOf(word, at + 1);
@@ -234,7 +258,7 @@ function tokensOfWord({ text, summary }: ReadText, word: string, occurrence: num
         `The text does not hold "${oneLine(word, 60)}" ${occurrence === 1 ? 'at all' : 'so often'}.`,
       );
   }
-  const { start, end } = summary.tokens;
+  const { start, end } = tokens;
   const found = [...start.keys()].filter(
     i => end[i]! > at && start[i]! < at + word.length && end[i]! > start[i]!,
   );
@@ -246,8 +270,8 @@ function tokenText({ text }: TokenTable, token: number): string {
   return visible(text[token] ?? '').slice(0, 100);
 }
 
-function contextOf({ text, summary }: ReadText, token: number): string {
-  const [start, end] = [summary.tokens.start[token]!, summary.tokens.end[token]!];
+function contextOf({ text, tokens }: OneSide, token: number): string {
+  const [start, end] = [tokens.start[token]!, tokens.end[token]!];
   const before = text.slice(Math.max(0, start - CONTEXT), start);
   return oneLine(`${before}«${text.slice(start, end)}»${text.slice(end, end + CONTEXT)}`, 4 * CONTEXT);
 }

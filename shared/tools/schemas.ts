@@ -5,6 +5,8 @@
 import * as v from 'valibot';
 import { ROLES } from '../protocol/text';
 
+const SIDES = ['text', 'target'] as const;
+
 const described = <T extends v.GenericSchema>(schema: T, description: string) =>
   v.pipe(schema, v.description(description));
 const whole = (least: number, most: number) =>
@@ -67,6 +69,13 @@ export const explainInput = v.strictObject({
     ),
   ),
   occurrence: v.optional(described(whole(1, 10_000), 'Which occurrence of the word, from 1.'), 1),
+  side: v.optional(
+    described(
+      v.picklist(SIDES),
+      'Which text of an encoder-decoder the token or word is of: the analyzed one, or what the decoder writes.',
+    ),
+    'text',
+  ),
   ...head,
   top,
 });
@@ -162,7 +171,8 @@ export const analyzeOutput = v.object({
   notes,
 });
 
-const link = v.object({ token: count, text, mass: number, side: v.picklist(['text', 'target']) });
+const link = v.object({ token: count, text, mass: number, side: v.picklist(SIDES) });
+const links = list(link, 50);
 
 export const explainOutput = v.object({
   ...read,
@@ -173,9 +183,15 @@ export const explainOutput = v.object({
       text,
       context: described(text, 'The token in its sentence, between « and ».'),
       loss: described(v.nullable(number), 'Nats; of predicting this token.'),
-      entropy: number,
-      looksAt: list(link, 50),
-      lookedAtBy: list(link, 50),
+      entropy: described(v.nullable(number), 'Nats; null where the token looks at nothing in that core.'),
+      looksAt: links,
+      lookedAtBy: links,
+      across: v.optional(
+        described(
+          v.object({ looksAt: links, lookedAtBy: links }),
+          'Of a mean over all heads of an encoder-decoder: the mean of its cross attention.',
+        ),
+      ),
     }),
     4,
   ),
