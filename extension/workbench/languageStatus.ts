@@ -38,11 +38,12 @@ export class LanguageStatus extends Owner {
           title: t('Cancel'),
           command: 'attentionInspector.cancel',
         });
-      case 'error':
-        return this.say(t('Attention: failed'), foreign(state.message, 300), {
-          title: t('Show Log'),
-          command: 'attentionInspector.showLog',
-        });
+      case 'error': {
+        const remedy = state.actions.includes('openDeviceSetting')
+          ? { title: t('Choose Another Device'), command: 'attentionInspector.openDeviceSetting' }
+          : { title: t('Show Log'), command: 'attentionInspector.showLog' };
+        return this.say(t('Attention: failed'), foreign(state.message, 300), remedy);
+      }
       case 'ready': {
         const { model, tokens, loss } = state.summary;
         const size = t('{0} tokens', tokens.ids.length);

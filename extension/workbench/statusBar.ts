@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
-import { notesOnText } from '../../shared/host/analysisState';
+import { fractionOf, notesOnText } from '../../shared/host/analysisState';
 import { foreign, markdown } from '../../shared/foreign';
 import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
@@ -85,10 +85,8 @@ export class StatusBar extends Owner {
         };
       }
       case 'running': {
-        const progress =
-          state.progress && state.progress.phase !== 'model'
-            ? ` ${Math.floor(state.progress.fraction * 100)} %`
-            : '';
+        const fraction = fractionOf(state.progress);
+        const progress = fraction === null ? '' : ` ${Math.floor(fraction * 100)} %`;
         return {
           text: `$(loading~spin) ${t('Attention')}${progress}`,
           hint: `${tokenCode(state.document.name)}: ${markdown(state.progress?.message ?? t('starting the engine'))}\n\n${t('Click to cancel.')}`,

@@ -2,7 +2,7 @@
  * How the state of an analysis follows from what is told of it: the one definition, for the extension, the webview, the
  * HTML report and tests. Pure: a state is never changed, and one that stays as it was is the same object.
  */
-import type { AnalysisSummary, CoreResult, MechanismResult } from '../protocol/engine';
+import type { AnalysisProgress, AnalysisSummary, CoreResult, MechanismResult } from '../protocol/engine';
 import {
   NO_INTERVENTIONS,
   type AnalysisState,
@@ -123,6 +123,11 @@ function withResult(list: MechanismResult[], result: MechanismResult): Mechanism
 export function begun(state: AnalysisState): Began | null {
   if (state.status === 'running') return state.began;
   return state.status === 'ready' ? state.summary : null;
+}
+
+/** How far a run is, 0..1; null while that is not known: before it has begun, and while its model loads, which has no share of it. */
+export function fractionOf(progress: AnalysisProgress | null): number | null {
+  return progress && progress.phase !== 'model' ? progress.fraction : null;
 }
 
 /** Finished cores, in order of arrival. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { VIEW_NAMES } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
 import { viewsAlone, until } from './support/viewsAlone';
 
@@ -34,6 +35,18 @@ describe('the panel', function () {
       );
       assert.equal(hidden, 0, 'nothing is cut off');
     });
+
+  it('has the tab of every view whole and within reach of the mouse at 500 px', async () => {
+    const { page } = await views.open({}, 500);
+    await page.getByRole('tab').first().waitFor();
+    const tabs = await page.getByRole('tab').all();
+    assert.equal(tabs.length, VIEW_NAMES.length);
+    for (const tab of tabs) {
+      const { x, width } = (await tab.boundingBox())!;
+      assert.ok(x >= 0 && x + width <= 500, `${await tab.innerText()} at ${x} to ${x + width} px`);
+      await tab.click({ trial: true });
+    }
+  });
 
   it('names the text of each side of a decoder', async () => {
     const { summary } = views;

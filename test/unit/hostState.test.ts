@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  fractionOf,
   readyState,
   runningState,
   updated,
@@ -48,6 +49,13 @@ describe('the state of an analysis', () => {
       const list = now.status === 'running' ? now.mechanisms : (now as typeof ready).summary.mechanisms;
       assert.deepEqual(list, [results[3], results[1], results[2]]);
     }
+  });
+
+  it('is no share of the run while its model loads or is downloaded', () => {
+    const at = { id: 'a', fraction: 0, message: 'Downloading org/tiny: 0.2 of 1.0 MB' };
+    assert.equal(fractionOf(null), null);
+    assert.equal(fractionOf({ ...at, phase: 'model' }), null);
+    assert.equal(fractionOf({ ...at, phase: 'dense', fraction: 0.25 }), 0.25);
   });
 
   it('is the same object when an update is not of it, or not of its stage', () => {

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import type { HostCommand, ViewName } from '../../shared/protocol/host';
+import { fractionOf } from '../../shared/host/analysisState';
 import { percent } from '../../shared/numbers';
 import { store } from '../host/store';
 import { t } from '../host/words';
@@ -100,7 +101,8 @@ function otherText(): TemplateResult | typeof nothing {
 function stage(): TemplateResult | typeof nothing {
   const { analysis } = store;
   if (analysis.status === 'running') {
-    const fraction = analysis.progress?.fraction ?? 0;
+    const fraction = fractionOf(analysis.progress);
+    const done = fraction ?? 0;
     return html`<div class="status" role="status">
       <div
         class="progress"
@@ -108,12 +110,12 @@ function stage(): TemplateResult | typeof nothing {
         aria-label=${t('Analysis')}
         aria-valuemin="0"
         aria-valuemax="100"
-        aria-valuenow=${Math.round(fraction * 100)}
+        aria-valuenow=${Math.round(done * 100)}
       >
-        <div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div>
+        <div .style=${`width: ${(done * 100).toFixed(1)}%`}></div>
       </div>
       <span
-        >${analysis.progress?.message ?? t('Starting the engine')}${analysis.progress && analysis.progress.phase !== 'model' ? ` (${percent(fraction)})` : nothing}</span
+        >${analysis.progress?.message ?? t('Starting the engine')}${fraction === null ? nothing : ` (${percent(fraction)})`}</span
       >
       <button class="link" data-no-export @click=${() => run('cancel')}>${t('Cancel')}</button>
     </div>`;
