@@ -1,5 +1,6 @@
 import { UsageError, told } from '../errors';
 import type { MechanismInfo, Note } from '../../shared/protocol/engine';
+import { say } from '../../shared/sentences';
 import { describeSetting, type Setting } from '../../shared/setting';
 import { adaptiveSpan } from './mechanisms/adaptiveSpan';
 import { bigbird } from './mechanisms/bigbird';
@@ -72,14 +73,10 @@ export function choiceNote({ name, params }: Pick<Setting, 'name' | 'params'>): 
   const { info, settings, sameAs } = findMechanism(name);
   const other = sameAs?.(params);
   if (other) {
-    const text = `${info.title} chooses nothing here: all its pairs are known beforehand. It is ${describeSetting(other)}.`;
-    return { kind: 'sameAs', text };
+    return { kind: 'sameAs', text: say('sameAs', info.title, describeSetting(other)) };
   }
   if (info.causalSelection) return null;
-  const text = settings
-    ? `${info.title} chooses its pairs by looking at the whole text.`
-    : `${info.title} looks at the whole text, later tokens included.`;
-  return { kind: 'looksAhead', text };
+  return { kind: 'looksAhead', text: say(settings ? 'choosesFromWhole' : 'looksAtWhole', info.title) };
 }
 
 /** @throws UsageError for a name that is not in the registry. */

@@ -1,6 +1,7 @@
 import { DeviceRefusedError, told } from '../errors';
 import type { CrashedDevice, DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { selfTest, type Verdict } from './selfTest';
+import { say } from '../../shared/sentences';
 
 /** What this build of ONNX Runtime has; `bundled` = its libraries come with the package. */
 export interface Backend {
@@ -43,7 +44,7 @@ export async function chooseDevice(
     if (hasCrashed(choice, verdict))
       return { device: 'cpu', requested: choice, adapter: null, notes: [notUsed(choice, CRASHED)] };
     const slow = slowness(verdict);
-    const notes = slow === null ? [] : [`${titles[choice]} is used as asked, though ${slow}.`];
+    const notes = slow === null ? [] : [say('usedThough', titles[choice], slow)];
     return { device: choice, requested: choice, adapter: verdict.adapter, notes };
   }
   const notes: string[] = [];
@@ -55,13 +56,13 @@ export async function chooseDevice(
     if (reason === null) return { device, requested: choice, adapter: verdict.adapter, notes };
     notes.push(notUsed(device, reason));
   }
-  if (notes.length === 0) notes.push('This build of ONNX Runtime has no GPU provider for this platform.');
+  if (notes.length === 0) notes.push(say('noProvider'));
   return { device: 'cpu', requested: choice, adapter: null, notes };
 }
 
-const CRASHED = 'its driver crashed here; "Attention: Restart Engine" tries it again';
+const CRASHED = say('crashed');
 
-const notUsed = (device: DeviceName, reason: string) => `${titles[device]} is not used: ${reason}.`;
+const notUsed = (device: DeviceName, reason: string) => say('notUsed', titles[device], reason);
 
 const refusal = (device: DeviceName, reason: string) =>
   new DeviceRefusedError(told`${titles[device]} cannot be used here: ${reason}.`);
@@ -71,5 +72,5 @@ function slowness({ times, adapter }: Verdict): string | null {
   if (times === null || times.device < times.cpu) return null;
   const took = (milliseconds: number) =>
     `${milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
-  return `it is slower here than the CPU (${took(times.device)} against ${took(times.cpu)} for a block of attention; ${adapter ?? 'no GPU was found, the adapter is software'})`;
+  return say('slower', took(times.device), took(times.cpu), adapter ?? say('software'));
 }

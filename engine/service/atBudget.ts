@@ -24,6 +24,7 @@ import type {
 import { plainPercent } from '../../shared/numbers';
 import { UNITS } from '../../shared/budgetUnits';
 import { DENSE } from '../../shared/setting';
+import { say } from '../../shared/sentences';
 
 /** A setting that leaves more of the budget than this is compared only where none leaves less, and it is said. */
 const FEWEST = 0.9;
@@ -174,7 +175,7 @@ class Search {
   /** Of other units than pairs it is said what is spent: tables show pairs. */
   private told(result: MechanismResult): MechanismResult {
     if (this.unit === 'pairs') return result;
-    const text = `Spends ${plainPercent(this.spent(result))} of the ${UNITS[this.unit]} (budget ${plainPercent(this.budget)}).`;
+    const text = say('spends', plainPercent(this.spent(result)), UNITS[this.unit], plainPercent(this.budget));
     return { ...result, notes: [...result.notes, { kind: 'budget', text }] };
   }
 

@@ -16,10 +16,10 @@ import type {
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
+import { say } from '../../shared/sentences';
 
 /** What results say whose effect is measured on the output. */
-export const OUTPUT_NOTE =
-  'The model predicts no tokens: instead of the loss, the turn of its output is measured.';
+export const OUTPUT_NOTE = say('turnOfOutput');
 
 /** Runs the analysed text on with other cores and measures what changes, in the loss where there is one. */
 export async function changedRun(

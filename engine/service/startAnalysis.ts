@@ -34,6 +34,7 @@ import { notVerified } from '../../shared/verified';
 import { mean } from '../statistics';
 import { SEEDS } from '../../shared/random';
 import { distinct } from '../../shared/setting';
+import { say } from '../../shared/sentences';
 
 export type Notify = <N extends keyof EngineNotifications>(name: N, params: EngineNotifications[N]) => void;
 
@@ -237,8 +238,8 @@ async function runDense(
     results = propagated;
   }
   for (const result of results) notify('analysis/mechanismDone', { id, result });
-  const notes = refused.map(
-    ({ choice, refused }) => `${findMechanism(choice.name).info.title} is left out: ${refused}`,
+  const notes = refused.map(({ choice, refused }) =>
+    say('leftOut', findMechanism(choice.name).info.title, refused),
   );
   return { verified, mechanisms: results, notes };
 }
@@ -284,24 +285,16 @@ function notesOn(
   device: string[],
 ): string[] {
   const notes = [...device];
-  const why = limit === context ? `the model's context` : 'the limit';
-  const cut = ({ ids, total, estimated }: TokenTable, name: string) => {
+  const why = say(limit === context ? 'context' : 'limit');
+  const cut = ({ ids, total, estimated }: TokenTable, name: 'text' | 'targetText') => {
     if (total <= ids.length) return;
-    const length = `${estimated ? 'about ' : ''}${total}`;
-    notes.push(
-      `Only the first ${ids.length} tokens of the ${name} were analyzed (${why}); it has ${length}.`,
-    );
+    const length = estimated ? say('about', total) : total;
+    notes.push(say('firstTokens', ids.length, say(name), why, length));
   };
   cut(tokens, 'text');
-  if (target?.source === 'given') cut(target.tokens, 'target text');
-  if (target?.source === 'generated') notes.push('The target text was written greedily by the model itself.');
-  if (target?.source === 'text') {
-    notes.push(
-      'The text itself stands in for the target text: the model has one input for both, or none was given and the tokenizer marks no start and end token.',
-    );
-  }
-  if (given && target?.source !== 'given') {
-    notes.push('The given target text is not read: the model has no input of its own for one.');
-  }
+  if (target?.source === 'given') cut(target.tokens, 'targetText');
+  if (target?.source === 'generated') notes.push(say('targetWritten'));
+  if (target?.source === 'text') notes.push(say('textStandsIn'));
+  if (given && target?.source !== 'given') notes.push(say('targetNotRead'));
   return notes;
 }

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import { fractionOf, notesOnText } from '../../shared/host/analysisState';
+import { inLanguage } from '../../shared/sentences';
 import { foreign, markdown } from '../../shared/foreign';
 import { VERIFIED_MEANS, verifiedLine } from '../../shared/verified';
 import { Owner } from '../disposable';
@@ -99,7 +100,7 @@ export class StatusBar extends Owner {
         const lines = [
           t('Model {0}: {1} layers, {2} heads', tokenCode(model.name), model.layers, model.heads),
           t('Device {0}', device.adapter ? `${device.device} (${tokenCode(device.adapter)})` : device.device),
-          ...device.notes.map(markdown),
+          ...device.notes.map(note => markdown(inLanguage(note, t))),
           t(
             '{0} tokens of {1}, {2} attention cores',
             tokens.ids.length,
@@ -108,7 +109,7 @@ export class StatusBar extends Owner {
           ),
           t('{0} s, peak {1} MiB', number((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
           verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified))) : t('**Not verified**'),
-          ...notesOnText(state.summary).map(markdown),
+          ...notesOnText(state.summary).map(note => markdown(inLanguage(note, t))),
           ...VERIFIED_MEANS.map(sentence => t(sentence)),
           state.stale
             ? t('The text has changed since. Click to analyze again.')

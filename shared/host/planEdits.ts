@@ -1,8 +1,9 @@
+import { say } from '../sentences';
 import { describeSetting } from '../setting';
 import { isLeast } from '../uncertainty';
 import type { AssignResult, HeadAssignment, Note, Plan } from '../protocol/engine';
 
-const BY_HAND: Note = { kind: 'byHand', text: 'Changed by hand since it was found.' };
+const BY_HAND: Note = { kind: 'byHand', text: say('byHand') };
 
 /** The heads of a plan, one of them with another mechanism. */
 export function withHead(plan: Plan, change: HeadAssignment): HeadAssignment[] {

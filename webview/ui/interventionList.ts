@@ -6,7 +6,7 @@ import { interventionInWords } from '../model/changes';
 import { percent } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { said, t } from '../host/words';
 import { Component } from './component';
 
 /** What is taken away from the attention, each with its way back, and what that costs. Nothing while there is none. */
@@ -88,7 +88,7 @@ export class InterventionList extends Component {
             </li>`,
         )}
       </ul>
-      ${told}${result?.notes.map(note => html`<p class="muted">${note}</p>`) ?? nothing}
+      ${told}${result?.notes.map(note => html`<p class="muted">${said(note)}</p>`) ?? nothing}
       ${store.report ? nothing : this.buttons()}
     </section>`;
   }

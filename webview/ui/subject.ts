@@ -2,7 +2,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { count, tokenLabel } from '../../shared/numbers';
 import { store, type Side } from '../host/store';
-import { t } from '../host/words';
+import { said, t } from '../host/words';
 import { headName } from '../model/names';
 import { mainRole } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
@@ -21,7 +21,7 @@ export function subject(): TemplateResult | typeof nothing {
     class="subject"
     role="group"
     aria-label=${t('What is shown')}
-    title=${(began?.device.notes ?? []).join('\n') || nothing}
+    title=${(began?.device.notes ?? []).map(said).join('\n') || nothing}
   >
     <span class="part"
       ><strong>${name}</strong>${selectionStart === null ? nothing : ` ${t('(a selection of it)')}`}</span

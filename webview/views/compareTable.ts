@@ -20,7 +20,7 @@ import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
 import '../plots/keptThumb';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** A long text to compare at, in tokens. */
 const MARK: Record<CountKind, string> = { exact: '', expected: '≈ ', most: '≤ ' };
@@ -242,7 +242,7 @@ export class CompareTable extends Component {
         ${params ? html`<div class="small">${params}</div>` : nothing}
         <div class="small standing">${standing(choice, core)}</div>
         ${info && !info.causalSelection && !row.notes.some(note => note.kind === 'sameAs') ? html`<div class="small" title=${t('Which pairs it keeps is found by looking at later tokens, too')}>${t('chosen from the whole text')}</div>` : nothing}
-        ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${note.text}</div>`)}
+        ${row.notes.filter(note => note.kind !== 'looksAhead').map(note => html`<div class="small">${said(note.text)}</div>`)}
       </td>
       <td class="value ${best.recall === row.key ? 'best' : ''}">
         ${this.bar(numbers?.recall ?? null, 'recall', t('It {0}.', withoutRecall(choice, core)))}

@@ -21,7 +21,7 @@ import '../map/mapElement';
 import '../ui/legend';
 import '../ui/tokenPanel';
 import './headWords';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** One head: its whole map, and what a mechanism would keep of it. */
 @customElement('ai-head')
@@ -257,7 +257,7 @@ export class HeadView extends Component implements Savable {
       >
       <span class="muted">${rich('{0} dropped', html`<span class="swatch"></span>`)}</span>
       ${mine.uncovered ? html`<span class="muted">${rich('{0} queries without any key', mine.uncovered)}</span>` : nothing}
-      ${(result?.notes ?? []).map(note => html`<span class="muted">${note.text}</span>`)}
+      ${(result?.notes ?? []).map(note => html`<span class="muted">${said(note.text)}</span>`)}
     </div>`;
   }
 

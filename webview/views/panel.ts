@@ -2,7 +2,7 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import { KEYS, globalKey } from '../host/keys';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { said, t } from '../host/words';
 import type { ViewName } from '../../shared/protocol/host';
 import { Component } from '../ui/component';
 import { button } from '../ui/controls';
@@ -219,7 +219,7 @@ export class Panel extends Component {
   }
 
   private notes(): TemplateResult | typeof nothing {
-    const notes = [...(store.summary ? notesOnText(store.summary) : []), ...reportNotes()];
+    const notes = [...(store.summary ? notesOnText(store.summary).map(said) : []), ...reportNotes()];
     return notes.length ? html`<div class="notes" role="note">${notes.join(' ')}</div>` : nothing;
   }
 

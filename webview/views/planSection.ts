@@ -26,7 +26,7 @@ import { DENSE } from '../../shared/setting';
 import '../plots/planBars';
 import '../plots/planCurve';
 import '../plots/planGrid';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** "+0.05 nats per token", or how far the output turns where there is no loss. */
 function costWords(plan: Plan, delta: number): string {
@@ -200,7 +200,7 @@ export class PlanSection extends Component {
 
   private found(plan: Plan): TemplateResult {
     return html`<p class="headline" role="status">${this.headline(plan)}</p>
-      ${plan.notes.map(note => html`<p class="muted">${note.text}</p>`)}
+      ${plan.notes.map(note => html`<p class="muted">${said(note.text)}</p>`)}
       <div class="two ${this.width < 760 ? 'narrow' : ''}">
         <section aria-label=${t('The plan by head')}>
           <ai-plan-grid .plan=${plan} @change-head=${this.focusMenu}></ai-plan-grid>

@@ -12,6 +12,7 @@ import { totalSpending } from '../../measure/spending';
 import { UNITS } from '../../../shared/budgetUnits';
 import { isLeast, isLess, meanInterval, textsOf } from '../../../shared/uncertainty';
 import type { Note, NoteKind } from '../../../shared/protocol/notes';
+import { say } from '../../../shared/sentences';
 
 export type PlanOptions = Omit<PlanParams, 'id'>;
 
@@ -165,24 +166,14 @@ function notesOf(
     const [own, other] = [best.outcome.effect.divergence, first.found.outcome.effect.divergence];
     const but =
       own !== undefined && other !== undefined && own < other
-        ? ` Its predictions moved further from the dense model's, though (${other.toFixed(3)} nats, the plan's ${own.toFixed(3)}): on other texts the plan may well lose less.`
+        ? say('movedFurther', other.toFixed(3), own.toFixed(3))
         : '';
-    add(
-      'defeat',
-      `The plan does not win: ${title} in every head lost less on this text at the same budget.${but}`,
-    );
+    add('defeat', say('lostLess', title!, but));
   } else if (wins === 'undecided') {
-    const baseline = title ? `${title} in every head` : 'random assignments';
-    add(
-      'defeat',
-      `Undecided whether the plan wins: on this text it differs from its baselines (${baseline}) by no more than chance may (95 % intervals of the differences hold 0).`,
-    );
+    add('defeat', say('undecided', title ? say('inEveryHead', title) : say('randomAssignments')));
   } else if (wins === 'no') {
     const count = random.filter(delta => delta < deltaOf(best)).length;
-    add(
-      'defeat',
-      `The plan does not win: ${count} of ${random.length} random assignments lost less on this text.`,
-    );
+    add('defeat', say('randomLostLess', count, random.length));
   }
   const looking = new Set(
     best.chosen
@@ -190,7 +181,7 @@ function notesOf(
       .map(({ choice }) => findMechanism(choice.name).info.title),
   );
   if (looking.size > 0) {
-    add('looksAhead', `Chosen by looking at the whole text: the pairs of ${[...looking].join(', ')}.`);
+    add('looksAhead', say('chosenFromWhole', [...looking].join(', ')));
   }
   if (best.outcome.effect.measure === 'output') add('output', OUTPUT_NOTE);
   return notes;

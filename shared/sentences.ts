@@ -1,0 +1,64 @@
+import { english, type Translate } from './translate';
+
+/**
+ * Sentences and clauses of the engine that views show. The engine speaks English, in every protocol and file: it fills in
+ * these forms, and by the same forms a view finds out what was said, to say it in the user's language. Holes count up.
+ */
+export const SENTENCES = {
+  firstTokens: 'Only the first {0} tokens of the {1} were analyzed ({2}); it has {3}.',
+  text: 'text',
+  targetText: 'target text',
+  context: "the model's context",
+  limit: 'the limit',
+  about: 'about {0}',
+  targetWritten: 'The target text was written greedily by the model itself.',
+  textStandsIn:
+    'The text itself stands in for the target text: the model has one input for both, or none was given and the tokenizer marks no start and end token.',
+  targetNotRead: 'The given target text is not read: the model has no input of its own for one.',
+  leftOut: '{0} is left out: {1}',
+  notUsed: '{0} is not used: {1}.',
+  usedThough: '{0} is used as asked, though {1}.',
+  crashed: 'its driver crashed here; "Attention: Restart Engine" tries it again',
+  slower: 'it is slower here than the CPU ({0} against {1} for a block of attention; {2})',
+  software: 'no GPU was found, the adapter is software',
+  noProvider: 'This build of ONNX Runtime has no GPU provider for this platform.',
+  turnOfOutput: 'The model predicts no tokens: instead of the loss, the turn of its output is measured.',
+  sameAs: '{0} chooses nothing here: all its pairs are known beforehand. It is {1}.',
+  choosesFromWhole: '{0} chooses its pairs by looking at the whole text.',
+  looksAtWhole: '{0} looks at the whole text, later tokens included.',
+  chosenFromWhole: 'Chosen by looking at the whole text: the pairs of {0}.',
+  lostLess: 'The plan does not win: {0} in every head lost less on this text at the same budget.{1}',
+  movedFurther:
+    " Its predictions moved further from the dense model's, though ({0} nats, the plan's {1}): on other texts the plan may well lose less.",
+  randomLostLess: 'The plan does not win: {0} of {1} random assignments lost less on this text.',
+  undecided:
+    'Undecided whether the plan wins: on this text it differs from its baselines ({0}) by no more than chance may (95 % intervals of the differences hold 0).',
+  inEveryHead: '{0} in every head',
+  randomAssignments: 'random assignments',
+  spends: 'Spends {0} of the {1} (budget {2}).',
+  byHand: 'Changed by hand since it was found.',
+} as const;
+
+const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** Those with more words of their own first: they say more surely what was said. */
+const FORMS = Object.values(SENTENCES)
+  .map(form => ({ form, own: form.split(/\{\d+\}/) }))
+  .sort((a, b) => b.own.join('').length - a.own.join('').length)
+  .map(({ form, own }) => ({ form, pattern: new RegExp(`^${own.map(literal).join('(.*?)')}$`, 's') }));
+
+/** What the engine said in the user's language, its values too where they are words; anything else as it is. */
+export function inLanguage(said: string, t: Translate): string {
+  for (const { form, pattern } of FORMS) {
+    const found = pattern.exec(said);
+    if (found) return t(form, ...found.slice(1).map(value => value && inLanguage(value, t)));
+  }
+  return KNOWN.test(said) ? t(said) : said;
+}
+
+/** A title or a unit may be a message of its own; numbers and names are none. */
+const KNOWN = /^\p{L}[^{}]*$/u;
+
+/** A sentence as the engine says it. */
+export const say = (form: keyof typeof SENTENCES, ...values: (string | number)[]): string =>
+  english(SENTENCES[form], ...values);
