@@ -5,7 +5,13 @@ import { Engine } from '../../engine/engine';
 import { blockedRun } from '../../engine/lens/flash';
 import { sharesOf } from '../../engine/lens/simplified';
 import type { CoreInput } from '../../engine/attention/core';
-import type { LensName, LensParams, LensResults } from '../../shared/protocol/engine';
+import type {
+  CostPoint,
+  CostProgress,
+  LensName,
+  LensParams,
+  LensResults,
+} from '../../shared/protocol/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
@@ -123,7 +129,10 @@ describe('lenses', function () {
   });
 
   describe('on the bundled model', () => {
-    const engine = new Engine();
+    let told: (point: CostPoint | null) => void = () => undefined;
+    const engine = new Engine((name, said) => {
+      if (name === 'cost/progress') told((said as CostProgress).point);
+    });
     let tokens: number;
     before(async () => {
       const summary = await engine.analyze({
@@ -329,6 +338,24 @@ describe('lenses', function () {
       const forward = await engine.request('cost/forward', { id: 'a', runs: 1 });
       assert.equal(forward.cores.length, 6);
       assert.ok(forward.cores.every(c => c.attention > 0 && c.rest > 0) && forward.output > 0);
+    });
+
+    it('cost: a hover is answered while a measurement goes on, and each point is told when it is measured', async () => {
+      const points: CostPoint[] = [];
+      let hover: Promise<number> | null = null;
+      told = point => {
+        if (!point) return;
+        points.push(point);
+        const word = { core: 0, head: 0, tokens: [5], top: 3, mechanisms: [] };
+        hover ??= engine.request('analysis/token', { id: 'a', ...word }).then(() => points.length);
+      };
+      const measured = await engine.request('cost/measure', {
+        ...{ id: 'a', core: 0, mechanisms: [setting('local'), setting('strided')] },
+        ...{ lengths: [128, 256, 512], repetitions: 3, secondsPerPoint: 5 },
+      });
+      told = () => undefined;
+      assert.deepEqual(points, measured.points, 'none is lost to who cancels after it');
+      assert.ok((await hover!) < points.length);
     });
 
     it('cost: a measurement stops when it is cancelled', async () => {

@@ -274,7 +274,7 @@ export class CompareView extends Component implements Savable {
       over.length ? html`${rich('Not compared, over budget: {0}.', names(over))}` : nothing,
       this.ranOn(runs, title),
     )}
-    ${runs.length && notRun.length ? html`<span class="muted">${rich('Not run on: {0}.', names(notRun))}</span>` : nothing}`;
+    ${runs.length && notRun.length ? html`<span class="muted">${rich('The model was not run with: {0}.', names(notRun))}</span>` : nothing}`;
   }
 
   private ranOn([best, ...others]: RunOn[], title: (choice: Setting) => string) {
@@ -285,8 +285,8 @@ export class CompareView extends Component implements Savable {
         >(${['propagated', certaintyWords(best.perToken)].filter(Boolean).join('; ')})</span
       >`;
     return others.length
-      ? html`${rich('Run on, of {0} settings the model loses least with {1}.', others.length + 1, said)}`
-      : html`${rich('Run on with {0}.', said)}`;
+      ? html`${rich('When the model is run with each of {0} settings, this one costs it least: {1}.', others.length + 1, said)}`
+      : html`${rich('When the model is run with it: {0}.', said)}`;
   }
 
   private fitting(): TemplateResult | typeof nothing {

@@ -298,8 +298,7 @@ export class CompareTable extends Component {
           >${signed(effect.delta)}</span
         >${effect.measure === 'loss' ? html` <span class="small">${t('nats')}</span>` : nothing}${interval ? html`<br /><span class="small" title=${t('95 % interval')}>${interval}</span>` : nothing}`;
     }
-    if (store.report)
-      return html`<span class="muted" title=${t('The model was not run on with it')}>–</span>`;
+    if (store.report) return html`<span class="muted" title=${t('The model was not run with it')}>–</span>`;
     if (this.running.get(key) === null)
       return html`<span class="muted" role="status">${t('running…')}</span>`;
     const failed = this.running.get(key);
