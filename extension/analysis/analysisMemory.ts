@@ -20,6 +20,8 @@ export class AnalysisMemory extends Owner {
   private readonly lastShown: Kept<string>;
   /** Waiting to be written. */
   private readonly pending = new Map<string, NodeJS.Timeout>();
+  /** What of each was written last, or waits: the progress of a search changes nothing that is kept. */
+  private readonly known = new Map<string, unknown[]>();
   private readonly writing = new Set<Promise<void>>();
   private readonly restoring = new Set<string>();
   /** What is known of files that are being renamed, by their new names. */
@@ -61,8 +63,12 @@ export class AnalysisMemory extends Owner {
   }
 
   private keep(analysis: Analysis | null): void {
-    if (!analysis?.ready || analysis.ready.stale) return;
+    const saved = analysis && this.savedNow(analysis);
+    if (!saved) return;
     const { uri } = analysis;
+    const parts = partsOf(saved);
+    if (parts.every((part, at) => part === this.known.get(uri)?.[at])) return;
+    this.known.set(uri, parts);
     clearTimeout(this.pending.get(uri));
     this.pending.set(
       uri,
@@ -76,10 +82,16 @@ export class AnalysisMemory extends Owner {
     const analysis = this.store.byUri(vscode.Uri.parse(uri, true));
     // An edited text is kept as soon as it is as it was, or analyzed again.
     const saved = analysis && this.savedNow(analysis);
-    if (!saved) return;
+    if (!saved) {
+      this.known.delete(uri);
+      return;
+    }
     const write = this.files
       .write(saved)
-      .catch((error: unknown) => this.log.warn(`The analysis of ${uri} was not kept: ${String(error)}`))
+      .catch((error: unknown) => {
+        this.known.delete(uri);
+        this.log.warn(`The analysis of ${uri} was not kept: ${String(error)}`);
+      })
       .finally(() => this.writing.delete(write));
     this.writing.add(write);
   }
@@ -118,6 +130,7 @@ export class AnalysisMemory extends Owner {
   private forget(uri: string): void {
     clearTimeout(this.pending.get(uri));
     this.pending.delete(uri);
+    this.known.delete(uri);
     void this.flush().then(() => this.files.delete(uri));
   }
 
@@ -147,4 +160,11 @@ export class AnalysisMemory extends Owner {
       this.restoring.delete(uri);
     }
   }
+}
+
+/** What may change in what is kept of an analysis; each is replaced, not written to, as it changes. */
+function partsOf({ document, summary, plan, searching, ...rest }: SavedAnalysis): unknown[] {
+  const { interventions, ablation, selection, given, targetUri } = rest;
+  const changed = [interventions.list, interventions.result, ablation?.heads, selection, given];
+  return [document, summary, plan, searching, targetUri, ...changed];
 }

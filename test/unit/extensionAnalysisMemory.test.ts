@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { Emitter } from 'vscode-jsonrpc';
+import type { SavedAnalysis } from '../../shared/saved/analysis';
+import { withVscode } from '../fixtures/fakeVscode';
+import { EditorWorld } from '../support/editorWorld';
+
+const URI = 'file:///a.txt';
+const never = () => ({ dispose: () => undefined });
+const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds));
+
+/** A memory over one shown analysis, and what it writes. */
+async function memoryOf() {
+  const world = new EditorWorld().module;
+  const events = { onDidOpenTextDocument: never, onWillRenameFiles: never, onDidRenameFiles: never };
+  const module = {
+    ...world,
+    Uri: { ...world.Uri, parse: (uri: string) => uri },
+    workspace: { ...world.workspace, ...events },
+  };
+  const { AnalysisMemory } = await withVscode(
+    module,
+    () => import('../../extension/analysis/analysisMemory'),
+  );
+  const looked = { selection: {}, given: false };
+  const ready = {
+    stale: null,
+    document: {},
+    summary: {},
+    plan: null as object | null,
+    planning: { budget: 0.1, done: 0 } as object | null,
+    interventions: { list: [], result: null },
+    ablation: null,
+  };
+  const analysis = { uri: URI, ready, looked, source: { text: 'text' }, target: null };
+  const changes = new Emitter<object>();
+  const store = {
+    shown: analysis,
+    all: [analysis],
+    byUri: () => analysis,
+    of: () => analysis,
+    afterEvent: changes.event,
+    onForget: never,
+  };
+  const written: SavedAnalysis[] = [];
+  const files = {
+    write: (saved: SavedAnalysis) => Promise.resolve(void written.push(saved)),
+    read: () => Promise.resolve(null),
+  };
+  const kept = { get: () => undefined, update: () => Promise.resolve() };
+  const selection = { state: looked, onChange: never };
+  const log = { warn: assert.fail };
+  const parts = [files, kept, store, selection, log] as unknown[];
+  new AnalysisMemory(...(parts as ConstructorParameters<typeof AnalysisMemory>));
+  const change = (to: object) => {
+    analysis.ready = { ...analysis.ready, ...to };
+    changes.fire({});
+  };
+  return { change, written };
+}
+
+describe('extension: what is kept of an analysis', () => {
+  it('is written though a search tells of its progress all the while', async () => {
+    const { change, written } = await memoryOf();
+    for (let done = 0; done < 20; done++) {
+      change({ planning: { budget: 0.1, done } });
+      await pause(50);
+    }
+    assert.deepEqual(
+      written.map(({ searching }) => searching),
+      [0.1],
+    );
+    change({ planning: null, plan: {} });
+    await pause(500);
+    assert.deepEqual(
+      written.map(({ searching }) => searching),
+      [0.1, null],
+    );
+  });
+
+  it('is written again when an edit that made it out of date is taken back', async () => {
+    const { change, written } = await memoryOf();
+    change({ plan: {} });
+    change({ stale: {} });
+    await pause(500);
+    assert.equal(written.length, 0);
+    change({ stale: null });
+    await pause(500);
+    assert.equal(written.length, 1);
+  });
+});
