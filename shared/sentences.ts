@@ -36,6 +36,18 @@ export const SENTENCES = {
   inEveryHead: '{0} in every head',
   randomAssignments: 'random assignments',
   spends: 'Spends {0} of the {1} (budget {2}).',
+  readingModel: 'Reading the model',
+  lookingForAttention: 'Looking for attention',
+  provingCores: 'Proving the {0} attention cores',
+  provingModel: 'Proving the cut model against the uncut one',
+  asking: 'Asking {0} for {1}',
+  downloading: 'Downloading {0}: {1} of {2} MB',
+  targetToken: 'The model writes its target text, token {0}',
+  layerHeads: 'Layer {0}, {1} heads',
+  lossOfTokens: 'Loss of every token',
+  runsOnWith: 'The text runs on with {0}',
+  runsOn: 'The text runs on: {0}',
+  everyHead: 'Every head under every mechanism',
   byHand: 'Changed by hand since it was found.',
 } as const;
 

@@ -1,4 +1,5 @@
 import type { TextCheck } from './protocol/analysis';
+import { english, type Translate } from './translate';
 
 /** What "verified" means, wherever the mark stands: editor, report, command line and docs/models.md. */
 export const VERIFIED_MEANS = [
@@ -10,38 +11,51 @@ export const VERIFIED_MEANS = [
 const scientific = (value: number): string => (value === 0 ? '0' : value.toExponential(1));
 
 /** The mark itself: how far the comparison went, and the largest difference it found. */
-export function verifiedMark({ holds, tokens, of, maxAbsDiff }: TextCheck): string {
-  const part = tokens === of ? `all ${of} tokens` : `${tokens} of ${of} tokens`;
-  return `${holds ? 'Verified' : 'Not verified'} (${part}, difference ${scientific(maxAbsDiff)})`;
-}
-
-/** The result of one comparison, in a line. */
-export function verifiedLine(check: TextCheck): string {
-  const part =
-    check.tokens === check.of ? `all ${check.of} tokens` : `the first ${check.tokens} of ${check.of} tokens`;
-  const loss = check.lossDiff === null ? '' : `, of the loss ${scientific(check.lossDiff)} nats`;
-  const amplified = check.float64 || check.spread > 1e-5;
-  const spread = amplified ? `; the model's own runs lie ${scientific(check.spread)} apart` : '';
-  const cores =
-    check.cores === undefined ? '' : `; each attention on the same inputs within ${scientific(check.cores)}`;
-  const at = check.rules.everyRow ? 'every query' : someQueries(check.rules.share);
-  return (
-    `largest difference ${scientific(check.maxAbsDiff)} (${scientific(check.maxRelDiff)} of the largest output)${loss} ` +
-    `against the uncut model on ${part}${check.float64 ? ', in float64' : ''}${spread}${cores}; ` +
-    `masks and biases at ${check.rules.tokens} tokens, ${at}`
+export function verifiedMark({ holds, tokens, of, maxAbsDiff }: TextCheck, t: Translate = english): string {
+  const part = tokens === of ? t('all {0} tokens', of) : t('{0} of {1} tokens', tokens, of);
+  return t(
+    holds ? 'Verified ({0}, difference {1})' : 'Not verified ({0}, difference {1})',
+    part,
+    scientific(maxAbsDiff),
   );
 }
 
-const someQueries = (share?: number): string =>
-  share === undefined ? 'some queries' : `${percent(share)} of the queries`;
+/** The result of one comparison, in a line. */
+export function verifiedLine(check: TextCheck, t: Translate = english): string {
+  const { tokens, of, rules } = check;
+  const amplified = check.float64 || check.spread > 1e-5;
+  return t(
+    'largest difference {0} ({1} of the largest output){2} against the uncut model on {3}{4}{5}{6}; masks and biases at {7} tokens, {8}',
+    scientific(check.maxAbsDiff),
+    scientific(check.maxRelDiff),
+    check.lossDiff === null ? '' : t(', of the loss {0} nats', scientific(check.lossDiff)),
+    tokens === of ? t('all {0} tokens', of) : t('the first {0} of {1} tokens', tokens, of),
+    check.float64 ? t(', in float64') : '',
+    amplified ? t("; the model's own runs lie {0} apart", scientific(check.spread)) : '',
+    check.cores === undefined
+      ? ''
+      : t('; each attention on the same inputs within {0}', scientific(check.cores)),
+    rules.tokens,
+    rules.everyRow ? t('every query') : someQueries(rules.share, t),
+  );
+}
 
-const percent = (share: number): string => (share < 0.01 ? 'less than 1%' : `${Math.floor(100 * share)}%`);
+const someQueries = (share: number | undefined, t: Translate): string =>
+  share === undefined ? t('some queries') : t('{0} of the queries', percent(share, t));
+
+const percent = (share: number, t: Translate): string =>
+  share < 0.01 ? t('less than 1%') : `${Math.floor(100 * share)}%`;
 
 /** Said where the mark is missing. */
-export function notVerified(check: TextCheck): string {
-  const rules =
-    check.rules.tokens < check.of
-      ? ` Its masks and biases could be compared up to ${check.rules.tokens} tokens only.`
-      : '';
-  return `Not verified: on the first ${check.tokens} tokens of this text the cut model departs from the model by ${scientific(check.maxAbsDiff)} (${scientific(check.maxRelDiff)} of the largest output).${rules}`;
+export function notVerified(check: TextCheck, t: Translate = english): string {
+  const { tokens, of, rules } = check;
+  return t(
+    'Not verified: on the first {0} tokens of this text the cut model departs from the model by {1} ({2} of the largest output).{3}',
+    tokens,
+    scientific(check.maxAbsDiff),
+    scientific(check.maxRelDiff),
+    rules.tokens < of
+      ? t(' Its masks and biases could be compared up to {0} tokens only.', rules.tokens)
+      : '',
+  );
 }

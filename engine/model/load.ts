@@ -9,6 +9,7 @@ import { planCut } from './cut/cutPlan';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
 import { LoadedModel } from './loadedModel';
 import type { ProofOptions } from './verify/prove';
+import { say } from '../../shared/sentences';
 
 /**
  * Loads a model, cuts it at its attention cores and proves the cut model against the uncut one in ONNX Runtime.
@@ -20,7 +21,7 @@ export async function loadModel(
   options: ProofOptions,
 ): Promise<CutModel> {
   const { signal } = options;
-  options.onProgress?.('Reading the model');
+  options.onProgress?.(say('readingModel'));
   const decoder = readSkeleton(files.onnx);
   const skeleton = joined(files, decoder);
   refuseUnlessHeld(skeleton.fileBytes, files.name);
@@ -30,9 +31,9 @@ export async function loadModel(
     options.onProgress?.(step);
   };
   try {
-    onProgress('Looking for attention');
+    onProgress(say('lookingForAttention'));
     const plan = await planCut(skeleton, files.config ?? {}, runtime, signal, files.attention);
-    onProgress(`Proving the ${plan.cores.length} attention cores`);
+    onProgress(say('provingCores', plan.cores.length));
     return await LoadedModel.load(files, skeleton, plan, runtime, { ...options, onProgress }, forget);
   } catch (error) {
     forget();

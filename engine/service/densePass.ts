@@ -24,6 +24,7 @@ import {
 import { checkpoint } from '../runtime/cancellation';
 import { growthOf } from '../../shared/softSpan';
 import { settledParams } from '../attention/parameters';
+import { say } from '../../shared/sentences';
 
 export interface DensePassOptions {
   signal: AbortSignal;
@@ -75,7 +76,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     async (info, input) => {
       await checkpoint(signal);
       refuseInput(input);
-      options.onProgress(done / total, `Layer ${info.layer}, ${info.heads} heads`);
+      options.onProgress(done / total, say('layerHeads', info.layer, info.heads));
       const profile = await profileCore(
         input,
         info,
@@ -111,7 +112,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
     },
   );
   await options.onOutput?.(output);
-  options.onProgress(1, 'Loss of every token');
+  options.onProgress(1, say('lossOfTokens'));
   await readLoss(analysis, output, (_, input) => denseOutput(input, analysis.context(signal)), signal);
   return runs;
 }

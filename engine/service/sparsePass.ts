@@ -19,6 +19,7 @@ import {
   type Setting,
 } from '../../shared/protocol/engine';
 import type { FarLink, SparseAnalysis } from '../../shared/protocol/sampled';
+import { say } from '../../shared/sentences';
 
 export interface SparsePassOptions {
   signal: AbortSignal;
@@ -60,7 +61,7 @@ export async function sparsePass(
     async (info, input) => {
       await checkpoint(signal);
       refuseInput(input);
-      onProgress(info.core / model.info.cores.length, `Layer ${info.layer}, ${info.heads} heads`);
+      onProgress(info.core / model.info.cores.length, say('layerHeads', info.layer, info.heads));
       const sample = sampledRows(input.queries, seed);
       const places = sample ?? allRows(input.queries);
       const context = analysis.context(signal);
@@ -98,7 +99,7 @@ export async function sparsePass(
     },
   );
   analysis.standIn = async (core, input, own) => (await attend(core, input, own)).output;
-  onProgress(1, 'Loss of every token');
+  onProgress(1, say('lossOfTokens'));
   await readLoss(
     analysis,
     output,

@@ -230,7 +230,7 @@ async function runDense(
     for (const [m, local] of results.entries()) {
       const title = findMechanism(local.setting.name).info.title;
       const result = await propagate(analysis, local, signal, done =>
-        report((1 + m + done) * share, `The text runs on with ${title}`),
+        report((1 + m + done) * share, say('runsOnWith', title)),
       );
       clock.lap(`propagate ${local.setting.name}`);
       propagated.push(result);

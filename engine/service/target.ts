@@ -3,6 +3,7 @@ import { argmax } from '../statistics';
 import { floats } from '../runtime/tensor';
 import { checkpoint } from '../runtime/cancellation';
 import type { TargetText, TokenTable } from '../../shared/protocol/engine';
+import { say } from '../../shared/sentences';
 
 /** Tokens that the model writes at most, when nobody gave a target text. */
 const LONGEST_GENERATION = 64;
@@ -44,7 +45,7 @@ export async function targetText(
   const longest = Math.min(LONGEST_GENERATION, limit);
   while (ids.length < longest) {
     await checkpoint(signal);
-    onProgress(ids.length / longest, `The model writes its target text, token ${ids.length}`);
+    onProgress(ids.length / longest, say('targetToken', ids.length));
     const logits = floats(await model.runUncut(source.ids, Int32Array.from(ids)));
     const next = argmax(logits.subarray(logits.length - logits.length / ids.length));
     ids.push(next);

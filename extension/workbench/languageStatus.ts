@@ -4,6 +4,7 @@ import { Owner } from '../disposable';
 import { foreign } from '../../shared/foreign';
 import { number } from '../../shared/numbers';
 import type { AnalysisState } from '../../shared/protocol/host';
+import { inLanguage } from '../../shared/sentences';
 
 /** What is known of the text in front, among the other things that its editor says of its language. */
 export class LanguageStatus extends Owner {
@@ -34,7 +35,7 @@ export class LanguageStatus extends Owner {
       case 'none':
         return this.say(t('Attention: not analyzed'), '', analyze);
       case 'running':
-        return this.say(t('Attention: running'), foreign(state.progress?.message ?? ''), {
+        return this.say(t('Attention: running'), foreign(inLanguage(state.progress?.message ?? '', t)), {
           title: t('Cancel'),
           command: 'attentionInspector.cancel',
         });

@@ -90,7 +90,7 @@ export class StatusBar extends Owner {
         const progress = fraction === null ? '' : ` ${Math.floor(fraction * 100)} %`;
         return {
           text: `$(loading~spin) ${t('Attention')}${progress}`,
-          hint: `${tokenCode(state.document.name)}: ${markdown(state.progress?.message ?? t('starting the engine'))}\n\n${t('Click to cancel.')}`,
+          hint: `${tokenCode(state.document.name)}: ${markdown(state.progress ? inLanguage(state.progress.message, t) : t('starting the engine'))}\n\n${t('Click to cancel.')}`,
           command: 'attentionInspector.cancel',
         };
       }
@@ -108,7 +108,7 @@ export class StatusBar extends Owner {
             cores.length,
           ),
           t('{0} s, peak {1} MiB', number((timings.total ?? total) / 1000), Math.round(peakRssMiB)),
-          verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified))) : t('**Not verified**'),
+          verified.holds ? t('Verified: {0}', markdown(verifiedLine(verified, t))) : t('**Not verified**'),
           ...notesOnText(state.summary).map(note => markdown(inLanguage(note, t))),
           ...VERIFIED_MEANS.map(sentence => t(sentence)),
           state.stale

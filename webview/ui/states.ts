@@ -3,7 +3,7 @@ import type { HostCommand, ViewName } from '../../shared/protocol/host';
 import { fractionOf } from '../../shared/host/analysisState';
 import { percent } from '../../shared/numbers';
 import { store } from '../host/store';
-import { t } from '../host/words';
+import { said, t } from '../host/words';
 import { button } from './controls';
 
 export const run = (command: HostCommand) => store.host.send({ type: 'run', command });
@@ -115,7 +115,7 @@ function stage(): TemplateResult | typeof nothing {
         <div .style=${`width: ${(done * 100).toFixed(1)}%`}></div>
       </div>
       <span
-        >${analysis.progress?.message ?? t('Starting the engine')}${fraction === null ? nothing : ` (${percent(fraction)})`}</span
+        >${analysis.progress ? said(analysis.progress.message) : t('Starting the engine')}${fraction === null ? nothing : ` (${percent(fraction)})`}</span
       >
       <button class="link" data-no-export @click=${() => run('cancel')}>${t('Cancel')}</button>
     </div>`;

@@ -9,11 +9,11 @@ const means = VERIFIED_MEANS.map(sentence => t(sentence));
 export function mark(): TemplateResult | typeof nothing {
   const check = store.summary?.verified;
   if (!check) return nothing;
-  const result = sentence(verifiedLine(check));
-  const lines = check.holds ? [result] : [notVerified(check), result];
+  const result = sentence(verifiedLine(check, t));
+  const lines = check.holds ? [result] : [notVerified(check, t), result];
   return html`<details class="verified" @keydown=${closeOnEscape}>
     <summary class=${check.holds ? '' : 'fails'} title=${[...lines, ...means].join('\n')}>
-      ${verifiedMark(check)}
+      ${verifiedMark(check, t)}
     </summary>
     <div class="why">
       ${lines.map(line => html`<p>${line}</p>`)} ${means.map(line => html`<p class="muted">${line}</p>`)}

@@ -5,7 +5,7 @@ import { costRun, forwardRun } from '../host/costRun';
 import { store } from '../host/store';
 import { button, segmented } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** Lengths that are measured. */
 export const MEASURED = [256, 512, 1024, 2048, 4096, 8192];
@@ -72,7 +72,7 @@ function measuring(): TemplateResult {
       aria-valuemax="100"
       aria-valuenow=${Math.round(fraction * 100)}
       ><div .style=${`width: ${(fraction * 100).toFixed(1)}%`}></div></span
-    >${store.cost?.message ?? 'Measuring'}
+    >${store.cost ? said(store.cost.message) : t('Measuring')}
     <button class="link" data-no-export @click=${() => costRun.cancel()}>${t('Cancel')}</button></span
   >`;
 }

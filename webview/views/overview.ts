@@ -66,7 +66,7 @@ export class Overview extends Component implements Savable {
       </div>`;
     const sorted = store.option('overview', 'sorted', false);
     const { measure } = this;
-    const others = otherLayersLine(model);
+    const others = otherLayersLine(model, t);
     return html`
       ${this.toolbar(measure, sorted)}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>

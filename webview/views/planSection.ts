@@ -161,7 +161,7 @@ export class PlanSection extends Component {
           aria-valuemax="100"
           aria-valuenow=${Math.round(done)}
           ><div .style=${`width: ${done.toFixed(1)}%`}></div></span
-        ><span>${planning.message} (${percent(planning.fraction)})</span
+        ><span>${said(planning.message)} (${percent(planning.fraction)})</span
         ><button class="link" data-no-export @click=${() => store.host.send({ type: 'cancelPlan' })}>
           ${t('Cancel')}
         </button></span

@@ -17,6 +17,7 @@ import {
 import { proxiedFetch } from './proxiedFetch';
 import { weightFiles } from '../onnx/skeleton';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
+import { say } from '../../../shared/sentences';
 
 /** `org/name`, `org/name@revision`, `org/name/onnx/model_int8.onnx`, or both. */
 export interface HubRef {
@@ -262,7 +263,7 @@ async function downloadAll(
       timing: options.timing,
       onBytes: count => {
         arrived += count;
-        options.onProgress(`Downloading ${ref.id}: ${megabytes(arrived)} of ${megabytes(bytes)} MB`);
+        options.onProgress(say('downloading', ref.id, megabytes(arrived), megabytes(bytes)));
       },
     });
   }
@@ -275,7 +276,7 @@ async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRev
     if (remembered) return remembered;
     throw new RefusedError(told`${ref.id} is not in the cache, and HF_HUB_OFFLINE is set.`);
   }
-  options.onProgress(`Asking ${host()} for ${ref.id}`);
+  options.onProgress(say('asking', host(), ref.id));
   const complete = remembered !== null && (await isComplete(ref, remembered));
   try {
     return await askRevision(ref, options, complete ? (options.patienceMs ?? PATIENCE_MS) : Infinity);

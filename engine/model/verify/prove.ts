@@ -17,6 +17,7 @@ import { compare, compareOutput, referenceAttend, type Difference } from './proo
 import { lastRows, noiseOf, spread } from './spread';
 import { relative, Tolerance } from './tolerance';
 import type { UncutModel } from './uncut';
+import { say } from '../../../shared/sentences';
 
 /** What is proved, and with what. */
 export interface Proving {
@@ -117,7 +118,7 @@ class Prover {
     const { samples, expected } = await this.proofSamples();
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     const { bitEqual, basic } = await this.proveBits(samples, signal);
-    onProgress?.('Proving the cut model against the uncut one');
+    onProgress?.(say('provingModel'));
     const onGpu = this.runtime.report.device !== 'cpu';
     this.tolerance = new Tolerance(this.plan, onGpu, ...spread(basic, expected, width));
     const own: Attend = attend ?? (async (_, input) => referenceAttend(input));

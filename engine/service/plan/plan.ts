@@ -57,9 +57,9 @@ export async function makePlan(
     );
   }
   const candidates = await Candidates.start(texts, options.mechanisms, unit, signal);
-  await candidates.explore(budget, done => onProgress(LOCAL_PART * done, 'Every head under every mechanism'));
+  await candidates.explore(budget, done => onProgress(LOCAL_PART * done, say('everyHead')));
   const runs = new PlanRuns(texts, maxRuns, signal, (what, done) =>
-    onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, `The text runs on: ${what}`),
+    onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, say('runsOn', what)),
   );
   const search = new PlanSearch(candidates, runs, budget, tied);
   let best = await search.start();
@@ -98,7 +98,7 @@ async function runUniform(search: PlanSearch, lists: readonly Uniform[][]): Prom
     const runs: TriedUniform[] = [];
     for (const { choice, chosen } of list) {
       const { title } = findMechanism(choice.name).info;
-      runs.push({ choice, found: await search.run(`${title} in every head`, chosen) });
+      runs.push({ choice, found: await search.run(say('inEveryHead', title), chosen) });
     }
     if (runs.length > 0)
       tried.push(runs.reduce((best, one) => (losesLess(one.found, best.found) ? one : best)));
