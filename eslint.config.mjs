@@ -38,6 +38,10 @@ export default defineConfig(
           selector: 'ImportSpecifier[imported.name="percent"]',
           message: 'Lines of the engine are plain text: use plainPercent().',
         },
+        {
+          selector: 'MemberExpression[object.name="AbortSignal"][property.name="timeout"]',
+          message: 'Node 20 may forget it: use abortedAfter() of engine/runtime/cancellation.ts.',
+        },
       ],
     },
   },

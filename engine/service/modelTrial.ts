@@ -4,6 +4,7 @@
  */
 import { fork } from 'node:child_process';
 import { CancelledError, RefusedError, told } from '../errors';
+import { abortedAfter } from '../runtime/cancellation';
 import { STEP_SECONDS } from '../runtime/watch';
 import { howItEnded, LAST_WORDS, TRIAL } from '../runtime/supervised';
 import type { ModelFileFacts, ModelInfo, ModelInspection } from '../../shared/protocol/engine';
@@ -52,7 +53,7 @@ export function trialIn(program: string, stepSeconds = STEP_SECONDS): ModelTrial
       if (end === 'loaded') await remember(files);
     },
     inspect: async (files, options) => {
-      const tooLong = AbortSignal.timeout(LOOK_MINUTES * 60_000);
+      const tooLong = abortedAfter(LOOK_MINUTES * 60_000);
       let facts: ModelFileFacts | null = null;
       const refuse = (refused: string): ModelInspection => ({ facts, info: null, refused });
       try {

@@ -3,6 +3,7 @@ import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { CancelledError, RefusedError, told } from '../../errors';
+import { abortedAfter } from '../../runtime/cancellation';
 import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
 import {
   isHubFile,
@@ -304,7 +305,7 @@ async function askRevision(
 ): Promise<HubRevision> {
   const patience = new AbortController();
   const timer = Number.isFinite(patienceMs) ? setTimeout(() => patience.abort(), patienceMs) : undefined;
-  const either = AbortSignal.any([signal, patience.signal, AbortSignal.timeout(answerMs)]);
+  const either = AbortSignal.any([signal, patience.signal, abortedAfter(answerMs)]);
   const left = { bytes: ANSWER_BYTES };
   let questions = 0;
   const call = {
