@@ -150,6 +150,8 @@ export class AnalysisMemory extends Owner {
     try {
       const known = this.moving.get(uri) ?? this.fromUntitled(document);
       this.moving.delete(uri);
+      // A text may be opened again before what was kept of it is written.
+      await Promise.allSettled(this.writing);
       const saved = known ?? (await this.files.read(uri));
       if (saved && !document.isClosed) this.store.restore(document, saved);
     } catch (error) {

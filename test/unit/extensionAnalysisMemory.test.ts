@@ -8,10 +8,15 @@ const URI = 'file:///a.txt';
 const never = () => ({ dispose: () => undefined });
 const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds));
 
-/** A memory over one shown analysis, and what it writes. */
-async function memoryOf() {
+/** A memory over one shown analysis, and what it writes (each takes `slow` milliseconds) and restores. */
+async function memoryOf(slow = 0) {
   const world = new EditorWorld().module;
-  const events = { onDidOpenTextDocument: never, onWillRenameFiles: never, onDidRenameFiles: never };
+  const opens = new Emitter<object>();
+  const events = {
+    onDidOpenTextDocument: opens.event,
+    onWillRenameFiles: never,
+    onDidRenameFiles: never,
+  };
   const module = {
     ...world,
     Uri: { ...world.Uri, parse: (uri: string) => uri },
@@ -31,20 +36,32 @@ async function memoryOf() {
     interventions: { list: [], result: null },
     ablation: null,
   };
-  const analysis = { uri: URI, ready, looked, source: { text: 'text' }, target: null };
+  const analysis = {
+    uri: URI,
+    document: { isUntitled: false },
+    ready,
+    looked,
+    source: { text: 'text' },
+    target: null,
+  };
   const changes = new Emitter<object>();
   const store = {
     shown: analysis,
     all: [analysis],
     byUri: () => analysis,
-    of: () => analysis,
+    of: () => undefined,
+    restore: (_: object, saved: SavedAnalysis) => restored.push(saved),
     afterEvent: changes.event,
     onForget: never,
   };
   const written: SavedAnalysis[] = [];
+  const restored: SavedAnalysis[] = [];
   const files = {
-    write: (saved: SavedAnalysis) => Promise.resolve(void written.push(saved)),
-    read: () => Promise.resolve(null),
+    write: async (saved: SavedAnalysis) => {
+      await pause(slow);
+      written.push(saved);
+    },
+    read: () => Promise.resolve(written.at(-1) ?? null),
   };
   const kept = { get: () => undefined, update: () => Promise.resolve() };
   const selection = { state: looked, onChange: never };
@@ -55,7 +72,9 @@ async function memoryOf() {
     analysis.ready = { ...analysis.ready, ...to };
     changes.fire({});
   };
-  return { change, written };
+  const open = () =>
+    opens.fire({ uri: { toString: () => URI }, isUntitled: false, isClosed: false, getText: () => 'text' });
+  return { change, open, written, restored };
 }
 
 describe('extension: what is kept of an analysis', () => {
@@ -86,5 +105,14 @@ describe('extension: what is kept of an analysis', () => {
     change({ stale: null });
     await pause(500);
     assert.equal(written.length, 1);
+  });
+
+  it('is waited for where the text is opened again while it is written', async () => {
+    const { change, open, restored } = await memoryOf(300);
+    change({ plan: {} });
+    await pause(500);
+    open();
+    await pause(500);
+    assert.equal(restored.length, 1);
   });
 });
