@@ -329,7 +329,7 @@ describe('a text in VS Code', function () {
       .waitFor({ timeout: 60_000 });
     await workbench.command('View: Close All Editors');
     for (const pid of workbench.engineProcesses()) process.kill(pid, 'SIGTERM');
-    await workbench.page.goto(workbench.address('sample.attention'));
+    await workbench.openFromExplorer('sample.attention');
     panel = await workbench.view('panel');
     await panel.locator('[data-head="2.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });
     await tab('Head');

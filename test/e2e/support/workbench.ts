@@ -69,6 +69,20 @@ export class Workbench {
     await this.page.locator('.monaco-editor .view-line').first().waitFor({ timeout: 60_000 });
   }
 
+  /** Loads the window anew, and opens a file from the explorer once VS Code knows what the extension adds. */
+  async openFromExplorer(name: string): Promise<void> {
+    await this.page.goto(workbenchUrl(this.server.origin, this.folder));
+    await this.page
+      .locator('.activitybar .action-label[aria-label^="Attention"]')
+      .first()
+      .waitFor({ timeout: 60_000 });
+    await this.command('View: Show Explorer');
+    await this.page
+      .locator('.explorer-folders-view .monaco-list-row', { hasText: name })
+      .first()
+      .dblclick({ timeout: 60_000 });
+  }
+
   /** Loads the window anew, as it was. */
   async reload(): Promise<void> {
     await this.page.goto(workbenchUrl(this.server.origin, this.folder));
@@ -127,8 +141,8 @@ export class Workbench {
   }
 
   /** The page of a view: the extension's own frame inside of the two that VS Code puts around it. */
-  async view(place: 'panel' | 'side'): Promise<Frame> {
-    return this.until(`the ${place} view`, async () => {
+  async view(place: 'panel' | 'side', seconds = 60): Promise<Frame> {
+    const find = async () => {
       for (const frame of this.page.frames())
         if (
           await frame
@@ -138,7 +152,8 @@ export class Workbench {
         )
           return frame;
       return null;
-    });
+    };
+    return this.until(`the ${place} view`, find, seconds);
   }
 
   /** Everything that an element says, with what is inside of its components. */
