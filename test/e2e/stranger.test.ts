@@ -26,7 +26,7 @@ describe('a strange workspace in VS Code', function () {
 
   const FINISHED = 'ai-overview [data-head]';
   /**
-   * The panel of the window as it was. VS Code saves once a minute which editors are open, and may lose it where the window is
+   * The panel of the window loaded anew. VS Code saves once a minute which editors are open, and may lose it where it is
    * loaded anew before: then the panel is opened again, for what it shows is the subject here.
    */
   const panelAgain = () =>
@@ -50,7 +50,7 @@ describe('a strange workspace in VS Code', function () {
 
   it('says so again in the panel that comes back with the window', async () => {
     await settled();
-    await workbench.reload();
+    await workbench.openFile('a.txt');
     await refused();
   });
 
@@ -73,7 +73,7 @@ describe('a strange workspace in VS Code', function () {
     await panel.locator('[role="tab"]', { hasText: 'Spans' }).click();
     await panel.locator('ai-spans').waitFor();
     await settled();
-    await workbench.reload();
+    await workbench.openFile('a.txt');
     panel = await panelAgain();
     await panel.locator('ai-spans').waitFor();
 
@@ -92,7 +92,7 @@ describe('a strange workspace in VS Code', function () {
       recentModels: { '0': 'a', length: 1e9 },
     });
     assert.equal((kept['view.panel'] as { version: number }).version, 1);
-    await workbench.reload();
+    await workbench.openFile('a.txt');
     panel = await panelAgain();
     await panel.locator(FINISHED).first().waitFor({ timeout: 60_000 });
     assert.equal(await panel.locator('ai-spans').count(), 0, 'it begins anew');
@@ -103,7 +103,7 @@ describe('a strange workspace in VS Code', function () {
     await workbench.forgeMemory({
       'view.panel': { view: 'head', options: { head: { camera: 'NaN,1e999' } } },
     });
-    await workbench.reload();
+    await workbench.openFile('a.txt');
     panel = await panelAgain();
     await panel.locator('[data-head="1.1"][aria-selected="true"]').waitFor({ timeout: 60_000 });
     assert.deepEqual(errors, []);
