@@ -54,7 +54,10 @@ const attacks: ((definition: Loose & { model: Loose }, random: Random) => void)[
   },
   (d, random) => {
     const { vocab } = d.model;
-    const words = Array.isArray(vocab) ? vocab.map(([word]: [string]) => word) : Object.keys(vocab as Loose);
+    // An attack before may have put a number in the place of a word and its score.
+    const words = Array.isArray(vocab)
+      ? vocab.map((entry: unknown) => String(Array.isArray(entry) ? entry[0] : entry))
+      : Object.keys(vocab as Loose);
     const byWord = Object.fromEntries(words.map((word, id) => [word, id]));
     const scored = words.map(word => [word, oneOf(random, [0, -1, -1e300, 1e300, -0.5])]);
     const pairs = repeated(random, () => `${oneOf(random, words)} ${oneOf(random, words)}`);
