@@ -1,13 +1,11 @@
 import { shuffler } from 'd3-array';
 import type { Analysis } from './analysis';
-import { effectOf } from './changedRun';
+import { attendAsKnown, attendDense, effectOf } from './changedRun';
 import { rowLoss } from '../measure/loss';
 import type { CoreInput } from '../attention/core';
 import { RefusedError } from '../errors';
-import { denseOutput } from '../attention/kernels/dense';
-import type { Attend, ModelOutput } from '../model/cut/cutModel';
+import type { ModelOutput } from '../model/cut/cutModel';
 import type { Ablation, HeadAblation, RunEffect } from '../../shared/protocol/engine';
-import { checkpoint } from '../runtime/cancellation';
 import { mean, sum } from '../statistics';
 import { SEEDS, seededUniform } from '../../shared/random';
 import { changeOf } from '../../shared/uncertainty';
@@ -45,16 +43,12 @@ export async function ablateHeads(
   const remaining = (after: number) => sum(cores.map(({ core }) => (core > after ? 1 : 0))) + 1;
   const work = sum(cores.map(({ core, heads: count }) => count * remaining(core)));
   let done = 0;
-  const dense: Attend = async (_, input) => {
-    await checkpoint(signal);
-    return denseOutput(input, analysis.context(signal));
-  };
-  const known: Attend = async (info, input) => analysis.predictedAtHand(info.core) ?? dense(info, input);
+  const dense = attendDense(analysis, signal);
   const readings = analysis.readings();
   const masked = new MaskedEffects(analysis, signal);
   for (const [at, reading] of readings.entries()) {
     const isLast = at === readings.length - 1;
-    await analysis.runOn(reading.ids, known, {
+    await analysis.runOn(reading.ids, attendAsKnown(analysis, signal), {
       signal,
       onContext: async ({ core, heads: count }, context, goOn) => {
         for (let head = 0; head < count; head++) {

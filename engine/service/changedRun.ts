@@ -31,6 +31,20 @@ export async function changedRun(
   return effectOf(analysis, await analysis.predict(attend, { signal, onSegment: onProgress }), signal);
 }
 
+/** Dense attention in every core. */
+export const attendDense =
+  (analysis: Analysis, signal: AbortSignal): Attend =>
+  async (_, input) => {
+    await checkpoint(signal);
+    return denseOutput(input, analysis.context(signal));
+  };
+
+/** Dense attention as the analysis ran it, where that is still there. */
+export function attendAsKnown(analysis: Analysis, signal: AbortSignal): Attend {
+  const dense = attendDense(analysis, signal);
+  return async (info, input) => analysis.predictedAtHand(info.core) ?? dense(info, input);
+}
+
 /** What a changed output (of `Analysis.predict`) differs by from the dense model's. */
 export async function effectOf(
   analysis: Analysis,

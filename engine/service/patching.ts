@@ -1,11 +1,9 @@
 /** `analysis/patch`: each head's output from one text put into the run of another of equal length. */
 import type { Analysis } from './analysis';
-import { effectOf } from './changedRun';
-import { denseOutput } from '../attention/kernels/dense';
+import { attendAsKnown, attendDense, effectOf } from './changedRun';
 import { RefusedError, told } from '../errors';
-import type { Attend, ModelOutput } from '../model/cut/cutModel';
+import type { ModelOutput } from '../model/cut/cutModel';
 import type { Tokenizer } from '../model/tokens/tokenizer';
-import { checkpoint } from '../runtime/cancellation';
 import type { PatchParams, PatchedHead, Patching } from '../../shared/protocol/engine';
 import { changeOf } from '../../shared/uncertainty';
 import { argmax, sum } from '../statistics';
@@ -24,12 +22,12 @@ export async function patch(
   refuse(analysis, other, at);
   const contexts: Float32Array[] = [];
   const rowAt = (output: ModelOutput) => output.read(at, at + 1);
+  const ofOther = attendAsKnown(other, signal);
+  const asKnown = attendAsKnown(analysis, signal);
   const otherRow = await rowAt(
-    await other.run(async (info, input) => (contexts[info.core] = await known(other, signal)(info, input)), {
-      signal,
-    }),
+    await other.run(async (info, input) => (contexts[info.core] = await ofOther(info, input)), { signal }),
   );
-  const ownRow = await rowAt(await analysis.run(known(analysis, signal), { signal }));
+  const ownRow = await rowAt(await analysis.run(asKnown, { signal }));
   const { own, other: others } = answers ?? { own: argmax(ownRow), other: argmax(otherRow) };
   const missing = [own, others].find(id => !(Number.isInteger(id) && id >= 0 && id < ownRow.length));
   if (missing !== undefined) throw new RefusedError(told`The vocabulary has no token of the id ${missing}.`);
@@ -38,14 +36,15 @@ export async function patch(
   const whole = differences.other - differences.own;
   const heads: PatchedHead[] = [];
   const all = sum(analysis.model.info.cores.map(core => core.heads));
-  await analysis.run(known(analysis, signal), {
+  const dense = attendDense(analysis, signal);
+  await analysis.run(asKnown, {
     signal,
     onContext: async ({ core, heads: count }, context, goOn) => {
       const { layer } = analysis.core(core).result.info;
       for (let head = 0; head < count; head++) {
         onProgress(heads.length / all);
         const patched = withHead(context, contexts[core]!, count, head);
-        const output = await goOn(patched, dense(analysis, signal));
+        const output = await goOn(patched, dense);
         const { perToken } = await effectOf(analysis, output, signal);
         const difference = differenceOf(await rowAt(output));
         const restored = whole === 0 ? null : (difference - differences.own) / whole;
@@ -73,19 +72,6 @@ function refuse(analysis: Analysis, other: Analysis, at: number): void {
     );
   if (!(Number.isInteger(at) && at >= 0 && at < own)) throw new RefusedError(told`There is no token ${at}.`);
 }
-
-const dense =
-  (analysis: Analysis, signal: AbortSignal): Attend =>
-  async (_, input) => {
-    await checkpoint(signal);
-    return denseOutput(input, analysis.context(signal));
-  };
-
-/** As the analysis ran it, where that is still there. */
-const known =
-  (analysis: Analysis, signal: AbortSignal): Attend =>
-  async (info, input) =>
-    analysis.predictedAtHand(info.core) ?? dense(analysis, signal)(info, input);
 
 /** A core's context [heads, tokens, valueDim] with one head of another. */
 function withHead(context: Float32Array, from: Float32Array, heads: number, head: number): Float32Array {
