@@ -10,12 +10,13 @@ import {
 import { roleStrength } from '../../shared/host/clearestHead';
 import { changeOf, effectOfChange, type ChangeSource, type OtherAnalysis } from '../../shared/protocol/host';
 import { ROLE_TITLES } from '../../shared/roleTitles';
-import { store, type HeadId } from '../host/store';
+import { store } from '../host/store';
 import { t } from '../host/words';
 import { changeKey, mechanismTitle } from './changes';
 import { headName } from './names';
 import { wholeLevel } from './pair';
 import { mainRole } from './roles';
+import { headKey } from './tried';
 
 export const PAIR_KINDS = ['head', 'setting', 'text'] as const;
 export type PairKind = (typeof PAIR_KINDS)[number];
@@ -31,10 +32,6 @@ export interface PairSide {
 }
 
 // ---------------------------------------------------------------- what can be chosen
-
-export function headKey({ core, head }: HeadId): string {
-  return `${core}.${head}`;
-}
 
 /** "layer 3, head 5 (induction)" */
 export function headTitle(profile: HeadProfile): string {

@@ -22,7 +22,6 @@ import {
 import {
   PAIR_KINDS,
   chosenSetting,
-  headKey,
   headTitle,
   lossesOf,
   mapRequest,
@@ -36,6 +35,7 @@ import {
 } from '../model/pairSides';
 import { colourOf, type Quantity } from '../model/quantity';
 import { textPieces } from '../model/textPieces';
+import { headKey } from '../model/tried';
 import type { ColouredText } from '../plots/colouredText';
 import { Component } from '../ui/component';
 import { button, choose, segmented } from '../ui/controls';

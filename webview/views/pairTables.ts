@@ -8,7 +8,8 @@ import { store } from '../host/store';
 import { t } from '../host/words';
 import { headMeasures, writeExact, writeMeasure, type HeadMeasure } from '../model/measures';
 import { headName, layerName } from '../model/names';
-import { headKey, keptByHead, type PairSide } from '../model/pairSides';
+import { keptByHead, type PairSide } from '../model/pairSides';
+import { headKey } from '../model/tried';
 import { choose } from '../ui/controls';
 
 /** One figure of both sides. */
