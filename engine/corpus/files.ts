@@ -1,5 +1,5 @@
 /** The texts of a corpus: files, folders and patterns become one sorted list, the same for every shard. */
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { extname, relative, resolve, sep } from 'node:path';
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- its ES module asks where its own file lies, which a bundle cannot say
 import tinyglobby = require('tinyglobby');
@@ -30,7 +30,19 @@ export async function findTexts(root: string, wanted: readonly string[]): Promis
     else for (const found of await matching(root, one, info !== null)) files.add(found);
   }
   if (files.size === 0) throw new RefusedError(told`There are no files at ${wanted.join(', ')}.`);
-  return withKinds([...files].sort());
+  return withKinds(await withoutLinks(root, [...files].sort()));
+}
+
+/** Each file once, by its own path where that is among them: links may lead to it again, even around in a circle. */
+async function withoutLinks(root: string, files: readonly string[]): Promise<string[]> {
+  const base = await realpath(root);
+  const names = new Map<string, string>();
+  for (const file of files) {
+    const path = resolve(base, file);
+    const real = await realpath(path).catch(() => path);
+    if (!names.has(real) || real === path) names.set(real, file);
+  }
+  return [...names.values()].sort();
 }
 
 async function matching(root: string, one: string, isFolder: boolean): Promise<string[]> {
