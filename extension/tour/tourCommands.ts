@@ -23,7 +23,7 @@ const NAME = { word: 'Whitcombe', occurrence: 2 };
 /** Tokens that the window of the last question sees. */
 const WINDOW = 64;
 
-/** For the panel to open. */
+/** For the panel and the walkthrough to open. */
 const PATIENCE_MS = 20_000;
 
 const GUIDE = 'attention-inspector.attention-inspector#start';
@@ -31,28 +31,32 @@ const GUIDE = 'attention-inspector.attention-inspector#start';
 /** The walkthrough under the views, beside the text. Where the user has a layout of his own, it only comes in front. */
 export async function openGuide({ sample }: Context): Promise<void> {
   const run = vscode.commands.executeCommand;
-  if ((await groupsWithPanel()) === 2) {
+  await tabs(({ all }) => all.length >= 2);
+  if (vscode.window.tabGroups.all.length === 2) {
     const groups = [{ size: 0.5 }, { size: 0.5, groups: [{ size: 0.5 }, { size: 0.5 }] }];
     await run('vscode.setEditorLayout', { orientation: 0, groups });
     await run('workbench.action.focusThirdEditorGroup');
   }
+  // The command does not wait for the page that it opens, which would take the focus from the text later.
   await run('workbench.action.openWalkthrough', GUIDE, false);
+  await tabs(({ activeTabGroup: { activeTab } }) => !!activeTab && activeTab.input === undefined);
   await sample.open();
 }
 
-/** How many groups of tabs there are once the panel has its own, which takes a moment. */
-function groupsWithPanel(): Promise<number> {
+/** Waits until the tabs are so, or for long enough. */
+function tabs(areSo: (groups: vscode.TabGroups) => boolean): Promise<void> {
   const { tabGroups } = vscode.window;
   return new Promise(resolve => {
     const look = () => {
-      if (tabGroups.all.length < 2) return;
-      resolve(tabGroups.all.length);
-      listener.dispose();
+      if (!areSo(tabGroups)) return;
+      clearTimeout(late);
+      for (const listener of listeners) listener.dispose();
+      resolve();
     };
-    const listener = tabGroups.onDidChangeTabGroups(look);
-    setTimeout(() => {
-      resolve(tabGroups.all.length);
-      listener.dispose();
+    const listeners = [tabGroups.onDidChangeTabGroups(look), tabGroups.onDidChangeTabs(look)];
+    const late = setTimeout(() => {
+      areSo = () => true;
+      look();
     }, PATIENCE_MS);
     look();
   });

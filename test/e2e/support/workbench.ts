@@ -77,10 +77,13 @@ export class Workbench {
       .first()
       .waitFor({ timeout: 60_000 });
     await this.command('View: Show Explorer');
-    await this.page
-      .locator('.explorer-folders-view .monaco-list-row', { hasText: name })
-      .first()
-      .dblclick({ timeout: 60_000 });
+    const row = this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).first();
+    // A list that is just being drawn loses the click.
+    await this.until(`the tab of ${name}`, async () => {
+      await row.dblclick({ timeout: 5000 });
+      await this.page.locator(`.tab[data-resource-name="${name}"]`).waitFor({ timeout: 5000 });
+      return true;
+    });
   }
 
   /** Loads the window anew, as it was. */
@@ -183,7 +186,22 @@ export class Workbench {
       await this.page.waitForTimeout(100);
     }
     await this.picture(`failed-${what.replace(/\W+/g, '-')}`);
-    throw new Error(`Waited ${seconds} s for ${what}`, { cause: last });
+    throw new Error(`Waited ${seconds} s for ${what}. ${await this.situation()}`, { cause: last });
+  }
+
+  /** What the window shows, for the message of a failure: where it happened there may be nobody to look at the picture. */
+  private async situation(): Promise<string> {
+    const said = async (what: string, selector: string) => {
+      const texts = await this.page.locator(selector).allInnerTexts();
+      return `${what}: ${texts.map(text => text.trim().replace(/\s+/g, ' ')).join(' | ') || 'none'}.`;
+    };
+    const parts = [
+      said('Tabs', '.tabs-container .tab'),
+      said('Messages', '.notification-list-item, .monaco-dialog-box'),
+      said('Editor without content', '.editor-pane-placeholder'),
+    ];
+    const frames = this.page.frames().map(frame => new URL(frame.url(), 'about:blank').pathname);
+    return [...(await Promise.all(parts)), `Frames: ${frames.join(' ')}.`].join(' ');
   }
 
   /** The text of the hover on the `occurrence`-th appearance of a word in the visible lines of the editor. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { analyze, api, closeAll, hoverAt, ID, openText, run, withSettings } from '../support/session';
+import { analyze, api, closeAll, hoverAt, ID, openText, run, until, withSettings } from '../support/session';
 
 describe('the first minute', () => {
   afterEach(closeAll);
@@ -8,7 +8,7 @@ describe('the first minute', () => {
   it('tries the sample: opens it, analyzes it, and comes back to it', async () => {
     await run('trySample');
     const inspector = await api();
-    const sample = vscode.window.activeTextEditor!.document;
+    const { document: sample } = await until('the sample in front', () => vscode.window.activeTextEditor);
     assert.equal(sample.isUntitled, true);
     assert.equal(inspector.getState(sample.uri).status, 'ready');
     const { core, head } = inspector.getSelection();
@@ -17,7 +17,7 @@ describe('the first minute', () => {
     assert.match(hover!.text, new RegExp(`layer ${core}, head ${head}`));
     await openText('Another text.');
     await run('trySample');
-    assert.equal(vscode.window.activeTextEditor!.document, sample);
+    await until('the sample in front again', () => vscode.window.activeTextEditor?.document === sample);
   });
 
   it('analyzes the text behind the tab that is in front', async () => {
