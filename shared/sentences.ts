@@ -47,6 +47,17 @@ export const SENTENCES = {
   lossOfTokens: 'Loss of every token',
   runsOnWith: 'The text runs on with {0}',
   runsOn: 'The text runs on: {0}',
+  noDensePass:
+    'There was no dense pass: {0} ran in every core. It is a what-if: queries, keys and the loss are those of the model with it.',
+  oneForEachHead: 'A mechanism for each head',
+  seenPairs:
+    'It looked at {0} of the pairs and left out {1} of the mass on average (95 % interval {2} to {3}).',
+  noSetOfPairs: 'What runs there keeps no set of pairs, so no mass can be said to be left out.',
+  fromSample:
+    'The figures of heads come from the exact rows of {0} of {1} queries, drawn at random; where the others look was not seen, except for what was found by the search.',
+  fromAllRows: 'The text is so short that the figures of heads come from the exact rows of all queries.',
+  farKey:
+    'The search found: head {0}.{1} looks from token {2} ({3}) to token {4} ({5}) with {6} of its mass.',
   everyHead: 'Every head under every mechanism',
   byHand: 'Changed by hand since it was found.',
 } as const;

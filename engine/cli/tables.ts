@@ -105,6 +105,13 @@ const missedColumn: Column<{ head: HeadProfile }> = {
   },
 };
 
+const ranColumn: Column<{ head: HeadProfile }> = {
+  title: 'pairs',
+  align: 'right',
+  cell: ({ head: { sampled } }) =>
+    sampled?.pairs == null ? '' : plainPercent(sampled.pairs / sampled.densePairs),
+};
+
 function formatHeads(summary: AnalysisSummary): string {
   const kinds = new Set(summary.cores.map(core => core.info.kind));
   const rows = summary.cores.flatMap(({ info, heads }) => heads.map(head => ({ info, head })));
@@ -124,7 +131,7 @@ function formatHeads(summary: AnalysisSummary): string {
     number('entropy', head => head.entropy, 2),
     number('distance', head => head.meanDistance, 1),
     number('span95', head => head.span95, 1),
-    ...(summary.sparse ? [missedColumn] : []),
+    ...(summary.sparse ? [ranColumn, missedColumn] : []),
     {
       title: 'role',
       cell: ({ head: { roles } }) =>

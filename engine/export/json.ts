@@ -114,10 +114,12 @@ function headJson(head: HeadProfile) {
 }
 
 /** What ran where there was no dense pass. */
-function sparseJson({ setting, queries, missed, links }: SparseAnalysis) {
+function sparseJson({ setting, queries, pairs, densePairs, missed, links }: SparseAnalysis) {
   return {
     mechanism: setting && { name: setting.name, params: chosenParams(setting), setting: setting.key },
     queries,
+    pairs,
+    densePairs,
     missed,
     links,
   };

@@ -3,7 +3,7 @@ import { Analysis } from './analysis';
 import { byCore } from './changedRun';
 import { readLoss } from './densePass';
 import { refuseInput, refuseNotFinite } from './finite';
-import { outlineOf, type CoreInput } from '../attention/core';
+import { densePairs, outlineOf, type CoreInput } from '../attention/core';
 import { denseCore, denseRows } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
 import { profileCore, type CoreProfile } from '../measure/profile';
@@ -18,7 +18,7 @@ import {
   type HeadAssignment,
   type Setting,
 } from '../../shared/protocol/engine';
-import type { FarLink, SparseAnalysis } from '../../shared/protocol/sampled';
+import type { FarLink, PairsSeen, SparseAnalysis } from '../../shared/protocol/sampled';
 import { say } from '../../shared/sentences';
 
 export interface SparsePassOptions {
@@ -35,6 +35,8 @@ export type SparseAttention = { setting: Setting } | { heads: readonly HeadAssig
 interface SparseCore {
   output: Float32Array;
   lse: (Float32Array | null)[];
+  /** Of each head. */
+  pairs: number[];
   extra: Record<string, Tensor>;
 }
 
@@ -55,6 +57,7 @@ export async function sparsePass(
   const attend = attentionOf(analysis, attention);
   const missedByHead: number[][] = [];
   const links: FarLink[] = [];
+  const seen: PairsSeen = { pairs: null, densePairs: 0 };
   let queries = 0;
   let all = true;
   const output = await analysis.run(
@@ -76,6 +79,13 @@ export async function sparsePass(
         tensors: null,
       };
       const ran = await attend(info.core, input, signal);
+      const dense = densePairs(input);
+      const pairs = ran.pairs.map((count, head) => (ran.lse[head] ? count : null));
+      for (const count of pairs) {
+        if (count === null) continue;
+        seen.pairs = (seen.pairs ?? 0) + count;
+        seen.densePairs += dense;
+      }
       const missed = ran.lse.map((lse, head) => lse && missedAt(places, profile, lse, head, input));
       missedByHead.push(...missed.filter(one => one !== null));
       queries = places.reduce((sum, { rows }) => sum + rows, 0);
@@ -84,9 +94,11 @@ export async function sparsePass(
         const at = (values: Float32Array) => (query: number) => values[h * input.queries + query]!;
         head.sampled = {
           queries,
+          pairs: pairs[h]!,
+          densePairs: dense,
           missed: missed[h] ? estimate(missed[h], { all, bounded: true }) : null,
           entropy: estimate(perPlace(places, at(profile.entropy)), { all }),
-          span95: estimate(perPlace(places, seen(at(profile.span95))), { all }),
+          span95: estimate(perPlace(places, known(at(profile.span95))), { all }),
         };
       });
       links.push(...(await farLinks(info, input, ran.extra, analysis, signal)));
@@ -113,12 +125,13 @@ export async function sparsePass(
   return {
     setting: 'setting' in attention ? attention.setting : null,
     queries,
+    ...seen,
     missed: together ? estimate(together, { all, bounded: true }) : null,
     links: links.sort((a, b) => b.mass - a.mass).slice(0, LINKS),
   };
 }
 
-const seen = (value: (query: number) => number) => (query: number) => {
+const known = (value: (query: number) => number) => (query: number) => {
   const found = value(query);
   return found < 0 ? NaN : found;
 };
@@ -142,10 +155,10 @@ function missedAt(
 function attentionOf(analysis: Analysis, attention: SparseAttention) {
   if ('setting' in attention) {
     return async (core: number, input: CoreInput, signal: AbortSignal): Promise<SparseCore> => {
-      const { output, lse, extra } = await analysis.attend(attention.setting, core, input, signal);
+      const { output, lse, pairs, extra } = await analysis.attend(attention.setting, core, input, signal);
       const ofHead = (_: unknown, head: number) =>
         lse && lse.subarray(head * input.queries, (head + 1) * input.queries);
-      return { output, lse: Array.from({ length: input.heads }, ofHead), extra };
+      return { output, lse: Array.from({ length: input.heads }, ofHead), pairs: [...pairs], extra };
     };
   }
   const assigned = byCore(analysis.model.info.cores, attention.heads);
@@ -154,6 +167,7 @@ function attentionOf(analysis: Analysis, attention: SparseAttention) {
     const size = queries * valueDim;
     const output = new Float32Array(heads * size);
     const lse: (Float32Array | null)[] = new Array(heads).fill(null);
+    const pairs: number[] = [];
     for (const [head, choice] of assigned[core]!.entries()) {
       await checkpoint(signal);
       if (choice) await analysis.fitHead(choice, core, head, input, signal);
@@ -162,8 +176,9 @@ function attentionOf(analysis: Analysis, attention: SparseAttention) {
         : await denseCore(someHeads(input, [head]), analysis.context(signal));
       output.set(ran.output, head * size);
       lse[head] = ran.lse;
+      pairs.push('pairs' in ran ? ran.pairs[0]! : densePairs(input));
     }
-    return { output, lse, extra: {} };
+    return { output, lse, pairs, extra: {} };
   };
 }
 

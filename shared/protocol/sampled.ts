@@ -12,8 +12,15 @@ export interface Estimate extends Interval {
   mean: number;
 }
 
+/** How many pairs ran, of those that dense attention has. */
+export interface PairsSeen {
+  /** null = what ran keeps no set of pairs. */
+  pairs: number | null;
+  densePairs: number;
+}
+
 /** What the figures of a head rest on: exact rows of the sampled queries, on the Q, K and V of this very run. */
-export interface SampledHead {
+export interface SampledHead extends PairsSeen {
   queries: number;
   /** The dense mass of a query that what ran here leaves out; null where it keeps no set of pairs. */
   missed: Estimate | null;
@@ -30,8 +37,8 @@ export interface FarLink {
   mass: number;
 }
 
-/** Of a whole analysis. */
-export interface SparseAnalysis {
+/** Of a whole analysis; pairs of all heads that keep a set of them. */
+export interface SparseAnalysis extends PairsSeen {
   /** null = a plan. */
   setting: Setting | null;
   /** Queries of each core whose rows were computed exactly. */

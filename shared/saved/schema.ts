@@ -125,6 +125,8 @@ const tokens = v.pipe(
 );
 
 const estimate = v.object({ mean: number, low: number, high: number });
+/** Of an analysis without a dense pass. */
+const pairsSeen = { pairs: v.nullable(count), densePairs: count };
 const quantiles = v.object({ p5: number, p25: number, p50: number, p75: number, p95: number });
 
 const profile = v.object({
@@ -166,7 +168,13 @@ const profile = v.object({
     v.check(({ size, pixels }) => pixels.length === size * size, 'a picture without its pixels'),
   ),
   sampled: v.exactOptional(
-    v.object({ queries: count, missed: v.nullable(estimate), entropy: estimate, span95: estimate }),
+    v.object({
+      queries: count,
+      ...pairsSeen,
+      missed: v.nullable(estimate),
+      entropy: estimate,
+      span95: estimate,
+    }),
   ),
 });
 
@@ -370,6 +378,7 @@ export const summary = v.object({
     v.object({
       setting: v.nullable(setting),
       queries: count,
+      ...pairsSeen,
       missed: v.nullable(estimate),
       links: list(v.object({ core: index, head: index, query: index, key: index, mass: number }), 1000),
     }),

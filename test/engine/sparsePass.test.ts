@@ -9,6 +9,7 @@ import type {
   HeadProfile,
   SampledHead,
 } from '../../shared/protocol/engine';
+import { plainPercent } from '../../shared/numbers';
 import { setting } from '../support/settings';
 
 describe('an analysis without a dense pass', function () {
@@ -68,7 +69,7 @@ describe('an analysis without a dense pass', function () {
 
   it('with a window: what it leaves out of the run is within the interval', async () => {
     const local = setting('local', { window: 32 });
-    const { sparse } = await analyze('local', { setting: local });
+    const { sparse, notes } = await analyze('local', { setting: local });
     assert.equal(sparse!.queries, 192);
     // Layer 0 has the dense model's own queries and keys.
     const compared = await engine.request('analysis/mechanism', {
@@ -76,6 +77,10 @@ describe('an analysis without a dense pass', function () {
       mechanism: local,
       scope: 'local',
     });
+    const total = (of: 'pairs' | 'densePairs') => compared.heads.reduce((all, head) => all + head[of], 0);
+    assert.deepEqual([sparse!.pairs, sparse!.densePairs], [total('pairs'), total('densePairs')]);
+    const share = plainPercent(total('pairs') / total('densePairs'));
+    assert.ok(notes.some(note => note.startsWith(`It looked at ${share} of the pairs and left out `)));
     const first = engine.analysis('local').cores[0]!;
     let held = 0;
     for (const { head, sampled } of first.result.heads) {
@@ -114,6 +119,8 @@ describe('an analysis without a dense pass', function () {
     assert.ok(Math.abs(loss!.mean - dense.loss!.mean - effect.delta) < 1e-4);
     assert.ok(cores[2]!.heads[1]!.sampled!.missed!.mean > 0.05);
     assert.ok(cores[2]!.heads[0]!.sampled!.missed!.mean < 1e-4);
+    const [all, some] = cores[2]!.heads.map(({ sampled }) => sampled!.pairs! / sampled!.densePairs);
+    assert.ok(all === 1 && some! < 0.1);
   });
 
   it('is asked for tiles and tokens, not for what compares with dense attention', async () => {

@@ -18,7 +18,13 @@ import {
   type ThemeColours,
 } from '../../webview/draw/colour';
 import { count, csv, exact, number, percent, signed, tokenLabel, tokens } from '../../shared/numbers';
-import { findMeasure, headMeasures, measureRange } from '../../webview/model/measures';
+import {
+  findMeasure,
+  headMeasures,
+  measureRange,
+  writeInterval,
+  writeMeasure,
+} from '../../webview/model/measures';
 import { parseNumber, words } from '../../webview/model/parameters';
 import { distanceBins, massOutside, softMask } from '../../webview/plots/distance';
 import { setting } from '../support/settings';
@@ -249,6 +255,28 @@ describe('webview: measures and distances', () => {
     assert.ok(Math.abs(distance.valueAt(0.5) - 31) < 1e-9);
     assert.equal(measureRange(findMeasure(measures, 'entropy'), heads)!.position(1), 0.25);
     assert.equal(measureRange(findMeasure(measures, 'entropy'), []), null);
+  });
+
+  it('writes the interval of what comes from a sample of queries', () => {
+    const within = (mean: number, low: number, high: number) => ({ mean, low, high });
+    const sampled = {
+      queries: 192,
+      pairs: 50,
+      densePairs: 200,
+      missed: within(0.4, 0.3, 0.5),
+      entropy: within(1, 0.8, 1.2),
+      span95: within(3, 2, 4),
+    };
+    const heads = [head({ sampled })];
+    const measures = headMeasures([], null, heads);
+    const written = (id: string) => {
+      const measure = findMeasure(measures, id);
+      return [writeMeasure(measure, measure.value(heads[0]!)), writeInterval(measure, heads[0]!)];
+    };
+    assert.deepEqual(written('entropy'), ['1 nats', '0.8 to 1.2']);
+    assert.deepEqual(written('missed'), ['40\u202f%', '30\u202f% to 50\u202f%']);
+    assert.deepEqual(written('pairs'), ['25\u202f%', null]);
+    assert.ok(!headMeasures([], null, [head({})]).some(({ id }) => id === 'missed'));
   });
 
   it('knows the recall of a mechanism only for the heads it was computed for', () => {

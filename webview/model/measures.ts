@@ -41,6 +41,7 @@ const span = (share: 90 | 95 | 99): HeadMeasure => ({
   unit: 'tokens',
   scale: 'log',
   value: head => head[`span${share}`],
+  interval: head => (share === 95 ? (head.sampled?.span95 ?? null) : null),
 });
 
 const OF_THE_HEAD: HeadMeasure[] = [
@@ -59,6 +60,7 @@ const OF_THE_HEAD: HeadMeasure[] = [
     unit: 'nats',
     scale: 'linear',
     value: head => head.entropy,
+    interval: head => head.sampled?.entropy ?? null,
   },
   {
     id: 'relativeEntropy',
@@ -85,6 +87,29 @@ const OF_THE_HEAD: HeadMeasure[] = [
   target('first', t('the first token')),
   target('separator', t('separators')),
   target('punctuation', t('punctuation')),
+];
+
+/** Of an analysis without a dense pass. */
+const WITHOUT_DENSE_PASS: HeadMeasure[] = [
+  {
+    id: 'missed',
+    title: t('mass left out'),
+    summary: t(
+      'Share of the dense mass that what ran here leaves out, from the exact rows of a sample of queries.',
+    ),
+    unit: 'share',
+    scale: 'linear',
+    value: head => head.sampled?.missed?.mean ?? null,
+    interval: head => head.sampled?.missed ?? null,
+  },
+  {
+    id: 'pairs',
+    title: t('pairs looked at'),
+    summary: t('Share of the dense pairs that ran here; the others were never computed.'),
+    unit: 'share',
+    scale: 'linear',
+    value: ({ sampled }) => (sampled?.pairs == null ? null : sampled.pairs / sampled.densePairs),
+  },
 ];
 
 function ofMechanism(result: MechanismResult, name: string, what: 'recall' | 'outputError'): HeadMeasure {
@@ -146,6 +171,7 @@ export function headMeasures(
   return [
     ...(ablation?.heads.length ? [ofAblation(ablation)] : []),
     ...OF_THE_HEAD,
+    ...(heads.some(head => head.sampled) ? WITHOUT_DENSE_PASS : []),
     ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', t('the sink'))] : []),
     ...(plan ? [ofPlan(plan)] : []),
     ...of('recall').filter((_, i) => local[i]!.recall !== null),
@@ -175,6 +201,12 @@ export function writeShort(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
   if (measure.id === 'ablation') return signed(value);
   return measure.unit === 'share' ? percent(value) : number(value);
+}
+
+/** Between what the value lies (95 %), where that is known. */
+export function writeInterval(measure: HeadMeasure, head: HeadProfile): string | null {
+  const range = measure.interval?.(head);
+  return range ? t('{0} to {1}', writeShort(measure, range.low), writeShort(measure, range.high)) : null;
 }
 
 export function writeExact(measure: HeadMeasure, value: number | null): string {

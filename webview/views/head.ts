@@ -223,7 +223,23 @@ export class HeadView extends Component implements Savable {
       <span>${rolesInWords(profile)}</span>
       <span class="muted"
         >${rich('entropy {0}, mean distance {1}, 95 % within {2}', html`<span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>`, html`<span title=${exact(profile.meanDistance, 'tokens')}>${inTokens(profile.meanDistance)}</span>`, html`<span title=${exact(profile.span95, 'tokens')}>${inTokens(profile.span95)}</span>`)}</span
-      >`;
+      >
+      ${this.sampled(profile)}`;
+  }
+
+  /** Without a dense pass: what the figures of the head rest on. */
+  private sampled({ sampled }: HeadProfile): TemplateResult | typeof nothing {
+    if (!sampled) return nothing;
+    const { queries, pairs, densePairs, missed } = sampled;
+    const seen =
+      missed && pairs !== null
+        ? t(
+            '; {0} of the pairs ran, {1} of the mass is left out (95 %: {2} to {3})',
+            percent(pairs / densePairs),
+            ...[missed.mean, missed.low, missed.high].map(percent),
+          )
+        : '';
+    return html`<span class="muted">${rich('from the exact rows of {0} queries{1}', queries, seen)}</span>`;
   }
 
   /** "keeps 93.1 % of the mass with 6.2 % of the pairs" */

@@ -3,11 +3,18 @@ import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { HeadProfile } from '../../shared/protocol/engine';
 import { csv, percent } from '../../shared/numbers';
-import { exact, interval } from '../model/amounts';
+import { exact } from '../model/amounts';
 import { BudgetFits } from '../host/budgetFits';
 import { store } from '../host/store';
 import { rich, t } from '../host/words';
-import { findMeasure, headMeasures, writeExact, writeShort, type HeadMeasure } from '../model/measures';
+import {
+  findMeasure,
+  headMeasures,
+  writeExact,
+  writeInterval,
+  writeShort,
+  type HeadMeasure,
+} from '../model/measures';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
 import { mainRole, roleGlyph } from '../model/roles';
@@ -155,7 +162,7 @@ export class HeadTable extends Component {
     const key = headKey(head);
     const role = mainRole(head);
     const shown = head.core === store.shownHead?.core && head.head === store.shownHead.head;
-    const range = cost?.interval?.(head);
+    const range = cost && writeInterval(cost, head);
     const number = (value: number | null | undefined) =>
       html`<td class="number" title=${value == null ? '' : exact(value * 100, '%')}>
         ${value == null ? '–' : percent(value)}
@@ -176,7 +183,7 @@ export class HeadTable extends Component {
         cost
           ? html`<td class="number" title=${writeExact(cost, cost.value(head))}>
               ${writeShort(cost, cost.value(head))}
-              ${range ? html`<span class="small">${interval(range)}</span>` : nothing}
+              ${range ? html`<span class="small">${range}</span>` : nothing}
             </td>`
           : nothing
       }

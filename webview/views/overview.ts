@@ -3,7 +3,6 @@ import { customElement } from 'lit/decorators.js';
 import { guard } from 'lit/directives/guard.js';
 import type { CoreInfo, HeadProfile } from '../../shared/protocol/engine';
 import { csv, percent } from '../../shared/numbers';
-import { interval } from '../model/amounts';
 import { nativeWords } from '../../shared/native';
 import { otherLayersLine } from '../../shared/otherLayers';
 import {
@@ -13,6 +12,7 @@ import {
   measurePosition,
   measureRange,
   writeExact,
+  writeInterval,
   writeMeasure,
   writeShort,
   type HeadMeasure,
@@ -430,8 +430,8 @@ const QUANTILES = (['span90', 'span95', 'span99'] as const).flatMap(span =>
 
 /** Between what the value lies, where that is known. */
 function certainty(measure: HeadMeasure, profile: HeadProfile): string {
-  const range = measure.interval?.(profile);
-  return range ? ` (95 %: ${interval(range)})` : '';
+  const range = writeInterval(measure, profile);
+  return range ? ` (95 %: ${range})` : '';
 }
 
 function median(values: number[]): number | null {
