@@ -10,6 +10,7 @@ import { lookThrough } from './lens/registry';
 import { cacheInfo, removeModels } from './model/source/hubCache';
 import { listHubVariants, listModels } from './model/source/source';
 import { neverCancelled } from './runtime/cancellation';
+import { refusalOfAllocation } from './runtime/memory';
 import { watch } from './runtime/watch';
 import type {
   AnalysisSummary,
@@ -94,7 +95,11 @@ export class Engine {
   ): Promise<EngineResult<M>> {
     const handler: Handlers[M] = this.handlers[method];
     this.refuseDense(method, params);
-    return handler(withSettings(params), signal);
+    try {
+      return await handler(withSettings(params), signal);
+    } catch (error) {
+      throw refusalOfAllocation(error);
+    }
   }
 
   /** What compares with dense attention needs a dense pass. */

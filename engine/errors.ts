@@ -17,6 +17,9 @@ export class RefusedError extends Told {
 /** The device that was asked for cannot be used here. Exit code 3. */
 export class DeviceRefusedError extends RefusedError {}
 
+/** It takes more memory than there is, or than may be taken. Exit code 3. */
+export class OutOfMemoryError extends RefusedError {}
+
 /** The call itself is wrong (unknown mechanism, bad parameter). Exit code 2. */
 export class UsageError extends Told {
   override readonly name = 'UsageError';

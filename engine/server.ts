@@ -7,7 +7,14 @@ import {
   NotificationType,
 } from 'vscode-jsonrpc/node';
 import { Engine, UnknownAnalysisError } from './engine';
-import { CancelledError, DeviceRefusedError, RefusedError, told, UsageError } from './errors';
+import {
+  CancelledError,
+  DeviceRefusedError,
+  OutOfMemoryError,
+  RefusedError,
+  told,
+  UsageError,
+} from './errors';
 import { trialIn } from './service/modelTrial';
 import { visibleLines } from '../shared/foreign';
 import { watch } from './runtime/watch';
@@ -49,6 +56,7 @@ function toResponseError(error: unknown): ResponseError<void> {
   if (cause instanceof Error) log(`${message} ${cause.stack ?? cause.message}`);
   if (error instanceof CancelledError) return new ResponseError(ErrorCode.cancelled, message);
   if (error instanceof DeviceRefusedError) return new ResponseError(ErrorCode.deviceRefused, message);
+  if (error instanceof OutOfMemoryError) return new ResponseError(ErrorCode.outOfMemory, message);
   if (error instanceof RefusedError || error instanceof UsageError)
     return new ResponseError(ErrorCode.refused, message);
   if (error instanceof UnknownAnalysisError) return new ResponseError(ErrorCode.unknownAnalysis, message);

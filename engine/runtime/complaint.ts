@@ -1,8 +1,10 @@
-import { RefusedError, told } from '../errors';
+import { OutOfMemoryError, RefusedError, told } from '../errors';
+
+const OF_MEMORY = /bad_alloc|Failed to allocate memory|out of memory/i;
 
 /** What ONNX Runtime's messages mean, as clauses of our sentences; its own words name ports and source files. */
 const MEANINGS: [pattern: RegExp, clause: (found: RegExpExecArray) => string][] = [
-  [/bad_alloc|Failed to allocate memory|out of memory/i, () => 'there is not enough memory'],
+  [OF_MEMORY, () => 'there is not enough memory'],
   [
     /Unsupported model IR version: (\d+)/,
     ([, n]) => `its file format (IR version ${n}) is newer than this ONNX Runtime`,
@@ -60,7 +62,8 @@ export function refusedByRuntime(what: 'load' | 'run', error: unknown): RefusedE
   })[0];
   const does = what === 'load' ? 'does not load' : 'cannot run';
   const reason = clause === undefined ? '' : `: ${clause}`;
-  return new RefusedError(told`ONNX Runtime ${does} the model${reason}.`, { cause: error });
+  const Refusal = OF_MEMORY.test(message) ? OutOfMemoryError : RefusedError;
+  return new Refusal(told`ONNX Runtime ${does} the model${reason}.`, { cause: error });
 }
 
 /** A damaged model may load and fail only when it runs: ONNX Runtime's complaint, as a refusal. */

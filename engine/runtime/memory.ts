@@ -2,7 +2,7 @@ import { totalmem } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { RefusedError, told } from '../errors';
+import { OutOfMemoryError, told } from '../errors';
 import { fileSize } from '../../shared/numbers';
 import { arrayBytesLimit, availableBytes } from './availableMemory';
 
@@ -21,23 +21,31 @@ export function refuseUnlessFits(bytes: number, limitMiB: number, what: string):
   const needed = Math.ceil(bytes / MIB);
   limitMiB = Math.min(limitMiB, Math.floor(arrayBytesLimit() / MIB));
   if (needed > limitMiB) {
-    throw new RefusedError(told`${what} needs about ${needed} MiB of memory; the limit is ${limitMiB} MiB.`);
+    throw new OutOfMemoryError(
+      told`${what} needs about ${needed} MiB of memory; the limit is ${limitMiB} MiB.`,
+    );
   }
   const free = Math.floor(availableBytes() / MIB);
   if (needed > free) {
-    throw new RefusedError(told`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
+    throw new OutOfMemoryError(told`${what} needs about ${needed} MiB of memory; ${free} MiB are free.`);
   }
 }
 
 /**
  * Refuses weights that the machine cannot hold, before any of them is read: a file with holes may claim any size.
- * @throws RefusedError
+ * @throws OutOfMemoryError
  */
 export function refuseUnlessHeld(bytes: number, name: string, memory = totalmem()): void {
   if (bytes <= memory) return;
-  throw new RefusedError(
+  throw new OutOfMemoryError(
     told`${name} is refused: its weights take ${fileSize(bytes)}, and this machine has ${fileSize(memory)} of memory.`,
   );
+}
+
+/** What V8 says where it has no room for an array, as a refusal; anything else as it is. */
+export function refusalOfAllocation(error: unknown): unknown {
+  const isOfMemory = error instanceof RangeError && /allocation failed/i.test(error.message);
+  return isOfMemory ? new OutOfMemoryError('There is not enough memory for that.', { cause: error }) : error;
 }
 
 let collect: (() => void) | null = null;

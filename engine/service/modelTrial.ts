@@ -3,7 +3,7 @@
  * on the CPU (a driver that crashes is another matter): the engine and its analyses survive it.
  */
 import { fork } from 'node:child_process';
-import { CancelledError, RefusedError, told } from '../errors';
+import { CancelledError, OutOfMemoryError, RefusedError, told } from '../errors';
 import { abortedAfter } from '../runtime/cancellation';
 import { STEP_SECONDS } from '../runtime/watch';
 import { howItEnded, LAST_WORDS, TRIAL } from '../runtime/supervised';
@@ -25,7 +25,7 @@ export type TrialAnswer =
   | { facts: ModelFileFacts }
   | { end: 'loaded'; info: ModelInfo }
   | { end: 'other' }
-  | { refused: string };
+  | { refused: string; ofMemory: boolean };
 
 export interface TrialOptions {
   memoryLimitMiB: number;
@@ -108,7 +108,8 @@ function run(program: string, trial: Trial): Promise<TrialEnd> {
     child.on('message', (answer: TrialAnswer) => {
       if ('progress' in answer) onProgress(answer.progress);
       else if ('facts' in answer) onFacts?.(answer.facts);
-      else if ('refused' in answer) reject(new RefusedError(answer.refused));
+      else if ('refused' in answer)
+        reject(new (answer.ofMemory ? OutOfMemoryError : RefusedError)(answer.refused));
       else resolve(answer);
     });
     child.on('error', reject);

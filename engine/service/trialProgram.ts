@@ -1,6 +1,6 @@
 /** The process of a trial: loads and proves one model, tells how it went, and ends. */
 import { denseOutput } from '../attention/kernels/dense';
-import { RefusedError } from '../errors';
+import { OutOfMemoryError, RefusedError } from '../errors';
 import { fileFacts } from '../model/fileFacts';
 import { loadModel } from '../model/load';
 import { neverCancelled } from '../runtime/cancellation';
@@ -26,7 +26,8 @@ async function load({ files, memoryLimitMiB, stepSeconds, inspect }: TrialTask):
     });
     return { end: 'loaded', info: model.info };
   } catch (error) {
-    return error instanceof RefusedError ? { refused: error.message } : { end: 'other' };
+    if (!(error instanceof RefusedError)) return { end: 'other' };
+    return { refused: error.message, ofMemory: error instanceof OutOfMemoryError };
   }
 }
 

@@ -534,6 +534,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
 /** What helps against a failure, the likeliest first. */
 function remedies(failure: EngineError): HostCommand[] {
   if (failure.isOfDevice) return ['openDeviceSetting', 'analyze', 'showLog'];
+  if (failure.isOfMemory) return ['selectModel', 'openSettings', 'showLog'];
   if (failure instanceof EngineDiedError) return ['analyze', 'showLog'];
   return ['analyze', 'selectModel', 'showLog'];
 }

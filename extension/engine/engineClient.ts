@@ -35,6 +35,10 @@ export class EngineError extends Error {
   get isOfDevice(): boolean {
     return this.code === ErrorCode.deviceRefused;
   }
+  /** Less text or a smaller model helps, and another try does not. */
+  get isOfMemory(): boolean {
+    return this.code === ErrorCode.outOfMemory;
+  }
 }
 
 /** The process ended while it was needed. */

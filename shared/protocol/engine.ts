@@ -186,5 +186,7 @@ export const ErrorCode = {
   unknownAnalysis: 2,
   /** The device that was asked for cannot be used here: no fault of the model or the text. */
   deviceRefused: 3,
+  /** It takes more memory than there is, or than may be taken: less text or a smaller model helps, another try does not. */
+  outOfMemory: 4,
   cancelled: -32800,
 } as const;

@@ -7,7 +7,7 @@ import { neverCancelled } from '../../engine/runtime/cancellation';
 import { decodeModel, ElementType, encodeModel } from '../../engine/runtime/onnxProto';
 import { trialIn } from '../../engine/service/modelTrial';
 import { resolveModel } from '../../engine/model/source/source';
-import { EngineClient } from '../../extension/engine/engineClient';
+import { EngineClient, type EngineError } from '../../extension/engine/engineClient';
 import { buildEngine } from '../fixtures/cli';
 import { endlessModel } from '../fixtures/endlessModel';
 import { gone, inNativeCode } from '../fixtures/nativeCode';
@@ -101,7 +101,12 @@ describe('unknown models in the engine of the editor', function () {
     await writeFile(join(path, 'huge.bin'), '');
     // A file with a hole takes no room on the disk.
     await truncate(join(path, 'huge.bin'), bytes);
-    await assert.rejects(load('hollow'), /is refused: its weights take 4398\.\d GB, and this machine has/);
+    await assert.rejects(load('hollow'), (error: EngineError) => {
+      assert.match(error.message, /is refused: its weights take 4398\.\d GB, and this machine has/);
+      // Through the trial's process and the engine's.
+      assert.ok(error.isOfMemory, String(error.code));
+      return true;
+    });
   });
 
   it('does not try the bundled model', async () => {

@@ -97,6 +97,7 @@ describe('extension: the analyses of a document', () => {
     const failures: [Error, string[]][] = [
       [new EngineError('No adapter.', ErrorCode.deviceRefused), ['openDeviceSetting', 'analyze', 'showLog']],
       [new EngineError('It is none.', ErrorCode.refused), ['analyze', 'selectModel', 'showLog']],
+      [new EngineError('Too long.', ErrorCode.outOfMemory), ['selectModel', 'openSettings', 'showLog']],
       [new EngineDiedError('It stopped.'), ['analyze', 'showLog']],
     ];
     for (const [at, [error, actions]] of failures.entries()) {

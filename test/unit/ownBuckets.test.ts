@@ -53,4 +53,11 @@ describe("the model's own buckets", () => {
     assert.ok(new RequestError('The head has no buckets.', ErrorCode.refused).refused);
     assert.ok(!new RequestError('The engine stopped.', null).refused);
   });
+
+  it('are not asked for again where memory lacks either, though it is another refusal', () => {
+    const lacking = new RequestError('It needs 9000 MiB.', ErrorCode.outOfMemory);
+    assert.ok(lacking.final && !lacking.refused);
+    assert.ok(new RequestError('The head has no buckets.', ErrorCode.refused).final);
+    assert.ok(!new RequestError('The engine stopped.', null).final);
+  });
 });

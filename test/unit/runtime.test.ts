@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { decodeModel } from '../../engine/runtime/onnxProto';
 import { GraphBuilder } from '../../engine/runtime/graphBuilder';
-import { refuseUnlessFits } from '../../engine/runtime/memory';
+import { OutOfMemoryError, RefusedError } from '../../engine/errors';
+import { refusedByRuntime } from '../../engine/runtime/complaint';
+import { refusalOfAllocation, refuseUnlessFits, refuseUnlessHeld } from '../../engine/runtime/memory';
 import { SharedCache } from '../../engine/runtime/sharedCache';
 
 describe('memory budget', () => {
@@ -15,6 +17,24 @@ describe('memory budget', () => {
 
   it('refuses what the machine does not have, whatever the limit', () => {
     assert.throws(() => refuseUnlessFits(2 ** 60, Infinity, 'That'), /MiB are free/);
+  });
+
+  it('what it refuses is told from other refusals, whoever says so', () => {
+    assert.throws(() => refuseUnlessFits(2 ** 60, Infinity, 'That'), OutOfMemoryError);
+    assert.throws(() => refuseUnlessHeld(2, 'It', 1), OutOfMemoryError);
+    const native = 'Non-zero status code returned while running MatMul node. Failed to allocate memory';
+    assert.ok(refusedByRuntime('run', new Error(native)) instanceof OutOfMemoryError);
+    assert.ok(!(refusedByRuntime('run', new Error('invalid model')) instanceof OutOfMemoryError));
+    assert.throws(
+      () => new ArrayBuffer(2 ** 52),
+      (error: Error) => {
+        assert.ok(refusalOfAllocation(error) instanceof OutOfMemoryError, error.message);
+        return true;
+      },
+    );
+    const other = new RangeError('Maximum call stack size exceeded');
+    assert.equal(refusalOfAllocation(other), other);
+    assert.ok(new OutOfMemoryError('x') instanceof RefusedError, 'exit code 3, as other refusals');
   });
 });
 

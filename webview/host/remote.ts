@@ -63,9 +63,9 @@ export class Remote<M extends ViewMethod> implements ReactiveController {
     return this.failure?.message ?? null;
   }
 
-  /** The engine refuses what was asked. */
-  get refused(): boolean {
-    return this.failure instanceof RequestError && this.failure.refused;
+  /** Another try would end the same. */
+  get final(): boolean {
+    return this.failure instanceof RequestError && this.failure.final;
   }
 
   private get failure(): Error | null {

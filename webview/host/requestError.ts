@@ -13,4 +13,9 @@ export class RequestError extends Error {
   get refused(): boolean {
     return this.code === ErrorCode.refused;
   }
+
+  /** Another try would end the same. */
+  get final(): boolean {
+    return this.refused || this.code === ErrorCode.outOfMemory;
+  }
 }

@@ -131,15 +131,14 @@ function stage(): TemplateResult | typeof nothing {
 
 /** A place that a request will fill: nothing while it is quick, the reason when it failed, with another try where that can help. */
 export function requestState(
-  remote: { error: string | null; loading: boolean; retry(): void },
+  remote: { error: string | null; final: boolean; loading: boolean; retry(): void },
   waiting: string,
-  again = true,
 ) {
   if (remote.error) {
     return html`<p role="alert">
       ${remote.error}
       ${
-        store.report || !again
+        store.report || remote.final
           ? nothing
           : html`<button class="link" data-no-export @click=${() => remote.retry()}>
               ${t('Try again')}

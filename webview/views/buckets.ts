@@ -111,7 +111,7 @@ export class BucketsView extends Component implements Savable {
         found
           ? this.figureOf((answers && store.profile(answers)) ?? profile, answers?.mechanism ?? choice, found)
           : html`<div class="state">
-              ${requestState(this.buckets, t('Putting the tokens into buckets with {0}.', choice.name), !this.buckets.refused)}
+              ${requestState(this.buckets, t('Putting the tokens into buckets with {0}.', choice.name))}
             </div>`
       }
     `;
@@ -182,7 +182,7 @@ export class BucketsView extends Component implements Savable {
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
       <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
       ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
-      ${this.buckets.error ? requestState(this.buckets, '', !this.buckets.refused) : nothing}
+      ${this.buckets.error ? requestState(this.buckets, '') : nothing}
       <ai-bucket-text
         .tokens=${tokens}
         .pinnable=${(this.side === 'key' ? sides.keys : sides.queries) === 'text'}
