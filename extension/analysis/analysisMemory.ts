@@ -18,8 +18,8 @@ const PAUSE = 400;
  */
 export class AnalysisMemory extends Owner {
   private readonly lastShown: Kept<string>;
-  /** Waiting to be written. */
-  private readonly pending = new Map<string, NodeJS.Timeout>();
+  /** Waiting to be written, with what is to be: its text may be closed meanwhile. */
+  private readonly pending = new Map<string, { pause: NodeJS.Timeout; saved: SavedAnalysis }>();
   /** What of each was written last, or waits: the progress of a search changes nothing that is kept. */
   private readonly known = new Map<string, unknown[]>();
   private readonly writing = new Set<Promise<void>>();
@@ -58,7 +58,7 @@ export class AnalysisMemory extends Owner {
   }
 
   override dispose(): void {
-    for (const pause of this.pending.values()) clearTimeout(pause);
+    for (const { pause } of this.pending.values()) clearTimeout(pause);
     super.dispose();
   }
 
@@ -69,19 +69,18 @@ export class AnalysisMemory extends Owner {
     const parts = partsOf(saved);
     if (parts.every((part, at) => part === this.known.get(uri)?.[at])) return;
     this.known.set(uri, parts);
-    clearTimeout(this.pending.get(uri));
-    this.pending.set(
-      uri,
-      setTimeout(() => this.write(uri), PAUSE),
-    );
+    clearTimeout(this.pending.get(uri)?.pause);
+    this.pending.set(uri, { pause: setTimeout(() => this.write(uri), PAUSE), saved });
   }
 
   private write(uri: string): void {
-    clearTimeout(this.pending.get(uri));
+    const waiting = this.pending.get(uri);
+    if (!waiting) return;
+    clearTimeout(waiting.pause);
     this.pending.delete(uri);
     const analysis = this.store.byUri(vscode.Uri.parse(uri, true));
+    const saved = analysis ? this.savedNow(analysis) : waiting.saved;
     // An edited text is kept as soon as it is as it was, or analyzed again.
-    const saved = analysis && this.savedNow(analysis);
     if (!saved) {
       this.known.delete(uri);
       return;
@@ -128,7 +127,7 @@ export class AnalysisMemory extends Owner {
   }
 
   private forget(uri: string): void {
-    clearTimeout(this.pending.get(uri));
+    clearTimeout(this.pending.get(uri)?.pause);
     this.pending.delete(uri);
     this.known.delete(uri);
     void this.flush().then(() => this.files.delete(uri));
@@ -148,7 +147,8 @@ export class AnalysisMemory extends Owner {
     if (!vscode.workspace.isTrusted || this.store.of(document) || this.restoring.has(uri)) return;
     this.restoring.add(uri);
     try {
-      const known = this.moving.get(uri) ?? this.fromUntitled(document);
+      const waiting = this.pending.get(uri)?.saved;
+      const known = this.moving.get(uri) ?? waiting ?? this.fromUntitled(document);
       this.moving.delete(uri);
       // A text may be opened again before what was kept of it is written.
       await Promise.allSettled(this.writing);

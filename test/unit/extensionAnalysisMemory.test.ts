@@ -46,9 +46,9 @@ async function memoryOf(slow = 0) {
   };
   const changes = new Emitter<object>();
   const store = {
-    shown: analysis,
+    shown: analysis as typeof analysis | null,
     all: [analysis],
-    byUri: () => analysis,
+    byUri: () => store.all[0],
     of: () => undefined,
     restore: (_: object, saved: SavedAnalysis) => restored.push(saved),
     afterEvent: changes.event,
@@ -74,7 +74,13 @@ async function memoryOf(slow = 0) {
   };
   const open = () =>
     opens.fire({ uri: { toString: () => URI }, isUntitled: false, isClosed: false, getText: () => 'text' });
-  return { change, open, written, restored };
+  /** As the store does when its document is closed. */
+  const close = () => {
+    store.all.length = 0;
+    store.shown = null;
+    changes.fire({ changed: null });
+  };
+  return { change, open, close, written, restored };
 }
 
 describe('extension: what is kept of an analysis', () => {
@@ -105,6 +111,28 @@ describe('extension: what is kept of an analysis', () => {
     change({ stale: null });
     await pause(500);
     assert.equal(written.length, 1);
+  });
+
+  it('is written though its text is closed before', async () => {
+    const { change, close, written } = await memoryOf();
+    const plan = { of: 'the last change' };
+    change({ plan });
+    close();
+    await pause(500);
+    assert.deepEqual(
+      written.map(saved => saved.plan),
+      [plan],
+    );
+  });
+
+  it('is there where the text is closed and opened again before it is written', async () => {
+    const { change, close, open, restored, written } = await memoryOf();
+    change({ plan: {} });
+    close();
+    open();
+    await pause(10);
+    assert.equal(restored.length, 1);
+    assert.equal(written.length, 0);
   });
 
   it('is waited for where the text is opened again while it is written', async () => {
