@@ -1,7 +1,7 @@
 /** Completion scripts for shells, written from the program's own definitions. */
 import type { Command } from 'commander';
 
-export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export const SHELLS = ['bash', 'zsh', 'fish', 'powershell'] as const;
 export type Shell = (typeof SHELLS)[number];
 
 interface Words {
@@ -15,6 +15,7 @@ export function completionScript(program: Command, shell: Shell): string {
   const name = program.name();
   const all = wordsOf(program, []);
   if (shell === 'fish') return fish(name, all);
+  if (shell === 'powershell') return powershell(name, all);
   const script = bash(name, all);
   return shell === 'bash'
     ? script
@@ -77,5 +78,37 @@ function fish(name: string, all: readonly Words[]): string {
   });
   return `${lines.join('\n')}\n`;
 }
+
+/** As for bash; where it gives nothing PowerShell itself completes to files. */
+function powershell(name: string, all: readonly Words[]): string {
+  const byLength = [...all].sort((a, b) => b.path.length - a.path.length);
+  const commands = byLength.map(({ path, subcommands, options }) => {
+    const words = [
+      ...subcommands.map(one => ({ word: one.name, about: one.about })),
+      ...options.map(({ flag, about }) => ({ word: flag, about })),
+    ];
+    const lines = words.map(({ word, about }) => `      ${literal(word)} = ${literal(about || word)}\n`);
+    return `    ${literal(path)} = [ordered]@{\n${lines.join('')}    }\n`;
+  });
+  return `Register-ArgumentCompleter -Native -CommandName ${literal(name)} -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $commands = [ordered]@{
+${commands.join('')}  }
+  $before = $commandAst.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.EndOffset -lt $cursorPosition }
+  $typed = (@($before) -join ' ') + ' '
+  foreach ($path in $commands.Keys) {
+    if ($path -ne '' -and -not $typed.StartsWith($path + ' ')) { continue }
+    foreach ($word in $commands[$path].GetEnumerator()) {
+      if (-not $word.Key.StartsWith($wordToComplete)) { continue }
+      [System.Management.Automation.CompletionResult]::new($word.Key, $word.Key, 'ParameterValue', $word.Value)
+    }
+    return
+  }
+}
+`;
+}
+
+/** PowerShell takes typographic quotes for plain ones. */
+const literal = (text: string): string => `'${text.replace(/['\u2018-\u201b]/g, '$&$&')}'`;
 
 const quoted = (text: string): string => `'${text.replace(/[\\']/g, '\\$&')}'`;

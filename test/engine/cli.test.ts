@@ -68,7 +68,41 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
       ['fish', /-l mechanisms -r -d '/],
     ] as const)
       assert.match((await run('completion', shell)).stdout, mark);
-    assertFails(await run('completion', 'csh'), 2, /bash, zsh, fish/);
+    assertFails(await run('completion', 'csh'), 2, /bash, zsh, fish, powershell/);
+  });
+
+  it('completes the same words in PowerShell, in a script that is well formed', async () => {
+    const [bash, powershell] = await Promise.all([
+      run('completion', 'bash'),
+      run('completion', 'powershell'),
+    ]);
+    assert.equal(powershell.code, 0, powershell.stderr);
+    const script = powershell.stdout;
+    // Literals are on one line, and nothing but them has quotes, typographic ones included.
+    const code = script.replace(/'(?:[^'\u2018-\u201b\n]|['\u2018-\u201b]{2})*'/g, '0');
+    assert.doesNotMatch(code, /['"`\u2018-\u201f#]/);
+    const open: string[] = [];
+    const closing: Record<string, string> = { '(': ')', '{': '}', '[': ']' };
+    for (const bracket of code.match(/[()[\]{}]/g)!)
+      if (bracket in closing) open.push(closing[bracket]!);
+      else assert.equal(bracket, open.pop());
+    assert.deepEqual(open, []);
+    const words = new Map<string, string[]>();
+    for (const [, path, body] of script.matchAll(/^ {4}'(.*)' = \[ordered\]@\{\n([^]*?)^ {4}\}$/gm)) {
+      const entries = [...body!.matchAll(/^ {6}'(\S+)' = '(.+)'$/gm)];
+      assert.equal(entries.length, body!.split('\n').length - 1, `all of ${path}`);
+      words.set(
+        path!,
+        entries.map(([, word]) => word!),
+      );
+    }
+    for (const [path, list] of words)
+      assert.equal(new Set(list.map(word => word.toLowerCase())).size, list.length, `each once: ${path}`);
+    const expected = [...bash.stdout.matchAll(/^ {4}(?:\*|"(.*) "\*)\) words="(.*)" ;;$/gm)].map(
+      ([, path, list]) => [path ?? '', list!.split(' ')],
+    );
+    assert.ok(expected.length > 10);
+    assert.deepEqual([...words], expected);
   });
 
   it('shows the models that were downloaded, and removes them and nothing else', async () => {
