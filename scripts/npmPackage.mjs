@@ -4,6 +4,8 @@
  * What is published is not this repository's package, which is the extension: it is written here, with the bundled model, the
  * views of the HTML report and ONNX Runtime inside. ONNX Runtime from npm would download CUDA as it is installed on Linux,
  * and fail where it cannot; the copy inside has no such step, and is no larger.
+ *
+ * On GitHub it names the repository that it is built in, without which npm takes no provenance.
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -41,6 +43,12 @@ const FILES = [
   ...platforms.map(name => `${ORT}/${BINARIES}/${NATIVE_FILES[name][0]}`),
 ];
 
+const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env;
+const BUILT_IN = GITHUB_REPOSITORY && {
+  type: 'git',
+  url: `git+${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}.git`,
+};
+
 if (!values['no-build']) await run(process.execPath, ['scripts/prepublish.mjs']);
 const folder = mkdtempSync(join(tmpdir(), 'attention-inspector-npm-'));
 try {
@@ -61,7 +69,7 @@ function manifest({
   description,
   keywords,
   license,
-  repository,
+  repository = BUILT_IN,
   bugs,
   bin,
   engines,

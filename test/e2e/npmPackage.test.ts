@@ -18,6 +18,7 @@ describe('the npm package', function () {
     const platform = `${process.platform}-${process.arch}`;
     await run(process.execPath, ['scripts/npmPackage.mjs', '--out', folder, '--platforms', platform], {
       quiet: true,
+      env: { GITHUB_SERVER_URL: 'https://github.com', GITHUB_REPOSITORY: 'somebody/inspector' },
     });
     tarball = join(
       folder,
@@ -59,7 +60,7 @@ describe('the npm package', function () {
       'LICENSE',
     ])
       assert.ok(names.includes(`package/${name}`), name);
-    const { bin, files, dependencies, scripts } = JSON.parse(inTarball('package.json')) as Record<
+    const { bin, files, dependencies, scripts, repository } = JSON.parse(inTarball('package.json')) as Record<
       string,
       unknown
     >;
@@ -71,6 +72,7 @@ describe('the npm package', function () {
       'tokenizers',
     ]);
     assert.equal(scripts, undefined);
+    assert.deepEqual(repository, { type: 'git', url: 'git+https://github.com/somebody/inspector.git' });
     const ort = JSON.parse(inTarball('node_modules/onnxruntime-node/package.json')) as Record<
       string,
       unknown

@@ -90,6 +90,32 @@ describe('scripts', () => {
       for (const name of ['ci.yml', 'release.yml'])
         assert.match(workflow(name), /uses: \.\/\.github\/workflows\/package\.yml/);
     });
+
+    it('a release publishes the extension and the command line, this with provenance, both as the same kind', () => {
+      assert.match(workflow('package.yml'), /- run: node scripts\/npmPackage\.mjs --out packages$/m);
+      const [, publish] = workflow('release.yml').split(/^ {2}publish:$/m) as [string, string];
+      assert.match(publish, /^ {4}needs: package$/m);
+      assert.match(publish, /^ {4}permissions:\n(?: {6}.*\n)*? {6}id-token: write$/m);
+      assert.match(publish, /registry-url: 'https:\/\/registry\.npmjs\.org'/);
+      const [, tarball, options] = /- run: npm publish (\S+) (.*)\n {8}env: \{ NODE_AUTH_TOKEN: /.exec(
+        publish,
+      )!;
+      // Without the dot npm would take it for a repository of somebody named packages.
+      assert.equal(tarball, './packages/*.tgz');
+      assert.match(
+        options!,
+        /^--provenance --access public --tag \$\{\{ steps\.kind\.outputs\.flag && 'next' \|\| 'latest' \}\}$/,
+      );
+      for (const store of ['vsce', 'ovsx'])
+        assert.match(
+          publish,
+          new RegExp(
+            `npx ${store} publish \\$\\{\\{ steps\\.kind\\.outputs\\.flag \\}\\} --packagePath packages/\\*\\.vsix`,
+          ),
+        );
+      // What is published is what was packed, of the version that the tag names.
+      assert.ok(publish.indexOf('The tag is the version') < publish.indexOf('npm publish'));
+    });
   });
 
   it('a package without the text of its licence fails the build', () => {
