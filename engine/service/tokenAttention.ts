@@ -13,6 +13,7 @@ import {
   type RowParams,
   type TokenAttention,
   type TokenParams,
+  type ValueWeights,
 } from '../../shared/protocol/engine';
 
 /** One query's distribution over keys, or what one key receives from every query. */
@@ -28,11 +29,27 @@ export async function lineOf(
     throw new RefusedError(told`There is no token ${params.token}.`);
   const { head, token, direction } = params;
   const line = direction === 'from' ? denseRow(input, head, token) : denseColumn(input, lse, head, token);
-  if (!params.byValue) return line;
-  const weights = await valueWeights(analysis, params, signal);
+  return params.byValue ? weighed(await valueWeights(analysis, params, signal), line, params) : line;
+}
+
+function weighed(
+  weights: ValueWeights,
+  line: Float32Array,
+  { direction, token }: Pick<RowParams, 'direction' | 'token'>,
+): Float32Array {
   return line.map((mass, at) =>
     direction === 'from' ? valueShare(weights, mass, token, at) : valueShare(weights, mass, at, token),
   );
+}
+
+function weightsOf(
+  analysis: Analysis,
+  { core, head }: TokenParams,
+  signal: AbortSignal,
+): Promise<ValueWeights> {
+  if (core === null || head === null)
+    throw new RefusedError('Values weigh the attention of one head: it has to be named.');
+  return valueWeights(analysis, { core, head, id: analysis.id }, signal);
 }
 
 /** Where tokens look and who looks at them: in one head, or averaged over the heads of one or all cores. */
@@ -46,10 +63,11 @@ export async function tokenAttention(
   const missing = params.tokens.find(token => !(token >= 0 && token < length));
   if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
   const chosen = headsOf(analysis, params, side);
+  const weights = params.byValue ? await weightsOf(analysis, params, signal) : null;
   const { mechanisms } = params;
   const choices = mechanisms?.length === 0 ? computedChoices(analysis) : (mechanisms ?? []);
   const mean = params.core === null;
-  const tallies = params.tokens.map(token => new TokenTally(token, side, choices, mean));
+  const tallies = params.tokens.map(token => new TokenTally(token, side, choices, mean, weights));
   const visit = async (core: number, { input }: CoreTensors) => {
     const { lse, result } = analysis.core(core);
     const attended: Attended[] = [];
@@ -78,6 +96,8 @@ class TokenTally {
     private readonly choices: readonly Setting[],
     /** Over all heads: then what goes across to the other text has a mean of its own. */
     private readonly mean: boolean,
+    /** Of the one head, where its values count. */
+    private readonly weights: ValueWeights | null,
   ) {
     this.sides = { queries: side, keys: side };
     this.lost = choices.map(() => new Means());
@@ -96,11 +116,12 @@ class TokenTally {
     if (this.mean && sides.queries !== sides.keys) return this.addAcross(input, lse, sides, heads);
     this.sides = sides;
     for (const head of heads) {
-      if (this.sides.keys === side) this.to.add(denseColumn(input, lse, head, token));
+      if (this.sides.keys === side) this.to.add(this.weighed('to', denseColumn(input, lse, head, token)));
       if (this.sides.queries !== side) continue;
-      const row = denseRow(input, head, token);
+      const masses = denseRow(input, head, token);
+      this.entropy += entropyOf(masses);
+      const row = this.weighed('from', masses);
       this.from.add(row);
-      this.entropy += entropyOf(row);
       for (const [m, run] of attended.entries()) {
         const left = row.slice();
         const { keys, mask } = run.row(head, token);
@@ -108,6 +129,10 @@ class TokenTally {
         this.lost[m]!.add(left);
       }
     }
+  }
+
+  private weighed(direction: RowParams['direction'], line: Float32Array): Float32Array {
+    return this.weights ? weighed(this.weights, line, { direction, token: this.token }) : line;
   }
 
   private addAcross(

@@ -70,6 +70,8 @@ export interface TokenParams {
   top: number;
   /** What is kept under these; empty: under those already computed in the analysis; null: under none. */
   mechanisms: Setting[] | null;
+  /** Value-weighted shares (`ValueWeights`) instead of masses: of one head, which is named. */
+  byValue?: boolean;
 }
 
 /** What a hover shows. */

@@ -285,6 +285,8 @@ export const ENGINE_METHODS = [
   'analysis/atBudget',
   'analysis/tile',
   'analysis/row',
+  'analysis/valueWeights',
+  'analysis/rollout',
   'analysis/token',
   'analysis/predictions',
   'analysis/spans',

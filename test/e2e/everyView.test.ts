@@ -16,7 +16,13 @@ const WIDTHS = [500, 900, 1800];
 
 /** What a view shows in several ways, each with controls and pictures of its own; the others in one. */
 const WAYS: Partial<Record<ViewName, ViewState['options'][]>> = {
-  head: [{ head: { mode: 'words' } }, { head: { mode: 'matrix' } }],
+  head: [
+    { head: { mode: 'words' } },
+    { head: { mode: 'words', of: 'model' } },
+    { head: { mode: 'matrix' } },
+    { head: { mode: 'matrix', weigh: 'values' } },
+  ],
+  text: ['change', 'loss', 'rollout'].map(show => ({ text: { show } })),
   pair: ['head', 'setting', 'text'].map(kind => ({ pair: { kind } })),
   lenses: LENS_NAMES.map(lens => ({ lenses: { lens } })),
 };

@@ -86,6 +86,12 @@ describe('attention weighed by values', function () {
           Float64Array.from({ length: keys }, (_, query) => share(query, token)),
           2e-5,
         );
+        const asked = { id: 'random', core: 0, head, tokens: [token], top: 4, mechanisms: null };
+        const [told] = await engine.request('analysis/token', { ...asked, byValue: true });
+        for (const { token: key, mass } of told!.looksAt) assert.equal(mass, from[key]);
+        for (const { token: query, mass } of told!.lookedAtBy) assert.equal(mass, to[query]);
+        const [plain] = await engine.request('analysis/token', asked);
+        assert.equal(told!.entropy, plain!.entropy, 'the entropy is that of the attention');
       }
       const where = { id: 'random', core: 0, head, level: 0, row: 0, column: 0, reduce: 'max' as const };
       const { mass } = await engine.request('analysis/tile', { ...where, byValue: true });
@@ -94,13 +100,18 @@ describe('attention weighed by values', function () {
         Float64Array.from({ length: keys * keys }, (_, at) => share(Math.floor(at / keys), at % keys)),
         2e-5,
       );
-      const plain = await engine.request('analysis/tile', where);
+      const attention = await engine.request('analysis/tile', where);
       close(
-        plain.mass,
+        attention.mass,
         p.flatMap(one => [...one]),
         2e-5,
       );
     }
+  });
+
+  it('is of one head: a mean over heads has no values', async () => {
+    const what = { id: 'random', core: null, head: null, tokens: [3], top: 4, mechanisms: null };
+    await assert.rejects(engine.request('analysis/token', { ...what, byValue: true }), /one head/);
   });
 
   it('with equal norms is the attention itself', async () => {

@@ -65,6 +65,17 @@ const findPlan = async (page: Page) => {
 const mechanism = setting('local', { window: 64 });
 const matrix = { head: { mode: 'matrix' } };
 
+/** At 500, 900 and 1,800 px, each theme somewhere. */
+const inTheme = (name: string, shot: Omit<Shot, 'name'>): Shot[] =>
+  (
+    [
+      [500, 'high-contrast'],
+      [900, 'light'],
+      [900, 'high-contrast-light'],
+      [1800, 'dark'],
+    ] as const
+  ).map(([width, theme]) => ({ ...shot, theme, size: [width, 900], name: `${name}-${width}-${theme}` }));
+
 const pairOf = (kind: string) => ({ pair: { kind } });
 
 const SHOTS: Shot[] = [
@@ -123,6 +134,23 @@ const SHOTS: Shot[] = [
       await page.waitForTimeout(600);
     },
   },
+  ...inTheme('head-values', {
+    view: 'head',
+    options: { head: { mode: 'matrix', weigh: 'values' } },
+    selection: { ...head, token: 300 },
+  }),
+  ...inTheme('head-model', {
+    view: 'head',
+    options: { head: { mode: 'words', of: 'model' } },
+    selection: { ...head, token: 300 },
+    act: page => page.locator('ai-head-words li').first().waitFor(),
+  }),
+  ...inTheme('text-rollout', {
+    view: 'text',
+    options: { text: { show: 'rollout' } },
+    selection: { ...head, token: 300 },
+    act: page => page.locator('ai-text .swatch').first().waitFor(),
+  }),
   { name: 'head-narrow', view: 'head', size: [420, 700], selection: head },
   { name: 'spans-dark', view: 'spans', selection: head },
   { name: 'spans-light', view: 'spans', theme: 'light', selection: head },

@@ -33,6 +33,7 @@ import type {
 import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
 import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
+import { syntheticRollout, syntheticValues, valued } from './syntheticMeasures';
 import { setting } from '../support/settings';
 
 const TILE = 128;
@@ -350,16 +351,19 @@ export class SyntheticEngine {
       case 'analysis/tile':
         return this.tile(p);
       case 'analysis/row': {
-        const { core, head, token, direction } = p as EngineParams<'analysis/row'>;
-        if (direction === 'from') return this.row(core, head, token);
-        return Float32Array.from({ length: this.n }, (_, i) =>
-          i < token ? 0 : this.row(core, head, i)[token]!,
-        );
+        const { core, head, token, direction, byValue } = p as EngineParams<'analysis/row'>;
+        const row = (i: number) => (byValue ? valued(this, core, head, i) : this.row(core, head, i));
+        if (direction === 'from') return row(token);
+        return Float32Array.from({ length: this.n }, (_, i) => (i < token ? 0 : row(i)[token]!));
       }
+      case 'analysis/valueWeights':
+        return syntheticValues(this, p);
+      case 'analysis/rollout':
+        return syntheticRollout(this, p);
       case 'analysis/token': {
-        const { core, head, tokens, top } = p as EngineParams<'analysis/token'>;
+        const { core, head, tokens, top, byValue } = p as EngineParams<'analysis/token'>;
         return tokens.map((token): TokenAttention => {
-          const row = this.row(core ?? 0, head ?? 0, token);
+          const row = byValue ? valued(this, core!, head!, token) : this.row(core ?? 0, head ?? 0, token);
           const best = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, top);
           const links = best.map(t => ({ token: t, mass: row[t]! }));
           return {
@@ -471,7 +475,7 @@ export class SyntheticEngine {
     }
   }
 
-  private tile({ core, head, level, row, column, reduce, mechanism }: TileParams): Tile {
+  private tile({ core, head, level, row, column, reduce, mechanism, byValue }: TileParams): Tile {
     const side = 2 ** level;
     const cells = Math.ceil(this.n / side);
     const rows = Math.min(TILE, cells - row * TILE);
@@ -481,7 +485,7 @@ export class SyntheticEngine {
     const kept = new Float32Array(rows * columns);
     for (let r = 0; r < rows; r++) {
       for (let i = (row * TILE + r) * side; i < Math.min(this.n, (row * TILE + r + 1) * side); i++) {
-        const values = this.row(core, head, i);
+        const values = byValue ? valued(this, core, head, i) : this.row(core, head, i);
         for (let c = 0; c < columns; c++) {
           for (let j = (column * TILE + c) * side; j < Math.min(i + 1, (column * TILE + c + 1) * side); j++) {
             const at = r * columns + c;

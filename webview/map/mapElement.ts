@@ -1,12 +1,13 @@
 import { css, html, nothing } from 'lit';
 import { customElement, property, query, state } from 'lit/decorators.js';
 import { keyed } from 'lit/directives/keyed.js';
-import type { Setting, TokenTable } from '../../shared/protocol/engine';
+import type { Setting, TokenTable, ValueWeights } from '../../shared/protocol/engine';
 import { headName } from '../model/names';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type HeadId } from '../host/store';
 import { Component } from '../ui/component';
+import { askedByValue, byValue } from '../ui/weighing';
 import { LABEL_SCALE } from './geometry';
 import { MapDrawing, type MapPicture } from './mapDrawing';
 import { MapInput } from './mapInput';
@@ -49,6 +50,8 @@ export class MapElement extends Component {
   @property({ attribute: false }) head: HeadId | null = null;
   @property({ attribute: false }) mechanism: Setting | null = null;
   @property() reduce: 'max' | 'mean' = 'max';
+  /** Of the head, where its values count and they are known. */
+  @property({ attribute: false }) weights: ValueWeights | null = null;
   /** Mass at the end of the colour map. */
   largest = 1;
 
@@ -114,7 +117,7 @@ export class MapElement extends Component {
   private get source(): TileSource | null {
     const { head, reduce, mechanism } = this;
     const { id } = store;
-    return id && head && store.profile(head) ? { id, head, reduce, mechanism } : null;
+    return id && head && store.profile(head) ? { id, head, reduce, mechanism, byValue: byValue() } : null;
   }
 
   // ------------------------------------------------------------ life
@@ -149,8 +152,9 @@ export class MapElement extends Component {
       this.remember();
     }
     const { query, key } = this.model.crosshair;
-    this.row.want(query === null ? null : { id, ...head, token: query, direction: 'from' });
-    this.column.want(key === null ? null : { id, ...head, token: key, direction: 'to' });
+    const weighed = askedByValue();
+    this.row.want(query === null ? null : { id, ...head, token: query, direction: 'from', ...weighed });
+    this.column.want(key === null ? null : { id, ...head, token: key, direction: 'to', ...weighed });
     const largest = this.model.largest(this.loader.tiles(), this.reduce) ?? this.largest;
     if (largest !== this.largest) {
       this.largest = largest;
@@ -300,13 +304,16 @@ export class MapElement extends Component {
   private get words(): MapWords {
     const { row, model } = this;
     const { crosshair } = model;
-    const known = row.value !== null && row.answers?.token === crosshair.query;
+    const { answers } = row;
+    const known = answers?.token === crosshair.query && (answers.byValue ?? false) === byValue();
     return {
       queryTokens: this.queryTokens,
       keyTokens: this.keyTokens,
       crosshair,
       causal: this.causal,
       row: known ? row.value : null,
+      byValue: byValue(),
+      weights: this.weights,
       linksOnly: store.report !== null,
       mechanism: this.mechanism?.name ?? null,
       findTile: address => this.loader.find(address),

@@ -9,10 +9,11 @@ export interface TileSource {
   head: HeadId;
   reduce: 'max' | 'mean';
   mechanism: Setting | null;
+  byValue: boolean;
 }
 
-export function sourceKey(source: TileSource): string {
-  return JSON.stringify([source.id, source.head.core, source.head.head, source.reduce, source.mechanism]);
+export function sourceKey({ id, head, reduce, mechanism, byValue }: TileSource): string {
+  return JSON.stringify([id, head.core, head.head, reduce, mechanism, byValue]);
 }
 
 /** Fetches tiles, the most wanted first, a few at a time; keeps the least recently used ones up to a limit. */
@@ -104,7 +105,7 @@ export class TileLoader {
     const abort = new AbortController();
     this.loading.set(key, abort);
     try {
-      const { mechanism } = source;
+      const { mechanism, byValue } = source;
       const tile = await store.host.request(
         'analysis/tile',
         {
@@ -113,6 +114,7 @@ export class TileLoader {
           ...address,
           reduce: source.reduce,
           ...(mechanism ? { mechanism } : {}),
+          ...(byValue ? { byValue } : {}),
         },
         abort.signal,
       );

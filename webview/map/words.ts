@@ -1,8 +1,9 @@
 import { html, type TemplateResult } from 'lit';
-import { TILE_SIZE, type TokenTable } from '../../shared/protocol/engine';
-import { csv, percent, tokenLabel } from '../../shared/numbers';
+import { TILE_SIZE, type TokenTable, type ValueWeights } from '../../shared/protocol/engine';
+import { csv, number, percent, tokenLabel } from '../../shared/numbers';
 import type { Crosshair, TileAddress } from './geometry';
 import type { LoadedTile } from './tiles';
+import { weightColumn, weightName } from '../ui/weighing';
 import { rich, t } from '../host/words';
 
 /** What the map knows, for saying it in words. */
@@ -13,6 +14,9 @@ export interface MapWords {
   causal: boolean;
   /** Mass of the crosshair's query over all keys, once it is known. */
   row: Float32Array | null;
+  /** All masses are value-weighted shares; `weights`: what they were weighed by, once that is known. */
+  byValue: boolean;
+  weights: ValueWeights | null;
   /** Only the heaviest keys of the row are known. */
   linksOnly: boolean;
   /** Name of the mechanism that is laid over the map. */
@@ -32,8 +36,21 @@ export function readout(words: MapWords): string | null {
   if (words.causal && key > query)
     return t('key {0} comes after query {1}: hidden by the causal mask', keyName, queryName);
   const mass = words.row?.[key];
-  const value = mass === undefined ? '' : t(': {0} of its attention', massInWords(mass, words));
+  const value = mass === undefined ? '' : valueInWords(mass, words, query, key);
   return t('query {0} → key {1}{2}{3}', queryName, keyName, value, keptText(words, query, key));
+}
+
+function valueInWords(mass: number, words: MapWords, query: number, key: number): string {
+  if (!words.byValue) return t(': {0} of its attention', massInWords(mass, words));
+  const norm = words.weights?.norms[key];
+  const sum = words.weights?.sums[query];
+  if (!norm || !sum) return t(': {0} value-weighted', percent(mass));
+  return t(
+    ': {0} value-weighted ({1} of its attention, value {2} long)',
+    percent(mass),
+    percent((mass * sum) / norm),
+    number(norm),
+  );
 }
 
 /** A report holds the heaviest links of a query: of the others only that they are lighter is known. */
@@ -71,7 +88,7 @@ export function twin({ queryTokens, keyTokens, crosshair, row }: MapWords): Temp
       <tr>
         <th>${t('key')}</th>
         <th>${t('token')}</th>
-        <th>${t('mass')}</th>
+        <th>${weightName()}</th>
       </tr>
       ${top.map(
         key =>
@@ -104,7 +121,7 @@ export function tilesCsv(words: MapWords, tiles: LoadedTile[], reduce: 'max' | '
     });
   }
   const cell = side === 1 ? '' : ` (first of ${side})`;
-  const value = side === 1 ? 'mass' : `${reduce} mass`;
+  const value = side === 1 ? weightColumn() : `${reduce} ${weightColumn()}`;
   const header = [`query${cell}`, `key${cell}`, 'query token', 'key token', value];
   return csv(words.mechanism ? [...header, 'kept share'] : header, rows);
 }

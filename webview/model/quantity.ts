@@ -57,14 +57,14 @@ function upTo(limit: number, label: string, unit: string): Pick<Quantity, 'place
   };
 }
 
-export function massQuantity(row: Float32Array, scale: MassScale): Quantity {
+export function massQuantity(row: Float32Array, scale: MassScale, label = t('attention')): Quantity {
   const largest = niceCeiling(row.reduce((a, b) => Math.max(a, b), 0));
   return {
     values: row,
     place: mass => scaleMass(mass, largest, scale),
     diverging: false,
     legend: {
-      label: t('attention'),
+      label,
       ticks: [0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) })),
     },
     say: percent,

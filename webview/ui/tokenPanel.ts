@@ -10,6 +10,7 @@ import { store, type Side } from '../host/store';
 import { rich, t } from '../host/words';
 import { Component } from './component';
 import { requestState } from './states';
+import { askedByValue, byValue } from './weighing';
 
 /** A lost key below this mass is not worth a line. */
 const WORTH_SAYING = 0.001;
@@ -97,7 +98,9 @@ export class TokenPanel extends Component {
     const { token } = this;
     const ready = id && head && token !== null && store.summary;
     this.answer.want(
-      ready && takesPart(head.core) ? { id, ...head, tokens: [token], top: 7, mechanisms: [] } : null,
+      ready && takesPart(head.core)
+        ? { id, ...head, tokens: [token], top: 7, mechanisms: [], ...askedByValue() }
+        : null,
     );
   }
 
@@ -120,7 +123,9 @@ export class TokenPanel extends Component {
       </h2>
       ${store.shownHead && !takesPart(store.shownHead.core) ? outside() : nothing}
       ${
-        this.answer.value && this.answer.answers?.tokens[0] === token
+        this.answer.value &&
+        this.answer.answers?.tokens[0] === token &&
+        this.answer.answers.byValue === askedByValue().byValue
           ? found(this.answer.value[0]!)
           : requestState(this.answer, t('Looking.'))
       }`;
@@ -159,7 +164,8 @@ function found(answer: TokenAttention): TemplateResult {
       })),
       Math.max(...list.map(l => l.mass), 1e-9),
     );
-  return html`${
+  return html`${byValue() ? html`<div class="muted">${t('value-weighted shares')}</div>` : nothing}
+    ${
       asks
         ? html`<div class="muted">${rich('looks at{0}', ofSide(answer.looksAtSide))}</div>
             ${links(answer.looksAt, answer.looksAtSide)}`

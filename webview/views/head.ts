@@ -1,6 +1,6 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
-import type { HeadProfile, Setting } from '../../shared/protocol/engine';
+import type { HeadProfile, Setting, ValueWeights } from '../../shared/protocol/engine';
 import { massAt } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { exact, nats, tokens as inTokens } from '../model/amounts';
@@ -9,18 +9,21 @@ import { nativeIn, standing, withoutMechanism, withoutRecall } from '../model/st
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
-import { store } from '../host/store';
+import { store, type HeadId } from '../host/store';
 import type { MapElement } from '../map/mapElement';
 import { Component } from '../ui/component';
 import { choose, segmented } from '../ui/controls';
 import { parameterForm } from '../ui/parameterForm';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState, requestState } from '../ui/states';
+import { rolloutWords, wholeModel, wholeModelSwitch } from '../ui/wholeModel';
+import { byValue, weighingSwitch, weighingWords, weightName } from '../ui/weighing';
 import { stateStyles } from '../ui/stateStyles';
 import '../map/mapElement';
 import '../ui/legend';
 import '../ui/tokenPanel';
 import './headWords';
+import type { HeadWords } from './headWords';
 import { rich, said, t } from '../host/words';
 
 /** One head: its whole map, and what a mechanism would keep of it. */
@@ -88,7 +91,20 @@ export class HeadView extends Component implements Savable {
     `,
   ];
   @query('ai-map') private map!: MapElement | null;
+  @query('ai-head-words') private wordsList!: HeadWords | null;
   private readonly wantedMechanism = new Remote(this, 'analysis/mechanism', 400);
+  private readonly weights = new Remote(this, 'analysis/valueWeights');
+
+  private get head(): HeadId | null {
+    return store.previewHead ?? store.shownHead;
+  }
+
+  /** Those of the head that is shown. */
+  private get knownWeights(): ValueWeights | null {
+    const { head } = this;
+    const { value, answers } = this.weights;
+    return answers?.core === head?.core && answers?.head === head?.head ? value : null;
+  }
 
   private get mechanism(): Setting | null {
     return store.selection.mechanism;
@@ -99,6 +115,8 @@ export class HeadView extends Component implements Savable {
     const { id } = store;
     const missing = id && mechanism && store.summary && !store.mechanismResult(mechanism);
     this.wantedMechanism.want(missing ? { id, mechanism, scope: 'local' } : null);
+    const { head } = this;
+    this.weights.want(id && head && store.summary && byValue() ? { id, ...head } : null);
   }
 
   override updated(): void {
@@ -124,7 +142,7 @@ export class HeadView extends Component implements Savable {
     void store.focusAsked.value;
     const empty = emptyState('head');
     if (empty) return empty;
-    const head = store.previewHead ?? store.shownHead;
+    const { head } = this;
     const profile = head && store.profile(head);
     if (!profile)
       return html`<div class="state"><p class="muted">${t('The first heads are being computed.')}</p></div>`;
@@ -132,9 +150,19 @@ export class HeadView extends Component implements Savable {
     const reduce = store.option<string>('head', 'reduce', 'max') === 'mean' ? 'mean' : 'max';
     if (this.mode === 'words')
       return html`
-        <div class="toolbar">${this.modes()}<span class="end">${saveMenu(this)}</span></div>
+        <div class="toolbar">
+          ${this.modes()} ${wholeModelSwitch()} ${wholeModel() ? nothing : weighingSwitch()}<span class="end"
+            >${saveMenu(this)}</span
+          >
+        </div>
         <div class=${store.stale ? 'is-stale' : ''} id="figure">
-          <div class="line">${this.heading(profile)}</div>
+          ${
+            wholeModel()
+              ? html`<h2>${t('The whole model')}</h2>
+                  <span class="muted">${rolloutWords()}</span>`
+              : html`<div class="line">${this.heading(profile)}</div>
+                  ${weighingWords(this.knownWeights)}`
+          }
           <ai-head-words></ai-head-words>
         </div>
       `;
@@ -142,7 +170,7 @@ export class HeadView extends Component implements Savable {
       ${this.toolbar(profile.core, reduce)}
       <div class="figure ${store.stale ? 'is-stale' : ''}" id="figure">
         <div class="line">${this.heading(profile)}</div>
-        ${this.keptLine(profile)}
+        ${this.keptLine(profile)} ${weighingWords(this.knownWeights)}
         <div class="line">
           <span role="status" aria-live="polite"
             >${this.map?.readout ?? html`<span class="muted" data-no-export>${rich('Point at the map to read it; click pins a query{0}.', store.report ? '' : t(', double-click shows both tokens in the text'))}</span>`}</span
@@ -155,6 +183,7 @@ export class HeadView extends Component implements Savable {
             .head=${{ core: profile.core, head: profile.head }}
             .mechanism=${this.mechanism}
             .reduce=${reduce}
+            .weights=${this.knownWeights}
             @colours=${() => this.requestUpdate()}
             @pointerdown=${() => this.choose('matrix')}
             @keydown=${() => this.choose('matrix')}
@@ -169,7 +198,7 @@ export class HeadView extends Component implements Savable {
     const { mechanism } = this;
     const info = mechanism && store.mechanismInfos.find(m => m.name === mechanism.name);
     return html`<div class="toolbar">
-      ${this.modes()}
+      ${this.modes()} ${weighingSwitch()}
       ${segmented(
         t('A pixel shows the'),
         reduce,
@@ -280,7 +309,7 @@ export class HeadView extends Component implements Savable {
   private massLegend(scale: 'linear' | 'sqrt' | 'log'): TemplateResult {
     const largest = this.map?.largest ?? 1;
     return html`<ai-legend
-      label=${t('mass')}
+      label=${weightName()}
       .lut=${theme().sequential}
       .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
     ></ai-legend>`;
@@ -299,20 +328,28 @@ export class HeadView extends Component implements Savable {
     const { mechanism } = this;
     const token = store.selection.token;
     const text = token === null ? undefined : store.tokens?.text[token];
-    if (this.mode === 'words')
-      return t(
-        'Where “{0}” (token {1}) looks in {2}, and what looks at it, in shares of attention.',
-        tokenLabel(text ?? ''),
-        token ?? '',
-        headName(head),
-      );
+    if (this.mode === 'words') {
+      const names = [tokenLabel(text ?? ''), token ?? '', headName(head)] as const;
+      if (wholeModel())
+        return t(
+          'Where what “{0}” (token {1}) holds came from, by attention rollout over all layers.',
+          ...names,
+        );
+      return byValue()
+        ? t('Where “{0}” (token {1}) looks in {2}, and what looks at it, in value-weighted shares.', ...names)
+        : t('Where “{0}” (token {1}) looks in {2}, and what looks at it, in shares of attention.', ...names);
+    }
     const cells = store.option<string>('head', 'reduce', 'max') === 'mean' ? t('means') : t('largest values');
     const kept = mechanism ? t(' Hatched: dropped by {0}.', describeSetting(mechanism)) : '';
+    const words = [headName(head), cells, kept] as const;
+    if (byValue())
+      return t(
+        'Value-weighted attention of {0}: queries downwards, keys to the right; each pixel shows {1} of its pairs.{2}',
+        ...words,
+      );
     return t(
       'Attention of {0}: queries downwards, keys to the right; each pixel shows {1} of its pairs.{2}',
-      headName(head),
-      cells,
-      kept,
+      ...words,
     );
   }
 
@@ -321,6 +358,6 @@ export class HeadView extends Component implements Savable {
   }
 
   toCsv(): string | null {
-    return this.map?.toCsv() ?? null;
+    return (this.mode === 'words' ? this.wordsList?.toCsv() : this.map?.toCsv()) ?? null;
   }
 }

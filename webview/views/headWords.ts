@@ -1,22 +1,23 @@
-import { css, html, nothing, svg, type TemplateResult } from 'lit';
+import { html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { TokenTable } from '../../shared/protocol/engine';
-import { count, percent, tokenLabel } from '../../shared/numbers';
+import { count, csv, percent, tokenLabel } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
 import { around, wordLinks, wordOfToken, wordsOf, type Word, type WordLink } from '../../shared/words';
 import { Component } from '../ui/component';
 import { requestState } from '../ui/states';
+import { askedByValue, weightColumn } from '../ui/weighing';
 import { rich, t } from '../host/words';
+import { rolloutWaits, wholeModel } from '../ui/wholeModel';
+import { ARCS, ROW, headWordsStyles } from './headWordsStyles';
 
 /** Words in each column, and tokens asked for to find them. */
 const ROWS = 12;
 const TOP = 80;
 /** Tokens of a word that are asked for. */
 const MOST_TOKENS = 16;
-const ROW = 40;
-const ARCS = 90;
 /** Less than this is no line. */
 const LEAST = 0.002;
 /** Words further away stand for themselves, with their distance before them. */
@@ -30,119 +31,30 @@ interface Written {
   of: Int32Array;
 }
 
-/** One head, words first: the pinned word in the middle, what it looks at on the left, what looks at it on the right. */
+/** What is known of the pinned word. */
+interface Found {
+  left: Column;
+  /** null where it is not asked for. */
+  right: Column | null;
+}
+
+interface Column {
+  title: string;
+  none: string;
+  links: WordLink[];
+  side: Side;
+}
+
+/**
+ * Words first: the pinned word in the middle, on the left what it looks at in one head, on the right what looks at it; or, of the
+ * whole model, where what it holds came from.
+ */
 @customElement('ai-head-words')
 export class HeadWords extends Component {
-  static override styles = [
-    ...Component.styles,
-    css`
-      :host {
-        display: block;
-      }
-      .columns {
-        display: grid;
-        grid-template-columns: minmax(0, 1fr) ${ARCS}px minmax(110px, 240px) ${ARCS}px minmax(0, 1fr);
-        margin-top: 8px;
-      }
-      h3 {
-        font-size: inherit;
-        font-weight: 600;
-        margin: 0;
-        min-height: 24px;
-      }
-      .left {
-        text-align: right;
-      }
-      ol {
-        list-style: none;
-        margin: 0;
-        padding: 0;
-      }
-      li {
-        height: ${ROW}px;
-        display: flex;
-        flex-direction: column;
-        justify-content: center;
-      }
-      button.word {
-        font: inherit;
-        color: inherit;
-        background: none;
-        border: none;
-        padding: 0;
-        text-align: inherit;
-        cursor: pointer;
-        max-width: 100%;
-        overflow: hidden;
-        text-overflow: ellipsis;
-        white-space: nowrap;
-      }
-      button.word:hover strong {
-        text-decoration: underline;
-      }
-      .left button.word {
-        direction: ltr;
-      }
-      .context,
-      .number {
-        color: var(--muted);
-      }
-      .number {
-        text-align: inherit;
-        font-size: 0.92em;
-        font-variant-numeric: tabular-nums;
-      }
-      svg.arcs {
-        margin-top: 24px;
-        overflow: visible;
-      }
-      svg.arcs path {
-        fill: none;
-        stroke: var(--accent);
-      }
-      .middle {
-        align-self: center;
-        text-align: center;
-        padding: 8px;
-        border: 1px solid var(--vscode-focusBorder);
-      }
-      .middle strong {
-        font-size: 1.4em;
-        overflow-wrap: anywhere;
-      }
-      .empty {
-        margin: 24px 0;
-      }
-      .narrow .columns {
-        grid-template-columns: minmax(0, 1fr);
-      }
-      .narrow svg.arcs {
-        display: none;
-      }
-      /* Where there is no room for arcs, a bar under each word is as long as its mass. */
-      .mass {
-        display: none;
-        height: 3px;
-        background: var(--accent);
-      }
-      .narrow .mass {
-        display: block;
-      }
-      .narrow .middle {
-        order: -1;
-        justify-self: start;
-        padding: 4px 12px;
-      }
-      .narrow .left {
-        text-align: left;
-      }
-      .narrow h3 {
-        margin-top: 12px;
-      }
-    `,
-  ];
+  static override styles = [...Component.styles, headWordsStyles];
   private readonly text = new Remote(this, 'host/text');
   private readonly answer = new Remote(this, 'analysis/token', 60);
+  private readonly rollout = new Remote(this, 'analysis/rollout', 60);
   private known: { tokens: TokenTable; text: string; written: Written }[] = [];
 
   override willUpdate(): void {
@@ -150,8 +62,12 @@ export class HeadWords extends Component {
     this.text.want(id ? { id } : null);
     const head = store.shownHead;
     const tokens = this.pinned ? tokensOf(this.pinned) : [];
-    const wanted = id && head && store.summary && tokens.length > 0;
-    this.answer.want(wanted ? { id, ...head, tokens, top: TOP, mechanisms: null } : null);
+    const asks = id && head && store.summary && tokens.length > 0;
+    const weighed = askedByValue();
+    this.answer.want(
+      asks && !wholeModel() ? { id, ...head, tokens, top: TOP, mechanisms: null, ...weighed } : null,
+    );
+    this.rollout.want(asks && wholeModel() ? { id, tokens } : null);
   }
 
   override render() {
@@ -162,29 +78,68 @@ export class HeadWords extends Component {
       return html`<p class="empty muted" data-no-export>
         ${t('Put the cursor on a word of the text and pin it, or click a query in the matrix: here stands what it looks at, and what looks at it.')}
       </p>`;
+    const { found } = this;
+    if (!found) return wholeModel() ? rolloutWaits(this.rollout) : requestState(this.answer, t('Looking.'));
+    const { left, right } = found;
+    const columns = right ? [left, right] : [left];
+    const most = Math.max(LEAST, ...columns.flatMap(({ links }) => links.map(({ mass }) => mass)));
+    const rows = Math.max(...columns.map(({ links }) => links.length), 3);
+    const look = `${this.width < 700 ? 'narrow' : ''} ${right ? '' : 'single'}`;
+    return html`<div class=${look}>
+      <div class="columns">
+        <div class="left">${this.column(left, most)}</div>
+        ${arcs(left.links, rows, most, 'left')} ${this.middle(pinned)}
+        ${
+          right
+            ? html`${arcs(right.links, rows, most, 'right')}
+                <div>${this.column(right, most)}</div>`
+            : nothing
+        }
+      </div>
+    </div>`;
+  }
+
+  private get found(): Found | null {
+    const { pinned } = this;
+    if (!pinned) return null;
+    return wholeModel() ? this.foundOfModel(pinned) : this.foundOfHead(pinned);
+  }
+
+  private foundOfHead(pinned: Word): Found | null {
     const { value, answers } = this.answer;
-    const mine = value && answers?.tokens.join() === tokensOf(pinned).join() ? value : null;
-    if (!mine?.[0]) return requestState(this.answer, t('Looking.'));
-    const { looksAtSide, lookedAtBySide } = mine[0];
+    const same =
+      answers?.tokens.join() === tokensOf(pinned).join() && answers.byValue === askedByValue().byValue;
+    if (!value?.[0] || !same) return null;
+    const { looksAtSide, lookedAtBySide } = value[0];
     const left = this.links(
-      mine.map(one => one.looksAt),
+      value.map(one => one.looksAt),
       looksAtSide,
       'keys',
     );
     const right = this.links(
-      mine.map(one => one.lookedAtBy),
+      value.map(one => one.lookedAtBy),
       lookedAtBySide,
       'queries',
     );
-    const most = Math.max(LEAST, ...[...left, ...right].map(({ mass }) => mass));
-    const rows = Math.max(left.length, right.length, 3);
-    return html`<div class=${this.width < 700 ? 'narrow' : ''}>
-      <div class="columns">
-        <div class="left">${this.column(t('looks at'), t('no word of it'), left, looksAtSide, most)}</div>
-        ${arcs(left, rows, most, 'left')} ${this.middle(pinned)} ${arcs(right, rows, most, 'right')}
-        <div>${this.column(t('is looked at by'), t('no word'), right, lookedAtBySide, most)}</div>
-      </div>
-    </div>`;
+    return {
+      left: { title: t('looks at'), none: t('no word of it'), links: left, side: looksAtSide },
+      right: { title: t('is looked at by'), none: t('no word'), links: right, side: lookedAtBySide },
+    };
+  }
+
+  private foundOfModel(pinned: Word): Found | null {
+    const { value, answers } = this.rollout;
+    if (!value || answers?.tokens.join() !== tokensOf(pinned).join()) return null;
+    const heaviest = (row: Float32Array) =>
+      [...row.keys()]
+        .sort((a, b) => row[b]! - row[a]!)
+        .slice(0, TOP)
+        .map(token => ({ token, mass: row[token]! }));
+    const links = this.links(value.rows.map(heaviest), 'text', 'keys');
+    return {
+      left: { title: t('what it holds came from'), none: t('no word of it'), links, side: 'text' },
+      right: null,
+    };
   }
 
   // ------------------------------------------------------------ words
@@ -231,13 +186,7 @@ export class HeadWords extends Component {
     </div>`;
   }
 
-  private column(
-    title: string,
-    none: string,
-    links: readonly WordLink[],
-    side: Side,
-    most: number,
-  ): TemplateResult {
+  private column({ title, none, links, side }: Column, most: number): TemplateResult {
     const where = !store.target
       ? ''
       : side === 'target'
@@ -286,6 +235,27 @@ export class HeadWords extends Component {
         ><span title=${exact(mass * 100, '%')}>${percent(mass)}</span
         >${distance === null ? nothing : html` · ${inWords(distance)}`}</span
       >`;
+  }
+
+  // ------------------------------------------------------------ saving
+
+  toCsv(): string | null {
+    const { found, pinned } = this;
+    if (!found || !pinned) return null;
+    const columns = [found.left, ...(found.right ? [found.right] : [])];
+    return csv(
+      ['direction', 'first token', 'last token', 'word', wholeModel() ? 'rollout' : weightColumn()],
+      columns.flatMap(({ title, links, side }) => {
+        const { text, tokens } = this.written(side)!;
+        return links.map(({ word, mass }) => [
+          title,
+          word.first,
+          word.last,
+          labelOf(text, tokens, word),
+          mass,
+        ]);
+      }),
+    );
   }
 }
 

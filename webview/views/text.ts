@@ -1,10 +1,8 @@
 import { computed } from '@lit-labs/preact-signals';
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query, state } from 'lit/decorators.js';
-import type { Intervention, LostKey, RunEffect, TokenTable } from '../../shared/protocol/engine';
-import { changeKey, changeSubject, explained } from '../model/changes';
-import type { Rgb } from '../draw/colour';
-import { csv, number, tokenLabel } from '../../shared/numbers';
+import type { LostKey, RunEffect, TokenTable } from '../../shared/protocol/engine';
+import { changeKey, explained } from '../model/changes';
 import {
   changeQuantity,
   colourOf,
@@ -14,7 +12,6 @@ import {
   massQuantity,
   type Quantity,
 } from '../model/quantity';
-import { headName } from '../model/names';
 import { textPieces, type Piece } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -31,30 +28,14 @@ import '../plots/colouredText';
 import '../ui/interventionList';
 import '../ui/predictions';
 import '../ui/legend';
-import { attentionLead, changeChoice, changeLead, lossLead, waitingLead } from './textLead';
+import { SHOWS, isBlocked, textCaption, textCsv, tokenWords, type Drawing, type Show } from './textDrawing';
+import { attentionLead, changeChoice, changeLead, lossLead, rolloutLead, waitingLead } from './textLead';
 import { tokenList } from './textList';
 import { textStyles } from './textStyles';
 import { t } from '../host/words';
 
-type Show = 'change' | 'loss' | 'from' | 'to';
-
 /** Tokens that are listed. */
 const LISTED = 12;
-
-/** What is drawn; made anew only when something of it changes, so that pointing at tokens redraws none of them. */
-interface Drawing {
-  side: Side;
-  tokens: TokenTable | null;
-  pieces: readonly Piece[];
-  quantity: Quantity | null;
-  listed: readonly number[];
-  ranks: ReadonlyMap<number, number>;
-  valueColour: (value: number) => Rgb;
-  colour: (token: number) => Rgb | null;
-  words: (token: number) => string;
-  faint: (token: number) => boolean;
-  gone: (token: number) => boolean;
-}
 
 /** The text as it is in the editor, each token coloured: what forgetting costs, and who pays. */
 @customElement('ai-text')
@@ -63,6 +44,7 @@ export class TextView extends Component implements Savable {
   private readonly text = new Remote(this, 'host/text');
   private readonly run = new Remote(this, 'analysis/mechanism');
   private readonly row = new Remote(this, 'analysis/row', 40);
+  private readonly rollout = new Remote(this, 'analysis/rollout', 60);
   private readonly worst = new Remote(this, 'analysis/worst', 60);
   @query('ai-coloured-text') private coloured!: ColouredText | null;
   @state() private pointed: number | null = null;
@@ -74,7 +56,8 @@ export class TextView extends Component implements Savable {
   private get show(): Show {
     const wanted = store.option<string>('text', 'show', 'change');
     if (wanted === 'loss' && !store.summary?.loss) return 'change';
-    return (['change', 'loss', 'from', 'to'] as const).find(one => one === wanted) ?? 'change';
+    if (wanted === 'rollout' && store.report) return 'change';
+    return SHOWS.find(one => one === wanted) ?? 'change';
   }
 
   /** The change of the attention whose cost is shown: the selected one, else what there is. */
@@ -116,6 +99,7 @@ export class TextView extends Component implements Savable {
   private get side(): Side {
     const { show } = this;
     if (show === 'change' || show === 'loss') return this.written;
+    if (show === 'rollout') return 'text';
     const { queries, keys } = store.sides(store.shownHead?.core ?? null);
     return show === 'from' ? keys : queries;
   }
@@ -126,9 +110,15 @@ export class TextView extends Component implements Savable {
     if (show === 'change') return effect && changeQuantity(effect, tokens.ids.length);
     if (show === 'loss')
       return store.summary?.loss ? lossQuantity(store.summary.loss.perToken, tokens.ids.length) : null;
+    const { massScale } = store.settings;
+    if (show === 'rollout') {
+      const { value, answers } = this.rollout;
+      const row = answers?.tokens[0] === store.selection.token ? value?.rows[0] : undefined;
+      return row ? massQuantity(row, massScale, t('rollout')) : null;
+    }
     const { value, answers } = this.row;
     if (!value || answers?.direction !== show || answers.token !== store.selection.token) return null;
-    return massQuantity(value, store.settings.massScale);
+    return massQuantity(value, massScale);
   }
 
   private readonly tokens = computed(() => store.tokensOf(this.side));
@@ -159,7 +149,7 @@ export class TextView extends Component implements Savable {
       ranks: new Map(listed.map((token, at) => [token, at + 1])),
       valueColour,
       colour: token => (quantity ? valueColour(quantity.values[token] ?? 0) : null),
-      words: token => words(tokens, quantity, show === 'change' ? effect : null, token),
+      words: token => tokenWords(tokens, quantity, show === 'change' ? effect : null, token),
       faint: token => !quantity || isFaint(quantity, quantity.values[token] ?? 0),
       gone: token => isBlocked(blocked, side, token),
     };
@@ -180,6 +170,8 @@ export class TextView extends Component implements Savable {
     const { token } = store.selection;
     const wantsRow = (show === 'from' || show === 'to') && id && summary && head && token !== null;
     this.row.want(wantsRow ? { id, ...head, token, direction: show } : null);
+    const wantsRollout = show === 'rollout' && id && summary && token !== null;
+    this.rollout.want(wantsRollout ? { id, tokens: [token] } : null);
 
     const explains = show === 'change' && this.drawing.quantity && change && id;
     this.worst.want(
@@ -240,6 +232,7 @@ export class TextView extends Component implements Savable {
           ...(output ? [] : [{ value: 'loss', label: t('loss') }]),
           { value: 'from', label: t('attention from pinned') },
           { value: 'to', label: t('attention to pinned') },
+          ...(store.report ? [] : [{ value: 'rollout', label: t('rollout from pinned') }]),
         ],
         value => store.setOption('text', 'show', value),
       )}
@@ -261,6 +254,7 @@ export class TextView extends Component implements Savable {
     if (show === 'loss') return store.summary.loss ? lossLead(store.summary.loss) : html``;
     if (show === 'change')
       return effect && change ? changeLead(change, effect) : waitingLead(change, this.run);
+    if (show === 'rollout') return rolloutLead(this.drawing.quantity !== null, this.rollout);
     return attentionLead(show, this.drawing.quantity !== null, this.row);
   }
 
@@ -349,6 +343,7 @@ export class TextView extends Component implements Savable {
       loss: t('Tokens with the highest loss'),
       from: t('Heaviest keys'),
       to: t('Heaviest queries'),
+      rollout: t('Where it came from'),
     };
     const list = {
       ...drawing,
@@ -384,31 +379,7 @@ export class TextView extends Component implements Savable {
   }
 
   get caption(): string {
-    const head = store.shownHead;
-    switch (this.show) {
-      case 'change':
-        return this.change
-          ? t(
-              'Each token by how its {0} changes. {1}.',
-              this.effect?.measure === 'output' ? 'output' : 'loss',
-              changeSubject(this.change),
-            )
-          : '';
-      case 'loss':
-        return t('Each token by its loss.');
-      case 'from':
-        return t(
-          'Each token by the attention that token {0} gives it in {1}.',
-          store.selection.token ?? '',
-          head ? headName(head) : t('all heads'),
-        );
-      case 'to':
-        return t(
-          'Each token by the attention that it gives token {0} in {1}.',
-          store.selection.token ?? '',
-          head ? headName(head) : t('all heads'),
-        );
-    }
+    return textCaption(this.show, this.change, this.effect);
   }
 
   get figure(): HTMLElement | null {
@@ -417,52 +388,7 @@ export class TextView extends Component implements Savable {
 
   /** One row per token. */
   toCsv(): string | null {
-    const { change } = this;
-    const { quantity, tokens, side } = this.drawing;
-    if (!quantity || !tokens) return null;
-    const loss = side === this.written ? store.summary?.loss?.perToken : undefined;
-    const column =
-      this.show === 'change' && change
-        ? `${this.effect?.measure === 'loss' ? 'loss change [nats]' : 'output turn [1 - cosine]'}: ${changeSubject(change)}`
-        : this.show === 'loss'
-          ? 'loss [nats]'
-          : `attention ${this.show} token ${store.selection.token}`;
-    const losses = loss && this.show === 'change';
-    return csv(
-      ['token', 'start', 'end', 'text', column, ...(losses ? ['loss [nats]'] : [])],
-      tokens.text.map((text, t) => [
-        t,
-        tokens.start[t],
-        tokens.end[t],
-        text,
-        quantity.values[t],
-        ...(losses ? [t > 0 ? loss[t - 1] : null] : []),
-      ]),
-    );
+    const loss = this.drawing.side === this.written ? store.summary?.loss?.perToken : undefined;
+    return textCsv(this.show, this.drawing, this.change, this.effect, loss);
   }
-}
-
-/** A token and its numbers, on one line; `effect` where they are its change. */
-function words(
-  tokens: TokenTable | null,
-  quantity: Quantity | null,
-  effect: RunEffect | null,
-  token: number,
-): string {
-  const name = `“${tokenLabel(tokens?.text[token] ?? '')}” (${token})`;
-  if (!quantity) return name;
-  const value = quantity.values[token] ?? 0;
-  const loss = effect?.measure === 'loss' ? store.summary?.loss?.perToken[token - 1] : undefined;
-  if (loss === undefined) return `${name}: ${quantity.say(value)}`;
-  return t('{0}: loss {1} → {2} nats ({3})', name, number(loss), number(loss + value), quantity.say(value));
-}
-
-function isBlocked(interventions: readonly Intervention[], side: Side, token: number): boolean {
-  return interventions.some(
-    one =>
-      one.kind === 'span' &&
-      token >= one.from &&
-      token < one.to &&
-      (one.core === null ? (one.side ?? 'text') : store.sides(one.core).keys) === side,
-  );
 }

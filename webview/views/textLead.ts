@@ -6,10 +6,12 @@ import { count, number, tokenLabel } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { headName } from '../model/names';
 import { intervalWords } from '../model/certainty';
+import type { Remote } from '../host/remote';
 import { store } from '../host/store';
 import type { ChangeSource } from '../../shared/protocol/host';
 import { choose } from '../ui/controls';
 import { requestState } from '../ui/states';
+import { rolloutWaits, rolloutWords } from '../ui/wholeModel';
 import { rich, t } from '../host/words';
 
 /** The sentences above the coloured text: each says the whole point of what is shown. */
@@ -29,6 +31,16 @@ export function attentionLead(show: 'from' | 'to', found: boolean, row: Asked): 
   return show === 'from'
     ? html`${rich('Where {0} looks in {1}.', html`<strong>“${name}”</strong>`, headName(head))}`
     : html`${rich('Who looks at {0} in {1}.', html`<strong>“${name}”</strong>`, headName(head))}`;
+}
+
+/** Where what a token holds came from, by the attention of all layers. */
+export function rolloutLead(found: boolean, rollout: Remote<'analysis/rollout'>): TemplateResult {
+  const { token } = store.selection;
+  if (token === null) return html`${t('Click a token of the text to pin it.')}`;
+  if (!found) return html`${rolloutWaits(rollout)}`;
+  const name = tokenLabel(store.tokens?.text[token] ?? '');
+  return html`${rich('Where what {0} holds came from, in the whole model.', html`<strong>“${name}”</strong>`)}
+    <span class="muted">${rolloutWords()}</span>`;
 }
 
 /** While the effect of a change is not known. */

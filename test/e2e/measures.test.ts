@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { number, percent } from '../../shared/numbers';
+import type { SaveFileParams } from '../../shared/protocol/host';
+import { violations } from './support/accessibility';
+import { until, viewsAlone } from './support/viewsAlone';
+
+/** What the engine says of heads and of the whole model beyond attention, where views show it: over the synthetic engine. */
+describe('measures beyond attention', function () {
+  this.timeout(60_000);
+  const views = viewsAlone({ layers: 2, heads: 3, tokens: 150 });
+  const head = { core: 1, head: 1 };
+  const asked = <T>(method: string) =>
+    views
+      .sent('request')
+      .filter(one => one.method === method)
+      .map(({ params }) => params as T);
+  const savedCsv = async (): Promise<string[]> => {
+    const saved = await until(() => asked<SaveFileParams>('host/saveFile')[0]);
+    return String(saved.data).trim().split('\r\n');
+  };
+
+  it('weighs the map by values: legend, readout, twin and CSV say which', async () => {
+    const { page } = await views.open({
+      view: { view: 'head', options: { head: { mode: 'matrix' } } },
+      selection: { ...head, token: 60 },
+    });
+    await page.locator('ai-head ai-legend .title', { hasText: 'mass' }).waitFor();
+    await page.getByRole('radio', { name: 'attention × value' }).click();
+    await page.locator('ai-head ai-legend .title', { hasText: 'value-weighted share' }).waitFor();
+    await page.getByText('each weight times the length of what its key’s value adds').waitFor();
+    const weights = await views.engine.request('analysis/valueWeights', { id: 'a', ...head });
+    const attention = views.engine.row(1, 1, 60);
+    const shares = attention.map((mass, key) => (mass * weights.norms[key]!) / weights.sums[60]!);
+    const heaviest = shares.indexOf(Math.max(...shares));
+    await until(
+      async () =>
+        (await page.locator('ai-map #twin td').last().count()) > 0 &&
+        (await page.locator('ai-map #twin td').nth(2).innerText()) === percent(shares[heaviest]!),
+    );
+    assert.equal(await page.locator('ai-map #twin th').nth(2).innerText(), 'value-weighted share');
+    assert.equal(await page.locator('ai-map #twin td').first().innerText(), String(heaviest));
+    const box = (await page.locator('ai-map canvas.over').boundingBox())!;
+    await page.mouse.move(Math.round(box.x + 150), Math.round(box.y + box.height * 0.6));
+    const status = page.locator('ai-head [role="status"]').first();
+    const words = await until(
+      async () => /value-weighted \(/.test(await status.innerText()) && status.innerText(),
+    );
+    const [, query, key] = /\((\d+)\) → key .*?\((\d+)\): /.exec(words)!.map(Number) as [
+      number,
+      number,
+      number,
+    ];
+    const mass = views.engine.row(1, 1, query)[key]!;
+    const norm = weights.norms[key]!;
+    const share = percent((mass * norm) / weights.sums[query]!);
+    assert.ok(
+      words.endsWith(
+        `${share} value-weighted (${percent(mass)} of its attention, value ${number(norm)} long)`,
+      ),
+      words,
+    );
+    await page.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /value-weighted share/);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+
+  it('words: weighed by values as the map is', async () => {
+    const { page } = await views.open({
+      view: { view: 'head', options: { head: { mode: 'words', weigh: 'values' } } },
+      selection: { ...head, token: 60 },
+    });
+    await page.locator('ai-head-words .left li').first().waitFor();
+    assert.equal(asked<{ byValue?: boolean }>('analysis/token').at(-1)!.byValue, true);
+    await page.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /value-weighted share$/);
+  });
+
+  it('words of the whole model: rollout, with its loading and its failure', async () => {
+    let fails = true;
+    const { page, host } = await views.open({
+      view: { view: 'head', options: { head: { mode: 'words' } } },
+      selection: { ...head, token: 60 },
+      beforeAnswer: method => {
+        if (method === 'analysis/rollout' && fails) throw new Error('The memory limit is reached.');
+      },
+    });
+    await page.getByRole('radio', { name: 'the whole model' }).click();
+    await page.getByText('The memory limit is reached.').waitFor();
+    fails = false;
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('heading', { name: 'what it holds came from' }).waitFor();
+    assert.equal(await page.getByText('is looked at by').count(), 0, 'of a head only');
+    const { tokens } = asked<{ tokens: number[] }>('analysis/rollout').at(-1)!;
+    assert.ok(tokens.includes(60));
+    const { rows } = await views.engine.request('analysis/rollout', { id: 'a', tokens });
+    const own = rows.reduce((sum, row) => sum + tokens.reduce((part, token) => part + row[token]!, 0), 0);
+    const first = page.locator('ai-head-words .left li', { hasText: 'itself' });
+    assert.ok((await first.innerText()).includes(percent(own / rows.length)));
+    await page.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /rollout$/);
+    host.select({ token: 90 });
+    await until(() => asked<{ tokens: number[] }>('analysis/rollout').at(-1)!.tokens.includes(90));
+  });
+
+  it('the text by rollout: shares of the pinned token', async () => {
+    const { page } = await views.open({
+      view: { view: 'text', options: {} },
+      selection: { ...head, token: 60 },
+    });
+    await page.getByRole('radio', { name: 'rollout from pinned' }).click();
+    await page.locator('ai-text .lead', { hasText: 'in the whole model' }).waitFor();
+    const { rows } = await views.engine.request('analysis/rollout', { id: 'a', tokens: [60] });
+    const largest = percent(Math.max(...rows[0]!));
+    await until(async () => (await page.locator('ai-text .swatch').first().innerText()) === largest);
+    await page.locator('ai-text ai-legend .title', { hasText: 'rollout' }).waitFor();
+    await page.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /rollout of token 60/);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+});

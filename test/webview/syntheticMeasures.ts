@@ -1,0 +1,50 @@
+/** Measures of the synthetic engine beyond attention: made-up values, and what follows from its attention by the true formulas. */
+import type { EngineParams, EngineResult, HeadRef } from '../../shared/protocol/engine';
+import { random, type SyntheticEngine } from './syntheticEngine';
+
+/** Lengths of made-up values, between 0.2 and 2.2. */
+function normsOf(engine: SyntheticEngine, core: number, head: number): Float32Array {
+  const draw = random(core * 271 + head * 53 + 11);
+  return Float32Array.from({ length: engine.n }, () => 0.2 + 2 * draw());
+}
+
+export function syntheticValues(
+  engine: SyntheticEngine,
+  { core, head }: HeadRef,
+): EngineResult<'analysis/valueWeights'> {
+  const norms = normsOf(engine, core, head);
+  const sums = Float32Array.from({ length: engine.n }, (_, query) =>
+    engine.row(core, head, query).reduce((sum, mass, key) => sum + mass * norms[key]!, 0),
+  );
+  return { projected: true, norms, sums };
+}
+
+/** A value-weighted row. */
+export function valued(engine: SyntheticEngine, core: number, head: number, query: number): Float32Array {
+  const norms = normsOf(engine, core, head);
+  const given = engine.row(core, head, query).map((mass, key) => mass * norms[key]!);
+  const sum = given.reduce((all, one) => all + one, 0);
+  return given.map(one => one / sum);
+}
+
+export function syntheticRollout(
+  engine: SyntheticEngine,
+  { tokens }: EngineParams<'analysis/rollout'>,
+): EngineResult<'analysis/rollout'> {
+  const { layers, heads } = engine.size;
+  const cores = Array.from({ length: layers }, (_, core) => core);
+  const rows = tokens.map(token => {
+    let row = Float32Array.from({ length: engine.n }, (_, at) => (at === token ? 1 : 0));
+    for (const core of cores.toReversed()) {
+      const next = row.map(share => share / 2);
+      row.forEach((share, query) => {
+        if (share === 0) return;
+        for (let head = 0; head < heads; head++)
+          engine.row(core, head, query).forEach((mass, key) => (next[key]! += (share / 2 / heads) * mass));
+      });
+      row = next;
+    }
+    return row;
+  });
+  return { cores, rows };
+}
