@@ -42,8 +42,8 @@ describe('measures beyond attention', function () {
     const box = (await page.locator('ai-map canvas.over').boundingBox())!;
     await page.mouse.move(Math.round(box.x + 150), Math.round(box.y + box.height * 0.6));
     const status = page.locator('ai-head [role="status"]').first();
-    const words = await until(
-      async () => /value-weighted \(/.test(await status.innerText()) && status.innerText(),
+    const words = await until(async () =>
+      /value-weighted \(/.test(await status.innerText()) ? status.innerText() : '',
     );
     const [, query, key] = /\((\d+)\) → key .*?\((\d+)\): /.exec(words)!.map(Number) as [
       number,
