@@ -77,12 +77,18 @@ function manifest({
 }) {
   const common = read(`${ORT}/package.json`).dependencies['onnxruntime-common'];
   return {
-    ...{ name, version, description, keywords, license, repository, bugs, bin },
+    ...{ name, version, description: inWords(description), keywords, license, repository, bugs, bin },
     engines: { node: engines.node },
     files: ['dist', 'engine', 'CHANGELOG.md'],
     dependencies: { ...dependencies, 'onnxruntime-common': common },
     bundleDependencies: ['onnxruntime-node'],
   };
+}
+
+/** VS Code looks these up itself. */
+function inWords(text) {
+  const words = read('package.nls.json');
+  return text.replace(/^%(.+)%$/, (_, key) => words[key]);
 }
 
 function withoutInstaller({ name, version, license, main }) {

@@ -60,11 +60,11 @@ describe('the npm package', function () {
       'LICENSE',
     ])
       assert.ok(names.includes(`package/${name}`), name);
-    const { bin, files, dependencies, scripts, repository } = JSON.parse(inTarball('package.json')) as Record<
-      string,
-      unknown
-    >;
+    const { bin, description, files, dependencies, scripts, repository } = JSON.parse(
+      inTarball('package.json'),
+    ) as Record<string, unknown>;
     assert.deepEqual(bin, { 'attention-inspector': 'dist/cli.js' });
+    assert.match(description as string, /^[A-Z][^%]+$/);
     assert.deepEqual(files, ['dist', 'engine', 'CHANGELOG.md']);
     assert.deepEqual(Object.keys(dependencies as object).sort(), [
       'onnxruntime-common',
