@@ -117,6 +117,19 @@ describe('command line: plan', function () {
     assert.equal(JSON.parse(await readFile(join(folder, 'one.mi.json'), 'utf8')).length, file.model.layers);
   });
 
+  it('a folder with one text that can be used: says that no other text was there to test on', async () => {
+    await mkdir(join(folder, 'single'));
+    await copyFile(join(folder, files[1]!), join(folder, 'single/only.txt'));
+    await writeFile(join(folder, 'single/short.txt'), 'Too short.');
+    const more = ['--runs', '1', '--no-stability', '--json', 'single.json'];
+    const result = await run('plan', 'single', ...common, ...more);
+    assert.equal(result.code, 0, result.stderr);
+    const sentence =
+      'Only single/only.txt could be used: the plan is fitted to its first half and tested on its second half, not on another text.';
+    assert.ok((await planned('single.json')).notes.includes(sentence));
+    assert.ok(result.stdout.includes(`note: ${sentence}\n`), result.stdout);
+  });
+
   it('several texts: fitted to the first half of them, tested on the others and on longer cuts', async () => {
     const result = await run('plan', ...files, ...common, '--no-stability', '--json', 'three.json');
     assert.equal(result.code, 0, result.stderr);

@@ -147,8 +147,19 @@ class PlanTexts {
           )
         : [],
       // Other units than pairs are paid on the fitted texts; what runs spend is counted in pairs.
-      notes: notesOf(texts, (this.options.unit ?? 'pairs') === 'pairs' ? this.options.budget : 1),
+      notes: [
+        ...this.onlyText(files),
+        ...notesOf(texts, (this.options.unit ?? 'pairs') === 'pairs' ? this.options.budget : 1),
+      ],
     };
+  }
+
+  /** Several were asked for, and there was no other to test on. */
+  private onlyText(files: readonly NamedText[]): string[] {
+    if (files.length > 1 || this.options.fitted === undefined) return [];
+    return [
+      told`Only ${files[0]!.name} could be used: the plan is fitted to its first half and tested on its second half, not on another text.`,
+    ];
   }
 
   private async cutOne(file: NamedText): Promise<{ fitted: Cut[]; tested: Cut[]; pieces: Cut[] }> {
