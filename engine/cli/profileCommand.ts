@@ -1,10 +1,11 @@
 /** `profile` and `merge`: a model's heads over many texts. */
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { Corpus } from '../corpus/corpus';
 import { corpusReport } from '../corpus/report';
-import { findTexts, shardOf } from '../corpus/files';
+import { findCorpus } from '../corpus/files';
+import { partOf, shardOf, type Shard } from '../corpus/parts';
 import { profileTexts, settingsOfRun } from '../corpus/run';
-import { checkProfileFolder, finish } from '../corpus/store';
+import { checkProfileFolder, finish, profileFiles } from '../corpus/store';
 import { UsageError } from '../errors';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
 import { reportHtml } from '../export/reportHtml';
@@ -18,12 +19,6 @@ import { runOnRay } from './shards/ray';
 import { merged, runShards, shardTasks, type Place, type ShardRunner } from './shards/shards';
 import { runOnSlurm } from './shards/slurm';
 
-export interface Shard {
-  /** From 1. */
-  index: number;
-  of: number;
-}
-
 export interface ProfileOptions {
   model: string;
   device: DeviceChoice;
@@ -31,6 +26,10 @@ export interface ProfileOptions {
   mechanisms: NamedMechanism[];
   propagate: boolean;
   output: string;
+  /** Where results lie that are no texts: of a shard, those of the whole. */
+  results?: string;
+  /** What texts are named from; by default the folder that holds them all. */
+  root?: string;
   /** A report with the Corpus view. */
   html?: string | false;
   shard?: Shard;
@@ -50,11 +49,16 @@ export async function profileCommand(
 ): Promise<void> {
   const { output, html } = options;
   await checkProfileFolder(output);
-  await checkOutputPaths([html || undefined], []);
+  const found = await findCorpus(
+    { cwd: process.cwd(), named: options.root, without: options.results ?? output },
+    paths,
+  );
+  const texts = html ? found.files.map(({ file }) => join(found.root, file)) : [];
+  await checkOutputPaths([html || undefined], texts);
   const corpus =
     options.workers > 1 || options.on !== 'here'
       ? await profileInWorkers(options, signal)
-      : await profileHere(paths, options, signal);
+      : await profileHere(found, options, signal);
   await finish(output, corpus);
   await tell(corpus, paths.join(', '), html);
 }
@@ -63,8 +67,8 @@ export async function mergeCommand(
   folders: readonly string[],
   { output, html }: Pick<ProfileOptions, 'output' | 'html'>,
 ): Promise<void> {
-  await checkProfileFolder(output);
-  await checkOutputPaths([html || undefined], []);
+  await checkProfileFolder(output, folders);
+  await checkOutputPaths([html || undefined], folders.flatMap(profileFiles));
   const corpus = await merged(folders);
   await finish(output, corpus);
   await tell(corpus, basename(resolve(output)), html);
@@ -76,13 +80,10 @@ async function tell(corpus: Corpus, name: string, html: ProfileOptions['html']):
 }
 
 async function profileHere(
-  paths: readonly string[],
+  { root, files }: Awaited<ReturnType<typeof findCorpus>>,
   { model, device, maxTokens, mechanisms, propagate, output, shard }: ProfileOptions,
   signal: AbortSignal,
 ): Promise<Corpus> {
-  const root = process.cwd();
-  const all = await findTexts(root, paths);
-  const files = shard ? shardOf(all, shard) : all;
   const progress = new ProgressLine();
   const engine = await startEngine(device, progress);
   try {
@@ -91,7 +92,8 @@ async function profileHere(
     return await profileTexts({
       engine,
       root,
-      files,
+      files: shard ? shardOf(files, shard) : files,
+      part: shard && partOf(files, shard),
       model,
       device,
       mechanisms: settings,

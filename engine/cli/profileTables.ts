@@ -2,6 +2,7 @@
 import { withAll } from '../corpus/tables';
 import { headKey, type Corpus, type HeadKey } from '../corpus/corpus';
 import type { Distribution } from '../corpus/distribution';
+import { missingWords } from '../corpus/parts';
 import { plainPercent } from '../../shared/numbers';
 import { formatTable, signed } from './tables';
 
@@ -18,6 +19,7 @@ export function formatProfile(corpus: Corpus): string {
   const lines = [
     `model     ${corpus.settings.model}`,
     `texts     ${texts.length - failed.length} profiled, ${tokens.toLocaleString('en-US')} tokens, ${failed.length} skipped`,
+    ...corpus.parts.map(part => `missing   ${missingWords(part)}`),
     ...modelLines(all.get('model') ?? new Map()),
   ];
   return [lines.join('\n'), formatHeads(corpus, all)].join('\n\n');

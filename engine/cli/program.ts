@@ -300,9 +300,11 @@ function build(): Command {
   )
     .argument('<texts...>', 'files, folders and patterns')
     .requiredOption('--output <folder>', 'the profile: Parquet tables; what is there already is gone on with')
+    .option('--root <folder>', 'what texts are named from (default: the folder that holds all that is named)')
     .option('--html <file>', 'also a report with the Corpus view, as one HTML file')
     // Said to the shards of a profile: of options given twice the last counts.
     .addOption(new Option('--no-html').hideHelp())
+    .addOption(new Option('--results <folder>').hideHelp())
     .option(...model)
     .option(...device)
     .option(

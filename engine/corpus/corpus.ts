@@ -2,6 +2,7 @@
 import { told, UsageError } from '../errors';
 import type { CoreInfo, Provenance, Role } from '../../shared/protocol/engine';
 import type { CorpusSettings, CorpusText, Facet, Over } from '../../shared/protocol/corpus';
+import { together, type Part } from './parts';
 import { Distribution } from './distribution';
 import { emptyLists, Sample, type RankedList } from './excerpts';
 
@@ -18,6 +19,8 @@ export class Corpus {
   private readonly lists = new Map<HeadKey, RankedList[]>();
   private readonly places = new Map<string, Provenance>();
   private shape: CoreInfo[] = [];
+  /** Lists of texts that are not whole here. */
+  parts: readonly Part[] = [];
 
   constructor(readonly settings: CorpusSettings) {}
 
@@ -107,10 +110,16 @@ export class Corpus {
     );
     if (differs) throw new UsageError(told`The profiles cannot be merged: they differ in ${differs}.`);
     for (const [file, text] of other.texts) {
-      if (this.texts.has(file))
+      const known = this.texts.get(file);
+      if (known?.hash === text.hash)
         throw new UsageError(told`The text ${file} is in more than one of the profiles.`);
+      if (known)
+        throw new UsageError(
+          told`The profiles hold different texts of the same name (${file}): profile them with a --root that holds both.`,
+        );
       this.texts.set(file, text);
     }
+    this.parts = together([...this.parts, ...other.parts]);
     other.sources.forEach(source => this.addSource(source));
     if (this.shape.length === 0) this.shape = other.shape;
     for (const { head, over, measure, facet, distribution } of other.eachDistribution()) {

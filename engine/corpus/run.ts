@@ -16,6 +16,7 @@ import { Corpus } from './corpus';
 import type { CorpusFile } from './files';
 import { hashOf } from '../hash';
 import { TextGathering } from './gather';
+import type { Part } from './parts';
 import { keep, resume } from './store';
 import type { CorpusSettings, CorpusText } from '../../shared/protocol/corpus';
 
@@ -30,6 +31,8 @@ export interface ProfileRun {
   /** What the paths of the files are relative to. */
   root: string;
   files: readonly CorpusFile[];
+  /** What they are of all texts, where they are a shard. */
+  part?: Part;
   settings: CorpusSettings;
   model: string;
   device: DeviceChoice;
@@ -73,10 +76,13 @@ const ID = 'corpus';
 export async function profileTexts(run: ProfileRun): Promise<Corpus> {
   const { files, settings, folder, signal } = run;
   const corpus = (await resume(folder, settings)) ?? new Corpus(settings);
+  corpus.parts = run.part ? [run.part] : [];
   const wanted = new Set(files.map(({ file }) => file));
   for (const file of corpus.texts.keys()) {
     if (wanted.has(file)) continue;
-    throw new UsageError(told`The profile in ${folder} holds a text that is not asked for (${file}).`);
+    throw new UsageError(
+      told`The profile in ${folder} holds a text that is not asked for (${file}): it was made of other paths, of another shard, or with another --root.`,
+    );
   }
   let next = Date.now() + KEPT_EVERY;
   let changed = false;

@@ -2,13 +2,14 @@
  * A profile on disk: a folder of Parquet tables and `profile.json`, which is written last. While it grows it lies in
  * `unfinished` inside of it, in the same form, so that a run that was stopped goes on from there.
  */
-import { access, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { oneClause, RefusedError, told, UsageError } from '../errors';
 import { outputError, writeWhole } from '../export/outputFile';
 import type { CoreInfo, Provenance } from '../../shared/protocol/engine';
 import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { Corpus } from './corpus';
+import { missingOf, together, type Part } from './parts';
 import { readParquet, writeParquet } from './parquet';
 import { readTables, TABLES, tablesOf, type TableName, type Tables } from './tables';
 
@@ -27,14 +28,25 @@ interface ProfileFile {
   cores: readonly CoreInfo[];
   texts: number;
   failed: number;
+  /** Lists of texts of which shards are missing. */
+  parts: (Part & { missing: number[] })[];
   tables: Record<TableName, string>;
 }
 
-/** Refuses a folder that holds anything but a profile. */
-export async function checkProfileFolder(folder: string): Promise<void> {
+/** The files of a finished profile. */
+export const profileFiles = (folder: string): string[] =>
+  [ABOUT, ...Object.keys(TABLES).map(name => `${name}.parquet`)].map(name => join(folder, name));
+
+/** Refuses a folder that holds anything but a profile, or one of the profiles that are read. */
+export async function checkProfileFolder(folder: string, read: readonly string[] = []): Promise<void> {
   await mkdir(folder, { recursive: true }).catch(error => {
     throw outputError(folder, error);
   });
+  const place = await realpath(folder);
+  for (const one of read) {
+    if ((await realpath(one).catch(() => one)) === place)
+      throw new UsageError(told`Cannot write to ${folder}: it is one of the profiles that are read.`);
+  }
   const known = new Set([ABOUT, UNFINISHED, NEXT, ...Object.keys(TABLES).map(name => `${name}.parquet`)]);
   const other = (await readdir(folder)).find(name => !known.has(name) && !name.startsWith('shard-'));
   if (other !== undefined) {
@@ -109,6 +121,7 @@ async function write(folder: string, corpus: Corpus): Promise<void> {
     cores: corpus.cores,
     texts: texts.length,
     failed: texts.filter(({ failed }) => failed !== null).length,
+    parts: together(corpus.parts).map(part => ({ ...part, missing: missingOf(part) })),
     tables: Object.fromEntries(Object.keys(TABLES).map(name => [name, `${name}.parquet`])) as never,
   };
   await writeWhole(file, `${JSON.stringify(about, null, 2)}\n`);
@@ -128,6 +141,7 @@ async function readIfThere(folder: string): Promise<Corpus | null> {
     if (about.schema !== PROFILE_SCHEMA) throw new Error(`its form is ${about.schema}`);
     const corpus = new Corpus(about.settings);
     corpus.cores = about.cores;
+    corpus.parts = (about.parts ?? []).map(({ missing: _, ...part }) => part);
     about.provenance.forEach(source => corpus.addSource(source));
     const tables: Partial<Record<TableName, unknown>> = {};
     for (const name of Object.keys(TABLES) as TableName[]) {

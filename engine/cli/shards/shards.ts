@@ -47,7 +47,7 @@ export function shardTasks(count: number, output: string): ShardTask[] {
   return Array.from({ length: count }, (_, at) => {
     const folder = join(output, `shard-${at + 1}-of-${count}`);
     const shard = ['--on', 'here', '--workers', '1', '--shard', `${at + 1}/${count}`];
-    const options = [...shard, '--output', folder, '--no-html'];
+    const options = [...shard, '--output', folder, '--results', output, '--no-html'];
     const command = [process.execPath, ...process.argv.slice(1), ...options];
     return { index: at + 1, of: count, folder, command };
   });
