@@ -6,20 +6,22 @@ import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analy
 import { timeChecks, type CheckCost } from './checks';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
+import { JOBS, timeJob, type JobName } from './jobs';
 import { timeLong, type LongJob } from './long';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
  */
 type Job = {
-  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks' | 'long';
+  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks' | 'long' | 'job';
   onnx: string;
   tokens: number;
   long?: LongJob;
+  job?: JobName;
 };
 
 async function main(): Promise<void> {
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
   if (wanted('memory') && !quick) await benchMemory();
   if (wanted('long') && !quick) await benchLong(lengths ?? [32_768, 131_072]);
+  if (wanted('jobs')) await benchJobs(quick, lengths?.[0] ?? null);
 }
 
 function option(name: string): string | null {
@@ -144,6 +147,23 @@ async function benchLong(lengths: readonly number[]): Promise<void> {
   }
 }
 
+/** What users wait for after an analysis, each in a process of its own. */
+async function benchJobs(quick: boolean, length: number | null): Promise<void> {
+  console.log('\nJobs on the bundled model, after its analysis:');
+  for (const [job, { tokens: usual, what }] of Object.entries(JOBS)) {
+    const tokens = length ?? (quick ? 256 : usual);
+    const { cpuMilliseconds, milliseconds, peakMiB } = await inChild({
+      run: 'job',
+      onnx: '',
+      tokens,
+      job: job as JobName,
+    });
+    console.log(
+      `${what}, ${tokens} tokens: CPU ${seconds(cpuMilliseconds)} s, ${seconds(milliseconds)} s by the clock, peak ${peakMiB.toFixed(0)} MiB`,
+    );
+  }
+}
+
 const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
 
 function inChild<Result = Timing>(job: Job): Promise<Result> {
@@ -158,13 +178,14 @@ function inChild<Result = Timing>(job: Job): Promise<Result> {
   });
 }
 
-async function asChild({ run, onnx, tokens, long }: Job): Promise<void> {
+async function asChild({ run, onnx, tokens, long, job }: Job): Promise<void> {
   let timing = worst;
   if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
   else if (run === 'writeWhole')
     writeFileSync(onnx, benchModel({ ...GPT2_SMALL, vocabulary: 50_257, context: 1024 }));
   else if (run === 'checks') return send(await timeChecks(CHECKED));
   else if (run === 'long') timing = await timeLong(long!);
+  else if (run === 'job') timing = await timeJob(job!, tokens);
   else if (run === 'load') timing = await timeLoad(onnx);
   else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
   send(timing);

@@ -10,7 +10,7 @@ import {
   type Tiles,
 } from './tiles';
 
-/** Rows at once: few, so that the pairs that a row does not keep cost little. */
+/** Rows at once at the least. */
 const ROWS = 64;
 
 /**
@@ -30,7 +30,8 @@ export async function attendLists(
 ): Promise<number> {
   const masked = MASKED;
   const shift = input.keys - input.queries;
-  const rowsAtOnce = Math.min(ROWS, queries.length);
+  const wished = Math.max(ROWS, Math.floor(BATCH_ELEMENTS / Math.max(1, keys.length)));
+  const rowsAtOnce = Math.min(wished, queries.length);
   const columnsAtOnce = Math.max(1, Math.floor((2 * BATCH_ELEMENTS) / Math.max(1, rowsAtOnce)));
   let pairs = 0;
   for (let from = 0; from < queries.length; from += rowsAtOnce) {

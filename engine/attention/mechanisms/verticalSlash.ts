@@ -1,6 +1,7 @@
-import { visibleKeys, type CoreInput } from '../core';
+import type { CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { denseRows } from '../kernels/dense';
+import { attendDiagonals } from '../kernels/diagonals';
 import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SettingFamily } from '../mechanism';
 import { largest } from '../kernels/membership';
@@ -15,8 +16,6 @@ const FORCED_COLUMNS = 30;
 const FORCED_DIAGONALS = 100;
 /** In settings for a budget no more than this part of the lines is forced: the rest is left to the votes. */
 const FORCED_PART = 1 / 8;
-/** Queries done at once: wider blocks would compute more pairs beside the diagonals than on them. */
-const BLOCK = 32;
 
 /** Settings with this part of the lines as columns: as many lines as the share pays for where none of them cross. */
 function byLines(part: number): SettingFamily {
@@ -171,16 +170,17 @@ export const verticalSlash: Mechanism = {
     const tables = offsetTables(input);
     const pairs = new Float64Array(input.heads);
     const chosen: Chosen[] = [];
+    const all = sequence(0, input.queries);
     for (let head = 0; head < input.heads; head++) {
       const lines = await choose(input, head, params, context);
       chosen.push(lines);
-      const keep = (position: number, key: number) => lines.keeps(position, key);
-      for (let from = 0; from < input.queries; from += BLOCK) {
-        const to = Math.min(input.queries, from + BLOCK);
-        const keys = keysOf(lines, from + shift, to + shift, input.keys);
-        const queries = sequence(from, to);
-        pairs[head]! += await attendLists(input, head, queries, keys, keep, tables(head), outputs, context);
-      }
+      const table = tables(head);
+      pairs[head]! += await attendDiagonals(input, head, lines.diagonals, table, outputs, context);
+      // A pair where two lines cross counts once.
+      const isDiagonal = new Uint8Array(input.keys);
+      for (const distance of lines.diagonals) isDiagonal[distance] = 1;
+      const keep = (position: number, key: number) => isDiagonal[position - key] === 0;
+      pairs[head]! += await attendLists(input, head, all, lines.columns, keep, table, outputs, context);
     }
     const tensor = (name: 'columns' | 'diagonals') => {
       const data = Int32Array.from(chosen.flatMap(lines => [...lines[name]]));
@@ -191,15 +191,10 @@ export const verticalSlash: Mechanism = {
       lse: outputs.lse,
       pairs,
       row: (head, query) => {
-        const { from, to } = visibleKeys(input, query);
+        const { columns, diagonals } = chosen[head]!;
         const position = query + shift;
-        const keys = keysOf(chosen[head]!, position, position + 1, input.keys);
-        return sparseRow(
-          input,
-          head,
-          query,
-          keys.filter(key => key >= from && key < to),
-        );
+        const keys = new Set([...columns, ...diagonals.map(distance => position - distance)]);
+        return sparseRow(input, head, query, Int32Array.from(keys).sort());
       },
       extra: { columns: tensor('columns'), diagonals: tensor('diagonals') },
     };
@@ -217,7 +212,6 @@ interface Chosen {
   columns: Int32Array;
   /** Ascending distances. */
   diagonals: Int32Array;
-  keeps(position: number, key: number): boolean;
 }
 
 const NO_ROWS = new Float32Array(0);
@@ -250,22 +244,5 @@ async function choose(
   };
   const columns = best(columnMass, numberOf(params, 'vertical'));
   const diagonals = best(diagonalMass, numberOf(params, 'slash'));
-  const isColumn = new Uint8Array(keys);
-  const isDiagonal = new Uint8Array(keys);
-  for (const key of columns) isColumn[key] = 1;
-  for (const distance of diagonals) isDiagonal[distance] = 1;
-  const keeps = (position: number, key: number) => isColumn[key] === 1 || isDiagonal[position - key] === 1;
-  return { columns, diagonals, keeps };
-}
-
-/** Ascending keys on any line of the positions from .. to-1. */
-function keysOf({ columns, diagonals }: Chosen, from: number, to: number, keys: number): Int32Array {
-  const marked = new Uint8Array(Math.min(keys, to));
-  for (const key of columns) if (key < marked.length) marked[key] = 1;
-  for (const distance of diagonals) {
-    marked.fill(1, Math.max(0, from - distance), Math.max(0, to - distance));
-  }
-  const list: number[] = [];
-  for (let key = 0; key < marked.length; key++) if (marked[key] === 1) list.push(key);
-  return Int32Array.from(list);
+  return { columns, diagonals };
 }
