@@ -60,6 +60,19 @@ export const SENTENCES = {
     'The search found: head {0}.{1} looks from token {2} ({3}) to token {4} ({5}) with {6} of its mass.',
   everyHead: 'Every head under every mechanism',
   byHand: 'Changed by hand since it was found.',
+  albertBest: 'Best possible at each rank: the singular values of the table that the model has.',
+  albertBlocks:
+    'Everything but the tables and an output matrix of its own counts as blocks, final norms included.',
+  albertFactorised: "This model's table is factorised already ({0} of {1}).",
+  noCurve: 'The table cannot be read from this export, so there is no curve.',
+  curveOfRows: 'The curve is of {0} of the {1} rows, evenly spaced.',
+  retroApproximate:
+    'Approximate: chunks are compared by their mean token embeddings, rare tokens weighing more.',
+  noNeighbours: 'The embedding table cannot be read from this export, so no neighbours are looked for.',
+  simplifiedLens:
+    'A lens: value and output projections cannot be taken out of a trained model, which would be destroyed by it.',
+  notEveryLayer:
+    'Not every layer of this export passes its residual stream across the cut by itself; the others are left out.',
 } as const;
 
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');

@@ -1,3 +1,4 @@
+import { say } from '../../shared/sentences';
 import { numberOrAuto } from '../../shared/setting';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
@@ -51,17 +52,12 @@ export const albert: Lens<'albert'> = {
     const blocks = Math.max(0, info.parameters - embedding - apart);
     const thin = factorisedParameters(vocabulary, embeddingWidth, rank);
     const stacks = info.kind === 'encoder-decoder' ? 2 * info.layers : info.layers;
-    const notes = [
-      'Best possible at each rank: the singular values of the table that the model has.',
-      'Everything but the tables and an output matrix of its own counts as blocks, final norms included.',
-    ];
-    if (embeddingWidth < hidden)
-      notes.push(`This model's table is factorised already (${embeddingWidth} of ${hidden}).`);
+    const notes = [say('albertBest'), say('albertBlocks')];
+    if (embeddingWidth < hidden) notes.push(say('albertFactorised', embeddingWidth, hidden));
     const spectrum =
       one && vocabulary > 0 ? await spectrumOf(analysis, vocabulary, one.width, signal, onProgress) : null;
-    if (!spectrum) notes.push('The table cannot be read from this export, so there is no curve.');
-    else if (spectrum.rows < vocabulary)
-      notes.push(`The curve is of ${spectrum.rows} of the ${vocabulary} rows, evenly spaced.`);
+    if (!spectrum) notes.push(say('noCurve'));
+    else if (spectrum.rows < vocabulary) notes.push(say('curveOfRows', spectrum.rows, vocabulary));
     return {
       lens: 'albert',
       vocabulary,

@@ -1,3 +1,4 @@
+import { say } from '../../shared/sentences';
 import { numberOf } from '../../shared/setting';
 import type { RetroLens, RetroNeighbour, TokenTable } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -45,9 +46,7 @@ export const retro: Lens<'retro'> = {
   async look(analysis, params, { documents, tokenizer, signal, onProgress }) {
     const chunk = numberOf(params, 'chunk');
     const count = numberOf(params, 'neighbours');
-    const notes = [
-      'Approximate: chunks are compared by their mean token embeddings, rare tokens weighing more.',
-    ];
+    const notes = [say('retroApproximate')];
     const sources: Source[] = [{ text: null, tokens: analysis.tokens }];
     for (const [d, { text }] of documents.entries()) {
       await checkpoint(signal);
@@ -55,8 +54,7 @@ export const retro: Lens<'retro'> = {
       sources.push({ text, tokens: await tokenizer.encode(text, DOCUMENT_TOKENS) });
     }
     const vectors = await chunkVectors(analysis, sources, chunk, signal);
-    if (!vectors)
-      notes.push('The embedding table cannot be read from this export, so no neighbours are looked for.');
+    if (!vectors) notes.push(say('noNeighbours'));
     const tokens = analysis.tokens.ids.length;
     const chunks: RetroLens['chunks'] = [];
     for (let from = 0; from + chunk <= tokens; from += chunk) {

@@ -1,3 +1,4 @@
+import { say } from '../../shared/sentences';
 import type { CoreInput } from '../attention/core';
 import { denseCore, type BlockFold } from '../attention/kernels/dense';
 import { HIDDEN } from '../attention/kernels/blocks';
@@ -40,13 +41,8 @@ export const simplified: Lens<'simplified'> = {
         },
       },
     );
-    const notes = [
-      'A lens: value and output projections cannot be taken out of a trained model, which would be destroyed by it.',
-    ];
-    if (collapse.length <= info.cores.length)
-      notes.push(
-        'Not every layer of this export passes its residual stream across the cut by itself; the others are left out.',
-      );
+    const notes = [say('simplifiedLens')];
+    if (collapse.length <= info.cores.length) notes.push(say('notEveryLayer'));
     return {
       lens: 'simplified',
       heads,

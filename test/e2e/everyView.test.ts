@@ -3,29 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CorpusProfile } from '../../shared/protocol/corpus';
-import { LENS_NAMES } from '../../shared/protocol/engine';
-import { VIEW_NAMES, type ViewName, type ViewState } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
 import { THEME_NAMES } from '../webview/themes';
-import { mutePictures, violations } from './support/accessibility';
+import { EVERY_WAY, WIDTHS } from '../webview/ways';
+import { cutWords, mutePictures, violations } from './support/accessibility';
 import { madeCorpus } from './support/madeCorpus';
 import { viewsAlone } from './support/viewsAlone';
-
-const WIDTHS = [500, 900, 1800];
-
-/** What a view shows in several ways, each with controls and pictures of its own; the others in one. */
-const WAYS: Partial<Record<ViewName, ViewState['options'][]>> = {
-  head: [
-    { head: { mode: 'words' } },
-    { head: { mode: 'words', of: 'model' } },
-    { head: { mode: 'matrix' } },
-    { head: { mode: 'matrix', weigh: 'values' } },
-  ],
-  text: ['change', 'loss', 'rollout'].map(show => ({ text: { show } })),
-  pair: ['head', 'setting', 'text'].map(kind => ({ pair: { kind } })),
-  lenses: LENS_NAMES.map(lens => ({ lenses: { lens } })),
-};
 
 /**
  * Every view in every theme and width: nothing is cut off sideways, axe finds nothing wrong, and what a picture shows can be
@@ -43,35 +27,35 @@ describe('every view', function () {
     rmSync(folder, { recursive: true });
   });
 
-  for (const view of VIEW_NAMES)
-    for (const options of WAYS[view] ?? [{}])
-      it(`can be read in every theme at 500, 900 and 1,800 px: ${view} ${Object.values(options[view] ?? {}).join()}`, async () => {
-        const { page, host } = await views.open(
-          {
-            view: { view, options },
-            analysis: ready(withLoss(structuredClone(views.summary))),
-            selection: { core: 1, head: 1, token: 20 },
-            corpus,
-            others: [editedAnalysis(views.text, size)],
-          },
-          WIDTHS[0],
-        );
-        // The Corpus view has several pictures, each by itself.
-        await page.locator('#figure, ai-corpus ai-scatter').first().waitFor();
-        await page.waitForTimeout(300);
-        assert.deepEqual(await mutePictures(page.mainFrame()), []);
-        for (const width of WIDTHS) {
-          await page.setViewportSize({ width, height: 800 });
-          // Pictures are laid out anew a moment later.
-          const hidden = () => page.locator('main').evaluate(main => main.scrollWidth - main.clientWidth);
-          for (let tries = 0; tries < 50 && (await hidden()) > 1; tries++) await page.waitForTimeout(100);
-          assert.ok((await hidden()) <= 1, `${await hidden()} px are out of sight at ${width} px`);
-          // Colours do not depend on the width, nor the layout on the theme: all themes at one width, all widths in one.
-          for (const theme of width === WIDTHS[0] ? THEME_NAMES : THEME_NAMES.slice(0, 1)) {
-            await host.setTheme(theme);
-            await page.waitForTimeout(60);
-            assert.deepEqual(await violations(page.mainFrame()), [], `${theme}, ${width} px`);
-          }
+  for (const { name, state } of EVERY_WAY)
+    it(`can be read in every theme at 500, 900 and 1,800 px: ${name}`, async () => {
+      const { page, host } = await views.open(
+        {
+          view: state,
+          analysis: ready(withLoss(structuredClone(views.summary))),
+          selection: { core: 1, head: 1, token: 20 },
+          corpus,
+          others: [editedAnalysis(views.text, size)],
+        },
+        WIDTHS[0],
+      );
+      // The Corpus view has several pictures, each by itself.
+      await page.locator('#figure, ai-corpus ai-scatter').first().waitFor();
+      await page.waitForTimeout(300);
+      assert.deepEqual(await mutePictures(page.mainFrame()), []);
+      for (const width of WIDTHS) {
+        await page.setViewportSize({ width, height: 800 });
+        // Pictures are laid out anew a moment later.
+        const hidden = () => page.locator('main').evaluate(main => main.scrollWidth - main.clientWidth);
+        for (let tries = 0; tries < 50 && (await hidden()) > 1; tries++) await page.waitForTimeout(100);
+        assert.ok((await hidden()) <= 1, `${await hidden()} px are out of sight at ${width} px`);
+        assert.deepEqual(await cutWords(page.mainFrame()), [], `${width} px`);
+        // Colours do not depend on the width, nor the layout on the theme: all themes at one width, all widths in one.
+        for (const theme of width === WIDTHS[0] ? THEME_NAMES : THEME_NAMES.slice(0, 1)) {
+          await host.setTheme(theme);
+          await page.waitForTimeout(60);
+          assert.deepEqual(await violations(page.mainFrame()), [], `${theme}, ${width} px`);
         }
-      });
+      }
+    });
 });

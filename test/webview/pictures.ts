@@ -6,14 +6,14 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
 import { LENS_NAMES, type AnalysisSummary } from '../../shared/protocol/engine';
-import { VIEW_NAMES, type AnalysisState, type ViewName } from '../../shared/protocol/host';
+import type { AnalysisState, ViewName } from '../../shared/protocol/host';
 import { violations } from '../e2e/support/accessibility';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { bundleWebview } from './bundle';
 import { FakeHost, ready, type HostOptions } from './fakeHost';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from './syntheticEngine';
 import { editedAnalysis, withLoss } from './syntheticPair';
-import { THEME_NAMES, type ThemeName } from './themes';
+import { type ThemeName } from './themes';
 import { setting } from '../support/settings';
 
 const { values } = parseArgs({
@@ -288,19 +288,6 @@ const SHOTS: Shot[] = [
   ),
 ];
 
-/** Every view in every theme and width, with `--only every`: `every-VIEW-WIDTH-THEME`. */
-const EVERY: Shot[] = VIEW_NAMES.filter(view => view !== 'corpus').flatMap(view =>
-  [500, 900, 1800].flatMap(width =>
-    THEME_NAMES.map(theme => ({
-      name: `every-${view}-${width}-${theme}`,
-      view,
-      theme,
-      selection: { ...head, token: 300 },
-      size: [width, 1000] as [number, number],
-    })),
-  ),
-);
-
 /** The lost keys are found last. */
 async function explained(page: Page): Promise<void> {
   await page.locator('ai-text .lost').first().waitFor();
@@ -355,9 +342,7 @@ async function main(): Promise<void> {
     args: CHROMIUM_ARGUMENTS,
   });
   const only = values.only.split(',').filter(Boolean);
-  const wanted = only.length
-    ? [...SHOTS, ...EVERY].filter(shot => only.some(name => shot.name.startsWith(name)))
-    : SHOTS;
+  const wanted = only.length ? SHOTS.filter(shot => only.some(name => shot.name.startsWith(name))) : SHOTS;
   for (const shot of wanted) {
     const [width, height] = shot.size ?? [1280, 860];
     const page = await browser.newPage({ viewport: { width, height } });

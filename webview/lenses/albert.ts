@@ -8,8 +8,9 @@ import { exact } from '../model/amounts';
 import { theme } from '../draw/theme';
 import '../plots/linePlot';
 import { slider } from '../ui/controls';
+import '../ui/legend';
 import { LensPart } from './lensPart';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** ALBERT: a thin embedding table, and one block for all layers; calculated for this model. */
 @customElement('ai-lens-albert')
@@ -24,6 +25,10 @@ export class AlbertView extends LensPart<'albert'> {
       }
       .alike svg {
         flex: none;
+      }
+      .alike ai-legend {
+        display: flex;
+        margin-bottom: 4px;
       }
     `,
   ];
@@ -131,7 +136,7 @@ export class AlbertView extends LensPart<'albert'> {
           }
         </section>
       </div>
-      <p class="notes">${found.notes.join(' ')}</p>
+      <p class="notes">${found.notes.map(said).join(' ')}</p>
     `;
   }
 
@@ -167,6 +172,11 @@ export class AlbertView extends LensPart<'albert'> {
           )}
         </svg>
         <p>
+          <ai-legend
+            label=${t('cosine, either sign')}
+            .lut=${look.sequential}
+            .ticks=${[0, 1].map(at => ({ at, label: String(at) }))}
+          ></ai-legend>
           ${words}
           <span class="muted"
             >${t('Cosine of all matrices between one attention and the next, layer by layer from the bottom left.')}</span

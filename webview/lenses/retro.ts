@@ -6,7 +6,7 @@ import { exact } from '../model/amounts';
 import { store } from '../host/store';
 import { segmented, toggle } from '../ui/controls';
 import { LensPart } from './lensPart';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 /** Width of a chunk in the map of who reads what, and the most of them that are drawn. */
 const CHUNK_WIDTH = 110;
@@ -156,7 +156,7 @@ export class RetroView extends LensPart<'retro'> {
         <section aria-label=${t('The chosen chunk and what it finds')}>${this.detail(found, chosen)}</section>
       </div>
       <p class="notes">
-        ${rich('{0} A model needs trained chunked cross-attention to use them; this one has none.', found.notes.join(' '))}
+        ${rich('{0} A model needs trained chunked cross-attention to use them; this one has none.', found.notes.map(said).join(' '))}
       </p>
     `;
   }

@@ -8,7 +8,7 @@ import { coreInfo, headName, shortName } from '../model/names';
 import { store } from '../host/store';
 import '../plots/linePlot';
 import { LensPart } from './lensPart';
-import { rich, t } from '../host/words';
+import { rich, said, t } from '../host/words';
 
 type Head = SimplifiedLens['heads'][number];
 
@@ -128,7 +128,7 @@ export class SimplifiedView extends LensPart<'simplified'> {
           </p>
         </section>
       </div>
-      <p class="notes">${found.notes.join(' ')}</p>
+      <p class="notes">${found.notes.map(said).join(' ')}</p>
     `;
   }
 

@@ -112,7 +112,8 @@ function drawAxes(context: CanvasRenderingContext2D, state: DecorState): void {
     context.textAlign = 'left';
     context.fillText('key →', map.x, map.y - 24);
     context.save();
-    context.translate(10, map.y);
+    // Beside the widest number.
+    context.translate(map.x - 6 - context.measureText(count(extent.rows)).width - FONT, map.y);
     context.rotate(-Math.PI / 2);
     context.textAlign = 'right';
     context.fillText('← query', 0, 0);

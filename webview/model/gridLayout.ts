@@ -10,7 +10,7 @@ export interface GridLayout {
 const LARGEST = 112;
 const SMALLEST = 26;
 const MOST_PARTS = 3;
-const [NARROWEST_STRIP, WIDEST_STRIP] = [150, 300];
+const [NARROWEST_STRIP, WIDEST_STRIP, ROOMIEST_STRIP] = [150, 300, 640];
 /** Between the parts, as in the style sheet. */
 const GAP = 24;
 /** What stands above and below the grid. */
@@ -30,7 +30,8 @@ export function gridLayout(
     const tall = (height - AROUND) / Math.ceil(layers / parts) - 6;
     const cell = Math.max(SMALLEST, Math.min(LARGEST, Math.floor(Math.min(wide, tall)) - 4));
     const left = each - names - columns * (cell + 4);
-    const strip = Math.min(WIDEST_STRIP, wished > 0 ? wished : left);
+    // What the cells leave over is the plot's, whose dots lie close together.
+    const strip = Math.min(ROOMIEST_STRIP, Math.max(left, Math.min(WIDEST_STRIP, wished)));
     return { parts, strip: strip >= NARROWEST_STRIP ? strip : 0, cell };
   };
   let best = layout(1);

@@ -25,7 +25,8 @@ export class BucketSizes extends Component {
       .bar:focus-visible {
         outline: 2px solid var(--focus);
       }
-      .dim {
+      /* Numbers stay legible. */
+      .dim .size {
         opacity: 0.25;
       }
       .even {
@@ -64,7 +65,7 @@ export class BucketSizes extends Component {
             @click=${() => this.choose(bucket)} @keydown=${(event: KeyboardEvent) => this.key(event, bucket)}>
           <title>${t('bucket {0}: {1} tokens, {2} times the even size', name, count(size), number(size / Math.max(even, 1e-9)))}</title>
           <rect x=${room.left + i * step} y=${room.top} width=${step} height=${height - room.top - room.bottom} fill="transparent"></rect>
-          <rect x=${room.left + i * step} y=${y(size)} width=${Math.max(1, step - (step > 4 ? 1 : 0))}
+          <rect class="size" x=${room.left + i * step} y=${y(size)} width=${Math.max(1, step - (step > 4 ? 1 : 0))}
             height=${Math.max(0, height - room.bottom - y(size))} fill=${toCss(bucketColour(name, colours).fill)}></rect>
           ${step >= 16 ? svg`<text class="muted" x=${room.left + (i + 0.5) * step} y=${height - 5} text-anchor="middle" font-size="10">${name}</text>` : nothing}
           ${step >= 24 ? svg`<text x=${room.left + (i + 0.5) * step} y=${y(size) - 4} text-anchor="middle" font-size="10">${size}</text>` : nothing}

@@ -13,6 +13,8 @@ import { distanceBins, distanceWords } from './distance';
 import { t } from '../host/words';
 
 const LEFT = 60;
+/** Room for half of the last number on the axis. */
+const RIGHT = 22;
 const BOTTOM = 34;
 
 /** All heads by relative distance, as in the Transformer-XL paper: rows are heads by span, columns are distances. */
@@ -68,7 +70,7 @@ export class DistanceHeat extends Component {
     if (!width || !first) return nothing;
     const { edges } = first.distance;
     const farthest = edges[edges.length - 1]!;
-    const plot = { width: width - LEFT - 10, height: rowHeight * heads.length };
+    const plot = { width: width - LEFT - RIGHT, height: rowHeight * heads.length };
     const x = scaleLog()
       .domain([1, farthest + 1])
       .range([LEFT, LEFT + plot.width]);
@@ -142,7 +144,7 @@ export class DistanceHeat extends Component {
     if (!canvas || !first || !width) return;
     const { edges } = first.distance;
     const lut = theme().sequential;
-    const columns = Math.max(1, width - LEFT - 10);
+    const columns = Math.max(1, width - LEFT - RIGHT);
     // One pixel per column of the screen: bins are of unequal width on a logarithmic axis.
     const x = scaleLog()
       .domain([1, edges[edges.length - 1]! + 1])

@@ -79,13 +79,14 @@ export class DistancePlot extends Component {
     const value = (b: { mass: number; density: number }) => (compact ? b.mass : b.density);
     const floor = y.domain()[0]!;
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words(bins)}>
-      ${mask ? this.maskShape(mask, at, share, farthest, bottom, room.top) : nothing}
+      ${mask ? svg`<rect class="outside" x=${at(Math.min(farthest, mask.span))} y=${room.top} width=${Math.max(0, at(farthest) - at(Math.min(farthest, mask.span)))} height=${bottom - room.top}></rect>` : nothing}
       ${bins.map(b => {
         const [x0, x1] = [at(b.from), at(Math.max(b.from + 0.6, b.to))];
         const top = value(b) > floor ? y(value(b)) : bottom;
         return svg`<rect class="mass" x=${x0} y=${top} width=${Math.max(0.5, x1 - x0 - (x1 - x0 > 4 ? 1 : 0))} height=${Math.max(0, bottom - top)}>
           <title>${rich('{0}: {1} of the mass', distanceWords(b.from, b.to), exact(b.mass * 100, '%'))}</title></rect>`;
       })}
+      ${mask ? svg`<path class="mask" d=${path(maskLine(mask, at, share, farthest))}></path>` : nothing}
       ${svg`<path class="cumulative" d=${path(bins.map(b => [linear ? at(b.to - 1) : x(Math.max(1, Math.min(binMiddle(b), farthest))), share(Math.min(1, b.cumulative))]))}></path>`}
       ${axisBottom(x, bottom, {
         ticks: compact ? 3 : 6,
@@ -104,24 +105,6 @@ export class DistancePlot extends Component {
     </svg>`;
   }
 
-  private maskShape(
-    mask: { span: number; ramp: number },
-    at: (distance: number) => number,
-    share: (value: number) => number,
-    farthest: number,
-    bottom: number,
-    top: number,
-  ) {
-    const end = Math.min(farthest, mask.span + mask.ramp);
-    // Enough points for the ramp, which is a curve on a logarithmic axis.
-    const ramp = Array.from({ length: 33 }, (_, i) => mask.span + ((end - mask.span) * i) / 32);
-    const points = [0, Math.min(mask.span, farthest), ...ramp.filter(d => d <= farthest), farthest];
-    const line = points.map((d): [number, number] => [at(d), share(softMask(d, mask.span, mask.ramp))]);
-    const outside = at(Math.min(farthest, mask.span));
-    return svg`<rect class="outside" x=${outside} y=${top} width=${Math.max(0, at(farthest) - outside)} height=${bottom - top}></rect>
-      <path class="mask" d=${path(line)}></path>`;
-  }
-
   private words(bins: ReturnType<typeof distanceBins>): string {
     const reach = (share: number) => bins.find(b => b.cumulative >= share)?.to ?? 0;
     return t(
@@ -131,4 +114,17 @@ export class DistancePlot extends Component {
       count(reach(0.99)),
     );
   }
+}
+
+/** The soft mask of a span, with enough points for its ramp, which is a curve on a logarithmic axis. */
+function maskLine(
+  { span, ramp }: { span: number; ramp: number },
+  at: (distance: number) => number,
+  share: (value: number) => number,
+  farthest: number,
+): [number, number][] {
+  const end = Math.min(farthest, span + ramp);
+  const falling = Array.from({ length: 33 }, (_, i) => span + ((end - span) * i) / 32);
+  const points = [0, Math.min(span, farthest), ...falling.filter(d => d <= farthest), farthest];
+  return points.map(d => [at(d), share(softMask(d, span, ramp))]);
 }

@@ -193,8 +193,8 @@ export class BucketsView extends Component implements Savable {
         .token=${store.previewToken ?? store.selection.token}
         @bucket=${onBucket}
       ></ai-bucket-text>
-      ${learned ? nothing : this.missed(found, sides)}
-      <div class="two ${this.width < 820 ? 'narrow' : ''}">
+      <div class="parts ${this.width < 820 ? 'narrow' : this.width < 1300 || learned ? '' : 'wide'}">
+        ${learned ? nothing : this.missed(found, sides)}
         <section aria-label=${t('The map sorted by bucket')}>
           ${this.mapOf(names, telling, learned, focus, onBucket)}
         </section>

@@ -56,14 +56,20 @@ export const bucketsStyles = css`
     cursor: pointer;
     color: var(--muted);
   }
-  .two {
+  .parts {
     display: grid;
     grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
     gap: 14px 28px;
     margin-top: 16px;
   }
-  .two.narrow {
+  .parts.narrow {
     grid-template-columns: minmax(0, 1fr);
+  }
+  .parts.wide {
+    grid-template-columns: minmax(0, 1.2fr) minmax(0, 1fr) minmax(0, 1fr);
+  }
+  .parts:not(.wide) .missed {
+    grid-column: 1 / -1;
   }
   section {
     min-width: 0;
@@ -97,9 +103,6 @@ export const bucketsStyles = css`
   }
   .against .chance > div {
     background: var(--muted);
-  }
-  .missed {
-    margin-top: 16px;
   }
   .missed table {
     width: 100%;

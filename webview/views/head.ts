@@ -1,6 +1,7 @@
 import { css, html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { HeadProfile, Setting, ValueWeights } from '../../shared/protocol/engine';
+import { changeOf } from '../../shared/protocol/host';
 import { massAt } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { exact, nats, tokens as inTokens } from '../model/amounts';
@@ -21,6 +22,7 @@ import { byValue, weighingSwitch, weighingWords, weightName } from '../ui/weighi
 import { stateStyles } from '../ui/stateStyles';
 import '../map/mapElement';
 import '../ui/legend';
+import '../ui/predictions';
 import '../ui/tokenPanel';
 import './headWords';
 import type { HeadWords } from './headWords';
@@ -81,6 +83,10 @@ export class HeadView extends Component implements Savable {
       }
       .body.narrow ai-map {
         flex-grow: 1;
+      }
+      ai-predictions {
+        max-width: 420px;
+        margin: 16px auto 0;
       }
       ai-token {
         flex: 1 0 250px;
@@ -164,6 +170,7 @@ export class HeadView extends Component implements Savable {
                   ${weighingWords(this.knownWeights)}`
           }
           <ai-head-words></ai-head-words>
+          <ai-predictions .change=${changeOf(store, store.selection)}></ai-predictions>
         </div>
       `;
     return html`

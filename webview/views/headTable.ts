@@ -57,11 +57,20 @@ export class HeadTable extends Component {
         max-width: 8em;
         text-align: right;
       }
-      td {
+      td,
+      th[scope='row'] {
         white-space: nowrap;
         border-bottom: 1px solid color-mix(in srgb, var(--line) 50%, transparent);
       }
-      tr[aria-selected='true'] td {
+      /* Rows keep their name in sight where there are more columns than room. */
+      th[scope='row'] {
+        position: sticky;
+        left: 0;
+        background: var(--vscode-editor-background);
+      }
+      tr[aria-selected='true'] td,
+      tr[aria-selected='true'] th,
+      tr[aria-selected='true'] th .link {
         background: var(--vscode-list-activeSelectionBackground, transparent);
         color: var(--vscode-list-activeSelectionForeground, inherit);
       }

@@ -21,7 +21,6 @@ import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/na
 import { ROLES, mainRole, roleGlyph, roleHue } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
 import { nativeIn } from '../model/standing';
-import { lutColour, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store, type HeadId } from '../host/store';
 import { t } from '../host/words';
@@ -76,8 +75,8 @@ export class Overview extends Component implements Savable {
             : html`<div class="scroll">
                   ${sorted ? this.ranked(measure) : this.grid(model.cores, measure)}
                 </div>
-                ${others === null ? nothing : html`<p class="muted">${others}.</p>`}
-                ${this.measureLegend(measure)} ${this.detail(measure)} ${this.roleLegend()}`
+                ${others === null ? nothing : html`<p class="muted">${others}.</p>`} ${this.detail(measure)}
+                ${this.legend(measure)}`
         }
       </div>
     `;
@@ -114,19 +113,6 @@ export class Overview extends Component implements Savable {
         title: sorted ? t('Put every head back in its layer') : t('Rank all heads by {0}', measure.title),
       },
     )} `;
-  }
-
-  private measureLegend(measure: HeadMeasure): TemplateResult | typeof nothing {
-    const range = measureRange(measure, store.heads);
-    if (!range || measure.id === 'role') return nothing;
-    return html`<ai-legend
-      .label=${measure.title}
-      .lut=${theme().sequential}
-      .ticks=${[0, 0.5, 1].map(at => ({
-        at,
-        label: at < 1 ? writeShort(measure, range.valueAt(at)) : writeMeasure(measure, range.valueAt(at)),
-      }))}
-    ></ai-legend>`;
   }
 
   // ------------------------------------------------------------ grid
@@ -252,11 +238,10 @@ export class Overview extends Component implements Savable {
     const at = position(value);
     const selected = isHead(store.shownHead?.core ?? null, store.shownHead?.head ?? null, id);
     const previewed = isHead(store.previewHead?.core ?? null, store.previewHead?.head ?? null, id);
-    const colours = theme().sequential;
     // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
-    return html`${guard([profile, measure.id, value, at, size, selected, previewed, colours], () => {
+    return html`${guard([profile, measure.id, value, at, size, selected, previewed], () => {
       const role = mainRole(profile);
-      const colour = measure.id === 'role' ? roleHue(profile) : toCss(lutColour(colours, 0.25 + 0.75 * at));
+      const colour = measure.id === 'role' ? roleHue(profile) : 'var(--accent)';
       const causal = coreInfo(id.core)?.causal;
       const roles = rolesInWords(profile);
       return html`<div
@@ -351,18 +336,40 @@ export class Overview extends Component implements Savable {
     </div>`;
   }
 
-  private roleLegend(): TemplateResult {
+  /** The colours are the maps' alone: what a head is measured by is the length of its bar. */
+  private legend(measure: HeadMeasure): TemplateResult {
     const present = new Set(store.heads.map(mainRole));
     const roles = (Object.keys(ROLES) as (keyof typeof ROLES)[]).filter(r => present.has(r));
-    return html`<div class="roles" aria-label=${t('Roles')} data-legend>
-      ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${t(ROLE_TITLES[r])}</span>`)}
+    const range = measureRange(measure, store.heads);
+    return html`<div class="legend" data-legend>
       ${
-        roles.length
-          ? html`<span class="wrap"
-              >${t('queries run downwards, keys to the right; brightness: square root of mass, each map to its own largest')}</span
+        store.heads.length
+          ? html`<ai-legend
+              label=${t('attention (square root)')}
+              .lut=${theme().sequential}
+              .ticks=${[
+                { at: 0, label: '0' },
+                { at: 1, label: t('largest of each map') },
+              ]}
+            ></ai-legend>`
+          : nothing
+      }
+      ${
+        range
+          ? html`<span
+              >${t(
+                'bars: {0}, {1} to {2}',
+                measure.title,
+                writeShort(measure, range.valueAt(0)),
+                writeMeasure(measure, range.valueAt(1)),
+              )}</span
             >`
           : nothing
       }
+      <span class="roles" aria-label=${t('Roles')}>
+        ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${t(ROLE_TITLES[r])}</span>`)}
+      </span>
+      ${roles.length ? html`<span class="wrap">${t('queries run downwards, keys to the right')}</span>` : nothing}
     </div>`;
   }
 

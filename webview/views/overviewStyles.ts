@@ -137,22 +137,23 @@ export const overviewStyles = css`
     min-height: 1.6em;
     padding: 8px 0 0;
   }
+  .legend,
   .roles {
     display: flex;
     flex-wrap: wrap;
     gap: 4px 14px;
-    padding-top: 8px;
     color: var(--muted);
     font-size: 11px;
   }
-  .roles span {
+  .legend {
+    padding-top: 8px;
+    gap: 6px 24px;
+  }
+  .roles > span {
     display: inline-flex;
     align-items: center;
     gap: 4px;
     white-space: nowrap;
-  }
-  .roles .wrap {
-    white-space: normal;
   }
   .scroll {
     overflow-x: auto;

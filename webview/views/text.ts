@@ -206,9 +206,9 @@ export class TextView extends Component implements Savable {
     const narrow = this.width < 760;
     return html`
       ${store.summary ? this.toolbar() : nothing}
-      <div id="figure" class="figure ${store.stale ? 'is-stale' : ''}">
+      <div id="figure" class="figure ${narrow ? 'narrow' : ''} ${store.stale ? 'is-stale' : ''}">
         <div class="lead" role="status">${this.lead()}</div>
-        <div class="body ${narrow ? 'narrow' : ''}">
+        <div class="body">
           <div class="main">${this.main()}</div>
           <div class="side">
             <ai-interventions></ai-interventions>

@@ -28,9 +28,13 @@ export const textStyles = css`
     grid-template-columns: minmax(0, 1fr) minmax(300px, 380px);
     gap: 8px 20px;
   }
-  .body.narrow {
+  /* The text first, below it all that is said of it: the page scrolls. */
+  .figure.narrow {
+    flex: none;
+  }
+  .narrow .body {
     grid-template-columns: minmax(0, 1fr);
-    grid-template-rows: auto minmax(260px, 1fr);
+    grid-template-rows: max(300px, 46vh) auto;
   }
   .main {
     min-width: 0;
@@ -38,9 +42,6 @@ export const textStyles = css`
     display: flex;
     flex-direction: column;
     gap: 6px;
-  }
-  .narrow .main {
-    grid-row: 2;
   }
   ai-coloured-text {
     flex: 1;
@@ -68,9 +69,6 @@ export const textStyles = css`
     min-width: 0;
     min-height: 0;
     overflow-y: auto;
-  }
-  .narrow .side {
-    max-height: 260px;
   }
   ol {
     list-style: none;

@@ -53,3 +53,34 @@ export async function mutePictures(frame: Frame): Promise<string[]> {
     return canvases.length > 0 && !numbers ? [...mute, 'no numbers to read beside the pictures'] : mute;
   });
 }
+
+/** Words that are cut off: those of a picture that reach out of it, and those of a box that is too small and does not say so by "…". */
+export async function cutWords(frame: Frame): Promise<string[]> {
+  await frame.evaluate('globalThis.__name ??= one => one');
+  return frame.evaluate(() => {
+    const inside = (root: ParentNode): Element[] =>
+      [...root.querySelectorAll('*')].flatMap(one => [
+        one,
+        ...(one.shadowRoot ? inside(one.shadowRoot) : []),
+      ]);
+    const hides = (overflow: string) => overflow === 'hidden' || overflow === 'clip';
+    return inside(document.querySelector('attention-app')!).flatMap(one => {
+      const words = one.textContent?.trim().replace(/\s+/g, ' ').slice(0, 60) ?? '';
+      if (!words || !one.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return [];
+      const where = `“${words}” in ${(one.getRootNode() as ShadowRoot).host?.localName}`;
+      if (one instanceof SVGTextElement) {
+        const { ownerSVGElement: picture } = one;
+        if (!picture || !hides(getComputedStyle(picture).overflow)) return [];
+        const [mine, whole] = [one.getBoundingClientRect(), picture.getBoundingClientRect()];
+        const out = Math.max(whole.left - mine.left, mine.right - whole.right);
+        return out > 1.5 ? [`${where}: ${Math.round(out)} px are cut off`] : [];
+      }
+      if (!(one instanceof HTMLElement)) return [];
+      const { overflowX, textOverflow, clipPath } = getComputedStyle(one);
+      const out = one.scrollWidth - one.clientWidth;
+      return hides(overflowX) && textOverflow !== 'ellipsis' && clipPath === 'none' && out > 1
+        ? [`${where}: ${out} px are cut off`]
+        : [];
+    });
+  });
+}
