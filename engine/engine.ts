@@ -54,6 +54,7 @@ import {
 } from './service/startAnalysis';
 import { tileOf } from './service/tiles';
 import { lineOf, tokenAttention } from './service/tokenAttention';
+import { tokenAttribution } from './service/tokenAttribution';
 import { valueWeights } from './service/valueWeights';
 
 export { UnknownAnalysisError } from './service/analyses';
@@ -191,6 +192,9 @@ export class Engine {
     }),
     'analysis/attribution': this.job((analysis, _, signal, progress) =>
       attribution(analysis, signal, progress('propagate', 'What each head says to the logits')),
+    ),
+    'analysis/tokenAttribution': this.job((analysis, { id: _, ...asked }, signal) =>
+      tokenAttribution(analysis, asked, this.analyses.models.tokenizerOf(analysis.model), signal),
     ),
     'analysis/patch': this.job((analysis, { id: _, from, ...given }, signal, progress) => {
       const tokenizer = this.analyses.models.tokenizerOf(analysis.model);

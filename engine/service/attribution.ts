@@ -2,7 +2,7 @@
 import type { Analysis } from './analysis';
 import { kvHead, type CoreInput } from '../attention/core';
 import { RefusedError } from '../errors';
-import type { DirectPath } from '../model/cut/directPath';
+import type { DirectPath, Stream } from '../model/cut/directPath';
 import { checkpoint } from '../runtime/cancellation';
 import type { AttributedHead, Attribution } from '../../shared/protocol/engine';
 import { changeOf } from '../../shared/uncertainty';
@@ -10,6 +10,8 @@ import { mean } from '../statistics';
 
 /** Logits that are held at once. */
 const LOGITS = 2 ** 22;
+/** Rows whose logits tell how many there are of each. */
+const FIRST_ROWS = 64;
 /** A head copies a token that is among so many of the likeliest ones of what it makes of its value (Wang et al., 2022). */
 const LIKELIEST = 5;
 
@@ -18,9 +20,8 @@ export async function attribution(
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<Attribution> {
-  const { model, predicts, tokens } = analysis;
-  if (predicts !== 'next' || analysis.target)
-    throw new RefusedError('Direct attribution is told of decoders that predict the next token of the text.');
+  refuse(analysis);
+  const { model, tokens } = analysis;
   const contexts: Float32Array[] = [];
   const inputs: CoreInput[] = [];
   await analysis.visitAlone(
@@ -34,8 +35,8 @@ export async function attribution(
   );
   return model.directly(tokens.ids, async path => {
     const stream = await path.stream(contexts);
-    const rows = new Rows(path, tokens.ids, signal);
-    const dense = await rows.ofNext(stream);
+    const rows = new Rows(path, stream, tokens.ids, signal);
+    const dense = await rows.ofNext(stream.rows);
     const heads: AttributedHead[] = [];
     for (const [core, input] of inputs.entries()) {
       const nothing = await path.written(core, new Float32Array(contexts[core]!.length));
@@ -43,7 +44,7 @@ export async function attribution(
         onProgress((core + head / input.heads) / inputs.length);
         const alone = onlyHead(contexts[core]!, input.heads, head);
         const part = minus(await path.written(core, alone), nothing);
-        const without = await rows.ofNext(minus(stream, part));
+        const without = await rows.ofNext(minus(stream.rows, part));
         const values = minus(await path.written(core, valuesOf(input, head)), nothing);
         heads.push({
           ...{ core, layer: analysis.core(core).result.info.layer, head },
@@ -57,10 +58,27 @@ export async function attribution(
   });
 }
 
+/** Direct attribution is told where the text itself is predicted, from left to right. */
+export function refuse({ predicts, target }: Analysis): void {
+  if (predicts !== 'next' || target)
+    throw new RefusedError('Direct attribution is told of decoders that predict the next token of the text.');
+}
+
+/** What logits say of one of them: how far it is above the mean of all, and its loss. */
+export function said(logits: Float32Array, id: number): { logit: number; loss: number } {
+  const own = logits[id]!;
+  let top = -Infinity;
+  for (const one of logits) top = Math.max(top, one);
+  let sum = 0;
+  for (const one of logits) sum += Math.exp(one - top);
+  return { logit: own - mean(logits), loss: top + Math.log(sum) - own };
+}
+
 /** What the logits of rows say of the tokens of a text. */
 class Rows {
   constructor(
     private readonly path: DirectPath,
+    private readonly stream: Stream,
     private readonly ids: Int32Array,
     private readonly signal: AbortSignal,
   ) {}
@@ -71,13 +89,9 @@ class Rows {
     const [logit, loss] = [new Float32Array(count), new Float32Array(count)];
     await this.each(stream, (row, logits) => {
       if (row >= count) return;
-      const own = logits[this.ids[row + 1]!]!;
-      let top = -Infinity;
-      for (const one of logits) top = Math.max(top, one);
-      let sum = 0;
-      for (const one of logits) sum += Math.exp(one - top);
-      logit[row] = own - mean(logits);
-      loss[row] = top + Math.log(sum) - own;
+      const next = said(logits, this.ids[row + 1]!);
+      logit[row] = next.logit;
+      loss[row] = next.loss;
     });
     return { logit, loss };
   }
@@ -95,20 +109,22 @@ class Rows {
   }
 
   private async each(rows: Float32Array, visit: (row: number, logits: Float32Array) => void): Promise<void> {
-    const { width } = this.path;
-    const step = Math.max(1, Math.floor(LOGITS / Math.max(1, this.path.vocabulary || LOGITS / 64)));
-    for (let from = 0; from < rows.length / width; from += step) {
+    const { width } = this.stream;
+    let step = FIRST_ROWS;
+    for (let from = 0, to = 0; from < rows.length / width; from = to) {
       await checkpoint(this.signal);
       const block = rows.subarray(from * width, (from + step) * width);
-      const logits = await this.path.logits(block);
+      const logits = await this.path.logits(block, this.stream);
       const size = logits.length / (block.length / width);
+      to = from + step;
+      step = Math.max(1, Math.floor(LOGITS / size));
       for (let at = 0; at * size < logits.length; at++)
         visit(from + at, logits.subarray(at * size, (at + 1) * size));
     }
   }
 }
 
-const minus = (a: Float32Array, b: Float32Array): Float32Array => a.map((value, at) => value - b[at]!);
+export const minus = (a: Float32Array, b: Float32Array): Float32Array => a.map((value, at) => value - b[at]!);
 
 function onlyHead(context: Float32Array, heads: number, head: number): Float32Array {
   const size = context.length / heads;

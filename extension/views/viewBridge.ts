@@ -37,6 +37,7 @@ export class ViewBridge extends Owner {
     this.register(selection.onChange(current => session.send({ type: 'selection', selection: current })));
     this.register(parts.corpora.onChange(corpus => session.send({ type: 'corpus', corpus })));
     this.register(store.onOthers(() => session.send({ type: 'others', others: store.others })));
+    this.register(client.on('analysis/progress', progress => session.send({ type: 'work', progress })));
     this.register(client.on('cost/progress', progress => session.send({ type: 'cost', progress })));
     this.register(parts.front.onUnanalysed(name => session.send({ type: 'inFront', name })));
     this.register(selection.onPreview(token => session.send({ type: 'preview', token })));

@@ -1,5 +1,5 @@
 /** Everything that a host has told a view, and how it follows from the messages. Pure, like the analysis in it. */
-import type { CostProgress, MechanismInfo } from '../protocol/engine';
+import type { AnalysisProgress, CostProgress, MechanismInfo } from '../protocol/engine';
 import {
   NO_SELECTION,
   type AnalysisState,
@@ -35,6 +35,8 @@ export interface HostState {
   others: OtherAnalysis[];
   /** A measurement of costs that goes on. */
   cost: CostProgress | null;
+  /** What the engine last said of its work on an analysis. */
+  work: AnalysisProgress | null;
   /** In an HTML report: what it holds. */
   report: ReportInfo | null;
 }
@@ -62,6 +64,7 @@ export const INITIAL_STATE: HostState = {
   corpus: { status: 'none' },
   others: [],
   cost: null,
+  work: null,
   report: null,
 };
 
@@ -104,6 +107,8 @@ export function told(state: HostState, message: StateMessage): HostState {
       return { ...state, others: message.others };
     case 'cost':
       return { ...state, cost: message.progress };
+    case 'work':
+      return { ...state, work: message.progress };
     case 'selection':
       return { ...state, selection: message.selection };
     case 'inFront':

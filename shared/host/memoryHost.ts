@@ -68,6 +68,7 @@ export abstract class MemoryHost implements AnalysisHost, ViewHost {
       this.planner.progress(update.progress);
       this.intervener.progress(update.progress);
       this.ablator.progress(update.progress);
+      this.tell({ type: 'work', progress: update.progress });
     }
     if (update) this.tell(update);
     if (name === 'analysis/ablated') this.ablator.ablated(params as EngineNotifications['analysis/ablated']);

@@ -236,6 +236,8 @@ export type HostMessage =
   | { type: 'others'; others: OtherAnalysis[] }
   /** A measurement of costs goes on. */
   | { type: 'cost'; progress: CostProgress }
+  /** Work on an analysis goes on, finished ones included: what a view asked for, or something else that is taken first. */
+  | { type: 'work'; progress: AnalysisProgress }
   | { type: 'selection'; selection: Selection }
   /** The token under the pointer in the editor or in another view; null = none. */
   | { type: 'preview'; token: number | null }
@@ -287,6 +289,10 @@ export const ENGINE_METHODS = [
   'analysis/row',
   'analysis/valueWeights',
   'analysis/rollout',
+  'analysis/attribution',
+  'analysis/tokenAttribution',
+  'analysis/patch',
+  'analysis/lossGroups',
   'analysis/token',
   'analysis/predictions',
   'analysis/spans',

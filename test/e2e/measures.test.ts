@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import { number, percent } from '../../shared/numbers';
+import { interval, number, percent, signed } from '../../shared/numbers';
 import type { SaveFileParams } from '../../shared/protocol/host';
+import { ready } from '../webview/fakeHost';
+import { withLoss } from '../webview/syntheticPair';
 import { violations } from './support/accessibility';
 import { until, viewsAlone } from './support/viewsAlone';
 
@@ -100,6 +102,69 @@ describe('measures beyond attention', function () {
     assert.match((await savedCsv())[0]!, /rollout$/);
     host.select({ token: 90 });
     await until(() => asked<{ tokens: number[] }>('analysis/rollout').at(-1)!.tokens.includes(90));
+  });
+
+  it('which heads write the token that comes: bars, numbers, another token, CSV', async () => {
+    const { page, host } = await views.open({
+      view: { view: 'text', options: {} },
+      analysis: ready(withLoss(structuredClone(views.summary))),
+      selection: { ...head, token: 60 },
+    });
+    await page.getByRole('heading', { name: 'Heads that write the next token' }).waitFor();
+    assert.equal(asked('analysis/tokenAttribution').length, 0, 'not before it is opened');
+    const panel = page.locator('ai-attribution');
+    await panel.getByRole('button', { name: 'Show' }).click();
+    await panel.getByRole('listitem').first().waitFor();
+    const toward = async (answer?: number) => {
+      const params = { id: 'a', token: 60, ...(answer !== undefined && { answer }) };
+      const { heads } = await views.engine.request('analysis/tokenAttribution', params);
+      return heads.sort((a, b) => b.logit - a.logit);
+    };
+    const [first] = await toward();
+    const top = panel.locator('.rows .number').first();
+    assert.equal(await top.innerText(), signed(first!.logit));
+    await panel.locator('.rows button').first().click();
+    await until(() => host.selection.core === first!.core && host.selection.head === first!.head);
+    await panel.getByText('All heads as a table').click();
+    assert.equal(await panel.locator('details tr').count(), 1 + 6);
+    await panel.locator('vscode-dropdown').click();
+    await panel.getByRole('option', { name: '“word3”' }).click();
+    const [other] = await toward(3);
+    await until(async () => (await top.innerText()) === signed(other!.logit));
+    await panel.getByRole('button', { name: 'as CSV' }).click();
+    const rows = await savedCsv();
+    assert.match(rows[0]!, /logit,loss without it \[nats\]$/);
+    assert.equal(rows.length, 1 + 6);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+
+  it('which heads write on the whole text: a measure of the overview, that can be stopped', async () => {
+    const waiting: (() => void)[] = [];
+    const { page, host } = await views.open({
+      analysis: ready(withLoss(structuredClone(views.summary))),
+      selection: head,
+      beforeAnswer: method => {
+        if (method === 'analysis/attribution') return new Promise<void>(resolve => waiting.push(resolve));
+      },
+    });
+    await page.getByRole('button', { name: 'Who writes?' }).click();
+    await page.getByText('The engine works.').waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    await until(() => views.sent('cancelRequest').length === 1);
+    await page.getByRole('button', { name: 'Who writes?' }).click();
+    await until(() => waiting.length === 2);
+    host.hear('analysis/progress', { id: 'a', phase: 'propagate', fraction: 0.25, message: '' });
+    await page.getByText('25 % done').waitFor();
+    for (const answer of waiting) answer();
+    const { heads } = await views.engine.request('analysis/attribution', { id: 'a' });
+    const mine = heads.find(one => one.core === 1 && one.head === 1)!;
+    const detail = page.locator('ai-overview .detail');
+    await until(async () => (await detail.innerText()).includes('adds to the next logit (direct)'));
+    const words = await detail.innerText();
+    assert.ok(words.includes(`${signed(mine.logit.delta)} (95 %: ${interval(mine.logit)})`), words);
+    assert.equal(await page.getByRole('button', { name: 'Who writes?' }).count(), 0);
+    await page.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /direct path \[nats\].*copying \[share\]/);
   });
 
   it('the text by rollout: shares of the pinned token', async () => {

@@ -50,7 +50,10 @@ describe('direct attribution of heads', function () {
     );
     await analysis.model.directly(tokens.ids, async path => {
       const stream = await path.stream(contexts);
-      const [own, expected] = [await path.logits(stream), await output.read(0, tokens.ids.length)];
+      const [own, expected] = [
+        await path.logits(stream.rows, stream),
+        await output.read(0, tokens.ids.length),
+      ];
       const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       own.forEach((value, at) => assert.ok(Math.abs(value - expected[at]!) < 2e-5 * largest));
       const context = contexts[2]!;
@@ -72,6 +75,47 @@ describe('direct attribution of heads', function () {
     const induction = new Set(['3.4', '3.6', '3.7', '4.5', '4.6']);
     for (const { core, head } of copying)
       assert.ok(induction.has(`${core}.${head}`), `${core}.${head} copies`);
+  });
+
+  it('at one token is what the whole text is made of there, toward what comes and toward what is asked for', async () => {
+    const { tokens } = engine.analysis('prose');
+    const count = 6;
+    const few = await analyze(
+      'few',
+      'bundled',
+      readFileSync('test/fixtures/sample.txt', 'utf8').slice(0, 10),
+    );
+    const mean = await engine.request('analysis/attribution', { id: 'few' });
+    const sums = mean.heads.map(() => ({ logit: 0, loss: 0 }));
+    const predicted = few.tokens.ids.length - 1;
+    assert.ok(few.tokens.ids.length < 8, 'fewer rows than heads of a layer');
+    for (let token = 0; token < predicted; token++) {
+      const found = await engine.request('analysis/tokenAttribution', { id: 'few', token });
+      assert.equal(found.answer.id, few.tokens.ids[token + 1]);
+      assert.ok(Math.abs(found.loss - few.loss!.perToken[token]!) < 1e-4);
+      for (const [at, { logit, loss }] of found.heads.entries()) {
+        sums[at]!.logit += logit / predicted;
+        sums[at]!.loss += loss / predicted;
+      }
+    }
+    for (const [at, { logit, loss }] of mean.heads.entries()) {
+      assert.ok(Math.abs(sums[at]!.logit - logit.delta) < 1e-4, `${sums[at]!.logit} and ${logit.delta}`);
+      assert.ok(Math.abs(sums[at]!.loss - loss.delta) < 1e-4);
+    }
+    // At the end of the text nothing comes: the likeliest is asked about; any other can be.
+    const last = tokens.ids.length - 1;
+    const likeliest = await engine.request('analysis/predictions', { id: 'prose', tokens: [last], count });
+    const end = await engine.request('analysis/tokenAttribution', { id: 'prose', token: last });
+    assert.equal(end.answer.id, likeliest[0]!.before[0]!.id);
+    assert.ok(Math.abs(end.loss + Math.log(likeliest[0]!.before[0]!.probability)) < 1e-4);
+    const other = likeliest[0]!.before[4]!;
+    const asked = { id: 'prose', token: last, answer: other.id };
+    const toOther = await engine.request('analysis/tokenAttribution', asked);
+    assert.deepEqual([toOther.answer.id, toOther.answer.text], [other.id, other.text]);
+    await assert.rejects(
+      engine.request('analysis/tokenAttribution', { id: 'prose', token: 0, answer: 1e9 }),
+      /no token of the id/,
+    );
   });
 
   it('is refused where there is no direct path', async () => {

@@ -151,6 +151,20 @@ const SHOTS: Shot[] = [
     selection: { ...head, token: 300 },
     act: page => page.locator('ai-text .swatch').first().waitFor(),
   }),
+  ...inTheme('text-attribution', {
+    view: 'text',
+    options: { text: { attribution: true, show: 'loss' } },
+    selection: { ...head, token: 300 },
+    act: page => page.locator('ai-attribution .one').first().waitFor({ timeout: 120_000 }),
+  }),
+  ...inTheme('overview-writes', {
+    selection: head,
+    act: async page => {
+      await page.getByRole('button', { name: 'Who writes?' }).click();
+      await page.getByRole('button', { name: 'Who writes?' }).waitFor({ state: 'detached' });
+      await page.locator('ai-overview .detail', { hasText: 'direct' }).waitFor({ timeout: 400_000 });
+    },
+  }),
   { name: 'head-narrow', view: 'head', size: [420, 700], selection: head },
   { name: 'spans-dark', view: 'spans', selection: head },
   { name: 'spans-light', view: 'spans', theme: 'light', selection: head },

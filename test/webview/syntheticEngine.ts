@@ -33,7 +33,13 @@ import type {
 import { assigned, detailed, effect, fitted, plan } from './syntheticPlan';
 import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
-import { syntheticRollout, syntheticValues, valued } from './syntheticMeasures';
+import {
+  syntheticAttribution,
+  syntheticRollout,
+  syntheticTokenAttribution,
+  syntheticValues,
+  valued,
+} from './syntheticMeasures';
 import { setting } from '../support/settings';
 
 const TILE = 128;
@@ -425,6 +431,10 @@ export class SyntheticEngine {
             }),
           ),
         };
+      case 'analysis/attribution':
+        return syntheticAttribution(this);
+      case 'analysis/tokenAttribution':
+        return syntheticTokenAttribution(this, p);
       case 'analysis/worst': {
         const { queries } = p as EngineParams<'analysis/worst'>;
         return queries.map(query => {

@@ -48,3 +48,33 @@ export function syntheticRollout(
   });
   return { cores, rows };
 }
+
+/** Made up: what each head writes toward a token, of either sign. */
+export function syntheticTokenAttribution(
+  { size }: SyntheticEngine,
+  { token, answer = 0 }: EngineParams<'analysis/tokenAttribution'>,
+): EngineResult<'analysis/tokenAttribution'> {
+  const draw = random(token * 97 + answer);
+  const heads = headsOf(size).map(({ core, head }) => {
+    const logit = (draw() - 0.45) * 3;
+    return { core, layer: core, head, logit, loss: logit / 4 };
+  });
+  return { token, answer: { id: answer, text: ` word${answer}` }, logit: 6.5, loss: 1.25, heads };
+}
+
+export function syntheticAttribution({ size }: SyntheticEngine): EngineResult<'analysis/attribution'> {
+  const draw = random(41);
+  const around = (delta: number) => ({ delta, low: delta - 0.02, high: delta + 0.02 });
+  const heads = headsOf(size).map(({ core, head }) => {
+    const logit = draw() - 0.4;
+    return { core, layer: core, head, logit: around(logit), loss: around(logit / 5), copying: draw() };
+  });
+  return { heads };
+}
+
+function headsOf({ layers, heads }: SyntheticEngine['size']): { core: number; head: number }[] {
+  return Array.from({ length: layers * heads }, (_, at) => ({
+    core: Math.floor(at / heads),
+    head: at % heads,
+  }));
+}

@@ -1,41 +1,8 @@
 import { signal, type Signal } from '@lit-labs/preact-signals';
 import type { CostMeasurement, CostPoint, CostProgress, ForwardTimes } from '../../shared/protocol/engine';
 import type { ViewParams } from '../../shared/protocol/host';
+import { LongRun } from './longRun';
 import { store } from './store';
-
-/** A long request that outlives the view that made it: the view may be left and opened again meanwhile. */
-class LongRun {
-  private readonly abort: Signal<AbortController | null> = signal(null);
-  private readonly reason: Signal<string | null> = signal(null);
-
-  get running(): boolean {
-    return this.abort.value !== null;
-  }
-
-  get failure(): string | null {
-    return this.reason.value;
-  }
-
-  cancel(): void {
-    this.abort.peek()?.abort();
-  }
-
-  /** One at a time: a new run takes the old one's place. */
-  protected async run<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
-    this.cancel();
-    const abort = new AbortController();
-    this.abort.value = abort;
-    this.reason.value = null;
-    try {
-      return await work(abort.signal);
-    } catch (error) {
-      if (!abort.signal.aborted) this.reason.value = (error as Error).message;
-      return null;
-    } finally {
-      if (this.abort.peek() === abort) this.abort.value = null;
-    }
-  }
-}
 
 /** The measurement of costs that goes on. */
 class CostRun extends LongRun {

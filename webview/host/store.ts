@@ -133,6 +133,11 @@ export class Store {
     return this.parts.cost.value;
   }
 
+  /** What the engine last said of its work on an analysis. */
+  get work(): AnalysisProgress | null {
+    return this.parts.work.value;
+  }
+
   /** In an HTML report: what it holds. The views offer nothing that would need an engine. */
   get report(): ReportInfo | null {
     return this.parts.report.value;

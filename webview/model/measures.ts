@@ -1,5 +1,7 @@
 import type {
   Ablation,
+  AttributedHead,
+  Attribution,
   HeadAblation,
   HeadProfile,
   Interval,
@@ -17,7 +19,9 @@ export interface HeadMeasure {
   title: string;
   /** What it says, in one sentence. */
   summary: string;
-  unit: 'nats' | 'tokens' | 'share' | 'change';
+  unit: 'nats' | 'tokens' | 'share' | 'change' | 'logit';
+  /** May be below nothing, and is written with its sign. */
+  signed?: true;
   scale: 'linear' | 'log';
   /** null where it is not known (yet). */
   value(head: HeadProfile): number | null;
@@ -152,10 +156,53 @@ function ofAblation({ measure, heads }: Ablation): HeadMeasure {
         ? t('What the loss grows by, per token, when the head says nothing (propagated).')
         : t("How far the model's output turns when the head says nothing (propagated; 1 - cosine)."),
     unit: measure === 'loss' ? 'nats' : 'change',
+    signed: true,
     scale: 'linear',
     value: head => of(head)?.delta ?? null,
     interval: of,
   };
+}
+
+export const DIRECT_LOGIT = 'direct-logit';
+
+/** What the head says to the logits past all layers behind it. */
+function ofAttribution({ heads }: Attribution): HeadMeasure[] {
+  const found = new Map(heads.map((h): [string, AttributedHead] => [`${h.core}.${h.head}`, h]));
+  const of = ({ core, head }: HeadProfile) => found.get(`${core}.${head}`) ?? null;
+  return [
+    {
+      id: DIRECT_LOGIT,
+      title: t('adds to the next logit (direct)'),
+      summary: t(
+        'What the head adds to the logit of the token that comes, beside what it adds to all of the vocabulary on average; past the layers behind it, mean over tokens.',
+      ),
+      unit: 'logit',
+      signed: true,
+      scale: 'linear',
+      value: head => of(head)?.logit.delta ?? null,
+      interval: head => of(head)?.logit ?? null,
+    },
+    {
+      id: 'direct-loss',
+      title: t('loss without its direct path'),
+      summary: t('What the loss grows by, per token, when the logits alone do not hear the head.'),
+      unit: 'nats',
+      signed: true,
+      scale: 'linear',
+      value: head => of(head)?.loss.delta ?? null,
+      interval: head => of(head)?.loss ?? null,
+    },
+    {
+      id: 'copying',
+      title: t('copying'),
+      summary: t(
+        'Share of the tokens whose value the head turns into the token itself: among the five likeliest of what it writes.',
+      ),
+      unit: 'share',
+      scale: 'linear',
+      value: head => of(head)?.copying ?? null,
+    },
+  ];
 }
 
 /** All measures that can be shown now. */
@@ -164,12 +211,14 @@ export function headMeasures(
   plan: Plan | null = null,
   heads: readonly HeadProfile[] = [],
   ablation: Ablation | null = null,
+  attribution: Attribution | null = null,
 ): HeadMeasure[] {
   const local = mechanisms.filter(m => m.scope === 'local');
   const names = mechanismNames(local.map(({ setting }) => setting));
   const of = (what: 'recall' | 'outputError') => local.map((m, i) => ofMechanism(m, names[i]!, what));
   return [
     ...(ablation?.heads.length ? [ofAblation(ablation)] : []),
+    ...(attribution ? ofAttribution(attribution) : []),
     ...OF_THE_HEAD,
     ...(heads.some(head => head.sampled) ? WITHOUT_DENSE_PASS : []),
     ...(heads.some(head => head.to.sink !== undefined) ? [target('sink', t('the sink'))] : []),
@@ -191,15 +240,14 @@ export function findMeasure(measures: HeadMeasure[], id: string): HeadMeasure {
 export function writeMeasure(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
   if (measure.unit === 'share') return percent(value);
-  if (measure.id === 'ablation')
-    return measure.unit === 'nats' ? t('{0} nats', signed(value)) : signed(value);
+  if (measure.signed) return measure.unit === 'nats' ? t('{0} nats', signed(value)) : signed(value);
   return measure.unit === 'nats' ? nats(value) : tokens(value);
 }
 
 /** Without the unit, for columns whose head says it. */
 export function writeShort(measure: HeadMeasure, value: number | null): string {
   if (value === null) return '–';
-  if (measure.id === 'ablation') return signed(value);
+  if (measure.signed) return signed(value);
   return measure.unit === 'share' ? percent(value) : number(value);
 }
 
@@ -209,10 +257,12 @@ export function writeInterval(measure: HeadMeasure, head: HeadProfile): string |
   return range ? t('{0} to {1}', writeShort(measure, range.low), writeShort(measure, range.high)) : null;
 }
 
+const EXACT_UNITS: Partial<Record<HeadMeasure['unit'], string>> = { change: '1 - cosine', logit: '' };
+
 export function writeExact(measure: HeadMeasure, value: number | null): string {
   if (value === null) return t('not known');
   if (measure.unit === 'share') return exact(value * 100, '%');
-  return exact(value, measure.unit === 'change' ? '1 - cosine' : measure.unit);
+  return exact(value, EXACT_UNITS[measure.unit] ?? measure.unit);
 }
 
 export interface MeasureRange {
@@ -222,7 +272,7 @@ export interface MeasureRange {
   valueAt(position: number): number;
 }
 
-/** How a measure's values are laid out: linear ones from 0, logarithmic ones from the least, both to the most. */
+/** How a measure's values are laid out: linear ones from 0 or what lies below it, logarithmic ones from the least, all to the most. */
 export function measureRange(measure: HeadMeasure, heads: HeadProfile[]): MeasureRange | null {
   const values = heads
     .map(h => measure.value(h))
@@ -232,7 +282,7 @@ export function measureRange(measure: HeadMeasure, heads: HeadProfile[]): Measur
   // log(1 + x): distances may be 0.
   const to = (v: number) => (log ? Math.log1p(v) : v);
   const from = (v: number) => (log ? Math.expm1(v) : v);
-  const low = log ? to(Math.min(...values)) : 0;
+  const low = log ? to(Math.min(...values)) : measure.signed ? Math.min(0, ...values) : 0;
   const high = to(Math.max(...values));
   const width = high > low ? high - low : 1;
   return {

@@ -60,13 +60,18 @@ export function saveMenu(view: Savable & HTMLElement): TemplateResult {
     >
       ${t('Figure…')}
     </button>
-    <button
-      class="plain"
-      data-no-export
-      title=${t('Save the data under it as CSV')}
-      aria-label=${t('Save the data under it as CSV')}
-      @click=${() => void saveAs('csv', view.saveName, () => view.toCsv())}
-    >
-      CSV
-    </button>`;
+    ${csvButton(t('Save the data under it as CSV'), view.saveName, () => view.toCsv())}`;
+}
+
+/** Saves one table; `name` is part of the file's. */
+export function csvButton(label: string, name: string, toCsv: () => string | null): TemplateResult {
+  return html`<button
+    class="plain"
+    data-no-export
+    title=${label}
+    aria-label=${label}
+    @click=${() => void saveAs('csv', name, toCsv)}
+  >
+    CSV
+  </button>`;
 }

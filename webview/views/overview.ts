@@ -28,6 +28,7 @@ import { gridLayout, inParts } from '../model/gridLayout';
 import { Component } from '../ui/component';
 import { button, choose, segmented } from '../ui/controls';
 import { ablationControl } from '../ui/ablation';
+import { attributionControl, knownAttribution } from '../ui/attributionControl';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
@@ -43,7 +44,7 @@ export class Overview extends Component implements Savable {
   static override styles = [...Component.styles, stateStyles, overviewStyles];
 
   private get measures(): HeadMeasure[] {
-    return headMeasures(store.mechanisms, store.plan, store.heads, store.ablation);
+    return headMeasures(store.mechanisms, store.plan, store.heads, store.ablation, knownAttribution());
   }
 
   private get asTable(): boolean {
@@ -93,7 +94,7 @@ export class Overview extends Component implements Savable {
         ],
         value => store.setOption('overview', 'table', value === 'table'),
       )}
-      ${this.asTable ? nothing : this.order(measure, sorted)} ${ablationControl()}
+      ${this.asTable ? nothing : this.order(measure, sorted)} ${ablationControl()} ${attributionControl()}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
   }

@@ -26,6 +26,7 @@ import { stateStyles } from '../ui/stateStyles';
 import '../plots/changeStrip';
 import '../plots/colouredText';
 import '../ui/interventionList';
+import '../ui/attribution';
 import '../ui/predictions';
 import '../ui/legend';
 import { SHOWS, isBlocked, textCaption, textCsv, tokenWords, type Drawing, type Show } from './textDrawing';
@@ -213,6 +214,7 @@ export class TextView extends Component implements Savable {
           <div class="side">
             <ai-interventions></ai-interventions>
             <ai-predictions .change=${this.show === 'change' ? this.change : null}></ai-predictions>
+            <ai-attribution></ai-attribution>
             ${this.list()}
           </div>
         </div>

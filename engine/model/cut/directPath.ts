@@ -11,15 +11,20 @@ import type { Piece, PieceLoader } from './pieces';
  * Circuits, 2021): each attention adds to the residual stream, whose last sum goes through the final norm and the unembedding.
  */
 export interface DirectPath {
-  /** Numbers in a row of the residual stream, and logits of a row. */
-  width: number;
-  vocabulary: number;
-  /** The stream behind the last layer, [tokens, width], given the contexts of all cores. */
-  stream(contexts: readonly Float32Array[]): Promise<Float32Array>;
+  /** The stream behind the last layer, given the contexts of all cores. */
+  stream(contexts: readonly Float32Array[]): Promise<Stream>;
   /** What a core's context [heads, tokens, valueDim] adds to the stream, biases included: [tokens, width]. */
   written(core: number, context: Float32Array): Promise<Float32Array>;
-  /** Logits [rows, vocabulary] of rows of the stream. */
-  logits(rows: Float32Array): Promise<Float32Array>;
+  /** Logits [rows, vocabulary] of rows like those of a stream. */
+  logits(rows: Float32Array, like: Stream): Promise<Float32Array>;
+}
+
+/** The residual stream of a text, [tokens, width]. */
+export interface Stream {
+  rows: Float32Array;
+  width: number;
+  /** As the model has it. */
+  dims: readonly number[];
 }
 
 /** @throws RefusedError where what heads write is not simply added to what the unembedding reads. */
@@ -39,7 +44,6 @@ export async function directPath(
       'This model has no direct path from its heads to its logits: what they write goes through a norm before it is added, or is not added at all.',
     );
   const contexts = new Map(cores.map(({ context }, core) => [context, core]));
-  const toStream = await loader.load(graph.extract([last], name => contexts.has(name)));
   const toLogits = await loader.load(graph.extract([graph.output], name => name === last));
   const written: Written[] = [];
   for (const [core, write] of writes.entries())
@@ -48,28 +52,22 @@ export async function directPath(
     float32(context, [cores[core]!.heads, tokens, cores[core]!.valueDim]);
   const run = async (piece: Piece, given: (name: string) => Tensor | undefined) =>
     [...(await piece.run(name => given(name) ?? feeds[name])).values()][0]!;
-  let dims: readonly number[] = [];
-  const path: DirectPath = {
-    width: 0,
-    vocabulary: 0,
+  return {
     async stream(all) {
+      // Of all weights of the model: loaded where it is needed.
+      const toStream = await loader.load(graph.extract([last], name => contexts.has(name)));
       const tensor = await run(toStream, name => {
         const core = contexts.get(name);
         return core === undefined ? undefined : shaped(core, all[core]!);
       });
-      dims = tensor.dims;
-      path.width = dims.at(-1)!;
-      return floats(tensor);
+      return { rows: floats(tensor), width: tensor.dims.at(-1)!, dims: tensor.dims };
     },
     written: (core, context) => written[core]!(context),
-    async logits(rows) {
-      const given = float32(rows, [...dims.slice(0, -2), rows.length / path.width, path.width]);
-      const tensor = await run(toLogits, name => (name === last ? given : undefined));
-      path.vocabulary = tensor.dims.at(-1)!;
-      return floats(tensor);
+    async logits(rows, { width, dims }) {
+      const given = float32(rows, [...dims.slice(0, -2), rows.length / width, width]);
+      return floats(await run(toLogits, name => (name === last ? given : undefined)));
     },
   };
-  return path;
 }
 
 /** The graph with its head where it was, instead of the place where blocks of rows come in. */
