@@ -477,18 +477,18 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
         'short.txt',
         '--propagate',
         '--mechanisms',
-        'linformer,local:window=4',
+        'continuous:basis=7,local:window=4',
         '--json',
         'left.json',
       );
       assert.equal(result.code, 0, result.stderr);
-      assert.match(result.stdout, /note: Linformer is left out: .*cannot be causal\./);
+      assert.match(result.stdout, /note: Continuous \(∞-former\) is left out: .*even number/);
       const json = JSON.parse(await readFile(at('left.json'), 'utf8')) as AnalysisJson;
       assert.deepEqual(
         json.mechanisms.map(({ name, scope }) => [name, scope]),
         [['local', 'propagated']],
       );
-      assert.ok(json.notes.some(note => note.startsWith('Linformer is left out')));
+      assert.ok(json.notes.some(note => note.startsWith('Continuous (∞-former) is left out')));
     });
 
     it('stops at an interrupt and leaves no files', async () => {

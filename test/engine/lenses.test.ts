@@ -307,7 +307,7 @@ describe('lenses', function () {
       const formulas = await engine.request('cost/formulas', {
         id: 'a',
         core: 0,
-        mechanisms: [setting('local'), setting('linformer')],
+        mechanisms: [setting('local'), setting('continuous', { basis: 7 })],
         lengths: [128, 256],
       });
       assert.deepEqual(formulas.shape, {
@@ -319,12 +319,12 @@ describe('lenses', function () {
       });
       assert.equal(formulas.dense.pairs[0], (128 * 129) / 2);
       assert.equal(formulas.curves[0]!.refused, null);
-      assert.match(formulas.curves[1]!.refused!, /causal/);
+      assert.match(formulas.curves[1]!.refused!, /even number/);
       assert.equal(formulas.check[1]!.bytes, 150_994_944);
       const measured = await engine.request('cost/measure', {
         id: 'a',
         core: 0,
-        mechanisms: [setting('local'), setting('adaptive-span'), setting('linformer')],
+        mechanisms: [setting('local'), setting('adaptive-span'), setting('continuous', { basis: 7 })],
         lengths: [128, 256],
         repetitions: 3,
         secondsPerPoint: 5,
@@ -334,7 +334,7 @@ describe('lenses', function () {
         assert.ok(ms.low > 0 && ms.low <= ms.median && ms.median <= ms.high, choice.name);
         if (choice.name === 'dense') assert.equal(pairs, (n * (n + 1)) / 2);
       }
-      assert.ok(measured.notes.some(note => /Linformer/.test(note)));
+      assert.ok(measured.notes.some(note => /even number/.test(note)));
       const forward = await engine.request('cost/forward', { id: 'a', runs: 1 });
       assert.equal(forward.cores.length, 6);
       assert.ok(forward.cores.every(c => c.attention > 0 && c.rest > 0) && forward.output > 0);

@@ -156,9 +156,7 @@ describe('mechanisms that approximate the whole map', function () {
   });
 
   it('refuses what cannot be', () => {
-    const causal = randomInput({ queries: 5, causal: true });
-    assert.match(linformer.refuses!(causal, {})!, /cannot be causal/);
-    assert.match(nystrom.refuses!(causal, {})!, /cannot be causal/);
-    assert.match(performer.refuses!(randomInput({ queries: 5, bias: 'alibi' }), {})!, /bias/);
+    for (const mechanism of [linformer, nystrom, performer])
+      assert.match(mechanism.refuses!(randomInput({ queries: 5, bias: 'alibi' }), {})!, /bias/);
   });
 });

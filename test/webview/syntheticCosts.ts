@@ -15,7 +15,7 @@ import type {
 import { setting } from '../support/settings';
 
 const SHAPE: HeadShape = { dim: 64, valueDim: 64, causal: true, heads: 48 };
-const CAUSAL_NOT = ['linformer', 'nystrom', 'continuous'];
+const REFUSED = ['linformer', 'nystrom', 'continuous'];
 
 function curve(choice: Setting, lengths: readonly number[]): CostCurve {
   const mechanism = findMechanism(choice.name);
@@ -27,7 +27,7 @@ function curve(choice: Setting, lengths: readonly number[]): CostCurve {
     pairs: costs.map(c => c.pairs),
     flops: costs.map(c => c.flops),
     bytes: costs.map(c => c.bytes),
-    refused: CAUSAL_NOT.includes(choice.name) ? `${mechanism.info.title} cannot be causal.` : null,
+    refused: REFUSED.includes(choice.name) ? `${mechanism.info.title} has no place for a bias on the scores.` : null,
   };
 }
 

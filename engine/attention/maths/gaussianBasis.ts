@@ -19,27 +19,32 @@ export function gaussianBasis(count: number): Basis {
 
 export interface RidgeFit {
   /** G^T X: coefficients [bumps, width] of a signal X [length, width]. */
-  coefficients(signal: Float32Array, width: number): Float64Array;
+  coefficients(signal: Float32Array | Float64Array, width: number): Float64Array;
   /** G r: what each of the `length` samples contributes to a weighted sum of coefficients. */
   weights(reads: Float64Array): Float64Array;
 }
 
+/** Every bump's value at a position. */
+export function bumpsAt({ centre, width }: Basis, position: number): Float64Array {
+  return Float64Array.from(centre, (c, j) => {
+    const z = (position - c) / width[j]!;
+    return Math.exp(-0.5 * z * z) / (width[j]! * Math.sqrt(2 * Math.PI));
+  });
+}
+
 /**
- * G = F^T (F F^T + ridge I)^-1 for samples at (t + 1/2) / length, t = 0 .. length-1. As in the authors' code the
- * samples go on for half a length on either side, where the signal is 0.
+ * G = F^T (F F^T + ridge I)^-1 for samples at `places`; a number: so many, at (t + 1/2) / length. As in the authors' code the
+ * samples go on for half a length on either side, evenly, where the signal is 0.
  */
-export function ridgeFit({ centre, width }: Basis, length: number, ridge: number): RidgeFit {
-  const bumps = centre.length;
+export function ridgeFit(basis: Basis, places: number | Float64Array, ridge: number): RidgeFit {
+  const bumps = basis.centre.length;
+  const length = typeof places === 'number' ? places : places.length;
   const pad = Math.floor(length / 2);
   const inside = new Float64Array(length * bumps);
   const gram = new Float64Array(bumps * bumps);
-  const values = new Float64Array(bumps);
   for (let t = -pad; t < length + pad; t++) {
-    const position = (t + 0.5) / length;
-    for (let j = 0; j < bumps; j++) {
-      const z = (position - centre[j]!) / width[j]!;
-      values[j] = Math.exp(-0.5 * z * z) / (width[j]! * Math.sqrt(2 * Math.PI));
-    }
+    const own = typeof places !== 'number' && t >= 0 && t < length;
+    const values = bumpsAt(basis, own ? places[t]! : (t + 0.5) / length);
     for (let i = 0; i < bumps; i++) {
       if (values[i]! < 1e-30) continue;
       for (let j = 0; j <= i; j++) gram[i * bumps + j]! += values[i]! * values[j]!;

@@ -1,9 +1,20 @@
 import { kvHead, type CoreInput } from '../core';
 import type { AttendContext, Mechanism } from '../mechanism';
 import { numberOf, wordOf } from '../../../shared/setting';
+import {
+  attendWithPast,
+  logSum,
+  pastCore,
+  pastPairs,
+  pastSegmentParameter,
+  stretches,
+  stretchMeans,
+  type Past,
+} from '../kernels/pastSummary';
 import { refusesRule } from '../kernels/plainCore';
 import { exactPseudoInverse, iterativePseudoInverse, multiply } from '../maths/pseudoInverse';
 import { softmax } from '../kernels/rows';
+import type { Segment } from '../kernels/segments';
 import { BATCH_ELEMENTS, Outputs } from '../kernels/tiles';
 import { checkpoint } from '../../runtime/cancellation';
 import type { MechanismParams } from '../../../shared/protocol/engine';
@@ -11,7 +22,8 @@ import type { MechanismParams } from '../../../shared/protocol/engine';
 /**
  * Nystromformer: the map as F A+ B, with landmarks that are means of equal stretches of queries and of keys. Rows need
  * not be positive, nor add up to 1. The first guess of the iterative inverse is made per head (the authors' code
- * takes one maximum over all heads, so that heads depend on each other).
+ * takes one maximum over all heads, so that heads depend on each other). The paper has no causal form: here the landmarks of a
+ * segment are means of what is before it, and a landmark key has the weight of its tokens beside the segment's own keys.
  */
 export const nystrom: Mechanism = {
   info: {
@@ -40,9 +52,10 @@ export const nystrom: Mechanism = {
         description:
           'The inverse of the landmark map: six iterations as in the paper, or by singular values.',
       },
+      pastSegmentParameter,
     ],
     view: 'map',
-    causalSelection: false,
+    causalSelection: true,
     approximate: true,
   },
 
@@ -50,40 +63,60 @@ export const nystrom: Mechanism = {
     what: 'The map from a few landmarks: means of equal stretches of queries and of keys.',
     rule: 'F A⁺ B with F = softmax(Q K̃ᵀ), A = softmax(Q̃ K̃ᵀ), B = softmax(Q̃ Kᵀ)',
     exact:
-      '`iterative`: the paper’s six steps, started per head; `exact`: the pseudo-inverse by singular values in float64. Weights may be negative (blue) and rows need not add up to 1. Not causal.',
-    cost: 'N · landmarks · dim + landmarks³.',
+      '`iterative`: the paper’s six steps, started per head; `exact`: the pseudo-inverse by singular values in float64. Weights may be negative (blue) and rows need not add up to 1. The paper has no causal form: under a causal mask a query sees its own segment as it is and all before it by landmarks of what is before; how much of its mass is there is told by the landmark keys, each with the weight of its tokens.',
+    cost: 'N · landmarks · dim + landmarks³, under a causal mask N² · landmarks / (2 segment) more for the landmarks of each segment.',
     when: 'Smooth maps of low rank. With as many landmarks as tokens it is dense.',
   },
 
-  examples: [{ landmarks: 8 }, { landmarks: 4 }, { landmarks: 16 }],
-  whole: tokens => [{ landmarks: tokens, pinv: 'exact' }],
+  examples: [{ landmarks: 8, segment: 8 }, { landmarks: 4 }, { landmarks: 16, segment: 6, pinv: 'exact' }],
+  whole: tokens => [
+    { landmarks: tokens, pinv: 'exact' },
+    { landmarks: tokens, pinv: 'exact', segment: 7 },
+  ],
 
   refuses: input =>
-    input.rule.mask.causal
-      ? 'Nyströmformer uses landmarks of the whole text and cannot be causal.'
+    input.rule.mask.causal && input.keys !== input.queries
+      ? 'Nyströmformer under a causal mask needs a query for every key.'
       : refusesRule('Nyströmformer', input),
 
   /** Three maps with the landmarks on a side, and six steps of four products for the inverse of the small one. */
-  cost(tokens, params, { dim, valueDim }) {
+  cost(tokens, params, { dim, valueDim, causal }) {
     const m = Math.min(numberOf(params, 'landmarks'), tokens);
-    const maps = m * (2 * tokens + m);
+    const inverse = 6 * 4 * 2 * m ** 3;
+    if (!causal) {
+      const maps = mapSizes(m, tokens, tokens);
+      return {
+        pairs: maps,
+        count: 'exact',
+        flops: 2 * maps * (dim + valueDim) + inverse,
+        bytes: 4 * (maps + m * valueDim),
+      };
+    }
+    let segments = 0;
+    const pairs = pastPairs(tokens, params, (rows, start) => {
+      segments++;
+      return mapSizes(Math.min(m, start), rows, start);
+    });
     return {
-      pairs: maps,
+      pairs,
       count: 'exact',
-      flops: 2 * maps * dim + 6 * 4 * 2 * m ** 3 + 2 * m * valueDim * (2 * tokens + m),
-      bytes: 4 * (maps + m * valueDim),
+      flops: 2 * pairs * (dim + valueDim) + segments * inverse,
+      bytes: 4 * (pairs + m * valueDim),
     };
   },
 
   async attend(input, params, context) {
+    if (input.rule.mask.causal) {
+      const past = (head: number, segment: Segment) => pastOf(input, params, head, segment);
+      return attendWithPast(input, params, { past }, context);
+    }
     const { heads, queries, keys, valueDim } = input;
     const output = new Float32Array(heads * queries * valueDim);
     const parts: Landmarks[] = [];
     for (let head = 0; head < heads; head++) {
       const part = landmarksOf(input, head, params);
       parts.push(part);
-      const rows = part.exact ? attendExactly : attendHead;
-      output.set(await rows(input, head, part, context), head * queries * valueDim);
+      output.set(await attendRows(input, head, part, context), head * queries * valueDim);
     }
     const { landmarks } = parts[0]!;
     // Rows of one head come one after the other; the landmarks' own rows are the same for all of them.
@@ -91,7 +124,7 @@ export const nystrom: Mechanism = {
     return {
       output,
       lse: null,
-      pairs: new Float64Array(heads).fill(landmarks * (queries + keys + landmarks)),
+      pairs: new Float64Array(heads).fill(mapSizes(landmarks, queries, keys)),
       row: (head, query) => {
         if (summaries?.head !== head) summaries = { head, rows: landmarkRows(input, head, parts[head]!) };
         return impliedRow(input, head, query, parts[head]!, summaries.rows);
@@ -134,22 +167,6 @@ function scaleOf({ rule, dim }: CoreInput, head: number): number {
   return Math.fround(usual) === scale ? usual : scale;
 }
 
-/** Means of `count` consecutive stretches, as equal as can be. */
-function stretchMeans(rows: Float32Array, count: number, width: number): Float64Array {
-  const total = rows.length / width;
-  const means = new Float64Array(count * width);
-  for (let a = 0; a < count; a++) {
-    const from = Math.floor((a * total) / count);
-    const to = Math.floor(((a + 1) * total) / count);
-    for (let c = 0; c < width; c++) {
-      let sum = 0;
-      for (let i = from; i < to; i++) sum += rows[i * width + c]!;
-      means[a * width + c] = sum / (to - from);
-    }
-  }
-  return means;
-}
-
 function mapRow(
   q: Float32Array | Float64Array,
   at: number,
@@ -165,6 +182,54 @@ function mapRow(
       return dot * scale;
     }),
   );
+}
+
+/** Pairs of the three maps with `m` landmarks on a side. */
+const mapSizes = (m: number, queries: number, keys: number) => m * (queries + keys + m);
+
+/** A segment's queries over what is before it, by landmarks of the queries and keys there. */
+function pastOf(input: CoreInput, params: MechanismParams, head: number, segment: Segment): Past {
+  const { dim } = input;
+  const core = pastCore(input, head, segment);
+  const { start } = segment;
+  const all = head * input.queries * dim;
+  const before = { ...core, queries: start, q: input.q.subarray(all, all + start * dim) };
+  const part = landmarksOf(before, 0, params);
+  const { landmarks, keys } = part;
+  const at = stretches(start, landmarks);
+  const scale = scaleOf(core, 0);
+  /** Log of the mass of all before, as the landmark keys tell it. */
+  const massOf = (row: number) =>
+    logSum(
+      Float64Array.from({ length: landmarks }, (_, a) => {
+        let dot = 0;
+        for (let c = 0; c < dim; c++) dot += core.q[row * dim + c]! * keys[a * dim + c]!;
+        return dot * scale + Math.log(at(a + 1) - at(a));
+      }),
+    );
+  let summaries: Float64Array | null = null;
+  return {
+    pairs: mapSizes(landmarks, core.queries, start),
+    read: async context => ({
+      output: Float32Array.from(await attendRows(core, 0, part, context)),
+      lse: Float32Array.from({ length: core.queries }, (_, row) => massOf(row)),
+    }),
+    row: query => {
+      const row = query - segment.from;
+      summaries ??= landmarkRows(core, 0, part);
+      return { weights: impliedRow(core, 0, row, part, summaries).weights, lse: massOf(row) };
+    },
+  };
+}
+
+/** F (A+ (B V)) of all queries of a head, [queries, valueDim]. */
+function attendRows(
+  input: CoreInput,
+  head: number,
+  part: Landmarks,
+  context: AttendContext,
+): Promise<Float32Array | Float64Array> {
+  return part.exact ? attendExactly(input, head, part, context) : attendHead(input, head, part, context);
 }
 
 async function attendHead(
