@@ -24,8 +24,11 @@ export interface Memory {
   /** Tokens that it holds: 0 .. start-1. */
   readonly start: number;
   readonly fit: RidgeFit;
-  /** The memory that was read for it, and where; null = all its tokens were fitted as they are. */
-  readonly old: { memory: Memory; places: Float64Array } | null;
+  /**
+   * The memory that was read for it; null = all its tokens were fitted as they are. `transfer` [bumps, bumps]: what a reading of
+   * this memory reads of the old one's bumps.
+   */
+  readonly old: { memory: Memory; transfer: Float64Array } | null;
   /** How many tokens lie before a position. */
   readonly tokensBefore: Curve;
   /** Per key/value head, made when they are asked for. */
@@ -59,7 +62,13 @@ export function placesAfter(added: number): Float64Array {
 }
 
 /** The memory after `added` more tokens. `mass`: what each bin of the old one was attended to; null = it is read evenly. */
-export function nextMemory(memory: Memory, added: number, fit: RidgeFit, mass: Float64Array | null): Memory {
+export function nextMemory(
+  basis: Basis,
+  memory: Memory,
+  added: number,
+  fit: RidgeFit,
+  mass: Float64Array | null,
+): Memory {
   const places = mass ? quantiles(mass, SAMPLES) : evenly(SAMPLES);
   // A sample stands for the tokens around it.
   const x = Float64Array.from({ length: SAMPLES + 2 }, (_, m) =>
@@ -73,10 +82,25 @@ export function nextMemory(memory: Memory, added: number, fit: RidgeFit, mass: F
   return {
     start: memory.start + added,
     fit,
-    old: { memory, places },
+    old: { memory, transfer: transferOf(basis, fit, places) },
     tokensBefore: { x, y },
     coefficients: new Map(),
   };
+}
+
+function transferOf(basis: Basis, fit: RidgeFit, places: Float64Array): Float64Array {
+  const bumps = basis.centre.length;
+  const read = Array.from(places, place => bumpsAt(basis, place));
+  const transfer = new Float64Array(bumps * bumps);
+  for (let i = 0; i < bumps; i++) {
+    const one = new Float64Array(bumps);
+    one[i] = 1;
+    const weights = fit.weights(one);
+    read.forEach((values, m) => {
+      for (let j = 0; j < bumps; j++) transfer[j * bumps + i]! += weights[m]! * values[j]!;
+    });
+  }
+  return transfer;
 }
 
 /** Tokens in each of the bins. */
@@ -100,11 +124,15 @@ export function coefficientsOf(
     const before = old && coefficientsOf(old.memory, basis, kv, tokens);
     const fitted = (data: Float32Array, width: number, earlier: Float64Array | null) => {
       const added = data.subarray((old?.memory.start ?? 0) * width, memory.start * width);
-      if (!old || !earlier) return memory.fit.coefficients(added, width);
-      const signal = new Float64Array(SAMPLES * width + added.length);
-      old.places.forEach((place, m) => signal.set(read(basis, place, earlier, width), m * width));
-      signal.set(added, SAMPLES * width);
-      return memory.fit.coefficients(signal, width);
+      const sum = memory.fit.coefficients(added, width, old ? SAMPLES : 0);
+      const bumps = basis.centre.length;
+      if (old && earlier)
+        for (let j = 0; j < bumps; j++)
+          for (let i = 0; i < bumps; i++) {
+            const factor = old.transfer[j * bumps + i]!;
+            for (let c = 0; c < width; c++) sum[i * width + c]! += factor * earlier[j * width + c]!;
+          }
+      return sum;
     };
     known = {
       k: fitted(tokens.k, tokens.dim, before && before.k),
@@ -131,21 +159,20 @@ export function read(
 }
 
 /** What each token 0 .. start-1 contributes to a weighted sum of a memory's coefficients. */
-export function tokenWeights(memory: Memory, basis: Basis, reads: Float64Array): Float64Array {
+export function tokenWeights(memory: Memory, reads: Float64Array): Float64Array {
   const weights = new Float64Array(memory.start);
+  const bumps = reads.length;
   let [here, asked]: [Memory, Float64Array] = [memory, reads];
   for (;;) {
-    const each = here.fit.weights(asked);
     const { old } = here;
     if (!old) {
-      weights.set(each);
+      weights.set(here.fit.weights(asked));
       return weights;
     }
-    weights.set(each.subarray(SAMPLES), old.memory.start);
-    const before = new Float64Array(reads.length);
-    old.places.forEach((place, m) => {
-      bumpsAt(basis, place).forEach((bump, j) => (before[j]! += each[m]! * bump));
-    });
+    weights.set(here.fit.weights(asked, SAMPLES), old.memory.start);
+    const before = new Float64Array(bumps);
+    for (let j = 0; j < bumps; j++)
+      for (let i = 0; i < bumps; i++) before[j]! += old.transfer[j * bumps + i]! * asked[i]!;
     [here, asked] = [old.memory, before];
   }
 }

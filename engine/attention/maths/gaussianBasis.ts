@@ -18,10 +18,10 @@ export function gaussianBasis(count: number): Basis {
 }
 
 export interface RidgeFit {
-  /** G^T X: coefficients [bumps, width] of a signal X [length, width]. */
-  coefficients(signal: Float32Array | Float64Array, width: number): Float64Array;
-  /** G r: what each of the `length` samples contributes to a weighted sum of coefficients. */
-  weights(reads: Float64Array): Float64Array;
+  /** G^T X: coefficients [bumps, width] of a signal X [length - first, width]; before `first` it is 0. */
+  coefficients(signal: Float32Array, width: number, first?: number): Float64Array;
+  /** G r: what each sample from `first` on contributes to a weighted sum of coefficients. */
+  weights(reads: Float64Array, first?: number): Float64Array;
 }
 
 /** Every bump's value at a position. */
@@ -54,11 +54,11 @@ export function ridgeFit(basis: Basis, places: number | Float64Array, ridge: num
   for (let i = 0; i < bumps; i++) gram[i * bumps + i]! += ridge;
   const lower = cholesky(gram, bumps);
   return {
-    coefficients(signal, columns) {
+    coefficients(signal, columns, first = 0) {
       const projected = new Float64Array(bumps * columns);
-      for (let t = 0; t < length; t++) {
+      for (let t = 0; t < length - first; t++) {
         for (let j = 0; j < bumps; j++) {
-          const factor = inside[t * bumps + j]!;
+          const factor = inside[(first + t) * bumps + j]!;
           if (factor < 1e-30) continue;
           for (let c = 0; c < columns; c++) {
             projected[j * columns + c]! += factor * signal[t * columns + c]!;
@@ -68,14 +68,16 @@ export function ridgeFit(basis: Basis, places: number | Float64Array, ridge: num
       solve(lower, projected, bumps, columns);
       return projected;
     },
-    weights(reads) {
+    weights(reads, first = 0) {
       const solved = reads.slice();
       solve(lower, solved, bumps, 1);
-      return Float64Array.from({ length }, (_, t) => {
+      const weights = new Float64Array(length - first);
+      for (let t = 0; t < weights.length; t++) {
         let sum = 0;
-        for (let j = 0; j < bumps; j++) sum += inside[t * bumps + j]! * solved[j]!;
-        return sum;
-      });
+        for (let j = 0; j < bumps; j++) sum += inside[(first + t) * bumps + j]! * solved[j]!;
+        weights[t] = sum;
+      }
+      return weights;
     },
   };
 }

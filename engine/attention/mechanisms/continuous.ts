@@ -237,7 +237,7 @@ class ContinuousMemory implements Summary {
         return { output, lse: Float32Array.from({ length: to - from }, (_, r) => massOf(from + r)) };
       },
       row: query => ({
-        weights: tokenWeights(memory, basis, readsOf(input, head, query, basis, fitted.k)),
+        weights: tokenWeights(memory, readsOf(input, head, query, basis, fitted.k)),
         lse: massOf(query),
       }),
     };
@@ -256,7 +256,7 @@ class ContinuousMemory implements Summary {
     const added = to - from;
     let fit = this.fits.get(added);
     if (!fit) this.fits.set(added, (fit = ridgeFit(this.basis, placesAfter(added), this.ridge)));
-    this.memories.set(start + added, nextMemory(this.memoryBefore(start), added, fit, mass));
+    this.memories.set(start + added, nextMemory(this.basis, this.memoryBefore(start), added, fit, mass));
   }
 
   private memoryBefore(start: number): Memory {
