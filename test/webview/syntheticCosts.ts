@@ -27,7 +27,9 @@ function curve(choice: Setting, lengths: readonly number[]): CostCurve {
     pairs: costs.map(c => c.pairs),
     flops: costs.map(c => c.flops),
     bytes: costs.map(c => c.bytes),
-    refused: REFUSED.includes(choice.name) ? `${mechanism.info.title} has no place for a bias on the scores.` : null,
+    refused: REFUSED.includes(choice.name)
+      ? `${mechanism.info.title} has no place for a bias on the scores.`
+      : null,
   };
 }
 
