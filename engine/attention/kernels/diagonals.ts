@@ -122,7 +122,7 @@ function tilesOf(
     left += width;
   }
   const own = Int32Array.from({ length: count * rows }, (_, t) => (from + t < queries ? from + t : -1));
-  return { head, rows, columns, queries: own, keys: found, bias };
+  return { head, rows, columns, queries: own, keys: found, bias, scattered: true };
 }
 
 /** In a single tile: what is not there is seen by nobody. */

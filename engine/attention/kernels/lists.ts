@@ -109,6 +109,7 @@ export async function attendGroups(
       queries: new Int32Array(batch.length * rows).fill(-1),
       keys: new Int32Array(batch.length * columns).fill(-1),
       bias: new Float32Array(batch.length * rows * columns).fill(MASKED),
+      scattered: true,
     };
     let here = 0;
     batch.forEach((group, t) => {

@@ -36,7 +36,7 @@ export interface Tiles {
   share?: Float32Array;
   /** [count, far]: of the first columns that are 1 here the heaviest of each row is told. */
   watched?: Float32Array;
-  /** Queries and keys are all over the text, without padding: the graph picks them out, on all threads. */
+  /** Queries and keys are all over the text: the graph picks them out, on all threads. */
   scattered?: boolean;
   /** [count, rows]: what `addOpaque` took from each row's bias to keep it near 0; belongs to the log-sum-exps. */
   shift?: Float64Array;
@@ -125,10 +125,13 @@ function rowsOfHead(input: CoreInput, tiles: Tiles, count: number): Record<strin
     q: part(input.q, tiles.head, queries, dim),
     k: part(input.k, kv, keys, dim),
     v: part(input.v, kv, keys, valueDim),
-    queries: int32(tiles.queries, [count, tiles.rows]),
-    keys: int32(tiles.keys, [count, tiles.columns]),
+    queries: int32(tiles.queries.map(there), [count, tiles.rows]),
+    keys: int32(tiles.keys.map(there), [count, tiles.columns]),
   };
 }
+
+/** Any row does for padding: as a key it is masked, as a query nobody reads it. */
+const there = (id: number) => Math.max(0, id);
 
 interface TileForm {
   /** Planes of the bias: none, one for all tiles, or one each. */

@@ -315,11 +315,16 @@ function project(
   rank: number,
 ): Float64Array {
   const projected = new Float64Array(rows * rank);
-  for (let i = 0; i < rows; i++) {
-    for (let c = 0; c < dim; c++) {
-      const x = data[(first + i) * dim + c]!;
-      const at = (head * dim + c) * rank;
-      for (let d = 0; d < rank; d++) projected[i * rank + d]! += x * matrix[at + d]!;
+  const columns = Array.from({ length: rank }, (_, d) =>
+    Float64Array.from({ length: dim }, (_, c) => matrix[(head * dim + c) * rank + d]!),
+  );
+  for (let d = 0; d < rank; d++) {
+    const column = columns[d]!;
+    for (let i = 0; i < rows; i++) {
+      const at = (first + i) * dim;
+      let sum = 0;
+      for (let c = 0; c < dim; c++) sum += data[at + c]! * column[c]!;
+      projected[i * rank + d] = sum;
     }
   }
   return projected;
@@ -336,12 +341,36 @@ function squaredDistance(a: Float64Array, i: number, b: Float64Array, j: number,
 
 /** Rank of each row in one dimension (smallest first, lower index on ties), divided into groups of `size`. */
 function rankGroups(rows: Float64Array, d: number, rank: number, size: number): Int32Array {
-  const order = sequence(0, rows.length / rank);
-  const value = (i: number) => rows[i * rank + d]!;
-  order.sort((i, j) => value(i) - value(j) || i - j);
-  const groups = new Int32Array(order.length);
-  order.forEach((i, place) => (groups[i] = Math.floor(place / size)));
+  const count = rows.length / rank;
+  const sorted = new Float64Array(count);
+  for (let i = 0; i < count; i++) sorted[i] = rows[i * rank + d]!;
+  // Without a comparison of ours, which would take longer than the attention.
+  sorted.sort();
+  const groups = new Int32Array(count);
+  const equals = new Map<number, number>();
+  for (let i = 0; i < count; i++) {
+    const value = rows[i * rank + d]!;
+    let place = leastFrom(sorted, value);
+    if (sorted[place + 1] === value) {
+      const before = equals.get(value) ?? 0;
+      equals.set(value, before + 1);
+      place += before;
+    }
+    groups[i] = Math.floor(place / size);
+  }
   return groups;
+}
+
+/** Where ascending numbers reach a value. */
+function leastFrom(sorted: Float64Array, value: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function centroidsOf(input: CoreInput, head: number, rank: number, { own }: AttendContext): Float64Array {
