@@ -1,24 +1,13 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, query } from 'lit/decorators.js';
 import type { AnalysisSummary } from '../../shared/protocol/engine';
-import { changeLimit } from '../../shared/protocol/host';
-import { csv, percent, signed, tokenLabel } from '../../shared/numbers';
-import { exact, interval, nats } from '../model/amounts';
-import { niceCeiling, massAt } from '../draw/colour';
-import { theme } from '../draw/theme';
+import { csv } from '../../shared/numbers';
+import { exact, nats } from '../model/amounts';
 import { Remote } from '../host/remote';
 import { store } from '../host/store';
 import { t } from '../host/words';
-import {
-  counterparts,
-  keptMass,
-  largestCells,
-  lossPair,
-  mapDifference,
-  sameHeads,
-  shiftPerRow,
-  type LossPair,
-} from '../model/pair';
+import { counterparts, lossPair, mapDifference, sameHeads, shiftPerRow, type LossPair } from '../model/pair';
+import { attentionChange, elsewhere, lossChange, type Titled } from '../model/pairQuantity';
 import {
   PAIR_KINDS,
   chosenSetting,
@@ -28,13 +17,10 @@ import {
   otherHead,
   otherTitle,
   settings,
-  settingOf,
   tokensOfSide,
   type PairKind,
   type PairSide,
 } from '../model/pairSides';
-import { colourOf, type Quantity } from '../model/quantity';
-import { textPieces } from '../model/textPieces';
 import { headKey } from '../model/tried';
 import type { ColouredText } from '../plots/colouredText';
 import { Component } from '../ui/component';
@@ -42,14 +28,11 @@ import { button, choose, segmented } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
-import '../plots/colouredText';
-import '../plots/pairMap';
-import '../ui/legend';
+import { headLead, lossLead } from './pairLead';
+import { pairMaps, type PairTiles } from './pairMaps';
 import { pairStyles } from './pairStyles';
 import { headGrid, headsCsv, measureRows, numbersTable, settingRows, type PairRow } from './pairTables';
-
-/** Cells and keys that are listed. */
-const LISTED = 8;
+import { mostDifferent, pairText } from './pairText';
 
 /** Two heads, two settings or two texts side by side, and the difference between them. */
 @customElement('ai-pair')
@@ -185,7 +168,7 @@ export class PairView extends Component implements Savable {
 
   // ------------------------------------------------------------ what is found
 
-  private get tiles() {
+  private get tiles(): PairTiles {
     const [a, b] = [this.first.value, this.second.value];
     const level = this.first.answers?.level ?? 0;
     const alike = a && b && this.first.answers?.level === this.second.answers?.level;
@@ -225,7 +208,7 @@ export class PairView extends Component implements Savable {
   }
 
   /** What the text is coloured by. */
-  private get quantity(): (Quantity & { title: string }) | null {
+  private get quantity(): Titled | null {
     const { a, b, losses } = this;
     if (!a || !b) return null;
     if (losses) return losses.paired > 0 ? lossChange(losses.perToken) : null;
@@ -329,11 +312,15 @@ export class PairView extends Component implements Savable {
   }
 
   private found(a: PairSide, b: PairSide): TemplateResult {
+    const { quantity, tiles, sameTokens } = this;
+    const shown = { a, b, tiles, sameTokens, narrow: this.width < 620, waits: this.second };
     return html`<div class="lead" role="status">${this.lead(a, b)}</div>
-      ${this.comparable ? this.maps(a, b) : html`<p class="muted">${t('The models have other heads: only their losses are compared.')}</p>`}
-      <div class=${this.width < 760 || !this.quantity ? 'parts narrow' : 'parts'}>
-        <section>${this.colours(a)}</section>
-        <section>${numbersTable(a, b, this.rows(a, b))}${this.keys(a)}</section>
+      ${this.comparable ? pairMaps(shown) : html`<p class="muted">${t('The models have other heads: only their losses are compared.')}</p>`}
+      <div class=${this.width < 760 || !quantity ? 'parts narrow' : 'parts'}>
+        <section>${quantity ? pairText(a, this.text.value, quantity) : this.nothingInCommon()}</section>
+        <section>
+          ${numbersTable(a, b, this.rows(a, b))}${quantity ? mostDifferent(a, quantity, token => this.coloured?.reveal(token)) : nothing}
+        </section>
       </div>
       ${this.comparable && this.kind !== 'head' ? headGrid(a, b) : nothing}`;
   }
@@ -349,234 +336,20 @@ export class PairView extends Component implements Savable {
 
   /** The whole point in one sentence. */
   private lead(a: PairSide, b: PairSide): TemplateResult {
-    if (this.kind === 'head') return this.headLead(a, b);
-    const { losses } = this;
-    if (!losses) {
-      const asked = this.runA.loading || this.runA.error ? this.runA : this.runB;
-      if (asked.loading || asked.error) return html`${requestState(asked, t('The text runs on with it.'))}`;
-      return html`${t('The losses of the two are not known, so only where they look is compared.')}`;
-    }
-    const delta = losses.b - losses.a;
-    const { interval: range } = losses;
-    const unsure = range !== null && range.low <= 0 && range.high >= 0;
-    const size = html`<strong title=${exact(delta, 'nats')}>${nats(Math.abs(delta))}</strong>`;
-    const sentence = unsure
-      ? html`${t('Whether A or B costs more cannot be told on this text:')} B − A = ${size}`
-      : html`${delta >= 0 ? t('B costs more per token than A:') : t('B costs less per token than A:')} ${size}`;
-    const sure = range ? t('95 % interval {0}', interval(range)) : t('too few tokens for an interval');
-    const how = losses.paired
-      ? t('on {0} tokens that both have', losses.paired)
-      : t('unpaired: the texts are not the same');
-    return html`${sentence} <span class="muted">(${sure}; ${how})</span>`;
+    const { first, second, runA, runB, losses } = this;
+    if (this.kind === 'head')
+      return headLead(a, b, this.tiles) ?? html`${requestState(first.error ? first : second, t('Looking.'))}`;
+    if (losses) return lossLead(losses);
+    const asked = runA.loading || runA.error ? runA : runB;
+    return asked.loading || asked.error
+      ? html`${requestState(asked, t('The text runs on with it.'))}`
+      : html`${t('The losses of the two are not known, so only where they look is compared.')}`;
   }
 
-  private headLead(a: PairSide, b: PairSide): TemplateResult {
-    const { a: one, b: two, level } = this.tiles;
-    const shift = one && two && shiftPerRow(one, two, level);
-    if (!shift) return html`${requestState(this.first.error ? this.first : this.second, t('Looking.'))}`;
-    const mean = shift.reduce((sum, value) => sum + value, 0) / Math.max(1, shift.length);
-    const share = html`<strong title=${exact(mean * 100, '%')}>${percent(mean)}</strong>`;
-    return html`${t('{0} and {1}', a.title, b.title)}: ${level > 0 ? t('at least') : nothing} ${share}
-      ${t('of the attention goes to other tokens.')}
-      <span class="muted"
-        >${level > 0 ? t('(mean over queries, in blocks of {0} tokens)', 2 ** level) : t('(mean over queries)')}</span
-      >`;
-  }
-
-  private maps(a: PairSide, b: PairSide): TemplateResult | typeof nothing {
-    const { a: one, b: two, level, difference } = this.tiles;
-    const none = settingOf(a) === undefined || settingOf(b) === undefined;
-    const [first, second] = [one && keptMass(one), two && keptMass(two)];
-    const most = (values: Float32Array | null) =>
-      values?.reduce((top, value) => Math.max(top, Math.abs(value)), 0) ?? 0;
-    const largest = niceCeiling(Math.max(most(first), most(second)));
-    const apart = niceCeiling(most(difference));
-    const { massScale } = store.settings;
-    const ticks = (top: number, at: number[]) =>
-      at.map(place => ({ at: place, label: percent(massAt(place, top, massScale)) }));
-    const map = (side: PairSide, letter: string, values: Float32Array | null, columns: number) =>
-      html`<section>
-        <h2><span class="letter">${letter}</span> ${side.title}</h2>
-        ${
-          settingOf(side) === undefined
-            ? html`<p class="muted">
-                ${t('What was taken away differs from head to head: see the losses.')}
-              </p>`
-            : html`<ai-pair-map
-                .values=${values}
-                .columns=${columns}
-                .largest=${largest}
-                .label=${t('Attention map of {0}: queries downward, keys to the right', side.title)}
-                .words=${(row: number, column: number) => this.words(side, values, columns, level, row, column)}
-                @cell=${(event: CustomEvent<{ row: number }>) => this.pin(side, event.detail.row << level)}
-              ></ai-pair-map>`
-        }
-      </section>`;
-    return html`<div class=${this.width < 620 ? 'three narrow' : 'three'}>
-        ${map(a, 'A', first, one?.columns ?? 1)} ${map(b, 'B', second, two?.columns ?? 1)}
-        <section>
-          <h2>${t('Difference')} <span class="muted">B − A</span></h2>
-          ${
-            difference && one
-              ? html`<ai-pair-map
-                  difference
-                  .values=${difference}
-                  .columns=${one.columns}
-                  .largest=${apart}
-                  .label=${t('Difference of the two maps; the largest stand in the table below')}
-                  .words=${(row: number, column: number) => this.words(a, difference, one.columns, level, row, column, true)}
-                  @cell=${(event: CustomEvent<{ row: number }>) => this.pin(a, event.detail.row << level)}
-                ></ai-pair-map>`
-              : this.sameTokens || none
-                ? html`${requestState(this.second, t('Looking.'))}`
-                : html`<p class="muted">
-                    ${t('The texts are not in the same tokens, so their maps have no difference cell by cell.')}
-                  </p>`
-          }
-        </section>
-      </div>
-      ${
-        one && two
-          ? html`<div class="legends">
-              <ai-legend
-                label=${t('mass')}
-                .lut=${theme().sequential}
-                .ticks=${ticks(largest, [0, 0.5, 1])}
-              ></ai-legend>
-              ${
-                difference
-                  ? html`<ai-legend
-                      label=${t('more in A, more in B')}
-                      .lut=${theme().diverging}
-                      .ticks=${[
-                        { at: 0, label: `−${percent(apart)}` },
-                        { at: 0.5, label: '0' },
-                        { at: 1, label: `+${percent(apart)}` },
-                      ]}
-                    ></ai-legend>`
-                  : nothing
-              }
-            </div>`
-          : nothing
-      }
-      ${difference && one ? this.cells(a, difference, one.columns, level) : nothing}`;
-  }
-
-  /** The readable twin of the difference. */
-  private cells(a: PairSide, values: Float32Array, columns: number, level: number): TemplateResult {
-    return html`<details>
-      <summary>${t('Where the maps differ most, as a table')}</summary>
-      <table>
-        <tr>
-          <th>${t('query')}</th>
-          <th>${t('key')}</th>
-          <th>B − A</th>
-        </tr>
-        ${largestCells(values, columns, LISTED).map(
-          ({ row, column, value }) =>
-            html`<tr>
-              <td>${this.place(a, 'queries', row, level)}</td>
-              <td>${this.place(a, 'keys', column, level)}</td>
-              <td class="number" title=${exact(value * 100, '%')}>${change(value)}</td>
-            </tr>`,
-        )}
-      </table>
-    </details>`;
-  }
-
-  /** "“name” (12)", of a block its first token. */
-  private place(side: PairSide, of: 'queries' | 'keys', cell: number, level: number): string {
-    const token = cell << level;
-    const from = tokensOfSide(side, of);
-    const last = Math.min(from.ids.length, token + 2 ** level) - 1;
-    return `“${tokenLabel(from.text[token] ?? '')}” (${last > token ? `${token}–${last}` : token})`;
-  }
-
-  private words(
-    side: PairSide,
-    values: Float32Array | null,
-    columns: number,
-    level: number,
-    row: number,
-    column: number,
-    differs = false,
-  ): string {
-    const value = values?.[row * columns + column] ?? 0;
-    return `${this.place(side, 'queries', row, level)} → ${this.place(side, 'keys', column, level)}: ${differs ? change(value) : percent(value)}`;
-  }
-
-  private pin(side: PairSide, token: number): void {
-    const shown = side.summary === store.summary && tokensOfSide(side, 'queries') === side.summary.tokens;
-    if (shown) store.select({ token });
-  }
-
-  private colours(a: PairSide): TemplateResult {
-    const { quantity } = this;
-    const text = this.text.value;
-    if (!quantity)
-      return html`<p class="muted">
-        ${this.kind === 'text' && this.losses?.paired === 0 ? t('The two texts have too little in common to be compared word by word.') : nothing}
-      </p>`;
-    const look = theme();
-    const colour = colourOf(quantity, look);
-    const { values } = quantity;
-    const { tokens } = a.summary;
-    const words = (token: number) =>
-      `“${tokenLabel(tokens.text[token] ?? '')}” (${token}): ${quantity.say(values[token] ?? 0)}`;
-    return html`<div class="above">
-        <h2>${quantity.title}</h2>
-        <ai-legend
-          .label=${quantity.legend.label}
-          .lut=${quantity.diverging ? look.diverging : look.sequential}
-          .ticks=${quantity.legend.ticks}
-        ></ai-legend>
-      </div>
-      <ai-coloured-text
-        label=${t('The text of A, coloured by the difference; arrow keys go from token to token')}
-        .pieces=${textPieces(text, tokens)}
-        .colour=${(token: number) => colour(values[token] ?? 0)}
-        .words=${words}
-        .token=${store.selection.token}
-        @pin=${(event: CustomEvent<number>) =>
-          store.select({ token: store.selection.token === event.detail ? null : event.detail })}
-        @point=${(event: CustomEvent<number | null>) => store.preview(event.detail)}
-      ></ai-coloured-text>
-      <p class="muted" role="status">
-        ${store.selection.token === null ? t('Point at a token for its numbers; click pins it.') : words(store.selection.token)}
-      </p>`;
-  }
-
-  /** Tokens, or keys of the pinned one, that differ most. */
-  private keys(a: PairSide): TemplateResult | typeof nothing {
-    const { quantity } = this;
-    if (!quantity) return nothing;
-    const { tokens } = a.summary;
-    const { values } = quantity;
-    const most = Array.from(values.keys())
-      // Of a block of tokens that share a value, its first.
-      .filter(token => values[token] !== 0 && values[token] !== values[token - 1] && !tokens.special[token])
-      .sort((i, j) => Math.abs(values[j]!) - Math.abs(values[i]!))
-      .slice(0, LISTED);
-    return html`<table class="most">
-      <caption>
-        ${t('Where they differ most')}
-      </caption>
-      <tr>
-        <th>${t('token')}</th>
-        <th>${quantity.diverging ? 'B − A' : t('goes elsewhere')}</th>
-      </tr>
-      ${most.map(
-        token =>
-          html`<tr>
-            <td>
-              <button class="link" @click=${() => this.coloured?.reveal(token)}>
-                “${tokenLabel(tokens.text[token] ?? '')}” (${token})
-              </button>
-            </td>
-            <td class="number">${quantity.say(values[token]!)}</td>
-          </tr>`,
-      )}
-    </table>`;
+  private nothingInCommon(): TemplateResult {
+    return html`<p class="muted">
+      ${this.kind === 'text' && this.losses?.paired === 0 ? t('The two texts have too little in common to be compared word by word.') : nothing}
+    </p>`;
   }
 
   // ------------------------------------------------------------ saving
@@ -610,54 +383,4 @@ export class PairView extends Component implements Savable {
 function headOf(key: string): { core: number; head: number } {
   const [core, head] = key.split('.').map(Number) as [number, number];
   return { core, head };
-}
-
-/** A difference of shares, with its sign. */
-const change = (value: number) =>
-  value > 0 ? `+${percent(value)}` : value < 0 ? `−${percent(-value)}` : percent(0);
-
-type Titled = Quantity & { title: string };
-
-function around(
-  limit: number,
-  write: (value: number) => string,
-): Pick<Quantity, 'place' | 'diverging'> & { ticks: Quantity['legend']['ticks'] } {
-  return {
-    place: value => 0.5 + 0.5 * Math.max(-1, Math.min(1, value / limit)),
-    diverging: true,
-    ticks: [
-      { at: 0, label: `−${write(limit)}` },
-      { at: 0.5, label: '0' },
-      { at: 1, label: `+${write(limit)}` },
-    ],
-  };
-}
-
-function lossChange(values: Float32Array): Titled {
-  const { ticks, ...scale } = around(changeLimit(values), nats);
-  const legend = { label: t('loss, B − A'), ticks };
-  return {
-    ...scale,
-    values,
-    legend,
-    title: t('What each token costs more or less'),
-    say: value => t('{0} nats', signed(value)),
-  };
-}
-
-function attentionChange(values: Float32Array): Titled {
-  const { ticks, ...scale } = around(changeLimit(values), percent);
-  const legend = { label: t('attention, B − A'), ticks };
-  return { ...scale, values, legend, title: t('What the pinned token looks at more or less'), say: change };
-}
-
-function elsewhere(values: Float32Array): Titled {
-  return {
-    values,
-    place: value => value,
-    diverging: false,
-    legend: { label: t('goes elsewhere'), ticks: [0, 0.5, 1].map(at => ({ at, label: percent(at) })) },
-    title: t('Where the two look differently'),
-    say: percent,
-  };
 }
