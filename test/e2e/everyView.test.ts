@@ -58,4 +58,25 @@ describe('every view', function () {
         }
       }
     });
+
+  it('can be read in every theme in the side panel, whose bars can be compared', async () => {
+    const { page, host } = await views.open(
+      { place: 'side', selection: { core: 1, head: 1, token: 20 } },
+      300,
+      1000,
+    );
+    await page.locator('ai-side .item').first().waitFor();
+    const frame = page.mainFrame();
+    assert.deepEqual(await mutePictures(frame), []);
+    assert.deepEqual(await cutWords(frame), []);
+    for (const theme of THEME_NAMES) {
+      await host.setTheme(theme);
+      await page.waitForTimeout(60);
+      assert.deepEqual(await violations(frame), [], theme);
+    }
+    const rooms = await page
+      .locator('ai-side .item .bar')
+      .evaluateAll(bars => bars.map(bar => Math.round(bar.getBoundingClientRect().width)));
+    assert.equal(new Set(rooms).size, 1, `full bars are ${rooms.join(', ')} px long`);
+  });
 });

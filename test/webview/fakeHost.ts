@@ -107,8 +107,10 @@ export class FakeHost extends MemoryHost {
   }
 
   async setTheme(name: ThemeName): Promise<void> {
+    // As the editor does, which leaves other classes as they are.
     await this.page.evaluate(
-      `document.documentElement.setAttribute('style', ${JSON.stringify(themeStyle(name))}); document.body.className = ${JSON.stringify(THEMES[name].bodyClass)};`,
+      `document.documentElement.setAttribute('style', ${JSON.stringify(themeStyle(name))});
+      document.body.className = [...document.body.classList].filter(one => !one.startsWith('vscode-')).join(' ') + ' ' + ${JSON.stringify(THEMES[name].bodyClass)};`,
     );
   }
 

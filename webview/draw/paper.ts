@@ -30,6 +30,9 @@ const LIGHT: Record<string, string> = {
   'list-activeSelectionForeground': '#000000',
   'list-hoverBackground': '#f2f2f2',
   'textLink-foreground': '#000000',
+  'panelTitle-activeForeground': '#000000',
+  'panelTitle-inactiveForeground': '#4a4a4a',
+  'panelTitle-activeBorder': '#005fb8',
   'charts-blue': '#1a66c2',
   'toolbar-hoverBackground': '#b8b8b850',
   'progressBar-background': '#005fb8',
@@ -62,6 +65,9 @@ const DARK: Record<string, string> = {
   'list-activeSelectionForeground': '#ffffff',
   'list-hoverBackground': '#2a2a2a',
   'textLink-foreground': '#ffffff',
+  'panelTitle-activeForeground': '#ffffff',
+  'panelTitle-inactiveForeground': '#b8b8b8',
+  'panelTitle-activeBorder': '#4daafc',
   'charts-blue': '#4d9eff',
 };
 

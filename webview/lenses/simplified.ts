@@ -53,6 +53,10 @@ export class SimplifiedView extends LensPart<'simplified'> {
       .head > div {
         width: 100%;
       }
+      .heads.numbers {
+        height: auto;
+        text-align: center;
+      }
       .whole {
         background: var(--accent);
         height: 22px;
@@ -136,6 +140,7 @@ export class SimplifiedView extends LensPart<'simplified'> {
   private grid(heads: Head[]): TemplateResult {
     const cores = [...new Set(heads.map(h => h.core))].reverse();
     const shown = store.shownHead;
+    const columns = Math.max(...heads.map(h => h.head)) + 1;
     return html`<div class="layers">
       ${cores.map(
         core => html`
@@ -168,6 +173,10 @@ export class SimplifiedView extends LensPart<'simplified'> {
           </div>
         `,
       )}
+      <span class="muted" aria-hidden="true">${t('head')}</span>
+      <div class="heads numbers muted" aria-hidden="true">
+        ${Array.from({ length: columns }, (_, head) => html`<span>${columns <= 16 ? head : ''}</span>`)}
+      </div>
     </div>`;
   }
 

@@ -131,7 +131,7 @@ export class LinePlot extends Component {
       l.points.map(p => ({ x: x(p.x) - 2, y: y(p.y) - 2, width: 4, height: 4 })),
     );
     const frame = { x: room.left, y: 10, width: width - room.left - room.right + 8, height: bottom - 12 };
-    const places = placeLabels(labels, [...taken, ...along], frame);
+    const places = placeLabels(labels, [...taken, ...along], frame, text => text.length * 7.2);
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words}>
       ${axisBottom(x, bottom, { ticks: this.x.ticks ?? 6, format: this.x.format, label: this.x.label })}
       ${axisLeft(y, room.left, { ticks: this.y.ticks ?? 5, format: this.y.format, label: this.y.label, grid: width - room.left - room.right })}

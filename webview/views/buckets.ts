@@ -180,7 +180,10 @@ export class BucketsView extends Component implements Savable {
     const stale = store.stale || this.buckets.loading;
     const learned = isNative(choice, profile.core);
     return html`<div id="figure" class=${stale ? 'is-stale' : ''}>
-      <div class="lead" role="status">${this.lead(profile, choice, found)}</div>
+      <div class="lead" role="status">
+        ${this.lead(profile, choice, found)}
+        ${round !== null && painted.includes(-1) ? html`<span class="muted">${t('Dashed words are in no bucket.')}</span>` : nothing}
+      </div>
       ${round === null ? nothing : this.bucketList(found.sizes[round]!, names, telling, focus)}
       ${this.buckets.error ? requestState(this.buckets, '') : nothing}
       <ai-bucket-text

@@ -150,7 +150,7 @@ export class Side extends Component {
           { value: '', label: t('any') },
           ...(Object.keys(ROLES) as Role[])
             .filter(r => present.has(r) || r === role)
-            .map(r => ({ value: r, label: ROLE_TITLES[r] })),
+            .map(r => ({ value: r, label: t(ROLE_TITLES[r]) })),
         ],
         value => store.setOption('side', 'role', value),
       )}
@@ -245,6 +245,8 @@ export class Side extends Component {
       <div class="who">
         <ai-thumb
           .thumbnail=${profile.thumbnail}
+          role="img"
+          aria-label=${t('Map of {0}', headName(profile))}
           title=${t('Open the map')}
           @click=${() => store.host.send({ type: 'openView', view: 'head' })}
         ></ai-thumb>

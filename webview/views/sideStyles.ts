@@ -48,7 +48,8 @@ export const sideStyles = css`
     right: 0;
     height: ${ROW}px;
     display: grid;
-    grid-template-columns: 16px 58px minmax(0, 1fr) auto;
+    /* The same in every row, so that bars can be compared. */
+    grid-template-columns: 16px 58px minmax(0, 1fr) 62px;
     gap: 6px;
     align-items: center;
     padding: 0 10px;

@@ -309,8 +309,9 @@ export class TextView extends Component implements Savable {
     const { token } = store.selection;
     const shown = this.pointed ?? (side === 'text' ? (token ?? store.previewToken) : null);
     if (shown === null)
-      return html`<span class="muted">${t('Point at a token for its numbers; click pins it.')}</span>`;
-    if (side !== 'text' || shown !== token || store.report || !store.summary) return html`${words(shown)}`;
+      return html`<span class="words muted">${t('Point at a token for its numbers; click pins it.')}</span>`;
+    if (side !== 'text' || shown !== token || store.report || !store.summary)
+      return html`<span class="words">${words(shown)}</span>`;
     const toggle = {
       kind: 'span',
       core: null,
@@ -319,7 +320,7 @@ export class TextView extends Component implements Savable {
       to: shown + 1,
       queries: null,
     } as const;
-    return html`${words(shown)} ·
+    return html`<span class="words">${words(shown)} ·</span>
       <button class="link" data-no-export @click=${() => store.host.send({ type: 'intervene', toggle })}>
         ${isBlocked(this.blocked.value, 'text', shown) ? t('Unblock attention to it') : t('Block attention to it')}
       </button>`;

@@ -57,10 +57,15 @@ export const textStyles = css`
   }
   .said {
     min-width: 0;
-    overflow: hidden;
-    text-overflow: ellipsis;
+    display: flex;
+    gap: 4px;
     white-space: nowrap;
     flex: 1 1 46ch;
+  }
+  .said .words {
+    min-width: 0;
+    overflow: hidden;
+    text-overflow: ellipsis;
   }
   .said strong {
     font-family: var(--vscode-editor-font-family, monospace);

@@ -63,6 +63,7 @@ export async function cutWords(frame: Frame): Promise<string[]> {
         one,
         ...(one.shadowRoot ? inside(one.shadowRoot) : []),
       ]);
+    const up = (one: Element) => one.parentElement ?? (one.getRootNode() as ShadowRoot).host ?? null;
     const hides = (overflow: string) => overflow === 'hidden' || overflow === 'clip';
     return inside(document.querySelector('attention-app')!).flatMap(one => {
       const words = one.textContent?.trim().replace(/\s+/g, ' ').slice(0, 60) ?? '';
@@ -76,6 +77,17 @@ export async function cutWords(frame: Frame): Promise<string[]> {
         return out > 1.5 ? [`${where}: ${Math.round(out)} px are cut off`] : [];
       }
       if (!(one instanceof HTMLElement)) return [];
+      if (one instanceof HTMLButtonElement) {
+        // What is pressed is seen, "…" or not.
+        for (let box = up(one); box; box = up(box)) {
+          const { overflowX } = getComputedStyle(box);
+          // One can scroll to it.
+          if (overflowX === 'auto' || overflowX === 'scroll') break;
+          if (!hides(overflowX)) continue;
+          const out = one.getBoundingClientRect().right - box.getBoundingClientRect().right;
+          if (out > 1.5) return [`${where}: ${Math.round(out)} px of the button are cut off`];
+        }
+      }
       const { overflowX, textOverflow, clipPath } = getComputedStyle(one);
       const out = one.scrollWidth - one.clientWidth;
       return hides(overflowX) && textOverflow !== 'ellipsis' && clipPath === 'none' && out > 1
