@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { interval, number, percent, signed } from '../../shared/numbers';
 import type { SaveFileParams } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
-import { withLoss } from '../webview/syntheticPair';
+import { editedAnalysis, withLoss } from '../webview/syntheticPair';
 import { violations } from './support/accessibility';
 import { until, viewsAlone } from './support/viewsAlone';
 
@@ -181,5 +181,65 @@ describe('measures beyond attention', function () {
     await page.getByRole('button', { name: 'as CSV' }).click();
     assert.match((await savedCsv())[0]!, /rollout of token 60/);
     assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+
+  it('patching between the two texts of A and B: each head, both ways, by answer and by loss', async () => {
+    const other = editedAnalysis(views.text, { layers: 2, heads: 3, tokens: 150 });
+    const waiting: (() => void)[] = [];
+    const { page } = await views.open({
+      view: { view: 'pair', options: { pair: { kind: 'text' } } },
+      analysis: ready(withLoss(structuredClone(views.summary))),
+      selection: { ...head, token: 60 },
+      others: [other],
+      beforeAnswer: method => {
+        if (method === 'analysis/patch') return new Promise<void>(resolve => waiting.push(resolve));
+      },
+    });
+    const panel = page.locator('ai-patching');
+    const start = panel.getByRole('button', { name: 'Patch every head' });
+    await start.click();
+    await panel.getByRole('button', { name: 'Cancel' }).click();
+    await until(() => views.sent('cancelRequest').length > 0);
+    await start.click();
+    await until(() => waiting.length === 2);
+    for (const answer of waiting.splice(0)) answer();
+    const first = await views.engine.request('analysis/patch', { id: 'a', from: 'other', at: 60 });
+    assert.deepEqual(asked('analysis/patch').at(-1), { id: 'a', from: 'other', at: 60 });
+    const share = (value: number) => (value > 0 ? `+${percent(value)}` : `−${percent(-value)}`);
+    const cell = (at: number) =>
+      panel.locator(`.grid [data-head="${first.heads[at]!.core}.${first.heads[at]!.head}"]`);
+    await cell(0).waitFor();
+    for (const [at, { restored }] of first.heads.entries())
+      assert.equal((await cell(at).innerText()).trim(), share(restored!));
+    assert.match(
+      await panel.locator('p[role="status"]').innerText(),
+      /^A goes on with “low”, B with “high”\. .* is −3\.5 in A and \+4\.5 in B\. Of that way/,
+    );
+    await panel.getByRole('radio', { name: 'loss' }).click();
+    await until(async () => (await cell(0).innerText()).trim() === signed(first.heads[0]!.loss.delta));
+    for (const [at, { loss }] of first.heads.entries()) {
+      const coloured = await cell(at).evaluate(button => button.parentElement!.style.background !== '');
+      assert.equal(coloured, loss.low > 0 || loss.high < 0, 'no colour where the interval holds 0');
+      assert.ok((await cell(at).getAttribute('title'))!.includes(interval(loss)));
+    }
+    await panel.getByRole('button', { name: 'as CSV' }).click();
+    assert.equal((await savedCsv()).length, 1 + first.heads.length);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+    // The other way it is another run.
+    await panel.getByRole('radio', { name: 'heads of A into B' }).click();
+    await start.click();
+    await until(() => waiting.length === 1);
+    assert.deepEqual(asked('analysis/patch').at(-1), { id: 'other', from: 'a', at: 60 });
+    for (const answer of waiting) answer();
+  });
+
+  it('patching says why it cannot be: of texts of other lengths', async () => {
+    const { page } = await views.open({
+      view: { view: 'pair', options: { pair: { kind: 'text' } } },
+      analysis: ready(withLoss(structuredClone(views.summary))),
+      others: [editedAnalysis(views.text, { layers: 2, heads: 3, tokens: 140 })],
+    });
+    await page.getByText('these have 150 and 140 tokens').waitFor();
+    assert.equal(await page.getByRole('button', { name: 'Patch every head' }).count(), 0);
   });
 });

@@ -157,6 +157,16 @@ const SHOTS: Shot[] = [
     selection: { ...head, token: 300 },
     act: page => page.locator('ai-attribution .one').first().waitFor({ timeout: 120_000 }),
   }),
+  ...inTheme('pair-patching', {
+    view: 'pair',
+    options: pairOf('text'),
+    selection: { ...head, token: 300 },
+    other: true,
+    act: async page => {
+      await page.getByRole('button', { name: 'Patch every head' }).click();
+      await page.locator('ai-patching .grid').scrollIntoViewIfNeeded();
+    },
+  }),
   ...inTheme('overview-writes', {
     selection: head,
     act: async page => {

@@ -35,6 +35,7 @@ import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
 import {
   syntheticAttribution,
+  syntheticPatching,
   syntheticRollout,
   syntheticTokenAttribution,
   syntheticValues,
@@ -433,6 +434,8 @@ export class SyntheticEngine {
         };
       case 'analysis/attribution':
         return syntheticAttribution(this);
+      case 'analysis/patch':
+        return syntheticPatching(this, p);
       case 'analysis/tokenAttribution':
         return syntheticTokenAttribution(this, p);
       case 'analysis/worst': {

@@ -78,3 +78,31 @@ function headsOf({ layers, heads }: SyntheticEngine['size']): { core: number; he
     head: at % heads,
   }));
 }
+
+/** Made up: some heads carry a part of the way, some the other way, most next to nothing. */
+export function syntheticPatching(
+  { size, n }: SyntheticEngine,
+  { at = n - 1 }: EngineParams<'analysis/patch'>,
+): EngineResult<'analysis/patch'> {
+  const draw = random(at + 7);
+  const differences = { own: -3.5, other: 4.5 };
+  const heads = headsOf(size).map(({ core, head }) => {
+    const restored = (draw() - 0.3) ** 3;
+    const delta = restored / 8;
+    const difference = differences.own + restored * (differences.other - differences.own);
+    return {
+      core,
+      layer: core,
+      head,
+      loss: { delta, low: delta - 0.01, high: delta + 0.01 },
+      difference,
+      restored,
+    };
+  });
+  return {
+    at,
+    answers: { own: { id: 1, text: ' low' }, other: { id: 2, text: ' high' } },
+    differences,
+    heads,
+  };
+}

@@ -29,6 +29,7 @@ import { saveMenu, type Savable } from '../ui/save';
 import { emptyState, requestState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import { headLead, lossLead } from './pairLead';
+import './pairPatching';
 import { pairMaps, type PairTiles } from './pairMaps';
 import { pairStyles } from './pairStyles';
 import { headGrid, headsCsv, measureRows, numbersTable, settingRows, type PairRow } from './pairTables';
@@ -322,7 +323,8 @@ export class PairView extends Component implements Savable {
           ${numbersTable(a, b, this.rows(a, b))}${quantity ? mostDifferent(a, quantity, token => this.coloured?.reveal(token)) : nothing}
         </section>
       </div>
-      ${this.comparable && this.kind !== 'head' ? headGrid(a, b) : nothing}`;
+      ${this.comparable && this.kind !== 'head' ? headGrid(a, b) : nothing}
+      ${this.kind === 'text' ? html`<ai-patching .a=${a} .b=${b}></ai-patching>` : nothing}`;
   }
 
   private rows(a: PairSide, b: PairSide): PairRow[] {

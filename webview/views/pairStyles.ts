@@ -71,6 +71,12 @@ export const pairStyles = css`
     overflow-x: auto;
     margin-top: 12px;
   }
+  .above.cells ai-legend {
+    margin-left: 0;
+  }
+  .grid th {
+    white-space: nowrap;
+  }
   .grid td {
     min-width: 46px;
     text-align: right;

@@ -1,16 +1,14 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import { changeLimit } from '../../shared/protocol/host';
 import { csv, number, percent, signed } from '../../shared/numbers';
 import { exact } from '../model/amounts';
-import { inkOn, lutColour, toCss } from '../draw/colour';
-import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { t } from '../host/words';
 import { headMeasures, writeExact, writeMeasure, type HeadMeasure } from '../model/measures';
-import { headName, layerName } from '../model/names';
+import { headName } from '../model/names';
 import { keptByHead, type PairSide } from '../model/pairSides';
 import { headKey } from '../model/tried';
 import { choose } from '../ui/controls';
+import { headCells } from './headCells';
 
 /** One figure of both sides. */
 export interface PairRow {
@@ -124,74 +122,25 @@ function chosenMeasure(): HeadMeasure {
 
 export function headGrid(a: PairSide, b: PairSide): TemplateResult | typeof nothing {
   const { title, measure, write, of } = differences(a, b);
-  const values = new Map(
-    a.summary.cores.flatMap(({ heads }) => heads.map(head => [headKey(head), of(headKey(head))])),
-  );
-  const known = [...values.values()].filter(value => value !== null);
-  if (known.length === 0) return nothing;
-  const limit = changeLimit(known);
-  const look = theme();
-  const widest = Math.max(...a.summary.cores.map(({ heads }) => heads.length));
-  return html`<section>
-    <div class="above">
-      <h2>${title}</h2>
-      ${
-        measure
-          ? choose(
-              t('by'),
-              measure.id,
-              headMeasures([]).map(({ id, title }) => ({ value: id, label: title })),
-              id => store.setOption('pair', 'measure', id),
-            )
-          : nothing
-      }
-      <ai-legend
-        label=${measure ? measure.title : t('mass kept')}
-        .lut=${look.diverging}
-        .ticks=${[
-          { at: 0, label: write(-limit) },
-          { at: 0.5, label: '0' },
-          { at: 1, label: write(limit) },
-        ]}
-      ></ai-legend>
-    </div>
-    <div class="wide" tabindex="0" role="region" aria-label=${title}>
-      <table class="grid">
-        <tr>
-          <th></th>
-          ${Array.from({ length: widest }, (_, head) => html`<th>${t('head {0}', head)}</th>`)}
-        </tr>
-        ${a.summary.cores.map(
-          ({ info, heads }) =>
-            html`<tr>
-              <th scope="row">${layerName(info.core)}</th>
-              ${heads.map(head => {
-                const value = values.get(headKey(head)) ?? null;
-                const fill =
-                  value === null
-                    ? null
-                    : lutColour(look.diverging, 0.5 + Math.max(-1, Math.min(1, value / limit)) / 2);
-                const shown = headKey(head) === headKey(a.profile);
-                return html`<td
-                  class=${shown ? 'shown' : ''}
-                  .style=${fill ? `background: ${toCss(fill)}; color: ${inkOn(fill, look.foreground)}` : ''}
-                >
-                  <button
-                    type="button"
-                    data-head=${headKey(head)}
-                    aria-label=${`${headName(head)}: ${value === null ? t('not known') : write(value)}`}
-                    title=${value === null ? nothing : number(value)}
-                    @click=${() => store.select({ core: head.core, head: head.head })}
-                  >
-                    ${value === null ? '–' : write(value)}
-                  </button>
-                </td>`;
-              })}
-            </tr>`,
-        )}
-      </table>
-    </div>
-  </section>`;
+  return headCells({
+    title,
+    label: measure ? measure.title : t('mass kept'),
+    cores: a.summary.cores,
+    shown: headKey(a.profile),
+    write,
+    of: key => {
+      const value = of(key);
+      return value === null ? null : { value, title: number(value) };
+    },
+    control: measure
+      ? choose(
+          t('by'),
+          measure.id,
+          headMeasures([]).map(({ id, title }) => ({ value: id, label: title })),
+          id => store.setOption('pair', 'measure', id),
+        )
+      : nothing,
+  });
 }
 
 export function headsCsv(a: PairSide, b: PairSide): string {
