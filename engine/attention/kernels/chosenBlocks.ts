@@ -14,8 +14,8 @@ export interface BlockChoice {
   block: number;
   /** Blocks of each query, its own among them. */
   blocks: number;
-  /** Score of a complete block for a query of this head; the lower block on ties. */
-  scores(head: number): (query: number, block: number) => number;
+  /** Of this head: fills in the scores of the first complete blocks for a query; the lower block on ties. */
+  scores(head: number): (query: number, into: Float64Array) => void;
 }
 
 export async function attendChosenBlocks(
@@ -32,12 +32,17 @@ export async function attendChosenBlocks(
   const tables = offsetTables(input);
   const pairs = new Float64Array(heads);
   const chosen: Int32Array[][] = [];
+  const scratch = new Float64Array(count);
   for (let head = 0; head < heads; head++) {
     await checkpoint(context.signal);
     const score = choice.scores(head);
-    const lists = Array.from({ length: queries }, (_, i) =>
-      bestBlocks(Math.floor((i + shift) / block), choice.blocks, b => score(i, b)),
-    );
+    const lists: Int32Array[] = [];
+    for (let i = 0; i < queries; i++) {
+      const own = Math.floor((i + shift) / block);
+      const scores = scratch.subarray(0, own);
+      if (own >= choice.blocks) score(i, scores);
+      lists.push(bestBlocks(scores, choice.blocks));
+    }
     chosen.push(lists);
     const members: number[][] = Array.from({ length: count }, () => []);
     lists.forEach((list, i) => list.forEach(b => members[b]!.push(i)));
@@ -64,13 +69,22 @@ export async function attendChosenBlocks(
   };
 }
 
-/** The own block and the best of those before it, ascending. */
-function bestBlocks(own: number, blocks: number, score: (block: number) => number): Int32Array {
-  const before = Array.from({ length: own }, (_, b) => b);
-  if (before.length < blocks) return Int32Array.from([...before, own]);
-  const scores = before.map(score);
-  const best = before.sort((a, b) => scores[b]! - scores[a]! || a - b).slice(0, blocks - 1);
-  return Int32Array.from([...best.sort((a, b) => a - b), own]);
+/** The own block, whose number is that of the scores, and the best of those before it, ascending. */
+function bestBlocks(scores: Float64Array, blocks: number): Int32Array {
+  const own = scores.length;
+  if (own < blocks) return sequence(0, own + 1);
+  const best = new Int32Array(blocks);
+  best[blocks - 1] = own;
+  if (blocks === 1) return best;
+  const least = scores.slice().sort()[own - (blocks - 1)]!;
+  let even = blocks - 1;
+  for (const score of scores) if (score > least) even--;
+  let count = 0;
+  for (let b = 0; b < own; b++) {
+    const score = scores[b]!;
+    if (score > least || (score === least && even-- > 0)) best[count++] = b;
+  }
+  return best;
 }
 
 /** Pairs of one head over a text of one sequence, whichever blocks are chosen. */

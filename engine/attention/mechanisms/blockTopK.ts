@@ -84,8 +84,12 @@ export const blockTopK: Mechanism = {
   },
 };
 
-/** The dot product of a query and the mean key of a block. */
-function meanScores(input: CoreInput, head: number, block: number): (query: number, block: number) => number {
+/** The dot products of a query and the mean keys of blocks. */
+function meanScores(
+  input: CoreInput,
+  head: number,
+  block: number,
+): (query: number, into: Float64Array) => void {
   const { dim, keys, queries, k, q } = input;
   const kv = kvHead(input, head);
   const means = new Float64Array(Math.floor(keys / block) * dim);
@@ -94,9 +98,12 @@ function meanScores(input: CoreInput, head: number, block: number): (query: numb
     for (let key = b * block; key < (b + 1) * block; key++)
       means[t]! += k[(kv * keys + key) * dim + c]! / block;
   }
-  return (query, b) => {
-    let dot = 0;
-    for (let c = 0; c < dim; c++) dot += q[(head * queries + query) * dim + c]! * means[b * dim + c]!;
-    return dot;
+  return (query, into) => {
+    const own = q.subarray((head * queries + query) * dim, (head * queries + query + 1) * dim);
+    for (let b = 0, at = 0; b < into.length; b++) {
+      let dot = 0;
+      for (let c = 0; c < dim; c++) dot += own[c]! * means[at++]!;
+      into[b] = dot;
+    }
   };
 }

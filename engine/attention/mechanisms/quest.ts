@@ -89,8 +89,8 @@ export const quest: Mechanism = {
   },
 };
 
-/** No key of the page has a larger dot product with the query than this. */
-function bounds(input: CoreInput, head: number, page: number): (query: number, page: number) => number {
+/** No key of a page has a larger dot product with the query than this. */
+function bounds(input: CoreInput, head: number, page: number): (query: number, into: Float64Array) => void {
   const { dim, keys, queries, k, q } = input;
   const kv = kvHead(input, head);
   const least = new Float64Array(Math.floor(keys / page) * dim).fill(Infinity);
@@ -103,12 +103,12 @@ function bounds(input: CoreInput, head: number, page: number): (query: number, p
       most[t] = Math.max(most[t]!, value);
     }
   }
-  return (query, p) => {
-    let bound = 0;
-    for (let c = 0; c < dim; c++) {
-      const x = q[(head * queries + query) * dim + c]!;
-      bound += Math.max(x * least[p * dim + c]!, x * most[p * dim + c]!);
+  return (query, into) => {
+    const own = q.subarray((head * queries + query) * dim, (head * queries + query + 1) * dim);
+    for (let p = 0, at = 0; p < into.length; p++) {
+      let bound = 0;
+      for (let c = 0; c < dim; c++, at++) bound += Math.max(own[c]! * least[at]!, own[c]! * most[at]!);
+      into[p] = bound;
     }
-    return bound;
   };
 }

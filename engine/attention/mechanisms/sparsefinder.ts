@@ -389,15 +389,18 @@ function centroidsOf(input: CoreInput, head: number, rank: number, { own }: Atte
 }
 
 function nearest(rows: Float64Array, centroids: Float64Array, rank: number): Int32Array {
-  return Int32Array.from({ length: rows.length / rank }, (_, i) => {
-    let best = 0;
+  const ids = new Int32Array(rows.length / rank);
+  const count = centroids.length / rank;
+  for (let i = 0; i < ids.length; i++) {
     let smallest = Infinity;
-    for (let c = 0; c < centroids.length / rank; c++) {
+    for (let c = 0; c < count; c++) {
       const distance = squaredDistance(rows, i, centroids, c, rank);
-      if (distance < smallest) [best, smallest] = [c, distance];
+      if (distance >= smallest) continue;
+      smallest = distance;
+      ids[i] = c;
     }
-    return best;
-  });
+  }
+  return ids;
 }
 
 /** Ten iterations over queries and keys together, from the first query and then the points farthest from all. */

@@ -3,6 +3,7 @@ import { compareHead, coresOf } from '../changedRun';
 import { contributionsOf, squaredNorm } from '../contribution';
 import { visitTogether } from '../passes';
 import { settingsOf } from '../../attention/kernels/shares';
+import type { CoreInput } from '../../attention/core';
 import type { Mechanism, SettingFamily } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
@@ -10,7 +11,13 @@ import { someHeads } from '../../attention/kernels/subset';
 import { RefusedError, told } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
 import { totalSpending } from '../../measure/spending';
-import type { BudgetUnit, HeadComparison, Setting, PlanCandidate } from '../../../shared/protocol/engine';
+import type {
+  BudgetUnit,
+  HeadComparison,
+  MechanismParams,
+  Setting,
+  PlanCandidate,
+} from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
 import { DENSE } from '../../../shared/setting';
 
@@ -42,6 +49,7 @@ export class Candidates {
   readonly contribution: number[] = [];
   /** By head and key; null = gives no number. */
   private readonly compared: Map<string, PlanCandidate | null>[];
+  private readonly ofShare = new Map<string, MechanismParams[]>();
 
   private constructor(
     readonly texts: readonly Analysis[],
@@ -146,10 +154,19 @@ export class Candidates {
   settings(at: number, mechanism: Mechanism, share: number, families?: readonly SettingFamily[]): Setting[] {
     const { core, head } = this.heads[at]!;
     const alone = someHeads(this.texts[0]!.core(core).outline, [head]);
-    const found = families ? settingsOf(families, alone, share) : mechanism.settings?.(alone, share);
-    return (found ?? [])
+    const found = families ? settingsOf(families, alone, share) : this.settingsLike(alone, mechanism, share);
+    return found
       .map(params => settingOf(mechanism.info, params))
       .filter(({ params }) => !mechanism.refuses?.(alone, params));
+  }
+
+  /** What a mechanism has for a share follows from lengths and mask: looked for once for all heads that are alike in them. */
+  private settingsLike(alone: CoreInput, mechanism: Mechanism, share: number): MechanismParams[] {
+    const { queries, keys, dim, valueDim, rule } = alone;
+    const key = JSON.stringify([mechanism.info.name, share, queries, keys, dim, valueDim, rule.mask]);
+    let found = this.ofShare.get(key);
+    if (!found) this.ofShare.set(key, (found = mechanism.settings?.(alone, share) ?? []));
+    return found;
   }
 
   /** Compares each of these heads with its setting; null for those that give no number. */
