@@ -3,6 +3,7 @@ import { interval, number, percent, signed } from '../../shared/numbers';
 import type { SaveFileParams } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
+import { setting } from '../support/settings';
 import { violations } from './support/accessibility';
 import { until, viewsAlone } from './support/viewsAlone';
 
@@ -165,6 +166,39 @@ describe('measures beyond attention', function () {
     assert.equal(await page.getByRole('button', { name: 'Who writes?' }).count(), 0);
     await page.getByRole('button', { name: 'as CSV' }).click();
     assert.match((await savedCsv())[0]!, /direct path \[nats\].*copying \[share\]/);
+  });
+
+  it('the loss by frequency and context, with its intervals, and in another text that was analysed', async () => {
+    const other = editedAnalysis(views.text, { layers: 2, heads: 3, tokens: 150 });
+    const propagated = {
+      ...views.engine.mechanism(setting('local', { window: 64 })),
+      scope: 'propagated' as const,
+    };
+    const summary = withLoss(structuredClone(views.summary));
+    const run = { ...propagated, deltaLoss: 0, deltaLossPerToken: new Float32Array(149) };
+    const { page } = await views.open({
+      view: { view: 'text', options: { text: { show: 'loss' } } },
+      analysis: ready({ ...summary, mechanisms: [...summary.mechanisms, run] }),
+      others: [other],
+    });
+    const table = (name: string) => page.getByRole('region', { name }).locator('tr');
+    await table('Loss by occurrences').nth(1).waitFor();
+    const { mechanisms } = asked<{ mechanisms: object[] }>('analysis/lossGroups')[0]!;
+    assert.equal(mechanisms.length, 1, 'what was run already, and nothing else');
+    const cells = (await table('Loss by occurrences').nth(2).locator('th, td').allInnerTexts()).map(text =>
+      text.trim(),
+    );
+    assert.deepEqual([cells[0], cells[1]], ['10–99', '41']);
+    assert.match(cells[3]!, /^4 3\.7 to 4\.3$/);
+    assert.match(cells[4]!, /^\+0\.02 /);
+    assert.equal(await table('Loss by tokens before').last().locator('th').innerText(), '64 or more');
+    await page.getByText('Effective context: from 32 tokens').waitFor();
+    await page.locator('ai-loss-groups vscode-dropdown').click();
+    await page.getByRole('option', { name: 'as analyzed before' }).click();
+    await page.getByText(`among ${views.text.length.toLocaleString('en')} tokens`).waitFor();
+    await page.getByRole('button', { name: 'Save the loss by groups as CSV' }).click();
+    assert.equal((await savedCsv()).length, 1 + 3 + 4);
+    assert.deepEqual(await violations(page.mainFrame()), []);
   });
 
   it('the text by rollout: shares of the pinned token', async () => {

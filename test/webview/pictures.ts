@@ -157,6 +157,14 @@ const SHOTS: Shot[] = [
     selection: { ...head, token: 300 },
     act: page => page.locator('ai-attribution .one').first().waitFor({ timeout: 120_000 }),
   }),
+  ...inTheme('text-groups', {
+    view: 'text',
+    options: { text: { show: 'loss' } },
+    act: async page => {
+      await page.locator('ai-loss-groups tr').first().waitFor();
+      await page.locator('ai-loss-groups').scrollIntoViewIfNeeded();
+    },
+  }),
   ...inTheme('pair-patching', {
     view: 'pair',
     options: pairOf('text'),

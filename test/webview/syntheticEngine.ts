@@ -35,6 +35,7 @@ import { syntheticLens } from './syntheticLenses';
 import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syntheticCosts';
 import {
   syntheticAttribution,
+  syntheticLossGroups,
   syntheticPatching,
   syntheticRollout,
   syntheticTokenAttribution,
@@ -434,6 +435,8 @@ export class SyntheticEngine {
         };
       case 'analysis/attribution':
         return syntheticAttribution(this);
+      case 'analysis/lossGroups':
+        return syntheticLossGroups(this, p);
       case 'analysis/patch':
         return syntheticPatching(this, p);
       case 'analysis/tokenAttribution':

@@ -1,5 +1,5 @@
 /** Measures of the synthetic engine beyond attention: made-up values, and what follows from its attention by the true formulas. */
-import type { EngineParams, EngineResult, HeadRef } from '../../shared/protocol/engine';
+import type { EngineParams, EngineResult, HeadRef, LossGroup } from '../../shared/protocol/engine';
 import { random, type SyntheticEngine } from './syntheticEngine';
 
 /** Lengths of made-up values, between 0.2 and 2.2. */
@@ -104,5 +104,29 @@ export function syntheticPatching(
     answers: { own: { id: 1, text: ' low' }, other: { id: 2, text: ' high' } },
     differences,
     heads,
+  };
+}
+
+/** Made up: what is rare or has little before it costs more. */
+export function syntheticLossGroups(
+  { n }: SyntheticEngine,
+  { mechanisms, reference }: EngineParams<'analysis/lossGroups'>,
+): EngineResult<'analysis/lossGroups'> {
+  const groups = (edges: number[]): LossGroup[] =>
+    edges.map((from, at) => {
+      const mean = 5 - at;
+      const changes = mechanisms.map((_, one) => ({
+        delta: 0.1 * one + at / 50,
+        low: at / 50 - 0.02,
+        high: at / 50 + 0.2,
+      }));
+      const to = at + 1 < edges.length ? edges[at + 1]! - 1 : null;
+      return { from, to, tokens: 40 + at, loss: { mean, low: mean - 0.3, high: mean + 0.3 }, changes };
+    });
+  return {
+    referenceTokens: reference === null ? n : reference.length,
+    frequency: groups([1, 10, 100]),
+    context: groups([1, 16, 32, 64]),
+    effectiveContext: 32,
   };
 }

@@ -29,6 +29,7 @@ import '../ui/interventionList';
 import '../ui/attribution';
 import '../ui/predictions';
 import '../ui/legend';
+import './lossGroups';
 import { SHOWS, isBlocked, textCaption, textCsv, tokenWords, type Drawing, type Show } from './textDrawing';
 import { attentionLead, changeChoice, changeLead, lossLead, rolloutLead, waitingLead } from './textLead';
 import { tokenList } from './textList';
@@ -218,6 +219,7 @@ export class TextView extends Component implements Savable {
             ${this.list()}
           </div>
         </div>
+        ${this.show === 'loss' && store.summary ? html`<ai-loss-groups></ai-loss-groups>` : nothing}
       </div>
     `;
   }

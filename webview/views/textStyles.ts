@@ -36,6 +36,13 @@ export const textStyles = css`
     grid-template-columns: minmax(0, 1fr);
     grid-template-rows: max(300px, 46vh) auto;
   }
+  /* What is said of all tokens follows the text: the page scrolls. */
+  .figure:has(ai-loss-groups) {
+    flex: none;
+  }
+  .figure:not(.narrow):has(ai-loss-groups) .body {
+    height: max(340px, 52vh);
+  }
   .main {
     min-width: 0;
     min-height: 0;
