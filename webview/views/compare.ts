@@ -34,7 +34,6 @@ import { saveMenu, type Savable } from '../ui/save';
 import { emptyState } from '../ui/states';
 import { stateStyles } from '../ui/stateStyles';
 import '../plots/paretoPlot';
-import '../ui/legend';
 import './measuresTable';
 import './planSection';
 import './compareTable';
@@ -125,7 +124,7 @@ export class CompareView extends Component implements Savable {
                     ${t('No mechanism was computed with this analysis: add one, or find a plan.')}
                   </p>`
             }
-            ${this.fitting()} ${rows.length ? this.legends(measure) : nothing} ${this.addForm()}
+            ${this.fitting()} ${this.addForm()}
             ${store.option('compare', 'details', false) && rows.length ? html`<ai-measures .rows=${rows} .head=${head} .waiting=${this.fits.busy !== null}></ai-measures>` : nothing}
           </section>
           <section class="pareto" aria-label=${t('What is spent against what is kept')}>
@@ -297,17 +296,6 @@ export class CompareView extends Component implements Savable {
     return html`<p class="muted" role="status">
       ${rich('Trying settings of {0}; {1} to go.', title, busy.left)}
     </p>`;
-  }
-
-  private legends(measure: Measure): TemplateResult {
-    return html`<div class="legends">
-      <ai-legend
-        .label=${measure === 'recall' ? t('mass kept, every head') : t('output error, every head')}
-        .lut=${theme().sequential}
-        .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(at) }))}
-      ></ai-legend>
-      <span class="muted">${t('map: kept mass in these colours, lost mass in orange')}</span>
-    </div>`;
   }
 
   private pareto(tried: Tried[], head: string | null, measure: Measure): TemplateResult {

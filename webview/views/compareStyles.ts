@@ -28,13 +28,6 @@ export const compareStyles = css`
   ai-pareto {
     height: 360px;
   }
-  .legends {
-    display: flex;
-    flex-wrap: wrap;
-    gap: 4px 24px;
-    margin-top: 8px;
-    font-size: 11px;
-  }
   .plan {
     margin-top: 22px;
     padding-top: 14px;

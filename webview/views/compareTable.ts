@@ -20,6 +20,7 @@ import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
 import '../plots/keptThumb';
+import '../ui/legend';
 import { rich, said, t } from '../host/words';
 
 /** A long text to compare at, in tokens. */
@@ -132,6 +133,13 @@ export class CompareTable extends Component {
       .value .track.error > div {
         background: var(--accent2);
       }
+      .legends {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 4px 24px;
+        margin-top: 8px;
+        font-size: 11px;
+      }
     `,
   ];
   @property({ attribute: false }) rows: Tried[] = [];
@@ -174,22 +182,35 @@ export class CompareTable extends Component {
       ]),
     );
     return html`<table aria-label=${t('Mechanisms side by side')}>
-      <thead>
-        <tr>
-          ${wide ? html`<th>${head ? shortName(head) : ''}</th>` : nothing}
-          ${this.heading('name', 'mechanism', false)}
-          ${this.heading('recall', html`${t('mass kept')}<br />${t('(local)')}`, true)}
-          ${this.heading('outputError', html`${t('output error')}<br />${t('(local)')}`, false)}
-          ${this.heading('effect', html`${rich('{0} change', loss ? t('loss') : t('output'))}<br />${t('(propagated)')}`, false)}
-          ${this.heading('share', html`${t(UNITS[this.unit])},<br />${t('of dense')}`, false)}
-          ${wide ? html`<th title=${t('By formula, for this head size')}>${t('at 32k')}<br />${t('tokens')}</th>` : nothing}
-          ${wide ? html`<th>${this.measure === 'recall' ? t('mass kept') : t('output error')},<br />${t('every head')}</th>` : nothing}
-        </tr>
-      </thead>
-      <tbody>
-        ${rows.map(row => this.row(row, title(row), wide, best, long.get(row.key)))}
-      </tbody>
-    </table>`;
+        <thead>
+          <tr>
+            ${wide ? html`<th>${head ? shortName(head) : ''}</th>` : nothing}
+            ${this.heading('name', 'mechanism', false)}
+            ${this.heading('recall', html`${t('mass kept')}<br />${t('(local)')}`, true)}
+            ${this.heading('outputError', html`${t('output error')}<br />${t('(local)')}`, false)}
+            ${this.heading('effect', html`${rich('{0} change', loss ? t('loss') : t('output'))}<br />${t('(propagated)')}`, false)}
+            ${this.heading('share', html`${t(UNITS[this.unit])},<br />${t('of dense')}`, false)}
+            ${wide ? html`<th title=${t('By formula, for this head size')}>${t('at 32k')}<br />${t('tokens')}</th>` : nothing}
+            ${wide ? html`<th>${this.measure === 'recall' ? t('mass kept') : t('output error')},<br />${t('every head')}</th>` : nothing}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(row => this.row(row, title(row), wide, best, long.get(row.key)))}
+        </tbody>
+      </table>
+      ${wide ? this.legends() : nothing}`;
+  }
+
+  /** Of the pictures, which a narrow table has no room for. */
+  private legends(): TemplateResult {
+    return html`<div class="legends">
+      <ai-legend
+        .label=${this.measure === 'recall' ? t('mass kept, every head') : t('output error, every head')}
+        .lut=${theme().sequential}
+        .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(at) }))}
+      ></ai-legend>
+      <span class="muted">${t('map: kept mass in these colours, lost mass in orange')}</span>
+    </div>`;
   }
 
   private heading(column: Column, label: TemplateResult | string, descends: boolean): TemplateResult {

@@ -35,13 +35,15 @@ export class Corpus extends Component {
     const profile = this.profile.value;
     if (!profile) return requestState(this.profile, t('Reading the profile …'));
     const head = this.shownHead(profile);
-    return html`${this.about(profile, corpus.folder)} ${headScatter(profile, head)}
-    ${
-      head
-        ? html`${headLine(head)} ${headKinds(head, profile)} ${corpusProjection(head, profile, corpus.root)}
-          ${corpusExcerpts(head, corpus.root)}`
-        : nothing
-    }`;
+    return html`${this.about(profile, corpus.folder)}
+      <div class=${this.width < 1200 ? '' : 'two'}>
+        <div>
+          ${headScatter(profile, head)}
+          ${head ? html`${headLine(head, profile)} ${headKinds(head, profile)}` : nothing}
+        </div>
+        <div>${head ? corpusProjection(head, profile, corpus.root) : nothing}</div>
+      </div>
+      ${head ? corpusExcerpts(head, corpus.root) : nothing}`;
   }
 
   private notReady(corpus: Exclude<CorpusState, { status: 'ready' }>): TemplateResult {
@@ -66,7 +68,7 @@ export class Corpus extends Component {
     const { texts, settings } = profile;
     const failed = texts.filter(text => text.failed !== null);
     const read = texts.length - failed.length;
-    return html`<p>
+    return html`<p class="about">
         ${rich('{0}: {1} texts, {2} tokens (the first {3} of each), {4}.', html`<strong>${folder}</strong>`, count(read), count(texts.reduce((sum, text) => sum + text.tokens, 0)), count(settings.maxTokens), settings.model)}
         ${
           store.report

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { CRITERIA, type CorpusHead, type HeadExcerpt } from '../../shared/protocol/corpus';
 import { number, percent, tokenLabel } from '../../shared/numbers';
-import { toCss } from '../draw/colour';
+import { inkOn, lutColour, mix, toCss } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import { rich, t } from '../host/words';
@@ -35,17 +35,21 @@ export function corpusExcerpts(head: CorpusHead, root: string): TemplateResult {
         PLACES.map(value => ({ value, label: labels[value] })),
         value => store.setOption('corpus', 'place', value),
       )}
+      <span class="muted"
+        >${t('The boxed word looks at the coloured ones, the more the stronger they are.')}</span
+      >
     </div>
     ${shown.map(one => excerpt(one, root))}
     ${shown.length === 0 ? html`<p class="muted">${t('Nothing to show: no query of this head has a far key.')}</p>` : nothing}`;
 }
 
 function excerpt(one: HeadExcerpt, root: string): TemplateResult {
-  const { sequential } = theme();
+  const { sequential, background, foreground } = theme();
   const most = Math.max(1e-6, ...one.masses);
-  const background = (mass: number) => {
-    const at = 4 * Math.round(255 * Math.sqrt(mass / most) * 0.75);
-    return toCss([sequential[at]!, sequential[at + 1]!, sequential[at + 2]!], mass / most < 0.004 ? 0 : 0.55);
+  const style = (mass: number) => {
+    if (mass / most < 0.004) return nothing;
+    const fill = mix(background, lutColour(sequential, Math.sqrt(mass / most) * 0.75), 0.55);
+    return `background: ${toCss(fill)}; color: ${inkOn(fill, foreground)}`;
   };
   return html`<div class="excerpt">
     ${
@@ -64,7 +68,7 @@ ${one.tokens.map(
           html`<span
             class=${t === one.at ? 'query' : nothing}
             title=${percent(one.masses[t]!)}
-            style=${`background: ${background(one.masses[t]!)}`}
+            style=${style(one.masses[t]!)}
             >${token}</span
           >`,
       )}</pre>

@@ -2,14 +2,16 @@ import { html, nothing, type TemplateResult } from 'lit';
 import type { CorpusHead, CorpusProfile } from '../../shared/protocol/corpus';
 import { number, percent } from '../../shared/numbers';
 import { ROLE_TITLES } from '../../shared/roleTitles';
-import { rich, t } from '../host/words';
+import { store } from '../host/store';
+import { t } from '../host/words';
 import { differencesOf, distributionOf, facetName } from '../model/corpus';
+import { headName } from '../model/names';
 
 /** Measures whose difference between kinds is shown. */
 const DIFFERENCES = 4;
 
 /** The head in a sentence: its roles and how far it looks. */
-export function headLine(head: CorpusHead): TemplateResult {
+export function headLine(head: CorpusHead, profile: CorpusProfile): TemplateResult {
   const roles = head.roles
     .filter(({ facet }) => facet === 'all')
     .sort((a, b) => b.texts - a.texts)
@@ -21,7 +23,9 @@ export function headLine(head: CorpusHead): TemplateResult {
       ? [t('span of 95 %: {0} tokens ({1} to {2})', number(span.p50), number(span.p5), number(span.p95))]
       : []),
   ];
-  return html`<h3>${rich('Core {0}, head {1}', head.core, head.head)}</h3>
+  // Which layer a core is in is known of the model that is open.
+  const isOpen = store.model?.name === profile.settings.model;
+  return html`<h3>${isOpen ? headName(head) : t('Core {0}, head {1}', head.core, head.head)}</h3>
     <p>${words.join('; ')}.</p>`;
 }
 

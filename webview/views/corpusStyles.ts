@@ -5,6 +5,20 @@ export const corpusStyles = css`
     margin: 16px 0 4px;
     font-size: 1em;
   }
+  .about {
+    padding-top: 8px;
+  }
+  .about .link {
+    margin-left: 12px;
+  }
+  .two {
+    display: grid;
+    grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
+    gap: 0 28px;
+  }
+  .two h3:first-child {
+    margin-top: 4px;
+  }
   .excerpt {
     border-top: 1px solid var(--line);
     padding: 6px 0;

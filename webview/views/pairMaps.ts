@@ -97,7 +97,7 @@ export function pairMaps({ a, b, tiles, sameTokens, narrow, waits }: PairMaps): 
             ${
               difference
                 ? html`<ai-legend
-                    label=${t('more in A, more in B')}
+                    label=${t('mass, B − A')}
                     .lut=${theme().diverging}
                     .ticks=${[
                       { at: 0, label: `−${percent(apart)}` },

@@ -18,8 +18,15 @@ export const pairStyles = css`
     /* A and B stay beside each other; what differs stands below them. */
     grid-template-columns: repeat(2, minmax(0, 1fr));
   }
+  /* Pictures begin at the same height, however long their titles are. */
+  .three > section {
+    display: grid;
+    grid-row: span 2;
+    grid-template-rows: subgrid;
+    row-gap: 0;
+  }
   .three h2 {
-    line-height: 20px;
+    line-height: 24px;
     overflow-wrap: anywhere;
   }
   .letter {
@@ -42,7 +49,7 @@ export const pairStyles = css`
   }
   .parts {
     display: grid;
-    grid-template-columns: minmax(0, 1.6fr) minmax(0, 1fr);
+    grid-template-columns: minmax(0, 1fr) fit-content(52%);
     gap: 8px 28px;
     margin-top: 12px;
   }
@@ -59,6 +66,7 @@ export const pairStyles = css`
     text-align: left;
     font-weight: 600;
     padding: 8px 0 2px;
+    white-space: nowrap;
   }
   details {
     margin-top: 8px;

@@ -19,6 +19,7 @@ export const THEMES = {
   dark: 'Dark Modern',
   light: 'Light Modern',
   'high-contrast': 'Dark High Contrast',
+  'high-contrast-light': 'Light High Contrast',
 } as const;
 export type Theme = keyof typeof THEMES;
 
@@ -248,7 +249,13 @@ export class Workbench {
 
   /** Picks a theme from the list. (A changed settings.json is not always noticed by a running server.) */
   async theme(theme: Theme): Promise<void> {
-    const marker = { dark: 'vs-dark', light: 'vs', 'high-contrast': 'hc-black' }[theme];
+    const markers = {
+      dark: 'vs-dark',
+      light: 'vs',
+      'high-contrast': 'hc-black',
+      'high-contrast-light': 'hc-light',
+    };
+    const marker = markers[theme];
     const current = this.page.locator(`.monaco-workbench.${marker}`);
     if (await current.count()) return;
     await this.command('Preferences: Color Theme');
