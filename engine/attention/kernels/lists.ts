@@ -76,6 +76,9 @@ export function sequence(from: number, to: number): Int32Array {
   return numbers;
 }
 
+/** Elements of padding that cost less than another run. */
+const WASTE = 2 ** 16;
+
 /** A group of queries and keys that see each other; both ascending. */
 export interface Group {
   queries: Int32Array;
@@ -130,10 +133,13 @@ function batchOf(groups: readonly Group[], from: number): { to: number; rows: nu
   let to = from + 1;
   let rows = groups[from]!.queries.length;
   let columns = groups[from]!.keys.length;
+  let own = rows * columns;
   for (; to < groups.length; to++) {
     const wider = Math.max(rows, groups[to]!.queries.length);
     const longer = Math.max(columns, groups[to]!.keys.length);
-    if ((to + 1 - from) * wider * longer > BATCH_ELEMENTS) break;
+    const padded = (to + 1 - from) * wider * longer;
+    own += groups[to]!.queries.length * groups[to]!.keys.length;
+    if (padded > BATCH_ELEMENTS || (padded > 2 * own && padded - own > WASTE)) break;
     rows = wider;
     columns = longer;
   }

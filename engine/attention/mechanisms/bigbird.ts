@@ -1,6 +1,6 @@
 import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { attendLists, sequence } from '../kernels/lists';
+import { attendGroups, sequence, type Group } from '../kernels/lists';
 import type { HeadMask } from '../mask';
 import type { AttendContext, Attended, Mechanism } from '../mechanism';
 import { numberOf } from '../../../shared/setting';
@@ -125,15 +125,16 @@ export const bigbird: Mechanism = {
     const tables = offsetTables(input);
     const pairs = new Float64Array(input.heads);
     for (let head = 0; head < input.heads; head++) {
+      const groups: Group[] = [];
       for (let b = Math.max(0, Math.floor(shift / block)); b < blocks; b++) {
         const queries = sequence(
           Math.max(0, b * block - shift),
           Math.min(input.queries, (b + 1) * block - shift),
         );
-        const keys = blockKeys(input, layout, keyBlocks(layout, head, b), b);
-        const table = tables(head);
-        pairs[head]! += await attendLists(input, head, queries, keys, null, table, outputs, context);
+        groups.push({ queries, keys: blockKeys(input, layout, keyBlocks(layout, head, b), b) });
       }
+      const table = tables(head);
+      pairs[head]! += await attendGroups(input, head, groups, () => true, table, outputs, context);
     }
     return {
       output: outputs.output,
