@@ -56,8 +56,9 @@ export function signed(value: number): string {
   return value > 0 ? `+${number(value)}` : number(value);
 }
 
-/** "+0.05 to +0.08", of 95 %. */
+/** "+0.05 to +0.08", of 95 %; of too few tokens nothing can be told. */
 export function interval({ low, high }: { low: number; high: number }, t: Translate = english): string {
+  if (!Number.isFinite(high - low)) return t('too few tokens for an interval');
   return t('{0} to {1}', signed(low), signed(high));
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { number, percent, plainPercent, signed } from '../../shared/numbers';
+import { interval, number, percent, plainPercent, signed } from '../../shared/numbers';
 
 const ROOT = join(__dirname, '..', '..');
 
@@ -41,5 +41,10 @@ describe('the writing of numbers', () => {
     );
     assert.deepEqual(own, []);
     assert.ok(files.length > 200);
+  });
+
+  it('says of an interval without bounds that the tokens were too few', () => {
+    assert.equal(interval({ low: -0.05, high: 0.1 }), '−0.05 to +0.1');
+    assert.equal(interval({ low: -Infinity, high: Infinity }), 'too few tokens for an interval');
   });
 });
