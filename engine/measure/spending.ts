@@ -10,6 +10,16 @@ export const BLOCK = 128;
 /** Bytes of a number in the cache: 16 bits. */
 const CACHED_BYTES = 2;
 
+/** Of a key and its value; `kvPart`: the part of them that one head is charged (key/value heads for each head). */
+export const keyBytes = ({ dim, valueDim }: Pick<CoreInput, 'dim' | 'valueDim'>, kvPart: number): number =>
+  (dim + valueDim) * CACHED_BYTES * kvPart;
+
+/** What dense attention reads of a text with as many keys as queries. */
+export function denseReads(tokens: number, causal: boolean): { blocks: number; held: number } {
+  const side = Math.ceil(tokens / BLOCK);
+  return { blocks: causal ? (side * (side + 1)) / 2 : side * side, held: tokens };
+}
+
 /** What the queries read of the keys: which keys, block by block, and how long each is needed. */
 class Reads {
   blocks = 0;
@@ -71,14 +81,13 @@ export function spendingOf(
   attended: Attended,
   kvPart = input.kvHeads / input.heads,
 ): Spending[] {
-  const { heads, kvHeads, queries, dim, valueDim } = input;
+  const { heads, kvHeads, dim, valueDim } = input;
   const dense = densely(input);
-  const perKey = (dim + valueDim) * CACHED_BYTES * kvPart;
+  const perKey = keyBytes(input, kvPart);
   const all = densePairs(input);
   const groups = Array.from({ length: kvHeads }, () => new Reads(input));
   const reads = Array.from({ length: heads }, (_, head) => {
-    const own = new Reads(input);
-    for (let query = 0; query < queries; query++) own.add(query, attended.row(head, query).keys);
+    const own = readBy(input, attended, head);
     groups[kvHead(input, head)]!.join(own);
     return own;
   });
@@ -91,6 +100,18 @@ export function spendingOf(
     blocks: { own: blocks, dense: dense.blocks },
     kv: { own: groups[kvHead(input, head)]!.held() * perKey, dense: dense.held * perKey },
   }));
+}
+
+/** Blocks that one head reads, and the most keys that are held for it. */
+export function readsOf(input: CoreInput, attended: Attended, head: number): ReturnType<typeof denseReads> {
+  const reads = readBy(input, attended, head);
+  return { blocks: reads.blocks, held: reads.held() };
+}
+
+function readBy(input: CoreInput, attended: Attended, head: number): Reads {
+  const reads = new Reads(input);
+  for (let query = 0; query < input.queries; query++) reads.add(query, attended.row(head, query).keys);
+  return reads;
 }
 
 /** Of several heads or texts together. */

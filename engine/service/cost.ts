@@ -17,6 +17,7 @@ import type {
   HeadShape,
   Setting,
 } from '../../shared/protocol/engine';
+import { denseReads, keyBytes, readsOf } from '../measure/spending';
 import { checkpoint } from '../runtime/cancellation';
 import { mean, median, quantile, sum } from '../statistics';
 import type { Analysis } from './analysis';
@@ -64,10 +65,17 @@ export async function costFormulas(
       refused: mechanism.refuses?.(randomHead(shape, 2), choice.params) ?? null,
     };
   };
-  const dense = await curve(DENSE);
+  const reads = params.lengths.map(tokens => denseReads(tokens, shape.causal));
+  const dense: CostCurve = {
+    ...(await curve(DENSE)),
+    blocks: reads.map(({ blocks }) => blocks),
+    held: reads.map(({ held }) => held),
+  };
   const curves: CostCurve[] = [];
   for (const choice of params.mechanisms) if (choice.name !== 'dense') curves.push(await curve(choice));
-  return { shape, lengths: params.lengths, dense, curves, check: bertBase() };
+  const { heads, kvHeads } = analysis.core(params.core).outline;
+  const bytes = keyBytes(shape, kvHeads / heads);
+  return { shape, keyBytes: bytes, lengths: params.lengths, dense, curves, check: bertBase() };
 }
 
 const LONG = 8192;
@@ -205,11 +213,14 @@ async function runner(
   choice: Setting,
   input: CoreInput,
   signal: AbortSignal,
-): Promise<() => Promise<number>> {
+): Promise<() => Promise<Ran>> {
   if (choice.name === 'dense') {
     return async () => {
       await denseCore(input, analysis.context(signal));
-      return densePairs(input);
+      return {
+        pairs: densePairs(input),
+        reads: () => denseReads(input.queries, input.rule.mask.causal),
+      };
     };
   }
   const mechanism = findMechanism(choice.name);
@@ -219,19 +230,31 @@ async function runner(
   const made = await mechanism.prepare?.(input, params, analysis.context(signal));
   return async () => {
     const context = analysis.context(signal, made);
-    return (await mechanism.attend(input, params, context)).pairs[0]!;
+    const attended = await mechanism.attend(input, params, context);
+    return {
+      pairs: attended.pairs[0]!,
+      // Where no set of pairs is kept, no block is skipped and no key is let go of.
+      reads: () => (attended.lse ? readsOf(input, attended, 0) : null),
+    };
   };
+}
+
+/** What a run of one head kept; counting what it read takes as long as its pairs do. */
+interface Ran {
+  pairs: number;
+  reads(): ReturnType<typeof denseReads> | null;
 }
 
 async function measurePoint(
   choice: Setting,
   tokens: number,
-  run: () => Promise<number>,
+  run: () => Promise<Ran>,
   { repetitions, secondsPerPoint }: CostMeasureParams,
   signal: AbortSignal,
 ): Promise<CostPoint> {
   // The first run builds graphs and is not counted.
-  const pairs = await run();
+  const { pairs, reads } = await run();
+  const read = reads();
   const times: number[] = [];
   // Short runs are repeated more often: their medians shake more.
   while (times.length < repetitions || (sum(times) < STEADY && times.length < MOST_RUNS)) {
@@ -248,7 +271,7 @@ async function measurePoint(
     high: quantile(times, 0.75),
     runs: times.length,
   };
-  return { choice, tokens, milliseconds, pairs };
+  return { choice, tokens, milliseconds, pairs, ...read };
 }
 
 /** Normally distributed queries, keys and values of one head: scores of variance 1, as attention starts out. */

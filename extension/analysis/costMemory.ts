@@ -28,6 +28,8 @@ const measurement: v.GenericSchema<CostMeasurement> = v.object({
         tokens: count,
         milliseconds: v.object({ median: time, low: time, high: time, runs: count }),
         pairs: v.pipe(v.number(), v.finite()),
+        blocks: v.exactOptional(count),
+        held: v.exactOptional(count),
       }),
     ),
     v.maxLength(10_000),

@@ -26,12 +26,20 @@ export interface CostCurve {
   flops: number[];
   /** float32 bytes of all weights and helpers at once; the engine itself works in blocks and holds less. */
   bytes: number[];
+  /**
+   * Blocks of 128 x 128 with any pair, and the most keys that are held at once (as budgets count them): of dense attention, which has a
+   * formula. Of all others they are counted in runs (`CostPoint`).
+   */
+  blocks?: number[];
+  held?: number[];
   /** Why the mechanism cannot serve this model's heads, or null. */
   refused: string | null;
 }
 
 export interface CostFormulas {
   shape: HeadShape;
+  /** Bytes of a key and its value in the cache, in 16 bits: each head's part of what those that share them hold. */
+  keyBytes?: number;
   lengths: number[];
   dense: CostCurve;
   curves: CostCurve[];
@@ -69,6 +77,9 @@ export interface CostPoint {
   milliseconds: { median: number; low: number; high: number; runs: number };
   /** As counted in the run. */
   pairs: number;
+  /** As in `CostCurve`, counted; absent where no set of pairs is kept. */
+  blocks?: number;
+  held?: number;
 }
 
 export interface CostMeasurement {

@@ -57,6 +57,8 @@ const curve = v.object({
   range: v.exactOptional(v.object({ low: list(number, 1000), high: list(number, 1000) })),
   flops: list(number, 1000),
   bytes: list(number, 1000),
+  blocks: v.exactOptional(list(number, 1000)),
+  held: v.exactOptional(list(number, 1000)),
   refused: v.nullable(text),
 });
 
@@ -68,6 +70,7 @@ const costs = v.object({
     heads: index,
     layerHeads: v.exactOptional(index),
   }),
+  keyBytes: v.exactOptional(number),
   lengths: list(number, 1000),
   dense: curve,
   curves: list(curve, 100),

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { CoreInput } from '../../engine/attention/core';
 import { findMechanism } from '../../engine/attention/registry';
 import { Engine } from '../../engine/engine';
-import { spendingOf } from '../../engine/measure/spending';
+import { denseReads, readsOf, spendingOf } from '../../engine/measure/spending';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { BUDGET_UNITS } from '../../shared/protocol/engine';
@@ -56,6 +56,19 @@ describe('budgets in other units than pairs', function () {
         assert.equal(flops.own, 2 * 16 * pairs.own, 'nothing is chosen');
       }
     }
+  });
+
+  it('what dense attention reads has a formula', async () => {
+    for (const tokens of [1, 127, 128, 129, 300])
+      for (const causal of [true, false]) {
+        const input = randomInput({ queries: tokens, heads: 1, dim: 8, valueDim: 8, causal });
+        const whole = setting('local', { window: tokens });
+        const attended = await run(findMechanism('local'), input, whole.params, runtime);
+        const [found] = spendingOf(whole, input, attended);
+        const { blocks, held } = denseReads(tokens, causal);
+        assert.deepEqual([blocks, 32 * held], [found!.blocks.dense, found!.kv.dense], `${tokens} ${causal}`);
+        assert.deepEqual(readsOf(input, attended, 0), { blocks, held });
+      }
   });
 
   it('operations include what choosing costs, and a group of heads holds what any of them needs', async () => {

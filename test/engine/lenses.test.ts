@@ -321,6 +321,8 @@ describe('lenses', function () {
       assert.equal(formulas.curves[0]!.refused, null);
       assert.match(formulas.curves[1]!.refused!, /even number/);
       assert.equal(formulas.check[1]!.bytes, 150_994_944);
+      assert.deepEqual([formulas.dense.blocks![0], formulas.dense.held![0]], [1, 128]);
+      assert.equal(formulas.keyBytes, 2 * (20 + 20));
       const measured = await engine.request('cost/measure', {
         id: 'a',
         core: 0,
@@ -330,9 +332,12 @@ describe('lenses', function () {
         secondsPerPoint: 5,
       });
       assert.equal(measured.points.length, 6);
-      for (const { choice, tokens: n, milliseconds: ms, pairs } of measured.points) {
+      for (const { choice, tokens: n, milliseconds: ms, pairs, blocks, held } of measured.points) {
         assert.ok(ms.low > 0 && ms.low <= ms.median && ms.median <= ms.high, choice.name);
         if (choice.name === 'dense') assert.equal(pairs, (n * (n + 1)) / 2);
+        const side = n / 128;
+        if (choice.name === 'dense') assert.deepEqual([blocks, held], [(side * (side + 1)) / 2, n]);
+        if (choice.name === 'local') assert.deepEqual([blocks, held], [2 * side - 1, 128]);
       }
       assert.ok(measured.notes.some(note => /even number/.test(note)));
       const forward = await engine.request('cost/forward', { id: 'a', runs: 1 });

@@ -250,6 +250,45 @@ describe('costs: the picture', () => {
     assert.ok(first.kind === 'faster' && first.row.title === 'LOCAL' && first.crossing.tokens === 0);
   });
 
+  it('blocks and cached keys: dense by formula, others between the lengths at which they were counted', () => {
+    const dense = { ...formulas.dense, blocks: [1, 3, 10, 36], held: lengths };
+    const read = (tokens: number, blocks?: number, held?: number): CostPoint => ({
+      ...timed('local', tokens, 1),
+      ...(blocks !== undefined && { blocks }),
+      ...(held !== undefined && { held }),
+    });
+    const picture = (measure: 'blocks' | 'kv') =>
+      new CostPicture(
+        {
+          formulas: { ...formulas, dense, keyBytes: 4 },
+          points: [read(512, 8, 64), read(128, 2, 16), read(1024), timed('lsh', 512, 1)],
+          titleOf: name => name,
+          counted: () => null,
+        },
+        { measure, heads: 2, tokens: 256, shown: new Set(['local', 'lsh']) },
+      );
+    const blocks = picture('blocks');
+    const [all, local, lsh] = blocks.rows;
+    assert.equal(blocks.value(all!, 256), 2 * 3);
+    assert.ok(Math.abs(blocks.value(local!, 256)! - 2 * 4) < 1e-9, 'a power law between 128 and 512');
+    for (const tokens of [64, 1024]) assert.equal(blocks.value(local!, tokens), null, 'not counted there');
+    assert.equal(blocks.value(lsh!, 256), null);
+    assert.deepEqual(
+      blocks.lines().map(({ name, dashed, points }) => [name, dashed, points.map(({ value }) => value)]),
+      [
+        ['dense', false, []],
+        ['local', true, [16, 4]],
+      ],
+    );
+    const verdict = blocks.verdict()!;
+    assert.ok(verdict.kind === 'less' && verdict.row === local);
+    assert.equal(picture('kv').value(picture('kv').rows[0]!, 256), 2 * 4 * 256);
+    assert.ok(Math.abs(picture('kv').value(picture('kv').rows[1]!, 256)! - 2 * 4 * 32) < 1e-9);
+    const saved = blocks.toCsv().split('\r\n');
+    assert.match(saved[0]!, /blocks of 128 x 128 per head,bytes cached per head$/);
+    assert.match(saved[1]!, /,1,512$/);
+  });
+
   it('draws the pairs that were counted on this text', () => {
     const [dense, local] = ask({ measure: 'pairs', heads: 2 }).lines();
     assert.deepEqual(dense!.points, []);
@@ -263,9 +302,9 @@ describe('costs: the picture', () => {
       .split(/\r?\n/);
     assert.equal(rows.length, 1 + 4 + 5 + 4);
     assert.ok(
-      rows.some(row => /^local,"\{""window"":\d+\}",300,.*,5,2\.5,10,7,,$/.test(row)),
+      rows.some(row => /^local,"\{""window"":\d+\}",300,.*,5,2\.5,10,7,,,,$/.test(row)),
       rows.join('\n'),
     );
-    assert.ok(rows.includes(`dense,{},128,${128 * 64},exact,${128 * 128},${4 * 128 * 128},,,,,,`));
+    assert.ok(rows.includes(`dense,{},128,${128 * 64},exact,${128 * 128},${4 * 128 * 128},,,,,,,,`));
   });
 });

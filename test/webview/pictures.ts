@@ -247,6 +247,16 @@ const SHOTS: Shot[] = [
   { name: 'cost-narrow', view: 'cost', size: [440, 1500], act: measureCosts },
   { name: 'cost-new', view: 'cost' },
   { name: 'cost-pairs', view: 'cost', options: { cost: { measure: 'pairs' } }, size: [1280, 900] },
+  ...inTheme('cost-blocks', {
+    view: 'cost',
+    options: { cost: { measure: 'blocks' } },
+    selection: head,
+    act: async page => {
+      await page.getByRole('button', { name: 'Measure on this machine' }).click();
+      await page.getByRole('button', { name: 'Measure again' }).waitFor({ timeout: 600_000 });
+    },
+  }),
+  { name: 'cost-kv', view: 'cost', options: { cost: { measure: 'kv' } }, size: [900, 900] },
   { name: 'cost-memory', view: 'cost', options: { cost: { measure: 'memory' } }, size: [1280, 1000] },
   { name: 'text-dark', view: 'text', act: explained },
   { name: 'text-light', view: 'text', theme: 'light', selection: { token: 60 }, act: explained },

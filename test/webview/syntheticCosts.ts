@@ -1,6 +1,7 @@
 /** Costs for the views without a model: real formulas, made-up times. */
 import type { Cost } from '../../engine/attention/cost';
 import { findMechanism } from '../../engine/attention/registry';
+import { denseReads } from '../../engine/measure/spending';
 import type {
   CostCurve,
   CostFormulaParams,
@@ -33,12 +34,18 @@ function curve(choice: Setting, lengths: readonly number[]): CostCurve {
   };
 }
 
+function denseRead(lengths: readonly number[]): Pick<CostCurve, 'blocks' | 'held'> {
+  const reads = lengths.map(tokens => denseReads(tokens, SHAPE.causal));
+  return { blocks: reads.map(({ blocks }) => blocks), held: reads.map(({ held }) => held) };
+}
+
 export function syntheticFormulas({ lengths, mechanisms }: CostFormulaParams): CostFormulas {
   const bert = (tokens: number) => 4 * 144 * tokens * tokens;
   return {
     shape: SHAPE,
+    keyBytes: 256,
     lengths,
-    dense: curve(setting('dense'), lengths),
+    dense: { ...curve(setting('dense'), lengths), ...denseRead(lengths) },
     curves: mechanisms.map(m => curve(m, lengths)),
     check: [
       { model: 'BERT-base', what: 'one layer', tokens: 512, bytes: bert(512) / 12, published: '12 MB (MiB)' },
@@ -60,6 +67,10 @@ export function syntheticMeasurement(params: CostMeasureParams): CostMeasurement
         tokens,
         milliseconds: { median: median * wobble, low: median * 0.85, high: median * 1.3, runs: 5 },
         pairs: c.pairs[0]!,
+        ...(choice.name !== 'performer' && {
+          blocks: Math.min(denseReads(tokens, true).blocks, Math.ceil(c.pairs[0]! / 128)),
+          held: Math.min(tokens, 64 * (m + 1)),
+        }),
       };
     }),
   );

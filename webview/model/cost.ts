@@ -1,7 +1,11 @@
 import type { CostCurve, CostPoint } from '../../shared/protocol/engine';
 import { number } from '../../shared/numbers';
 
-export type CostMeasure = 'time' | 'memory' | 'pairs' | 'flops';
+export type CostMeasure = 'time' | 'memory' | 'pairs' | 'flops' | 'blocks' | 'kv';
+
+/** Counted in the runs that are timed, where a mechanism has no formula for it. */
+export const isCounted = (measure: CostMeasure): measure is 'blocks' | 'kv' =>
+  measure === 'blocks' || measure === 'kv';
 
 const NARROW = '\u202f';
 
@@ -39,6 +43,7 @@ export function costWords(value: number, measure: CostMeasure): string {
     case 'time':
       return milliseconds(value);
     case 'memory':
+    case 'kv':
       return bytes(value);
     default:
       return operations(value);

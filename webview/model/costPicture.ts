@@ -1,6 +1,6 @@
 import type { CostCurve, CostFormulas, CostPoint, Setting } from '../../shared/protocol/engine';
 import { count, csv } from '../../shared/numbers';
-import { at, crossing, fitTime, type CostMeasure, type Crossing, type TimeFit } from './cost';
+import { at, crossing, fitTime, isCounted, type CostMeasure, type Crossing, type TimeFit } from './cost';
 import { t } from '../host/words';
 
 /** What is known of the costs of a text's mechanisms. */
@@ -85,9 +85,11 @@ export class CostPicture {
   }
 
   /** The cost of a row at one length, by formula; null for a time that was not measured. */
-  value({ curve, fit }: CostRow, tokens: number): number | null {
+  value(row: CostRow, tokens: number): number | null {
+    const { curve, fit } = row;
     const { measure, heads } = this.asked;
     if (measure === 'time' && !fit) return null;
+    if (isCounted(measure)) return this.read(row, measure, tokens);
     const of = (values: readonly number[]) => heads * at(this.known.formulas.lengths, values, tokens);
     switch (measure) {
       case 'time':
@@ -99,6 +101,34 @@ export class CostPicture {
       case 'flops':
         return of(curve.flops);
     }
+  }
+
+  /** By formula, else between the lengths at which it was counted; null beyond them. */
+  private read({ curve, points }: CostRow, measure: 'blocks' | 'kv', tokens: number): number | null {
+    const of = measure === 'kv' ? 'held' : 'blocks';
+    const { lengths, keyBytes = NaN } = this.known.formulas;
+    const scale = this.asked.heads * (measure === 'kv' ? keyBytes : 1);
+    const formula = curve[of];
+    if (formula) return scale * at(lengths, formula, tokens);
+    const counted = points.filter(point => point[of]).sort(by(({ tokens }) => tokens));
+    const [first, last] = [counted[0], counted.at(-1)];
+    if (!first || !last || tokens < first.tokens || tokens > last.tokens) return null;
+    return (
+      scale *
+      at(
+        counted.map(point => point.tokens),
+        counted.map(point => point[of]!),
+        tokens,
+      )
+    );
+  }
+
+  /** Whether the measure of a row is a formula that leaves nothing to the text. */
+  isExact({ curve }: CostRow): boolean {
+    const { measure } = this.asked;
+    if (measure === 'time') return true;
+    if (measure === 'blocks') return curve.blocks !== undefined;
+    return measure === 'kv' ? curve.held !== undefined : curve.count === 'exact';
   }
 
   /** What pairs may come to at this length, where spans are fitted to a shorter text that cuts some of them off; else null. */
@@ -135,7 +165,9 @@ export class CostPicture {
         ? { dense, kind: 'faster', row: first, crossing: first.crossing! }
         : { dense, kind: 'neverFaster' };
     }
-    const [least] = others.sort(by(row => this.value(row, tokens)!));
+    const [least] = others
+      .filter(row => this.value(row, tokens) !== null)
+      .sort(by(row => this.value(row, tokens)!));
     return least
       ? { dense, kind: 'less', row: least, share: this.share(least, tokens)! }
       : { dense, kind: 'alone' };
@@ -147,7 +179,8 @@ export class CostPicture {
     const rows = this.rows.filter(row => !row.curve.refused);
     return csv(
       CSV_HEADER,
-      rows.flatMap(({ choice, curve, points }) => {
+      rows.flatMap(row => {
+        const { choice, curve, points } = row;
         const all = [...new Set([...lengths, ...points.map(p => p.tokens)])].sort((a, b) => a - b);
         return all.map(tokens => {
           const point = points.find(p => p.tokens === tokens);
@@ -166,10 +199,17 @@ export class CostPicture {
             point?.pairs,
             curve.range && of(curve.range.low),
             curve.range && of(curve.range.high),
+            this.perHead(row, 'blocks', tokens),
+            this.perHead(row, 'kv', tokens),
           ];
         });
       }),
     );
+  }
+
+  private perHead(row: CostRow, measure: 'blocks' | 'kv', tokens: number): number | null {
+    const value = this.read(row, measure, tokens);
+    return value === null || Number.isNaN(value) ? null : value / this.asked.heads;
   }
 
   private rowOf(curve: CostCurve): CostRow {
@@ -199,7 +239,7 @@ export class CostPicture {
       name: row.choice.name,
       title: row.title,
       line,
-      dashed: measure !== 'time' && row.curve.count !== 'exact',
+      dashed: !this.isExact(row),
       points: this.pointsOf(row),
       crossing:
         crossed && value !== null
@@ -218,6 +258,14 @@ export class CostPicture {
         low: low * heads,
         high: high * heads,
       }));
+    if (isCounted(measure)) {
+      const of = measure === 'kv' ? 'held' : 'blocks';
+      const counted = row.points.filter(point => point[of]);
+      return counted.map(({ tokens: length }) => {
+        const value = this.read(row, measure, length)!;
+        return { tokens: length, value, low: value, high: value };
+      });
+    }
     if (measure !== 'pairs') return [];
     const here = this.known.counted(row.choice);
     const counted = [...row.points, ...(here === null ? [] : [{ tokens, pairs: here }])];
@@ -242,6 +290,8 @@ const CSV_HEADER = [
   'pairs counted',
   'pairs at least',
   'pairs at most',
+  'blocks of 128 x 128 per head',
+  'bytes cached per head',
 ];
 
 const by =

@@ -22,6 +22,24 @@ export function lineColour(name: string, colours: Theme): string {
   return toCss(fill);
 }
 
+const AXES: Record<CostMeasure, string> = {
+  time: 'time',
+  memory: 'memory',
+  pairs: 'query-key pairs',
+  flops: 'operations',
+  blocks: t('blocks of 128 x 128'),
+  kv: t('key/value cache'),
+};
+
+const UNITS: Record<CostMeasure, string> = {
+  time: 'ms',
+  memory: 'bytes',
+  pairs: 'pairs',
+  flops: 'operations',
+  blocks: t('blocks'),
+  kv: 'bytes',
+};
+
 /** Cost against text length, both logarithmic: formulas as lines, measurements as points, this text's length marked. */
 @customElement('ai-cost-plot')
 export class CostPlot extends Component {
@@ -89,7 +107,7 @@ export class CostPlot extends Component {
       .domain([Math.min(...values) * 0.8, Math.max(...values) * 1.25])
       .range([bottom, room.top]);
     const colours = theme();
-    const unit = { time: 'time', memory: 'memory', pairs: 'query-key pairs', flops: 'operations' }[measure];
+    const unit = AXES[measure];
     return html`<svg width=${width} height=${height} role="img" aria-label=${this.words()}>
       ${axisBottom(x, bottom, { ticks: 6, format: t => count(t), label: t('text length, tokens (log)') })}
       ${axisLeft(y, room.left, { ticks: 7, format: t => costWords(t, measure), label: t('{0} (log)', unit), grid: width - room.left - room.right })}
@@ -150,7 +168,7 @@ export class CostPlot extends Component {
   }
 
   private exactWords(value: number): string {
-    return exact(value, { time: 'ms', memory: 'bytes', pairs: 'pairs', flops: 'operations' }[this.measure]);
+    return exact(value, UNITS[this.measure]);
   }
 
   private words(): string {

@@ -3,7 +3,7 @@ import { customElement, state } from 'lit/decorators.js';
 import type { CostFormulas, CostMeasurement, CostPoint } from '../../shared/protocol/engine';
 import { costLengths } from '../../shared/costLengths';
 import { count } from '../../shared/numbers';
-import type { CostMeasure } from '../model/cost';
+import { isCounted, type CostMeasure } from '../model/cost';
 import { CostPicture } from '../model/costPicture';
 import { mechanismTitle } from '../model/mechanismLook';
 import { costRun, forwardRun } from '../host/costRun';
@@ -114,7 +114,7 @@ export class CostView extends Component implements Savable {
     const lines = picture.lines();
     const narrow = this.width < 980;
     return html`
-      ${costToolbar(this, picture.asked.measure, { known: this.measurement !== null, start: () => this.start(picture) })}
+      ${costToolbar(this, picture.asked.measure, { known: this.measurement !== null, narrow: this.width < 700, start: () => this.start(picture) })}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead(picture)}</div>
         <div class="two ${narrow ? 'narrow' : ''}">
@@ -129,7 +129,7 @@ export class CostView extends Component implements Savable {
                   ></ai-cost-plot>`
                 : nothingMeasured()
             }
-            ${costKey(picture.asked.measure, this.measurement)}
+            ${costKey(picture.asked.measure, this.measurement, this.points.length > 0)}
           </section>
           <section aria-label=${t('The mechanisms')} class="scroll">
             ${costTable(picture, {
@@ -163,7 +163,8 @@ export class CostView extends Component implements Savable {
   private start(picture: CostPicture): void {
     const { id } = store;
     if (!id) return;
-    store.setOption('cost', 'measure', 'time');
+    // What is counted in the same runs stays in sight.
+    if (!isCounted(this.measure)) store.setOption('cost', 'measure', 'time');
     void costRun.start({
       id,
       core: store.shownHead?.core ?? 0,

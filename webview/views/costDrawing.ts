@@ -3,7 +3,7 @@ import type { CostCurve, CostFormulas, CostMeasurement, ForwardTimes } from '../
 import { FAR_LENGTH } from '../../shared/costLengths';
 import { count, number, percent } from '../../shared/numbers';
 import { exact } from '../model/amounts';
-import { bytes, costWords, milliseconds, type CostMeasure } from '../model/cost';
+import { bytes, costWords, isCounted, milliseconds, type CostMeasure } from '../model/cost';
 import { roughly, type CostPicture, type CostRow } from '../model/costPicture';
 import { parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
@@ -18,8 +18,23 @@ export function costLead(picture: CostPicture): TemplateResult | typeof nothing 
   const verdict = picture.verdict();
   if (!verdict) return nothing;
   const of = heads === 1 ? t('one head') : t('all {0} heads', count(heads));
-  const what = { time: t('takes'), memory: t('holds'), pairs: t('computes'), flops: t('needs') }[measure];
-  const unit = measure === 'pairs' ? ` ${t('pairs')}` : measure === 'flops' ? ` ${t('operations')}` : '';
+  const what = {
+    time: t('takes'),
+    memory: t('holds'),
+    pairs: t('computes'),
+    flops: t('needs'),
+    blocks: t('runs'),
+    kv: t('caches'),
+  }[measure];
+  const units = {
+    time: '',
+    memory: '',
+    pairs: t('pairs'),
+    flops: t('operations'),
+    blocks: t('blocks'),
+    kv: '',
+  };
+  const unit = units[measure] && ` ${units[measure]}`;
   const dense = html`${rich('At {0} tokens dense attention of {1} {2} {3}', count(tokens), of, what, html`<strong title=${exact(verdict.dense)}>${costWords(verdict.dense, measure)}${unit}</strong>`)}`;
   switch (verdict.kind) {
     case 'alone':
@@ -38,7 +53,12 @@ export function costLead(picture: CostPicture): TemplateResult | typeof nothing 
 }
 
 /** What the marks of the plot mean, and where the measured ones are from. */
-export function costKey(measure: CostMeasure, measurement: CostMeasurement | null): TemplateResult {
+export function costKey(
+  measure: CostMeasure,
+  measurement: CostMeasurement | null,
+  isMeasured: boolean,
+): TemplateResult {
+  if (isCounted(measure)) return countedKey(measure, isMeasured);
   const when = measurement && new Date(measurement.date);
   return html`<div class="key">
     ${
@@ -70,6 +90,21 @@ export function costKey(measure: CostMeasure, measurement: CostMeasurement | nul
   </div>`;
 }
 
+function countedKey(measure: 'blocks' | 'kv', isMeasured: boolean): TemplateResult {
+  return html`<div class="key">
+    <span
+      >${measure === 'blocks' ? t('blocks of 128 x 128 with any pair, which a kernel runs whole') : t('the most keys and values held at once, in 16 bits; heads that share them are each charged a part')}</span
+    >
+    <span>${t('dense: formula')}</span>
+    ${
+      isMeasured
+        ? html`<span>${t('points: counted in measured runs of random heads; lines between them')}</span
+            ><span>${t('“–”: not counted at this length, or no set of pairs is kept')}</span>`
+        : html`<span>${t('the others are counted in the runs of “Measure on this machine”')}</span>`
+    }
+  </div>`;
+}
+
 interface TableParts {
   /** What the measure is called. */
   name: string;
@@ -97,7 +132,7 @@ export function costTable(picture: CostPicture, { name, narrow, toggle, mark }: 
         const isDense = row === picture.dense;
         const info = store.mechanismInfos.find(m => m.name === row.choice.name);
         const params = parameterWords(row.choice, info);
-        const about = measure === 'time' ? '' : countSign(row.curve);
+        const about = picture.isExact(row) ? '' : isCounted(measure) ? '≈ ' : countSign(row.curve);
         return html`<tr
           class=${row.curve.refused ? 'refused' : ''}
           title=${row.curve.refused ?? params ?? nothing}

@@ -3,7 +3,7 @@ import { percent } from '../../shared/numbers';
 import type { CostMeasure } from '../model/cost';
 import { costRun, forwardRun } from '../host/costRun';
 import { store } from '../host/store';
-import { button, segmented } from '../ui/controls';
+import { button, choose, segmented } from '../ui/controls';
 import { saveMenu, type Savable } from '../ui/save';
 import { rich, said, t } from '../host/words';
 
@@ -15,14 +15,20 @@ export const MEASURES: { value: CostMeasure; label: string }[] = [
   { value: 'memory', label: t('memory') },
   { value: 'pairs', label: t('pairs') },
   { value: 'flops', label: t('operations') },
+  { value: 'blocks', label: t('blocks') },
+  { value: 'kv', label: t('key/value cache') },
 ];
+
+/** Told of most mechanisms by runs alone: a report holds none. */
+const NEEDS_RUNS: ReadonlySet<CostMeasure> = new Set(['time', 'blocks', 'kv']);
 
 // ---------------------------------------------------------------- which measure, which mechanisms
 
 /** Until this machine was measured, what follows from formulas says more than an empty plot. */
 export function askedMeasure(isMeasured: boolean): CostMeasure {
   const first = !store.report && (costRun.running || isMeasured) ? 'time' : 'memory';
-  return store.option<string>('cost', 'measure', first) as CostMeasure;
+  const asked = store.option<string>('cost', 'measure', first) as CostMeasure;
+  return store.report && NEEDS_RUNS.has(asked) ? first : asked;
 }
 
 const SHOWN = 'local,strided,adaptive-span,lsh,routing,bp,performer';
@@ -42,11 +48,11 @@ export function toggleShown(name: string): void {
 export function costToolbar(
   view: Savable & HTMLElement,
   measure: CostMeasure,
-  { known, start }: { known: boolean; start(): void },
+  { known, narrow, start }: { known: boolean; narrow: boolean; start(): void },
 ): TemplateResult {
-  const measures = store.report ? MEASURES.filter(({ value }) => value !== 'time') : MEASURES;
+  const measures = store.report ? MEASURES.filter(({ value }) => !NEEDS_RUNS.has(value)) : MEASURES;
   return html`<div class="toolbar">
-    ${segmented(t('Show'), measure, measures, value => store.setOption('cost', 'measure', value))}
+    ${(narrow ? choose : segmented)(t('Show'), measure, measures, value => store.setOption('cost', 'measure', value))}
     ${segmented(
       t('of'),
       store.option<string>('cost', 'of', 'model'),
