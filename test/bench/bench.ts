@@ -6,12 +6,13 @@ import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analy
 import { timeChecks, type CheckCost } from './checks';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
+import { timeFirst } from './first';
 import { JOBS, timeJob, type JobName } from './jobs';
 import { timeLong, type LongJob } from './long';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs|first] [--tokens 1024,4096]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
@@ -41,6 +42,7 @@ async function main(): Promise<void> {
     await benchMechanisms(lengths ?? (quick ? [512, 2048] : [2048, 8192, 32768]), turns, names);
   if (wanted('memory') && !quick) await benchMemory();
   if (wanted('long') && !quick) await benchLong(lengths ?? [32_768, 131_072]);
+  if (wanted('first')) await benchFirst(turns, lengths?.[0] ?? 512);
   if (wanted('jobs')) await benchJobs(quick, lengths?.[0] ?? null);
 }
 
@@ -144,6 +146,17 @@ async function benchLong(lengths: readonly number[]): Promise<void> {
     console.log(
       `${what}, ${long.attention}: CPU ${seconds(cpuMilliseconds)} s, peak ${peakMiB.toFixed(0)} MiB; ${note}`,
     );
+  }
+}
+
+/** What users see first. */
+async function benchFirst(turns: number, tokens: number): Promise<void> {
+  console.log('\nThe built engine, from its start (bundled model):');
+  for (let turn = 0; turn < turns; turn++) {
+    const { first, done } = await timeFirst(tokens);
+    const words = ({ milliseconds, cpuMilliseconds }: typeof first) =>
+      `${seconds(milliseconds)} s${cpuMilliseconds === null ? '' : ` (CPU ${seconds(cpuMilliseconds)} s)`}`;
+    console.log(`${tokens} tokens: first thumbnails after ${words(first)}, all done after ${words(done)}`);
   }
 }
 

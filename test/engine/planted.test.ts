@@ -181,28 +181,32 @@ describe('planted truth: models of which it is known what they do', function () 
     );
   });
 
-  it('a needle 3,000 tokens back is found without a dense pass, and the head that carries it', async () => {
-    writePlanted(join(folder, 'induction'), inductionModel());
-    const [distance, words] = [3000, 8];
+  const searches = [
     // So small blocks that they stand in blocks of blocks.
-    const attention = { setting: setting('block-search', { block: 8, blocks: 4, recent: 2 }) };
-    const { sparse, cores, loss } = await analyze(
-      'induction',
-      needleText(distance, words),
-      [],
-      false,
-      attention,
-    );
-    const first = needleStart(distance);
-    const links = new Map(sparse!.links.filter(({ core }) => core === 1).map(link => [link.query, link]));
-    for (let query = first; query < first + words - 1; query++) {
-      assert.equal(links.get(query)?.key, query - distance, `query ${query}`);
-      assert.ok(links.get(query)!.mass > 0.999);
-      assert.ok(loss!.perToken[query]! < 0.01, 'the model with it predicts as the dense model does');
-    }
-    assert.ok(sparse!.missed!.high < 0.5);
-    assert.equal(cores[0]!.heads[0]!.roles[0]!.role, 'previous');
-  });
+    { distance: 3000, params: { block: 8, blocks: 4, recent: 2 } },
+    // As it is without parameters, of more than 256 blocks.
+    { distance: 12_000, params: {} },
+  ];
+  for (const { distance, params } of searches) {
+    it(`a needle ${distance} tokens back is found without a dense pass, and the head that carries it`, async () => {
+      writePlanted(join(folder, 'induction'), inductionModel(16_384));
+      const words = 8;
+      const attention = { setting: setting('block-search', params) };
+      const text = needleText(distance, words);
+      const { sparse, cores, loss, notes } = await analyze('induction', text, [], false, attention);
+      const first = needleStart(distance);
+      const links = new Map(sparse!.links.filter(({ core }) => core === 1).map(link => [link.query, link]));
+      for (let query = first; query < first + words - 1; query++) {
+        assert.equal(links.get(query)?.key, query - distance, `query ${query}`);
+        assert.ok(links.get(query)!.mass > 0.999);
+        assert.ok(loss!.perToken[query]! < 0.01, 'the model with it predicts as the dense model does');
+      }
+      assert.ok(notes.some(note => note.startsWith('The search found: head 1.0 looks from token ')));
+      assert.ok(sparse!.missed!.high < 0.5);
+      assert.ok(sparse!.pairs! < 0.2 * sparse!.densePairs);
+      assert.equal(cores[0]!.heads[0]!.roles[0]!.role, 'previous');
+    });
+  }
 });
 
 /** Which group each element is in, groups numbered in the order they appear. */
