@@ -1,4 +1,5 @@
-import { foreign, oneSentence } from '../shared/foreign';
+import { foreign, oneSentence, toldInForm } from '../shared/foreign';
+import { REFUSALS } from '../shared/refusals';
 
 export { told } from '../shared/foreign';
 
@@ -13,6 +14,10 @@ class Told extends Error {
 export class RefusedError extends Told {
   override readonly name = 'RefusedError';
 }
+
+/** A refusal that views can say in the user's language. Foreign values are taken as `told` takes them. */
+export const refused = (form: keyof typeof REFUSALS, ...values: readonly unknown[]): RefusedError =>
+  new RefusedError(toldInForm(REFUSALS[form], values));
 
 /** The device that was asked for cannot be used here. Exit code 3. */
 export class DeviceRefusedError extends RefusedError {}

@@ -58,6 +58,7 @@ export function activate(context: vscode.ExtensionContext): AttentionInspectorAp
       }),
       environment: () => networkEnvironment(process.env, vscode.workspace.getConfiguration('http')),
       log,
+      t: vscode.l10n.t,
     }),
   );
   const targets = own(new TargetTexts());

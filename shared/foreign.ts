@@ -49,6 +49,14 @@ function shortened(text: string, length: number): string {
  * leave of the length of a sentence; the longest are shortened first.
  */
 export function told(words: TemplateStringsArray, ...values: readonly unknown[]): string {
+  return filledIn(words, values);
+}
+
+/** The same of a form with holes, {0} and on. */
+export const toldInForm = (form: string, values: readonly unknown[]): string =>
+  filledIn(form.split(/\{\d+\}/), values);
+
+function filledIn(words: readonly string[], values: readonly unknown[]): string {
   const own = words.join('').length;
   const names = values.map(value => foreign(value, SENTENCE_LENGTH));
   const cap = fairShare(

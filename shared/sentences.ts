@@ -1,3 +1,4 @@
+import { REFUSALS } from './refusals';
 import { english, type Translate } from './translate';
 
 /**
@@ -78,7 +79,7 @@ export const SENTENCES = {
 const literal = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /** Those with more words of their own first: they say more surely what was said. */
-const FORMS = Object.values(SENTENCES)
+const FORMS = [...Object.values(SENTENCES), ...Object.values(REFUSALS)]
   .map(form => ({ form, own: form.split(/\{\d+\}/) }))
   .sort((a, b) => b.own.join('').length - a.own.join('').length)
   .map(({ form, own }) => ({ form, pattern: new RegExp(`^${own.map(literal).join('(.*?)')}$`, 's') }));

@@ -1,6 +1,6 @@
 import { plainPercent } from '../../shared/numbers';
 import { kvHead, visibleKeys, type CoreInput } from '../attention/core';
-import { RefusedError, told } from '../errors';
+import { refused } from '../errors';
 import type { PositionParts } from '../model/cut/positionParts';
 import type { PositionsLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -38,10 +38,7 @@ export const positionTerms: Lens<'positions'> = {
     const stack = kind === 'cross' ? 'decoder' : kind;
     const first = cores.find(c => c.kind === stack && c.layer === 0)!.core;
     const { input } = await analysis.tensors(first, signal);
-    if (input.rule.bias)
-      throw new RefusedError(
-        'This model does not split: positions or masks are added to its scores themselves (ALiBi, relative or computed biases).',
-      );
+    if (input.rule.bias) throw refused('noSplitScores');
     const parts = await analysis.model.positionParts(first, analysis.tokens.ids, {
       signal,
       targetIds: analysis.target?.tokens.ids,
@@ -212,8 +209,6 @@ function requireSame(parts: PositionParts, input: CoreInput): void {
       most = Math.max(most, Math.abs(value));
     });
     if (!(worst <= TOLERANCE * most))
-      throw new RefusedError(
-        told`This model does not split: content and position miss its ${side === 'q' ? 'queries' : 'keys'} by ${plainPercent(worst / most)}.`,
-      );
+      throw refused('noSplitParts', side === 'q' ? 'queries' : 'keys', plainPercent(worst / most));
   }
 }

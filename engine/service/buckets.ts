@@ -9,7 +9,7 @@ import type { Attended, BucketedRun, Bucketing, SparseRow } from '../attention/m
 import { settledByTensors } from '../attention/ownTensors';
 import { findMechanism } from '../attention/registry';
 import { unitRows } from '../attention/kernels/tied';
-import { RefusedError, told } from '../errors';
+import { refused } from '../errors';
 import type {
   BucketMap,
   BucketMapParams,
@@ -177,11 +177,7 @@ async function askedHead(
   const found = await bucketedHead(analysis, params, input, signal);
   if (found) return found;
   const own = ownRun(input, params.mechanism.key) && input.native!.partOf(params.head).mechanism;
-  throw new RefusedError(
-    own
-      ? told`The model itself has ${own} attention in this head, which has no buckets.`
-      : told`The mechanism ${params.mechanism.name} has no buckets.`,
-  );
+  throw own ? refused('noBucketsOwn', own) : refused('noBuckets', params.mechanism.name);
 }
 
 /** Null for a mechanism without buckets, and for a head in which the model itself has something else. */

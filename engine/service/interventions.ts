@@ -4,7 +4,7 @@ import { openStretches } from '../attention/kernels/blocked';
 import { visibleKeys, type BlockedPairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { choiceNote } from '../attention/registry';
-import { RefusedError, told } from '../errors';
+import { RefusedError, refused, told } from '../errors';
 import {
   sidesOf,
   textOf,
@@ -131,7 +131,7 @@ export function changesOf(analysis: Analysis, interventions: readonly Interventi
   const changes = analysis.model.info.cores.map((): CoreChange | null => null);
   for (const one of interventions) {
     const cores = coresMeantBy(analysis, one);
-    if (cores.length === 0) throw new RefusedError('No attention of this model has keys of that text.');
+    if (cores.length === 0) throw refused('noKeysThere');
     for (const info of cores) {
       const change = (changes[info.core] ??= {
         silenced: new Set(),

@@ -1,7 +1,7 @@
 /** `analysis/patch`: each head's output from one text put into the run of another of equal length. */
 import type { Analysis } from './analysis';
 import { attendAsKnown, attendDense, effectOf } from './changedRun';
-import { RefusedError, told } from '../errors';
+import { RefusedError, refused, told } from '../errors';
 import type { ModelOutput } from '../model/cut/cutModel';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 import type { PatchParams, PatchedHead, Patching } from '../../shared/protocol/engine';
@@ -60,17 +60,11 @@ export async function patch(
 
 function refuse(analysis: Analysis, other: Analysis, at: number): void {
   const [own, others] = [analysis.tokens.ids.length, other.tokens.ids.length];
-  if (analysis.predicts !== 'next' || analysis.target)
-    throw new RefusedError('Patching is told of decoders that predict the next token of the text.');
-  if (analysis.standIn || other.standIn)
-    throw new RefusedError('Patching needs a dense pass over both texts.');
-  if (analysis.model !== other.model)
-    throw new RefusedError('Both texts must be read by the same model: their heads are put for each other.');
-  if (own !== others)
-    throw new RefusedError(
-      told`Patching needs texts of equal length, token by token: they have ${own} and ${others} tokens.`,
-    );
-  if (!(Number.isInteger(at) && at >= 0 && at < own)) throw new RefusedError(told`There is no token ${at}.`);
+  if (analysis.predicts !== 'next' || analysis.target) throw refused('patchDecoders');
+  if (analysis.standIn || other.standIn) throw refused('patchDense');
+  if (analysis.model !== other.model) throw refused('patchModel');
+  if (own !== others) throw refused('patchLength', own, others);
+  if (!(Number.isInteger(at) && at >= 0 && at < own)) throw refused('noToken', at);
 }
 
 /** A core's context [heads, tokens, valueDim] with one head of another. */

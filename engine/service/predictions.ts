@@ -2,7 +2,7 @@
 import { OWN_PREDICTIONS, type Analysis } from './analysis';
 import { assignedModel } from './changedRun';
 import { interventionRun } from './interventions';
-import { RefusedError, told } from '../errors';
+import { RefusedError, refused, told } from '../errors';
 import { denseOutput } from '../attention/kernels/dense';
 import type { ModelOutput } from '../model/cut/cutModel';
 import type { Tokenizer } from '../model/tokens/tokenizer';
@@ -26,7 +26,7 @@ export async function predictions(
   const of = predicted(analysis);
   const { ids } = analysis.written;
   const missing = tokens.find(token => !(Number.isInteger(token) && token >= 0 && token < ids.length));
-  if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
+  if (missing !== undefined) throw refused('noToken', missing);
   if (tokens.length > MOST_TOKENS || !(Number.isInteger(count) && count >= 1 && count <= MOST_LIKELY))
     throw new RefusedError(
       told`At most ${MOST_TOKENS} tokens and ${MOST_LIKELY} predictions of each are told.`,

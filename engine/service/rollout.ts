@@ -2,7 +2,7 @@
 import type { Analysis } from './analysis';
 import type { CoreInput } from '../attention/core';
 import { denseRows, type DenseContext } from '../attention/kernels/dense';
-import { RefusedError, told } from '../errors';
+import { refused } from '../errors';
 import { checkpoint } from '../runtime/cancellation';
 import { sidesOf, type Rollout, type RolloutParams } from '../../shared/protocol/engine';
 import { sum } from '../statistics';
@@ -24,12 +24,12 @@ export async function rollout(
 ): Promise<Rollout> {
   const length = (side === 'text' ? analysis.tokens : analysis.written).ids.length;
   const missing = tokens.find(token => !(Number.isInteger(token) && token >= 0 && token < length));
-  if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
+  if (missing !== undefined) throw refused('noToken', missing);
   const cores = analysis.cores.flatMap(({ result: { info } }) => {
     const { queries, keys } = sidesOf(info.kind);
     return queries === side && keys === side ? [info.core] : [];
   });
-  if (cores.length === 0) throw new RefusedError('No attention of this model stays within that text.');
+  if (cores.length === 0) throw refused('rolloutText');
   const inputs: CoreInput[] = [];
   await analysis.visitAlone(cores, (_, { input }) => void inputs.push(input), signal);
   let rows = tokens.map(token => oneAt(token, length));
@@ -47,10 +47,7 @@ async function timesCore(
   context: DenseContext,
 ): Promise<Float64Array[]> {
   const { queries, keys } = input;
-  if (queries !== keys)
-    throw new RefusedError(
-      'This model has keys that are no tokens of the text, over which attention cannot be multiplied.',
-    );
+  if (queries !== keys) throw refused('rolloutKeys');
   const product = rows.map(() => new Float64Array(keys));
   const step = Math.max(1, Math.floor(HELD / keys));
   for (let from = 0; from < queries; from += step) {

@@ -13,7 +13,7 @@ import { workingBytes } from './workload';
 import type { CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { findMechanism } from '../attention/registry';
-import { RefusedError } from '../errors';
+import { refused } from '../errors';
 import type { PerQuery } from '../measure/perQuery';
 import type { ModelOutput } from '../model/cut/cutModel';
 import { checkTokensFit } from '../model/tokens/tokenizer';
@@ -95,7 +95,7 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
 
   const limit = Math.min(params.maxTokens ?? Infinity, model.info.context ?? Infinity, MAX_TOKENS);
   const tokens = await tokenizer.encode(params.text, Number.isFinite(limit) ? limit : null);
-  if (tokens.ids.length === 0) throw new RefusedError('The text is empty: there is nothing to analyze.');
+  if (tokens.ids.length === 0) throw refused('textNothing');
   checkTokensFit(tokens, model.info.vocabulary);
   const target = await targetText(
     loaded,

@@ -4,7 +4,7 @@ import { valueShare, valueWeights } from './valueWeights';
 import type { CoreInput } from '../attention/core';
 import { denseColumn, denseRow } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
-import { RefusedError, told } from '../errors';
+import { RefusedError, refused } from '../errors';
 import {
   sidesOf,
   type CoreKind,
@@ -25,8 +25,7 @@ export async function lineOf(
   const { lse } = analysis.head(params.core, params.head);
   const { input } = await analysis.tensors(params.core, signal);
   const limit = params.direction === 'from' ? input.queries : input.keys;
-  if (!(params.token >= 0 && params.token < limit))
-    throw new RefusedError(told`There is no token ${params.token}.`);
+  if (!(params.token >= 0 && params.token < limit)) throw refused('noToken', params.token);
   const { head, token, direction } = params;
   const line = direction === 'from' ? denseRow(input, head, token) : denseColumn(input, lse, head, token);
   return params.byValue ? weighed(await valueWeights(analysis, params, signal), line, params) : line;
@@ -61,7 +60,7 @@ export async function tokenAttention(
   const { side = 'text' } = params;
   const length = side === 'text' ? analysis.tokens.ids.length : analysis.written.ids.length;
   const missing = params.tokens.find(token => !(token >= 0 && token < length));
-  if (missing !== undefined) throw new RefusedError(told`There is no token ${missing}.`);
+  if (missing !== undefined) throw refused('noToken', missing);
   const chosen = headsOf(analysis, params, side);
   const weights = params.byValue ? await weightsOf(analysis, params, signal) : null;
   const { mechanisms } = params;

@@ -16,6 +16,8 @@ import {
   type InitializeParams,
   type InitializeResult,
 } from '../../shared/protocol/engine';
+import { inLanguage } from '../../shared/sentences';
+import { english, type Translate } from '../../shared/translate';
 import { Owner, type Disposable } from '../disposable';
 import { ownBuffers } from './ownBuffers';
 
@@ -77,6 +79,8 @@ export interface EngineClientOptions {
   module: string;
   initialize(): InitializeParams;
   log: Log;
+  /** The user's language, in which refusals are told. */
+  t?: Translate;
   /** Added to our own environment at each start. */
   environment?(): NodeJS.ProcessEnv;
   /** Deaths within `window` milliseconds after which it is not started again by itself. Default 3 in 5 minutes. */
@@ -179,6 +183,7 @@ export class EngineClient extends Owner {
     } catch (error) {
       const failure = asEngineError(error);
       if (!failure.cancelled) this.options.log.warn(`${method}: ${failure.message}`);
+      failure.message = inLanguage(failure.message, this.options.t ?? english);
       throw failure;
     } finally {
       cancellation.dispose();

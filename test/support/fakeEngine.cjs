@@ -28,6 +28,7 @@ connection.onRequest('models/list', ({ folders }) => {
     if (device === 'webgpu') return new Promise(() => {});
   }
   if (folders[0] === 'log') connection.sendNotification('log', { level: 'warn', message: 'from the engine' });
+  if (folders[0].startsWith('refuse: ')) throw new rpc.ResponseError(1, folders[0].slice(8));
   if (folders[0] === 'refuse') throw new rpc.ResponseError(1, 'The file is not a model.');
   if (folders[0] === 'block') {
     // Deaf, as in a long native call: it can neither read the cancellation nor answer.

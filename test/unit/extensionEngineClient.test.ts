@@ -4,6 +4,7 @@ import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { ErrorCode, type CrashedDevice } from '../../shared/protocol/engine';
 import { CrashedDevices } from '../../extension/engine/crashedDevices';
 import { EngineClient, EngineDiedError, EngineError, type Death } from '../../extension/engine/engineClient';
+import { english } from '../../shared/translate';
 import { Memory } from '../support/memory';
 
 const MODULE = join(__dirname, '..', 'support', 'fakeEngine.cjs');
@@ -25,6 +26,9 @@ describe('extension: engine client', () => {
       log: { info: log('info'), warn: log('warn'), error: log('error') },
       environment: () => environment,
       maximumDeaths,
+      // Of a language that has but one sentence.
+      t: (message, ...values) =>
+        message === 'There is no token {0}.' ? `No hay token ${values[0]}.` : english(message, ...values),
     }));
   }
   const list = (folder: string, source?: CancellationTokenSource) =>
@@ -62,6 +66,13 @@ describe('extension: engine client', () => {
       ['a', 'b', 'c'],
     );
     assert.equal(logged.filter(line => /process \d+ started/.test(line)).length, 1);
+  });
+
+  it("tells refusals in the user's language, and logs them as they were said", async () => {
+    make();
+    await assert.rejects(list('refuse: There is no token 7.'), { message: 'No hay token 7.' });
+    await assert.rejects(list('refuse: A driver said no.'), { message: 'A driver said no.' });
+    assert.ok(logged.some(line => line.endsWith('There is no token 7.')));
   });
 
   it('hands typed arrays over with a buffer of their own', async () => {

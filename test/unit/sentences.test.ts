@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { choiceNote, mechanisms } from '../../engine/attention/registry';
 import { settingOf } from '../../engine/attention/parameters';
+import { refused } from '../../engine/errors';
+import { REFUSALS } from '../../shared/refusals';
 import { inLanguage, say, SENTENCES } from '../../shared/sentences';
 import { english } from '../../shared/translate';
 import { ROOT } from '../fixtures/cli';
@@ -21,6 +23,16 @@ describe('sentences of the engine', () => {
       assert.equal(inLanguage(said, english), said);
       assert.equal(inLanguage(said, chinese), english(words[SENTENCES[name]]!, ...values), name);
     }
+  });
+
+  it('of its refusals are found again too, in messages that hold foreign names', () => {
+    const values = ['12', 'a (b) [c]', '7 %'];
+    for (const name of Object.keys(REFUSALS) as (keyof typeof REFUSALS)[]) {
+      const { message } = refused(name, ...values);
+      assert.equal(inLanguage(message, chinese), english(words[REFUSALS[name]]!, ...values), name);
+    }
+    const { message } = refused('noSplitParts', 'queries', '7 %');
+    assert.match(inLanguage(message, chinese), /查询/);
   });
 
   it('say the words in them in the same language', () => {

@@ -77,6 +77,9 @@ export const shared = css`
   }
   .segmented {
     display: inline-flex;
+    /* In a very narrow panel its choices stand below each other. */
+    flex-wrap: wrap;
+    min-width: 0;
     border: 1px solid var(--vscode-dropdown-border, var(--line));
     border-radius: 3px;
   }

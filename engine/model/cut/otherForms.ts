@@ -1,4 +1,4 @@
-import { RefusedError, told } from '../../errors';
+import { RefusedError, refused } from '../../errors';
 import type { Graph } from '../onnx/graph';
 import { constantValues, RANDOM, type GraphNode } from '../onnx/node';
 import { contentOf, isProduct, type FoundCore } from './findCores';
@@ -6,35 +6,21 @@ import { contentOf, isProduct, type FoundCore } from './findCores';
 /** Forms of attention that are no core of softmax(QK^T)V, by name. @throws RefusedError */
 export function refuseOthers(graph: Graph, ids: readonly string[], found: readonly FoundCore[]): void {
   const difference = differenceOfMaps(graph) ?? differenceOfContexts(graph, found);
-  if (difference)
-    throw new RefusedError(
-      told`The model subtracts one attention map from another (differential attention, at ${difference}): what it gives a key is no probability, which is not supported.`,
-    );
+  if (difference) throw refused('differential', difference);
   if (found.length > 0) return;
-  if (kernelProduct(graph, ids))
-    throw new RefusedError(
-      'No attention with a softmax was found in the ONNX graph, but products of keys with values (linear or kernel attention): they have no map of probabilities to show.',
-    );
+  if (kernelProduct(graph, ids)) throw refused('noSoftmaxProducts');
   if (kernelProduct(graph, ids, OF_SCORES))
     throw new RefusedError(
       'No attention with a softmax was found in the ONNX graph, but scores of tokens against each other that go to the values through another function (linear, kernel or sigmoid attention): they are no map of probabilities that could be proved.',
     );
-  throw new RefusedError(
-    'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
-  );
+  throw refused('noAttention');
 }
 
 /** What a model computes must follow from the text alone. @throws RefusedError where it is drawn at random. */
 export function refuseRandom(graph: Graph): void {
   for (const node of graph.nodes) {
-    if (isTrainedWith(graph, node))
-      throw new RefusedError(
-        told`The model was exported in training mode: the Dropout that makes ${node.outputs[0]!} takes values away at random, so no two runs agree.`,
-      );
-    if (RANDOM.has(node.op) && node.domain === '')
-      throw new RefusedError(
-        told`The model draws random numbers (${node.op} makes ${node.outputs[0]!}), so no two runs agree.`,
-      );
+    if (isTrainedWith(graph, node)) throw refused('trainingMode', node.outputs[0]!);
+    if (RANDOM.has(node.op) && node.domain === '') throw refused('drawsRandom', node.op, node.outputs[0]!);
   }
 }
 

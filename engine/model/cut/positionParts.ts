@@ -1,5 +1,5 @@
 import { plainPercent } from '../../../shared/numbers';
-import { RefusedError, told } from '../../errors';
+import { refused } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import { ElementType } from '../../runtime/onnxProto';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
@@ -60,18 +60,12 @@ export async function positionParts(
   signal: AbortSignal,
 ): Promise<PositionParts> {
   const found = embeddingSum(cut, core, ids);
-  if (!found)
-    throw new RefusedError(
-      'This model does not split: no absolute positions are added to its token embeddings before layer 0 (rotary, ALiBi and relative positions act within attention; fused or quantised embeddings hide the sum).',
-    );
+  if (!found) throw refused('noSplitAbsolute');
   const names = [found.token, ...found.others, found.sum];
   const embeddings = await (await loader.load(cut.extract(names, () => false))).run(name => feeds[name]);
   const x = embeddings.get(found.sum)!;
   const { content, position } = contentAndPosition(found, embeddings);
-  if (!position.some(value => value !== 0))
-    throw new RefusedError(
-      'This model does not split: what is added to its token embeddings is the same for every position.',
-    );
+  if (!position.some(value => value !== 0)) throw refused('noSplitSame');
   const through = projector(await loader.load(found.projections), core, found.sum, x.dims, feeds);
   await checkpoint(signal);
   const sum = floats(x);
@@ -89,9 +83,7 @@ export async function positionParts(
     }
     least = Math.min(least, error || Infinity);
   }
-  throw new RefusedError(
-    told`This model does not split: its queries and keys of layer 0 are not an affine map behind one norm (the parts miss them by ${plainPercent(least)}), as in quantised models.`,
-  );
+  throw refused('noSplitAffine', plainPercent(least));
 }
 
 const SHAPING = /^(Cast|Identity|Reshape|Squeeze|Unsqueeze|Flatten|Dropout)$/;
@@ -137,8 +129,7 @@ function contentAndPosition({ token, others, sum }: EmbeddingSum, tensors: Reado
   const position = new Float32Array(content.length);
   for (const name of others) {
     const values = floats(tensors.get(name)!);
-    if (content.length % values.length !== 0)
-      throw new RefusedError('This model does not split: its embeddings are not added row by row.');
+    if (content.length % values.length !== 0) throw refused('noSplitRows');
     const alike = values.every((value, t) => value === values[t % width]);
     const part = alike ? content : position;
     for (let t = 0; t < part.length; t++) part[t]! += values[t % values.length]!;

@@ -1,4 +1,4 @@
-import { RefusedError, told } from '../../errors';
+import { RefusedError, refused, told } from '../../errors';
 import { ElementType } from '../../runtime/onnxProto';
 import { isHalf } from './elementTypes';
 import { positionsOf, type Positions } from './positions';
@@ -96,15 +96,9 @@ function noIds(inputs: readonly GraphInput[]): RefusedError {
 function refuseFixed({ dims }: GraphInput): void {
   if (!dims) return;
   const tokens = dims.at(-1);
-  if (typeof tokens === 'number')
-    throw new RefusedError(
-      told`The model takes exactly ${tokens} tokens; export it with a dynamic sequence length.`,
-    );
+  if (typeof tokens === 'number') throw refused('exactTokens', tokens);
   const batch = dims.length > 1 ? dims[0] : 1;
-  if (typeof batch === 'number' && batch !== 1)
-    throw new RefusedError(
-      told`The model takes exactly ${batch} texts at a time; export it with a batch of one, or a dynamic one.`,
-    );
+  if (typeof batch === 'number' && batch !== 1) throw refused('exactTexts', batch);
 }
 
 /** The role of an input that takes no token ids; null = of no known meaning. */

@@ -3,7 +3,7 @@ import { bundledFolder } from '../../bundledFolder';
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { RefusedError, told } from '../../errors';
+import { RefusedError, refused, told } from '../../errors';
 import type { HubModel } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
@@ -66,7 +66,7 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
       ...(await readAttention(files.folder, files.onnx)),
     };
   }
-  if (extname(ref) === '.onnx') throw new RefusedError(told`There is no file ${ref}.`);
+  if (extname(ref) === '.onnx') throw refused('noFile', ref);
   const owner = /^[\w.-]+$/.test(ref) ? `, which has its owner before it (owner/${ref})` : '';
   throw new RefusedError(
     told`There is no model "${ref}": it is neither a bundled model (${bundled.join(', ')}), nor an .onnx file, nor a folder, nor a hub id${owner}.`,
@@ -95,12 +95,10 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
 async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
   const files = [...(await onnxFiles(folder)), ...(await onnxFiles(join(folder, 'onnx')))];
   const onnx = chooseOnnx(files);
-  if (files.length === 0) throw new RefusedError(told`The folder ${ref} holds no .onnx file.`);
+  if (files.length === 0) throw refused('noOnnxInFolder', ref);
   if (onnx === null) {
     const names = files.map(file => basename(file)).join(', ');
-    throw new RefusedError(
-      told`The folder ${ref} holds several models (${names}): give the file of one of them.`,
-    );
+    throw refused('severalModels', ref, names);
   }
   const parts = partsBeside(onnx, files);
   return {
@@ -185,9 +183,9 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
 /** The variants of a hub model with their sizes, the one that would be taken first. */
 export async function listHubVariants(ref: string, options: HubOptions = QUIETLY): Promise<HubModel[]> {
   const hubRef = parseHubRef(ref);
-  if (!hubRef) throw new RefusedError(told`"${ref}" is not a hub id of the form org/name.`);
+  if (!hubRef) throw refused('noHubId', ref);
   const { variants, licence } = await listVariants(hubRef, options);
-  if (variants.length === 0) throw new RefusedError(told`${hubRef.id} has no ONNX files on the hub.`);
+  if (variants.length === 0) throw refused('noHubOnnx', hubRef.id);
   const revision = hubRef.revision === 'main' ? '' : `@${hubRef.revision}`;
   return variants.map(({ path, bytes }) => ({
     ref: `${hubRef.id}${revision}/${path}`,

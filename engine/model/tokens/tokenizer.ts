@@ -1,6 +1,6 @@
 /** A model's tokenizer: text to ids, each with its range in the text. */
 import { join } from 'node:path';
-import { oneClause, RefusedError, told } from '../../errors';
+import { RefusedError, oneClause, refused, told } from '../../errors';
 import type { TokenTable } from '../../../shared/protocol/engine';
 import { joinedBytes, narrowByteTokens } from './byteTokens';
 import { isBundled } from '../../bundledFolder';
@@ -72,9 +72,7 @@ export function checkTokensFit(tokens: TokenTable, vocabulary: number | null): v
   if (vocabulary === null) return;
   const at = tokens.ids.findIndex(id => id >= vocabulary);
   if (at < 0) return;
-  throw new RefusedError(
-    told`The tokenizer does not match the model: token ${JSON.stringify(tokens.text[at])} has id ${tokens.ids[at]}, and the model knows ids up to ${vocabulary - 1}.`,
-  );
+  throw refused('tokenizerMatches', JSON.stringify(tokens.text[at]), tokens.ids[at]!, vocabulary - 1);
 }
 
 async function tokenizerJson(folder: string): Promise<{ path: string; json: string }> {
@@ -92,9 +90,7 @@ async function tokenizerJson(folder: string): Promise<{ path: string; json: stri
   if (vocab !== null && merges !== null && kind !== 'wordpiece') {
     return { path: join(folder, 'vocab.json'), json: byteLevelJson(parseObject(vocab), merges, config) };
   }
-  throw new RefusedError(
-    told`No tokenizer in ${folder}: tokenizer.json, vocab.txt, or vocab.json with merges.txt is needed.`,
-  );
+  throw refused('noTokenizer', folder);
 }
 
 /** The JSON object, or {} when it is none: then the defaults of the tokenizer's kind hold. */
@@ -195,7 +191,7 @@ async function encode(
   text: string,
   maxTokens: number | null,
 ): Promise<TokenTable> {
-  if (text.length === 0) throw new RefusedError('The text is empty.');
+  if (text.length === 0) throw refused('textEmpty');
   const limit = Math.min(maxTokens ?? TOKEN_LIMIT, TOKEN_LIMIT);
   let size = text.length <= WHOLE_TEXT ? text.length : limit * 8;
   for (;;) {
@@ -284,7 +280,7 @@ function table(
   textLength: number,
 ): TokenTable {
   const { from, to, specials } = found;
-  if (to === from) throw new RefusedError('The text has no tokens: it is white space only.');
+  if (to === from) throw refused('textBlank');
   const kept = Math.min(trusted || to - from, Math.max(1, limit - specials));
   // Cut like a tokenizer truncates: the special tokens stay, the text's last tokens go.
   const order: number[] = [];

@@ -8,7 +8,7 @@ import type { Mechanism, SettingFamily } from '../../attention/mechanism';
 import { settingOf } from '../../attention/parameters';
 import { findMechanism, mechanisms } from '../../attention/registry';
 import { someHeads } from '../../attention/kernels/subset';
-import { RefusedError, told } from '../../errors';
+import { RefusedError, refused } from '../../errors';
 import { paretoFront } from '../../measure/allocation';
 import { totalSpending } from '../../measure/spending';
 import type {
@@ -76,9 +76,7 @@ export class Candidates {
       names.length === 0 ? mechanisms.filter(({ info }) => !info.floor) : names.map(findMechanism);
     for (const { info, settings } of chosen) {
       if (settings || names.length === 0 || info.name === DENSE.name) continue;
-      throw new RefusedError(
-        told`${info.title} keeps no set of pairs that a budget could choose: plans cannot use it.`,
-      );
+      throw refused('keepsNoPairs', info.title);
     }
     const found = new Candidates(
       texts,

@@ -2,7 +2,7 @@ import { plainPercent } from '../../../shared/numbers';
 import { denselySpent, errorCost, spent, type Candidates } from './candidates';
 import type { Outcome, PlanRuns } from './runs';
 import { kvHead } from '../../attention/core';
-import { RefusedError } from '../../errors';
+import { refused } from '../../errors';
 import { allocate } from '../../measure/allocation';
 import type { HeadAssignment, PlanCandidate } from '../../../shared/protocol/engine';
 import { DENSE } from '../../../shared/setting';
@@ -70,11 +70,9 @@ export class PlanSearch {
     const least = sum(this.candidates.lists, list =>
       Math.min(...list.map(one => spent(one, this.candidates.unit))),
     );
-    throw new RefusedError(
-      least < this.dense
-        ? `No choice of mechanisms spends so few pairs: the least that was found on this text is ${plainPercent(least / this.dense)}.`
-        : 'No choice of mechanisms spends so few pairs: none has a setting for so small a share of a text of this length.',
-    );
+    throw least < this.dense
+      ? refused('fewPairsLeast', plainPercent(least / this.dense))
+      : refused('fewPairs');
   }
 
   /** What a choice pays, in the budget's unit. */
