@@ -179,7 +179,9 @@ describe('the table of models', function () {
   });
 
   it('tells refusals in the words of the engine', async () => {
-    const files = readdirSync(join(ROOT, 'engine'), { recursive: true }).map(file => `engine/${String(file)}`);
+    const files = readdirSync(join(ROOT, 'engine'), { recursive: true }).map(
+      file => `engine/${String(file)}`,
+    );
     const sources = [...files.filter(file => file.endsWith('.ts')), 'shared/refusals.ts'];
     const texts = await Promise.all(sources.map(file => readFile(join(ROOT, file), 'utf8')));
     for (const { source } of REFUSALS)

@@ -34,13 +34,15 @@ async function main(): Promise<void> {
     await page.locator('.activitybar .action-label[aria-label^="Attention"]').first().click();
     const side = await workbench.view('side');
     await side.getByText('Try the sample').first().click();
-    await workbench.until(
-      'the analysis',
-      async () =>
-        (await page.locator('.statusbar-item', { hasText: /prose-2m/ }).count()) > 0 &&
-        (await side.locator('ai-side .item').count()) > 0,
-      300,
-    );
+    const analyzed = () =>
+      workbench.until(
+        'the analysis',
+        async () =>
+          (await page.locator('.statusbar-item', { hasText: /prose-2m · cpu/ }).count()) > 0 &&
+          (await side.locator('ai-side .item').count()) > 0,
+        300,
+      );
+    await analyzed();
     await workbench.command('Attention: Find the Induction Head');
     const word = await workbench.wordBox('Whitcombe');
     await page.mouse.click(word.x + word.width / 2, word.y + word.height / 2);
@@ -55,10 +57,10 @@ async function main(): Promise<void> {
         await page.mouse.move(5, 5);
         await page.waitForTimeout(1200);
         await picture('painted', width, theme);
-        await workbench
-          .hover('Whitcombe')
-          .then(() => picture('hover', width, theme))
-          .catch((error: Error) => console.error(`hover ${width} ${theme}: ${error.message}`));
+        // Beside the views a narrow window has no room for the hover.
+        if (width < 1800) continue;
+        await workbench.hover('Whitcombe');
+        await picture('hover', width, theme);
         await page.mouse.move(5, 5);
         await page.keyboard.press('Escape');
       }
@@ -71,6 +73,9 @@ async function main(): Promise<void> {
       }
       await workbench.size(1800, 1000);
       await workbench.command('Notifications: Clear All Notifications');
+      // Else it is given up after three.
+      await workbench.command('Attention: Restart Engine');
+      await analyzed();
       console.log(theme);
     }
   } finally {

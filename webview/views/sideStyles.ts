@@ -14,6 +14,7 @@ export const sideStyles = css`
   .top {
     padding: 4px 10px;
     display: grid;
+    grid-template-columns: minmax(0, 1fr);
     gap: 5px;
   }
   .top .control {
