@@ -171,8 +171,6 @@ export class LoadedModel implements CutModel {
     const own = again ? await reads() : output;
     const expected = await this.uncut.run(cut);
     const values = floats(expected);
-    const broken = firstNotFinite(values, width);
-    if (broken) throw new RefusedError(told`The model gives ${broken.what} from token ${broken.row} on.`);
     const predicts = this.info.languageModelHead && (this.takesTarget || this.info.causal);
     const written = predicts ? (cut.target ?? cut.ids) : null;
     let compared = await compareFirstRows(own, values, width, written);
@@ -180,6 +178,10 @@ export class LoadedModel implements CutModel {
     if (longer && !tolerance.isNear(compared.difference) && (await this.isOther(rules, cut, signal)))
       compared = await compareFirstRows(await reads(), values, width, written);
     const { difference, lossDiff } = compared;
+    // Only what is finite on both sides lies a finite step apart.
+    const finite = Number.isFinite(difference.largest) && Number.isFinite(difference.scale);
+    const broken = finite ? null : firstNotFinite(values, width);
+    if (broken) throw new RefusedError(told`The model gives ${broken.what} from token ${broken.row} on.`);
     const apart = (cores as CoreDifference | null)?.largest ?? null;
     const accepted = () => tolerance.accepts(difference, bitEqual, apart);
     if (!accepted()) {

@@ -73,6 +73,8 @@ function scoreTensor(
 export interface LogitRows {
   planes: number;
   data: Float32Array;
+  /** Where more of the same size may be written when these are done with. */
+  room?: Tensor;
 }
 
 /** Scores of chosen values: query i has those of row i % rows, [planes, rows, keys]. */
@@ -171,15 +173,18 @@ export class ChainRows {
     rows: Int32Array,
     scores: number | ScorePattern,
     content: Content,
+    room?: Tensor,
   ): Promise<LogitRows> {
     const { keys } = sidesOf(this.core, ids);
     if (!this.rowPiece) return this.fromWhole(ids, rows, scores, content);
     const given = scoreTensor(this.lead, rows.length, keys, this.scoresOf(rows, keys, scores));
     const feed = this.feeds(ids, content)(given);
     const numbers = float32(Float32Array.from(rows), [rows.length]);
-    const results = await this.rowPiece.run(name => (name === ROWS ? numbers : feed(name)));
-    const data = floats([...results.values()][0]!);
-    return { planes: data.length / (rows.length * keys), data };
+    const into = room?.data.length === this.outputPlanes * rows.length * keys ? room : undefined;
+    const results = await this.rowPiece.run(name => (name === ROWS ? numbers : feed(name)), { into });
+    const logits = [...results.values()][0]!;
+    const data = floats(logits);
+    return { planes: data.length / (rows.length * keys), data, room: logits };
   }
 
   private scoresOf(rows: Int32Array, keys: number, scores: number | ScorePattern): number | Float32Array {

@@ -17,6 +17,8 @@ export interface HowToRun {
   signal?: AbortSignal;
   /** Rows of the text that a piece is run on at once, where it can be; else as many as are quick. */
   rowsAtOnce?: number;
+  /** A tensor of the right size that the piece's first result is written into. */
+  into?: Tensor;
 }
 
 const FALLBACK: Record<OptimizationLevel, OptimizationLevel[]> = {
@@ -49,7 +51,7 @@ export class PieceLoader {
     return {
       inputs: piece.inputs,
       outputs: piece.outputs,
-      run: async feeds => {
+      run: async (feeds, how) => {
         const given: Record<string, Tensor> = {};
         // ONNX Runtime may have dropped inputs that nothing reads.
         for (const port of session.inputNames) {
@@ -59,7 +61,8 @@ export class PieceLoader {
             throw new RefusedError(told`The model reads ${JSON.stringify(name)}, which nothing gives.`);
           given[port] = tensor;
         }
-        const results = await session.run(given);
+        const into = how?.into ? { o0: how.into } : undefined;
+        const results = await session.run(given, undefined, into);
         return new Map(piece.outputs.map((name, i) => [name, results[`o${i}`]!]));
       },
     };

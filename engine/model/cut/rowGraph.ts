@@ -293,24 +293,37 @@ class Restriction {
     return graph.op('Slice', steps ? [...kept, pick(steps, rest)] : kept);
   }
 
+  /** The one value that a matrix is filled with, which need not be spread out, and its shape. */
+  private filled(name: string): { value: string; shape: string } | null {
+    const node = this.stops(name) ? undefined : this.graph.producer(name);
+    if (node?.op !== 'Expand' || this.rank(name) !== 2) return null;
+    const [value, shape] = node.inputs as [string, string];
+    const isOne = this.dims(value).every(dims => dims.every(size => size === 1));
+    return isOne && this.rank(value) <= 2 && this.dims(shape)[0][0] === 2
+      ? { value: this.whole(value), shape: this.whole(shape) }
+      : null;
+  }
+
   /** A triangle of a matrix: columns are compared with the rows' own numbers. */
   private triangle(node: GraphNode, axis: number, index: string): string {
     const { graph } = this;
     const [data, k] = node.inputs as [string, string | undefined];
     const rank = this.rank(data);
-    const rows = this.rows(data, axis, index);
-    if (axis < rank - 2) return this.again(node, [rows, ...node.inputs.slice(1)]);
+    if (axis < rank - 2) return this.again(node, [this.rows(data, axis, index), ...node.inputs.slice(1)]);
     const byRow = axis === rank - 2;
     const other = byRow ? rank - 1 : rank - 2;
-    const size = graph.op('Gather', [graph.op('Shape', [rows]), graph.ints([other], [])]);
+    const filled = this.filled(data);
+    const rows = filled ? filled.value : this.rows(data, axis, index);
+    const sizes = filled ? filled.shape : graph.op('Shape', [rows]);
+    const size = graph.op('Gather', [sizes, graph.ints([other], [])]);
     const range = graph.op('Range', [graph.ints([0], []), size, graph.ints([1], [])]);
     const upright = (name: string) => graph.op('Unsqueeze', [name, graph.ints([1])]);
     const across = (name: string) => graph.op('Unsqueeze', [name, graph.ints([0])]);
-    const [row, column] = byRow ? [upright(index), across(range)] : [upright(range), across(index)];
-    const beyond = graph.op('Sub', [column, row]);
-    const diagonal = k ? this.whole(k) : graph.ints([0], []);
+    // The diagonal is moved before the two are spread out, so that only the comparison is quadratic.
+    const moved = k ? graph.op('Add', [byRow ? index : range, this.whole(k)]) : byRow ? index : range;
+    const [row, column] = byRow ? [upright(moved), across(range)] : [upright(moved), across(index)];
     const upper = intAttribute(node, 'upper', 1) === 1;
-    const kept = graph.op(upper ? 'GreaterOrEqual' : 'LessOrEqual', [beyond, diagonal]);
+    const kept = graph.op(upper ? 'GreaterOrEqual' : 'LessOrEqual', [column, row]);
     const type = graph.type(data);
     if (type === ElementType.bool) return graph.op('And', [rows, kept]);
     const zero = graph.op('Cast', [graph.floats([0], [])], [attribute.int('to', type)]);

@@ -1,5 +1,6 @@
 /** Whether a rule gives what a core's chain does to the scores of chosen query rows, at one length. */
 import { closedKeys, visibleKeys, type CoreInput } from '../../attention/core';
+import type { Tensor } from '../../runtime/tensor';
 import type { LogitRows, ScorePattern } from './chain';
 import type { ProbedRule } from './probe';
 
@@ -16,8 +17,8 @@ export interface RowSource {
   scorePlanes: number;
   /** Planes of what it gives: 1 or `heads`. */
   planes: number;
-  /** `scores`: of every pair, or a pattern of [scorePlanes, its rows, keys]. */
-  rows(rows: Int32Array, scores: number | ScorePattern): Promise<LogitRows>;
+  /** `scores`: of every pair, or a pattern of [scorePlanes, its rows, keys]. `room`: of rows that are done with. */
+  rows(rows: Int32Array, scores: number | ScorePattern, room?: Tensor): Promise<LogitRows>;
 }
 
 /** Values further than this below their row's largest are hidden, by a mask or for all that a softmax can see. */
@@ -45,8 +46,10 @@ export async function agrees(source: RowSource, rule: ProbedRule, rows: Rows): P
   const pattern = randomScores(source, rule, rows);
   const base = headScores(source, rule, pattern, evenScale);
   const own = new Float64Array(keys);
+  let room: Tensor | undefined;
   for (const block of blocksOf(source, rows)) {
-    const truth = await source.rows(block, pattern);
+    const truth = await source.rows(block, pattern, room);
+    room = truth.room;
     if (truth.planes === 1 && !evenScale) return false;
     const planes = truth.planes === 1 && rule.bias === null ? 1 : heads;
     for (let h = 0; h < planes; h++) {
@@ -86,6 +89,8 @@ export function* blocksOf(source: RowSource, rows: Rows): Generator<Int32Array> 
     yield every.subarray(from, from + step);
 }
 
+/** So many random numbers are drawn (a prime: neighbouring rows of any length begin at other ones), then repeated. */
+const DRAWN = 16381;
 /** The same random scores for every length, grown as they are needed. */
 let drawn = { factor: 0, data: new Float32Array(0) };
 
@@ -93,10 +98,11 @@ function draw(factor: number, count: number): Float32Array {
   if (drawn.factor !== factor || drawn.data.length < count) {
     const data = new Float32Array(Math.max(count, BLOCK));
     let state = 1;
-    for (let t = 0; t < data.length; t++) {
+    for (let t = 0; t < DRAWN; t++) {
       state = (Math.imul(state, 1664525) + 1013904223) | 0;
       data[t] = state * factor;
     }
+    for (let filled = DRAWN; filled < data.length; filled *= 2) data.copyWithin(filled, 0, filled);
     drawn = { factor, data };
   }
   return drawn.data.subarray(0, count);
@@ -194,12 +200,35 @@ function sameUnbiased(
   // Scores reach no further than SPREAD, or than the cap.
   const tolerance = absolute + relative * (SPREAD + Math.abs(offset));
   const [low, high, hidden] = [offset - tolerance, offset + tolerance, first - HIDDEN_BELOW];
-  for (let j = 0; j < from; j++) if (!(truth[j]! < hidden)) return false;
+  return (
+    allBelow(hidden, truth, 0, from) &&
+    allApart(low, high, truth, values, at, factor, from, to) &&
+    allBelow(hidden, truth, to, truth.length)
+  );
+}
+
+// The loops over all pairs stand by themselves: functions so small are compiled at once, and whatever else changes they stay so.
+
+function allBelow(limit: number, values: Float32Array, from: number, to: number): boolean {
+  for (let j = from; j < to; j++) if (!(values[j]! < limit)) return false;
+  return true;
+}
+
+/** Whether `a` lies between `low` and `high` above `factor` times `b`, whose keys begin at `at`. */
+function allApart(
+  low: number,
+  high: number,
+  a: Float32Array,
+  b: Float32Array | Float64Array,
+  at: number,
+  factor: number,
+  from: number,
+  to: number,
+): boolean {
   for (let j = from; j < to; j++) {
-    const difference = truth[j]! - values[at + j]! * factor;
+    const difference = a[j]! - b[at + j]! * factor;
     if (!(difference >= low && difference <= high)) return false;
   }
-  for (let j = to; j < truth.length; j++) if (!(truth[j]! < hidden)) return false;
   return true;
 }
 

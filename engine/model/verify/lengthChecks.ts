@@ -216,7 +216,7 @@ function sourceOf(core: CutCore, chain: ChainRows, ids: Ids, content: Content): 
     half: chain.half,
     planes: chain.outputPlanes,
     scorePlanes: chain.planes,
-    rows: (rows, scores) => chain.evaluate(ids, rows, scores, content),
+    rows: (rows, scores, room) => chain.evaluate(ids, rows, scores, content, room),
   };
 }
 

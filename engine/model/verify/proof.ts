@@ -1,5 +1,4 @@
 import { biasAt, closedKeys, kvHead, visibleKeys, type CoreInput } from '../../attention/core';
-import { argmax } from '../../statistics';
 import type { ModelOutput } from '../cut/cutModel';
 
 /** Plain dense attention, row by row in float64: the core that a cut model is proved with when no other is given. */
@@ -109,24 +108,27 @@ export class OutputComparison {
     const expected = this.expected.subarray(at, at + found.length);
     let { largest, scale, equal } = this;
     let next = (step - (at % step)) % step;
-    for (let i = 0; i < found.length; i++) {
-      const a = found[i]!;
-      const b = expected[i]!;
-      const size = Math.abs(b);
-      if (size > scale) scale = size;
-      const d = Math.abs(a - b);
-      if (i === next) {
-        differences[(at + i) / step] = d;
-        next += step;
+    for (let row = 0; row < found.length; row += width) {
+      let [best, expectedBest] = [row, row];
+      for (let i = row; i < row + width; i++) {
+        const a = found[i]!;
+        const b = expected[i]!;
+        if (a > found[best]!) best = i;
+        if (b > expected[expectedBest]!) expectedBest = i;
+        const size = Math.abs(b);
+        if (size > scale) scale = size;
+        const d = Math.abs(a - b);
+        if (i === next) {
+          differences[(at + i) / step] = d;
+          next += step;
+        }
+        if (a === b) continue;
+        equal = false;
+        if (!(d <= largest)) largest = Number.isNaN(d) ? Infinity : d;
       }
-      if (a === b) continue;
-      equal = false;
-      if (!(d <= largest)) largest = Number.isNaN(d) ? Infinity : d;
+      if (best === expectedBest) this.agreeing++;
     }
     Object.assign(this, { largest, scale, equal });
-    for (let row = 0; row < found.length; row += width)
-      if (argmax(found.subarray(row, row + width)) === argmax(expected.subarray(row, row + width)))
-        this.agreeing++;
     this.at += found.length;
   }
 
