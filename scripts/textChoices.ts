@@ -30,7 +30,7 @@ const OPTIONS = {
   device: 'cpu' as const,
   budget: 0.1,
   mechanisms: ['local', 'longformer', 'strided', 'lsh', 'vertical-slash'],
-  maxTokens: 128,
+  maxTokens: 192,
   maxRuns: 10,
   stability: false,
 };

@@ -1,7 +1,7 @@
 /** Tables of typed columns as Parquet files. */
 import { readFile } from 'node:fs/promises';
 import { parquetReadObjects } from 'hyparquet';
-import { ByteWriter, parquetWrite } from 'hyparquet-writer';
+import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { SchemaElement } from 'hyparquet';
 import { writeWhole } from '../export/outputFile';
 import { VERSION } from '../version';
@@ -30,36 +30,49 @@ type ValueOf<T extends ColumnType> = T extends `${infer E extends ElementType}[]
 export type Columns = Readonly<Record<string, ColumnType>>;
 export type Row<C extends Columns> = { -readonly [name in keyof C]: ValueOf<C[name]> };
 
-/** Rows of a group in the file. */
-const GROUP = 50_000;
+/** Rows of a group in the file: only so many are in memory at a time. */
+const GROUP = 1000;
 
 export async function writeParquet<C extends Columns>(
   path: string,
   columns: C,
-  rows: readonly Row<C>[],
+  rows: Iterable<Row<C>>,
 ): Promise<void> {
   const names = Object.keys(columns);
   const schema: SchemaElement[] = [
     { name: 'root', num_children: names.length },
     ...names.flatMap(name => elementsOf(name, columns[name]!)),
   ];
-  const columnData = names.map(name => {
-    const large = columns[name]!.startsWith('int64');
-    const data = rows.map(row => (large ? bigint(row[name]) : row[name]));
-    // Bins and their counts are small whole numbers near their neighbours.
-    return /^int\d+\[\]$/.test(columns[name]!)
-      ? { name, data, encoding: 'DELTA_BINARY_PACKED' as const }
-      : { name, data };
-  });
-  const writer = new ByteWriter();
-  await parquetWrite({
-    writer,
-    columnData,
+  const bytes = new ByteWriter();
+  const writer = new ParquetWriter({
+    writer: bytes,
     schema,
-    rowGroupSize: GROUP,
     createdBy: `attention-inspector version ${VERSION}`,
   });
-  await writeWhole(path, writer.getBytes());
+  for (const group of groupsOf(rows)) {
+    const columnData = names.map(name => {
+      const large = columns[name]!.startsWith('int64');
+      const data = group.map(row => (large ? bigint(row[name]) : row[name]));
+      // Bins and their counts are small whole numbers near their neighbours.
+      return /^int\d+\[\]$/.test(columns[name]!)
+        ? { name, data, encoding: 'DELTA_BINARY_PACKED' as const }
+        : { name, data };
+    });
+    await writer.write({ columnData, rowGroupSize: GROUP });
+  }
+  await writer.finish();
+  await writeWhole(path, bytes.getBytes());
+}
+
+function* groupsOf<R>(rows: Iterable<R>): Generator<R[]> {
+  let group: R[] = [];
+  for (const row of rows) {
+    group.push(row);
+    if (group.length < GROUP) continue;
+    yield group;
+    group = [];
+  }
+  if (group.length > 0) yield group;
 }
 
 /** @throws what the system or the format has to say. */

@@ -11,7 +11,7 @@ import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { Corpus } from './corpus';
 import { missingOf, together, type Part } from './parts';
 import { readParquet, writeParquet } from './parquet';
-import { readTables, TABLES, tablesOf, type TableName, type Tables } from './tables';
+import { readTables, rowsOf, TABLES, type TableName, type Tables } from './tables';
 
 /** Name and version of the format: the number grows when a reader of the older one would break. */
 const PROFILE_SCHEMA = 'urn:attention-inspector:profile:2';
@@ -19,6 +19,9 @@ const UNFINISHED = 'unfinished';
 const NEXT = 'unfinished.next';
 /** It stands in every whole one, and in no other. */
 const ABOUT = 'profile.json';
+
+/** What it is made of, what makes it whole last. */
+const PROFILE_FILES = [...Object.keys(TABLES).map(name => `${name}.parquet`), ABOUT];
 
 interface ProfileFile {
   schema: typeof PROFILE_SCHEMA;
@@ -34,8 +37,7 @@ interface ProfileFile {
 }
 
 /** The files of a finished profile. */
-export const profileFiles = (folder: string): string[] =>
-  [ABOUT, ...Object.keys(TABLES).map(name => `${name}.parquet`)].map(name => join(folder, name));
+export const profileFiles = (folder: string): string[] => PROFILE_FILES.map(name => join(folder, name));
 
 /** Refuses a folder that holds anything but a profile, or one of the profiles that are read. */
 export async function checkProfileFolder(folder: string, read: readonly string[] = []): Promise<void> {
@@ -47,7 +49,7 @@ export async function checkProfileFolder(folder: string, read: readonly string[]
     if ((await realpath(one).catch(() => one)) === place)
       throw new UsageError(told`Cannot write to ${folder}: it is one of the profiles that are read.`);
   }
-  const known = new Set([ABOUT, UNFINISHED, NEXT, ...Object.keys(TABLES).map(name => `${name}.parquet`)]);
+  const known = new Set([UNFINISHED, NEXT, ...PROFILE_FILES]);
   const other = (await readdir(folder)).find(name => !known.has(name) && !name.startsWith('shard-'));
   if (other !== undefined) {
     throw new UsageError(told`Cannot write a profile to ${folder}: it holds something else (${other}).`);
@@ -94,7 +96,10 @@ async function discard(place: string): Promise<void> {
 /** Writes the finished profile. Whenever this process is killed, a whole one is left: here, or in `unfinished`. */
 export async function finish(folder: string, corpus: Corpus): Promise<void> {
   await keep(folder, corpus);
-  await write(folder, corpus);
+  // Without it the tables are nothing: they may be half old and half new.
+  await rm(join(folder, ABOUT), { force: true });
+  for (const name of PROFILE_FILES)
+    await writeWhole(join(folder, name), await readFile(join(folder, UNFINISHED, name)));
   await discard(join(folder, UNFINISHED));
 }
 
@@ -107,9 +112,7 @@ export async function readProfile(folder: string): Promise<Corpus> {
 
 async function write(folder: string, corpus: Corpus): Promise<void> {
   const file = join(folder, ABOUT);
-  // Without it the tables are nothing: they may be half old and half new.
-  await rm(file, { force: true });
-  const tables = tablesOf(corpus);
+  const tables = rowsOf(corpus);
   for (const name of Object.keys(TABLES) as TableName[]) {
     await writeParquet(join(folder, `${name}.parquet`), TABLES[name], tables[name] as never);
   }

@@ -89,7 +89,16 @@ export const TABLES = {
 export type TableName = keyof typeof TABLES;
 export type Tables = { [T in TableName]: Row<(typeof TABLES)[T]>[] };
 
+/** All at once. */
 export function tablesOf(corpus: Corpus): Tables {
+  const { measures, ...tables } = rowsOf(corpus);
+  return { ...tables, measures: [...measures] };
+}
+
+/** The rows of the largest table come one by one: each has its sketch. */
+export function rowsOf(
+  corpus: Corpus,
+): Omit<Tables, 'measures'> & { measures: Iterable<Tables['measures'][number]> } {
   const contexts = new Map<string, DrawnExcerpt>();
   const excerpts: Tables['excerpts'] = [];
   const add = (
@@ -203,14 +212,13 @@ export function readTables(corpus: Corpus, tables: Tables): void {
   }
 }
 
-function measuresOf(corpus: Corpus): Tables['measures'] {
+function* measuresOf(corpus: Corpus): Generator<Tables['measures'][number]> {
   const layers = layersOf(corpus);
-  const rows: Tables['measures'] = [];
   for (const { head, over, measure, facet, distribution } of withAll(corpus)) {
     const place = head === 'model' ? null : placeOf(head);
     const { zeros, positive, negative, sum, squares, min, max } = distribution.stored();
     const interval = over === 'texts' ? distribution.interval : null;
-    rows.push({
+    yield {
       core: place && place.core,
       layer: place && layers.get(place.core)!,
       head: place && place.head,
@@ -232,9 +240,8 @@ function measuresOf(corpus: Corpus): Tables['measures'] {
       negative_counts: negative.map(([, count]) => count),
       sum,
       squares,
-    });
+    };
   }
-  return rows;
 }
 
 type Named = ReturnType<Corpus['eachDistribution']> extends Generator<infer D> ? D : never;
