@@ -53,7 +53,7 @@ export class DistancePlot extends Component {
     if (!profile || !width || !height) return nothing;
     const bins = distanceBins(profile);
     const room = compact
-      ? { left: 4, right: 4, top: 4, bottom: 20 }
+      ? { left: 8, right: 18, top: 4, bottom: 20 }
       : { left: 52, right: 46, top: 24, bottom: 34 };
     const farthest = Math.max(2, bins[bins.length - 1]?.to ?? 2);
     const bottom = height - room.bottom;

@@ -15,13 +15,15 @@ export const stateStyles = css`
   }
   .status {
     display: flex;
+    flex-wrap: wrap;
     align-items: center;
-    gap: 12px;
+    gap: 2px 12px;
     padding: 4px 0;
     min-height: 30px;
   }
   .progress {
-    width: 160px;
+    flex: 0 1 160px;
+    min-width: 80px;
     height: 4px;
     background: var(--vscode-editorWidget-background, #8883);
     outline: 1px solid var(--vscode-contrastBorder, transparent);

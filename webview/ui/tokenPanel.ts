@@ -30,7 +30,7 @@ export function bars(rows: Bar[], most: number): TemplateResult {
       row =>
         html`${
             row.token === undefined
-              ? html`<span class="name">${row.name}</span>`
+              ? html`<span class="name" title=${row.name}>${row.name}</span>`
               : html`<button
                   class="link name"
                   title=${t('{0}: click pins it', row.name)}
@@ -67,7 +67,7 @@ export const barStyles = css`
   .bars .name {
     overflow: hidden;
     text-overflow: ellipsis;
-    max-width: 130px;
+    max-width: 170px;
     white-space: nowrap;
   }
 `;
