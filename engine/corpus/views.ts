@@ -11,6 +11,7 @@ import { CRITERIA, PROJECTED } from '../../shared/protocol/corpus';
 import type { Corpus, HeadKey } from './corpus';
 import { headKey } from './corpus';
 import type { Ranked } from './excerpts';
+import { missingOf } from './parts';
 import { principalComponents } from './principalComponents';
 import { rolesOf, withAll } from './tables';
 
@@ -59,6 +60,7 @@ export function profileOf(corpus: Corpus): CorpusProfile {
     texts: [...corpus.texts.values()]
       .sort((a, b) => (a.file < b.file ? -1 : 1))
       .map(({ hash: _, ...text }) => text),
+    missing: corpus.parts.map(part => ({ texts: part.texts, of: part.of, shards: missingOf(part) })),
     heads: [...heads.values()],
     sample: corpus.sample.entries.map(({ excerpt: { draw: _, ...excerpt } }) => excerpt),
     model,

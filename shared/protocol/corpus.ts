@@ -155,6 +155,8 @@ export interface CorpusProfile {
   settings: CorpusSettings;
   cores: CoreInfo[];
   texts: CorpusText[];
+  /** Lists of so many texts, cut into so many shards, of which these are not here. */
+  missing: { texts: number; of: number; shards: number[] }[];
   heads: CorpusHead[];
   /** An even sample of all queries, the same for every head. */
   sample: Excerpt[];

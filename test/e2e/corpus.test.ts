@@ -61,6 +61,11 @@ describe('the Corpus view', function () {
     await page.getByText('texts was not profiled. No such model.').waitFor();
   });
 
+  it('says which shards are missing where not all texts are there', async () => {
+    await open({ ...corpus, missing: [{ texts: 9, of: 3, shards: [1, 3] }] });
+    await page.getByText('of 3 shards 1, 3 are missing (9 texts in all)').waitFor();
+  });
+
   it('heads as points, how the chosen one differs by kind, its excerpts, and the file behind one', async () => {
     const host = await open(corpus);
     const points = page.locator('ai-scatter').first().locator('.point');

@@ -7,7 +7,7 @@ import { parseMechanisms } from '../../engine/cli/arguments';
 import type { Corpus } from '../../engine/corpus/corpus';
 import { LISTED, OF_ONE_TEXT, SAMPLED } from '../../engine/corpus/excerpts';
 import { findTexts, type CorpusFile } from '../../engine/corpus/files';
-import { shardOf } from '../../engine/corpus/parts';
+import { partOf, shardOf } from '../../engine/corpus/parts';
 import { profileTexts, type ProfileRun } from '../../engine/corpus/run';
 import { finish, keep, readProfile, resume } from '../../engine/corpus/store';
 import { tablesOf } from '../../engine/corpus/tables';
@@ -433,6 +433,10 @@ describe('profiles of a corpus', function () {
     const kinds = await findTexts(join(folder, 'texts'), ['kinds']);
     const model = join(folder, 'model-partner');
     const shown = profileOf(await profile(kinds, 'kinds-partner', { model, mechanisms: [] }));
+    assert.deepEqual(shown.missing, []);
+    const part = partOf(kinds, { index: 2, of: 3 });
+    const shard = profileOf(await profile(kinds, 'kinds-partner', { model, mechanisms: [], part }));
+    assert.deepEqual(shard.missing, [{ texts: kinds.length, of: 3, shards: [1, 3] }]);
     const [changing, steady] = shown.heads;
     assert.equal(shown.texts.length, kinds.length);
     const deciles = changing!.excerpts.filter(

@@ -79,6 +79,7 @@ export class Corpus extends Component {
                 </button>`
         }
       </p>
+      ${profile.missing.map(({ texts, of, shards }) => html`<p>${t('Not all texts are here: of {0} shards {1} are missing ({2} texts in all).', count(of), shards.join(', '), count(texts))}</p>`)}
       ${this.losses(profile)}
       ${
         failed.length > 0

@@ -19,10 +19,10 @@ export const runHere: ShardRunner = async (tasks, hooks) => {
 };
 
 /**
- * For the C library of Linux (others read past it): one pool of memory for all threads, of which what is free goes back to the
- * system. A worker that keeps a pool for each of its threads takes two fifths more, and there are several.
+ * For the C library of Linux (others read past it): one pool of memory for all threads. With a pool for each thread a worker takes
+ * a tenth to a quarter more, and there are several.
  */
-const SPARING = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: String(2 ** 17) };
+const SPARING = { MALLOC_ARENA_MAX: '1' };
 
 function runOne(task: ShardTask, threads: number, { signal, onLine }: ShardHooks): Promise<ShardEnd> {
   return new Promise((resolve, reject) => {
