@@ -104,12 +104,12 @@ export class CompareView extends Component implements Savable {
       </div>`;
     const able = tried.filter(one => one.choice.name !== DENSE.name || denseIsWhatIf());
     const rows = this.equal ? atBudget(able, this.budget) : able.filter(one => one.computed);
-    const narrow = this.width < 1000;
+    const layout = this.width < 1000 ? 'narrow' : this.width < 1500 ? '' : 'wide';
     return html`
       ${this.toolbar()}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
         <div class="lead" role="status">${this.lead(rows)}</div>
-        <div class="two ${narrow ? 'narrow' : ''}">
+        <div class="two ${layout}">
           <section aria-label=${t('Mechanisms side by side')}>
             ${
               rows.length
@@ -130,8 +130,8 @@ export class CompareView extends Component implements Savable {
           <section class="pareto" aria-label=${t('What is spent against what is kept')}>
             ${tried.length ? this.pareto(tried, head, measure) : nothing}
           </section>
+          ${store.report && !store.plan ? nothing : html`<div class="plan"><ai-plan></ai-plan></div>`}
         </div>
-        ${store.report && !store.plan ? nothing : html`<div class="plan"><ai-plan></ai-plan></div>`}
       </div>
     `;
   }

@@ -16,6 +16,14 @@ export const compareStyles = css`
   .two.narrow {
     grid-template-columns: minmax(0, 1fr);
   }
+  /* The plan stands beside the table, where it is seen at once. */
+  .two.wide {
+    grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
+    grid-template-rows: auto 1fr;
+  }
+  .two.wide > section:first-child {
+    grid-row: 1 / span 2;
+  }
   section {
     min-width: 0;
   }
@@ -29,9 +37,14 @@ export const compareStyles = css`
     height: 360px;
   }
   .plan {
-    margin-top: 22px;
+    min-width: 0;
+    grid-column: 1 / -1;
+    margin-top: 10px;
     padding-top: 14px;
     border-top: 1px solid var(--line);
+  }
+  .wide .plan {
+    grid-column: 2;
   }
   .names {
     display: flex;
