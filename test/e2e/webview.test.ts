@@ -257,6 +257,20 @@ describe('the views alone', function () {
     await until(() => 'budget' in (fits().at(-1) as unknown as { params: object }).params);
   });
 
+  it('the names of both axes of the distances do not meet, however narrow the view', async () => {
+    await open({ view: at('spans'), selection: { core: 1, head: 1 } });
+    const box = async (name: string) =>
+      (await page.locator('ai-distance text', { hasText: name }).boundingBox())!;
+    for (const width of [500, 780, 830, 900, 1200]) {
+      await page.setViewportSize({ width, height: 800 });
+      await until(async () => {
+        const [left, right] = [await box('mass per token'), await box('cumulative')];
+        const apart = left.x + left.width < right.x || right.y + right.height <= left.y + 1;
+        return apart && right.x + right.width <= width - 11;
+      });
+    }
+  });
+
   it('shows one bucket at a time in the text, named by its words, and all on demand', async () => {
     await open({ view: at('buckets'), selection: { core: 1, head: 1 } });
     const list = page.getByRole('group', { name: 'Buckets, the largest first' }).getByRole('button');

@@ -72,6 +72,11 @@ export function path(points: ([number, number] | undefined)[]): string {
 const LETTER = 7;
 const BETWEEN = 6;
 
+/** Pixels that a name takes at most, before it is drawn: letters, and signs as wide as they are high. */
+export function roughWidth(text: string): number {
+  return [...text].reduce((sum, letter) => sum + (letter > '\u2e7f' ? 12 : 6.2), 0);
+}
+
 /** Which of the labels, ascending and each around its place, do not run into the one written before. */
 export function withRoom(labels: readonly { at: number; text: string }[]): boolean[] {
   let end = -Infinity;

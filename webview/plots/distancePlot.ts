@@ -5,7 +5,7 @@ import type { HeadProfile } from '../../shared/protocol/engine';
 import { count, percent } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { Component } from '../ui/component';
-import { axisBottom, axisLeft, path } from './axes';
+import { axisBottom, axisLeft, path, roughWidth } from './axes';
 import { binMiddle, distanceBins, distanceWords, softMask } from './distance';
 import { rich, t } from '../host/words';
 
@@ -52,9 +52,15 @@ export class DistancePlot extends Component {
     const { profile, width, height, compact, linear, mask } = this;
     if (!profile || !width || !height) return nothing;
     const bins = distanceBins(profile);
+    const [massName, otherName] = [
+      t('mass per token of distance'),
+      t('cumulative (line){0}', mask ? t(', mask (orange)') : ''),
+    ];
+    // The names of both axes stand side by side, or, where they would meet, one above the other.
+    const meet = roughWidth(massName) + roughWidth(otherName) > width - 60;
     const room = compact
       ? { left: 8, right: 18, top: 4, bottom: 20 }
-      : { left: 52, right: 46, top: 24, bottom: 34 };
+      : { left: 52, right: 46, top: meet ? 40 : 24, bottom: 34 };
     const farthest = Math.max(2, bins[bins.length - 1]?.to ?? 2);
     const bottom = height - room.bottom;
     const xRange = [room.left, width - room.right];
@@ -96,11 +102,11 @@ export class DistancePlot extends Component {
       ${
         compact
           ? nothing
-          : svg`${axisLeft(y, room.left, { ticks: 4, format: t => percent(t), label: t('mass per token of distance'), grid: width - room.left - room.right })}
+          : svg`${axisLeft(y, room.left, { ticks: 4, format: t => percent(t), label: massName, grid: width - room.left - room.right })}
           <g class="axis">${[0, 0.5, 1].map(
             t =>
               svg`<text x=${width - room.right + 6} y=${share(t)} dominant-baseline="middle">${percent(t)}</text>`,
-          )}<text x=${width} y=${room.top - 9} text-anchor="end">${rich('cumulative (line){0}', mask ? t(', mask (orange)') : '')}</text></g>`
+          )}<text x=${width} y=${room.top - (meet ? 25 : 9)} text-anchor="end">${otherName}</text></g>`
       }
     </svg>`;
   }
