@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { EngineParams, SpanFit } from '../../shared/protocol/engine';
+import { number } from '../../shared/numbers';
 import { roleHue } from '../../webview/model/roles';
 import { until, viewsAlone } from './support/viewsAlone';
 
@@ -124,6 +125,40 @@ describe('pictures', function () {
       );
     // The block of the focused bucket is the one that stands out.
     assert.equal(await page.locator('ai-bucket-map .box.shown').count(), 1);
+  });
+
+  it('of the overview mean attention by their colours alone; the legend says what the bars are', async () => {
+    const { page } = await views.open({
+      view: { view: 'overview', options: { overview: { measure: 'entropy' } } },
+      selection: { core: 1, head: 1 },
+    });
+    await page.locator('ai-overview .track > div').first().waitFor();
+    const colours = await page
+      .locator('ai-overview .track > div')
+      .evaluateAll(bars => bars.map(bar => getComputedStyle(bar).backgroundColor));
+    assert.equal(colours.length, 8);
+    assert.equal(new Set(colours).size, 1, 'their length says it');
+    assert.equal(await page.locator('ai-overview ai-legend').count(), 1);
+    const most = Math.max(...views.summary.cores.flatMap(({ heads }) => heads.map(head => head.entropy)));
+    await page.getByText(`bars: entropy, 0 to ${number(most)} nats`).waitFor();
+  });
+
+  it('of a text come before all that is said of it where there is no room beside it', async () => {
+    const { page } = await views.open(
+      { view: { view: 'text', options: {} }, selection: { core: 1, head: 1, token: 40 } },
+      500,
+    );
+    await page.locator('ai-text ol li').first().waitFor();
+    const top = (what: string) => page.locator(what).first().boundingBox();
+    const [text, list] = [await top('ai-text ai-coloured-text'), await top('ai-text ol')];
+    assert.ok(
+      text!.y + text!.height <= list!.y,
+      `the list stands below the text: ${JSON.stringify([text, list])}`,
+    );
+    assert.ok(text!.height >= 300, `${text!.height} px`);
+    // One scrolls the page, not a box in it.
+    await page.locator('ai-text ol li').last().scrollIntoViewIfNeeded();
+    assert.equal(await page.locator('ai-text .side').evaluate(side => side.scrollTop), 0);
   });
 });
 

@@ -34,7 +34,7 @@ export const textStyles = css`
   }
   .narrow .body {
     grid-template-columns: minmax(0, 1fr);
-    grid-template-rows: max(300px, 46vh) auto;
+    grid-template-rows: max(380px, 54vh) auto;
   }
   /* What is said of all tokens follows the text: the page scrolls. */
   .figure:has(ai-loss-groups) {
