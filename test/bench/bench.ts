@@ -149,18 +149,21 @@ async function benchMemory(): Promise<void> {
   }
 }
 
-/** Texts without a dense pass: a needle at 100,000 tokens, and what a model of 12 layers takes. */
+/** Long texts: a needle at 100,000 tokens and a model of 12 layers without a dense pass, and one layer with it. */
 async function benchLong(lengths: readonly number[]): Promise<void> {
-  console.log('\nWithout a dense pass (`analyze --attention`):');
+  console.log('\nLong texts (`analyze --attention`, or a dense pass with every measure):');
+  const whole = { needle: false, layers: 12, attention: 'local' };
   const jobs: LongJob[] = [
-    { tokens: 100_000, needle: true, attention: 'block-search' },
-    ...lengths.map(tokens => ({ tokens, needle: false, attention: 'local' })),
+    { tokens: 100_000, needle: true, layers: 2, attention: 'block-search' },
+    ...lengths.map(tokens => ({ ...whole, tokens })),
+    { tokens: lengths[0]!, needle: false, layers: 1, attention: null },
   ];
   for (const long of jobs) {
     const { cpuMilliseconds, peakMiB, note } = await inChild({ run: 'long', onnx: '', tokens: 0, long });
-    const what = long.needle ? 'needle' : '12 layers x 12 heads x 64';
+    const { needle, layers, attention } = long;
+    const what = needle ? 'needle' : `${layers} layers x 12 heads x 64`;
     console.log(
-      `${what}, ${long.attention}: CPU ${seconds(cpuMilliseconds)} s, peak ${peakMiB.toFixed(0)} MiB; ${note}`,
+      `${what}, ${attention ?? 'dense'}: CPU ${seconds(cpuMilliseconds)} s, peak ${peakMiB.toFixed(0)} MiB; ${note}`,
     );
   }
 }

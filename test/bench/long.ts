@@ -5,7 +5,7 @@ import { Engine } from '../../engine/engine';
 import { defaultLimitMiB } from '../../engine/runtime/memory';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
-import type { AnalysisSummary, ChosenAttention } from '../../shared/protocol/engine';
+import type { AnalysisSummary, ChosenAttention, SparseAnalysis } from '../../shared/protocol/engine';
 import {
   inductionModel,
   needleStart,
@@ -16,15 +16,17 @@ import {
 import { seconds, type Timing } from './analysis';
 import { benchModel, GPT2_SMALL, randomIds } from './models';
 
-/** A text of so many tokens without a dense pass. */
+/** A long text. */
 export interface LongJob {
   tokens: number;
-  /** `needle`: a planted model and a passage that comes again at the end; else 12 layers x 12 heads x 64 with random weights. */
+  /** `needle`: a planted model and a passage that comes again at the end; else layers x 12 heads x 64 with random weights. */
   needle: boolean;
-  attention: string;
+  layers: number;
+  /** In place of a dense pass; null = a dense pass with every measure. */
+  attention: string | null;
 }
 
-export async function timeLong({ tokens, needle, attention }: LongJob): Promise<Timing> {
+export async function timeLong({ tokens, needle, layers, attention }: LongJob): Promise<Timing> {
   const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
   const engine = new Engine();
   try {
@@ -34,13 +36,13 @@ export async function timeLong({ tokens, needle, attention }: LongJob): Promise<
     const distance = tokens - words - 2;
     writePlanted(model, inductionModel(131_072));
     const file = needle ? model : join(folder, 'gpt2.onnx');
-    if (!needle) writeFileSync(file, benchModel({ ...GPT2_SMALL, context: 131_072 }));
+    if (!needle) writeFileSync(file, benchModel({ ...GPT2_SMALL, layers, context: 131_072 }));
     const vocabulary = Array.from({ length: GPT2_SMALL.vocabulary }, (_, t) => `w${t}`);
     if (!needle) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizerOf(vocabulary)));
     const text = needle
       ? needleText(distance, words)
       : Array.from(randomIds(tokens, vocabulary.length), id => vocabulary[id]).join(' ');
-    const setting = settingOf(findMechanism(attention).info, {});
+    const setting = attention === null ? null : settingOf(findMechanism(attention).info, {});
     const began = performance.now();
     const before = process.cpuUsage();
     const summary = await engine.analyze({
@@ -51,7 +53,7 @@ export async function timeLong({ tokens, needle, attention }: LongJob): Promise<
       maxTokens: tokens,
       mechanisms: [],
       propagate: false,
-      attention: { setting } satisfies ChosenAttention,
+      attention: setting && ({ setting } satisfies ChosenAttention),
     });
     const used = process.cpuUsage(before);
     return {
@@ -66,20 +68,23 @@ export async function timeLong({ tokens, needle, attention }: LongJob): Promise<
   }
 }
 
+/** Of a dense pass. */
+const WITHOUT = { missed: null, links: [], pairs: null, densePairs: 0 } satisfies Partial<SparseAnalysis>;
+
 function noteOf(
   { tokens, sparse, timings }: AnalysisSummary,
   first: number | null,
   distance: number,
 ): string {
-  const { missed, links } = sparse!;
+  const { missed, links, pairs, densePairs } = sparse ?? WITHOUT;
   const share = (value: number) => `${(100 * value).toFixed(1)} %`;
   const left = missed
-    ? `leaves out ${share(missed.mean)} (${share(missed.low)} to ${share(missed.high)})`
+    ? `, ${share(pairs! / densePairs)} of the pairs, leaves out ${share(missed.mean)} (${share(missed.low)} to ${share(missed.high)})`
     : '';
   const laps = Object.entries(timings).map(([name, value]) => `${name} ${seconds(value)} s`);
   const right = links.filter(
     ({ core, query, key }) => core === 1 && query >= first! && key === query - distance,
   );
   const found = first === null ? '' : `; ${right.length} of 8 words of the needle found in head 1.0`;
-  return `${tokens.ids.length} tokens, ${left}${found}; ${laps.join(', ')}`;
+  return `${tokens.ids.length} tokens${left}${found}; ${laps.join(', ')}`;
 }

@@ -462,8 +462,11 @@ async function attendPredicted(
   for (const [g, grouping] of groupings.entries()) {
     // A pair that an earlier dimension has found already does not count again.
     const before = groupings.slice(0, g);
-    const keep = (position: number, key: number) =>
-      !isNear(position, key) && !before.some(other => other.queries[position - shift] === other.keys[key]);
+    const keep = (position: number, key: number) => {
+      if (isNear(position, key)) return false;
+      for (const other of before) if (other.queries[position - shift] === other.keys[key]) return false;
+      return true;
+    };
     const queries = membersOf(grouping.queries, grouping.count);
     const keys = membersOf(grouping.keys, grouping.count);
     const groups = queries
