@@ -1,4 +1,5 @@
 import { ElementType } from '../../runtime/onnxProto';
+import { isHalf } from '../onnx/elementTypes';
 import type { Extract, Graph } from '../onnx/graph';
 import { attribute, constantValues, intAttribute, intsAttribute, reads, type GraphNode } from '../onnx/node';
 
@@ -113,13 +114,23 @@ class Restriction {
       return name;
     }
     const node = this.stops(name) ? undefined : this.graph.producer(name);
-    if (!node || this.isSmall(name)) return this.gathered(name, axis, index);
+    if (!node) return this.gathered(name, axis, index);
+    if (this.isSmall(name)) return this.smallRows(node, name, axis, index);
     if (node.domain !== '' || node.captures.length > 0 || node.outputs[0] !== name)
       throw new ResistingNode(node.op);
     if (ELEMENTWISE.has(node.op)) return this.elementwise(node, name, axis, index);
     const rule = this.rules[node.op];
     if (!rule) throw new ResistingNode(node.op);
     return rule(node, axis, index);
+  }
+
+  /**
+   * Of what is linear in the text the rows are taken where it is. ONNX Runtime drops roundings to 16 bits between nodes that it
+   * computes in 32, and a Gather between them would keep them: there the rows are taken before.
+   */
+  private smallRows(node: GraphNode, name: string, axis: number, index: string): string {
+    if (!isHalf(this.graph.type(name)) || !ELEMENTWISE.has(node.op)) return this.gathered(name, axis, index);
+    return this.elementwise(node, name, axis, index);
   }
 
   private gathered(name: string, axis: number, index: string): string {
