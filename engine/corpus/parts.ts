@@ -1,5 +1,6 @@
 /** Which shards of a list of texts a profile is made of, so that one that is missing is told. */
 import { createHash } from 'node:crypto';
+import * as v from 'valibot';
 import type { CorpusFile } from './files';
 
 export interface Shard {
@@ -7,6 +8,8 @@ export interface Shard {
   index: number;
   of: number;
 }
+
+const MOST_SHARDS = 1_000_000;
 
 /** Some shards of one list of texts. */
 export interface Part {
@@ -21,6 +24,17 @@ export interface Part {
 /** Every n-th text from the i-th on (from 1): kinds and lengths come mixed to each shard. */
 export function shardOf<T>(texts: readonly T[], { index, of }: Shard): T[] {
   return texts.filter((_, at) => at % of === index - 1);
+}
+
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const shards = v.pipe(whole, v.minValue(1), v.maxValue(MOST_SHARDS));
+const part = v.object({ list: v.string(), texts: whole, of: shards, held: v.array(shards) });
+
+/** As a file has them. @throws RangeError where they are odd. */
+export function partsFrom(value: unknown): Part[] {
+  const read = v.safeParse(v.array(part), value);
+  if (!read.success) throw new RangeError();
+  return read.output;
 }
 
 /** What one shard is of its list. */

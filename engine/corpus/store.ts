@@ -9,7 +9,7 @@ import { outputError, writeWhole } from '../export/outputFile';
 import type { CoreInfo, Provenance } from '../../shared/protocol/engine';
 import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { Corpus } from './corpus';
-import { missingOf, together, type Part } from './parts';
+import { missingOf, partsFrom, together, type Part } from './parts';
 import { readParquet, writeParquet } from './parquet';
 import { readTables, rowsOf, TABLES, type TableName, type Tables } from './tables';
 
@@ -144,7 +144,7 @@ async function readIfThere(folder: string): Promise<Corpus | null> {
     if (about.schema !== PROFILE_SCHEMA) throw new Error(`its form is ${about.schema}`);
     const corpus = new Corpus(about.settings);
     corpus.cores = about.cores;
-    corpus.parts = (about.parts ?? []).map(({ missing: _, ...part }) => part);
+    corpus.parts = partsFrom(about.parts ?? []);
     about.provenance.forEach(source => corpus.addSource(source));
     const tables: Partial<Record<TableName, unknown>> = {};
     for (const name of Object.keys(TABLES) as TableName[]) {

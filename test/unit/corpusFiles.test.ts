@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { findCorpus, findTexts } from '../../engine/corpus/files';
-import { missingWords, partOf, together, type Part } from '../../engine/corpus/parts';
+import { missingWords, partOf, partsFrom, together, type Part } from '../../engine/corpus/parts';
 
 describe('the texts of a corpus', () => {
   let root: string;
@@ -72,6 +72,15 @@ describe('the texts of a corpus', () => {
     assert.deepEqual(words(two), ['shards 1 and 3 of 3 are missing, of 4 texts in all']);
     assert.deepEqual(words(two, three, one), []);
     assert.deepEqual(words(three, two, other, one), ['shard 1 of 2 is missing, of 3 texts in all']);
+    assert.deepEqual(partsFrom([one]), [one]);
+    for (const odd of [
+      'x',
+      [null],
+      [{ ...one, of: 1e12 }],
+      [{ ...one, held: null }],
+      [{ ...one, held: [0] }],
+    ])
+      assert.throws(() => partsFrom(odd), RangeError);
     assert.deepEqual(together(together([three, one])), together([one, three]));
   });
 });

@@ -22,6 +22,8 @@ describe('a profile on disk that is not what it says', () => {
     { schema, settings: {}, provenance: [null], cores: 'x' },
     { schema, settings: { ['__proto__']: 1 }, provenance: { forEach: 1 }, cores: null },
     { schema, settings: {}, provenance: [], cores: [] },
+    { schema, settings: {}, provenance: [], cores: [], parts: [{ of: 1e12, held: [] }] },
+    { schema, settings: {}, provenance: [], cores: [], parts: [{ list: '', texts: 1, of: 1, held: null }] },
   ])
     it(`is refused in one sentence: ${JSON.stringify(about).slice(0, 60)}`, async () => {
       writeFileSync(join(folder, 'profile.json'), JSON.stringify(about));
