@@ -3,7 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import type { Corpus } from '../corpus/corpus';
 import { corpusReport } from '../corpus/report';
 import { findCorpus } from '../corpus/files';
-import { partOf, shardOf, type Shard } from '../corpus/parts';
+import { MOST_SHARDS, partOf, shardOf, type Shard } from '../corpus/parts';
 import { profileTexts, settingsOfRun } from '../corpus/run';
 import { checkProfileFolder, finish, profileFiles } from '../corpus/store';
 import { UsageError } from '../errors';
@@ -139,7 +139,7 @@ function runnerOf({ on, sbatch, cpus }: ProfileOptions): ShardRunner {
 export function parseShard(value: string): Shard {
   const [, index, of] = /^(\d+)\/(\d+)$/.exec(value) ?? [];
   const shard = { index: Number(index), of: Number(of) };
-  if (!(shard.index >= 1 && shard.index <= shard.of)) {
+  if (!(shard.index >= 1 && shard.index <= shard.of && shard.of <= MOST_SHARDS)) {
     throw new UsageError('--shard must be I/N, the I-th of N shards, such as 2/8.');
   }
   return shard;

@@ -9,7 +9,7 @@ export interface Shard {
   of: number;
 }
 
-const MOST_SHARDS = 1_000_000;
+export const MOST_SHARDS = 1_000_000;
 
 /** Some shards of one list of texts. */
 export interface Part {

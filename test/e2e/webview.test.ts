@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { CHROMIUM_ARGUMENTS, findChromium } from '../../scripts/lib/chromium.mjs';
 import { ROOT } from '../../scripts/lib/project.mjs';
-import type { AnalysisSummary } from '../../shared/protocol/engine';
+import { ErrorCode, type AnalysisSummary } from '../../shared/protocol/engine';
 import type { SaveFileParams } from '../../shared/protocol/host';
 import { VERIFIED_MEANS, notVerified, verifiedMark } from '../../shared/verified';
 import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
@@ -337,14 +337,27 @@ describe('the views alone', function () {
       view: at('spans'),
       selection: { core: 1, head: 1 },
       beforeAnswer: method => {
-        if (fails && method === 'analysis/spans') throw new Error('The memory limit is reached.');
+        if (fails && method === 'analysis/spans') throw new Error('The engine stopped.');
       },
     });
-    await page.getByText('The memory limit is reached.').waitFor();
+    await page.getByText('The engine stopped.').waitFor();
     fails = false;
     await page.getByText('Try again').click();
     await page.getByText(/With spans of their own/).waitFor();
   });
+
+  for (const code of [ErrorCode.refused, ErrorCode.outOfMemory])
+    it(`offers no other try where it would end the same (${code})`, async () => {
+      await open({
+        view: at('spans'),
+        selection: { core: 1, head: 1 },
+        beforeAnswer: method => {
+          if (method === 'analysis/spans') throw Object.assign(new Error('It cannot be had.'), { code });
+        },
+      });
+      await page.getByText('It cannot be had.').waitFor();
+      assert.equal(await page.getByText('Try again').count(), 0);
+    });
 
   it('follows a run: waiting cells fill as cores finish', async () => {
     const host = await open({
