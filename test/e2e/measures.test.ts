@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { interval, number, percent, signed } from '../../shared/numbers';
-import type { SaveFileParams } from '../../shared/protocol/host';
+import type { SaveFileParams, ViewState } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
 import { setting } from '../support/settings';
@@ -275,5 +275,36 @@ describe('measures beyond attention', function () {
     });
     await page.getByText('these have 150 and 140 tokens').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Patch every head' }).count(), 0);
+  });
+
+  it('offers nothing that needs a dense pass of a text that had none', async () => {
+    const summary = withLoss(structuredClone(views.summary));
+    const sparse = {
+      setting: setting('local'),
+      queries: 10,
+      missed: null,
+      links: [],
+      pairs: 1,
+      densePairs: 2,
+    };
+    const open = (view: 'head' | 'text' | 'overview', options: ViewState['options']) =>
+      views.open({
+        view: { view, options },
+        analysis: ready({ ...summary, sparse }),
+        selection: { ...head, token: 60 },
+      });
+    const { page } = await open('head', { head: { mode: 'words', of: 'model', weigh: 'values' } });
+    await page.locator('ai-head-words li').first().waitFor();
+    for (const name of ['attention × value', 'the whole model'])
+      assert.equal(await page.getByRole('radio', { name }).count(), 0, name);
+    assert.equal(asked<{ byValue?: boolean }>('analysis/token').at(-1)!.byValue, undefined);
+    const text = await open('text', { text: { show: 'loss', attribution: true } });
+    await text.page.locator('ai-text .swatch').first().waitFor();
+    assert.equal(await text.page.getByRole('radio', { name: 'rollout from pinned' }).count(), 0);
+    assert.equal(await text.page.getByText('Heads that write the next token').count(), 0);
+    assert.deepEqual([...asked('analysis/lossGroups'), ...asked('analysis/tokenAttribution')], []);
+    const overview = await open('overview', {});
+    await overview.page.locator('[data-head="1.1"]').first().waitFor();
+    assert.equal(await overview.page.getByRole('button', { name: 'Who writes?' }).count(), 0);
   });
 });

@@ -143,6 +143,11 @@ export class Store {
     return this.parts.report.value;
   }
 
+  /** Whether an engine can be asked what needs every query of the text: in a report there is none, and not all texts had a dense pass. */
+  get asksDense(): boolean {
+    return !this.report && !this.summary?.sparse;
+  }
+
   get id(): string | null {
     return this.analysisParts.id.value;
   }

@@ -9,7 +9,7 @@ import { longRunControl } from './longRun';
 /** Direct attribution is told of decoders that predict the text itself, by an engine. */
 export function isAttributed(): boolean {
   const { loss } = store.summary ?? {};
-  return !!loss && !loss.masked && !store.report && !store.target;
+  return !!loss && !loss.masked && store.asksDense && !store.target;
 }
 
 export function knownAttribution(): Attribution | null {

@@ -6,13 +6,13 @@ import { segmented } from './controls';
 
 /** Whether a head's links are its attention alone, or weighed by what the keys' values give. A report holds attention only. */
 export const byValue = (): boolean =>
-  !store.report && store.option<string>('head', 'weigh', 'attention') === 'values';
+  store.asksDense && store.option<string>('head', 'weigh', 'attention') === 'values';
 
 /** For requests: nothing where attention alone is asked for. */
 export const askedByValue = (): { byValue?: true } => (byValue() ? { byValue: true } : {});
 
 export function weighingSwitch(): TemplateResult | typeof nothing {
-  if (store.report) return nothing;
+  if (!store.asksDense) return nothing;
   return segmented(
     t('Weigh by'),
     byValue() ? 'values' : 'attention',

@@ -7,10 +7,10 @@ import { requestState } from './states';
 
 /** Whether words are told of the whole model by attention rollout, and not of one head. It needs an engine. */
 export const wholeModel = (): boolean =>
-  !store.report && store.option<string>('head', 'of', 'head') === 'model';
+  store.asksDense && store.option<string>('head', 'of', 'head') === 'model';
 
 export function wholeModelSwitch(): TemplateResult | typeof nothing {
-  if (store.report) return nothing;
+  if (!store.asksDense) return nothing;
   return segmented(
     t('Of'),
     wholeModel() ? 'model' : 'head',

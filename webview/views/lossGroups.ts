@@ -82,7 +82,7 @@ export class LossGroupsTable extends Component {
   override willUpdate(): void {
     const { counted } = this;
     const { id } = store;
-    const wanted = id && store.summary?.loss && !store.report;
+    const wanted = id && store.summary?.loss && store.asksDense;
     this.reference.want(wanted && counted ? { id: counted } : null);
     const known = this.reference.answers?.id === counted ? this.reference.value : null;
     const reference = counted === '' ? null : known;
@@ -91,7 +91,7 @@ export class LossGroupsTable extends Component {
   }
 
   override render(): TemplateResult | typeof nothing {
-    if (!store.summary?.loss || store.report) return nothing;
+    if (!store.summary?.loss || !store.asksDense) return nothing;
     const { value, error } = this.groups;
     return html`${value && !error ? this.found(value) : requestState(this.groups, t('The loss is put into groups.'))}`;
   }

@@ -144,8 +144,8 @@ function sameAnswer({ answers }: Patching): TemplateResult {
 }
 
 /** Of decoders that predict the text itself, while there is an engine. */
-const isTold = ({ summary: { loss, target } }: PairSide) =>
-  !!loss && !loss.masked && !target && !store.report;
+const isTold = ({ summary: { loss, target, sparse } }: PairSide) =>
+  !!loss && !loss.masked && !target && !sparse && !store.report;
 
 /** Why the two cannot be patched; null where they can. */
 function refused(a: PairSide, b: PairSide): string | null {

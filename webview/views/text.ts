@@ -58,7 +58,7 @@ export class TextView extends Component implements Savable {
   private get show(): Show {
     const wanted = store.option<string>('text', 'show', 'change');
     if (wanted === 'loss' && !store.summary?.loss) return 'change';
-    if (wanted === 'rollout' && store.report) return 'change';
+    if (wanted === 'rollout' && !store.asksDense) return 'change';
     return SHOWS.find(one => one === wanted) ?? 'change';
   }
 
@@ -236,7 +236,7 @@ export class TextView extends Component implements Savable {
           ...(output ? [] : [{ value: 'loss', label: t('loss') }]),
           { value: 'from', label: t('attention from pinned') },
           { value: 'to', label: t('attention to pinned') },
-          ...(store.report ? [] : [{ value: 'rollout', label: t('rollout from pinned') }]),
+          ...(!store.asksDense ? [] : [{ value: 'rollout', label: t('rollout from pinned') }]),
         ],
         value => store.setOption('text', 'show', value),
       )}
