@@ -12,6 +12,7 @@ import { cachedModels, cacheRoot, clearCache } from '../model/source/hubCache';
 import { listHubVariants, listModels } from '../model/source/source';
 import type {
   BudgetUnit,
+  ChosenAttention,
   DeviceChoice,
   Intervention,
   InterventionResult,
@@ -21,7 +22,6 @@ import type {
 import { DENSE, distinct } from '../../shared/setting';
 import { findMechanism } from '../attention/registry';
 import type { NamedMechanism } from './arguments';
-import { readAttention, type AttentionOption } from './attention';
 import { visible, visibleLines } from '../../shared/foreign';
 import { fileSize, plainPercent } from '../../shared/numbers';
 import { defaultLimitMiB } from '../runtime/memory';
@@ -46,7 +46,7 @@ export interface AnalyzeOptions {
   budgetIn: BudgetUnit;
   propagate: boolean;
   /** Runs in every core without a dense pass. */
-  attention?: AttentionOption;
+  attention?: ChosenAttention;
   without: Intervention[];
   /** Tokens at which predictions are told. */
   predict: PredictedToken[];
@@ -74,8 +74,7 @@ export async function analyzeCommand(
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
-    const { model, device, maxTokens, budget, budgetIn: unit, propagate } = options;
-    const attention = options.attention && (await readAttention(options.attention));
+    const { model, device, maxTokens, budget, budgetIn: unit, propagate, attention } = options;
     const id = 'cli';
     const searched = options.mechanisms.filter(one => budget !== undefined && takesBudget(one));
     const mechanisms = options.mechanisms

@@ -1,5 +1,6 @@
 import { settingOf } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
+import { readPlan } from './planFile';
 import type { SparseAttention } from './sparsePass';
 import type { ChosenAttention, Intervention } from '../../shared/protocol/engine';
 import type { GivenSetting, Setting } from '../../shared/setting';
@@ -20,7 +21,7 @@ export function withSettings<P>(params: P): P {
       mechanisms: mechanisms.map(one => (typeof one === 'string' ? one : readSetting(one))),
     }),
     ...(heads && { heads: heads.map(withChoice) }),
-    ...(attention && { attention: readAttention(attention) }),
+    ...(attention && { attention: withAttention(attention) }),
     ...(interventions && {
       interventions: interventions.map(one => (one.kind === 'mechanism' ? withChoice(one) : one)),
     }),
@@ -28,8 +29,14 @@ export function withSettings<P>(params: P): P {
 }
 
 /** What is to run in every core. */
-export function readAttention({ setting, heads }: ChosenAttention): SparseAttention {
-  return setting ? { setting: readSetting(setting) } : { heads: heads!.map(withChoice) };
+export async function readAttention({ setting, heads, plan }: ChosenAttention): Promise<SparseAttention> {
+  if (setting) return { setting: readSetting(setting) };
+  return plan === undefined ? { heads: heads.map(withChoice) } : { heads: await readPlan(plan), plan };
+}
+
+function withAttention(chosen: ChosenAttention): ChosenAttention {
+  if (chosen.setting) return { setting: readSetting(chosen.setting) };
+  return chosen.plan === undefined ? { heads: chosen.heads.map(withChoice) } : chosen;
 }
 
 /** Where requests hold settings. */

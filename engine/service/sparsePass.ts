@@ -28,8 +28,8 @@ export interface SparsePassOptions {
   onCore(result: CoreResult): void;
 }
 
-/** What attends in the cores, read. */
-export type SparseAttention = { setting: Setting } | { heads: readonly HeadAssignment[] };
+/** What attends in the cores, read. `plan`: the file that says so. */
+export type SparseAttention = { setting: Setting } | { heads: readonly HeadAssignment[]; plan?: string };
 
 /** One core as it ran. `lse`: [heads, queries] log of the mass kept; null where a head keeps no set of pairs. */
 interface SparseCore {
@@ -124,6 +124,7 @@ export async function sparsePass(
   });
   return {
     setting: 'setting' in attention ? attention.setting : null,
+    ...('plan' in attention && { plan: attention.plan }),
     queries,
     ...seen,
     missed: together ? estimate(together, { all, bounded: true }) : null,

@@ -6,7 +6,7 @@ import { fileLocalResult, propagate } from './mechanismRuns';
 import type { LoadedModel } from './modelCache';
 import { readAttention, readSetting } from './readSettings';
 import { sparseNotes } from './sparseNotes';
-import { sparsePass } from './sparsePass';
+import { sparsePass, type SparseAttention } from './sparsePass';
 import { provenance, textInput } from './provenance';
 import { targetText } from './target';
 import { workingBytes } from './workload';
@@ -89,6 +89,8 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
   const { id } = params;
   const progress = (phase: Phase) => progressOf(notify, id, phase);
   const clock = new Clock();
+  // A plan that cannot be read is told before a model is loaded.
+  const attention = params.attention ? await readAttention(params.attention) : null;
   const loaded = await start.load();
   const { model, tokenizer, runtime } = loaded;
   clock.lap('model');
@@ -136,8 +138,8 @@ export async function runAnalysis(start: AnalysisStart): Promise<AnalysisSummary
       targetIds: target?.tokens.ids,
       share: CHECK_SHARE,
     });
-  const ran = params.attention
-    ? await runSparse(analysis, start, clock, check)
+  const ran = attention
+    ? await runSparse(analysis, attention, start, clock, check)
     : await runDense(analysis, start, clock, check, estimate);
   const { verified } = ran;
   return {
@@ -245,11 +247,17 @@ async function runDense(
 }
 
 /** The text with another attention in every core. What proves the model runs dense, on the first tokens alone. */
-async function runSparse(analysis: Analysis, start: AnalysisStart, clock: Clock, check: Check): Promise<Ran> {
+async function runSparse(
+  analysis: Analysis,
+  attention: SparseAttention,
+  start: AnalysisStart,
+  clock: Clock,
+  check: Check,
+): Promise<Ran> {
   const { params, signal, notify } = start;
   const { id } = params;
   const progress = progressOf(notify, id, 'dense');
-  const sparse = await sparsePass(analysis, readAttention(params.attention!), {
+  const sparse = await sparsePass(analysis, attention, {
     signal,
     seed: SEEDS.sampledQueries,
     onProgress: progress,

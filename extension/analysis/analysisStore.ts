@@ -3,6 +3,7 @@ import {
   ErrorCode,
   type EngineMethod,
   type AnalysisSummary,
+  type ChosenAttention,
   type EngineParams,
   type EngineResult,
   type MechanismInfo,
@@ -272,7 +273,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
           maxTokens: ids.length < total ? ids.length : this.settings.maxTokens,
           mechanisms: distinct(summary.mechanisms.map(({ setting }) => setting)),
           propagate: false,
-          attention: summary.sparse?.setting ? { setting: summary.sparse.setting } : null,
+          attention: attentionOf(summary),
         },
         analysis.cancellation.token,
       ),
@@ -545,4 +546,10 @@ function targetOf(document: vscode.TextDocument | null): AnalysedText | null {
   const end = Math.min(documentLength(document), MAXIMUM_TEXT);
   const text = document.getText(new vscode.Range(new vscode.Position(0, 0), document.positionAt(end)));
   return new AnalysedText(document, 0, end, text, false);
+}
+
+/** What ran in an analysis in place of dense attention. */
+function attentionOf({ sparse }: AnalysisSummary): ChosenAttention | null {
+  if (sparse?.setting) return { setting: sparse.setting };
+  return sparse?.plan === undefined ? null : { plan: sparse.plan };
 }

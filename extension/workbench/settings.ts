@@ -54,9 +54,10 @@ export class Settings {
     return readMechanisms(this.anything('mechanisms') ?? [], infos);
   }
 
-  /** What runs in every core in place of dense attention; null = dense, or a value that names no mechanism. */
+  /** What runs in every core in place of dense attention; null = dense, or a value that names no mechanism and no plan. */
   get attention(): ChosenAttention | null {
     const value = this.anything('attention');
+    if (typeof value === 'string' && value.endsWith('.json')) return { plan: this.absolute(value) };
     const [setting] = value ? readMechanisms([value], null).given : [];
     return setting ? { setting } : null;
   }

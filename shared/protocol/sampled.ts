@@ -3,9 +3,11 @@ import type { GivenSetting, Setting } from '../setting';
 import type { Interval } from './mechanisms';
 import type { HeadAssignment } from './plans';
 
-/** What attends in every core in place of dense attention: one mechanism, or one for each head. */
+/** What attends in every core in place of dense attention: one mechanism, or one for each head (given, or the JSON file of a plan). */
 export type ChosenAttention =
-  { setting: GivenSetting; heads?: undefined } | { heads: readonly HeadAssignment[]; setting?: undefined };
+  | { setting: GivenSetting; heads?: undefined; plan?: undefined }
+  | { heads: readonly HeadAssignment[]; setting?: undefined; plan?: undefined }
+  | { plan: string; setting?: undefined; heads?: undefined };
 
 /** A mean over a random sample of queries, with its 95 % interval. */
 export interface Estimate extends Interval {
@@ -39,8 +41,10 @@ export interface FarLink {
 
 /** Of a whole analysis; pairs of all heads that keep a set of them. */
 export interface SparseAnalysis extends PairsSeen {
-  /** null = a plan. */
+  /** null = one for each head. */
   setting: Setting | null;
+  /** The file of the plan that says which. */
+  plan?: string;
   /** Queries of each core whose rows were computed exactly. */
   queries: number;
   /** Mean over all heads that keep a set of pairs. */

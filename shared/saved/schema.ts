@@ -377,6 +377,7 @@ export const summary = v.object({
   sparse: v.exactOptional(
     v.object({
       setting: v.nullable(setting),
+      plan: v.exactOptional(text),
       queries: count,
       ...pairsSeen,
       missed: v.nullable(estimate),

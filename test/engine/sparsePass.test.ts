@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { RefusedError } from '../../engine/errors';
@@ -121,6 +122,26 @@ describe('an analysis without a dense pass', function () {
     assert.ok(cores[2]!.heads[0]!.sampled!.missed!.mean < 1e-4);
     const [all, some] = cores[2]!.heads.map(({ sampled }) => sampled!.pairs! / sampled!.densePairs);
     assert.ok(all === 1 && some! < 0.1);
+  });
+
+  it('with the mechanisms of a plan that was saved', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'plan-'));
+    const file = join(folder, 'plan.json');
+    const [params, one] = [{ window: 16 }, { core: 2, head: 1 }];
+    try {
+      writeFileSync(file, JSON.stringify({ heads: [{ ...one, mechanism: 'local', params }] }));
+      const read = await analyze('file', { plan: file }, 200);
+      const heads = [{ ...one, choice: setting('local', params) }];
+      const given = await analyze('given', { heads }, 200);
+      assert.equal(read.loss!.mean, given.loss!.mean);
+      assert.deepEqual([read.sparse!.plan, read.sparse!.setting], [file, null]);
+      assert.ok(read.notes.some(note => note.includes('A mechanism for each head ran in every core')));
+      writeFileSync(file, '{"heads": [{"core": -1}]}');
+      const refused = analyze('broken', { plan: file }, 200);
+      await assert.rejects(refused, { message: `${file} is not the JSON file of a plan.` });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('is asked for tiles and tokens, not for what compares with dense attention', async () => {

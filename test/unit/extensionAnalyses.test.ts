@@ -33,13 +33,14 @@ class Engine {
   }
 
   /** @param ids what the model reads of the text */
-  finish(id: string, ids = [1, 2]): void {
+  finish(id: string, ids = [1, 2], sparse?: Partial<AnalysisSummary['sparse']>): void {
     const read = { model: { ref: 'm', name: 'm' }, tokens: { ids: Int32Array.from(ids) } };
     this.runs.get(id)!({
       id,
       notes: [],
       mechanisms: [],
       target: null,
+      ...(sparse && { sparse }),
       ...read,
     } as unknown as AnalysisSummary);
   }
@@ -183,6 +184,31 @@ describe('extension: the analyses of a document', () => {
     const row = { id: idOf(1), core: 0, head: 0, token: 1, direction: 'from' } as const;
     assert.equal(await store.request('analysis/row', row), 'the row');
     assert.equal(store.shown?.id, idOf(2));
+  });
+
+  it('one without a dense pass is read again under the same attention', async () => {
+    const { store, idOf, analyze, engine } = await open();
+    const { EngineError } = await import('../../extension/engine/engineClient');
+    const done = analyze();
+    engine.finish(idOf(1), [1, 2], { setting: null, plan: '/plans/best.json' });
+    await done;
+    let attention: unknown;
+    let asked = 0;
+    const { request } = engine;
+    engine.request = function (method, params, token) {
+      if (method === 'analysis/row' && asked++ === 0)
+        return Promise.reject(new EngineError('Unknown.', ErrorCode.unknownAnalysis));
+      if (method === 'analysis/start') {
+        ({ attention } = params as unknown as { attention: unknown });
+        setTimeout(() => engine.finish(params.id), 0);
+      }
+      return method === 'analysis/row'
+        ? Promise.resolve('the row')
+        : request.call(this, method, params, token);
+    };
+    const row = { id: idOf(1), core: 0, head: 0, token: 1, direction: 'from' } as const;
+    await store.request('analysis/row', row);
+    assert.deepEqual(attention, { plan: '/plans/best.json' });
   });
 
   it('what the engine says of a run that is gone changes nothing', async () => {
