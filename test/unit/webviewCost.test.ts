@@ -119,12 +119,20 @@ describe('costs: what was measured is remembered', () => {
       update: async (key: string, value: unknown) => void kept.set(key, value),
       keys: () => [...kept.keys()],
     } as never);
+    const point = {
+      choice: setting('local'),
+      tokens: 128,
+      milliseconds: { median: 2, low: 1, high: 3, runs: 5 },
+      pairs: 7,
+    };
+    // What an earlier version kept says nothing of blocks and held keys.
+    const points: CostPoint[] = [point, { ...point, tokens: 256, blocks: 3, held: 128 }];
     const measured = (dim: number, date: string): CostMeasurement => ({
       shape: { dim, valueDim: dim, causal: true, heads: 4 },
       device: 'cpu',
       machine: 'this one',
       date,
-      points: [],
+      points,
       notes: [],
     });
     await memory.keep(measured(20, 'first'));
@@ -132,6 +140,7 @@ describe('costs: what was measured is remembered', () => {
     await memory.keep(measured(20, 'second'));
     const shape = { dim: 20, valueDim: 20, causal: true, heads: 99 };
     assert.equal(memory.recall('cpu', shape)?.date, 'second');
+    assert.deepEqual(memory.recall('cpu', shape)?.points, points);
     assert.equal(memory.recall('webgpu', shape), null);
     assert.equal(memory.recall('cpu', { ...shape, causal: false }), null);
     for (let dim = 100; dim < 130; dim++) await memory.keep(measured(dim, 'more'));
