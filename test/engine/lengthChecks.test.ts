@@ -234,6 +234,13 @@ const oddScale: Layer = aroundHeads((m, { q, k, v, x }, id) => {
   return m.op('MatMul', [softmax(m, scores), v]);
 });
 
+/** A query from which every key is hidden by a large negative number: its softmax spreads evenly over all of them. */
+const blindQuery = positioned((m, at, id) => {
+  const square = m.ints(`square${id}`, [777 * 777], []);
+  const blind = m.op('Equal', [m.op('Mul', [at.row, at.row]), square]);
+  return { keep: m.op('And', [m.op('Not', [blind]), causal(m, at)]) };
+});
+
 /** StreamingLLM: what is near, and the first four tokens. */
 const streams = positioned((m, at, id) => {
   const near = m.op('Less', [at.distance, m.ints(`size${id}`, [80], [])]);
@@ -313,15 +320,19 @@ describe('rules at the length of the text', function () {
     await cut.dispose();
   });
 
-  it('one query whose scores are scaled otherwise is refused, and not shown as if they were not', async () => {
-    const cut = await bench.load(layered(oddScale));
-    await cut.checkRules(new Int32Array(700), { signal: neverCancelled });
-    await assert.rejects(cut.checkRules(new Int32Array(900), { signal: neverCancelled }), {
-      message:
-        'What the attention of layer 0 (self) does to its scores in a text of 900 tokens is not understood.',
+  for (const [what, layer] of [
+    ['whose scores are scaled otherwise', oddScale],
+    ['from which every key is hidden', blindQuery],
+  ] as const)
+    it(`one query ${what} is refused, and not shown as if it were another`, async () => {
+      const cut = await bench.load(layered(layer));
+      await cut.checkRules(new Int32Array(700), { signal: neverCancelled });
+      await assert.rejects(cut.checkRules(new Int32Array(900), { signal: neverCancelled }), {
+        message:
+          'What the attention of layer 0 (self) does to its scores in a text of 900 tokens is not understood.',
+      });
+      await cut.dispose();
     });
-    await cut.dispose();
-  });
 
   it('every core of every run gets a rule that was compared at its very lengths', async () => {
     for (const layer of [chunks, windowPerHead, clampedAlibi]) {

@@ -15,6 +15,8 @@ export interface RowSource {
   half: boolean;
   /** Planes of scores that one evaluation takes: 1 or `heads`. */
   scorePlanes: number;
+  /** A row whose logits are all this low gives nothing, as a rule's does that hides every key; NaN = none does. */
+  nothing: number;
   /** Planes of what it gives: 1 or `heads`. */
   planes: number;
   /** `scores`: of every pair, or a pattern of [scorePlanes, its rows, keys]. `room`: of rows that are done with. */
@@ -40,7 +42,7 @@ export interface Rows {
 
 /** Whether the chain gives, at these rows, what the rule says, up to a constant per row. */
 export async function agrees(source: RowSource, rule: ProbedRule, rows: Rows): Promise<boolean> {
-  const { heads, keys, half } = source;
+  const { heads, keys } = source;
   const input = { ...source, kvHeads: heads, rule } as unknown as CoreInput;
   const evenScale = rule.scale.every(s => s === rule.scale[0]);
   const pattern = randomScores(source, rule, rows);
@@ -61,8 +63,8 @@ export async function agrees(source: RowSource, rule: ProbedRule, rows: Rows): P
         const start = scores.start + (row % pattern.rows) * keys;
         const same =
           rule.bias === null && !rule.mask.streaming
-            ? sameUnbiased(input, row, scores, start, logits, half)
-            : sameRow(own, ownRow(input, h, row, scores, start, own), logits, half);
+            ? sameUnbiased(input, row, scores, start, logits, source)
+            : sameRow(own, ownRow(input, h, row, scores, start, own), logits, source);
         if (!same) return false;
       }
     }
@@ -189,11 +191,11 @@ function sameUnbiased(
   { values, factor }: HeadScores,
   at: number,
   truth: Float32Array,
-  half: boolean,
+  { half, nothing }: RowSource,
 ): boolean {
   const { from, to } = visibleKeys(input, row);
   const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
-  if (from === to) return truth.every(value => value <= NOTHING);
+  if (from === to) return truth.every(value => value <= nothing);
   const first = truth[from]!;
   if (!(first > NOTHING)) return false;
   const offset = first - values[at + from]! * factor;
@@ -236,12 +238,11 @@ export function sameRow(
   own: Float64Array,
   { from, to, max }: Seen,
   truth: Float32Array,
-  half: boolean,
+  { half, nothing }: RowSource,
 ): boolean {
   const [absolute, relative] = half ? TOLERANCE.half : TOLERANCE.float;
   const truthMax = largestOf(truth);
-  // A row that sees nothing has no probabilities on either side.
-  if (!(truthMax > NOTHING)) return !(max > NOTHING) && !Number.isNaN(truthMax);
+  if (!(truthMax > NOTHING)) return !(max > NOTHING) && truthMax <= nothing;
   const [hidden, ownHidden] = [truthMax - HIDDEN_BELOW, max - HIDDEN_BELOW];
   for (let j = 0; j < from; j++) if (truth[j]! >= hidden) return false;
   for (let j = to; j < truth.length; j++) if (truth[j]! >= hidden) return false;

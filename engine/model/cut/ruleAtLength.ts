@@ -244,7 +244,7 @@ async function opaqueRule(source: RowSource, rule: ProbedRule, rows: Rows): Prom
           if (value > NOTHING && j >= seen) causal = false;
         }
         const all = { from: 0, to: keys, max };
-        if (!sameRow(own, all, truth.data.subarray(row, row + keys), source.half)) return null;
+        if (!sameRow(own, all, truth.data.subarray(row, row + keys), source)) return null;
       }
   }
   const description = `${causal ? 'causal' : 'full'}, bias computed by the model's graph`;

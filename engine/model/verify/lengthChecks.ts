@@ -8,7 +8,7 @@ import type { Plan } from '../cut/cutPlan';
 import type { Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
 import { LONGEST_PROBE, opaqueBias, type ProbedRule } from '../cut/probe';
-import { agrees, type Rows, type RowSource } from '../cut/rowsAgree';
+import { agrees, NOTHING, type Rows, type RowSource } from '../cut/rowsAgree';
 import { bordersOf, rowsToCheck } from '../cut/rowsToCheck';
 import { ruleAtLength } from '../cut/ruleAtLength';
 
@@ -214,10 +214,20 @@ function sourceOf(core: CutCore, chain: ChainRows, ids: Ids, content: Content): 
     heads: core.heads,
     content: core.found.contentSides.length > 0,
     half: chain.half,
+    nothing: nothingOf(core),
     planes: chain.outputPlanes,
     scorePlanes: chain.planes,
     rows: (rows, scores, room) => chain.evaluate(ids, rows, scores, content, room),
   };
+}
+
+/**
+ * Where every key of a query is hidden, a softmax spreads evenly over hidden numbers and gives NaN of infinite ones, unless the
+ * graph makes that 0 or a sink takes all.
+ */
+function nothingOf({ found: { interior, sink } }: CutCore): number {
+  if (sink !== null) return NOTHING;
+  return interior.some(n => n.op === 'IsNaN' || n.op === 'Attention') ? -Infinity : NaN;
 }
 
 /** Elements of a bias that one evaluation gives at most. */
