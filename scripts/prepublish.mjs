@@ -13,4 +13,7 @@ if (!process.env.ATTENTION_INSPECTOR_BUILT) await run(process.execPath, ['esbuil
 const readme = join(ROOT, 'README.md');
 const text = existsSync(readme) ? readFileSync(readme, 'utf8') : '# Attention Inspector\n';
 const pictures = Boolean(process.env.ATTENTION_INSPECTOR_PICTURES);
-writeFileSync(join(ROOT, 'dist', 'README.md'), pageOf(text, { pictures }));
+const page = join(ROOT, 'dist', 'README.md');
+const content = pageOf(text, { pictures });
+// Several platforms may be packed at once.
+if (!existsSync(page) || readFileSync(page, 'utf8') !== content) writeFileSync(page, content);
