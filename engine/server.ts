@@ -73,5 +73,6 @@ function log(message: string): void {
 }
 
 watch.start();
-process.on('disconnect', () => process.exit(0));
+// Not `exit`, which waits for a read that is under way: of a pipe or a lost disk, for ever.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 connection.listen();

@@ -39,6 +39,7 @@ import { BUDGET_UNITS, type Intervention } from '../../shared/protocol/engine';
 import { outputError } from '../export/outputFile';
 import { oneSentence, visibleLines } from '../../shared/foreign';
 import { tellSupervisor, type ParentMessage } from '../runtime/supervised';
+import { defaultLimitMiB } from '../runtime/memory';
 import { STEP_SECONDS, watch } from '../runtime/watch';
 
 /** Of each text, unless told otherwise: short passes over many texts tell more of a head than few long ones. */
@@ -345,7 +346,10 @@ function build(): Command {
     .argument('<folders...>', 'profiles')
     .requiredOption('--output <folder>', 'the profile to write')
     .option('--html <file>', 'also a report with the Corpus view, as one HTML file')
-    .action((folders: string[], options) => mergeCommand(folders, options));
+    .action((folders: string[], options) => {
+      tellSupervisor({ subject: folders.join(', ') });
+      return mergeCommand(folders, options);
+    });
 
   program.commandsGroup('Tensors:');
   command(program, 'attend', 'Run one mechanism on given tensors (q, k, v and its own).')
@@ -436,8 +440,11 @@ function tell(message: string): void {
 /** An interrupt stops the work at its next step. The terminal tells this process as well: the supervisor says what it means. */
 process.on('SIGINT', () => undefined);
 process.on('message', (message: ParentMessage) => message === 'interrupt' && interrupt.abort());
-process.on('disconnect', () => process.exit(1));
+// Not `exit`, which waits for a read that is under way: of a pipe, for ever.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 watch.start({ stepSeconds: STEP_SECONDS });
+// Also of commands that load no model: what they read may be anybody's.
+watch.allow(defaultLimitMiB());
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // Somebody closed the other end (`| head`): nothing more to say.

@@ -1,9 +1,10 @@
 /** Tables of typed columns as Parquet files. */
-import { readFile } from 'node:fs/promises';
-import { parquetReadObjects } from 'hyparquet';
+import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
 import type { SchemaElement } from 'hyparquet';
+import { RefusedError, told } from '../errors';
 import { writeWhole } from '../export/outputFile';
+import { readPlain } from '../plainFile';
 import { VERSION } from '../version';
 
 const TYPES = {
@@ -75,10 +76,18 @@ function* groupsOf<R>(rows: Iterable<R>): Generator<R[]> {
   if (group.length > 0) yield group;
 }
 
+const FILE_LIMIT = 2 ** 31;
+/** Tables of ours hold less than one value a byte. */
+const MOST_VALUES_A_BYTE = 16;
+const MOST_VALUES = 1e5;
+
 /** @throws what the system or the format has to say. */
 export async function readParquet<C extends Columns>(path: string, columns: C): Promise<Row<C>[]> {
-  const { buffer, byteOffset, byteLength } = await readFile(path);
+  const bytes = await readPlain(path, FILE_LIMIT);
+  if (bytes === null) throw new RefusedError(told`there is no ${path}`);
+  const { buffer, byteOffset, byteLength } = bytes;
   const file = buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;
+  refuseUnpacked(file, path);
   const rows = await parquetReadObjects({ file });
   return rows.map(
     row =>
@@ -89,6 +98,14 @@ export async function readParquet<C extends Columns>(path: string, columns: C): 
         }),
       ) as Row<C>,
   );
+}
+
+/** A column of equal values takes no room in a file, and each is a value of an object once it is read. */
+function refuseUnpacked(file: ArrayBuffer, path: string): void {
+  const columns = parquetMetadata(file).row_groups.flatMap(({ columns }) => columns);
+  const values = columns.reduce((sum, { meta_data }) => sum + Number(meta_data?.num_values ?? 0), 0);
+  if (values > MOST_VALUES + MOST_VALUES_A_BYTE * file.byteLength)
+    throw new RefusedError(told`${path} unpacks to far more than it holds`);
 }
 
 function elementsOf(name: string, column: ColumnType): SchemaElement[] {

@@ -9,6 +9,7 @@ import { outputError, writeWhole } from '../export/outputFile';
 import type { CoreInfo, Provenance } from '../../shared/protocol/engine';
 import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { Corpus } from './corpus';
+import { readPlain } from '../plainFile';
 import { missingOf, partsFrom, together, type Part } from './parts';
 import { readParquet, writeParquet } from './parquet';
 import { readTables, rowsOf, TABLES, type TableName, type Tables } from './tables';
@@ -19,6 +20,7 @@ const UNFINISHED = 'unfinished';
 const NEXT = 'unfinished.next';
 /** It stands in every whole one, and in no other. */
 const ABOUT = 'profile.json';
+const ABOUT_LIMIT = 64 * 2 ** 20;
 
 /** What it is made of, what makes it whole last. */
 const PROFILE_FILES = [...Object.keys(TABLES).map(name => `${name}.parquet`), ABOUT];
@@ -137,10 +139,10 @@ const isThere = (file: string): Promise<boolean> =>
   );
 
 async function readIfThere(folder: string): Promise<Corpus | null> {
-  const text = await readFile(join(folder, ABOUT), 'utf8').catch(() => null);
-  if (text === null) return null;
+  const bytes = await readPlain(join(folder, ABOUT), ABOUT_LIMIT);
+  if (bytes === null) return null;
   try {
-    const about = JSON.parse(text) as ProfileFile;
+    const about = JSON.parse(bytes.toString('utf8')) as ProfileFile;
     if (about.schema !== PROFILE_SCHEMA) throw new Error(`its form is ${about.schema}`);
     const corpus = new Corpus(about.settings);
     corpus.cores = about.cores;

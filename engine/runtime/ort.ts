@@ -10,7 +10,8 @@ import type { Tensor } from './tensor';
 
 export const RUNTIME_VERSION = env.versions.node ?? env.versions.common;
 
-env.logLevel = 'error'; // warnings would go to stderr, where only our own errors belong
+// What fails throws as well. Its own log goes to stderr, several lines with colours, where only our sentences belong.
+env.logLevel = 'fatal';
 
 /** The only file that imports onnxruntime-node. Opens the wished-for device, or the best one for `auto`. */
 export async function createRuntime(

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { cpSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { resolveModel } from '../../engine/model/source/source';
+import { AttributeType, decodeModel, encodeModel } from '../../engine/runtime/onnxProto';
 import { buildCli, runCli } from '../fixtures/cli';
 import { endlessModel } from '../fixtures/endlessModel';
-import { gone, inNativeCode } from '../fixtures/nativeCode';
+import { childrenOf, gone, inNativeCode } from '../fixtures/nativeCode';
 import { ModelWriter, plainModel } from '../fixtures/onnxModels';
+import { integers, nodeOf } from '../fuzz/graphs';
 
 describe('the command line and the process it works in', function () {
   this.timeout(60_000);
@@ -23,6 +25,7 @@ describe('the command line and the process it works in', function () {
     for (const [name, model] of [
       ['endless', endlessModel(onnx)],
       ['omitted', withOmittedBias().encode()],
+      ['overflowing', withOverflow(onnx)],
     ] as const) {
       await mkdir(join(folder, name));
       cpSync(join(bundled, 'tokenizer.json'), join(folder, name, 'tokenizer.json'));
@@ -118,6 +121,24 @@ describe('the command line and the process it works in', function () {
     await gone(worker);
   });
 
+  it('ends while it waits for a file, when its parent is killed', async () => {
+    execFileSync('mkfifo', [join(folder, 'pipe')]);
+    let ended = Promise.resolve();
+    const run = runCli(cli, ['analyze', 'pipe', '--device', 'cpu'], {
+      cwd: folder,
+      onStart: child => {
+        ended = (async () => {
+          let worker: number | undefined;
+          while (worker === undefined) [worker] = await waiting(child.pid!);
+          child.kill('SIGKILL');
+          await gone(worker);
+        })();
+      },
+    });
+    await ended;
+    await run;
+  });
+
   it('says which model ended the process', async () => {
     const result = await interfere(analyze, (_, worker) => void process.kill(worker, 'SIGSEGV'));
     assert.deepEqual(
@@ -126,12 +147,49 @@ describe('the command line and the process it works in', function () {
     );
   });
 
+  it('writes nothing of what ONNX Runtime logs itself', async () => {
+    const result = await runCli(cli, ['models', 'verify', 'overflowing', '--device', 'cpu'], { cwd: folder });
+    assert.equal(result.code, 3, result.stderr);
+    assert.match(result.stderr, /^ONNX Runtime cannot run the model[^\n]*\.\n$/);
+  });
+
   it('reads an omitted input that is spelled as an empty name', async () => {
     const result = await runCli(cli, ['models', 'verify', 'omitted', '--device', 'cpu'], { cwd: folder });
     assert.equal(result.code, 3, result.stderr);
     assert.match(result.stderr, /^No attention was found/);
   });
 });
+
+/** Col2Im to a picture of more elements than there are numbers: ONNX Runtime logs that, and throws. */
+function withOverflow(bundled: string): Uint8Array {
+  const model = decodeModel(readFileSync(bundled));
+  const { node, initializer } = model.graph!;
+  const last = node.find(({ output }) => output.includes('logits'))!;
+  last.output = last.output.map(name => (name === 'logits' ? 'first' : name));
+  initializer.push(integers('size', [2 ** 31, 2 ** 31], [2]), integers('block', [2, 2], [2]));
+  initializer.push(integers('shape', [1, 4, 4], [3]));
+  node.push(
+    nodeOf('ConstantOfShape', ['shape'], ['columns'], []),
+    nodeOf('Col2Im', ['columns', 'size', 'block'], ['picture'], []),
+    nodeOf('ReduceSum', ['picture'], ['sum'], [{ name: 'keepdims', type: AttributeType.int, i: 0 }]),
+    nodeOf('Add', ['first', 'sum'], ['logits'], []),
+  );
+  return encodeModel(model);
+}
+
+/** Children of which a thread waits for the other end of a pipe to be opened. */
+async function waiting(pid: number): Promise<number[]> {
+  const found: number[] = [];
+  for (const child of await childrenOf(pid))
+    for (const thread of await readdir(`/proc/${child}/task`).catch(() => []))
+      if (
+        /wait_for_partner|fifo/.test(
+          await readFile(`/proc/${child}/task/${thread}/wchan`, 'utf8').catch(() => ''),
+        )
+      )
+        found.push(child);
+  return found;
+}
 
 /** LayerNormalization's bias omitted by an empty name ends ONNX Runtime 1.30. */
 function withOmittedBias(): ModelWriter {

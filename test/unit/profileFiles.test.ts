@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Corpus } from '../../engine/corpus/corpus';
+import { writeParquet } from '../../engine/corpus/parquet';
+import { TABLES } from '../../engine/corpus/tables';
 import { readProfile } from '../../engine/corpus/store';
 import { RefusedError } from '../../engine/errors';
+import type { CorpusSettings } from '../../shared/protocol/corpus';
 import { isOneSentence } from '../fuzz/message';
 
 describe('a profile on disk that is not what it says', () => {
@@ -33,4 +38,32 @@ describe('a profile on disk that is not what it says', () => {
         return true;
       });
     });
+
+  const refused = (wanted: RegExp) =>
+    assert.rejects(readProfile(folder), (error: Error) => {
+      assert.ok(error instanceof RefusedError, error.stack);
+      assert.ok(isOneSentence(error.message), error.message);
+      assert.match(error.message, wanted);
+      return true;
+    });
+
+  it('is refused where a file of it is a pipe, which would be waited for', async function () {
+    if (process.platform === 'win32') this.skip();
+    rmSync(join(folder, 'profile.json'), { force: true });
+    execFileSync('mkfifo', [join(folder, 'profile.json')]);
+    await refused(/is no file\.$/);
+    rmSync(join(folder, 'profile.json'));
+  });
+
+  it('is refused where a table unpacks to far more than it holds', async () => {
+    const settings = new Corpus({} as CorpusSettings).settings;
+    writeFileSync(
+      join(folder, 'profile.json'),
+      JSON.stringify({ schema, settings, provenance: [], cores: [] }),
+    );
+    const text = { file: 'a', kind: 'none', tokens: 1, loss: null, failed: null, sha256: 'b' };
+    await writeParquet(join(folder, 'texts.parquet'), TABLES.texts, new Array(400_000).fill(text) as never);
+    assert.ok(statSync(join(folder, 'texts.parquet')).size < 140_000);
+    await refused(/texts\.parquet unpacks to far more than it holds\.$/);
+  });
 });

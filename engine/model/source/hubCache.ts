@@ -2,11 +2,12 @@
  * Models from the hub on this machine: `<root>/<org>--<name>/<commit>/` holds the files as the repository has them,
  * `<root>/<org>--<name>/refs/<revision>.json` what is known of a revision, so that it can be used offline.
  */
-import { mkdir, readdir, readFile, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { ModelCacheInfo } from '../../../shared/protocol/engine';
 import { RefusedError, told } from '../../errors';
+import { readPlain } from '../../plainFile';
 import { replaceFile } from '../../runtime/replaceFile';
 
 /** A file of a repository, as the hub announces it. */
@@ -28,6 +29,9 @@ export interface HubRevision {
 
 /** Least recently used models go when all together are larger than this. */
 const CACHE_LIMIT = 20 * 2 ** 30;
+
+/** Twenty thousand files, with long paths. */
+const REVISION_LIMIT = 32 * 2 ** 20;
 
 /** ATTENTION_INSPECTOR_CACHE, or the system's place for caches. */
 export function cacheRoot(): string {
@@ -58,9 +62,8 @@ function revisionFile(id: string, revision: string): string {
 export async function rememberedRevision(id: string, revision: string): Promise<HubRevision | null> {
   try {
     const path = revisionFile(id, revision);
-    // A pipe would be waited for.
-    if (!(await stat(path)).isFile()) return null;
-    const remembered = JSON.parse(await readFile(path, 'utf8')) as HubRevision;
+    const bytes = await readPlain(path, REVISION_LIMIT);
+    const remembered = JSON.parse(String(bytes)) as HubRevision;
     const { commit, files } = remembered;
     const isCommit = typeof commit === 'string' && /^\w+$/.test(commit);
     const isWhole = remembered.id === id && isCommit && files.every(isHubFile);

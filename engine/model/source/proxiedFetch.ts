@@ -1,5 +1,5 @@
 import { getProxyForUrl } from 'proxy-from-env';
-import { ProxyAgent, fetch as undiciFetch } from 'undici';
+import type { ProxyAgent } from 'undici';
 import { RefusedError, told } from '../../errors';
 
 /** One agent for each proxy that was used; there is hardly ever more than one. */
@@ -14,9 +14,12 @@ export async function proxiedFetch(url: string | URL | Request, init: RequestIni
   const address = url instanceof Request ? url.url : String(url);
   const proxy = getProxyForUrl(address);
   if (proxy === '') return fetch(url, init);
-  const dispatcher = agents.get(proxy) ?? new ProxyAgent(checked(proxy, address));
+  const server = checked(proxy, address);
+  // Only now: once it is loaded, Node's own `fetch` uses its client, which an answer without keep-alive can end (undici 5360).
+  const undici = await import('undici');
+  const dispatcher = agents.get(proxy) ?? new undici.ProxyAgent(server);
   agents.set(proxy, dispatcher);
-  return (await undiciFetch(address, { ...(init as object), dispatcher })) as unknown as Response;
+  return (await undici.fetch(address, { ...(init as object), dispatcher })) as unknown as Response;
 }
 
 function checked(proxy: string, address: string): string {
