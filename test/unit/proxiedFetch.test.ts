@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
-import { connect, type AddressInfo, type Socket } from 'node:net';
+import {
+  connect,
+  createServer as createNetServer,
+  type AddressInfo,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { proxiedFetch } from '../../engine/model/source/proxiedFetch';
 import { networkEnvironment } from '../../extension/engine/networkEnvironment';
 
 const NAMES = ['HTTPS_PROXY', 'HTTP_PROXY', 'NO_PROXY', 'https_proxy', 'http_proxy', 'no_proxy'];
+
+const CONTENT = 3e6;
 
 describe('the proxy of the environment', () => {
   let hub: Server;
@@ -12,7 +23,7 @@ describe('the proxy of the environment', () => {
   let asked: string[];
   const before: NodeJS.ProcessEnv = {};
 
-  const listening = (server: Server) =>
+  const listening = (server: NetServer) =>
     new Promise<string>(resolve =>
       server.listen(0, '127.0.0.1', () =>
         resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
@@ -88,6 +99,34 @@ describe('the proxy of the environment', () => {
       assert.doesNotMatch(error.message, /secret/);
       return true;
     });
+  });
+
+  it('bears a server that closes after its answer while that is still read', async () => {
+    const closing = createNetServer(socket =>
+      socket
+        .on('error', () => undefined)
+        .once('data', () => {
+          socket.write(`HTTP/1.0 200 OK\r\ncontent-length: ${CONTENT}\r\n\r\n`);
+          socket.end(Buffer.alloc(CONTENT));
+        }),
+    );
+    const url = await listening(closing);
+    // A process of its own: what it must bear is thrown at nobody, and the tests before have loaded the proxy's client.
+    const program = `
+      const { proxiedFetch } = require(${JSON.stringify(join(__dirname, '../../engine/model/source/proxiedFetch.ts'))});
+      (async () => {
+        let bytes = 0;
+        for await (const chunk of (await proxiedFetch(${JSON.stringify(url)})).body) {
+          bytes += chunk.length;
+          await new Promise(done => setTimeout(done, 10));
+        }
+        console.log(bytes);
+      })();`;
+    const run = promisify(execFile)(process.execPath, ['--import', 'tsx', '-e', program], {
+      cwd: join(__dirname, '../..'),
+    });
+    const { stdout } = await run.finally(() => closing.close());
+    assert.equal(stdout.trim(), String(CONTENT));
   });
 });
 
