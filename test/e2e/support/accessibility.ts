@@ -67,6 +67,8 @@ export async function cutWords(frame: Frame): Promise<string[]> {
     const hides = (overflow: string) => overflow === 'hidden' || overflow === 'clip';
     return inside(document.querySelector('attention-app')!).flatMap(one => {
       const words = one.textContent?.trim().replace(/\s+/g, ' ').slice(0, 60) ?? '';
+      // Such as a figure that is laid out under its preview.
+      for (let at: Element | null = one; at; at = up(at)) if (at.hasAttribute('inert')) return [];
       if (!words || !one.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return [];
       const where = `“${words}” in ${(one.getRootNode() as ShadowRoot).host?.localName}`;
       if (one instanceof SVGTextElement) {
