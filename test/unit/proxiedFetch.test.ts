@@ -101,7 +101,8 @@ describe('the proxy of the environment', () => {
     });
   });
 
-  it('bears a server that closes after its answer while that is still read', async () => {
+  /** Reads slowly from a server that closes after its answer; says what came of it. */
+  async function readOfClosing(env: NodeJS.ProcessEnv): Promise<string> {
     const closing = createNetServer(socket =>
       socket
         .on('error', () => undefined)
@@ -114,19 +115,34 @@ describe('the proxy of the environment', () => {
     // A process of its own: what it must bear is thrown at nobody, and the tests before have loaded the proxy's client.
     const program = `
       const { proxiedFetch } = require(${JSON.stringify(join(__dirname, '../../engine/model/source/proxiedFetch.ts'))});
+      const stall = new AbortController();
+      setTimeout(() => stall.abort(), 4000).unref();
       (async () => {
         let bytes = 0;
-        for await (const chunk of (await proxiedFetch(${JSON.stringify(url)})).body) {
+        const { body } = await proxiedFetch(${JSON.stringify(url)}, { signal: stall.signal });
+        for await (const chunk of body) {
           bytes += chunk.length;
           await new Promise(done => setTimeout(done, 10));
         }
         console.log(bytes);
-      })();`;
+      })().catch(() => console.log('ended by its limit'));`;
     const run = promisify(execFile)(process.execPath, ['--import', 'tsx', '-e', program], {
       cwd: join(__dirname, '../..'),
+      env: { ...process.env, ...env },
     });
     const { stdout } = await run.finally(() => closing.close());
-    assert.equal(stdout.trim(), String(CONTENT));
+    return stdout.trim();
+  }
+
+  it('bears a server that closes after its answer while that is still read', async () => {
+    assert.equal(await readOfClosing({}), String(CONTENT));
+  });
+
+  it('bears it through a proxy too, where the read may have to begin again', async () => {
+    assert.match(
+      await readOfClosing({ HTTP_PROXY: proxyUrl }),
+      new RegExp(`^${CONTENT}$|^ended by its limit$`),
+    );
   });
 });
 

@@ -15,11 +15,29 @@ export async function proxiedFetch(url: string | URL | Request, init: RequestIni
   const proxy = getProxyForUrl(address);
   if (proxy === '') return fetch(url, init);
   const server = checked(proxy, address);
-  // Only now: once it is loaded, Node's own `fetch` uses its client, which an answer without keep-alive can end (undici 5360).
-  const undici = await import('undici');
+  const undici = await proxyClient();
   const dispatcher = agents.get(proxy) ?? new undici.ProxyAgent(server);
   agents.set(proxy, dispatcher);
   return (await undici.fetch(address, { ...(init as object), dispatcher })) as unknown as Response;
+}
+
+let client: Promise<typeof import('undici')> | null = null;
+
+/**
+ * Loaded only where a proxy is named: Node's own `fetch` uses it from then on. An answer without keep-alive that ends while it is
+ * read makes it throw at nobody (undici 5360; mended in versions that need a newer Node): the read then ends by its own limit,
+ * and may begin again.
+ */
+function proxyClient(): Promise<typeof import('undici')> {
+  client ??= import('undici').then(undici => {
+    process.on('uncaughtException', error => {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_ASSERTION') return;
+      console.error(error);
+      process.exit(1);
+    });
+    return undici;
+  });
+  return client;
 }
 
 function checked(proxy: string, address: string): string {
