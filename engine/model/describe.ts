@@ -23,6 +23,8 @@ export interface GraphFiles {
   encoder?: string;
   /** The table of embeddings beside `onnx`, for decoders that were exported without it. */
   embedding?: string;
+  /** All files that ONNX Runtime reads, where they are known. */
+  paths?: readonly string[];
   /** Its config.json, where there is one. */
   config?: Record<string, unknown>;
   /** What its attention.json declares, where there is one (docs/native.md). */

@@ -6,6 +6,7 @@ import type { CutModel } from './cut/cutModel';
 import { type GraphFiles } from './describe';
 import { joinEmbeddings, joinModels, takesEmbeddings } from './rewrite/joinModels';
 import { planCut } from './cut/cutPlan';
+import { boundTo } from './onnx/graphFiles';
 import { readSkeleton, type Skeleton } from './onnx/skeleton';
 import { LoadedModel } from './loadedModel';
 import type { ProofOptions } from './verify/prove';
@@ -32,9 +33,10 @@ export async function loadModel(
   };
   try {
     onProgress(say('lookingForAttention'));
-    const plan = await planCut(skeleton, files.config ?? {}, runtime, signal, files.attention);
+    const own = boundTo(files, runtime);
+    const plan = await planCut(skeleton, files.config ?? {}, own, signal, files.attention);
     onProgress(say('provingCores', plan.cores.length));
-    return await LoadedModel.load(files, skeleton, plan, runtime, { ...options, onProgress }, forget);
+    return await LoadedModel.load(files, skeleton, plan, own, { ...options, onProgress }, forget);
   } catch (error) {
     forget();
     throw refusalOf(error);

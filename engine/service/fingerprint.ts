@@ -1,9 +1,8 @@
 /** By what the files of a model are told from others: their hashes, as `sha256sum` prints them. */
 import { stat } from 'node:fs/promises';
-import { basename, dirname, join, relative, sep } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import { hashOf, hashOfFile } from '../hash';
-import { refuseUnlessHeld } from '../runtime/memory';
-import { readSkeleton, weightFiles } from '../model/onnx/skeleton';
+import { graphFiles, type Graphs } from '../model/onnx/graphFiles';
 import type { ModelFiles } from '../model/source/source';
 import type { ModelFingerprint } from '../../shared/protocol/engine';
 
@@ -20,20 +19,15 @@ const BESIDE = [
   'vocab.txt',
 ];
 
-/** All files that ONNX Runtime reads. */
-export function graphFiles({ onnx, encoder, embedding }: ModelFiles): string[] {
-  const graphs = [onnx, encoder, embedding].filter(path => path !== undefined);
-  return graphs.flatMap(path => {
-    // Refuses what is unsound or of any size, so that no weight file is a pipe, lies elsewhere or never ends.
-    refuseUnlessHeld(readSkeleton(path).fileBytes, basename(path));
-    return [path, ...weightFiles(path).map(name => join(dirname(path), name))];
-  });
+/** What may be read beside the graphs, there or not. */
+export function filesBeside({ folder, onnx }: ModelFiles): string[] {
+  const folders = new Set([folder, dirname(onnx)]);
+  return [...folders].flatMap(each => BESIDE.map(name => join(each, name)));
 }
 
-export async function fingerprint(model: ModelFiles): Promise<ModelFingerprint> {
+export async function fingerprint(model: ModelFiles & Graphs): Promise<ModelFingerprint> {
   const paths = new Set(graphFiles(model));
-  const folders = new Set([model.folder, dirname(model.onnx)]);
-  for (const path of [...folders].flatMap(folder => BESIDE.map(name => join(folder, name)))) {
+  for (const path of filesBeside(model)) {
     if ((await stat(path).catch(() => null))?.isFile()) paths.add(path);
   }
   const files: ModelFingerprint['files'] = [];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isBundled } from '../bundledFolder';
 import { hashOf, hashOfFile } from '../hash';
 import { VERSION } from '../version';
-import { graphFiles } from './fingerprint';
+import { graphFiles, lookOf } from '../model/onnx/graphFiles';
 import { knownFolder as folder } from '../model/source/hubCache';
 import type { ModelFiles } from '../model/source/source';
 
@@ -13,7 +13,7 @@ const here = new Set<string>();
 
 export async function isKnown(files: ModelFiles): Promise<boolean> {
   if (isBundled(files.folder)) return true;
-  const look = await lookOf(files);
+  const look = looksOf(files);
   if (await has(look)) return true;
   // Moved, copied or touched, it is the same model.
   if (!(await has(await contentOf(files)))) return false;
@@ -22,20 +22,15 @@ export async function isKnown(files: ModelFiles): Promise<boolean> {
 }
 
 export async function remember(files: ModelFiles): Promise<void> {
-  for (const key of [await lookOf(files), await contentOf(files)]) await keep(key);
+  for (const key of [looksOf(files), await contentOf(files)]) await keep(key);
 }
 
 /** What else decides how a model is loaded. */
 const saidOf = ({ config, attention }: ModelFiles) => [config, attention ?? null];
 
 /** A key that takes no time: where the files are, how large and how old. */
-async function lookOf(files: ModelFiles): Promise<string> {
-  const looks = graphFiles(files).map(async path => {
-    const { size, mtimeMs, ctimeMs, ino } = await stat(path);
-    return [path, size, mtimeMs, ctimeMs, ino];
-  });
-  return keyOf(JSON.stringify([await Promise.all(looks), saidOf(files)]));
-}
+const looksOf = (files: ModelFiles): string =>
+  keyOf(JSON.stringify([lookOf(graphFiles(files)), saidOf(files)]));
 
 async function contentOf(files: ModelFiles): Promise<string> {
   const digests: string[] = [];

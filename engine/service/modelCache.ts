@@ -3,10 +3,11 @@ import { CancelledError, RefusedError, told, UsageError } from '../errors';
 import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import { loadModel } from '../model/load';
+import { graphFiles, lookOf } from '../model/onnx/graphFiles';
 import { resolveModel } from '../model/source/source';
 import { loadTokenizer, type Tokenizer } from '../model/tokens/tokenizer';
 import type { CrashedDevice, DeviceChoice, ModelInspection } from '../../shared/protocol/engine';
-import { fingerprint } from './fingerprint';
+import { filesBeside, fingerprint } from './fingerprint';
 import type { ModelTrial } from './modelTrial';
 import { createRuntime } from '../runtime/ort';
 import type { Runtime } from '../runtime/runtime';
@@ -17,6 +18,9 @@ export interface LoadedModel {
   runtime: Runtime;
   /** The model's config.json. */
   config: Readonly<Record<string, unknown>>;
+  /** The files that it was loaded of, and how they looked. */
+  paths: readonly string[];
+  look: string;
 }
 
 /** More models than anybody's memory holds. */
@@ -57,7 +61,10 @@ export class ModelCache {
   ): Promise<LoadedModel> {
     const key = `${device}|${ref}`;
     const known = this.models.get(key);
-    if (known) return known;
+    if (known && lookOf(known.paths) === known.look) return known;
+    // Written anew since: analyses may hold the old one, which answers no more.
+    if (known) this.models.set(`${key}|${known.look}`, known);
+    this.models.delete(key);
     const loaded = await this.loadAnew(ref, await this.runtime(device), signal, onProgress);
     this.models.set(key, loaded);
     return loaded;
@@ -88,12 +95,15 @@ export class ModelCache {
       const { memoryLimitMiB } = this;
       await this.trial?.attempt(files, { signal, onProgress, memoryLimitMiB });
       const context = { runtime, signal, own: {} };
-      const model = await loadModel({ ...files, fingerprint: await fingerprint(files) }, runtime, {
+      const found = { ...files, paths: graphFiles(files) };
+      const paths = [...found.paths, ...filesBeside(files)];
+      const look = lookOf(paths);
+      const model = await loadModel({ ...found, fingerprint: await fingerprint(found) }, runtime, {
         signal,
         onProgress,
         attend: (_, input) => denseOutput(input, context),
       });
-      return { model, tokenizer, runtime, config: files.config ?? {} };
+      return { model, tokenizer, runtime, config: files.config ?? {}, paths, look };
     } catch (error) {
       tokenizer.dispose();
       throw error;

@@ -48,6 +48,19 @@ describe('planted truth: models of which it is known what they do', function () 
     return summary;
   }
 
+  it('a model that is written anew is read anew; what was analyzed of the old one answers no more', async () => {
+    const text = Array.from({ length: 60 }, (_, t) => `w${(t * 7) % NAMED}`).join(' ');
+    const span = async () => (await analyze('anew', text)).cores[0]!.heads[0]!.span95Quantiles.p50;
+    writePlanted(join(folder, 'anew'), lookBackModel([2]));
+    assert.equal(await span(), 2);
+    const mechanism = setting('local', { window: 2 });
+    const again = () => engine.request('analysis/mechanism', { id: 'anew', mechanism, scope: 'propagated' });
+    writePlanted(join(folder, 'anew'), lookBackModel([9]));
+    await assert.rejects(again(), /have changed since it was loaded: analyze the text again/);
+    assert.equal(await span(), 9);
+    await again();
+  });
+
   it('a head that attends exactly w back has that span', async () => {
     const distances = [1, 5, 32, 150];
     writePlanted(join(folder, 'back'), lookBackModel(distances));

@@ -95,11 +95,13 @@ export class Report {
     const known = this.data.costs[core];
     const at = lengths.map(tokens => known?.lengths.indexOf(tokens) ?? -1);
     if (!known || at.includes(-1)) throw new NotInReport();
-    const pick = (curve: CostCurve): CostCurve => ({
+    const some = (values: readonly number[]) => at.map(t => values[t]!);
+    const pick = ({ pairs, flops, bytes, range, blocks, held, ...curve }: CostCurve): CostCurve => ({
       ...curve,
-      pairs: at.map(t => curve.pairs[t]!),
-      flops: at.map(t => curve.flops[t]!),
-      bytes: at.map(t => curve.bytes[t]!),
+      ...{ pairs: some(pairs), flops: some(flops), bytes: some(bytes) },
+      ...(range && { range: { low: some(range.low), high: some(range.high) } }),
+      ...(blocks && { blocks: some(blocks) }),
+      ...(held && { held: some(held) }),
     });
     const curves = mechanisms.flatMap(choice =>
       known.curves.filter(curve => curve.choice.key === choice.key).slice(0, 1),

@@ -79,6 +79,7 @@ export class PieceLoader {
           prepack,
         });
       } catch (error) {
+        if (error instanceof RefusedError) throw error;
         reason = error;
       }
     }
