@@ -3,6 +3,7 @@
  * was tried again.
  */
 const { writeFileSync } = require('node:fs');
+const { consoleLog } = require('mocha/lib/reporters/base');
 const Spec = require('mocha/lib/reporters/spec');
 
 module.exports = class extends Spec {
@@ -11,7 +12,7 @@ module.exports = class extends Spec {
     let retried = 0;
     runner.on('retry', (test, error) => {
       retried++;
-      Spec.consoleLog(`    again: ${test.title}: ${error.message}`);
+      consoleLog(`    again: ${test.title}: ${error.message}`);
     });
     runner.once('end', () => {
       const { passes, failures, pending } = this.stats;
