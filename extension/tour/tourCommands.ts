@@ -26,6 +26,9 @@ const WINDOW = 64;
 /** For the panel and the walkthrough to open. */
 const PATIENCE_MS = 20_000;
 
+/** For the focus to be where it stays. */
+const SETTLED_MS = 400;
+
 const GUIDE = 'attention-inspector.attention-inspector#start';
 
 /** The walkthrough under the views, beside the text. Where the user has a layout of his own, it only comes in front. */
@@ -40,7 +43,13 @@ export async function openGuide({ sample }: Context): Promise<void> {
   // The command does not wait for the page that it opens, which would take the focus from the text later.
   await run('workbench.action.openWalkthrough', GUIDE, false);
   await tabs(({ activeTabGroup: { activeTab } }) => !!activeTab && activeTab.input === undefined);
-  await sample.open();
+  // Its focus may come even later than its tab.
+  for (let tries = 0; tries < 4; tries++) {
+    await sample.open();
+    await new Promise(resolve => setTimeout(resolve, SETTLED_MS));
+    const front = vscode.window.activeTextEditor?.document;
+    if (front && sample.isIn(front)) return;
+  }
 }
 
 /** Waits until the tabs are so, or for long enough. */
