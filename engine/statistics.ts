@@ -36,3 +36,25 @@ export function entropyOf(row: ArrayLike<number>): number {
   for (let t = 0; t < row.length; t++) if (row[t]! > 0) entropy -= row[t]! * Math.log(row[t]!);
   return entropy;
 }
+
+/** First index of an ascending list whose value is at least `value`. */
+export function lowerBound(ascending: ArrayLike<number>, value: number): number {
+  let low = 0;
+  let high = ascending.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ascending[middle]! < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** log of the sum of exponentials; -Infinity of nothing. */
+export function logSumExp(values: ArrayLike<number>): number {
+  let top = -Infinity;
+  for (let t = 0; t < values.length; t++) top = Math.max(top, values[t]!);
+  if (top === -Infinity) return top;
+  let total = 0;
+  for (let t = 0; t < values.length; t++) total += Math.exp(values[t]! - top);
+  return top + Math.log(total);
+}

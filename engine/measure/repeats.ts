@@ -3,6 +3,7 @@ import { visibleKeys, type CoreInput } from '../attention/core';
 import type { BlockRun } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats, type Tensor } from '../runtime/tensor';
+import { lowerBound } from '../statistics';
 import type { Measure, MeasureValues } from './measure';
 
 export type RepeatKind = 'duplicate' | 'induction';
@@ -92,16 +93,4 @@ export class Repeats implements Measure {
     }
     return Int32Array.from(places);
   }
-}
-
-/** First index whose entry is at least `value`. */
-function lowerBound(ascending: readonly number[], value: number): number {
-  let from = 0;
-  let to = ascending.length;
-  while (from < to) {
-    const middle = (from + to) >> 1;
-    if (ascending[middle]! < value) from = middle + 1;
-    else to = middle;
-  }
-  return from;
 }

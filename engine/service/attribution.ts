@@ -6,7 +6,7 @@ import type { DirectPath, Stream } from '../model/cut/directPath';
 import { checkpoint } from '../runtime/cancellation';
 import type { AttributedHead, Attribution } from '../../shared/protocol/engine';
 import { changeOf } from '../../shared/uncertainty';
-import { mean } from '../statistics';
+import { logSumExp, mean } from '../statistics';
 
 /** Logits that are held at once. */
 const LOGITS = 2 ** 22;
@@ -67,11 +67,7 @@ export function refuse({ predicts, target }: Analysis): void {
 /** What logits say of one of them: how far it is above the mean of all, and its loss. */
 export function said(logits: Float32Array, id: number): { logit: number; loss: number } {
   const own = logits[id]!;
-  let top = -Infinity;
-  for (const one of logits) top = Math.max(top, one);
-  let sum = 0;
-  for (const one of logits) sum += Math.exp(one - top);
-  return { logit: own - mean(logits), loss: top + Math.log(sum) - own };
+  return { logit: own - mean(logits), loss: logSumExp(logits) - own };
 }
 
 /** What the logits of rows say of the tokens of a text. */

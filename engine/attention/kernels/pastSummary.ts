@@ -3,6 +3,7 @@ import type { Attended, AttendContext, SparseRow } from '../mechanism';
 import { visiblePairs } from '../cost';
 import type { MechanismParams, ParameterInfo } from '../../../shared/protocol/engine';
 import { numberOf } from '../../../shared/setting';
+import { logSumExp } from '../../statistics';
 import { scoreAt } from './lines';
 import { attendLists, sequence } from './lists';
 import { SEGMENT, segmentsOf, type Segment } from './segments';
@@ -114,7 +115,7 @@ function wholeRow(
 ): SparseRow {
   const to = query + input.keys - input.queries + 1;
   const scores = Float64Array.from({ length: to - start }, (_, t) => scoreAt(input, head, query, start + t));
-  const lse = logSum(scores);
+  const lse = logSumExp(scores);
   const all = past ? logAdd(lse, past.lse) : lse;
   const weights = new Float64Array(to);
   scores.forEach((score, t) => (weights[start + t] = Math.exp(score - all)));
@@ -123,16 +124,6 @@ function wholeRow(
     past.weights.forEach((weight, key) => (weights[key] = weight * share));
   }
   return { keys: sequence(0, to), weights };
-}
-
-/** log of the sum of exponentials */
-export function logSum(scores: ArrayLike<number>): number {
-  let top = -Infinity;
-  for (let t = 0; t < scores.length; t++) top = Math.max(top, scores[t]!);
-  if (top === -Infinity) return top;
-  let sum = 0;
-  for (let t = 0; t < scores.length; t++) sum += Math.exp(scores[t]! - top);
-  return top + Math.log(sum);
 }
 
 /** The queries of a segment with the keys before it, as a core of one head. */

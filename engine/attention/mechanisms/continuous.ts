@@ -19,7 +19,6 @@ import {
 } from '../kernels/continuousMemory';
 import {
   attendWithPast,
-  logSum,
   pastPairs,
   pastSegmentParameter,
   refusesPast,
@@ -29,6 +28,7 @@ import {
 import { attendBlock, readsOf } from '../kernels/gaussianDensity';
 import { refusesRule } from '../kernels/plainCore';
 import type { Segment } from '../kernels/segments';
+import { logSumExp } from '../../statistics';
 import { checkpoint } from '../../runtime/cancellation';
 import { float32 } from '../../runtime/tensor';
 import type { MechanismParams } from '../../../shared/protocol/engine';
@@ -278,7 +278,7 @@ class ContinuousMemory implements Summary {
     const scale = rule.scale[head]!;
     return query => {
       const first = (head * queries + query) * dim;
-      return logSum(
+      return logSumExp(
         keys.map((key, b) => {
           let dot = 0;
           for (let c = 0; c < dim; c++) dot += q[first + c]! * key[c]!;

@@ -16,6 +16,7 @@ import {
   type OffsetTable,
   type Tiles,
 } from '../kernels/tiles';
+import { lowerBound } from '../../statistics';
 
 /**
  * Sparse Transformer, fixed: the own block, and the last `summary` positions of every block. Done as two sets of
@@ -311,16 +312,4 @@ function columnsOnly(input: CoreInput, columns: Int32Array): CoreInput {
     return rows;
   };
   return { ...input, keys: columns.length, k: pick(input.k, input.dim), v: pick(input.v, input.valueDim) };
-}
-
-/** First index whose value is at least `value` (ascending list). */
-export function lowerBound(list: ArrayLike<number>, value: number): number {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -5,7 +5,6 @@ import { numberOf, wordOf } from '../../../shared/setting';
 import { sequence } from '../kernels/lists';
 import {
   attendWithPast,
-  logSum,
   pastCore,
   pastPairs,
   pastSegmentParameter,
@@ -23,6 +22,7 @@ import type { Segment } from '../kernels/segments';
 import { BATCH_ELEMENTS, runTiles } from '../kernels/tiles';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { RefusedError, told } from '../../errors';
+import { logSumExp } from '../../statistics';
 import { checkpoint } from '../../runtime/cancellation';
 import { asFloats, float32, type Tensor } from '../../runtime/tensor';
 
@@ -274,7 +274,7 @@ class PastMixtures implements Summary {
           for (let c = 0; c < dim; c++) dot += q[(query - segment.from) * dim + c]! * k[r * dim + c]!;
           return dot * rule.scale[0]!;
         });
-        return { weights: spread(softmax(scores)), lse: logSum(scores) + each };
+        return { weights: spread(softmax(scores)), lse: logSumExp(scores) + each };
       },
     };
   }

@@ -3,7 +3,6 @@ import type { AttendContext, Mechanism } from '../mechanism';
 import { numberOf, wordOf } from '../../../shared/setting';
 import {
   attendWithPast,
-  logSum,
   pastCore,
   pastPairs,
   pastSegmentParameter,
@@ -16,6 +15,7 @@ import { exactPseudoInverse, iterativePseudoInverse, multiply } from '../maths/p
 import { softmax } from '../kernels/rows';
 import type { Segment } from '../kernels/segments';
 import { BATCH_ELEMENTS, Outputs } from '../kernels/tiles';
+import { logSumExp } from '../../statistics';
 import { checkpoint } from '../../runtime/cancellation';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 
@@ -200,7 +200,7 @@ function pastOf(input: CoreInput, params: MechanismParams, head: number, segment
   const scale = scaleOf(core, 0);
   /** Log of the mass of all before, as the landmark keys tell it. */
   const massOf = (row: number) =>
-    logSum(
+    logSumExp(
       Float64Array.from({ length: landmarks }, (_, a) => {
         let dot = 0;
         for (let c = 0; c < dim; c++) dot += core.q[row * dim + c]! * keys[a * dim + c]!;

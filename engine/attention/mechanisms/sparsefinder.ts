@@ -12,6 +12,7 @@ import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
 import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { checkpoint } from '../../runtime/cancellation';
+import { lowerBound } from '../../statistics';
 import { float32, int32, type Tensor } from '../../runtime/tensor';
 
 /** Queries at once under the distance rule. */
@@ -350,7 +351,7 @@ function rankGroups(rows: Float64Array, d: number, rank: number, size: number): 
   const equals = new Map<number, number>();
   for (let i = 0; i < count; i++) {
     const value = rows[i * rank + d]!;
-    let place = leastFrom(sorted, value);
+    let place = lowerBound(sorted, value);
     if (sorted[place + 1] === value) {
       const before = equals.get(value) ?? 0;
       equals.set(value, before + 1);
@@ -359,18 +360,6 @@ function rankGroups(rows: Float64Array, d: number, rank: number, size: number): 
     groups[i] = Math.floor(place / size);
   }
   return groups;
-}
-
-/** Where ascending numbers reach a value. */
-function leastFrom(sorted: Float64Array, value: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]! < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function centroidsOf(input: CoreInput, head: number, rank: number, { own }: AttendContext): Float64Array {
