@@ -4,6 +4,7 @@ import type { AttendContext } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
 import { asFloats } from '../../runtime/tensor';
 import { numbers, sumType } from './precision';
+import { scoresWith, softmax } from './rows';
 import type { Coefficients } from './continuousMemory';
 
 /**
@@ -90,15 +91,8 @@ function densityParameters(
   { centre, width }: Basis,
   k: Float64Array,
 ): { mu: number; variance: number } {
-  const scores = Float64Array.from(centre, (_, j) => {
-    let dot = 0;
-    for (let c = 0; c < dim; c++) dot += q[(head * queries + query) * dim + c]! * k[j * dim + c]!;
-    return dot * rule.scale[head]!;
-  });
-  const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
-  const e = scores.map(s => Math.exp(s - top));
-  const sum = e.reduce((a, b) => a + b, 0);
-  const mu = e.reduce((total, x, j) => total + (x / sum) * centre[j]!, 0);
-  const variance = e.reduce((t, x, j) => t + (x / sum) * ((centre[j]! - mu) ** 2 + width[j]! ** 2), 0);
+  const p = softmax(scoresWith(q, (head * queries + query) * dim, k, dim, rule.scale[head]!));
+  const mu = p.reduce((total, x, j) => total + x * centre[j]!, 0);
+  const variance = p.reduce((t, x, j) => t + x * ((centre[j]! - mu) ** 2 + width[j]! ** 2), 0);
   return { mu, variance };
 }

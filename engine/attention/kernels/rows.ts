@@ -63,6 +63,23 @@ export function scoresOf(input: CoreInput, head: number, query: number, keys: In
   return scores;
 }
 
+/** Scores of the query whose `dim` numbers begin at `first` with each of some [count, dim] keys that are no keys of the text, in float64. */
+export function scoresWith(
+  q: Float32Array | Float64Array,
+  first: number,
+  keys: Float32Array | Float64Array,
+  dim: number,
+  scale: number,
+): Float64Array {
+  const scores = new Float64Array(keys.length / dim);
+  for (let j = 0; j < scores.length; j++) {
+    let dot = 0;
+    for (let c = 0; c < dim; c++) dot += q[first + c]! * keys[j * dim + c]!;
+    scores[j] = dot * scale;
+  }
+  return scores;
+}
+
 /** The softmax of scores of which some may be -Infinity: those keys are left out. */
 export function visibleRow(keys: Int32Array, scores: readonly number[]): SparseRow {
   return {

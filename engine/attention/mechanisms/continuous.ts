@@ -27,6 +27,7 @@ import {
 } from '../kernels/pastSummary';
 import { attendBlock, readsOf } from '../kernels/gaussianDensity';
 import { refusesRule } from '../kernels/plainCore';
+import { scoresWith } from '../kernels/rows';
 import type { Segment } from '../kernels/segments';
 import { logSumExp } from '../../statistics';
 import { checkpoint } from '../../runtime/cancellation';
@@ -273,18 +274,13 @@ class ContinuousMemory implements Summary {
   /** Log of the sum of exponentials of a query's scores with all tokens in memory, by the keys' function in each bin. */
   private massIn(memory: Memory, head: number, k: Float64Array): (query: number) => number {
     const { dim, q, queries, rule } = this.input;
-    const keys = Array.from({ length: BINS }, (_, b) => read(this.basis, (b + 0.5) / BINS, k, dim));
+    const keys = new Float64Array(BINS * dim);
+    for (let b = 0; b < BINS; b++) keys.set(read(this.basis, (b + 0.5) / BINS, k, dim), b * dim);
     const tokens = tokensOfBins(memory).map(Math.log);
     const scale = rule.scale[head]!;
-    return query => {
-      const first = (head * queries + query) * dim;
-      return logSumExp(
-        keys.map((key, b) => {
-          let dot = 0;
-          for (let c = 0; c < dim; c++) dot += q[first + c]! * key[c]!;
-          return dot * scale + tokens[b]!;
-        }),
+    return query =>
+      logSumExp(
+        scoresWith(q, (head * queries + query) * dim, keys, dim, scale).map((score, b) => score + tokens[b]!),
       );
-    };
   }
 }

@@ -17,7 +17,7 @@ import {
 import { refusesRule } from '../kernels/plainCore';
 import { numbers, sumType, type SumType } from '../kernels/precision';
 import { seededGaussians } from '../maths/random';
-import { softmax } from '../kernels/rows';
+import { scoresWith, softmax } from '../kernels/rows';
 import type { Segment } from '../kernels/segments';
 import { BATCH_ELEMENTS, runTiles } from '../kernels/tiles';
 import type { MechanismParams } from '../../../shared/protocol/engine';
@@ -219,14 +219,8 @@ async function project(e: Tensor, x: Tensor, type: SumType, context: AttendConte
 /** Softmax of one query over the projected keys, in float64. */
 function lowRow(input: CoreInput, head: number, query: number, { k }: Low): Float64Array {
   const { dim, queries, q, rule } = input;
-  return softmax(
-    Array.from({ length: k.dims[0]! }, (_, r) => {
-      let dot = 0;
-      for (let c = 0; c < dim; c++)
-        dot += q[(head * queries + query) * dim + c]! * Number(k.data[r * dim + c]);
-      return dot * rule.scale[head]!;
-    }),
-  );
+  const low = k.data as Float32Array | Float64Array;
+  return softmax(scoresWith(q, (head * queries + query) * dim, low, dim, rule.scale[head]!));
 }
 
 /** What the keys before a segment are mixed down to, for one key/value head. */
@@ -269,11 +263,7 @@ class PastMixtures implements Summary {
         return { output, lse: lse.map(x => x + each) };
       },
       row: query => {
-        const scores = Float64Array.from({ length: rank }, (_, r) => {
-          let dot = 0;
-          for (let c = 0; c < dim; c++) dot += q[(query - segment.from) * dim + c]! * k[r * dim + c]!;
-          return dot * rule.scale[0]!;
-        });
+        const scores = scoresWith(q, (query - segment.from) * dim, k, dim, rule.scale[0]!);
         return { weights: spread(softmax(scores)), lse: logSumExp(scores) + each };
       },
     };

@@ -12,7 +12,7 @@ import {
 } from '../kernels/pastSummary';
 import { refusesRule } from '../kernels/plainCore';
 import { exactPseudoInverse, iterativePseudoInverse, multiply } from '../maths/pseudoInverse';
-import { softmax } from '../kernels/rows';
+import { scoresWith, softmax } from '../kernels/rows';
 import type { Segment } from '../kernels/segments';
 import { BATCH_ELEMENTS, Outputs } from '../kernels/tiles';
 import { logSumExp } from '../../statistics';
@@ -175,13 +175,7 @@ function mapRow(
   dim: number,
   scale: number,
 ): Float64Array {
-  return softmax(
-    Array.from({ length: keys }, (_, j) => {
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += q[at + c]! * k[j * dim + c]!;
-      return dot * scale;
-    }),
-  );
+  return softmax(scoresWith(q, at, k.subarray(0, keys * dim), dim, scale));
 }
 
 /** Pairs of the three maps with `m` landmarks on a side. */
@@ -201,11 +195,7 @@ function pastOf(input: CoreInput, params: MechanismParams, head: number, segment
   /** Log of the mass of all before, as the landmark keys tell it. */
   const massOf = (row: number) =>
     logSumExp(
-      Float64Array.from({ length: landmarks }, (_, a) => {
-        let dot = 0;
-        for (let c = 0; c < dim; c++) dot += core.q[row * dim + c]! * keys[a * dim + c]!;
-        return dot * scale + Math.log(at(a + 1) - at(a));
-      }),
+      scoresWith(core.q, row * dim, keys, dim, scale).map((score, a) => score + Math.log(at(a + 1) - at(a))),
     );
   let summaries: Float64Array | null = null;
   return {
