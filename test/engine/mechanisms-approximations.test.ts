@@ -20,7 +20,7 @@ import {
   scoreMatrix,
   type Matrix,
 } from '../oracle/approximations';
-import { assertClose, assertMaps, run } from '../oracle/check';
+import { assertApproximates, assertClose, run } from '../oracle/check';
 import { gaussians, randomInput, type Shape } from '../oracle/inputs';
 
 const shapes: Record<string, Shape> = {
@@ -37,19 +37,14 @@ describe('mechanisms that approximate the whole map', function () {
   before(async () => (runtime = await createRuntime('cpu')));
   after(() => runtime.dispose());
 
-  async function check(
+  const check = (
     mechanism: Mechanism,
     input: CoreInput,
     params: Record<string, unknown>,
     own: Record<string, Tensor>,
     oracle: (head: number) => Matrix,
-    tolerance = 2e-5,
-  ): Promise<void> {
-    const attended = await run(mechanism, input, params, runtime, own);
-    assert.equal(attended.lse, null);
-    const maps = Array.from({ length: input.heads }, (_, h) => oracle(h));
-    assertMaps(input, attended, maps, mechanism.info.name, { tolerance, weightTolerance: tolerance });
-  }
+    tolerance?: number,
+  ) => assertApproximates(mechanism, input, params, oracle, { runtime, own, tolerance });
 
   const rowsOf = (data: Float32Array, width: number): Matrix =>
     Array.from({ length: data.length / width }, (_, i) => [...data.subarray(i * width, (i + 1) * width)]);

@@ -8,7 +8,7 @@ import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
 import { float32 } from '../../engine/runtime/tensor';
 import { inverse, newtonInverse, type Matrix } from '../oracle/approximations';
-import { assertMaps, run } from '../oracle/check';
+import { assertApproximates, run } from '../oracle/check';
 import { gaussians, randomInput, type Shape } from '../oracle/inputs';
 import { continuousPast, linformerPast, nystromPast, withPast } from '../oracle/pastSummary';
 
@@ -25,17 +25,13 @@ describe('causal attention with a summary of the past', function () {
   before(async () => (runtime = await createRuntime('cpu')));
   after(() => runtime.dispose());
 
-  async function check(
+  const check = (
     mechanism: Mechanism,
     input: CoreInput,
     params: Record<string, unknown>,
     oracle: (head: number) => Matrix,
-    tolerance = 2e-5,
-  ): Promise<void> {
-    const attended = await run(mechanism, input, params, runtime);
-    const maps = Array.from({ length: input.heads }, (_, head) => oracle(head));
-    assertMaps(input, attended, maps, mechanism.info.name, { tolerance, weightTolerance: tolerance });
-  }
+    tolerance?: number,
+  ) => assertApproximates(mechanism, input, params, oracle, { runtime, tolerance });
 
   for (const [name, shape] of Object.entries(shapes)) {
     const input = () => randomInput({ ...shape, causal: true });

@@ -124,6 +124,24 @@ export function assertMaps(
   assertRows(input, attended, weights, what, tolerance, weightTolerance);
 }
 
+/** Runs a mechanism that keeps no set of pairs, and compares it with the whole map of each head. */
+export async function assertApproximates(
+  mechanism: Mechanism,
+  input: CoreInput,
+  params: Record<string, unknown>,
+  oracle: (head: number) => Matrix,
+  {
+    runtime,
+    own,
+    tolerance = TOLERANCE,
+  }: { runtime: Runtime; own?: Record<string, Tensor>; tolerance?: number },
+): Promise<void> {
+  const attended = await run(mechanism, input, params, runtime, own);
+  assert.equal(attended.lse, null);
+  const maps = Array.from({ length: input.heads }, (_, head) => oracle(head));
+  assertMaps(input, attended, maps, mechanism.info.name, { tolerance, weightTolerance: tolerance });
+}
+
 /** Changing token t must leave the outputs of all earlier queries as they were. */
 export async function assertNoFuture(
   input: CoreInput,

@@ -21,20 +21,36 @@ export async function violations(frame: Frame): Promise<string[]> {
   );
 }
 
-/**
- * Canvases that say nothing to those who cannot see them: without a name of their own, of what they stand in (a cell, a
- * figure) or of what lies over them. With them, a view without any table, list or grid, in which its numbers can be read.
- */
-export async function mutePictures(frame: Frame): Promise<string[]> {
+interface ThroughShadows {
+  /** All elements, also those inside of components. */
+  inside(root: ParentNode): Element[];
+  /** What an element stands in. */
+  up(one: Element): Element | null;
+}
+
+/** Gives the page what the checks below walk its components with. */
+async function seeThroughShadows(frame: Frame): Promise<void> {
   // What the compiler of the tests puts around functions to keep their names.
   await frame.evaluate('globalThis.__name ??= one => one');
-  return frame.evaluate(() => {
+  await frame.evaluate(() => {
     const inside = (root: ParentNode): Element[] =>
       [...root.querySelectorAll('*')].flatMap(one => [
         one,
         ...(one.shadowRoot ? inside(one.shadowRoot) : []),
       ]);
     const up = (one: Element) => one.parentElement ?? (one.getRootNode() as ShadowRoot).host ?? null;
+    Object.assign(globalThis, { throughShadows: { inside, up } satisfies ThroughShadows });
+  });
+}
+
+/**
+ * Canvases that say nothing to those who cannot see them: without a name of their own, of what they stand in (a cell, a
+ * figure) or of what lies over them. With them, a view without any table, list or grid, in which its numbers can be read.
+ */
+export async function mutePictures(frame: Frame): Promise<string[]> {
+  await seeThroughShadows(frame);
+  return frame.evaluate(() => {
+    const { inside, up } = (globalThis as unknown as { throughShadows: ThroughShadows }).throughShadows;
     const isNamed = (one: Element) => one.hasAttribute('aria-label') || one.hasAttribute('aria-labelledby');
     const speaks = (canvas: Element): boolean => {
       if ([...canvas.parentNode!.children].some(isNamed)) return true;
@@ -56,14 +72,9 @@ export async function mutePictures(frame: Frame): Promise<string[]> {
 
 /** Words that are cut off: those of a picture that reach out of it, and those of a box that is too small and does not say so by "…". */
 export async function cutWords(frame: Frame): Promise<string[]> {
-  await frame.evaluate('globalThis.__name ??= one => one');
+  await seeThroughShadows(frame);
   return frame.evaluate(() => {
-    const inside = (root: ParentNode): Element[] =>
-      [...root.querySelectorAll('*')].flatMap(one => [
-        one,
-        ...(one.shadowRoot ? inside(one.shadowRoot) : []),
-      ]);
-    const up = (one: Element) => one.parentElement ?? (one.getRootNode() as ShadowRoot).host ?? null;
+    const { inside, up } = (globalThis as unknown as { throughShadows: ThroughShadows }).throughShadows;
     const hides = (overflow: string) => overflow === 'hidden' || overflow === 'clip';
     return inside(document.querySelector('attention-app')!).flatMap(one => {
       const words = one.textContent?.trim().replace(/\s+/g, ' ').slice(0, 60) ?? '';
