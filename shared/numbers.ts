@@ -46,6 +46,23 @@ export function nats(value: number, t: Translate = english): string {
   return t('{0} nats', number(value));
 }
 
+/** "40 s", "4 min", "1.5 h". */
+export function duration(seconds: number, t: Translate = english): string {
+  if (seconds < 90) return t('{0} s', Math.max(1, Math.round(seconds)));
+  return seconds < 5400 ? t('{0} min', Math.round(seconds / 60)) : t('{0} h', (seconds / 3600).toFixed(1));
+}
+
+/** "12 %, about 4 min left". */
+export function progressWords(
+  fraction: number,
+  secondsLeft: number | undefined,
+  t: Translate = english,
+): string {
+  const done = percent(Math.round(100 * fraction) / 100);
+  if (secondsLeft === undefined) return done;
+  return t('{0}, about {1} left', done, duration(secondsLeft, t));
+}
+
 /** Of files, which are counted in powers of ten: 1.2 GB. */
 export function fileSize(bytes: number): string {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;

@@ -11,6 +11,7 @@ import { readSafetensors, writeSafetensors } from '../export/safetensors';
 import { cachedModels, cacheRoot, clearCache } from '../model/source/hubCache';
 import { listHubVariants, listModels } from '../model/source/source';
 import type {
+  AnalysisProgress,
   BudgetUnit,
   ChosenAttention,
   DeviceChoice,
@@ -23,7 +24,7 @@ import { DENSE, distinct } from '../../shared/setting';
 import { findMechanism } from '../attention/registry';
 import type { NamedMechanism } from './arguments';
 import { visible, visibleLines } from '../../shared/foreign';
-import { fileSize, plainPercent } from '../../shared/numbers';
+import { fileSize, plain, progressWords } from '../../shared/numbers';
 import { defaultLimitMiB } from '../runtime/memory';
 import { createRuntime } from '../runtime/ort';
 import { TensorsFile } from './analyzeTensors';
@@ -305,8 +306,8 @@ export async function verifyCommand(
 export async function startEngine(device: DeviceChoice, progress: ProgressLine): Promise<Engine> {
   const notify: Notify = (name, params) => {
     if (name !== 'analysis/progress') return;
-    const { fraction, message } = params as { fraction: number; message: string };
-    progress.show(fraction, message);
+    const { fraction, message, secondsLeft } = params as AnalysisProgress;
+    progress.show(fraction, message, secondsLeft);
   };
   const engine = new Engine(notify);
   await engine.request('initialize', { device, memoryLimitMiB: defaultLimitMiB() });
@@ -323,12 +324,10 @@ export class ProgressLine {
     this.prefix = `${message}: `;
   }
 
-  show(fraction: number, message: string): void {
+  show(fraction: number, message: string, secondsLeft?: number): void {
     if (!process.stderr.isTTY) return;
-    const line = visible(`${plainPercent(Math.round(100 * fraction) / 100)}  ${this.prefix}${message}`).slice(
-      0,
-      (process.stderr.columns ?? 80) - 1,
-    );
+    const done = plain(progressWords(fraction, secondsLeft));
+    const line = visible(`${done}  ${this.prefix}${message}`).slice(0, (process.stderr.columns ?? 80) - 1);
     process.stderr.write(`\r\x1b[2K${line}`);
     this.shown = true;
   }

@@ -1,8 +1,8 @@
 /** What the command line prints of a plan. */
 import { plainPercent } from '../../shared/numbers';
 import { findMechanism } from '../attention/registry';
-import { formatModel, formatTable, intervalCell, signed } from './tables';
-import type { PlanFile } from '../export/planJson';
+import { embeddingWords, formatModel, formatTable, intervalCell, signed } from './tables';
+import type { PlanFile, PlanText } from '../export/planJson';
 import type { Change, ModelInfo } from '../../shared/protocol/engine';
 
 /** Skipped texts are many where a folder holds pictures. */
@@ -16,6 +16,7 @@ export function formatPlan(plan: PlanFile, model: ModelInfo): string {
       formatModel(model),
       `plan      ${plainPercent(plan.pairs / plan.densePairs)} of the dense pairs (budget ${plainPercent(plan.budget)}), fitted to ${fitted.join(', ')}`,
       `change    ${signed(plan.delta)} (${change}; 95 %: ${intervalCell(plan.interval)}), ${plan.tried.length} run${plan.tried.length === 1 ? '' : 's'} of the model`,
+      ...(plan.embedding ? [`embedding ${embeddingWords(plan.embedding)}`] : []),
     ].join('\n'),
     formatHeads(plan),
     formatTexts(plan),
@@ -67,6 +68,18 @@ function formatTexts(plan: PlanFile): string {
       { title: 'pairs', align: 'right', cell: text => plainPercent(text.share) },
       { title: 'plan', align: 'right', cell: text => signed(text.delta) },
       { title: '95 % interval', cell: text => intervalCell(text.interval) },
+      ...(plan.embedding
+        ? [
+            {
+              title: 'embedding: cosine',
+              cell: (text: PlanText) => text.embedding?.cosine.toFixed(4) ?? '-',
+            },
+            {
+              title: 'of the best uniform',
+              cell: ({ uniform: [best] }: PlanText) => best?.embedding?.cosine.toFixed(4) ?? '-',
+            },
+          ]
+        : []),
       {
         title: 'best uniform',
         align: 'right',

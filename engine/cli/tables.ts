@@ -4,6 +4,7 @@ import { carriersOf, meanInterval } from '../../shared/uncertainty';
 import type {
   AnalysisSummary,
   DeviceReport,
+  EmbeddingChange,
   HeadProfile,
   InterventionResult,
   Interval,
@@ -152,6 +153,7 @@ function formatMechanisms(summary: AnalysisSummary): string {
       : [
           { title: 'output turned (propagated)', align: 'right', cell: row => signed(row.deltaOutput) },
           ...certainty<Row>(row => row.deltaOutputPerToken),
+          ...embedding<Row>(summary.mechanisms, row => row.embedding),
         ]
     : [];
   const of = (
@@ -213,6 +215,21 @@ function certainty<Row>(perToken: (row: Row) => Float32Array | undefined): Colum
   ];
 }
 
+/** What becomes of the text's embedding; no columns where the model makes none. */
+function embedding<Row>(rows: readonly Row[], of: (row: Row) => EmbeddingChange | undefined): Column<Row>[] {
+  if (!rows.some(of)) return [];
+  return [
+    { title: 'embedding: cosine', align: 'right', cell: row => of(row)?.cosine.toFixed(4) ?? '-' },
+    { title: 'length', align: 'right', cell: row => (of(row) ? `x ${of(row)!.length.toFixed(3)}` : '-') },
+  ];
+}
+
+/** "cosine 0.9987, length x 1.003 (mean of the rows)". */
+export function embeddingWords({ pooling, cosine, length }: EmbeddingChange): string {
+  const rows = { mean: 'mean of the rows', first: 'first row', last: 'last row' }[pooling];
+  return `cosine ${cosine.toFixed(4)}, length x ${length.toFixed(3)} (${rows})`;
+}
+
 export function intervalCell(interval: Interval | null): string {
   return interval ? `${signed(interval.low)} to ${signed(interval.high)}` : '-';
 }
@@ -231,6 +248,7 @@ function formatInterventions(summary: AnalysisSummary, results: readonly Interve
       cell: ({ effect }) => signed(effect.perToken.length === 0 ? null : effect.delta),
     },
     ...certainty<InterventionResult>(({ effect }) => effect.perToken),
+    ...embedding<InterventionResult>(results, ({ effect }) => effect.embedding),
     { title: 'most at', cell: result => mostChanged(summary, result) },
   ];
   return formatTable(columns, results);

@@ -264,11 +264,13 @@ function modelMeasures({
   outputError,
   deltaLoss,
   deltaOutput,
+  embedding,
 }: MechanismResult): [string, number | null][] {
   return [
     ['recall', recall],
     ['outputError', outputError],
     ['lossChange', deltaLoss],
     ['outputChange', deltaOutput],
+    ['embeddingChange', embedding ? 1 - embedding.cosine : null],
   ];
 }

@@ -5,6 +5,7 @@ import type {
   Change,
   Spending,
   CoreInfo,
+  EmbeddingChange,
   HeadComparison,
   Interval,
   MechanismParams,
@@ -36,6 +37,14 @@ export const settledJson = ({ choice, settled }: Pick<PlannedHead, 'choice' | 's
   settled: settled ?? null,
 });
 
+/** One setting in every head. */
+export interface Everywhere extends Settled {
+  share: number;
+  delta: number;
+  /** Of models without a head that predicts tokens. */
+  embedding?: EmbeddingChange;
+}
+
 /** One text that the plan was fitted to or tested on. */
 export interface PlanText {
   name: string;
@@ -46,13 +55,14 @@ export interface PlanText {
   share: number;
   /** Change of the loss (nats per token), or 1 - cosine of the output. */
   delta: number;
+  embedding?: EmbeddingChange;
   /** 95 %, bootstrap over tokens; null where they are too few. */
   interval: Interval | null;
   carriers: Carriers | null;
   /** The best uniform choices of the fitted texts, on this text; `difference`: how much more the plan changes, token by token. */
-  uniform: (Settled & { share: number; delta: number; difference: Change })[];
+  uniform: (Everywhere & { difference: Change })[];
   /** The floor in every head, on this text; null where it has no setting. */
-  floor: (Settled & { share: number; delta: number; difference: Change }) | null;
+  floor: (Everywhere & { difference: Change }) | null;
   random: { runs: number; mean: number; least: number; most: number };
   /** Whether every uniform choice and random assignment lost more than the plan. */
   wins: Plan['wins'];
@@ -150,12 +160,13 @@ export interface PlanFile {
   densePairs: number;
   measure: RunEffect['measure'];
   delta: number;
+  embedding?: EmbeddingChange;
   interval: Interval | null;
   carriers: Carriers | null;
   wins: Plan['wins'];
   heads: PlanFileHead[];
-  uniform: (Settled & { share: number; delta: number })[];
-  floor: (Settled & { share: number; delta: number }) | null;
+  uniform: Everywhere[];
+  floor: Everywhere | null;
   random: PlanText['random'];
   curve: Plan['curve'];
   /** Fitted texts first. Empty when the plan comes from the editor. */
@@ -212,6 +223,7 @@ export function planFile(
     densePairs: plan.densePairs,
     measure: plan.effect.measure,
     delta: plan.effect.delta,
+    ...(plan.effect.embedding && { embedding: plan.effect.embedding }),
     interval: meanInterval(textsOf(plan.effect)),
     carriers: carriersOf(plan.effect.perToken),
     wins: plan.wins,
@@ -241,6 +253,7 @@ const uniformJson = ({ share, effect, ...one }: Plan['uniform'][number]) => ({
   ...settledJson(one),
   share,
   delta: effect.delta,
+  ...(effect.embedding && { embedding: effect.embedding }),
 });
 
 function heldOutOf(texts: readonly PlanText[], { uniform: [first] }: Plan): HeldOut | null {

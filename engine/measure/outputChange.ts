@@ -26,7 +26,12 @@ export async function outputChange(
 }
 
 /** Cosine of two rows; 1 when both are zero, 0 when only one is. */
-function cosine(a: Float32Array, b: Float32Array, at: number, width: number): number {
+export function cosine(
+  a: Float32Array | Float64Array,
+  b: Float32Array | Float64Array,
+  at: number,
+  width: number,
+): number {
   let [dot, aa, bb] = [0, 0, 0];
   for (let c = at; c < at + width; c++) {
     dot += a[c]! * b[c]!;

@@ -7,6 +7,7 @@ import type {
   MechanismParams,
   ModelFingerprint,
   ModelInfo,
+  Pooling,
   Verification,
 } from '../../shared/protocol/engine';
 import type { CutCore } from './cut/cutGraph';
@@ -29,6 +30,8 @@ export interface GraphFiles {
   config?: Record<string, unknown>;
   /** What its attention.json declares, where there is one (docs/native.md). */
   attention?: unknown;
+  /** How its files say that an embedding is made; absent where they do not. */
+  pooling?: Pooling | 'other';
   name: string;
   /** What the user gave. */
   ref: string;
@@ -109,9 +112,20 @@ export function describeModel(
     context: plan.context,
     vocabulary: languageModelHead ? width : named,
     languageModelHead,
+    ...(!languageModelHead && poolingOf(files, plan.kind, cores)),
     cores,
     ...(others.length > 0 && { otherLayers: others }),
     verified,
     ...(files.fingerprint && { fingerprint: files.fingerprint }),
   };
+}
+
+/** As the model's files say, else as is usual: the mean of an encoder's rows, the last of a causal model's, which alone has seen all. */
+function poolingOf(
+  { pooling }: GraphFiles,
+  kind: ModelInfo['kind'],
+  cores: readonly CoreInfo[],
+): Pick<ModelInfo, 'pooling'> {
+  if (pooling === 'other' || kind === 'encoder-decoder') return {};
+  return { pooling: pooling ?? (cores.every(({ causal }) => causal) ? 'last' : 'mean') };
 }

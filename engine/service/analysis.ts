@@ -61,6 +61,8 @@ export class Analysis {
   loss: Float32Array | null = null;
   /** The dense model's output, kept where there is no loss, to be compared with that of changed runs. */
   output: ModelOutput | null = null;
+  /** What its dense pass took; 0 where there was none. */
+  denseSeconds = 0;
   /** Of an analysis without a dense pass: what runs in its cores. */
   standIn: StandIn | null = null;
 

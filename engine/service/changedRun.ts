@@ -3,6 +3,7 @@ import { densePairs, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
 import { compareCore } from '../measure/comparison';
+import { embeddingChange } from '../measure/embedding';
 import { spendingOf } from '../measure/spending';
 import { tokenLoss } from '../measure/loss';
 import { outputChange } from '../measure/outputChange';
@@ -58,7 +59,9 @@ export async function effectOf(
     return { measure: 'loss', delta: mean(perToken), perToken };
   }
   const perToken = await outputChange(analysis.output!, output, signal);
-  return { measure: 'output', delta: mean(perToken), perToken };
+  const { pooling } = analysis.model.info;
+  const embedding = pooling && (await embeddingChange(analysis.output!, output, pooling, signal));
+  return { measure: 'output', delta: mean(perToken), perToken, ...(embedding && { embedding }) };
 }
 
 /** The mechanisms of one core's heads by their keys; null = as the model has it. */

@@ -71,6 +71,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
   const total = work.reduce((sum, flops) => sum + flops, 0);
   let done = 0;
   let retained = 0;
+  const began = performance.now();
 
   const output = await analysis.run(
     async (info, input) => {
@@ -114,6 +115,7 @@ export async function densePass(analysis: Analysis, options: DensePassOptions): 
   await options.onOutput?.(output);
   options.onProgress(1, say('lossOfTokens'));
   await readLoss(analysis, output, (_, input) => denseOutput(input, analysis.context(signal)), signal);
+  analysis.denseSeconds = (performance.now() - began) / 1000;
   return runs;
 }
 

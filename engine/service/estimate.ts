@@ -2,6 +2,7 @@
 import { coreFlops } from './workload';
 import { blockSearch } from '../attention/mechanisms/blockSearch';
 import { settingOf } from '../attention/parameters';
+import { duration } from '../../shared/numbers';
 import type { ModelInfo } from '../../shared/protocol/engine';
 import type { Runtime } from '../runtime/runtime';
 import { float32 } from '../runtime/tensor';
@@ -46,11 +47,6 @@ export function estimateWords({ bytes, seconds, sparseSeconds }: RunEstimate, op
   const cheaper =
     sparseSeconds === null ? '' : `; without a dense pass (${option}) about ${duration(sparseSeconds)}`;
   return `about ${duration(seconds)} and ${Math.ceil(bytes / 2 ** 20)} MiB beside the model${cheaper}`;
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 const speeds = new WeakMap<Runtime, Promise<number>>();

@@ -3,11 +3,13 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { hashOf, hashOfFile } from '../hash';
 import { graphFiles, type Graphs } from '../model/onnx/graphFiles';
+import { POOLING_FILE } from '../model/source/config';
 import type { ModelFiles } from '../model/source/source';
 import type { ModelFingerprint } from '../../shared/protocol/engine';
 
 /** What is read of a model's folder beside its graphs, as far as it is there. */
 const BESIDE = [
+  POOLING_FILE,
   'attention.json',
   'config.json',
   'genai_config.json',

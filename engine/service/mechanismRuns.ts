@@ -99,7 +99,11 @@ export async function propagate(
     scope: 'propagated',
     ...(effect.measure === 'loss'
       ? { deltaLoss: perToken.length > 0 ? delta : null, deltaLossPerToken: perToken }
-      : { deltaOutput: delta, deltaOutputPerToken: perToken }),
+      : {
+          deltaOutput: delta,
+          deltaOutputPerToken: perToken,
+          ...(effect.embedding && { embedding: effect.embedding }),
+        }),
     milliseconds: performance.now() - began,
     notes: [
       ...local.notes,

@@ -9,6 +9,7 @@ import { sparseNotes } from './sparseNotes';
 import { sparsePass, type SparseAttention } from './sparsePass';
 import { provenance, textInput } from './provenance';
 import { targetText } from './target';
+import { timeLeft } from './timeLeft';
 import { workingBytes } from './workload';
 import type { CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
@@ -44,8 +45,18 @@ export type Phase = EngineNotifications['analysis/progress']['phase'];
 export type Progress = (fraction: number, message?: string) => void;
 
 export function progressOf(notify: Notify, id: string, phase: Phase, about = ''): Progress {
-  return (fraction, message = about) =>
-    notify('analysis/progress', { id, phase, fraction: Math.min(1, fraction), message });
+  const left = timeLeft();
+  return (fraction, message = about) => {
+    const done = Math.min(1, fraction);
+    const secondsLeft = left(done);
+    notify('analysis/progress', {
+      id,
+      phase,
+      fraction: done,
+      message,
+      ...(secondsLeft !== null && { secondsLeft }),
+    });
+  };
 }
 
 /** What only in-process callers (the command line, tests) may ask of an analysis. */

@@ -41,8 +41,8 @@ export class Ablator {
   }
 
   /** How far the engine is. While the run waits its turn, other work on the same text tells of its progress. */
-  progress({ id, phase, fraction }: AnalysisProgress): void {
-    if (phase === 'propagate' && this.runs.has(id)) this.tell(id, { running: fraction });
+  progress({ id, phase, fraction, secondsLeft }: AnalysisProgress): void {
+    if (phase === 'propagate' && this.runs.has(id)) this.tell(id, { running: fraction, secondsLeft });
   }
 
   dispose(): void {

@@ -45,11 +45,12 @@ export class Planner {
   }
 
   /** How far the engine is. */
-  progress({ id, phase, fraction, message }: AnalysisProgress): void {
+  progress({ id, phase, fraction, message, secondsLeft }: AnalysisProgress): void {
     if ((phase !== 'plan' && phase !== 'propagate') || !this.searches.has(id)) return;
     const state = this.host.stateOf(id);
     const planning = state?.status === 'ready' ? state.planning : null;
-    if (planning) this.host.tell({ type: 'planning', id, planning: { ...planning, fraction, message } });
+    if (planning)
+      this.host.tell({ type: 'planning', id, planning: { ...planning, fraction, message, secondsLeft } });
   }
 
   dispose(): void {

@@ -94,4 +94,6 @@ export interface AnalysisProgress {
   /** 0..1 over the whole analysis. */
   fraction: number;
   message: string;
+  /** Of this phase, as far as it can be told. */
+  secondsLeft?: number;
 }

@@ -76,6 +76,8 @@ export const NO_INTERVENTIONS: Interventions = { list: [], result: null, running
 export interface Ablating extends Ablation {
   /** How far the run is, 0..1; null when none goes on. */
   running: number | null;
+  /** As far as it can be told. */
+  secondsLeft?: number;
   /** Why it was not run to its end; null also when it was stopped. */
   error: string | null;
 }
@@ -86,6 +88,8 @@ export interface Planning {
   /** 0..1 */
   fraction: number;
   message: string;
+  /** As far as it can be told. */
+  secondsLeft?: number;
   error: string | null;
 }
 
@@ -400,6 +404,7 @@ export function effectOfChange(
       measure: 'output',
       delta: propagated.deltaOutput ?? 0,
       perToken: propagated.deltaOutputPerToken,
+      ...(propagated.embedding && { embedding: propagated.embedding }),
     };
   }
   return null;

@@ -1,6 +1,7 @@
 /** Mechanisms, and a head compared with itself under one. */
 import type { MechanismParams, ParameterInfo, Setting } from '../setting';
 import type { Note } from './notes';
+import type { EmbeddingChange } from './plans';
 
 export type { MechanismParams, ParameterInfo, Setting } from '../setting';
 
@@ -133,6 +134,8 @@ export interface MechanismResult {
   deltaOutput: number | null;
   /** Per token [N]. */
   deltaOutputPerToken?: Float32Array;
+  /** Beside it: of the whole text's embedding, where the model has no head. */
+  embedding?: EmbeddingChange;
   pairs: number;
   densePairs: number;
   milliseconds: number;

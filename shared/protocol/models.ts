@@ -87,6 +87,10 @@ export interface OtherLayers {
   of?: number;
 }
 
+/** How the rows of an encoder's output become the embedding of a text: their mean, the first of them, or the last. */
+export const POOLINGS = ['mean', 'first', 'last'] as const;
+export type Pooling = (typeof POOLINGS)[number];
+
 export interface ModelInfo {
   name: string;
   /** What the user gave: "bundled", a path, a hub id. */
@@ -102,6 +106,8 @@ export interface ModelInfo {
   vocabulary: number | null;
   /** False for base models: then there is no loss. */
   languageModelHead: boolean;
+  /** Of a model without such a head: as its own files say, else as is usual. Absent where they say something else. */
+  pooling?: Pooling;
   cores: CoreInfo[];
   /** Of a hybrid model: what is not attention, and so not shown. */
   otherLayers?: OtherLayers[];

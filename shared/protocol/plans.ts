@@ -1,6 +1,16 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
 import type { BudgetUnit, HeadComparison, Interval, MechanismParams, Setting, Spending } from './mechanisms';
+import type { Pooling } from './models';
 import type { Note } from './notes';
+
+/** What becomes of a text's embedding, the rows of the output pooled into one vector, when attention is changed (propagated). */
+export interface EmbeddingChange {
+  pooling: Pooling;
+  /** Between the embedding without and with the change. */
+  cosine: number;
+  /** The length with it, as a multiple of that without. */
+  length: number;
+}
 
 /** What changes when the model runs on with changed attention (propagated). */
 export interface RunEffect {
@@ -14,6 +24,8 @@ export interface RunEffect {
   lengths?: number[];
   /** In plans, with a loss: mean KL divergence of the next-token distribution from the dense model's, nats. */
   divergence?: number;
+  /** Of models without a head that predicts tokens; over several texts the mean. */
+  embedding?: EmbeddingChange;
 }
 
 /** Whether a change is less than another, or the difference may be chance. */

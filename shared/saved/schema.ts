@@ -4,7 +4,7 @@
  * by the compiler, where `analysis.ts` gives the result its type.
  */
 import * as v from 'valibot';
-import { DEVICE_NAMES } from '../protocol/models';
+import { DEVICE_NAMES, POOLINGS } from '../protocol/models';
 import { BUDGET_UNITS } from '../protocol/mechanisms';
 import { ROLES } from '../protocol/text';
 import { isSetting, type Setting } from '../setting';
@@ -62,6 +62,7 @@ const model = v.object({
   context: v.nullable(count),
   vocabulary: v.nullable(count),
   languageModelHead: flag,
+  pooling: v.exactOptional(v.picklist(POOLINGS)),
   cores: list(coreInfo, 4096),
   otherLayers: v.exactOptional(
     list(
@@ -243,6 +244,10 @@ const comparison = {
 
 const parameter = v.union([number, flag, text]);
 
+const embedding = v.exactOptional(
+  v.object({ pooling: v.picklist(POOLINGS), cosine: number, length: number }),
+);
+
 const result = v.object({
   setting,
   settled: v.record(text, parameter),
@@ -254,6 +259,7 @@ const result = v.object({
   deltaLossPerToken: v.exactOptional(floats),
   deltaOutput: v.nullable(number),
   deltaOutputPerToken: v.exactOptional(floats),
+  embedding,
   pairs: number,
   densePairs: number,
   milliseconds: number,
@@ -268,6 +274,7 @@ const effect = v.object({
   delta: number,
   perToken: floats,
   divergence: v.exactOptional(number),
+  embedding,
 });
 
 export const settled = v.exactOptional(v.record(text, parameter));

@@ -148,6 +148,7 @@ export function compareMechanisms(
           outputError: result.outputError,
           deltaLoss: result.deltaLoss,
           deltaOutput: result.deltaOutput,
+          embedding: result.embedding ?? null,
           interval: intervalOf(result),
           notes: shortNotes(result.notes.map(textOf)),
         })),

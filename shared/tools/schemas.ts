@@ -3,6 +3,7 @@
  * the editor, whose manifest holds the same. Everything is bounded: a tool's answer is read by a language model.
  */
 import * as v from 'valibot';
+import { POOLINGS } from '../protocol/models';
 import { ROLES } from '../protocol/text';
 
 const SIDES = ['text', 'target'] as const;
@@ -214,6 +215,10 @@ export const compareOutput = v.object({
         deltaOutput: described(
           v.nullable(number),
           'Where there is no loss: 1 - cosine of the outputs (propagated).',
+        ),
+        embedding: described(
+          v.nullable(v.object({ pooling: v.picklist(POOLINGS), cosine: number, length: number })),
+          'Of models without a head: cosine between the text’s embedding without and with it, and its length as a multiple (propagated).',
         ),
         interval: described(
           v.nullable(v.object({ low: number, high: number })),

@@ -226,7 +226,9 @@ describe('webview: rows of the comparison', () => {
 
   it('mark the best of each column, where there is a choice', () => {
     const [first, second, third] = all.map(row => row.key);
-    assert.deepEqual(bestOf(all, null), { recall: second, outputError: second, effect: third });
+    assert.deepEqual(bestOf(all, null), {
+      ...{ recall: second, outputError: second, effect: third, embedding: null },
+    });
     assert.equal(bestOf(all, '0.0').recall, first);
     assert.equal(bestOf(all.slice(0, 1), null).recall, null);
   });

@@ -15,6 +15,9 @@ export const tokens = (value: number): string => numbers.tokens(value, t);
 
 export const nats = (value: number): string => numbers.nats(value, t);
 
+export const progressWords = (fraction: number, secondsLeft?: number): string =>
+  numbers.progressWords(fraction, secondsLeft, t);
+
 export const interval = (range: { low: number; high: number }): string => numbers.interval(range, t);
 
 export const carried = (carriers: Parameters<typeof numbers.carried>[0]): string =>

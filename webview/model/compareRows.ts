@@ -20,7 +20,7 @@ export function numbersOf(row: Tried, head: string | null): RowNumbers | null {
 }
 
 /** The key of the best row in each column. */
-export type Best = Record<Measure | 'effect', string | null>;
+export type Best = Record<Measure | 'effect' | 'embedding', string | null>;
 
 export function bestOf(rows: readonly Tried[], head: string | null): Best {
   const least = (value: (row: Tried) => number | null | undefined) => {
@@ -37,6 +37,7 @@ export function bestOf(rows: readonly Tried[], head: string | null): Best {
     recall: least(row => (recall(row) === null ? null : -recall(row)!)),
     outputError: least(row => numbersOf(row, head)?.outputError),
     effect: least(row => row.effect?.delta),
+    embedding: least(row => row.effect?.embedding && -row.effect.embedding.cosine),
   };
 }
 
@@ -51,6 +52,7 @@ export function sorted(
   const value = (row: Tried): number | string | null => {
     if (column === 'name') return title(row);
     if (column === 'effect') return row.effect?.delta ?? null;
+    if (column === 'embedding') return row.effect?.embedding?.cosine ?? null;
     return numbersOf(row, head)?.[column as 'recall' | 'outputError' | 'share'] ?? null;
   };
   return [...rows].sort((a, b) => {
@@ -77,6 +79,8 @@ export const CSV_HEADER = [
   'change, 95 % from',
   'change, 95 % to',
   'change of',
+  'embedding, cosine (propagated)',
+  'embedding, length',
 ];
 
 /** Every number of every head; `standing` says what a row is in a core. */
@@ -102,6 +106,8 @@ export function csvRows(
       range?.low ?? null,
       range?.high ?? null,
       row.effect?.measure ?? null,
+      row.effect?.embedding?.cosine ?? null,
+      row.effect?.embedding?.length ?? null,
     ]);
   });
 }

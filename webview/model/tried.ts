@@ -1,5 +1,6 @@
 import type {
   BudgetUnit,
+  EmbeddingChange,
   HeadComparison,
   Setting,
   MechanismResult,
@@ -22,7 +23,12 @@ export interface Tried {
   /** In every unit, where it is known of all heads. */
   spending?: Spending;
   /** Propagated; null while the model was not run on with it. */
-  effect: { measure: 'loss' | 'output'; delta: number; perToken?: Float32Array } | null;
+  effect: {
+    measure: 'loss' | 'output';
+    delta: number;
+    perToken?: Float32Array;
+    embedding?: EmbeddingChange;
+  } | null;
   /** Labels the user must see. */
   notes: Note[];
   /** A result of the analysis, not only a try. */
@@ -130,7 +136,9 @@ function effectOf(result: MechanismResult): Tried['effect'] {
   const perToken = result.deltaLossPerToken ?? result.deltaOutputPerToken;
   const tokens = perToken && { perToken };
   if (result.deltaLoss !== null) return { measure: 'loss', delta: result.deltaLoss, ...tokens };
-  if (result.deltaOutput !== null) return { measure: 'output', delta: result.deltaOutput, ...tokens };
+  const { embedding } = result;
+  if (result.deltaOutput !== null)
+    return { measure: 'output', delta: result.deltaOutput, ...tokens, ...(embedding && { embedding }) };
   return null;
 }
 

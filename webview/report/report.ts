@@ -126,7 +126,7 @@ export class Report {
     // A propagated result holds the local numbers of its heads.
     const [other] = all;
     if (!other || scope === 'propagated') throw new NotInReport();
-    const { deltaLossPerToken: _, deltaOutputPerToken: __, ...local } = other;
+    const { deltaLossPerToken: _, deltaOutputPerToken: __, embedding: ___, ...local } = other;
     return { ...local, scope, deltaLoss: null, deltaOutput: null };
   }
 

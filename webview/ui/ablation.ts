@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import { percent } from '../../shared/numbers';
+import { progressWords } from '../model/amounts';
 import { store } from '../host/store';
 import { t } from '../host/words';
 import { button } from './controls';
@@ -10,7 +10,8 @@ export function ablationControl(): TemplateResult | typeof nothing {
   if (!summary || report) return nothing;
   if (ablation && ablation.running !== null)
     return html`<span class="control" role="status" data-no-export
-      >${t('{0} of {1} heads', ablation.heads.length, store.heads.length)} (${percent(ablation.running)})
+      >${t('{0} of {1} heads', ablation.heads.length, store.heads.length)}
+      (${progressWords(ablation.running, ablation.secondsLeft)})
       <button class="link" @click=${() => store.host.send({ type: 'cancelAblation' })}>
         ${t('Cancel')}
       </button></span

@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
-import { percent } from '../../shared/numbers';
 import type { ViewMethod, ViewParams } from '../../shared/protocol/host';
 import type { Asking } from '../host/longRun';
+import { progressWords } from '../model/amounts';
 import { store } from '../host/store';
 import { t } from '../host/words';
 import { button } from './controls';
@@ -23,7 +23,7 @@ export function longRunControl<M extends ViewMethod>(
   }
   const work = store.work?.id === params.id ? store.work : null;
   return html`<span class="control" role="status" data-no-export
-    >${work ? t('{0} done', percent(work.fraction)) : t('The engine works.')}
+    >${work ? t('{0} done', progressWords(work.fraction, work.secondsLeft)) : t('The engine works.')}
     <button class="link" @click=${() => run.cancel()}>${t('Cancel')}</button></span
   >`;
 }

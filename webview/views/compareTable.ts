@@ -16,6 +16,7 @@ import { theme } from '../draw/theme';
 import { TOLERANCE, share, type Measure, type Tried } from '../model/tried';
 import { Remote } from '../host/remote';
 import { certaintyOf } from '../model/certainty';
+import { cosineOf, embeddingWords, lengthOf } from '../model/embedding';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import '../plots/headStrip';
@@ -31,7 +32,7 @@ const COUNTED: Record<CountKind, string> = {
   most: t('By formula, no more than that'),
 };
 
-type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'share';
+type Column = 'name' | 'recall' | 'outputError' | 'effect' | 'embedding' | 'share';
 
 /** Mechanisms side by side, a row each. */
 @customElement('ai-compare-table')
@@ -170,6 +171,7 @@ export class CompareTable extends Component {
     const wide = this.width > 560;
     const measured = rows.find(row => row.effect)?.effect?.measure;
     const loss = measured ? measured === 'loss' : !store.summary || store.summary.loss !== null;
+    const embeds = store.summary?.model.pooling !== undefined;
     // What spends more than others is not better for it.
     const { measure, budget } = this;
     const { ranked } = fairComparison(rows, { head: this.head, measure, budget, plan: null });
@@ -189,6 +191,7 @@ export class CompareTable extends Component {
             ${this.heading('recall', html`${t('mass kept')}<br />${t('(local)')}`, true)}
             ${this.heading('outputError', html`${t('output error')}<br />${t('(local)')}`, false)}
             ${this.heading('effect', html`${rich('{0} change', loss ? t('loss') : t('output'))}<br />${t('(propagated)')}`, false)}
+            ${embeds ? this.heading('embedding', html`${t('embedding,')}<br />${t('cosine (propagated)')}`, true) : nothing}
             ${this.heading('share', html`${t(UNITS[this.unit])},<br />${t('of dense')}`, false)}
             ${wide ? html`<th title=${t('By formula, for this head size')}>${t('at 32k')}<br />${t('tokens')}</th>` : nothing}
             ${wide ? html`<th>${this.measure === 'recall' ? t('mass kept') : t('output error')},<br />${t('every head')}</th>` : nothing}
@@ -244,6 +247,7 @@ export class CompareTable extends Component {
     const params = parameterWords(choice, info);
     const isOwn = choice.name === DENSE.name && !denseIsWhatIf();
     const select = () => store.select({ mechanism: isOwn ? null : choice });
+    const embeds = store.summary?.model.pooling !== undefined;
     const values = new Map([...row.heads].map(([key, h]) => [key, h[this.measure]]));
     return html`<tr aria-selected=${selected} data-setting=${row.key} @click=${select}>
       ${
@@ -272,6 +276,7 @@ export class CompareTable extends Component {
         ${this.bar(numbers?.outputError ?? null, 'outputError', '')}
       </td>
       <td class="number ${best.effect === row.key ? 'best' : ''}">${this.effect(row)}</td>
+      ${embeds ? html`<td class="number ${best.embedding === row.key ? 'best' : ''}">${this.embedding(row)}</td>` : nothing}
       <td
         class="number"
         title=${numbers ? t('{0} of {1} {2}{3}', exact(numbers.pairs), exact(numbers.densePairs), t(UNITS[this.unit]), this.unit === 'kv' ? t(', bytes') : '') : nothing}
@@ -334,6 +339,14 @@ export class CompareTable extends Component {
       >
         ${t('Run the model with it')}</button
       >${failed ? html`<div class="small" role="alert">${failed}</div>` : nothing}`;
+  }
+
+  private embedding({ effect }: Tried): TemplateResult {
+    const change = effect?.embedding;
+    if (!change) return html`<span class="muted">–</span>`;
+    return html`<span title=${embeddingWords(change)}>${cosineOf(change)}</span><br /><span class="small"
+        >${lengthOf(change)}</span
+      >`;
   }
 
   private async runOn(key: string, mechanism: Tried['choice']): Promise<void> {

@@ -11,13 +11,14 @@ import {
 import { paidIn, spentBy } from '../model/planSpent';
 import { toCss } from '../draw/colour';
 import { count, number, percent, signed } from '../../shared/numbers';
-import { exact } from '../model/amounts';
+import { exact, progressWords } from '../model/amounts';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName } from '../model/names';
 import { standing } from '../model/standing';
 import { theme } from '../draw/theme';
 import { allTried, headKey, share } from '../model/tried';
 import { certaintyWords } from '../model/certainty';
+import { embeddingWords } from '../model/embedding';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
 import { button, choose } from '../ui/controls';
@@ -161,7 +162,7 @@ export class PlanSection extends Component {
           aria-valuemax="100"
           aria-valuenow=${Math.round(done)}
           ><div .style=${`width: ${done.toFixed(1)}%`}></div></span
-        ><span>${said(planning.message)} (${percent(planning.fraction)})</span
+        ><span>${said(planning.message)} (${progressWords(planning.fraction, planning.secondsLeft)})</span
         ><button class="link" data-no-export @click=${() => store.host.send({ type: 'cancelPlan' })}>
           ${t('Cancel')}
         </button></span
@@ -200,6 +201,7 @@ export class PlanSection extends Component {
 
   private found(plan: Plan): TemplateResult {
     return html`<p class="headline" role="status">${this.headline(plan)}</p>
+      ${plan.effect.embedding ? html`<p class="muted">${embeddingWords(plan.effect.embedding)}.</p>` : nothing}
       ${plan.notes.map(note => html`<p class="muted">${said(note.text)}</p>`)}
       <div class="two ${this.width < 760 ? 'narrow' : ''}">
         <section aria-label=${t('The plan by head')}>

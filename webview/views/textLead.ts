@@ -6,6 +6,7 @@ import { count, number, tokenLabel } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { headName } from '../model/names';
 import { intervalWords } from '../model/certainty';
+import { embeddingWords } from '../model/embedding';
 import type { Remote } from '../host/remote';
 import { store } from '../host/store';
 import type { ChangeSource } from '../../shared/protocol/host';
@@ -82,7 +83,7 @@ export function changeLead(change: ChangeSource, effect: RunEffect): TemplateRes
             : t(': loss {0} → {1}', number(dense), number(dense + delta)),
       )}</span
     >`,
-  )}`;
+  )}${effect.embedding ? html` <span class="muted">${embeddingWords(effect.embedding)}.</span>` : nothing}`;
 }
 
 /** Which change is shown: of what there is, one. */

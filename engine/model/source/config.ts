@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path';
 import { RefusedError, told } from '../../errors';
 import { parseJsonObject } from '../tokens/json';
 import { readOwn } from '../tokens/ownFile';
+import type { Pooling } from '../../../shared/protocol/models';
 
 type Config = Record<string, unknown>;
 
@@ -23,6 +24,32 @@ export async function readAttention(folder: string, onnx: string): Promise<{ att
   }
   return {};
 }
+
+/** Where sentence-transformers keep how the rows of the output become one embedding. */
+export const POOLING_FILE = '1_Pooling/config.json';
+
+/** What that file says; `other` for a way that is none of ours, nothing without one. */
+export async function readPooling(folder: string): Promise<{ pooling?: Pooling | 'other' }> {
+  const said = await readObject(folder, POOLING_FILE);
+  return said ? { pooling: poolingOf(said) } : {};
+}
+
+/** Older files have a flag for each way, of which several may be set; newer ones name it. Directions of `mean_sqrt_len` are those of the mean. */
+function poolingOf(said: Config): Pooling | 'other' {
+  const flags = Object.keys(said).filter(key => key.startsWith('pooling_mode_') && said[key] === true);
+  const named = said['pooling_mode'];
+  const ways = typeof named === 'string' ? [named] : flags.map(flag => flag.slice('pooling_mode_'.length));
+  return (ways.length === 1 && WAYS[ways[0]!]) || 'other';
+}
+
+const WAYS: Readonly<Record<string, Pooling | undefined>> = {
+  mean: 'mean',
+  mean_tokens: 'mean',
+  mean_sqrt_len_tokens: 'mean',
+  cls: 'first',
+  cls_token: 'first',
+  lasttoken: 'last',
+};
 
 async function readObject(folder: string, name: string): Promise<Config | null> {
   const text = await readOwn(folder, name, LIMIT);

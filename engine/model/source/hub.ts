@@ -17,6 +17,7 @@ import {
 } from './hubCache';
 import { proxiedFetch } from './proxiedFetch';
 import { weightFiles } from '../onnx/skeleton';
+import { POOLING_FILE } from './config';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
 import { say } from '../../../shared/sentences';
 
@@ -241,7 +242,10 @@ function withExternalData(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
 
 function companions(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
   const folders = new Set(['.', dirname(onnx.path)]);
-  return files.filter(file => COMPANIONS.includes(basename(file.path)) && folders.has(dirname(file.path)));
+  return files.filter(
+    ({ path }) =>
+      path === POOLING_FILE || (COMPANIONS.includes(basename(path)) && folders.has(dirname(path))),
+  );
 }
 
 async function downloadAll(

@@ -4,11 +4,11 @@ import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { RefusedError, refused, told } from '../../errors';
-import type { HubModel } from '../../../shared/protocol/engine';
+import type { HubModel, Pooling } from '../../../shared/protocol/engine';
 import { neverCancelled } from '../../runtime/cancellation';
 import { fetchModel, listVariants, parseHubRef, type HubOptions } from './hub';
 import { readOwn } from '../tokens/ownFile';
-import { readAttention, readConfig } from './config';
+import { readAttention, readConfig, readPooling } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { fileSize } from '../../../shared/numbers';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
@@ -30,6 +30,8 @@ export interface ModelFiles {
   config: Record<string, unknown>;
   /** `attention.json`, where there is one. */
   attention?: Record<string, unknown>;
+  /** How its files say that an embedding is made; absent where they do not. */
+  pooling?: Pooling | 'other';
 }
 
 /** The bundled model that `bundled` stands for. */
@@ -64,6 +66,7 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
       ...files,
       config: await readConfig(files.folder),
       ...(await readAttention(files.folder, files.onnx)),
+      ...(await readPooling(files.folder)),
     };
   }
   if (extname(ref) === '.onnx') throw refused('noFile', ref);
@@ -89,6 +92,7 @@ async function fromFile(ref: string, path: string): Promise<ModelFiles> {
     folder,
     config: await readConfig(folder),
     ...(await readAttention(folder, path)),
+    ...(await readPooling(folder)),
   };
 }
 
@@ -109,6 +113,7 @@ async function fromFolder(ref: string, folder: string): Promise<ModelFiles> {
     folder,
     config: await readConfig(folder),
     ...(await readAttention(folder, onnx)),
+    ...(await readPooling(folder)),
   };
 }
 

@@ -3,6 +3,7 @@ import { plainPercent } from '../../../shared/numbers';
 import { OUTPUT_NOTE } from '../changedRun';
 import { Candidates } from './candidates';
 import { PlanRuns } from './runs';
+import { PlanClock } from '../timeLeft';
 import { losesLess, PlanSearch, sum, type Choice, type Found } from './search';
 import { floorChoices, randomChoices, rangeOf, uniformChoices, type Uniform } from './baselines';
 import { choiceNote, findMechanism } from '../../attention/registry';
@@ -32,9 +33,6 @@ const RANDOM_RUNS = 5;
 const CURVE = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 3 / 2, 2, 3, 4, 6];
 const MEASURED = [2, 1 / 2, 4];
 
-/** Of the time of a plan: comparing every head with its candidates. */
-const LOCAL_PART = 0.5;
-
 /**
  * A mechanism and its setting for each head within a budget of pairs: from the local errors of many candidates, weighed
  * by how the model takes the errors of each head, corrected by runs of the whole model.
@@ -57,10 +55,13 @@ export async function makePlan(
     );
   }
   const candidates = await Candidates.start(texts, options.mechanisms, unit, signal);
-  await candidates.explore(budget, done => onProgress(LOCAL_PART * done, say('everyHead')));
-  const runs = new PlanRuns(texts, maxRuns, signal, (what, done) =>
-    onProgress(LOCAL_PART + (1 - LOCAL_PART) * done, say('runsOn', what)),
+  // Until the model was run with mechanisms, such a run is thought to take as long as the dense one.
+  const clock = new PlanClock(
+    maxRuns,
+    sum(texts, text => text.denseSeconds),
   );
+  await candidates.explore(budget, done => onProgress(clock.exploring(done), say('everyHead')));
+  const runs = new PlanRuns(texts, maxRuns, signal, what => onProgress(clock.ran(), say('runsOn', what)));
   const search = new PlanSearch(candidates, runs, budget, tied);
   let best = await search.start();
   const uniform = baselines ? await runUniform(search, await uniformChoices(search, texts)) : [];

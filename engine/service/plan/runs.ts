@@ -3,7 +3,8 @@ import { assignedModel, assignedRun, assignmentKey, effectOf } from '../changedR
 import { denseOutput } from '../../attention/kernels/dense';
 import { predictionShift } from '../../measure/predictionShift';
 import type { ModelOutput } from '../../model/cut/cutModel';
-import type { HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
+import type { EmbeddingChange, HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
+import { mean } from '../../statistics';
 
 /** What a run says, over all fitted texts together. */
 export interface Outcome {
@@ -29,7 +30,7 @@ export class PlanRuns {
     readonly texts: readonly Analysis[],
     private readonly limit: number,
     private readonly signal: AbortSignal,
-    private readonly onRun: (what: string, done: number) => void = () => undefined,
+    private readonly onRun: (what: string) => void = () => undefined,
   ) {}
 
   get left(): number {
@@ -47,7 +48,7 @@ export class PlanRuns {
     this.known.set(key, outcome);
     const { delta, divergence: moved } = outcome.effect;
     this.tried.push({ what, delta, ...(moved === undefined ? {} : { divergence: moved }), kept: false });
-    this.onRun(what, this.tried.length / this.limit);
+    this.onRun(what);
     return outcome;
   }
 
@@ -86,8 +87,25 @@ function together(effects: readonly RunEffect[]): Outcome {
     delta += weight * effect.delta;
     moved += weight * (effect.divergence ?? 0);
   }
+  const embedding = meanEmbedding(effects.flatMap(effect => effect.embedding ?? []));
   const lengths = effects.map(effect => effect.perToken.length);
-  const changes = { measure, delta, perToken, ...(effects.length > 1 ? { lengths } : {}) };
+  const changes = {
+    measure,
+    delta,
+    perToken,
+    ...(effects.length > 1 ? { lengths } : {}),
+    ...(embedding && { embedding }),
+  };
   if (measure === 'output') return { effect: changes, objective: delta };
   return { effect: { ...changes, divergence: moved }, objective: moved };
+}
+
+function meanEmbedding(changes: readonly EmbeddingChange[]): EmbeddingChange | null {
+  const [first] = changes;
+  if (!first) return null;
+  return {
+    pooling: first.pooling,
+    cosine: mean(changes.map(({ cosine }) => cosine)),
+    length: mean(changes.map(({ length }) => length)),
+  };
 }

@@ -4,6 +4,7 @@ import type { FoundPlan } from './plan';
 import { rangeOf } from './baselines';
 import type {
   Change,
+  EmbeddingChange,
   HeadAssignment,
   MechanismParams,
   Setting,
@@ -18,6 +19,7 @@ export interface UniformOnText {
   settled: MechanismParams;
   share: number;
   delta: number;
+  embedding?: EmbeddingChange;
   /** How much more the plan changes. */
   difference: Change;
 }
@@ -57,7 +59,9 @@ export async function testPlan(
   const runUniform = async ({ choice, heads }: FoundPlan['uniform'][number]) => {
     const { share, effect } = await run(heads);
     const difference = differenceOf(plan.effect, effect);
-    return { choice, settled: text.settled(choice), share, delta: effect.delta, difference, effect };
+    const { delta, embedding } = effect;
+    const found = { choice, settled: text.settled(choice), share, delta, difference, effect };
+    return { ...found, ...(embedding && { embedding }) };
   };
   const baselines: (UniformOnText & { effect: RunEffect })[] = [];
   for (const one of uniform) baselines.push(await runUniform(one));

@@ -270,6 +270,7 @@ class PlanTexts {
       tokens,
       share,
       delta: effect.delta,
+      ...(effect.embedding && { embedding: effect.embedding }),
       interval: meanInterval([effect.perToken]),
       carriers: carriersOf(effect.perToken),
       uniform: uniform.map(uniformJson),
@@ -280,10 +281,11 @@ class PlanTexts {
   }
 }
 
-const uniformJson = ({ share, delta, difference, ...one }: UniformOnText) => ({
+const uniformJson = ({ share, delta, difference, embedding, ...one }: UniformOnText) => ({
   ...settledJson(one),
   share,
   delta,
+  ...(embedding && { embedding }),
   difference,
 });
 
