@@ -36,7 +36,9 @@ import { intervene } from './service/interventions';
 import { lossByGroup } from './service/lossGroups';
 import { lostKeys } from './service/lostKeys';
 import { propagate, runLocally } from './service/mechanismRuns';
+import { patchEdges } from './service/patchEdges';
 import { patch } from './service/patching';
+import { patchResidual } from './service/patchResidual';
 import { exportPlan } from './service/plan/exportPlan';
 import { makePlan, type FoundPlan, type PlanOptions } from './service/plan/plan';
 import { testPlan, type PlanOnText } from './service/plan/test';
@@ -200,6 +202,16 @@ export class Engine {
       const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
       const report = progress('propagate', 'The text runs on with each head of the other text');
       return patch(analysis, this.analyses.get(from), given, tokenizer, signal, report);
+    }),
+    'analysis/patchResidual': this.job((analysis, { id: _, from, ...given }, signal, progress) => {
+      const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
+      const report = progress('propagate', 'The text runs on with the residual stream of the other text');
+      return patchResidual(analysis, this.analyses.get(from), given, tokenizer, signal, report);
+    }),
+    'analysis/patchEdges': this.job((analysis, { id: _, from, ...given }, signal, progress) => {
+      const tokenizer = this.analyses.models.tokenizerOf(analysis.model);
+      const report = progress('propagate', 'The text runs on with edges of the other text');
+      return patchEdges(analysis, this.analyses.get(from), given, tokenizer, signal, report);
     }),
     'analysis/rollout': this.job((analysis, params, signal, progress) =>
       rollout(analysis, params, signal, progress('mechanism', 'Attention multiplied over the layers')),

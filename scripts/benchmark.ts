@@ -1,34 +1,42 @@
 /**
- * Mechanisms and what others choose, at equal budgets, on texts that nothing was fitted to: the table and the figure of docs/results.md.
- * Settings, plan and choices per head are made on two texts kept aside. `npm run benchmark` writes them; `-- --print` prints the table only;
- * `--budgets 0.1,0.2`, `--tokens 512`, `--runs 40` and `--model REF` change what is run.
+ * Mechanisms and what others choose, at equal budgets, on texts that nothing was fitted to: the tables and figures of docs/results.md.
+ * Settings, plan and choices per head are made on two texts kept aside. `npm run benchmark` writes them; `-- --print` prints the tables only;
+ * `--budgets 0.1,0.2`, `--tokens 512` and `--runs 40` change what is run; `--model REF --name NAME` has a section of its own. With
+ * `--keep FILE` every result is kept as it is found, and a run that was stopped, or is asked for another budget, goes on.
  */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Engine } from '../engine/engine';
 import { settingOf } from '../engine/attention/parameters';
 import { findMechanism } from '../engine/attention/registry';
 import { RefusedError } from '../engine/errors';
-import type { HeadAssignment, Interval, MechanismResult, Setting } from '../shared/protocol/engine';
+import type { HeadAssignment, Interval, Setting } from '../shared/protocol/engine';
 import { differenceOf, meanInterval, verdictOf } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
-import { intervalWords, percent, putResults, signed, table } from './lib/results';
+import { KeptLines } from './lib/keptLines';
+import { hasPlace, intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const { values: options } = parseArgs({
   options: {
     budgets: { type: 'string', default: '0.1' },
-    tokens: { type: 'string', default: '512' },
+    tokens: { type: 'string', default: '1024' },
     runs: { type: 'string', default: '40' },
     model: { type: 'string', default: 'bundled' },
+    name: { type: 'string' },
+    keep: { type: 'string', default: join(tmpdir(), `attention-benchmark-${process.pid}.jsonl`) },
     print: { type: 'boolean' },
   },
 });
 const BUDGETS = options.budgets.split(',').map(Number);
 const TOKENS = Number(options.tokens);
+const RUNS = Number(options.runs);
 const BOOKS = '../shared/corpus/validation.txt.xz';
-const FIGURE = 'media/results/benchmark.svg';
+const SECTION = options.name === undefined ? 'benchmark' : `benchmark -- --name ${options.name}`;
+const FIGURE = `media/results/benchmark${options.name === undefined ? '' : `-${options.name}`}.svg`;
 const MECHANISMS = [
   ...['streaming', 'local', 'vertical-slash', 'block-topk', 'quest', 'h2o', 'adaptive-span', 'top-k'],
 ];
@@ -39,13 +47,26 @@ const DUO = { sinks: 4, window: 16 };
 /** The floor looks at all scores: no choice of pairs is better. */
 const FLOOR = 'top-k';
 /** Characters that hold more tokens than are read. */
-const CHARACTERS = 12;
+const CHARACTERS = 6;
+/** The text at hand. */
+const TEXT = 'text';
 
 /** One way to spend a budget, as it was chosen on the texts kept aside. */
 interface Method {
   name: string;
   setting: Setting | null;
   heads: HeadAssignment[];
+}
+
+/** A mechanism in every head, with the error that it makes of each. */
+interface InEveryHead {
+  setting: Setting;
+  heads: { core: number; head: number; outputError: number }[];
+}
+
+interface Run {
+  share: number;
+  change: number[];
 }
 
 interface Measured {
@@ -76,119 +97,166 @@ function texts(): { aside: string[]; tested: string[] } {
 }
 
 async function main(): Promise<void> {
-  const engine = new Engine();
+  if (!options.print && !hasPlace(SECTION)) throw new Error(`docs/results.md has no place for ${SECTION}.`);
   const { aside, tested } = texts();
   console.error(`${tested.length} texts, ${aside.length} kept aside`);
-  const analyze = (id: string, text: string) =>
-    engine.request('analysis/start', {
-      ...{ id, text, model: options.model, device: 'cpu' as const, maxTokens: TOKENS },
-      ...{ mechanisms: [], propagate: false },
-    });
-  const asideIds = aside.map((_, at) => `aside ${at}`);
-  for (const [at, id] of asideIds.entries()) await analyze(id, aside[at]!);
+  const sha256 = createHash('sha256')
+    .update(JSON.stringify([aside, tested]))
+    .digest('hex');
+  const kept = new KeptLines(options.keep, { model: options.model, tokens: TOKENS, runs: RUNS, sha256 });
+  const bench = new Benchmark(kept, aside);
   const chosen: { budget: number; methods: Method[] }[] = [];
-  for (const budget of BUDGETS) chosen.push({ budget, methods: await methodsAt(engine, asideIds, budget) });
-  for (const id of asideIds) await engine.request('analysis/dispose', { id });
-
+  for (const budget of BUDGETS) chosen.push({ budget, methods: await bench.methodsAt(budget) });
   const measured = new Map<string, Measured>();
-  let tokens = 0;
   for (const [at, text] of tested.entries()) {
-    const { tokens: read } = await analyze('text', text);
-    tokens += read.ids.length - 1;
     for (const { budget, methods } of chosen)
       for (const method of methods) {
-        const { share, change } = await run(engine, method);
+        const { share, change } = await bench.run(`${at}`, text, budget, method);
         const key = `${budget} ${method.name}`;
         const one = measured.get(key) ?? { name: method.name, share: 0, changes: [] };
         measured.set(key, one);
         one.share += share / tested.length;
-        one.changes.push(change);
+        one.changes.push(Float32Array.from(change));
       }
-    await engine.request('analysis/dispose', { id: 'text' });
     console.error(`${at + 1} of ${tested.length} texts`);
   }
-  await engine.dispose();
-  write(chosen, measured, tested.length, tokens);
+  await bench.dispose();
+  write(chosen, measured, tested.length);
 }
 
-/** Every mechanism, the plan, and what others would choose, at one budget. */
-async function methodsAt(engine: Engine, ids: readonly string[], budget: number): Promise<Method[]> {
-  const [id] = ids;
-  const found: MechanismResult[] = [];
-  for (const name of MECHANISMS) {
-    console.error(`${name} at ${budget}`);
+/** The engine, and which of the texts it holds: one that is asked nothing is not analysed. */
+class Benchmark {
+  private readonly engine = new Engine();
+  private readonly asideIds: string[];
+  private held: string | null = null;
+
+  constructor(
+    private readonly kept: KeptLines,
+    private readonly aside: readonly string[],
+  ) {
+    this.asideIds = aside.map((_, at) => `aside ${at}`);
+  }
+
+  dispose(): Promise<void> {
+    return this.engine.dispose();
+  }
+
+  private async analyze(id: string, text: string): Promise<void> {
+    const { loss } = await this.engine.request('analysis/start', {
+      ...{ id, text, model: options.model, device: 'cpu' as const, maxTokens: TOKENS },
+      ...{ mechanisms: [], propagate: false },
+    });
+    if (!loss)
+      throw new RefusedError(
+        'The benchmark measures what the prediction of tokens loses: this model predicts none.',
+      );
+  }
+
+  private async hold(what: string, texts: readonly { id: string; text: string }[]): Promise<void> {
+    if (this.held === what) return;
+    const before = this.held === null ? [] : this.held === 'aside' ? this.asideIds : [TEXT];
+    for (const id of before) await this.engine.request('analysis/dispose', { id });
+    for (const { id, text } of texts) await this.analyze(id, text);
+    this.held = what;
+  }
+
+  private holdAside(): Promise<void> {
+    return this.hold(
+      'aside',
+      this.aside.map((text, at) => ({ id: this.asideIds[at]!, text })),
+    );
+  }
+
+  /** Every mechanism, the plan, and what others would choose, at one budget. */
+  async methodsAt(budget: number): Promise<Method[]> {
+    const found: InEveryHead[] = [];
+    for (const name of MECHANISMS) {
+      const one = await this.choice(`${name} at ${budget}`, () => this.inEveryHead(name, budget));
+      if (one) found.push(one);
+    }
+    const plan = await this.choice(`plan at ${budget}`, () => this.plan(budget));
+    const duo = await this.choice(`DuoAttention-like at ${budget}`, () => this.duo(budget));
+    const minference = found.filter(one => MINFERENCE.includes(one.setting.name));
+    return [
+      ...found.map(({ setting }) => ({ name: setting.name, setting, heads: [] })),
+      { name: 'plan', setting: null, heads: plan },
+      { name: 'MInference’s search', setting: null, heads: leastError(minference) },
+      { name: 'DuoAttention-like', setting: null, heads: duo },
+    ];
+  }
+
+  private choice<T>(what: string, choose: () => Promise<T>): Promise<T> {
+    return this.kept.get(what, async () => {
+      await this.holdAside();
+      console.error(what);
+      return choose();
+    });
+  }
+
+  /** Null where the mechanism has no setting that spends so little, or cannot serve the model. */
+  private async inEveryHead(name: string, budget: number): Promise<InEveryHead | null> {
+    const asked = { id: this.asideIds[0]!, budget, mechanisms: [name] };
     try {
-      found.push((await engine.request('analysis/atBudget', { id: id!, budget, mechanisms: [name] }))[0]!);
+      const [found] = await this.engine.request('analysis/atBudget', asked);
+      const heads = found!.heads.map(({ core, head, outputError }) => ({ core, head, outputError }));
+      return { setting: found!.setting, heads };
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       console.error(error.message);
+      return null;
     }
   }
-  console.error(`plan at ${budget}`);
-  const plan = await engine.plan(
-    ids,
-    { budget, mechanisms: [], maxRuns: Number(options.runs) },
-    undefined,
-    false,
-  );
-  const each = found.map(({ setting }) => ({ name: setting.name, setting, heads: [] }));
-  return [
-    ...each,
-    { name: 'plan', setting: null, heads: plan.assignment },
-    {
-      name: 'MInference’s search',
-      setting: null,
-      heads: leastError(found.filter(one => MINFERENCE.includes(one.setting.name))),
-    },
-    { name: 'DuoAttention-like', setting: null, heads: await duo(engine, id!, budget) },
-  ];
+
+  private async plan(budget: number): Promise<HeadAssignment[]> {
+    const asked = { budget, mechanisms: [], maxRuns: RUNS };
+    return (await this.engine.plan(this.asideIds, asked, undefined, false)).assignment;
+  }
+
+  /** Heads that lose most by looking at sinks and the nearest tokens alone stay dense, as many as the budget pays for. */
+  private async duo(budget: number): Promise<HeadAssignment[]> {
+    const choice = settingOf(findMechanism('streaming').info, DUO);
+    const { heads, densePairs, pairs } = await this.engine.request('analysis/mechanism', {
+      ...{ id: this.asideIds[0]!, mechanism: choice, scope: 'local' as const },
+    });
+    let spent = pairs;
+    const dense = new Set<number>();
+    const order = [...heads.keys()].sort((a, b) => heads[b]!.outputError - heads[a]!.outputError);
+    for (const at of order) {
+      const more = heads[at]!.densePairs - heads[at]!.pairs;
+      if (spent + more > budget * densePairs) break;
+      spent += more;
+      dense.add(at);
+    }
+    return heads.flatMap(({ core, head }, at) => (dense.has(at) ? [] : [{ core, head, choice }]));
+  }
+
+  /** What a text loses with a method. */
+  run(id: string, text: string, budget: number, { name, setting, heads }: Method): Promise<Run> {
+    return this.kept.get(`text ${id}: ${name} at ${budget}`, async () => {
+      await this.hold(id, [{ id: TEXT, text }]);
+      if (setting) {
+        const result = await this.engine.request('analysis/mechanism', {
+          ...{ id: TEXT, mechanism: setting, scope: 'propagated' as const },
+        });
+        return { share: result.pairs / result.densePairs, change: [...result.deltaLossPerToken!] };
+      }
+      const { effect, pairs, densePairs } = await this.engine.request('analysis/assign', { id: TEXT, heads });
+      return { share: pairs / densePairs, change: [...effect.perToken] };
+    });
+  }
 }
 
 /** For each head the setting that changes its output least. */
-function leastError(results: readonly MechanismResult[]): HeadAssignment[] {
+function leastError(results: readonly InEveryHead[]): HeadAssignment[] {
   return results[0]!.heads.map(({ core, head }, at) => {
     const best = results.reduce((a, b) => (b.heads[at]!.outputError < a.heads[at]!.outputError ? b : a));
     return { core, head, choice: best.setting };
   });
 }
-
-/** Heads that lose most by looking at sinks and the nearest tokens alone stay dense, as many as the budget pays for. */
-async function duo(engine: Engine, id: string, budget: number): Promise<HeadAssignment[]> {
-  const choice = settingOf(findMechanism('streaming').info, DUO);
-  const { heads, densePairs, pairs } = await engine.request('analysis/mechanism', {
-    ...{ id, mechanism: choice, scope: 'local' as const },
-  });
-  let spent = pairs;
-  const dense = new Set<number>();
-  const order = [...heads.keys()].sort((a, b) => heads[b]!.outputError - heads[a]!.outputError);
-  for (const at of order) {
-    const more = heads[at]!.densePairs - heads[at]!.pairs;
-    if (spent + more > budget * densePairs) break;
-    spent += more;
-    dense.add(at);
-  }
-  return heads.flatMap(({ core, head }, at) => (dense.has(at) ? [] : [{ core, head, choice }]));
-}
-
-async function run(
-  engine: Engine,
-  { setting, heads }: Method,
-): Promise<{ share: number; change: Float32Array }> {
-  if (setting) {
-    const result = await engine.request('analysis/mechanism', {
-      ...{ id: 'text', mechanism: setting, scope: 'propagated' as const },
-    });
-    return { share: result.pairs / result.densePairs, change: result.deltaLossPerToken! };
-  }
-  const { effect, pairs, densePairs } = await engine.request('analysis/assign', { id: 'text', heads });
-  return { share: pairs / densePairs, change: effect.perToken };
-}
-
 function write(
   chosen: readonly { budget: number; methods: readonly Method[] }[],
   measured: ReadonlyMap<string, Measured>,
   count: number,
-  tokens: number,
 ): void {
   const parts: string[] = [];
   const figures: Parameters<typeof intervalFigure>[0] = [];
@@ -234,8 +302,10 @@ function write(
       })),
     });
   }
+  const [any] = measured.values();
+  const tokens = any!.changes.reduce((sum, { length }) => sum + length, 0);
   const what = `${count} texts (${tokens.toLocaleString('en-US')} predicted tokens; books kept from training, this project's documents and sources), up to ${TOKENS} tokens of each; intervals over texts and blocks of tokens.`;
-  putResults('benchmark', [what, `![Loss change of each method with its interval](../${FIGURE})`, ...parts]);
+  putResults(SECTION, [what, `![Loss change of each method with its interval](../${FIGURE})`, ...parts]);
   if (options.print) return;
   mkdirSync('media/results', { recursive: true });
   writeFileSync(FIGURE, intervalFigure(figures, 'loss change (nats per token, propagated)'));

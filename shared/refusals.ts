@@ -15,6 +15,10 @@ export const REFUSALS = {
   patchDense: 'Patching needs a dense pass over both texts.',
   patchModel: 'Both texts must be read by the same model: their heads are put for each other.',
   patchLength: 'Patching needs texts of equal length, token by token: they have {0} and {1} tokens.',
+  patchSame: 'Up to token {0} both texts have the same tokens: none has anything to put into the other.',
+  patchMany: 'The texts differ in {0} tokens: name those to be put in, as no more than {1} are unasked.',
+  patchStates:
+    'This model hands on more from layer to layer than goes by tokens: one token of it cannot be put into another text.',
   rolloutText: 'No attention of this model stays within that text.',
   rolloutKeys:
     'This model has keys that are no tokens of the text, over which attention cannot be multiplied.',

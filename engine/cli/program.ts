@@ -19,13 +19,15 @@ import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand
 import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
 import {
-  DETAILS,
   detailCommand,
   parseAnswers,
   parseDetail,
+  parseEdges,
   parseHead,
-  type DetailName,
+  parseId,
+  parsePart,
 } from './detailCommand';
+import { DETAILS, PARTS, type DetailName } from './details';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
 import { parseTokens } from './predict';
@@ -223,7 +225,7 @@ function build(): Command {
   command(
     program,
     'detail',
-    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula; the loss by frequency of the tokens and by context; what each head says to the logits directly; attention multiplied over the layers (rollout); what weighs a head by its values; and what each head carries from another text of as many tokens (patch).',
+    'What the views show of a text: a lens, the buckets or the map of a head, fitted spans, costs by formula or measured; where tokens look, and what a mechanism loses there; the loss by frequency of the tokens and by context; what the model loses without each head; what each head says to the logits directly; attention multiplied over the layers (rollout); what weighs a head by its values; and what each head, layer or edge carries from another text of as many tokens (patch).',
   )
     .argument('<what>', DETAILS.join(', '), parseDetail)
     .argument('<file>', 'a UTF-8 text, or - for standard input')
@@ -232,15 +234,16 @@ function build(): Command {
     .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
       parseCount('--max-tokens', value),
     )
-    .option('--head <core.head>', 'lens, buckets, map, values and cost: the head', parseHead, {
-      core: 0,
-      head: 0,
-    })
+    .option(
+      '--head <core.head>',
+      'the head (default: 0.0; token: the mean of all; spans: also what lies outside of its span)',
+      parseHead,
+    )
     .option('--lens <name>', `lens: one of ${Object.keys(lenses).join(', ')}`)
     .option('--param <key=value...>', 'lens: its parameters')
     .option(
       '--mechanism <list>',
-      'buckets: NAME[:key=value;key=value]; cost, loss: several',
+      'buckets, lost: NAME[:key=value;key=value]; map: what it keeps; cost, loss, token: several',
       parseMechanisms,
       [],
     )
@@ -251,20 +254,45 @@ function build(): Command {
     )
     .option(
       '--tokens <tokens>',
-      'rollout: of these tokens (counted from 0, commas between them; last: the last one); patch: whose next token is looked at',
+      'rollout, token, attribution: of these tokens (counted from 0, commas between them; last: the last one, the default; attribution: of the whole text); patch: whose next token is looked at',
       value => parseTokens('--tokens', value),
-      ['last' as const],
     )
+    .option(
+      '--answer <id>',
+      'attribution at --tokens: the id of the vocabulary that is asked about (default: the token that comes)',
+      parseId,
+    )
+    .option('--resample', 'ablation: also with the outputs of heads dealt out anew among the tokens', false)
+    .option('--measure', 'cost: also timed on this machine, with a whole forward', false)
     .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')
-    .option('--from <file>', 'patch: the text that the outputs of heads are taken from')
+    .option('--from <file>', 'patch: the text that is put into this one')
+    .option(
+      '--part <what>',
+      `patch: one of ${PARTS.join(', ')}: each head, the residual stream before each layer at each token, or what --head carries from one token to another`,
+      parsePart,
+      'heads',
+    )
+    .option(
+      '--put <tokens>',
+      'patch, residual: these tokens (default: from the first that differs to the one that is looked at)',
+      value => parseTokens('--put', value),
+    )
+    .option(
+      '--edges <edges>',
+      'patch, edges: QUERY>KEY, commas between them (default: the 16 that change most)',
+      parseEdges,
+    )
     .option(
       '--answers <own,other>',
       'patch: ids of the vocabulary whose logits are compared (default: the likeliest next token of each text)',
       parseAnswers,
     )
-    .option('--by-value', 'map: of the norms of what keys give instead of their masses', false)
-    .option('--png <out>', "map: write the head's map as a picture, the square root of its mass")
+    .option('--by-value', 'map, token: of the norms of what keys give instead of their masses', false)
+    .option(
+      '--png <out>',
+      'map, buckets: write the map (of buckets: sorted by them) as a picture, the square root of its mass',
+    )
     .action((what: DetailName, file: string, { param, mechanism, maxTokens, ...options }) => {
       tellSupervisor({ subject: options.model });
       const given = { param: parsePairs(param ?? []), mechanisms: mechanism, maxTokens: maxTokens ?? null };

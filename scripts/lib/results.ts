@@ -17,9 +17,13 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return [line(header), line(widths.map(width => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
+const marks = (script: string) => [`<!-- npm run ${script} -->`, '<!-- end -->'] as const;
+
+export const hasPlace = (script: string): boolean => readFileSync(RESULTS, 'utf8').includes(marks(script)[0]);
+
 /** Puts what `npm run NAME` made into its place, or prints it where the command says `--print`. */
 export function putResults(script: string, parts: readonly string[]): void {
-  const [begin, end] = [`<!-- npm run ${script} -->`, '<!-- end -->'];
+  const [begin, end] = marks(script);
   const text = [begin, ...parts, end].join('\n\n');
   if (process.argv.includes('--print')) return console.log(text);
   const results = readFileSync(RESULTS, 'utf8');

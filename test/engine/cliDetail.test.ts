@@ -5,8 +5,18 @@ import { join } from 'node:path';
 import { inflateSync } from 'node:zlib';
 import { Engine } from '../../engine/engine';
 import { greyPng } from '../../engine/export/png';
-import type { Patching } from '../../shared/protocol/engine';
+import { ASKED, OTHER, OWN, type Asked } from '../../engine/cli/details';
+import { neverCancelled } from '../../engine/runtime/cancellation';
+import type {
+  Ablation,
+  AnalysisSummary,
+  EdgePatching,
+  Patching,
+  ResidualPatching,
+  SpanFit,
+} from '../../shared/protocol/engine';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
+import { setting } from '../support/settings';
 
 const TEXT = 'The cat sat on the mat. The dog sat on the log.\n'.repeat(3);
 
@@ -14,13 +24,18 @@ describe('command line: detail', function () {
   this.timeout(120_000);
   let folder: string;
   let cli: string;
+  let summary: AnalysisSummary;
   const engine = new Engine(() => undefined);
+  const analyze = (id: string, text: string) =>
+    engine.request('analysis/start', {
+      ...{ id, model: 'bundled', text, device: 'cpu', maxTokens: null },
+      ...{ mechanisms: [], propagate: false },
+    });
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'detail-'));
     cli = await buildCli();
     await writeFile(join(folder, 'text.txt'), TEXT);
-    const what = { model: 'bundled', text: TEXT, device: 'cpu', maxTokens: null } as const;
-    await engine.request('analysis/start', { id: 'a', ...what, mechanisms: [], propagate: false });
+    summary = await analyze(OWN, TEXT);
   });
   after(async () => {
     await engine.dispose();
@@ -37,8 +52,8 @@ describe('command line: detail', function () {
       provenance: object;
       tokens: number;
     };
-    assert.equal(tokens, engine.analysis('a').tokens.ids.length);
-    const expected = await engine.request('analysis/spans', { id: 'a', budget: 0.3, ramp: 32 });
+    assert.equal(tokens, engine.analysis(OWN).tokens.ids.length);
+    const expected = await engine.request('analysis/spans', { id: OWN, budget: 0.3, ramp: 32 });
     assert.deepEqual(result, JSON.parse(JSON.stringify(expected)));
     assert.ok(provenance);
     const buckets = await run('buckets', 'text.txt', '--mechanism', 'lsh:bucketSize=8', '--head', '1.2');
@@ -47,23 +62,77 @@ describe('command line: detail', function () {
     assert.equal(found.queryBucket[0]!.length, tokens);
   });
 
+  const resultOf = async (...args: string[]) => {
+    const { code, stdout, stderr } = await run(...args);
+    assert.equal(code, 0, stderr);
+    return (JSON.parse(stdout) as { result: unknown }).result;
+  };
+  const plain = (value: object) =>
+    JSON.parse(
+      JSON.stringify(value, (_, one: unknown) => (one instanceof Float32Array ? Array.from(one) : one)),
+    ) as object;
+  /** What the command asks for, without a process of its own. */
+  const told = <T>(what: keyof typeof ASKED, asked: Partial<Asked>): Promise<T> => {
+    const nothing = { param: {}, part: 'heads', resample: false, measure: false, byValue: false } as const;
+    return ASKED[what](
+      engine,
+      { mechanisms: [], ...nothing, ...asked },
+      summary,
+      neverCancelled,
+    ) as Promise<T>;
+  };
+
+  it('tells at tokens what each head writes to the logits', async () => {
+    const last = engine.analysis(OWN).tokens.ids.length - 1;
+    const at = (token: number) =>
+      engine.request('analysis/tokenAttribution', { id: OWN, token, answer: 300 });
+    assert.deepEqual(
+      await resultOf('attribution', 'text.txt', '--tokens', '9,last', '--answer', '300'),
+      plain({ tokens: [await at(9), await at(last)] }),
+    );
+  });
+
+  it('tells where tokens look, what a mechanism loses there, and what lies outside of a span', async () => {
+    const head = { core: 3, head: 4 };
+    const where = { id: OWN, ...head, tokens: [9], top: 8, mechanisms: null };
+    assert.deepEqual(
+      await told('token', { head, tokens: [9] }),
+      await engine.request('analysis/token', where),
+    );
+    const mechanism = setting('local', { window: 2 });
+    const lost = await told<{
+      measure: string;
+      tokens: { query: number; change: number; lost: { distance: number } | null }[];
+    }>('lost', { mechanisms: [{ setting: mechanism, bare: false }] });
+    const { deltaLossPerToken: changes } = await engine.request('analysis/mechanism', {
+      ...{ id: OWN, mechanism, scope: 'propagated' },
+    });
+    assert.equal(lost.measure, 'loss');
+    assert.equal(lost.tokens[0]!.change, Math.max(...changes!));
+    for (const { query, change, lost: key } of lost.tokens) {
+      assert.equal(change, changes![query]);
+      assert.ok(key === null || key.distance >= 2);
+    }
+    const { heads, outside, ramp } = await told<SpanFit & { outside: object }>('spans', { head });
+    const { span } = heads.find(one => one.core === head.core && one.head === head.head)!;
+    const found = await engine.request('analysis/outsideSpan', { id: OWN, ...head, span, ramp });
+    assert.deepEqual(outside, { ...head, ...found });
+  });
+
+  it('tells what the model loses without each head', async () => {
+    const { heads } = await told<Ablation>('ablation', { resample: true });
+    assert.equal(heads.length, 48);
+    assert.ok(heads.every(({ resample }) => resample));
+  });
+
   it('rolls attention out, weighs it by values and patches heads', async () => {
-    const resultOf = async (...args: string[]) => {
-      const { code, stdout, stderr } = await run(...args);
-      assert.equal(code, 0, stderr);
-      return (JSON.parse(stdout) as { result: unknown }).result;
-    };
-    const plain = (value: object) =>
-      JSON.parse(
-        JSON.stringify(value, (_, one: unknown) => (one instanceof Float32Array ? Array.from(one) : one)),
-      ) as object;
-    const last = engine.analysis('a').tokens.ids.length - 1;
-    const rolled = await engine.request('analysis/rollout', { id: 'a', tokens: [5, last] });
+    const last = engine.analysis(OWN).tokens.ids.length - 1;
+    const rolled = await engine.request('analysis/rollout', { id: OWN, tokens: [5, last] });
     assert.deepEqual(await resultOf('rollout', 'text.txt', '--tokens', '5,last'), {
       tokens: [5, last],
       ...plain(rolled),
     });
-    const weights = await engine.request('analysis/valueWeights', { id: 'a', core: 3, head: 1 });
+    const weights = await engine.request('analysis/valueWeights', { id: OWN, core: 3, head: 1 });
     const where = { core: 3, head: 1 };
     assert.deepEqual(await resultOf('values', 'text.txt', '--head', '3.1'), { ...where, ...plain(weights) });
     const other = 'The dog sat on the log. The cat sat on the mat.\n'.repeat(3);
@@ -71,18 +140,58 @@ describe('command line: detail', function () {
     const patched = await resultOf('patch', 'text.txt', '--from', 'other.txt', '--answers', '300,400');
     const { at, heads, answers } = patched as Patching;
     assert.deepEqual([at, heads.length, answers.own.id, answers.other.id], [last, 48, 300, 400]);
+    await analyze(OTHER, other);
+    const states = await told<ResidualPatching>('patch', { part: 'residual', put: [1, 7] });
+    assert.deepEqual([states.at, states.tokens, states.cells.length], [last, [1, 7], 12]);
+    const chosen = [
+      { query: 9, key: 1 },
+      { query: 8, key: 2 },
+    ];
+    const { edges } = await told<EdgePatching>('patch', {
+      ...{ part: 'edges', head: { core: 3, head: 1 }, edges: chosen },
+    });
+    assert.deepEqual(
+      edges.map(({ query, key }) => ({ query, key })),
+      chosen,
+    );
   });
 
   it("writes a head's map as a picture", async () => {
     const { code, stderr } = await run('map', 'text.txt', '--head', '3.1', '--png', 'map.png');
     assert.equal(code, 0, stderr);
     const { size, pixels } = decoded(await readFile(join(folder, 'map.png')));
-    assert.equal(size, engine.analysis('a').tokens.ids.length);
+    assert.equal(size, engine.analysis(OWN).tokens.ids.length);
     const row = await engine.request('analysis/row', {
-      ...{ id: 'a', core: 3, head: 1, token: 20, direction: 'from' as const },
+      ...{ id: OWN, core: 3, head: 1, token: 20, direction: 'from' as const },
     });
     row.forEach((mass, key) => {
       assert.ok(Math.abs(pixels[20 * size + key]! - 255 * Math.sqrt(mass)) <= 1, `key ${key}`);
+    });
+  });
+
+  it('writes what a mechanism keeps of a map, and the map sorted by buckets', async () => {
+    const kept = await run(
+      ...['map', 'text.txt', '--head', '3.1', '--mechanism', 'local:window=3', '--png', 'kept.png'],
+    );
+    assert.equal(kept.code, 0, kept.stderr);
+    const { size, pixels } = decoded(await readFile(join(folder, 'kept.png')));
+    const row = await engine.request('analysis/row', {
+      ...{ id: OWN, core: 3, head: 1, token: 20, direction: 'from' as const },
+    });
+    row.forEach((mass, key) => {
+      const wanted = key > 17 ? 255 * Math.sqrt(mass) : 0;
+      assert.ok(Math.abs(pixels[20 * size + key]! - wanted) <= 1, `key ${key}`);
+    });
+    const buckets = await run(
+      ...['buckets', 'text.txt', '--head', '3.1', '--mechanism', 'lsh:bucketSize=8', '--png', 'buckets.png'],
+    );
+    assert.equal(buckets.code, 0, buckets.stderr);
+    const map = await engine.request('analysis/bucketMap', {
+      ...{ id: OWN, core: 3, head: 1, round: 0, size, mechanism: setting('lsh', { bucketSize: 8 }) },
+    });
+    const sorted = decoded(await readFile(join(folder, 'buckets.png'))).pixels;
+    map.mass.forEach((mass, at) => {
+      assert.ok(Math.abs(sorted[at]! - 255 * Math.sqrt(mass)) <= 1, `cell ${at}`);
     });
   });
 
@@ -97,6 +206,13 @@ describe('command line: detail', function () {
       [['patch', 'text.txt'], /--from goes with/],
       [['patch', 'text.txt', '--from', 'text.txt', '--answers', '3'], /--answers is two ids/],
       [['rollout', 'text.txt', '--tokens', 'first'], /--tokens takes tokens/],
+      [['lost', 'text.txt'], /What is lost is lost under one mechanism/],
+      [['attribution', 'text.txt', '--answer', '3'], /--answer goes with the detail attribution at --tokens/],
+      [['patch', 'text.txt', '--from', 'text.txt', '--edges', '1>2'], /--edges goes with --part edges/],
+      [
+        ['patch', 'text.txt', '--from', 'text.txt', '--part', 'rib'],
+        /--part is one of heads, residual, edges/,
+      ],
     ] as const) {
       const { code, stderr } = await run(...args);
       assert.equal(code, 2, stderr);

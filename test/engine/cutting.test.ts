@@ -226,8 +226,8 @@ describe('cutting real exports at their attention', function () {
       }
     }
     const loader = new Watching(runtime, join(models, name, 'onnx'), 'disabled', true);
-    const { cut, cores, sides, segments, head } = made;
-    const runner = await SegmentRunner.load(cut, cores, sides, segments, head, loader, neverCancelled);
+    const { cores } = made;
+    const runner = await SegmentRunner.load(made, loader, neverCancelled);
     const ids = made.survey.ids(tokens, tokens, 1);
     const core = async (i: number) => new Float32Array(cores[i]!.heads * tokens * cores[i]!.valueDim);
     const output = await runner.run(ids, { core, signal: neverCancelled });

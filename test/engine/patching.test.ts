@@ -96,6 +96,76 @@ describe('activation patching', function () {
       assert.ok(Math.abs(loss.delta) < 1e-6 && difference === 0 && restored === null);
   });
 
+  it('of the residual stream: the token that differs is the other text before layer 0, and what is read of it later', async () => {
+    const { at, tokens, cells, differences } = await engine.request('analysis/patchResidual', {
+      ...{ id: 'own', from: 'other' },
+    });
+    const differs = 4;
+    assert.deepEqual([at, tokens[0], tokens.at(-1), cells.length], [40, differs, 40, 2 * tokens.length]);
+    const cell = (core: number, token: number) =>
+      cells.find(one => one.core === core && one.token === token)!;
+    const other = engine.analysis('other').loss!;
+    const own = engine.analysis('own').loss!;
+    const change = other.reduce((sum, value, t) => sum + value - own[t]!, 0) / own.length;
+    // All but the prediction of that token itself, whose id the loss of the text that is run asks for.
+    const asked = cell(0, differs).loss.delta;
+    assert.ok(Math.abs(cell(0, differs).difference - differences.other) < 2e-5 * differences.other);
+    assert.ok(Math.abs(asked - change) < 40 / own.length, `${asked}, ${change}`);
+    assert.ok(Math.abs(cell(1, differs).restored! - 1) < 2e-5, 'the last head reads its value');
+    for (const token of [5, 20, 40])
+      for (const core of [0, 1])
+        assert.ok(Math.abs(cell(core, token).restored!) < 2e-5, `${core}, token ${token}`);
+    const named = await engine.request('analysis/patchResidual', {
+      ...{ id: 'own', from: 'other', tokens: [20, differs] },
+    });
+    assert.deepEqual(named.cells, [cell(0, 20), cell(0, differs), cell(1, 20), cell(1, differs)]);
+  });
+
+  it('of single edges: what the head carries over each adds up to what its output carries', async () => {
+    const asked = { id: 'own', from: 'other', core: 1, head: 0 };
+    const { edges, differences } = await engine.request('analysis/patchEdges', asked);
+    const [most] = edges;
+    assert.equal(edges.length, 16);
+    assert.deepEqual([most!.query, most!.key], [40, 4]);
+    assert.ok(Math.abs(most!.restored! - 1) < 1e-3, `${most!.restored}`);
+    assert.ok(edges.every(({ moved }, at) => at === 0 || moved <= edges[at - 1]!.moved));
+    const all = Array.from({ length: 41 }, (_, key) => ({ query: 40, key }));
+    const { edges: each } = await engine.request('analysis/patchEdges', { ...asked, edges: all });
+    const carried = each.reduce((sum, { difference }) => sum + difference - differences.own, 0);
+    const { heads } = await engine.request('analysis/patch', { id: 'own', from: 'other' });
+    const whole = heads[1]!.difference - differences.own;
+    assert.ok(Math.abs(carried - whole) < 1e-4 * Math.abs(whole), `${carried}, ${whole}`);
+    const same = each.filter(({ key }) => key > 4);
+    assert.ok(same.every(({ difference }) => Math.abs(difference - differences.own) < 1e-4));
+  });
+
+  it('of a model of many layers a token put into its own text changes nothing, and one that differs makes the other text', async () => {
+    const words = 'The light of the sea was grey and the boats lay still in the small harbour that day.';
+    await analyze('sea', 'bundled', words);
+    await analyze('sky', 'bundled', words.replace(' sea ', ' war '));
+    const [sea, sky] = [engine.analysis('sea'), engine.analysis('sky')];
+    const differing = [...sea.tokens.ids.keys()].filter(t => sea.tokens.ids[t] !== sky.tokens.ids[t]);
+    assert.equal(differing.length, 1);
+    const asked = { id: 'sea', from: 'sky', at: 12, answers: { own: 300, other: 400 } };
+    const [token] = differing as [number];
+    const { cells, differences } = await engine.request('analysis/patchResidual', asked);
+    const [first] = cells;
+    assert.deepEqual([first!.core, first!.token], [0, token]);
+    assert.ok(Math.abs(first!.difference - differences.other) < 2e-5);
+    const later = cells.filter(one => one.token === token).map(({ difference }) => difference);
+    assert.ok(Math.abs(later.at(-1)! - differences.other) > 1e-3, 'other tokens have read it by then');
+    const none = { ...asked, from: 'sea', tokens: [3, token] };
+    for (const { loss } of (await engine.request('analysis/patchResidual', none)).cells)
+      assert.ok(Math.abs(loss.delta) < 1e-6);
+    for (const one of (await engine.request('analysis/patchEdges', { ...asked, core: 2, head: 5, most: 3 }))
+      .edges)
+      assert.ok(one.query >= token && one.query <= 12 && one.moved > 0);
+    await assert.rejects(
+      engine.request('analysis/patchResidual', { ...asked, at: token - 1 }),
+      /both texts have the same tokens/,
+    );
+  });
+
   it('says why two texts cannot be patched', async () => {
     await analyze('short', 'bundled', 'The cat sat.');
     await analyze('bert', join(FIXTURES, 'bert-eager-script'), 'the cat sat');

@@ -6,6 +6,7 @@ import type { WeightUses } from '../onnx/weightUses';
 import type { DirectPath } from './directPath';
 import type { Written } from './headWrites';
 import type { PositionParts } from './positionParts';
+import type { TokenState } from './tokenState';
 import type { Tensor } from '../../runtime/tensor';
 
 /** Runs one core: returns the context, [heads, queries, valueDim]. */
@@ -16,6 +17,14 @@ export type Attend = (core: CoreInfo, input: CoreInput) => Promise<Float32Array>
  * Only while the callback that was given it has not returned.
  */
 export type GoOn = (context: Float32Array, attend: Attend) => Promise<ModelOutput>;
+
+/** Where a run stands before a core. Only while the callback that was given it has not returned. */
+export interface Before {
+  /** All that is handed on of one token, to this core and behind it. */
+  stateOf(token: number): TokenState;
+  /** The rest of the run with that of another run in its place. @throws RefusedError where more than the token's would have to go with it */
+  goOn(token: number, state: TokenState, attend: Attend): Promise<ModelOutput>;
+}
 
 /** What came out after the last core. Rows are read in blocks: all logits at once can be larger than the model. */
 export interface ModelOutput {
@@ -38,6 +47,8 @@ export interface RunOptions {
   onSegment?: (fraction: number) => void;
   /** Called with the residual stream before each core where it crosses the cut by itself, and at the end. */
   onHidden?: (hidden: HiddenRows) => void;
+  /** Called before each core; the run waits for it. */
+  onBefore?: (core: CoreInfo, before: Before) => Promise<void>;
   /** Called behind each core with its context; the run waits for it. */
   onContext?: (core: CoreInfo, context: Float32Array, goOn: GoOn) => Promise<void>;
 }

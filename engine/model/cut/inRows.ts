@@ -72,7 +72,7 @@ export class PieceInRows implements Piece {
 const product = (dims: readonly number[]) => dims.reduce((a, b) => a * b, 1);
 
 /** Rows from .. to-1 along an axis; a view where they lie together. */
-function rowsOf(tensor: Tensor, axis: number, from: number, to: number): Tensor {
+export function rowsOf(tensor: Tensor, axis: number, from: number, to: number): Tensor {
   const lead = product(tensor.dims.slice(0, axis));
   const size = product(tensor.dims.slice(axis + 1));
   const tokens = tensor.dims[axis]!;
@@ -97,7 +97,7 @@ function emptyLike(tensor: Tensor, axis: number, tokens: number): Tensor {
 }
 
 /** Writes a block of rows to its place. */
-function placeRows(block: Tensor, axis: number, from: number, all: Tensor): void {
+export function placeRows(block: Tensor, axis: number, from: number, all: Tensor): void {
   const lead = product(block.dims.slice(0, axis));
   const size = product(block.dims.slice(axis + 1));
   const [rows, tokens] = [block.dims[axis]!, all.dims[axis]!];

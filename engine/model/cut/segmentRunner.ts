@@ -10,6 +10,8 @@ import { residualOf, type HiddenRows } from './hidden';
 import { PieceInRows } from './inRows';
 import type { HowToRun, Piece, PieceLoader } from './pieces';
 import type { RowPiece } from './rowPiece';
+import type { TokenAxes } from './tokenAxes';
+import { Standing, type TokenState } from './tokenState';
 
 /** What a core gets at run time: canonical tensors, and the content tensors that its bias needs. */
 export interface CoreFeeds {
@@ -25,45 +27,57 @@ export type RunCore = (index: number, feeds: CoreFeeds) => Promise<Float32Array>
 /** The rest of a run, from behind one core on, with another context in its place. */
 export type GoOn = (context: Float32Array, core: RunCore) => Promise<ModelOutput>;
 
+/** Where a run stands before a core: what it hands on of a token, and the rest of the run with that of another run. */
+export interface BeforeCore {
+  stateOf(token: number): TokenState;
+  goOn(token: number, state: TokenState, core: RunCore): Promise<ModelOutput>;
+}
+
 /** What runs in the cores' places, and who is told. */
 interface Walk extends HowToRun {
   core: RunCore;
   signal: AbortSignal;
   onSegment?: (fraction: number) => void;
   onHidden?: (hidden: HiddenRows) => void;
+  /** Called before each core. */
+  onBefore?: (index: number, before: BeforeCore) => Promise<void>;
   /** Called behind each core. */
   onContext?: (index: number, context: Float32Array, goOn: GoOn) => Promise<void>;
 }
 
-/** Where a run stands: the tensors that are still read, and the first core to run behind segment `level`; 0 = the segment comes first. */
+/** Where a run stands: the tensors that are still read, and the first core to run behind segment `level`; null = the segment comes first. */
 interface Place {
   store: Map<string, Tensor>;
   level: number;
-  core: number;
+  core: number | null;
+}
+
+/** A graph without its cores, and what stood in their places. */
+interface CutParts {
+  cut: Graph;
+  cores: readonly CutCore[];
+  /** Of each core: the content tensors that its bias needs. */
+  sides: readonly string[][];
+  segments: Segments;
+  head: HeadCut | null;
+  axes: TokenAxes;
 }
 
 /** The segments of a model as loaded sessions, with the cores' places left open. */
 export class SegmentRunner {
   private constructor(
-    private readonly graph: Graph,
-    private readonly cores: readonly CutCore[],
-    private readonly sides: readonly string[][],
-    private readonly segments: Segments,
-    private readonly head: HeadCut | null,
+    private readonly plan: CutParts,
     private readonly pieces: (Piece | null)[],
     private readonly loader: PieceLoader,
   ) {}
 
   static async load(
-    graph: Graph,
-    cores: readonly CutCore[],
-    sides: readonly string[][],
-    segments: Segments,
-    head: HeadCut | null,
+    plan: CutParts,
     loader: PieceLoader,
     signal: AbortSignal,
     inRows: readonly (RowPiece | null)[] = [],
   ): Promise<SegmentRunner> {
+    const { segments, head } = plan;
     const pieces: (Piece | null)[] = [];
     try {
       for (const [level, piece] of segments.pieces.entries()) {
@@ -77,25 +91,27 @@ export class SegmentRunner {
       await loader.release();
       throw error;
     }
-    return new SegmentRunner(graph, cores, sides, segments, head, pieces, loader);
+    return new SegmentRunner(plan, pieces, loader);
   }
 
   /** Runs segments and cores in turn; the output is read from the last hidden rows where the head could be cut off. */
   async run(ids: Ids, walk: Walk): Promise<ModelOutput> {
-    const { pieces, segments, head } = this;
-    const store = new Map<string, Tensor>(Object.entries(makeFeeds(this.graph, ids)));
+    const { pieces, plan } = this;
+    const { segments, head, cut } = plan;
+    const store = new Map<string, Tensor>(Object.entries(makeFeeds(cut, ids)));
     if (segments.lookup) {
       const row = float32(new Float32Array(head!.hiddenSize), [1, head!.hiddenSize]);
       const looked = await pieces.at(-1)!.run(name => (name === head!.rows ? row : store.get(name)));
       store.set(segments.lookup.output, looked.get(segments.lookup.output)!);
     }
-    return this.walk({ store, level: 0, core: 0 }, walk);
+    return this.walk({ store, level: 0, core: null }, walk);
   }
 
   private async walk(from: Place, walk: Walk): Promise<ModelOutput> {
-    const { pieces, segments, head, cores } = this;
+    const { pieces, plan } = this;
+    const { segments, head, cores, cut: graph, axes } = plan;
     const { store } = from;
-    const { core, signal, rowsAtOnce, onSegment, onHidden, onContext } = walk;
+    const { core, signal, rowsAtOnce, onSegment, onHidden, onBefore, onContext } = walk;
     const lastUse = this.lastUses();
     const end = head ? pieces.length - 1 : pieces.length;
     const get = (name: string): Tensor => {
@@ -106,17 +122,27 @@ export class SegmentRunner {
     for (let level = from.level; level < end; level++) {
       await checkpoint(signal);
       onSegment?.(level / pieces.length);
-      const next = level === from.level ? from.core : 0;
-      const piece = next === 0 ? pieces[level] : null;
+      const next = level === from.level ? from.core : null;
+      const piece = next === null ? pieces[level] : null;
       if (piece)
         for (const [name, tensor] of await piece.run(get, { signal, rowsAtOnce })) store.set(name, tensor);
       for (const [index, cut] of cores.entries()) {
-        if (segments.coreLevels[index] !== level || index < next) continue;
+        if (segments.coreLevels[index] !== level || index < (next ?? 0)) continue;
         await checkpoint(signal);
+        if (onBefore) {
+          const standing = new Standing(this.made(store), axes);
+          await onBefore(index, {
+            stateOf: token => standing.stateOf(token),
+            goOn: async (token, state, rest) => {
+              const changed = new Map([...store, ...standing.with(token, state)]);
+              return this.walk({ store: changed, level, core: index }, { core: rest, signal, rowsAtOnce });
+            },
+          });
+        }
         const q = get(cut.q);
         if (onHidden) {
           const carried = (name: string) => (lastUse.get(name) ?? 0) > level;
-          tellHidden(index, residualOf(this.graph, cut.q, store, carried)?.tensor, onHidden);
+          tellHidden(index, residualOf(graph, cut.q, store, carried)?.tensor, onHidden);
         }
         const context = await core(index, { q, k: get(cut.k), v: get(cut.v), tensor: get });
         const shaped = (data: Float32Array) => float32(data, [cut.heads, q.dims[1]!, cut.valueDim]);
@@ -132,24 +158,30 @@ export class SegmentRunner {
       tellHidden('output', get(head.hidden), onHidden);
       return this.rowsOf(get(head.hidden), pieces[end]!, store);
     }
-    const output = get(this.graph.output);
+    const output = get(graph.output);
     tellHidden('output', output, onHidden);
     const width = output.dims[output.dims.length - 1]!;
     return outputOf(floats(output), width);
   }
 
+  /** What the model has computed, not what it was given. */
+  private made(store: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+    return new Map([...store].filter(([name]) => !this.plan.cut.isInput(name)));
+  }
+
   private async rowsOf(hidden: Tensor, piece: Piece, store: Map<string, Tensor>): Promise<ModelOutput> {
+    const { cut, head, segments } = this.plan;
     const [rows, size] = hidden.dims as [number, number];
     // What the piece looks up beside its product: as little as possible.
     const one = Int32Array.of(0);
-    const short = makeFeeds(this.graph, { ids: one, target: one });
-    const lookup = new Set(this.segments.lookup?.inputs);
+    const short = makeFeeds(cut, { ids: one, target: one });
+    const lookup = new Set(segments.lookup?.inputs);
     const logitsOf = async (data: Float32Array): Promise<Float32Array> => {
       const block = float32(data, [data.length / size, size]);
       const results = await piece.run(name =>
-        name === this.head!.rows ? block : lookup.has(name) ? short[name] : store.get(name),
+        name === head!.rows ? block : lookup.has(name) ? short[name] : store.get(name),
       );
-      return floats(results.get(this.graph.output)!);
+      return floats(results.get(cut.output)!);
     };
     const data = floats(hidden);
     const width = (await logitsOf(data.subarray(0, size))).length;
@@ -158,14 +190,15 @@ export class SegmentRunner {
 
   /** Level after which each tensor is not read any more. */
   private lastUses(): Map<string, number> {
+    const { cores, segments, sides, head } = this.plan;
     const uses = new Map<string, number>();
     this.pieces.forEach((piece, level) => piece?.inputs.forEach(name => uses.set(name, level)));
-    this.cores.forEach((core, i) => {
-      const level = this.segments.coreLevels[i] ?? 0;
-      for (const name of [core.q, core.k, core.v, ...this.sides[i]!])
+    cores.forEach((core, i) => {
+      const level = segments.coreLevels[i] ?? 0;
+      for (const name of [core.q, core.k, core.v, ...sides[i]!])
         uses.set(name, Math.max(level, uses.get(name) ?? 0));
     });
-    if (this.head) uses.set(this.head.hidden, this.pieces.length);
+    if (head) uses.set(head.hidden, this.pieces.length);
     return uses;
   }
 

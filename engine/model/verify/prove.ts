@@ -215,7 +215,7 @@ class Prover {
     own: Attend,
     signal: AbortSignal,
   ): Promise<Difference[] | null> {
-    const { cut, graph, cores, sides, head, survey } = this.plan;
+    const { cut, graph, cores, head, survey } = this.plan;
     if (this.runtime.report.device !== 'cpu' || widenedBytes(cut) > WIDENED_LIMIT) return null;
     const narrow = this.runner;
     const expected = await this.uncut.ofGraph('basic', samples, widened(graph, survey.idInputs, null));
@@ -224,7 +224,8 @@ class Prover {
     const wide = widened(cut, survey.idInputs, head?.rows ?? null);
     // Fusions of float64 nodes are wrong in ONNX Runtime 1.30 (T5: by 3e-3 at level ALL).
     const loader = new PieceLoader(this.runtime, this.folder, 'basic', false, true);
-    this.runner = await SegmentRunner.load(wide, cores, sides, segmentsOf(wide, cores), head, loader, signal);
+    const plan = { ...this.plan, cut: wide, segments: segmentsOf(wide, cores) };
+    this.runner = await SegmentRunner.load(plan, loader, signal);
     this.precise = true;
     const differences = await this.differences(samples, expected, own, signal);
     if (differences.every(d => this.tolerance.isNear(d))) {
@@ -319,13 +320,12 @@ class Prover {
     cpu: boolean,
     signal: AbortSignal,
   ): Promise<SegmentRunner> {
-    const { cut, cores, sides, segments, head, inRows } = this.plan;
     await checkpoint(signal);
     await collectGarbage();
     const loader = new PieceLoader(this.runtime, this.folder, level, cpu, !cpu);
-    const rows = cpu ? [] : inRows;
+    const rows = cpu ? [] : this.plan.inRows;
     // Reference cores rebuild content tensors themselves only from what segments give: offer all of them.
-    return SegmentRunner.load(cut, cores, sides, segments, head, loader, signal, rows);
+    return SegmentRunner.load(this.plan, loader, signal, rows);
   }
 }
 

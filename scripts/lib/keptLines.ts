@@ -1,0 +1,49 @@
+/** What a long script has found so far, a line of JSON each: a run that was stopped goes on behind the last of them. */
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+export class KeptLines {
+  private readonly found = new Map<string, unknown>();
+
+  /** @param of what it all is of: lines of anything else are not gone on with */
+  constructor(
+    private readonly path: string,
+    of: object,
+  ) {
+    const head = JSON.stringify(of);
+    if (!existsSync(path)) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `${head}\n`);
+    }
+    const [first, ...lines] = readFileSync(path, 'utf8').split('\n');
+    if (first !== head) throw new Error(`${path} is of something else: remove it, or name another file.`);
+    for (const line of lines) {
+      const read = parsed(line);
+      if (read) this.found.set(read.key, read.value);
+    }
+    console.error(`${path}: ${this.found.size} results are there already`);
+  }
+
+  /** What is kept under the key, or what is made now and kept. Numbers of typed arrays come back as lists. */
+  async get<T>(key: string, make: () => Promise<T>): Promise<T> {
+    const known = this.found.get(key);
+    if (known !== undefined) return known as T;
+    const value = await make();
+    this.found.set(key, value);
+    appendFileSync(this.path, `${JSON.stringify({ key, value })}\n`);
+    return value;
+  }
+
+  has(key: string): boolean {
+    return this.found.has(key);
+  }
+}
+
+/** Null of a line that was cut off. */
+function parsed(line: string): { key: string; value: unknown } | null {
+  try {
+    return JSON.parse(line) as { key: string; value: unknown };
+  } catch {
+    return null;
+  }
+}
