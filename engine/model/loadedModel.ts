@@ -5,7 +5,6 @@ import { RefusedError, told } from '../errors';
 import { sidesOf, type CoreInfo, type ModelInfo, type TextCheck } from '../../shared/protocol/engine';
 import { refusalOf } from '../runtime/complaint';
 import { neverCancelled } from '../runtime/cancellation';
-import type { Runtime } from '../runtime/runtime';
 import { floats, type Tensor } from '../runtime/tensor';
 import { activationBytes } from './cut/activations';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
@@ -32,6 +31,7 @@ import {
   workOf,
 } from './verify/textCheck';
 import { UncutModel } from './verify/uncut';
+import type { BoundRuntime } from './onnx/graphFiles';
 import type { Skeleton } from './onnx/skeleton';
 import { weightUses, type WeightUses } from './onnx/weightUses';
 import { prove, type Proof, type ProofOptions, type Proving } from './verify/prove';
@@ -50,7 +50,7 @@ export class LoadedModel implements CutModel {
   private constructor(
     private readonly skeleton: Skeleton,
     private readonly plan: Plan,
-    private readonly runtime: Runtime,
+    private readonly runtime: BoundRuntime,
     private readonly forget: () => void,
   ) {
     this.lengths = new LengthChecks(plan, runtime, skeleton.folder);
@@ -64,7 +64,7 @@ export class LoadedModel implements CutModel {
     files: GraphFiles,
     skeleton: Skeleton,
     plan: Plan,
-    runtime: Runtime,
+    runtime: BoundRuntime,
     options: ProofOptions,
     forget: () => void,
   ): Promise<LoadedModel> {
@@ -236,7 +236,9 @@ export class LoadedModel implements CutModel {
   }
 
   weightUses(): WeightUses {
-    return weightUses(this.plan.graph, this.skeleton.folder, this.info.vocabulary);
+    const uses = weightUses(this.plan.graph, this.skeleton.folder, this.info.vocabulary);
+    this.runtime.refuseOtherFiles();
+    return uses;
   }
 
   layerWeights(): ReturnType<CutModel['layerWeights']> {

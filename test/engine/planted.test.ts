@@ -57,6 +57,15 @@ describe('planted truth: models of which it is known what they do', function () 
     const again = () => engine.request('analysis/mechanism', { id: 'anew', mechanism, scope: 'propagated' });
     writePlanted(join(folder, 'anew'), lookBackModel([9]));
     await assert.rejects(again(), /have changed since it was loaded: analyze the text again/);
+    // The lens on scaling counts weights without running a piece.
+    const scaling = engine.request('analysis/lens', {
+      id: 'anew',
+      lens: 'scaling',
+      core: 0,
+      head: 0,
+      params: {},
+    });
+    await assert.rejects(scaling, /have changed since it was loaded: analyze the text again/);
     assert.equal(await span(), 9);
     await again();
   });

@@ -34,14 +34,20 @@ export function lookOf(paths: readonly string[]): string {
   return JSON.stringify(looks);
 }
 
+/** A runtime for the pieces of one model, which says whether its files are still those that it was made for. */
+export interface BoundRuntime extends Runtime {
+  /** Throws RefusedError when the files are others than those that were proved. */
+  refuseOtherFiles(): void;
+}
+
 /**
- * A runtime for the pieces of one model. They take their weights from its files when they are made and while they run (the
- * files are mapped), so nothing may come of a run after which the files are others than those that were proved.
+ * Pieces take their weights from the model's files when they are made and while they run (the files are mapped), so nothing
+ * may come of a run after which the files are others than those that were proved.
  */
-export function boundTo(model: Graphs & { name: string }, runtime: Runtime): Runtime {
+export function boundTo(model: Graphs & { name: string }, runtime: Runtime): BoundRuntime {
   const paths = graphFiles(model);
   const look = lookOf(paths);
-  const refuseOthers = () => {
+  const refuseOtherFiles = () => {
     if (lookOf(paths) !== look)
       throw new RefusedError(
         told`The files of the model ${model.name} have changed since it was loaded: analyze the text again.`,
@@ -52,7 +58,7 @@ export function boundTo(model: Graphs & { name: string }, runtime: Runtime): Run
     outputNames: session.outputNames,
     run: async (...given) => {
       const results = await session.run(...given);
-      refuseOthers();
+      refuseOtherFiles();
       return results;
     },
     release: () => session.release(),
@@ -61,10 +67,11 @@ export function boundTo(model: Graphs & { name: string }, runtime: Runtime): Run
     report: runtime.report,
     load: async (bytes, options) => {
       const session = await runtime.load(bytes, options);
-      refuseOthers();
+      refuseOtherFiles();
       return bound(session);
     },
     graph: (key, build) => runtime.graph(key, build),
     dispose: () => runtime.dispose(),
+    refuseOtherFiles,
   };
 }
