@@ -316,6 +316,11 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     if (this.current?.ready) void this.again(this.current);
   }
 
+  /** The engine was ended because somebody wished it: the shown one comes back, and a run that was cut off begins again. */
+  beginAgain(): void {
+    if (this.current) void this.again(this.current);
+  }
+
   override dispose(): void {
     for (const uri of [...this.pauses.keys()]) this.stopPause(uri);
     for (const analysis of this.alive.values()) analysis.cancellation.cancel();

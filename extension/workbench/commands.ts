@@ -114,7 +114,7 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
       if (!trusted()) return;
       await context.crashed.forget();
       await client.restart();
-      store.recover();
+      store.beginAgain();
     },
     showLog: () => log.show(),
     openSettings: () =>

@@ -40,6 +40,17 @@ describe('the engine process', () => {
     await analyze(editor);
   });
 
+  it('begins a run again that Restart Engine cuts off', async () => {
+    const inspector = await api();
+    const editor = await openText(SENTENCE.repeat(400));
+    const running = run('analyze');
+    const state = () => inspector.getState(editor.document.uri);
+    await until('a run', () => state().status === 'running');
+    await run('restartEngine');
+    await running;
+    await until('the analysis', () => state().status === 'ready');
+  });
+
   it('is another one after Restart Engine', async () => {
     const inspector = await api();
     const editor = await openText(SENTENCE);
