@@ -4,6 +4,7 @@
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import * as esbuild from 'esbuild';
+import { commandLine, native, nodeProgram } from './scripts/lib/nodePrograms.mjs';
 import { notices } from './scripts/lib/notices.mjs';
 
 const production = process.argv.includes('--production');
@@ -19,26 +20,15 @@ const common = {
   metafile: true,
 };
 
-/** Native packages stay outside of the bundles; they are found in node_modules, in the vsix as well. */
-const native = ['onnxruntime-node', 'onnxruntime-common', 'tokenizers'];
-
 /** Names stay as they are written: stack traces that users send can be read. (keepNames would cost a call for every closure made.) */
-const nodeProgram = {
-  ...common,
-  platform: 'node',
-  format: 'cjs',
-  target: 'node20',
-};
+const programs = [
+  { ...nodeProgram, entryPoints: { extension: 'extension/extension.ts' }, external: ['vscode'] },
+  { ...nodeProgram, entryPoints: { engine: 'engine/main.ts' } },
+  ...commandLine(),
+];
 
 const bundles = [
-  { ...nodeProgram, entryPoints: { extension: 'extension/extension.ts' }, external: ['vscode'] },
-  { ...nodeProgram, entryPoints: { engine: 'engine/main.ts' }, external: native },
-  {
-    ...nodeProgram,
-    entryPoints: { cli: 'engine/cli.ts' },
-    external: native,
-    banner: { js: '#!/usr/bin/env node' },
-  },
+  ...programs.map(program => ({ ...common, ...program })),
   {
     ...common,
     minifyIdentifiers: production,

@@ -34,7 +34,7 @@ if (unknown !== undefined) {
 
 const ORT = 'node_modules/onnxruntime-node';
 const FILES = [
-  'dist/{cli.js,webview.js,webview.css,THIRD_PARTY_NOTICES.txt}',
+  'dist/{cli.js,program.js,webview.js,webview.css,THIRD_PARTY_NOTICES.txt}',
   'engine/bundled/**/README.md',
   'engine/bundled/**/*.{onnx,onnx.data,json}',
   'CHANGELOG.md',

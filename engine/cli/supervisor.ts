@@ -19,7 +19,7 @@ const GRACE_MS = 3000;
 
 const child = fork(process.argv[1]!, process.argv.slice(2), {
   stdio: ['inherit', 'inherit', 'inherit', 'ipc', 'pipe'],
-  env: { ...process.env, [SUPERVISED]: '1' },
+  env: { ...process.env, [SUPERVISED]: String(process.pid) },
 });
 const temporaries = new Set<string>();
 let subject: string | null = null;

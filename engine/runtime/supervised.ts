@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { told } from '../../shared/foreign';
 
-/** Set for the child of the command line's supervisor. */
+/** Set for the child of the command line's supervisor, to the supervisor's process id: processes that the child starts have other parents. */
 export const SUPERVISED = 'ATTENTION_INSPECTOR_SUPERVISED';
 /** Where a process that must end at once writes why: this file descriptor is a pipe to its parent. */
 export const LAST_WORDS = 4;
@@ -10,9 +10,7 @@ export const LAST_WORDS = 4;
 /** The argument that makes a program the trial of a model (service/trialProgram.ts). */
 export const TRIAL = '--trial';
 
-export const isSupervised = process.env[SUPERVISED] !== undefined && process.send !== undefined;
-// Processes started from here have parents of their own.
-delete process.env[SUPERVISED];
+export const isSupervised = process.env[SUPERVISED] === String(process.ppid) && process.send !== undefined;
 
 /** From the child: whose fault a sudden end would be, which files it would leave behind, and that it has said its sentence. */
 export type ChildMessage = { subject: string } | { temporary: string } | { settled: string } | { told: true };

@@ -48,13 +48,14 @@ describe('the npm package', function () {
   it('holds the command line, its model, its views and ONNX Runtime, and nothing else', () => {
     const names = execFileSync('tar', ['-tzf', tarball], { encoding: 'utf8' }).trim().split('\n');
     const expected =
-      /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/(cli\.js|webview\.js|webview\.css|THIRD_PARTY_NOTICES\.txt)|engine\/bundled\/([\w-]+\/)+[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/onnxruntime-node\/(package\.json|dist\/\w+\.js|bin\/napi-v6\/\w+\/\w+\/[\w.]+))$/;
+      /^package\/(package\.json|README\.md|CHANGELOG\.md|LICENSE|dist\/(cli\.js|program\.js|webview\.js|webview\.css|THIRD_PARTY_NOTICES\.txt)|engine\/bundled\/([\w-]+\/)+[\w.]+\.(onnx|onnx\.data|json|md)|node_modules\/onnxruntime-node\/(package\.json|dist\/\w+\.js|bin\/napi-v6\/\w+\/\w+\/[\w.]+))$/;
     assert.deepEqual(
       names.filter(name => !expected.test(name)),
       [],
     );
     for (const name of [
       'dist/cli.js',
+      'dist/program.js',
       'dist/webview.js',
       'engine/bundled/prose-2m/onnx/model.onnx',
       'LICENSE',

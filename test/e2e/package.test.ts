@@ -32,6 +32,7 @@ const FOR_ALL = [
   'extension/dist/extension.js',
   'extension/dist/engine.js',
   'extension/dist/cli.js',
+  'extension/dist/program.js',
   'extension/dist/webview.js',
   'extension/dist/webview.css',
   'extension/dist/THIRD_PARTY_NOTICES.txt',

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { loadFailure } from '../../engine/runtime/loadFailure';
 import { replaceFile } from '../../engine/runtime/replaceFile';
 import { EngineClient, type Death } from '../../extension/engine/engineClient';
-import { buildCli, buildEngine, runCli } from '../fixtures/cli';
+import { buildCli, buildEngine, childOfCli, runCli } from '../fixtures/cli';
 
 const MODULES = join(__dirname, '../../node_modules');
 const dlopen = (message: string) => Object.assign(new Error(message), { code: 'ERR_DLOPEN_FAILED' });
@@ -71,11 +71,9 @@ describe('a native library that does not load', function () {
     let folder: string;
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'no-library-'));
-      for (const [name, program] of [
-        ['cli.js', await buildCli()],
-        ['engine.js', await buildEngine()],
-      ] as const)
-        cpSync(program, join(folder, name));
+      cpSync(await buildCli(), join(folder, 'cli.js'));
+      cpSync(childOfCli(), join(folder, basename(childOfCli())));
+      cpSync(await buildEngine(), join(folder, 'engine.js'));
       const fake = join(folder, 'node_modules/onnxruntime-node');
       mkdirSync(fake, { recursive: true });
       for (const real of ['tokenizers', 'onnxruntime-common'])

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { THREADS } from '../../runtime/ort';
-import { SUPERVISED } from '../../runtime/supervised';
 import type { ShardEnd, ShardHooks, ShardRunner, ShardTask } from './shards';
 
 export const runHere: ShardRunner = async (tasks, hooks) => {
@@ -26,10 +25,9 @@ const SPARING = { MALLOC_ARENA_MAX: '1' };
 
 function runOne(task: ShardTask, threads: number, { signal, onLine }: ShardHooks): Promise<ShardEnd> {
   return new Promise((resolve, reject) => {
-    const { [SUPERVISED]: _, ...env } = process.env;
     const [program, ...args] = task.command;
     const child = spawn(program!, args, {
-      env: { [THREADS]: String(threads), ...SPARING, ...env },
+      env: { [THREADS]: String(threads), ...SPARING, ...process.env },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let last = '';
