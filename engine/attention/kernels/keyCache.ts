@@ -1,52 +1,73 @@
 import { hidesByPlace, isBlocked } from './blocked';
+import { weighValues } from './scoreBlocks';
 import { biasAt, kvHead, visibleKeys, type CoreInput } from '../core';
+import type { AttendContext } from '../mechanism';
+
+/** Queries of a block: as many as half the cache holds, within reason. More of them find more keys that are gone meanwhile. */
+const LEAST_ROWS = 32;
+const MOST_ROWS = 64;
 
 /**
  * One head's cache of keys, while its queries come in order: new keys enter with the query that first sees them, and keys that
- * the model's mask no longer shows leave. All in float64: which key goes hangs on sums that may differ in their last digits.
+ * the model's mask no longer shows leave. All that decides which key goes is in float64, summed in one order: it may hang on
+ * last digits. Queries are multiplied in blocks with all keys that any of them may find.
  */
 export class KeyCache {
-  /** Ascending positions of the keys that are held. */
+  /** Ascending positions of the keys that are held, and the columns of the block in which they stand. */
   private held = new Int32Array(0);
+  private columns = new Int32Array(0);
   private count = 0;
   private seen = 0;
   /** What each of them got of the last query. */
   private weights = new Float64Array(0);
-  private readonly query: Float64Array;
-  private readonly sum: Float64Array;
+  private block: Block = {
+    from: 0,
+    to: 0,
+    keys: new Int32Array(0),
+    dots: new Float64Array(0),
+    given: new Float32Array(0),
+  };
 
   /** `gone` [keys]: filled with the first query that does not find a key any more. */
   constructor(
     private readonly input: CoreInput,
     private readonly head: number,
     private readonly gone: Int32Array,
-  ) {
-    this.query = new Float64Array(input.dim);
-    this.sum = new Float64Array(input.valueDim);
-  }
+  ) {}
 
   get size(): number {
     return this.count;
   }
 
-  /** Attention of query i over the cache: `output` [valueDim] is filled. Returns the log-sum-exp, -Infinity where nothing is seen. */
-  attend(i: number, output: Float32Array): number {
+  /** Goes on with the queries from `from` on, as many as are best taken at once; returns where they end. */
+  begin(from: number): number {
+    const { input, count } = this;
+    const rows = Math.min(MOST_ROWS, Math.max(LEAST_ROWS, count >> 1));
+    const to = Math.min(input.queries, from + rows);
+    const first = Math.max(this.seen, visibleKeys(input, from).from);
+    const entering = Math.max(0, visibleKeys(input, to - 1).to - first);
+    const keys = new Int32Array(count + entering);
+    keys.set(this.held.subarray(0, count));
+    for (let t = 0; t < entering; t++) keys[count + t] = first + t;
+    for (let t = 0; t < count; t++) this.columns[t] = t;
+    const given = new Float32Array((to - from) * keys.length);
+    this.block = { from, to, keys, dots: products(input, this.head, from, to, keys), given };
+    return to;
+  }
+
+  /** Shares out the mass of query i over the cache. Returns the log-sum-exp, -Infinity where nothing is seen. */
+  attend(i: number): number {
     this.admit(i);
     if (this.weights.length < this.held.length) this.weights = new Float64Array(this.held.length);
-    const { input, head, count, held, weights, query, sum } = this;
-    const { dim, valueDim, keys, q, k, v, rule } = input;
-    const { softCap, bias } = rule;
-    const hides = hidesByPlace(rule);
-    const first = kvHead(input, head) * keys;
-    const scale = rule.scale[head]!;
-    for (let c = 0; c < dim; c++) query[c] = q[(head * input.queries + i) * dim + c]!;
+    const { input, head, count, held, columns, weights, block } = this;
+    const { softCap, bias } = input.rule;
+    const hides = hidesByPlace(input.rule);
+    const scale = input.rule.scale[head]!;
+    const row = (i - block.from) * block.keys.length;
     let top = -Infinity;
     for (let t = 0; t < count; t++) {
       const key = held[t]!;
-      let at = (first + key) * dim;
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += query[c]! * k[at++]!;
-      let score = dot * scale;
+      let score = block.dots[row + columns[t]!]! * scale;
       if (softCap !== null) score = softCap * Math.tanh(score / softCap);
       if (bias) score += biasAt(input, head, i, key);
       if (hides && isBlocked(input, head, i, key)) score = -Infinity;
@@ -59,15 +80,25 @@ export class KeyCache {
     }
     let total = 0;
     for (let t = 0; t < count; t++) total += weights[t] = Math.exp(weights[t]! - top);
-    sum.fill(0);
     for (let t = 0; t < count; t++) {
-      const weight = (weights[t]! /= total);
-      if (weight === 0) continue;
-      let at = (first + held[t]!) * valueDim;
-      for (let c = 0; c < valueDim; c++) sum[c]! += weight * v[at++]!;
+      weights[t]! /= total;
+      block.given[row + columns[t]!] = weights[t]!;
     }
-    output.set(sum);
     return top + Math.log(total);
+  }
+
+  /** What the queries of the block read, [queries, valueDim]. */
+  async output(context: AttendContext): Promise<Float32Array> {
+    const { keys, given } = this.block;
+    const { valueDim, v } = this.input;
+    const first = kvHead(this.input, this.head) * this.input.keys;
+    const values = new Float32Array(keys.length * valueDim);
+    for (const [t, key] of keys.entries()) {
+      const at = (first + key) * valueDim;
+      values.set(v.subarray(at, at + valueDim), t * valueDim);
+    }
+    const found = { ...this.input, heads: 1, kvHeads: 1, keys: keys.length, v: values };
+    return weighValues(found, 0, { firstKey: 0, columns: keys.length, scores: given }, context);
   }
 
   /** Adds what each key got of the last query to its entry in `sums` [keys]. */
@@ -88,9 +119,7 @@ export class KeyCache {
     if (over === 1) return this.drop(least(held, free, sums), i + 1);
     const order = Array.from(held.subarray(0, free)).sort((a, b) => sums[a]! - sums[b]! || a - b);
     const evicted = new Set(order.slice(0, over));
-    for (const key of evicted) this.gone[key] = i + 1;
-    this.held = held.filter((key, t) => t < this.count && !evicted.has(key));
-    this.count = this.held.length;
+    for (let t = this.count - 1; t >= 0; t--) if (evicted.has(held[t]!)) this.drop(t, i + 1);
   }
 
   private admit(i: number): void {
@@ -100,19 +129,82 @@ export class KeyCache {
     this.seen = Math.max(this.seen, to);
   }
 
+  /** Keys that enter are the last columns of the block, in order. */
   private add(key: number): void {
     if (this.count === this.held.length) {
-      const longer = new Int32Array(2 * this.count + 64);
-      longer.set(this.held);
-      this.held = longer;
+      this.held = longer(this.held);
+      this.columns = longer(this.columns);
     }
+    const { keys } = this.block;
+    this.columns[this.count] = keys.length - 1 - (keys.at(-1)! - key);
     this.held[this.count++] = key;
   }
 
   private drop(at: number, from: number): void {
     this.gone[this.held[at]!] = from;
-    this.held.copyWithin(at, at + 1, this.count--);
+    this.held.copyWithin(at, at + 1, this.count);
+    this.columns.copyWithin(at, at + 1, this.count--);
   }
+}
+
+/** Queries from .. to-1 and the keys that any of them may find: those held before, and those that enter. */
+interface Block {
+  from: number;
+  to: number;
+  keys: Int32Array;
+  /** [queries, keys] products of queries and keys. */
+  dots: Float64Array;
+  /** [queries, keys] what each key got. */
+  given: Float32Array;
+}
+
+/** Queries that are multiplied with a key at once. */
+const AT_ONCE = 4;
+
+/** Each product summed in the order of the dimensions, whatever stands beside it. */
+function products(input: CoreInput, head: number, from: number, to: number, keys: Int32Array): Float64Array {
+  const { q, k, dim, queries } = input;
+  const dots = new Float64Array((to - from) * keys.length);
+  const first = kvHead(input, head) * input.keys;
+  const rows = Float64Array.from(q.subarray((head * queries + from) * dim, (head * queries + to) * dim));
+  const width = keys.length;
+  let row = 0;
+  for (; row + AT_ONCE <= to - from; row += AT_ONCE) {
+    const own = rows.subarray(row * dim, (row + AT_ONCE) * dim);
+    for (let t = 0; t < width; t++) {
+      const at = (first + keys[t]!) * dim;
+      let dot0 = 0;
+      let dot1 = 0;
+      let dot2 = 0;
+      let dot3 = 0;
+      for (let c = 0; c < dim; c++) {
+        const x = k[at + c]!;
+        dot0 += own[c]! * x;
+        dot1 += own[c + dim]! * x;
+        dot2 += own[c + 2 * dim]! * x;
+        dot3 += own[c + 3 * dim]! * x;
+      }
+      dots[row * width + t] = dot0;
+      dots[(row + 1) * width + t] = dot1;
+      dots[(row + 2) * width + t] = dot2;
+      dots[(row + 3) * width + t] = dot3;
+    }
+  }
+  for (; row < to - from; row++) {
+    for (let t = 0; t < width; t++) {
+      const at = (first + keys[t]!) * dim;
+      let dot = 0;
+      for (let c = 0; c < dim; c++) dot += rows[row * dim + c]! * k[at + c]!;
+      dots[row * width + t] = dot;
+    }
+  }
+  return dots;
+}
+
+function longer(list: Int32Array): Int32Array<ArrayBuffer> {
+  const found = new Int32Array(2 * list.length + 64);
+  found.set(list);
+  return found;
 }
 
 /** Of the first `count` keys that are held, the place of the one with the least sum. */

@@ -8,9 +8,6 @@ import { checkpoint } from '../../runtime/cancellation';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { numberOf } from '../../../shared/setting';
 
-/** Queries between two looks for a cancellation. */
-const STEP = 64;
-
 /** A cache of limited size, from which the key that was attended to least goes: what a later query may still see. */
 export const h2o: Mechanism = {
   info: {
@@ -98,13 +95,16 @@ export const h2o: Mechanism = {
     for (let head = 0; head < heads; head++) {
       const cache = new KeyCache(input, head, gone.subarray(head * keys, (head + 1) * keys));
       const sums = new Float64Array(keys);
-      for (let i = 0; i < queries; i++) {
-        if (i % STEP === 0) await checkpoint(context.signal);
-        const at = head * queries + i;
-        lse[at] = cache.attend(i, output.subarray(at * valueDim, (at + 1) * valueDim));
-        pairs[head]! += cache.size;
-        cache.addTo(sums);
-        cache.evict(i, size, i + shift + 1 - recent, sums);
+      for (let from = 0, to = 0; from < queries; from = to) {
+        await checkpoint(context.signal);
+        to = cache.begin(from);
+        for (let i = from; i < to; i++) {
+          lse[head * queries + i] = cache.attend(i);
+          pairs[head]! += cache.size;
+          cache.addTo(sums);
+          cache.evict(i, size, i + shift + 1 - recent, sums);
+        }
+        output.set(await cache.output(context), (head * queries + from) * valueDim);
       }
     }
     return {
