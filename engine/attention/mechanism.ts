@@ -97,6 +97,8 @@ export interface Mechanism {
     params: MechanismParams,
     context: AttendContext,
   ): Promise<Record<string, Tensor>>;
+  /** Of these, tensors that hang on these parameters alone: made once for all settings that have them alike. */
+  alike?: { tensors: readonly string[]; parameters: readonly string[] };
   /**
    * Settings that spend about this share (0..1) of each head's dense pairs, for plans; may be none. Absent = the mechanism
    * keeps no set of pairs, or its pairs are not for the caller to choose.

@@ -74,6 +74,7 @@ export class Analysis {
 
   /** Own tensors of each mechanism per core, as fitted to this text's dense Q and K. */
   private readonly own = new Map<string, Record<string, Tensor>>();
+  private readonly alike = new Map<string, Record<string, Tensor>>();
   private readonly passes = new CorePasses(this);
   /** An analysis that replaces another one under its id must not find what that one kept. */
   private readonly key = `${++made}|`;
@@ -310,9 +311,21 @@ export class Analysis {
     const mechanism = findMechanism(choice.name);
     const alone = someHeads(withoutNative(dense), [head]);
     refuseUnfit(mechanism, alone, choice);
-    const given = { mass_by_distance: this.massByDistance(core, head) };
-    const own = await mechanism.prepare!(alone, choice.params, this.context(signal, given));
-    this.own.set(ownKey(choice, core, head), own);
+    const alike = this.alikeOf(mechanism, choice, core, head);
+    const given = { mass_by_distance: this.massByDistance(core, head), ...alike };
+    const made = await mechanism.prepare!(alone, choice.params, this.context(signal, given));
+    for (const name of mechanism.alike?.tensors ?? []) if (made[name]) alike[name] = made[name];
+    this.own.set(ownKey(choice, core, head), { ...alike, ...made });
+  }
+
+  /** What is known of a head's tensors that another setting of the mechanism has, too. */
+  private alikeOf({ alike }: Mechanism, choice: Setting, core: number, head: number): Record<string, Tensor> {
+    if (!alike) return {};
+    const parameters = alike.parameters.map(name => choice.params[name]);
+    const key = [choice.name, core, head, ...parameters].join('|');
+    let found = this.alike.get(key);
+    if (!found) this.alike.set(key, (found = {}));
+    return found;
   }
 
   private massByDistance(core: number, head: number): Tensor {

@@ -44,6 +44,30 @@ describe('a mechanism of its own in each head', function () {
     const assign = (list: HeadAssignment[]) => engine.request('analysis/assign', { id: 'a', heads: list });
     const everywhere = (choice: Setting) => heads.map(head => ({ ...head, choice }));
 
+    it('what one setting is fitted with serves others that have it alike, and no more', async () => {
+      const heads = [{ core: 1, head: 0 }];
+      const run = async (id: string, params: object) => {
+        const choice = setting('sparsefinder', { rule: 'quantize', ...params });
+        const given = heads.map(head => ({ ...head, choice }));
+        return (await engine.request('analysis/assign', { id, heads: given })).heads[0]!;
+      };
+      const settings = [
+        { bucketSize: 8, rank: 4 },
+        { bucketSize: 16, rank: 4 },
+        { bucketSize: 16, rank: 2 },
+      ];
+      const after: unknown[] = [];
+      for (const params of settings) after.push(await run('a', params));
+      for (const [at, params] of settings.entries()) {
+        const id = `alone ${at}`;
+        await engine.analyze({
+          ...{ id, model: 'bundled', text, maxTokens: 300, mechanisms: [], propagate: false },
+          device: 'cpu',
+        });
+        assert.deepEqual(await run(id, params), after[at]);
+      }
+    });
+
     const choices: Setting[] = [
       setting('local', { window: 20 }),
       setting('longformer', { window: 12, globals: '0,1' }),

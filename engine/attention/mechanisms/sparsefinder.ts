@@ -111,6 +111,8 @@ export const sparsefinder: Mechanism = {
   families: [byGroups, byClusters],
   settings: (input, share) => settingsOf([byGroups, byClusters], input, share),
 
+  alike: { tensors: ['wq', 'wk'], parameters: ['rank'] },
+
   async prepare(input, params, context): Promise<Record<string, Tensor>> {
     const { own } = context;
     const weights = own['wq'] && own['wk'] ? {} : await singularWeights(input, params, context);
