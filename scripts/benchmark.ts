@@ -14,6 +14,10 @@ import { Engine } from '../engine/engine';
 import { settingOf } from '../engine/attention/parameters';
 import { findMechanism } from '../engine/attention/registry';
 import { RefusedError } from '../engine/errors';
+import { neverCancelled } from '../engine/runtime/cancellation';
+import type { Analysis } from '../engine/service/analysis';
+import { allPairs, assignedModel, effectOf } from '../engine/service/changedRun';
+import { headsOf } from '../engine/service/plan/candidates';
 import type { HeadAssignment, Interval, Setting } from '../shared/protocol/engine';
 import { differenceOf, meanInterval, verdictOf } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
@@ -230,21 +234,24 @@ class Benchmark {
     return heads.flatMap(({ core, head }, at) => (dense.has(at) ? [] : [{ core, head, choice }]));
   }
 
-  /** What a text loses with a method. */
-  run(id: string, text: string, budget: number, { name, setting, heads }: Method): Promise<Run> {
-    return this.kept.get(`text ${id}: ${name} at ${budget}`, async () => {
+  /** What a text loses with a method, and which share of the dense pairs it spends there. */
+  run(id: string, text: string, budget: number, method: Method): Promise<Run> {
+    return this.kept.get(`text ${id}: ${method.name} at ${budget}`, async () => {
       await this.hold(id, [{ id: TEXT, text }]);
-      if (setting) {
-        const result = await this.engine.request('analysis/mechanism', {
-          ...{ id: TEXT, mechanism: setting, scope: 'propagated' as const },
-        });
-        return { share: result.pairs / result.densePairs, change: [...result.deltaLossPerToken!] };
-      }
-      const { effect, pairs, densePairs } = await this.engine.request('analysis/assign', { id: TEXT, heads });
-      return { share: pairs / densePairs, change: [...effect.perToken] };
+      const analysis = this.engine.analysis(TEXT);
+      const dense = allPairs(analysis);
+      let saved = 0;
+      const onPairs = (pairs: number, densePairs: number) => void (saved += densePairs - pairs);
+      const heads = method.setting ? inEvery(analysis, method.setting) : method.heads;
+      const output = await assignedModel(analysis, heads, neverCancelled, undefined, onPairs);
+      const { perToken } = await effectOf(analysis, output, neverCancelled);
+      return { share: (dense - saved) / dense, change: [...perToken] };
     });
   }
 }
+
+const inEvery = (analysis: Analysis, choice: Setting): HeadAssignment[] =>
+  headsOf(analysis).map(head => ({ ...head, choice }));
 
 /** For each head the setting that changes its output least. */
 function leastError(results: readonly InEveryHead[]): HeadAssignment[] {

@@ -55,6 +55,12 @@ function circuitLines({ heads, lead }: InductionCircuit): string[] {
   ];
 }
 
+/** "1 of 8, previous": the one that costs most is the first. */
+function placeIn({ heads }: InductionCircuit, { core, head }: ProbedHead): string {
+  const at = heads.findIndex(one => one.core === core && one.head === head);
+  return at < 0 ? '' : `${at + 1} of ${heads.length}, ${heads[at]!.part}`;
+}
+
 function formatProbe({ model, probe, loss, measure, heads, circuit }: HeadProbe): string {
   const what = measure === 'loss' ? 'loss change' : 'output turned';
   const change = (title: string, of: (head: ProbedHead) => Change) => ({
@@ -71,6 +77,7 @@ function formatProbe({ model, probe, loss, measure, heads, circuit }: HeadProbe)
       ...(heads.some(({ ablation }) => ablation.resample)
         ? [change('resampled', row => row.ablation.resample!)]
         : []),
+      ...(circuit ? [{ title: 'of the circuit', cell: (row: ProbedHead) => placeIn(circuit, row) }] : []),
       {
         title: 'roles on the probe',
         cell: ({ roles }) => roles.map(one => `${describeRole(one)} ${one.score.toFixed(2)}`).join(', '),

@@ -4,7 +4,7 @@ output projection that read it, and the altered file runs in ONNX Runtime.
     npx tsx engine/cli.ts heads --probe --json probe.json && python test/reference/probe_check.py probe.json
 
 Compares every head of the induction circuit, and the head that costs most of all, on the words of the probe; then says the costs of the
-circuit on other random words, drawn here.
+circuit on other random words, drawn here. With --variations also what its first head costs on fewer or more words and repeats, and on any tokens.
 """
 import json, sys
 import numpy as np, onnx, onnxruntime
@@ -43,9 +43,9 @@ def without(core, head):
     return changed
 
 
-def costs(ids, which):
+def costs(ids, which, words=WORDS):
     # Words are said again from the second time on; the loss of token t + 1 stands at t.
-    again = slice(WORDS - 1, None)
+    again = slice(words - 1, None)
     whole = losses(model, ids)[again]
     return [float((losses(without(*one), ids)[again] - whole).mean()) for one in which]
 
@@ -69,3 +69,13 @@ for seed in (11, 12, 13):
     (most, first), (other, second) = found[:2]
     print(f"other words ({seed}): {first['core']}.{first['head']} ({first['part']}, layer {first['layer']}) {most:+.2f}, then {second['core']}.{second['head']} {other:+.2f}")
     assert (first['part'], first['layer']) == ('previous', 2)
+
+if '--variations' in sys.argv:
+    first = (circuit[0]['core'], circuit[0]['head'])
+    print(f'without {first[0]}.{first[1]}, of what was said before:')
+    said = ids[:WORDS]
+    drawn = lambda count, seed: np.random.default_rng(seed).choice(np.arange(1, vocabulary), count, replace=False).astype(np.int64)
+    for count in (16, 32, 64, 128, 256):
+        kinds = ([('words of the probe', said[:count])] if count <= WORDS else []) + [(f'any tokens ({seed})', drawn(count, seed)) for seed in (1, 2, 3)]
+        for kind, block in kinds:
+            print(f'{count} {kind}:', ', '.join(f'{repeats} times {costs(np.tile(block, repeats), [first], count)[0]:+.2f}' for repeats in (2, 4)))
