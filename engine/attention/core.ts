@@ -104,6 +104,8 @@ export interface NativeAttention {
   partOf(head: number): NativePart;
   /** A softmax core with the same probabilities, for those that look at them; quadratic. */
   map(): CoreInput;
+  /** The output without these pairs, where it is more than the map tells; absent where the map tells it. */
+  without?(blocked: readonly BlockedPairs[]): Promise<Float32Array>;
 }
 
 /** The core as scores and softmax alone: what a mechanism stands in for. */
@@ -120,9 +122,11 @@ export function ownMap(input: CoreInput): CoreInput {
   return rule.blocked ? { ...map, rule: { ...map.rule, blocked: rule.blocked } } : map;
 }
 
-/** The model's own output, where it is known already: nothing of it was taken away. */
-export const ownOutput = ({ native, rule }: CoreInput): Float32Array | null =>
-  native && !rule.blocked ? native.attended.output : null;
+/** The output of a native core, where its map does not give it: nothing of it was taken away, or more than the map tells. */
+export async function ownOutput({ native, rule }: CoreInput): Promise<Float32Array | null> {
+  if (!native) return null;
+  return rule.blocked ? ((await native.without?.(rule.blocked)) ?? null) : native.attended.output;
+}
 
 /** The model's own run, where this is the setting that it was made with and nothing was taken away. */
 export const ownRun = ({ native, rule }: CoreInput, setting: string): Attended | null =>

@@ -81,6 +81,13 @@ export interface Mechanism {
   whole(tokens: number): Partial<MechanismParams>[];
   /** Tensors that a caller may give. */
   readonly tensors?: Readonly<Record<string, OwnTensor>>;
+  /** Settings that a model which was made with it has beside those of its file. */
+  readonly madeWith?: MechanismParams;
+  /**
+   * Of a native core its output is more than the sum of values under the map that is shown: of its own weights, or of the softmax in
+   * it. What an intervention takes away is then taken from the mechanism itself.
+   */
+  readonly beyondMap?: 'weights' | 'softmax';
   /** The keys are made from the queries; those of the input are not looked at. */
   tiesKeys?(params: MechanismParams): boolean;
   /** Has no meaning without a causal mask: runs causal where the caller may choose. */

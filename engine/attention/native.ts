@@ -53,7 +53,7 @@ function ofModel<T>(read: () => T): T {
 /** The settings without what the rule of the core has. */
 export function settingsOf({ name, params }: NativeSpec): MechanismParams {
   const given = Object.fromEntries(Object.entries(params).filter(([key]) => !OF_RULE.has(key)));
-  return booleans(findMechanism(name), given);
+  return asMade(findMechanism(name), given);
 }
 
 /** Why no mechanism of ours can stand for this one, or null. */
@@ -78,22 +78,33 @@ export async function attendNative(
   tensors: Readonly<Record<string, Tensor>>,
   context: Pick<AttendContext, 'runtime' | 'signal'>,
 ): Promise<NativeAttention> {
-  const ran: NativePart[] = [];
-  for (const part of ofModel(() => partsOf(input, spec, squeezed(spec, tensors)))) {
-    const own = someHeads(input, part.heads);
+  const parts = ofModel(() => partsOf(input, spec, squeezed(spec, tensors)));
+  const run = async (core: CoreInput): Promise<NativePart[]> => {
+    const ran: NativePart[] = [];
+    for (const { heads, mechanism, params, own } of parts) {
+      const some = someHeads(core, heads);
+      const attended = await mechanism.attend(some, params, { ...context, own });
+      ran.push({ heads, mechanism: mechanism.info.name, attended, own });
+    }
+    return ran;
+  };
+  for (const { heads, mechanism, params, own } of parts) {
+    const some = someHeads(input, heads);
     const reason =
-      part.mechanism.refuses?.(own, part.params) ??
-      refusesTensors(part.mechanism.tensors ?? {}, part.own, own, {});
+      mechanism.refuses?.(some, params) ?? refusesTensors(mechanism.tensors ?? {}, own, some, {});
     if (reason) throw new RefusedError(reason);
-    const attended = await part.mechanism.attend(own, part.params, { ...context, own: part.own });
-    ran.push({ heads: part.heads, mechanism: part.mechanism.info.name, attended, own: part.own });
   }
+  const ran = await run(input);
   let map: CoreInput | null = null;
   return {
     setting: keyOfNative(spec),
     attended: together(input, ran),
     map: () => (map ??= mapOf(input, ran)),
     partOf: head => ran.find(part => part.heads.includes(head))!,
+    ...(parts.some(({ mechanism }) => mechanism.beyondMap) && {
+      without: async blocked =>
+        together(input, await run({ ...input, rule: { ...input.rule, blocked } })).output,
+    }),
   };
 }
 
@@ -130,7 +141,8 @@ function squeezed({ name }: NativeSpec, tensors: Readonly<Record<string, Tensor>
       const rank = schema[key]?.dims.length ?? 1;
       const extra = tensor.dims.length - rank;
       if (extra <= 0) return [key, tensor];
-      const ones = tensor.dims.flatMap((d, axis) => (d === 1 ? [axis] : [])).slice(-extra);
+      // The batch first: a text of few tokens has one slot, and keeps it.
+      const ones = tensor.dims.flatMap((d, axis) => (d === 1 ? [axis] : [])).slice(0, extra);
       return [key, { ...tensor, dims: tensor.dims.filter((_, axis) => !ones.includes(axis)) }];
     }),
   );
@@ -154,14 +166,14 @@ function partsOf(
       const values = perHead.map(([key, tensor]) => [key, floats(tensor)[head]!] as const);
       const params = readParams(
         mechanism.info,
-        booleans(mechanism, { ...given, ...Object.fromEntries(values) }),
+        asMade(mechanism, { ...given, ...Object.fromEntries(values) }),
       );
       return { heads: [head], mechanism, params, own: ofHeads(own, schema, [head]) };
     });
   // The first so many heads have a window, the others what is learned.
   const { localHeads = 0, localWindow, ...rest } = given;
   if (name !== 'routing' || localHeads === 0)
-    return [{ heads: all, mechanism, params: readParams(mechanism.info, booleans(mechanism, given)), own }];
+    return [{ heads: all, mechanism, params: readParams(mechanism.info, asMade(mechanism, given)), own }];
   const local = findMechanism('local');
   return [
     {
@@ -173,20 +185,22 @@ function partsOf(
     {
       heads: all.slice(localHeads),
       mechanism,
-      params: readParams(mechanism.info, booleans(mechanism, rest)),
+      params: readParams(mechanism.info, asMade(mechanism, rest)),
       own,
     },
   ];
 }
 
-/** ONNX has no attributes that are true or false. */
-const booleans = ({ info }: Mechanism, given: Readonly<Record<string, number>>): MechanismParams =>
-  Object.fromEntries(
+/** The settings as the mechanism takes them: ONNX has no attributes that are true or false, and no words. */
+const asMade = ({ info, madeWith }: Mechanism, given: Readonly<Record<string, number>>): MechanismParams => ({
+  ...Object.fromEntries(
     Object.entries(given).map(([key, value]) => {
       const { type } = info.parameters.find(p => p.name === key) ?? {};
       return [key, type === 'boolean' ? value !== 0 : value];
     }),
-  );
+  ),
+  ...madeWith,
+});
 
 /** Of tensors with an axis of heads the planes of these. */
 function ofHeads(
@@ -207,20 +221,19 @@ function ofHeads(
 
 /**
  * A softmax core with the same probabilities: their logarithm is its bias, and the scores count nothing. Quadratic, so it is made
- * for those only that look at the map. Maps with negative weights (shaped) have no logarithm: there the softmax in them is shown.
+ * for those only that look at the map. What has no logarithm, negative weights (shaped), shows the softmax in it.
  */
 function mapOf(input: CoreInput, parts: readonly NativePart[]): CoreInput {
   const { heads, queries, keys, rule } = input;
+  if (parts.some(part => findMechanism(part.mechanism).beyondMap === 'softmax')) return input;
   const data = new Float32Array(heads * queries * keys).fill(-Infinity);
   for (const { heads: own, attended } of parts)
     for (const [at, head] of own.entries())
       for (let i = 0; i < queries; i++) {
         const { keys: seen, weights } = attended.row(at, i);
         const row = (head * queries + i) * keys;
-        for (let t = 0; t < seen.length; t++) {
-          if (weights[t]! < 0) return input;
+        for (let t = 0; t < seen.length; t++)
           if (seen[t]! < keys) data[row + seen[t]!] = Math.log(weights[t]!);
-        }
       }
   return {
     ...input,

@@ -18,6 +18,8 @@ export interface CompressionOptions {
   pool: string;
   /** [dim, dim, rate], out x in x position within the slot. */
   conv: Float32Array | null;
+  /** Slots that were made elsewhere, [heads, slots, width], and how many numbers each head has of them. */
+  slots: { k: Float32Array; v: Float32Array; sizeK: number; sizeV: number } | null;
 }
 
 /** The compressed memory of one segment. */
@@ -49,10 +51,15 @@ export class CompressedMemory {
   ) {
     const poolRows = (data: Float32Array, width: number) =>
       poolSlots(this.rowsOf(data, width), width, options);
-    this.pooled =
-      options.pool === 'most-used'
-        ? null
-        : { k: poolRows(input.k, input.dim), v: poolRows(input.v, input.valueDim) };
+    const given = options.slots;
+    if (given) {
+      const ofHead = (data: Float32Array, size: number) => data.subarray(head * size, (head + 1) * size);
+      this.pooled = { k: ofHead(given.k, given.sizeK), v: ofHead(given.v, given.sizeV) };
+    } else
+      this.pooled =
+        options.pool === 'most-used'
+          ? null
+          : { k: poolRows(input.k, input.dim), v: poolRows(input.v, input.valueDim) };
   }
 
   /** The memory as a segment finds it; segments come one after the other. */

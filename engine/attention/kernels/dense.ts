@@ -78,12 +78,12 @@ export async function denseCore(
     },
     rows,
   );
-  return { output: ownOutput(given) ?? output, lse };
+  return { output: (await ownOutput(given)) ?? output, lse };
 }
 
 /** The output alone, [heads, queries, valueDim]. */
 export async function denseOutput(given: CoreInput, context: DenseContext): Promise<Float32Array> {
-  const own = ownOutput(given);
+  const own = await ownOutput(given);
   if (own) return own;
   const input = ownMap(given);
   const output = new Float32Array(input.heads * input.queries * input.valueDim);

@@ -25,20 +25,21 @@ export class AttentionReconstruction {
     this.step = Math.ceil(Math.ceil(input.queries / rows) / SAMPLED_BLOCKS);
   }
 
-  /** Queries from .. to-1; `compressed`: their attention over the slots. */
+  /** Queries from .. to-1; `compressed`: their attention over the slots, by content alone. */
   async add(
     from: number,
     to: number,
     { tokens, end }: Slots,
-    compressed: TileResult,
+    compressed: () => TileResult | Promise<TileResult>,
     context: AttendContext,
   ): Promise<void> {
     if (this.block++ % this.step !== 0) return;
     const keys = sequence(tokens[0]!, end);
     const tiles = { head: this.head, rows: to - from, columns: keys.length, bias: null };
     const full = await runTiles(this.input, { ...tiles, queries: sequence(from, to), keys }, context);
+    const { output } = await compressed();
     for (let t = 0; t < full.output.length; t++) {
-      this.difference += (full.output[t]! - compressed.output[t]!) ** 2;
+      this.difference += (full.output[t]! - output[t]!) ** 2;
       this.norm += full.output[t]! ** 2;
     }
   }

@@ -38,6 +38,15 @@ const someNative = (
   attended: someAttended(native.attended, heads, sides),
   map: () => someHeads(native.map(), heads),
   partOf: at => native.partOf(heads[at]!),
+  ...(native.without && {
+    without: async blocked => {
+      const inAll = blocked.map(pairs => ({
+        ...pairs,
+        head: pairs.head === null ? null : heads[pairs.head]!,
+      }));
+      return planes(await native.without!(inAll), heads, sides.queries * sides.valueDim);
+    },
+  }),
 });
 
 function someBias(bias: BiasRule, heads: readonly number[], pairs: number): BiasRule {

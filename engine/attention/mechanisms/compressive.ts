@@ -3,6 +3,16 @@ import type { CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { scoreAt } from '../kernels/lines';
 import { attendLists, sequence } from '../kernels/lists';
+import {
+  contentCore,
+  positionTerm,
+  positionTerms,
+  readRelative,
+  RELATIVE,
+  relativeScore,
+  relativeTiles,
+  type Relative,
+} from '../kernels/relativeScores';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
 import { numberOf, numberOrAuto, wordOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
@@ -19,7 +29,8 @@ import {
   type Segment,
 } from '../kernels/segments';
 import { AttentionReconstruction, autoencodingError } from '../kernels/reconstruction';
-import { offsetTables, Outputs, runTiles, type TileResult } from '../kernels/tiles';
+import { termShares } from '../kernels/relativeTerms';
+import { offsetTables, Outputs, runTiles, type TileResult, type Tiles } from '../kernels/tiles';
 import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { float32 } from '../../runtime/tensor';
@@ -31,7 +42,8 @@ const ROWS = 64;
  * Compressive Transformer: what falls out of the memory is compressed, `rate` tokens to one slot, and stays visible
  * for longer. Keys and values are pooled as they are: exact for the mean (it commutes with the linear projections),
  * an approximation for `max` and `conv`, which the paper applies to hidden states. A slot stands for several tokens
- * but has the weight of one.
+ * but has the weight of one. A model that was made with it brings its own slots (`slot_k`, `slot_v`) and, with `r`, `u`
+ * and `v_bias`, the paper's scores: then it is exact.
  */
 export const compressive: Mechanism = {
   info: {
@@ -78,7 +90,7 @@ export const compressive: Mechanism = {
     what: 'As Transformer-XL, and what falls out of the memory is compressed, `rate` tokens to one slot, and stays for longer.',
     rule: 'keys = [slots; memory; segment], one softmax; a slot is the mean, maximum or convolution of its tokens, or a token that was used most',
     exact:
-      '`mean` is exact (it commutes with the projections, positions apart). `max` and `conv` pool keys and values, the paper pools hidden states. Pooled slots are not pairs of the dense map, so recall counts what is left as it is. `most-used` is chosen by the segment that still had the tokens. Results tell the attention reconstruction error: attention over the slots against attention over their tokens; `attend` also gives the auto-encoding error.',
+      '`mean` is exact (it commutes with the projections, positions apart). `max` and `conv` pool keys and values, the paper pools hidden states; of a model that was made with it the slots are its own (`slot_k`, `slot_v`), and with `r`, `u` and `v_bias` the scores are Transformer-XL’s, where a slot counts as one position. Pooled slots are not pairs of the dense map, so recall counts what is left as it is. `most-used` is chosen by the segment that still had the tokens. Results tell the attention reconstruction error: attention over the slots against attention over their tokens; `attend` also gives the auto-encoding error.',
     cost: 'N · (segment / 2 + memory + compressed) pairs.',
     when: 'Heads that need the gist of the distant past. A reconstruction error near 1 says that slots do not stand for their tokens.',
   },
@@ -94,7 +106,16 @@ export const compressive: Mechanism = {
     { segment: 7, memory: 3, compressed: tokens, rate: 1 },
   ],
 
-  tensors: { conv: { dims: ['dim', 'dim', 'rate'] } },
+  tensors: {
+    conv: { dims: ['dim', 'dim', 'rate'] },
+    slot_k: { dims: ['heads', 'slots', 'dim'] },
+    slot_v: { dims: ['heads', 'slots', 'valueDim'] },
+    ...RELATIVE,
+  },
+  // A model compresses by what it learned.
+  madeWith: { pool: 'conv' },
+  // The map says a slot's share again for each of its tokens.
+  beyondMap: 'weights',
 
   causalOnly: true,
 
@@ -128,9 +149,11 @@ export const compressive: Mechanism = {
   async attend(input, params, context) {
     const options = readOptions(input, params, context);
     const segments = segmentsOf(input, params);
-    const outputs = new Outputs(input);
+    const relative = readRelative('The Compressive Transformer', input, context);
+    const core = contentCore(input, relative);
+    const outputs = new Outputs(core);
     const kept = new Float32Array(outputs.lse.length);
-    const tables = offsetTables(input);
+    const tables = offsetTables(core);
     const pairs = new Float64Array(input.heads);
     const memories: Slots[][] = [];
     const reconstruction = new Float32Array(input.heads);
@@ -144,18 +167,51 @@ export const compressive: Mechanism = {
         const seen = await memory.before(segment, context);
         slots.push(seen);
         for (let from = segment.from; from < segment.to; from += ROWS) {
-          const to = Math.min(segment.to, from + ROWS);
+          const block = { from, to: Math.min(segment.to, from + ROWS) };
+          const { to } = block;
           const first = recentKeys(input, from, segment.start, options.memory).from;
           const keys = sequence(first, recentKeys(input, to - 1, segment.start, options.memory).to);
-          const queries = sequence(from, to);
-          pairs[head]! += await attendLists(input, head, queries, keys, null, tables(head), outputs, context);
+          if (relative) {
+            await outputs.add(await relativeTiles(core, head, relative, block, keys, context), context);
+            for (let i = from; i < to; i++) {
+              const { from: own, to: end } = recentKeys(input, i, segment.start, options.memory);
+              pairs[head]! += end - own;
+            }
+          } else {
+            const queries = sequence(from, to);
+            pairs[head]! += await attendLists(
+              input,
+              head,
+              queries,
+              keys,
+              null,
+              tables(head),
+              outputs,
+              context,
+            );
+          }
           const rows = head * input.queries;
           const remember = () => kept.set(outputs.lse.subarray(rows + from, rows + to), rows + from);
           remember();
           pairs[head]! += (to - from) * seen.count;
           if (seen.count === 0) continue;
-          const result = await addSlots(input, head, from, to, seen, outputs, context);
-          await lost.add(from, to, seen, result, context);
+          const distance = slotDistance(input, segment, seen, options);
+          const bias =
+            relative &&
+            (await positionTerms(
+              input,
+              head,
+              relative,
+              block,
+              seen.count,
+              distance(to - 1, 0),
+              (row, slot) => distance(from + row, slot),
+              context,
+            ));
+          const result = await overSlots(core, head, block, seen, bias, context);
+          outputs.merge({ ...slotTiles(block, seen, bias), head }, result);
+          const byContent = () => (relative ? overSlots(input, head, block, seen, null, context) : result);
+          await lost.add(from, to, seen, byContent, context);
           if (options.pool === 'most-used') remember();
         }
       }
@@ -164,17 +220,18 @@ export const compressive: Mechanism = {
     }
     return {
       output: outputs.output,
-      // Mass is kept on the keys that are there as they are; pooled slots are not pairs of the dense map.
-      lse: kept,
+      // Mass is kept on the keys that are there as they are; pooled slots are not pairs of the dense map. Relative scores are not the model's.
+      lse: relative ? null : kept,
       reweighted: true,
       pairs,
       row: (head, query) => {
         const s = segments.findIndex(segment => query < segment.to);
-        return effectiveRow(input, head, query, segments[s]!, memories[head]![s]!, options);
+        return effectiveRow(core, head, query, segments[s]!, memories[head]![s]!, relative, options);
       },
       extra: {
         attention_reconstruction: float32(reconstruction, [input.heads]),
         autoencoding: float32(autoencoding, [input.heads]),
+        ...(relative && { term_shares: termShares(input, relative, segments, options.memory) }),
       },
     };
   },
@@ -193,6 +250,7 @@ function hasSlots(input: CoreInput, params: MechanismParams): boolean {
 }
 
 function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendContext): CompressionOptions {
+  const { dim, valueDim } = input;
   const rate = numberOf(params, 'rate');
   const options: CompressionOptions = {
     memory: memoryOf(input, params),
@@ -200,9 +258,11 @@ function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendC
     rate,
     pool: wordOf(params, 'pool'),
     conv: null,
+    slots: ownSlots(input, rate, own),
   };
-  if (options.pool !== 'conv') return options;
-  const { dim, valueDim } = input;
+  if (options.slots && options.pool !== 'conv')
+    throw new RefusedError(told`"slot_k" and "slot_v" are for the pool "conv", not "${options.pool}".`);
+  if (options.pool !== 'conv' || options.slots) return options;
   const conv = own['conv'];
   if (conv?.type !== 'float32' || conv.dims.join() !== `${dim},${dim},${rate}` || dim !== valueDim) {
     throw new RefusedError(told`The pool "conv" needs the tensor "conv", float32 [${dim}, ${dim}, ${rate}].`);
@@ -210,13 +270,52 @@ function readOptions(input: CoreInput, params: MechanismParams, { own }: AttendC
   return { ...options, conv: conv.data };
 }
 
-async function addSlots(
+/** Slots that were made elsewhere, one for each begun or each whole group of `rate` tokens; null where there are none. */
+function ownSlots(
+  { keys, dim, valueDim }: CoreInput,
+  rate: number,
+  own: AttendContext['own'],
+): CompressionOptions['slots'] {
+  const { slot_k, slot_v } = own;
+  if (!slot_k && !slot_v) return null;
+  if (slot_k?.type !== 'float32' || slot_v?.type !== 'float32')
+    throw new RefusedError(told`"slot_k" and "slot_v" come together, as float32.`);
+  const count = slot_k.dims[1]!;
+  if (count < Math.floor(keys / rate))
+    throw new RefusedError(
+      told`"slot_k" has ${count} slots; ${keys} keys in groups of ${rate} have ${Math.floor(keys / rate)}.`,
+    );
+  return { k: slot_k.data, v: slot_v.data, sizeK: count * dim, sizeV: count * valueDim };
+}
+
+/** Positions between a query and a slot, as in [slots; memory; segment]. */
+function slotDistance(
+  { keys, queries }: CoreInput,
+  { start }: Segment,
+  { count }: Slots,
+  { memory }: CompressionOptions,
+): (query: number, slot: number) => number {
+  const before = Math.min(start, memory) + count - start + keys - queries;
+  return (query, slot) => query + before - slot;
+}
+
+const slotTiles = (
+  { from, to }: { from: number; to: number },
+  { count }: Slots,
+  bias: Float32Array | null,
+): Tiles => ({
+  ...{ head: 0, rows: to - from, columns: count, bias },
+  queries: sequence(from, to),
+  keys: sequence(0, count),
+});
+
+/** Attention of a block of queries to the slots alone. */
+async function overSlots(
   input: CoreInput,
   head: number,
-  from: number,
-  to: number,
-  { k, v, count }: Slots,
-  outputs: Outputs,
+  block: { from: number; to: number },
+  slots: Slots,
+  bias: Float32Array | null,
   context: AttendContext,
 ): Promise<TileResult> {
   const { queries, dim, rule } = input;
@@ -224,43 +323,39 @@ async function addSlots(
     ...input,
     heads: 1,
     kvHeads: 1,
-    keys: count,
+    keys: slots.count,
     q: input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
-    k,
-    v,
+    k: slots.k,
+    v: slots.v,
     rule: { ...rule, scale: rule.scale.subarray(head, head + 1) },
   };
-  const tiles = {
-    head: 0,
-    rows: to - from,
-    columns: count,
-    queries: sequence(from, to),
-    keys: sequence(0, count),
-    bias: null,
-  };
-  const result = await runTiles(core, tiles, context);
-  outputs.merge({ ...tiles, head }, result);
-  return result;
+  return runTiles(core, slotTiles(block, slots, bias), context);
 }
 
-/** Weights of real keys; a slot's weight is shared equally by its tokens (exact for the mean). */
+/** Weights of real keys; a slot's weight is shared equally by its tokens (exact for the mean). `content`: see `contentCore`. */
 function effectiveRow(
-  input: CoreInput,
+  content: CoreInput,
   head: number,
   query: number,
   segment: Segment,
   slots: Slots,
+  relative: Relative | null,
   options: CompressionOptions,
 ): SparseRow {
-  const { dim, queries, q, rule } = input;
-  const { from, to } = recentKeys(input, query, segment.start, options.memory);
+  const { dim, queries, q, rule } = content;
+  const { from, to } = recentKeys(content, query, segment.start, options.memory);
+  const distance = slotDistance(content, segment, slots, options);
   const scores: number[] = [];
   for (let s = 0; s < slots.count; s++) {
     let dot = 0;
     for (let c = 0; c < dim; c++) dot += q[(head * queries + query) * dim + c]! * slots.k[s * dim + c]!;
-    scores.push(dot * rule.scale[head]!);
+    const position = relative ? positionTerm(content, head, relative, query, distance(query, s)) : 0;
+    scores.push(dot * rule.scale[head]! + position);
   }
-  for (let key = from; key < to; key++) scores.push(scoreAt(input, head, query, key));
+  for (let key = from; key < to; key++)
+    scores.push(
+      relative ? relativeScore(content, head, relative, query, key) : scoreAt(content, head, query, key),
+    );
   const softmaxed = scores.some(score => score > -Infinity) ? softmax(scores) : scores.map(() => 0);
   const keys: number[] = [];
   const weights: number[] = [];

@@ -42,6 +42,7 @@ export const shaped: Mechanism = {
 
   examples: [{ alpha: 1, beta: 1, gamma: 1 }],
   whole: () => [{ alpha: 0, beta: 1, gamma: 0 }],
+  beyondMap: 'softmax',
 
   cost: (tokens, _params, shape) =>
     pairCost(visiblePairs(tokens, shape.causal), shape, 'exact', { flops: 5 * tokens * shape.valueDim }),

@@ -1,10 +1,9 @@
 import type { CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { scoreAt } from '../kernels/lines';
 import { attendLists, sequence } from '../kernels/lists';
-import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
+import type { Mechanism } from '../mechanism';
 import { numberOrAuto } from '../../../shared/setting';
-import { refusesRule } from '../kernels/plainCore';
+import { contentCore, readRelative, RELATIVE, relativeScore, relativeTiles } from '../kernels/relativeScores';
 import { sparseRow, visibleRow } from '../kernels/rows';
 import {
   defaultMemory,
@@ -18,10 +17,8 @@ import {
   type Segment,
 } from '../kernels/segments';
 import { termShares } from '../kernels/relativeTerms';
-import { addOpaque, MASKED, offsetTables, Outputs } from '../kernels/tiles';
-import { RefusedError, told } from '../../errors';
+import { offsetTables, Outputs } from '../kernels/tiles';
 import type { MechanismParams } from '../../../shared/protocol/engine';
-import { float32, floats, type Tensor } from '../../runtime/tensor';
 
 /** Queries at once. */
 const ROWS = 64;
@@ -73,11 +70,7 @@ export const transformerXl: Mechanism = {
   ],
   whole: tokens => [{ segment: tokens }, { segment: 5, memory: tokens }],
 
-  tensors: {
-    r: { dims: ['heads', 'keys', 'dim'] },
-    u: { dims: ['heads', 'dim'] },
-    v_bias: { dims: ['heads', 'dim'] },
-  },
+  tensors: RELATIVE,
 
   causalOnly: true,
 
@@ -93,9 +86,9 @@ export const transformerXl: Mechanism = {
 
   async attend(input, params, context) {
     const memory = memoryOf(input, params);
-    const relative = readRelative(input, context);
+    const relative = readRelative('Transformer-XL', input, context);
     const segments = segmentsOf(input, params, relative !== null || input.keys > input.queries);
-    const core = relative ? { ...input, q: relative.contentQueries } : input;
+    const core = contentCore(input, relative);
     const outputs = new Outputs(core);
     const tables = offsetTables(core);
     const pairs = new Float64Array(input.heads);
@@ -106,7 +99,7 @@ export const transformerXl: Mechanism = {
           const first = recentKeys(input, from, segment.start, memory).from;
           const keys = sequence(first, recentKeys(input, to - 1, segment.start, memory).to);
           if (relative) {
-            const tiles = await relativeTiles(input, head, relative, from, to, keys, context);
+            const tiles = await relativeTiles(input, head, relative, { from, to }, keys, context);
             await outputs.add(tiles, context);
             for (let i = from; i < to; i++) pairs[head]! += countKeys(input, i, segment, memory);
           } else {
@@ -133,9 +126,12 @@ export const transformerXl: Mechanism = {
       row: (head, query) => {
         const segment = segments.find(s => query < s.to)!;
         const { from, to } = recentKeys(input, query, segment.start, memory);
-        return relative
-          ? relativeRow(input, core, head, relative, query, from, to)
-          : sparseRow(input, head, query, { from, to });
+        if (!relative) return sparseRow(input, head, query, { from, to });
+        const keys = sequence(from, to);
+        return visibleRow(
+          keys,
+          Array.from(keys, key => relativeScore(core, head, relative, query, key)),
+        );
       },
       extra: { ...(relative && { term_shares: termShares(input, relative, segments, memory) }) },
     };
@@ -149,95 +145,4 @@ function memoryOf(input: CoreInput, params: MechanismParams): number {
 function countKeys(input: CoreInput, query: number, segment: Segment, memory: number): number {
   const { from, to } = recentKeys(input, query, segment.start, memory);
   return to - from;
-}
-
-interface Relative {
-  /** [heads, keys, dim]; row t is for distance t. */
-  r: Float32Array;
-  /** [heads, dim] */
-  u: Float32Array;
-  v: Float32Array;
-  /** q + u and q + v, [heads, queries, dim] */
-  contentQueries: Float32Array;
-  positionQueries: Float32Array;
-}
-
-function readRelative(input: CoreInput, { own }: AttendContext): Relative | null {
-  const { heads, queries, keys, dim } = input;
-  if (!own['r']) return null;
-  // A bias by pair is added to the paper's scores; the model's own by distance would compete with theirs.
-  const added = input.rule.bias?.kind === 'opaque' ? { ...input.rule, bias: null } : input.rule;
-  const reason = refusesRule('Transformer-XL with its own relative scores', { ...input, rule: added });
-  if (reason) throw new RefusedError(reason);
-  const read = (name: string, dims: number[]) => {
-    const tensor = own[name];
-    if (tensor?.type !== 'float32' || tensor.dims.join() !== dims.join()) {
-      throw new RefusedError(told`"${name}" must be float32 [${dims.join(', ')}].`);
-    }
-    return tensor.data;
-  };
-  const plus = (bias: Float32Array) =>
-    input.q.map((x, t) => x + bias[Math.floor(t / (queries * dim)) * dim + (t % dim)]!);
-  const r = read('r', [heads, keys, dim]);
-  const [u, v] = [read('u', [heads, dim]), read('v_bias', [heads, dim])];
-  return { r, u, v, contentQueries: plus(u), positionQueries: plus(v) };
-}
-
-/** A block of queries with the position terms as bias: (q + v).r for the distance of each pair, then the mask. */
-async function relativeTiles(
-  input: CoreInput,
-  head: number,
-  { r, positionQueries }: Relative,
-  from: number,
-  to: number,
-  keys: Int32Array,
-  context: AttendContext,
-) {
-  const { queries, dim, rule } = input;
-  const shift = input.keys - queries;
-  const rows = to - from;
-  const columns = keys.length;
-  const distances = to - 1 + shift - keys[0]! + 1;
-  const session = await context.runtime.graph('relative-positions', g => {
-    const q = g.op('Mul', [g.input('q', 'float32', ['a', 'd']), g.input('scale', 'float32', [1])]);
-    g.output('terms', g.op('Gemm', [q, g.input('r', 'float32', ['t', 'd'])], { transB: 1 }));
-  });
-  const at = (head * queries + from) * dim;
-  const first = head * input.keys * dim;
-  const results: Record<string, Tensor> = await session.run({
-    q: float32(positionQueries.subarray(at, at + rows * dim), [rows, dim]),
-    r: float32(r.subarray(first, first + distances * dim), [distances, dim]),
-    scale: float32(Float32Array.of(rule.scale[head]!), [1]),
-  });
-  const terms = floats(results['terms']!);
-  const bias = new Float32Array(rows * columns).fill(MASKED);
-  for (let row = 0; row < rows; row++) {
-    const position = from + row + shift;
-    for (let c = 0; c < columns && keys[c]! <= position; c++) {
-      bias[row * columns + c] = terms[row * distances + position - keys[c]!]!;
-    }
-  }
-  const tiles = { head, rows, columns, queries: sequence(from, to), keys, bias };
-  addOpaque(input, tiles);
-  return tiles;
-}
-
-function relativeRow(
-  input: CoreInput,
-  content: CoreInput,
-  head: number,
-  { r, positionQueries }: Relative,
-  query: number,
-  from: number,
-  to: number,
-): SparseRow {
-  const { dim, queries, keys, rule } = input;
-  const position = query + keys - queries;
-  const scores = Array.from({ length: to - from }, (_, t) => {
-    let dot = 0;
-    const at = (head * keys + position - (from + t)) * dim;
-    for (let c = 0; c < dim; c++) dot += positionQueries[(head * queries + query) * dim + c]! * r[at + c]!;
-    return scoreAt(content, head, query, from + t) + dot * rule.scale[head]!;
-  });
-  return visibleRow(sequence(from, to), scores);
 }
