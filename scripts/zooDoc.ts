@@ -38,6 +38,76 @@ const BINS = [
   { below: Infinity, title: '10,000 and more' },
 ];
 
+/** Of each model, by its folder: the view, what it shows there, and the picture in words. */
+const PICTURES: Record<string, [view: string, shows: string, alt: string]> = {
+  dense: [
+    'Spans',
+    'the distances at which every head has its mass (Transformer-XL’s and adaptive span’s picture).',
+    'All heads of the dense model by relative distance',
+  ],
+  'adaptive-span': [
+    'Spans',
+    'the span that each head learned (square) beside the span that a fit would give it, by layer, and below the mass by distance, which ends where the learned span does.',
+    'Learned and fitted spans of all heads by layer, and their mass by relative distance',
+  ],
+  'transformer-xl': [
+    'Lenses, Content and position',
+    'the four terms of its scores, query and key, query and distance, u and key, v and distance.',
+    'Shares of the four terms of the scores for each head',
+  ],
+  compressive: [
+    'Lenses, Memory',
+    'the mass on the segment, the memory and the compressed memory, and what compressing loses.',
+    'Mass by compartment and reconstruction error for each head',
+  ],
+  strided: [
+    'Head',
+    'the nearest 32 keys and every 32nd before them.',
+    'The attention map of a head of the strided model: a band and diagonals',
+  ],
+  routing: [
+    'Buckets',
+    'the tokens of each learned centroid, and the map sorted by them.',
+    'The clusters of a head of the routing model, in the text and as blocks of its map',
+  ],
+  lsh: [
+    'Buckets',
+    'the tokens of each bucket of its hashes, and the map sorted by them.',
+    'The buckets of a head of the Reformer, in the text and as blocks of its map',
+  ],
+  entmax: ['Head', 'a map with exact zeros.', 'The attention map of a head under entmax'],
+  shaped: [
+    'Head',
+    'the softmax in its shaped attention.',
+    'The attention map of a head of the simplified block',
+  ],
+  switch: [
+    'Lenses, Switch',
+    'the load of the experts of its own router, and the text by expert.',
+    'Tokens for each of four experts, and the text coloured by expert',
+  ],
+};
+/** On what the learned spans say. */
+const OF_SPANS = `
+A span of 0 is not a head that sees itself alone: the ramp of 32 tokens goes on from there. The paper's picture, short spans in the first layers and some long ones in the last, is not this one. All
+spans began at 26 tokens; by 430,000 tokens the penalty (1e-5 nats a token of mean span a layer) had driven those of layers 1 to 3 to 0, before the model had learned anything that a longer one would have
+served, and only those of layer 0 grew. From 1.5 million tokens on some come back (the last head of layer 3, from 0 to 48). So this is a training that has just begun, not what these layers need. That
+so little costs the model nothing (above) is what the table by context says too: none of these models makes use of what is far.
+`;
+/** What nobody can conclude while a model is not there. */
+const SUBJECTS: Record<string, string> = {
+  'adaptive-span': 'adaptive spans',
+  lsh: 'hashing',
+  'transformer-xl': 'memories',
+  compressive: 'compressed memories',
+  entmax: 'entmax',
+  shaped: 'shaped blocks',
+  switch: 'experts',
+  albert: 'shared layers',
+  retro: 'retrieval',
+  encoder: 'encoders',
+};
+
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 const signed = (value: number, digits = 3) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
@@ -253,19 +323,62 @@ function spanTable(models: readonly Measured[]): string {
   );
 }
 
+/** What the heads of each layer learned as numbers, in order; empty where no model learned any. */
+function learnedTable(models: readonly Measured[]): string {
+  const rows = models.flatMap(({ title, runs }) => {
+    const cores = runs[0]!.model.cores;
+    const names = Object.entries(cores[0]!.attention?.params ?? {}).filter(([, value]) =>
+      Array.isArray(value),
+    );
+    return names.map(([name]) => {
+      const digits = name === 'span' ? 0 : 2;
+      const values = cores.map(({ attention }) => attention!.params[name] as number[]);
+      const sorted = values.map(layer =>
+        [...layer].sort((a, b) => b - a).map(value => value.toFixed(digits)),
+      );
+      return [`${title}: ${name}`, ...sorted.map(layer => layer.join(', '))];
+    });
+  });
+  if (rows.length === 0) return '';
+  return table(['largest first', ...rows[0]!.slice(1).map((_, layer) => `layer ${layer}`)], rows);
+}
+
+function pictures(models: readonly Measured[]): string {
+  const shown = models.flatMap(({ name, title }) => {
+    const folder = name.split('/')[1]!;
+    const picture = PICTURES[folder];
+    if (!picture || !existsSync(join(ROOT, `media/zoo/${folder}.png`))) return [];
+    const [view, shows, alt] = picture;
+    return [`${title}, ${view}: ${shows}\n\n![${alt}](../media/zoo/${folder}.png)`];
+  });
+  return shown.join('\n\n');
+}
+
+interface Logged {
+  tokens: number;
+  /** Mean of the last fifty steps. */
+  loss: number;
+  validation: number;
+}
+
 /** How far the training of every model of the recipe is. */
 function trainingTable(): string {
   const logs = existsSync(options.home) ? readdirSync(options.home) : [];
   const rows = logs.flatMap(name => {
     const path = join(options.home, name, 'log.jsonl');
     if (name === 'prose' || !existsSync(path)) return [];
-    const last = JSON.parse(readFileSync(path, 'utf8').trim().split('\n').at(-1)!) as {
-      tokens: number;
-      validation: number;
-    };
-    return [[name, last.tokens.toLocaleString('en-US'), last.validation.toFixed(3)]];
+    const last = JSON.parse(readFileSync(path, 'utf8').trim().split('\n').at(-1)!) as Logged;
+    return [[name, last.tokens.toLocaleString('en-US'), last.loss.toFixed(3), last.validation.toFixed(3)]];
   });
-  return table(['model', 'tokens seen', 'nats per token, its own validation'], rows);
+  return table(
+    [
+      'model',
+      'tokens seen',
+      'nats per token in training, last 50 steps',
+      'nats per token, its own validation',
+    ],
+    rows,
+  );
 }
 
 // ---------------------------------------------------------------- the page
@@ -289,6 +402,11 @@ async function main(): Promise<void> {
   }
   for (const { runs } of models) runs.forEach((run, t) => sources.set(run, texts[t]!));
   const predicted = all(losses(dense)).length;
+  const learned = learnedTable(models);
+  const ofSpans = models.some(({ name }) => name === 'zoo/adaptive-span') ? OF_SPANS : '';
+  const missing = Object.entries(SUBJECTS).flatMap(([name, words]) =>
+    names.includes(`zoo/${name}`) ? [] : [words],
+  );
   const seen = [...new Set(models.map(({ tokens }) => tokens.toLocaleString('en-US')))].join(' and ');
   const text = `# The zoo
 
@@ -322,17 +440,7 @@ Routing ties keys to queries in the model that was made with it; on the dense on
 
 Of each model what its paper shows, on the sample text, as the views draw it (\`npm run zoo-pictures\`).
 
-Dense, Spans: the distances at which every head has its mass (Transformer-XL's and adaptive span's picture).
-
-![All heads of the dense model by relative distance](../media/zoo/dense.png)
-
-Sparse Transformer, Head: the nearest 32 keys and every 32nd before them.
-
-![The attention map of a head of the strided model: a band and diagonals](../media/zoo/strided.png)
-
-Routing Transformer, Buckets: the tokens of each learned centroid, and the map sorted by them.
-
-![The clusters of a head of the routing model, in the text and as blocks of its map](../media/zoo/routing.png)
+${pictures(models)}
 
 ## By frequency of the token
 
@@ -350,20 +458,20 @@ context, recall over hundreds of tokens) cannot be concluded from them.
 Mean over heads and texts, least and most of a head.
 
 ${spanTable(models)}
-
+${learned === '' ? '' : `\nWhat the heads learned themselves:\n\n${learned}\n${ofSpans}`}
 ## The training
 
 ${trainingTable()}
 
-Those that are not in the tables above are still short of the common number of tokens. Seeds are 1; each shipped model carries its log (\`training.json\`). The recipe goes on from its
+Those that are not in the tables above are still short of the common number of tokens. All see the same windows, so the losses in training can be compared step by step. They say how
+much of a difference in validation belongs to the moment: at this learning rate the validation loss of one model moves by tenths of a nat from one hundred steps to the next. Seeds are 1; each shipped model carries its log (\`training.json\`). The recipe goes on from its
 checkpoints.
 
 ## Too small to conclude
 
 - One seed, two million tokens, 1.3 million parameters, ${texts.length} excerpts.
 - The order of the papers' mechanisms at their own size and length: texts of ${TOKENS} tokens give a sparse mechanism nothing to save, and little to lose.
-- Anything on adaptive spans, hashing, memories and compressed memories, entmax, shaped blocks, experts, shared layers and retrieval, whose models are not trained so far.
-`;
+${missing.length === 0 ? '' : `- Anything on ${missing.slice(0, -1).join(', ')}${missing.length > 1 ? ' and ' : ''}${missing.at(-1)}, whose models are not trained so far.\n`}`;
   writeFileSync(join(ROOT, 'docs/zoo.md'), text);
   await engine.dispose();
 }

@@ -1,10 +1,10 @@
 """Exports a trained model to ONNX in the Hugging Face layout, and checks it against PyTorch in ONNX Runtime.
 
-usage: export.py NAME --out FOLDER [--home FOLDER] [--weights float16|int8|float32] [--tokens N]     (FOLDER/NAME is written)
+usage: export.py NAME --out FOLDER [--home FOLDER] [--weights float16|int8|int6|float32] [--tokens N]     (FOLDER/NAME is written)
 --tokens: the checkpoint that was kept there (train.py).
 The mechanism is an ONNX function of its own: domain `attention_inspector`, name of the mechanism, inputs q, k, v and its learned tensors, settings as
 attributes, plain operators as its body, which any runtime puts in its place. Dense attention is written plainly. Weights are float16 (of
-the larger models int8, a scale for each row), cast to float32 where they are used.
+the larger models int8, a scale for each row), cast to float32 where they are used. int6 stands in the file as int8 too, of which a package packs a quarter away.
 """
 import json, os
 import numpy as np, onnx, onnxruntime as ort, torch
@@ -16,6 +16,7 @@ from train import target
 
 SMALL = 1024  # tensors below this many elements stay float32
 DOMAIN = 'attention_inspector'
+LEVELS = {'int8': 127, 'int6': 31}  # whole numbers up to this, either side of 0
 
 
 class Core(torch.nn.Module):
@@ -69,14 +70,14 @@ def round_weights(model, weights):
     with torch.no_grad():
         for p in model.parameters():
             if p.numel() < SMALL: continue
-            if weights == 'int8' and p.dim() == 2: p.copy_((p / (scale := p.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127)).round() * scale)
+            if weights in LEVELS and p.dim() == 2: p.copy_((p / (scale := p.abs().amax(1, keepdim=True).clamp_min(1e-12) / LEVELS[weights])).round() * scale)
             elif weights != 'float32': p.copy_(p.half().float())
 
 
-def narrow(value):
+def narrow(value, levels):
     """A matrix as int8 with a scale for each row or each column (the exporter transposes some), or None where neither gives it back."""
     for axis in (0, 1):
-        scale = np.maximum(np.abs(value).max(1 - axis, keepdims=True), 1e-12) / np.float32(127)
+        scale = np.maximum(np.abs(value).max(1 - axis, keepdims=True), 1e-12) / np.float32(levels)
         whole = np.round(value / scale)
         if np.abs(whole * scale - value).max() < 1e-6 * np.abs(value).max(): return whole.astype(np.int8), scale.astype(np.float32)
     return None
@@ -90,7 +91,7 @@ def pack(model, weights):
         value = numpy_helper.to_array(i)
         if value.dtype != np.float32 or value.size < SMALL: continue
         name = i.name
-        if weights == 'int8' and value.ndim == 2 and (found := narrow(value)):
+        if weights in LEVELS and value.ndim == 2 and (found := narrow(value, LEVELS[weights])):
             whole, scale = found
             i.CopyFrom(numpy_helper.from_array(whole, name + '.int8'))
             more += [numpy_helper.from_array(scale, name + '.scale')]
@@ -180,7 +181,7 @@ One of the models of Attention Inspector's zoo: {parameters:,} parameters, {laye
 
 def main():
     parser = data.arguments(__doc__)
-    parser.add_argument('name', choices=list(MODELS)); parser.add_argument('--out', required=True); parser.add_argument('--weights', choices=['float16', 'int8', 'float32'])
+    parser.add_argument('name', choices=list(MODELS)); parser.add_argument('--out', required=True); parser.add_argument('--weights', choices=['float16', *LEVELS, 'float32'])
     parser.add_argument('--tokens', type=float, help='the checkpoint that was kept there')
     a = parser.parse_args()
     spec = MODELS[a.name]

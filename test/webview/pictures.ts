@@ -318,6 +318,32 @@ const SHOTS: Shot[] = [
     selection: head,
     size: [1280, 1180],
   },
+  {
+    name: 'zoo-spans',
+    view: 'spans',
+    theme: 'light',
+    options: { spans: { by: 'mass' } },
+    selection: { core: 3, head: 7 },
+    size: [1280, 1180],
+  },
+  {
+    name: 'zoo-terms',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'positions' } },
+    selection: head,
+    size: [1100, 560],
+    act: settle,
+  },
+  {
+    name: 'zoo-experts',
+    view: 'lenses',
+    theme: 'light',
+    options: { lenses: { lens: 'switch' } },
+    selection: { core: 1, head: 0 },
+    size: [1100, 760],
+    act: settle,
+  },
   ...LENS_NAMES.flatMap(lens =>
     (['dark', 'light'] as const).map(theme => ({
       name: `lens-${lens}-${theme}`,
