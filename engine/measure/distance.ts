@@ -1,6 +1,6 @@
 import { CHUNK, type Block } from '../attention/kernels/blocks';
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/kernels/dense';
+import type { BlockRun, Shapes } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';
@@ -46,6 +46,10 @@ export class MassByOffset implements Measure {
       ones[this.lengths.findIndex(length => query < length) * rows + r] = 1;
     }
     return { ones: float32(ones, [this.lengths.length, rows]) };
+  }
+
+  shapes({ before, after }: Block, heads: number): Shapes {
+    return { byOffset: [heads, this.lengths.length, (before + after) * CHUNK] };
   }
 
   take({ block, head, heads, results }: BlockRun): void {

@@ -1,5 +1,6 @@
 import { keptBySink, keysOfText, type CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/kernels/dense';
+import type { Block } from '../attention/kernels/blocks';
+import type { BlockRun, Shapes } from '../attention/kernels/dense';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { floats } from '../runtime/tensor';
 import type { Measure, MeasureValues } from './measure';
@@ -23,6 +24,10 @@ export class Entropy implements Measure {
   build(g: GraphBuilder, { scores, probabilities }: MeasureValues): void {
     const weighted = g.op('Mul', [probabilities, scores]);
     g.output('meanScore', g.op('ReduceSum', [weighted, g.int([-1])], { keepdims: 0 }));
+  }
+
+  shapes({ rows }: Block, heads: number): Shapes {
+    return { meanScore: [heads, rows] };
   }
 
   take({ block, head, heads, additive, lse, results }: BlockRun): void {

@@ -1,7 +1,7 @@
 import { CHUNK, type Block } from '../attention/kernels/blocks';
-import type { BlockFold, BlockRun, BlockValues } from '../attention/kernels/dense';
+import type { BlockFold, BlockRun, BlockValues, Shapes } from '../attention/kernels/dense';
 import type { GraphBuilder, Value } from '../runtime/graphBuilder';
-import { float32, int64, type Tensor } from '../runtime/tensor';
+import { int64, type Tensor } from '../runtime/tensor';
 
 /** Values of one block that measures build upon. */
 export interface MeasureValues extends BlockValues {
@@ -19,14 +19,13 @@ export interface Measure {
   key: string;
   build(graph: GraphBuilder, values: MeasureValues): void;
   feeds?(block: Block): Record<string, Tensor>;
-  /** Shapes of large results, which are written to the same memory by every run. */
-  large?(block: Block, heads: number): Record<string, readonly number[]>;
+  /** Shapes of its large results, which are written to the same memory by every run. */
+  shapes?(block: Block, heads: number): Shapes;
   take(run: BlockRun): void;
 }
 
 /** All measures in one pass: one graph, one walk. */
 export function foldTogether(measures: readonly Measure[]): BlockFold {
-  const buffers = new Buffers();
   return {
     key: measures.map(measure => measure.key).join('+'),
     build(graph, values) {
@@ -45,15 +44,8 @@ export function foldTogether(measures: readonly Measure[]): BlockFold {
       feeds['relativeShape'] = int64([0, block.rows, block.before + block.after, CHUNK], [4]);
       return feeds;
     },
-    into(block, heads) {
-      const shapes = Object.assign({}, ...measures.map(measure => measure.large?.(block, heads))) as Record<
-        string,
-        readonly number[]
-      >;
-      return Object.fromEntries(
-        Object.entries(shapes).map(([name, dims]) => [name, buffers.get(name, dims)]),
-      );
-    },
+    shapes: (block, heads) =>
+      Object.assign({}, ...measures.map(measure => measure.shapes?.(block, heads))) as Shapes,
     take(run) {
       for (const measure of measures) measure.take(run);
     },
@@ -66,19 +58,4 @@ type Layout = Record<'size' | 'shape', Value>;
 function byOffset(graph: GraphBuilder, probabilities: Value, { size, shape }: Layout): Value {
   const flat = graph.op('Reshape', [probabilities, graph.int([0, -1])]);
   return graph.op('Reshape', [graph.op('Slice', [flat, graph.int([0]), size, graph.int([1])]), shape]);
-}
-
-/** Grows to the largest size asked for, and hands out its beginning. */
-class Buffers {
-  private readonly data = new Map<string, Float32Array>();
-
-  get(name: string, dims: readonly number[]): Tensor {
-    const length = dims.reduce((a, b) => a * b, 1);
-    let data = this.data.get(name);
-    if (!data || data.length < length) {
-      data = new Float32Array(length);
-      this.data.set(name, data);
-    }
-    return float32(data.subarray(0, length), dims);
-  }
 }

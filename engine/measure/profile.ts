@@ -63,7 +63,7 @@ export async function profileCore(
   const crossing = info.kind === 'cross';
   const entropy = new Entropy(input);
   const offsets = new MassByOffset(input);
-  const spans = new Spans(input);
+  const spans = new Spans(input, context.runtime.report.device === 'cpu' ? 'here' : 'there');
   const received = new Received(input);
   const repeats = new Repeats(input, crossing ? null : marks.ids);
   const perQuery = everyQuery ? new PerQueryMasses(input, crossing) : null;

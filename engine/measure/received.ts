@@ -1,6 +1,6 @@
 import type { Block } from '../attention/kernels/blocks';
 import type { CoreInput } from '../attention/core';
-import type { BlockRun } from '../attention/kernels/dense';
+import type { BlockRun, Shapes } from '../attention/kernels/dense';
 import type { Thumbnail } from '../../shared/protocol/engine';
 import type { GraphBuilder } from '../runtime/graphBuilder';
 import { float32, floats, type Tensor } from '../runtime/tensor';
@@ -20,15 +20,17 @@ export class Received implements Measure {
   private readonly cells: Float64Array;
   /** Queries of every thumbnail row. */
   private readonly rows: Int32Array;
-  /** Thumbnail column of every key. */
-  private readonly column: Int32Array;
+  /** The first key of every thumbnail column, and the number of keys. */
+  private readonly firstKeys: Int32Array;
 
   constructor(private readonly input: CoreInput) {
     this.size = Math.min(THUMBNAIL_SIZE, input.queries, input.keys);
     this.rows = new Int32Array(this.size);
     this.perKey = new Float32Array(input.heads * input.keys);
     this.cells = new Float64Array(input.heads * this.size * this.size);
-    this.column = Int32Array.from({ length: input.keys }, (_, j) => Math.floor((j * this.size) / input.keys));
+    this.firstKeys = Int32Array.from({ length: this.size + 1 }, (_, column) =>
+      Math.ceil((column * input.keys) / this.size),
+    );
   }
 
   build(g: GraphBuilder, { probabilities }: MeasureValues): void {
@@ -46,9 +48,13 @@ export class Received implements Measure {
     return { cellRows: float32(rows, [count, block.rows]) };
   }
 
+  shapes(block: Block, heads: number): Shapes {
+    return { cellSums: [heads, this.cellRange(block).count, block.columns] };
+  }
+
   take({ block, head, heads, results }: BlockRun): void {
     const { keys } = this.input;
-    const { cells, column } = this;
+    const { cells, firstKeys, size } = this;
     const { first, count } = this.cellRange(block);
     const sums = floats(results['cellSums']!);
     const from = Math.max(0, block.firstKey);
@@ -57,11 +63,16 @@ export class Received implements Measure {
       const perKey = this.perKey.subarray((head + g) * keys, (head + g + 1) * keys);
       for (let c = 0; c < count; c++) {
         const row = (g * count + c) * block.columns - block.firstKey;
-        const at = ((head + g) * this.size + first + c) * this.size;
-        for (let j = from; j < to; j++) {
-          const sum = sums[row + j]!;
-          perKey[j]! += sum;
-          cells[at + column[j]!]! += sum;
+        const at = ((head + g) * size + first + c) * size;
+        for (let column = 0; column < size; column++) {
+          const end = Math.min(to, firstKeys[column + 1]!);
+          let cell = 0;
+          for (let j = Math.max(from, firstKeys[column]!); j < end; j++) {
+            const sum = sums[row + j]!;
+            perKey[j]! += sum;
+            cell += sum;
+          }
+          cells[at + column]! += cell;
         }
       }
     }

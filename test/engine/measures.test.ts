@@ -55,7 +55,9 @@ describe('measures', () => {
       const spans = new Spans(input);
       const repeats = new Repeats(input, marks.ids);
       const offsets = new MassByOffset(input);
+      const onDevice = new Spans(input, 'there');
       await denseCore(input, context, foldTogether([spans, repeats, offsets]));
+      await denseCore(input, context, foldTogether([onDevice]));
       for (let head = 0; head < input.heads; head++) {
         const { p, lse } = oracleProbabilities(input, head);
         const oracle = oracleMeasures(input, p, marks.ids);
@@ -86,8 +88,11 @@ describe('measures', () => {
         checkBins(found.distance.edges, found.distance.mass, oracle.byDistance);
         for (const [s, share] of SPAN_SHARES.entries()) {
           const perQuery = part(spans.perQuery[s]!, queries);
-          for (let i = 0; i < queries; i++)
+          const there = part(onDevice.perQuery[s]!, queries);
+          for (let i = 0; i < queries; i++) {
             checkSpan(perQuery[i]!, share, oracle.within[i]!, oracle.alive[i]!);
+            checkSpan(there[i]!, share, oracle.within[i]!, oracle.alive[i]!);
+          }
           const seen = perQuery.filter(span => span >= 0);
           close([found[`span${Math.round(share * 100)}` as 'span90']], [average(Array.from(seen))], 1e-6);
         }

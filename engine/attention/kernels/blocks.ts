@@ -84,8 +84,14 @@ export interface Additive {
   shift: Float64Array | null;
 }
 
-/** Mask and bias of a block for heads `head` .. `head + count - 1`. */
-export function additiveOf(input: CoreInput, block: Block, head: number, count: number): Additive {
+/** Mask and bias of a block for heads `head` .. `head + count - 1`. `room`: where they are written. */
+export function additiveOf(
+  input: CoreInput,
+  block: Block,
+  head: number,
+  count: number,
+  room: (length: number) => Float32Array = length => new Float32Array(length),
+): Additive {
   const { bias } = input.rule;
   const planes = differsByHead(input.rule) ? count : 1;
   const { rows, columns, firstKey } = block;
@@ -93,7 +99,7 @@ export function additiveOf(input: CoreInput, block: Block, head: number, count: 
   if (bias === null && seesAll(input, block)) {
     return { data: null, planes, visible: visible.fill(columns), shift: null };
   }
-  const data = new Float32Array(planes * rows * columns).fill(HIDDEN);
+  const data = room(planes * rows * columns).fill(HIDDEN);
   const hidden = Math.fround(HIDDEN);
   const shift = bias?.kind === 'opaque' ? new Float64Array(planes * rows) : null;
   for (let plane = 0; plane < planes; plane++) {

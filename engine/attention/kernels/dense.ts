@@ -12,10 +12,13 @@ import { blockFeeds, blockGraph, type BlockValues, type HeadRange, type StoredKe
 import type { AttendContext } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
 import type { GraphBuilder } from '../../runtime/graphBuilder';
-import { floats, type Tensor } from '../../runtime/tensor';
+import { withScratch, type Scratch } from '../../runtime/scratch';
+import { float32, floats, type Tensor } from '../../runtime/tensor';
 
 export type { BlockValues } from './denseGraph';
 export type DenseContext = Pick<AttendContext, 'runtime' | 'signal'>;
+
+export type Shapes = Record<string, readonly number[]>;
 
 /** One run: a block of queries of some heads. */
 export interface BlockRun extends HeadRange {
@@ -32,8 +35,9 @@ export interface BlockFold {
   key: string;
   build(graph: GraphBuilder, values: BlockValues): void;
   feeds(block: Block): Record<string, Tensor>;
-  /** Buffers for large results, used again from run to run. */
-  into?(block: Block, heads: number): Record<string, Tensor>;
+  /** Shapes of results that are written to the same memory by every run. */
+  shapes?(block: Block, heads: number): Shapes;
+  /** What it keeps of the results, it copies. */
   take(run: BlockRun): void;
 }
 
@@ -99,7 +103,7 @@ type GraphPart = Pick<BlockFold, 'key' | 'build'> & Partial<BlockFold>;
 type TakeRun = (range: HeadRange, block: Block, additive: Additive, results: Record<string, Tensor>) => void;
 
 /** Runs every block of every head; short texts take several heads at once. */
-async function walk(
+function walk(
   input: CoreInput,
   context: DenseContext,
   part: GraphPart,
@@ -107,16 +111,31 @@ async function walk(
   take: TakeRun,
   only: readonly { from: number; rows: number }[] | null = null,
 ): Promise<void> {
-  const { kvHeads } = input;
+  return withScratch(context.runtime, scratch =>
+    walkWith(scratch, input, context, part, relative, take, only),
+  );
+}
+
+async function walkWith(
+  scratch: Scratch,
+  input: CoreInput,
+  context: DenseContext,
+  part: GraphPart,
+  relative: boolean,
+  take: TakeRun,
+  only: readonly { from: number; rows: number }[] | null,
+): Promise<void> {
+  const { kvHeads, valueDim } = input;
   const group = input.heads / kvHeads;
   const size = blockSize(input, context, relative);
-  const stored = relative ? padKeys(input, size.rows) : unpadded(input);
+  const stored = relative ? padKeys(input, size.rows, scratch) : unpadded(input);
+  const roomForAdditive = (length: number) => scratch.floats('additive', length);
   const blocks = only
     ? only.flatMap(({ from, rows }) => planBlock(input, from, rows, relative) ?? [])
     : planBlocks(input, size.rows, relative);
   for (const block of blocks) {
     const feeds = part.feeds?.(block);
-    const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1);
+    const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1, roomForAdditive);
     // Of few rows, cutting many keys out for several heads would cost more than the scores.
     const atOnce =
       only && block.columns > MANY_KEYS
@@ -125,13 +144,23 @@ async function walk(
     for (let kv = 0; kv < kvHeads; kv += atOnce) {
       await checkpoint(context.signal);
       const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
-      const additive = shared ?? additiveOf(input, block, range.head, range.heads);
+      const additive = shared ?? additiveOf(input, block, range.head, range.heads, roomForAdditive);
       const core = blockFeeds(input, block, range, additive, stored);
       const session = await blockGraph(input, core, additive, context.runtime, part);
-      const into = part.into?.(block, range.heads);
+      const shapes = { ...part.shapes?.(block, range.heads), output: [range.heads, block.rows, valueDim] };
+      const into = buffersFor(shapes, scratch);
       take(range, block, additive, await session.run({ ...core, ...feeds }, undefined, into));
     }
   }
+}
+
+function buffersFor(shapes: Shapes, scratch: Scratch): Record<string, Tensor> {
+  const buffers: Record<string, Tensor> = {};
+  for (const [name, dims] of Object.entries(shapes)) {
+    const length = dims.reduce((a, b) => a * b, 1);
+    buffers[name] = float32(scratch.floats(name, length), dims);
+  }
+  return buffers;
 }
 
 /** How many of `total` to take at once: at most `limit`, and about as many in the last round as in the others. */
@@ -194,24 +223,31 @@ function blockSize(
 
 const unpadded = ({ k, v, keys }: CoreInput): StoredKeys => ({ k, v, front: 0, keys });
 
-function padKeys(input: CoreInput, rows: number): StoredKeys {
+function padKeys(input: CoreInput, rows: number, scratch: Scratch): StoredKeys {
   const { kvHeads, keys, dim, valueDim } = input;
   const { front, back } = padding(input, rows);
   const total = front + keys + back;
-  const pad = (data: Float32Array, width: number) => {
-    const padded = new Float32Array(kvHeads * total * width);
+  const pad = (name: string, data: Float32Array, width: number) => {
+    const padded = scratch.floats(name, kvHeads * total * width);
     for (let h = 0; h < kvHeads; h++) {
-      padded.set(data.subarray(h * keys * width, (h + 1) * keys * width), (h * total + front) * width);
+      const head = padded.subarray(h * total * width, (h + 1) * total * width);
+      head.fill(0, 0, front * width);
+      head.set(data.subarray(h * keys * width, (h + 1) * keys * width), front * width);
+      head.fill(0, (front + keys) * width);
     }
     return padded;
   };
-  return { k: pad(input.k, dim), v: pad(input.v, valueDim), front, keys: total };
+  return { k: pad('k', input.k, dim), v: pad('v', input.v, valueDim), front, keys: total };
 }
 
 /** log-sum-exp of a row = its largest score - log of its largest probability. */
 const withLse = (fold?: BlockFold): GraphPart => ({
   feeds: block => fold?.feeds(block) ?? {},
-  into: (block, heads) => fold?.into?.(block, heads) ?? {},
+  shapes: (block, heads) => ({
+    ...fold?.shapes?.(block, heads),
+    largestScore: [heads, block.rows],
+    largestProbability: [heads, block.rows],
+  }),
   key: `lse+${fold?.key ?? ''}`,
   build(g, values) {
     g.output('largestScore', g.op('ReduceMax', [values.scores, g.int([-1])], { keepdims: 0 }));

@@ -75,10 +75,9 @@ export function blockFeeds(
 }
 
 function descending(first: number, count: number): Tensor {
-  return int32(
-    Int32Array.from({ length: count }, (_, t) => first - t),
-    [count],
-  );
+  const numbers = new Int32Array(count);
+  for (let t = 0; t < count; t++) numbers[t] = first - t;
+  return int32(numbers, [count]);
 }
 
 /** What queries are multiplied with: [heads, 1, 1], or [heads, rows, 1] where the scores of some rows are lost. */

@@ -4,11 +4,14 @@ import type { HowToRun, Piece, PieceLoader } from './pieces';
 import type { RowPiece } from './rowPiece';
 
 /** Elements of the widest tensor inside a piece that are held at once. */
-const ELEMENTS = 2 ** 21;
+const ELEMENTS = 2 ** 22;
 
-/** Rows of a piece that are run at once. `widest`: elements per row of the widest tensor inside. */
-export const inBlocks = (widest: number, rows: number): number =>
-  Math.min(rows, 64 * Math.max(1, Math.floor(ELEMENTS / widest / 64)));
+/** Rows of a piece that are run at once, about as many in the last block as in the others. `widest`: elements per row of the widest tensor inside. */
+export function inBlocks(widest: number, rows: number): number {
+  const most = 64 * Math.max(1, Math.floor(ELEMENTS / widest / 64));
+  const blocks = Math.ceil(rows / most);
+  return Math.min(rows, 64 * Math.ceil(rows / blocks / 64));
+}
 
 /** A piece of the model that is run on blocks of rows, so that what is computed inside of it never grows with the text. */
 export class PieceInRows implements Piece {
