@@ -2,7 +2,7 @@
 import { print, ProgressLine, startEngine } from './commands';
 import { describeRole, formatTable, signed } from './tables';
 import { checkOutputPaths, writeWhole } from '../export/outputFile';
-import { probeCsv, probeJson } from '../export/probeFiles';
+import { probeCsv, probeJson } from '../../shared/probe/files';
 import type {
   Change,
   DeviceChoice,

@@ -150,6 +150,13 @@ export class ExtensionHost implements ViewHost {
         await costs.keep(measured as ViewResult<'cost/measure'>);
         return measured;
       }
+      case 'heads/probe': {
+        // A view names no models itself.
+        const { model } = params as ViewParams<'heads/probe'>;
+        if (store.shown?.ready?.summary.model.ref !== model)
+          throw new EngineError('Views may ask for a probe of the shown model only.', null);
+        return this.askEngine(method, params as ViewParams<'heads/probe'>, signal);
+      }
       case 'analysis/lens': {
         const given = params as ViewParams<'analysis/lens'>;
         const documents = await this.documentsFor(given, signal);

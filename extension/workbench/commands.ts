@@ -6,6 +6,7 @@ import { wordAround } from '../editor/hover';
 import { pickHead, pickModel } from './pickers';
 import { showModelCache } from '../model/modelCache';
 import { useModel } from '../model/modelChoice';
+import { probeHeads } from '../model/probeCommand';
 import { exportPlan, findPlan } from '../plan/planCommands';
 import { exportCorpus, profileFolder, type Corpora } from '../analysis/corpora';
 import { exportReport, saveAnalysis } from '../analysis/reportCommand';
@@ -62,6 +63,9 @@ export function registerCommands(context: CommandContext): vscode.Disposable {
     compareMechanisms: () => openAnalysed(context, () => views.openPanel('compare')),
     profileFolder: (folder?: unknown) => {
       if (trusted()) return profileFolder(context, folder);
+    },
+    probeHeads: () => {
+      if (trusted()) return probeHeads(context);
     },
     exportCorpus: (target?: unknown) => exportCorpus(context, target),
     findPlan: (budget?: unknown) => {

@@ -260,11 +260,75 @@ describe('measures beyond attention', function () {
     assert.equal((await savedCsv()).length, 1 + first.heads.length);
     assert.deepEqual(await violations(page.mainFrame()), []);
     // The other way it is another run.
-    await panel.getByRole('radio', { name: 'heads of A into B' }).click();
+    await panel.getByRole('radio', { name: 'A into B' }).click();
     await start.click();
     await until(() => waiting.length === 1);
     assert.deepEqual(asked('analysis/patch').at(-1), { id: 'other', from: 'a', at: 60 });
     for (const answer of waiting) answer();
+  });
+
+  it('patching of the residual stream by layer and token, and of the edges of a head', async () => {
+    const { page } = await views.open({
+      view: { view: 'pair', options: { pair: { kind: 'text' } } },
+      analysis: ready(withLoss(structuredClone(views.summary))),
+      selection: { ...head, token: 60 },
+      others: [editedAnalysis(views.text, { layers: 2, heads: 3, tokens: 150 })],
+    });
+    const panel = page.locator('ai-patching');
+    const share = (value: number) => (value > 0 ? `+${percent(value)}` : `−${percent(-value)}`);
+    await panel.getByRole('radio', { name: 'residual stream' }).click();
+    await panel.getByRole('button', { name: 'Patch every layer and token' }).click();
+    const given = { id: 'a', from: 'other', at: 60 };
+    const { tokens, cells } = await views.engine.request('analysis/patchResidual', given);
+    for (const { core, token, restored } of cells) {
+      const cell = panel.locator(`.grid [data-head="${core} ${token}"]`);
+      await cell.waitFor();
+      assert.equal((await cell.innerText()).trim(), share(restored!));
+    }
+    assert.equal(await panel.locator('.grid tr').first().locator('th').count(), 1 + tokens.length);
+    assert.match(
+      await panel.locator('p[role="status"]').innerText(),
+      /one token before one layer carries most: layer \d/,
+    );
+    await panel.getByRole('radio', { name: 'edges of L1 H1' }).click();
+    await panel.getByRole('button', { name: 'Patch the edges that change most' }).click();
+    const { edges } = await views.engine.request('analysis/patchEdges', { ...given, ...head });
+    for (const { query, key, restored } of edges) {
+      const cell = panel.locator(`[data-edge="${query}>${key}"]`);
+      await cell.waitFor();
+      assert.equal((await cell.innerText()).trim(), share(restored!));
+    }
+    assert.deepEqual(asked('analysis/patchEdges').at(-1), { ...given, ...head });
+    await panel.getByRole('button', { name: 'as CSV' }).click();
+    assert.match((await savedCsv())[0]!, /query,key,moved/);
+    assert.deepEqual(await violations(page.mainFrame()), []);
+  });
+
+  it('roles say whether they are of the text or of the probe, which runs when it is asked for', async () => {
+    let release = () => {};
+    const held = new Promise<void>(resolve => (release = resolve));
+    const { page } = await views.open({
+      view: { view: 'overview', options: {} },
+      beforeAnswer: method => (method === 'heads/probe' ? held : undefined),
+    });
+    const where = page.locator('ai-overview [data-roles-where]');
+    await where.filter({ hasText: 'on this text' }).waitFor();
+    await page.getByRole('radio', { name: 'on the probe' }).click();
+    await page.getByText('The probe runs once for every head.').waitFor();
+    assert.equal(asked('heads/probe').length, 1);
+    release();
+    await where.filter({ hasText: 'on the probe' }).waitFor();
+    const cell = page.locator('ai-overview [data-head="1.1"]').first();
+    await until(async () => /duplicate token 91/.test((await cell.getAttribute('title')) ?? ''));
+    await page.getByRole('radio', { name: 'table' }).click();
+    await page.locator('ai-head-table tbody td', { hasText: 'duplicate token' }).first().waitFor();
+    await page.getByRole('radio', { name: 'on this text' }).click();
+    await page.getByRole('radio', { name: 'maps' }).click();
+    await where.filter({ hasText: 'on this text' }).waitFor();
+    await page.getByRole('radio', { name: 'on the probe' }).click();
+    await where.filter({ hasText: 'on the probe' }).waitFor();
+    assert.equal(asked('heads/probe').length, 1, 'it does not run twice');
+    assert.deepEqual(await violations(page.mainFrame()), []);
   });
 
   it('patching says why it cannot be: of texts of other lengths', async () => {

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
-import { probeCsv, probeJson } from '../../engine/export/probeFiles';
+import { probeDocument } from '../../shared/probe/document';
+import { probeCsv, probeJson } from '../../shared/probe/files';
+import { english } from '../../shared/translate';
 import { inductionModel, writePlanted } from '../fixtures/plantedModels';
 import { assertMadeFrom } from '../support/provenance';
 import type { HeadProbe } from '../../shared/protocol/engine';
@@ -74,6 +76,25 @@ describe('the canonical probe', function () {
     } finally {
       rmSync(model, { recursive: true });
     }
+  });
+
+  it('is written as a document, with the place that heads have in the circuit', () => {
+    const lines = probeDocument(found, english).split('\n');
+    assert.match(lines[0]!, /^# The heads of .*prose.* on repeated random words$/);
+    const [most] = found.circuit!.heads;
+    const said = lines.find(one => one.startsWith('Its induction circuit'))!;
+    assert.ok(
+      said.includes(`Of these ${most!.core}.${most!.head} (layer ${most!.layer}) costs most: +3.`),
+      said,
+    );
+    const rows = lines.filter(one => /^\| \d/.test(one));
+    assert.equal(rows.length, 48);
+    const circuit = rows.filter(row => /\d\/\d+ \|$/.test(row));
+    assert.equal(circuit.length, found.circuit!.heads.length);
+    assert.ok(
+      circuit[0]!.startsWith(`| ${most!.layer} | ${most!.core}.${most!.head} |`) &&
+        / 1\/\d+ \|$/.test(circuit[0]!),
+    );
   });
 
   it('is written as JSON and CSV, a line for each head', () => {

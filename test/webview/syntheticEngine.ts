@@ -36,7 +36,10 @@ import { syntheticForward, syntheticFormulas, syntheticMeasurement } from './syn
 import {
   syntheticAttribution,
   syntheticLossGroups,
+  syntheticEdges,
   syntheticPatching,
+  syntheticProbe,
+  syntheticResidual,
   syntheticRollout,
   syntheticTokenAttribution,
   syntheticValues,
@@ -439,6 +442,12 @@ export class SyntheticEngine {
         return syntheticLossGroups(this, p);
       case 'analysis/patch':
         return syntheticPatching(this, p);
+      case 'analysis/patchResidual':
+        return syntheticResidual(this, p);
+      case 'analysis/patchEdges':
+        return syntheticEdges(this, p);
+      case 'heads/probe':
+        return syntheticProbe(this);
       case 'analysis/tokenAttribution':
         return syntheticTokenAttribution(this, p);
       case 'analysis/worst': {

@@ -107,6 +107,70 @@ export function syntheticPatching(
   };
 }
 
+/** Made up, as `syntheticPatching`. */
+function part(draw: () => number, differences: { own: number; other: number }) {
+  const restored = (draw() - 0.3) ** 3;
+  const delta = restored / 8;
+  const difference = differences.own + restored * (differences.other - differences.own);
+  return { loss: { delta, low: delta - 0.01, high: delta + 0.01 }, difference, restored };
+}
+
+const LOW_HIGH = {
+  answers: { own: { id: 1, text: ' low' }, other: { id: 2, text: ' high' } },
+  differences: { own: -3.5, other: 4.5 },
+};
+
+export function syntheticResidual(
+  { size, n }: SyntheticEngine,
+  { at = n - 1 }: EngineParams<'analysis/patchResidual'>,
+): EngineResult<'analysis/patchResidual'> {
+  const draw = random(at + 9);
+  const tokens = [at - 3, at - 1, at];
+  const cells = Array.from({ length: size.layers }, (_, core) => core).flatMap(core =>
+    tokens.map(token => ({ core, layer: core, token, ...part(draw, LOW_HIGH.differences) })),
+  );
+  return { at, ...LOW_HIGH, tokens, cells };
+}
+
+export function syntheticEdges(
+  { n }: SyntheticEngine,
+  { at = n - 1, core, head }: EngineParams<'analysis/patchEdges'>,
+): EngineResult<'analysis/patchEdges'> {
+  const draw = random(at + 11);
+  const edges = [1, 4, 9].map(back => ({
+    ...{ query: at, key: at - back, moved: 2 / back },
+    ...part(draw, LOW_HIGH.differences),
+  }));
+  return { at, ...LOW_HIGH, core, head, edges };
+}
+
+/** Made up: every head does the same on the probe. */
+export function syntheticProbe(engine: SyntheticEngine): EngineResult<'heads/probe'> {
+  const draw = random(3);
+  const heads = headsOf(engine.size).map(({ core, head }) => {
+    const around = (delta: number) => ({ delta, low: delta - 0.1, high: delta + 0.1 });
+    const ablation = { zero: around(draw()), mean: around(draw()) };
+    return { core, layer: core, head, roles: [{ role: 'duplicate' as const, score: 0.91 }], ablation };
+  });
+  return {
+    model: engine.model(),
+    probe: { tokens: 512, repeats: 4, seed: 1 },
+    measure: 'loss',
+    loss: { first: 8, repeated: 0.5 },
+    heads: heads.sort((a, b) => b.ablation.zero.delta - a.ablation.zero.delta),
+    circuit: null,
+    ids: [],
+    provenance: {
+      ...{ tool: { name: 'synthetic', version: '0' }, model: null, inputs: [], seeds: { probe: 1 } },
+      device: {
+        ...{ device: 'cpu', requested: 'cpu', adapter: null },
+        ...{ threads: 1, processors: 1, platform: 'none' },
+      },
+      runtime: { onnxruntime: '0', node: '0' },
+    },
+  };
+}
+
 /** Made up: what is rare or has little before it costs more. */
 export function syntheticLossGroups(
   { n }: SyntheticEngine,

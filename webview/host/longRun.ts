@@ -76,3 +76,9 @@ const KEPT = 8;
 export const attributionRun = new Asking('analysis/attribution');
 /** What each head's output carries from one text into another. */
 export const patchRun = new Asking('analysis/patch');
+/** What the layers hand on of each token. */
+export const patchResidualRun = new Asking('analysis/patchResidual');
+/** What a head carries from one token to another. */
+export const patchEdgesRun = new Asking('analysis/patchEdges');
+/** What every head does on the canonical probe. */
+export const probeRun = new Asking('heads/probe');

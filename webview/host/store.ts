@@ -5,6 +5,7 @@ import {
   type AnalysisSummary,
   type CoreResult,
   type CostProgress,
+  type HeadProbe,
   type HeadProfile,
   type Setting,
   type MechanismInfo,
@@ -32,6 +33,7 @@ import { clearestHead } from '../../shared/host/clearestHead';
 import { INITIAL_STATE, told, type HostState, type StateMessage } from '../../shared/host/hostState';
 import { HostLink, type HostApi } from './link';
 import { mechanismWords } from './mechanismWords';
+import { withRoles } from '../model/probed';
 import { analysisPartsOf, partsOf } from './stateSignals';
 import { hasNative } from '../../shared/native';
 import { DENSE, readSetting } from '../../shared/setting';
@@ -54,6 +56,7 @@ export class Store {
   private readonly state = signal<HostState>(INITIAL_STATE);
   private readonly ownPreviewHead = signal<HeadId | null>(null);
   private readonly ownNotice = signal<string | null>(null);
+  private readonly ownProbe = signal<HeadProbe | null>(null);
   private readonly options = new Map<string, ReadonlySignal<OptionValue | undefined>>();
   private previewedAt = 0;
   readonly host: HostLink;
@@ -206,9 +209,23 @@ export class Store {
     return info ? sidesOf(info.kind) : { queries: 'text', keys: 'text' };
   }
 
-  /** Finished cores, in execution order. */
+  /** Finished cores, in execution order; with the roles that are shown. */
   get cores(): CoreResult[] {
-    return this.analysisParts.cores.value;
+    return this.shownCores.value;
+  }
+  private readonly shownCores = computed(() => {
+    const cores = this.analysisParts.cores.value;
+    return this.probe ? withRoles(cores, this.probe) : cores;
+  });
+
+  /** The canonical probe, while it is its roles that are shown of the heads of this model, and not those that they have on the text. */
+  get probe(): HeadProbe | null {
+    const probe = this.ownProbe.value;
+    return probe && probe.model.ref === this.model?.ref ? probe : null;
+  }
+
+  showRolesOf(probe: HeadProbe | null): void {
+    this.ownProbe.value = probe;
   }
 
   get heads(): HeadProfile[] {

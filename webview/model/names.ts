@@ -42,3 +42,6 @@ export function rolesInWords(head: HeadProfile): string {
     .map(r => `${roleTitle(r, t)} ${percent(r.score)}`)
     .join('; ');
 }
+
+/** Where the heads have the roles that are shown. */
+export const rolesWhere = (): string => (store.probe ? t('on the probe') : t('on this text'));

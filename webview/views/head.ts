@@ -5,7 +5,7 @@ import { changeOf } from '../../shared/protocol/host';
 import { massAt } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { exact, nats, tokens as inTokens } from '../model/amounts';
-import { headName, rolesInWords } from '../model/names';
+import { headName, rolesInWords, rolesWhere } from '../model/names';
 import { nativeIn, standing, withoutMechanism, withoutRecall } from '../model/standing';
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
@@ -256,7 +256,9 @@ export class HeadView extends Component implements Savable {
     return html`<h2>
         ${headName(profile)}${native ? html` <small class="muted">${native}</small>` : nothing}
       </h2>
-      <span>${rolesInWords(profile)}</span>
+      <span
+        >${rolesInWords(profile)}${profile.roles.length ? html` <span class="muted">(${rolesWhere()})</span>` : nothing}</span
+      >
       <span class="muted"
         >${rich('entropy {0}, mean distance {1}, 95 % within {2}', html`<span title=${exact(profile.entropy, 'nats')}>${nats(profile.entropy)}</span>`, html`<span title=${exact(profile.meanDistance, 'tokens')}>${inTokens(profile.meanDistance)}</span>`, html`<span title=${exact(profile.span95, 'tokens')}>${inTokens(profile.span95)}</span>`)}</span
       >

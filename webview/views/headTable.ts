@@ -16,7 +16,7 @@ import {
   type HeadMeasure,
 } from '../model/measures';
 import { mechanismTitle, parameterWords } from '../model/mechanismLook';
-import { headName } from '../model/names';
+import { headName, rolesWhere } from '../model/names';
 import { mainRole, roleGlyph } from '../model/roles';
 import { roleTitle } from '../../shared/roleTitles';
 import { allTried, atBudget, headKey, type Tried } from '../model/tried';
@@ -136,7 +136,7 @@ export class HeadTable extends Component {
           <thead>
             <tr>
               ${heading('head', 'head', t('In the order of the model'))}
-              ${heading('role', t('what it does'), t('By its clearest role'))}
+              ${heading('role', t('what it does'), t('By its clearest role, {0}', rolesWhere()))}
               ${cost ? heading('cost', cost.title, cost.summary, 'number') : nothing}
               ${heading('error', 'all', t('Mean error of all mechanisms here: how hard the head is to replace'), 'number')}
               ${mechanisms.map(one =>
@@ -237,7 +237,7 @@ export class HeadTable extends Component {
       [
         'core',
         'head',
-        'role',
+        `role ${store.probe ? 'on the probe' : 'on this text'}`,
         ...(cost ? ['loss without it'] : []),
         ...mechanisms.map(one => `output error, ${one.choice.name}`),
       ],

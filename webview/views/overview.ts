@@ -17,7 +17,7 @@ import {
   writeShort,
   type HeadMeasure,
 } from '../model/measures';
-import { coreInfo, headName, rolesInWords, shortName, STACKS } from '../model/names';
+import { coreInfo, headName, rolesInWords, rolesWhere, shortName, STACKS } from '../model/names';
 import { ROLES, mainRole, roleGlyph, roleHue } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
 import { nativeIn } from '../model/standing';
@@ -28,6 +28,7 @@ import { gridLayout, inParts } from '../model/gridLayout';
 import { Component } from '../ui/component';
 import { button, choose, segmented } from '../ui/controls';
 import { ablationControl } from '../ui/ablation';
+import { rolesSource } from '../ui/rolesSource';
 import { attributionControl, knownAttribution } from '../ui/attributionControl';
 import { saveMenu, type Savable } from '../ui/save';
 import { emptyState } from '../ui/states';
@@ -95,6 +96,7 @@ export class Overview extends Component implements Savable {
         value => store.setOption('overview', 'table', value === 'table'),
       )}
       ${this.asTable ? nothing : this.order(measure, sorted)} ${ablationControl()} ${attributionControl()}
+      ${rolesSource()}
       <span class="end">${saveMenu(this)}</span>
     </div>`;
   }
@@ -368,6 +370,7 @@ export class Overview extends Component implements Savable {
           : nothing
       }
       <span class="roles" aria-label=${t('Roles')}>
+        ${roles.length ? html`<span data-roles-where>${t('roles {0}:', rolesWhere())}</span>` : nothing}
         ${roles.map(r => html`<span title=${ROLES[r].summary}>${roleGlyph(r, 14)} ${t(ROLE_TITLES[r])}</span>`)}
       </span>
       ${roles.length ? html`<span class="wrap">${t('queries run downwards, keys to the right')}</span>` : nothing}
@@ -404,7 +407,15 @@ export class Overview extends Component implements Savable {
     const { measures } = this;
     return csv(
       [
-        ...['core', 'kind', 'layer', 'head', 'attention', 'role', 'role score'],
+        ...[
+          'core',
+          'kind',
+          'layer',
+          'head',
+          'attention',
+          `role ${store.probe ? 'on the probe' : 'on this text'}`,
+          'role score',
+        ],
         ...measures.map(m => `${m.title} [${m.unit}]`),
         ...QUANTILES.map(([span, quantile]) => `${span} ${quantile} [tokens]`),
       ],

@@ -4,7 +4,7 @@ import type { HeadProfile, Role, SpanFit } from '../../shared/protocol/engine';
 import { massAt, niceCeiling } from '../draw/colour';
 import { count, csv, percent, tokenLabel } from '../../shared/numbers';
 import { exact, tokens as inTokens } from '../model/amounts';
-import { headName, shortName } from '../model/names';
+import { headName, rolesWhere, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
 import { learnedSpan } from '../model/standing';
@@ -218,7 +218,7 @@ export class Spans extends Component implements Savable {
     return html`<div class="key" data-legend>
       <span
         ><svg width="12" height="12"><circle cx="6" cy="6" r="4" fill="currentColor"></circle></svg>
-        ${t('fitted span (what-if), in the colour of what the head does:')}</span
+        ${t('fitted span (what-if), in the colour of what the head does {0}:', rolesWhere())}</span
       >
       ${roles.map(role => html`<span title=${ROLES[role].summary}>${roleGlyph(role, 12)} ${t(ROLE_TITLES[role])}</span>`)}
       ${

@@ -1,6 +1,6 @@
 /** The canonical probe as files: `heads --probe --json` and `--csv`. */
-import type { Change, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
-import { csv } from '../../shared/numbers';
+import type { Change, HeadProbe, ProbedHead } from '../protocol/engine';
+import { csv } from '../numbers';
 
 const SCHEMA = 'attention-inspector/heads@1';
 
