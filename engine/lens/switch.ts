@@ -1,14 +1,18 @@
 import { sphericalKMeans } from '../attention/kernels/kmeans';
 import { numberOf } from '../../shared/setting';
 import { unitRows } from '../attention/kernels/tied';
-import type { SwitchLens } from '../../shared/protocol/engine';
+import type { MechanismParams, SwitchLens } from '../../shared/protocol/engine';
+import { denseOutput } from '../attention/kernels/dense';
+import type { RouterRows } from '../model/cut/routers';
+import type { Analysis } from '../service/analysis';
 import type { Lens } from './lens';
 import { residualBefore, sideBySide } from './rows';
 
 /**
- * Switch Transformer (Fedus et al., 2022): a router sends each token to one expert of limited capacity. A dense model
- * has neither router nor experts: k-means over this text's hidden rows stands in for the router. Synthetic: it tells how
- * such loads, drops and the balancing loss come about, not what a trained router would do.
+ * Switch Transformer (Fedus et al., 2022): a router sends each token to one expert of limited capacity. Of a model with experts
+ * the router is its own, the first one behind the core, or the last before it; only the room of the experts is then a what-if. A
+ * model without has neither router nor experts: k-means over this text's hidden rows stands in for the router. Synthetic: it
+ * tells how such loads, drops and the balancing loss come about, not what a trained router would do.
  */
 export const switchRouting: Lens<'switch'> = {
   name: 'switch',
@@ -42,24 +46,20 @@ export const switchRouting: Lens<'switch'> = {
   ],
 
   async look(analysis, params, { core, signal }) {
-    const { residual, tensors } = await residualBefore(analysis, core, signal);
-    const { input, output } = tensors;
-    const { rows, width } = residual ?? sideBySide(input, output);
-    const experts = Math.min(numberOf(params, 'experts'), rows.length / width);
-    const centred = unitRows(centre(rows, width), width);
-    const context = analysis.context(signal);
-    const centroids = await sphericalKMeans(centred, width, experts, context);
-    const probabilities = route(centred, centroids, width, numberOf(params, 'sharpness'));
-    const balance = balanceOf(probabilities, experts, numberOf(params, 'capacityFactor'));
+    const capacityFactor = numberOf(params, 'capacityFactor');
+    const { rowsAre, layer, experts, probabilities } =
+      (await ownRouting(analysis, core, signal)) ?? (await madeUpRouting(analysis, params, core, signal));
+    const balance = balanceOf(probabilities, experts, capacityFactor);
     const factors = Array.from({ length: 31 }, (_, t) => 0.5 + t / 10);
     const alpha = numberOf(params, 'alpha');
     return {
       lens: 'switch',
-      rowsAre: residual ? 'residual' : 'context',
-      tokens: rows.length / width,
+      rowsAre,
+      layer,
+      tokens: probabilities.length / experts,
       experts,
       ...balance,
-      capacityFactor: numberOf(params, 'capacityFactor'),
+      capacityFactor,
       curve: factors.map(factor => ({
         factor,
         dropRate: balanceOf(probabilities, experts, factor).dropRate,
@@ -68,6 +68,52 @@ export const switchRouting: Lens<'switch'> = {
     };
   },
 };
+
+type Routing = Pick<SwitchLens, 'rowsAre' | 'layer' | 'experts'> & {
+  /** [tokens, experts] */
+  probabilities: Float64Array;
+};
+
+/** What the model's own router decided; null where it has none. */
+async function ownRouting(analysis: Analysis, core: number, signal: AbortSignal): Promise<Routing | null> {
+  const routers = await analysis.shared('routers', own => routersOf(analysis, own), signal);
+  const found = routers.find(({ behind }) => (behind ?? 0) >= core) ?? routers.at(-1);
+  if (!found) return null;
+  const { behind, experts, data } = found;
+  const { layer } = analysis.model.info.cores[behind ?? 0]!;
+  return { rowsAre: 'router', layer, experts, probabilities: Float64Array.from(data) };
+}
+
+async function routersOf(analysis: Analysis, signal: AbortSignal): Promise<RouterRows[]> {
+  const routers: RouterRows[] = [];
+  const context = analysis.context(signal);
+  await analysis.run((_, input) => denseOutput(input, context), {
+    signal,
+    // The rows are the runner's own.
+    onRouter: router => routers.push({ ...router, data: router.data.slice() }),
+  });
+  return routers;
+}
+
+async function madeUpRouting(
+  analysis: Analysis,
+  params: MechanismParams,
+  core: number,
+  signal: AbortSignal,
+): Promise<Routing> {
+  const { residual, tensors } = await residualBefore(analysis, core, signal);
+  const { input, output } = tensors;
+  const { rows, width } = residual ?? sideBySide(input, output);
+  const experts = Math.min(numberOf(params, 'experts'), rows.length / width);
+  const centred = unitRows(centre(rows, width), width);
+  const centroids = await sphericalKMeans(centred, width, experts, analysis.context(signal));
+  return {
+    rowsAre: residual ? 'residual' : 'context',
+    layer: analysis.model.info.cores[core]!.layer,
+    experts,
+    probabilities: route(centred, centroids, width, numberOf(params, 'sharpness')),
+  };
+}
 
 type Balance = Pick<
   SwitchLens,

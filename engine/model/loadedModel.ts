@@ -97,7 +97,7 @@ export class LoadedModel implements CutModel {
     for (const list of [given.ids, given.target])
       if (list && context !== null && list.length > context)
         throw new RefusedError(told`The text has ${list.length} tokens; the model takes at most ${context}.`);
-    const { signal, onSegment, onHidden, onBefore, onContext } = options;
+    const { signal, onSegment, onHidden, onRouter, onBefore, onContext } = options;
     const checked = await this.lengths.at(given, signal);
     const infos = coreInfos(this.plan, checked.rules, this.numbers);
     const coreOf =
@@ -114,6 +114,7 @@ export class LoadedModel implements CutModel {
       signal,
       onSegment,
       onHidden,
+      onRouter,
       onBefore:
         onBefore &&
         ((index, { stateOf, goOn }) =>

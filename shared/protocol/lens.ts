@@ -69,8 +69,13 @@ export interface FlashLens {
 
 export interface SwitchLens {
   lens: 'switch';
-  /** `residual`: rows of the residual stream that enter the layer. `context`: what its heads hand on, side by side. */
-  rowsAre: 'residual' | 'context';
+  /**
+   * What the router looks at: the model's own (`router`), what that router does; else a made-up one over `residual`, rows of the residual
+   * stream that enter the layer, or `context`, what its heads hand on, side by side.
+   */
+  rowsAre: 'router' | 'residual' | 'context';
+  /** Of the router. */
+  layer: number;
   tokens: number;
   experts: number;
   /** First choices of each expert. */

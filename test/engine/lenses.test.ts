@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { blockedRun } from '../../engine/lens/flash';
@@ -295,6 +296,39 @@ describe('lenses', function () {
         [0, 'output'],
       );
       assert.ok(notes.some(note => /Not every layer/.test(note)));
+    });
+
+    it('switch: the load of the experts is that of the model’s own router, where it has one', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'attention-experts-'));
+      copyFileSync(join(__dirname, '../fixtures/zoo/switch/onnx/model.onnx'), join(folder, 'model.onnx'));
+      const vocab = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`w${i}`, i]));
+      const model = { type: 'WordLevel', vocab, unk_token: 'w0' };
+      const tokenizer = {
+        version: '1.0',
+        added_tokens: [],
+        pre_tokenizer: { type: 'WhitespaceSplit' },
+        model,
+      };
+      writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+      const text = Array.from({ length: 50 }, (_, i) => `w${1 + ((i * i) % 250)}`).join(' ');
+      await engine.analyze({
+        id: 'experts',
+        model: folder,
+        text,
+        device: 'cpu',
+        maxTokens: null,
+        mechanisms: [],
+        propagate: false,
+      });
+      const params = { experts: 9, capacityFactor: 1 };
+      const found = await look('switch', { id: 'experts', core: 0, head: 0, params });
+      assert.deepEqual([found.rowsAre, found.layer, found.experts, found.tokens], ['router', 1, 3, 50]);
+      assert.equal(
+        found.load.reduce((a, b) => a + b),
+        50,
+      );
+      assert.ok(found.gate.every(p => p > 1 / 3 && p <= 1));
+      rmSync(folder, { recursive: true });
     });
 
     it('refuses a lens or parameter that there is not', async () => {

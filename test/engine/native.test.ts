@@ -14,7 +14,10 @@ import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import type { Runtime } from '../../engine/runtime/runtime';
-import { floats } from '../../engine/runtime/tensor';
+import { floats, int64 } from '../../engine/runtime/tensor';
+import { routersOf, type RouterRows } from '../../engine/model/cut/routers';
+import { graphOf } from '../../engine/model/onnx/readGraph';
+import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
 import type { ModelWriter } from '../fixtures/onnxModels';
 import { assertReproduces, Bench, DIM, HEADS, layered, type Layer } from './cutHarness';
@@ -32,6 +35,8 @@ const MADE_WITH: Record<string, Record<string, unknown>> = {
   entmax: {},
   shaped: {},
 };
+/** Of the sample with a router. */
+const EXPERTS = 3;
 /** Learned as one number for each head. */
 const LEARNED: Record<string, string[]> = {
   'adaptive-span': ['span'],
@@ -174,6 +179,36 @@ describe('models made with a mechanism of a paper, which their file carries by n
         assert.deepEqual(attention, { name: 'dense', native: false, params: {} });
       await model.dispose();
     });
+
+  it('switch: its routers are found, and decide what they decide in the uncut model', async () => {
+    const model = await load('switch');
+    const ids = Int32Array.from({ length: 40 }, (_, i) => (i * i + 3) % 40);
+    const told: RouterRows[] = [];
+    const dense = (_: unknown, input: CoreInput) => denseOutput(input, { runtime, signal: neverCancelled });
+    const onRouter = (router: RouterRows) => told.push({ ...router, data: router.data.slice() });
+    await model.run(ids, dense, { signal: neverCancelled, onRouter });
+    await model.dispose();
+    const graph = graphOf(readSkeleton(join(ZOO, 'switch', 'onnx', 'model.onnx')).model);
+    const names = routersOf(graph);
+    assert.deepEqual(
+      told.map(({ behind, experts, data }) => [behind, experts, data.length]),
+      names.map((_, i) => [2 * i + 1, EXPERTS, EXPERTS * ids.length]),
+    );
+    const externalDataFolder = join(ZOO, 'switch', 'onnx');
+    const { bytes } = graph.extract(names, () => false);
+    const uncut = await runtime.load(bytes, { optimization: 'basic', externalDataFolder });
+    const feeds = { i0: int64(ids, [1, ids.length]) };
+    const results = await uncut.run(feeds);
+    for (const [i, { data }] of told.entries()) {
+      const expected = floats(results[`o${i}`]!);
+      data.forEach((p, t) => assert.ok(Math.abs(p - expected[t]!) < 1e-5));
+      for (let t = 0; t < ids.length; t++) {
+        const sum = data.subarray(EXPERTS * t, EXPERTS * (t + 1)).reduce((a, b) => a + b);
+        assert.ok(Math.abs(sum - 1) < 1e-5);
+      }
+    }
+    await uncut.release();
+  });
 
   it('retro: refused by name', async () => {
     await assert.rejects(load('retro'), (error: unknown) => {

@@ -68,6 +68,7 @@ export function syntheticLens(
       return {
         lens,
         rowsAre: 'residual',
+        layer: 0,
         tokens: n,
         experts,
         ...balance,

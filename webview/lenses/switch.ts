@@ -1,10 +1,9 @@
-import { css, html, svg, type TemplateResult } from 'lit';
+import { css, html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { MechanismParams, SwitchLens } from '../../shared/protocol/engine';
 import { bucketColour, toCss } from '../draw/colour';
 import { count, csv, number, percent } from '../../shared/numbers';
 import { exact } from '../model/amounts';
-import { coreInfo } from '../model/names';
 import { theme } from '../draw/theme';
 import { store } from '../host/store';
 import '../plots/bucketText';
@@ -13,7 +12,11 @@ import { slider } from '../ui/controls';
 import { LensPart } from './lensPart';
 import { rich, t } from '../host/words';
 
-/** Switch: who would be sent to which expert by a k-means router, and who would find it full. */
+const OF_NATIVE = t(
+  "Loads and probabilities are those of the model's own router on this text: the first one behind the selected layer's attention. What limited room would drop is a what-if; the file itself says nothing of room.",
+);
+
+/** Switch: who is sent to which expert by the model's own router, or would be by one of k-means, and who would find it full. */
 @customElement('ai-lens-switch')
 export class SwitchView extends LensPart<'switch'> {
   static override styles = [
@@ -42,9 +45,10 @@ export class SwitchView extends LensPart<'switch'> {
 
   protected override controls(): TemplateResult {
     const [experts, capacity] = [this.option('experts', 8), this.option('capacity', 1.25)];
-    return html`${slider(t('experts'), experts, { min: 2, max: 64, step: 1 }, count(experts), v =>
+    const made = html`${slider(t('experts'), experts, { min: 2, max: 64, step: 1 }, count(experts), v =>
       this.keep('experts', v),
-    )}
+    )}`;
+    return html`${this.result?.rowsAre === 'router' ? nothing : made}
     ${slider(t('capacity factor'), capacity, { min: 0.5, max: 3, step: 0.05 }, number(capacity), v =>
       this.keep('capacity', Number(v.toFixed(2))),
     )}`;
@@ -52,13 +56,12 @@ export class SwitchView extends LensPart<'switch'> {
 
   protected draw(found: SwitchLens): TemplateResult {
     const busiest = Math.max(...found.load);
-    const head = store.shownHead;
-    const layer = head ? (coreInfo(head.core)?.layer ?? head.core) : 0;
+    const own = found.rowsAre === 'router';
     const table = store.tokens;
     const painted = found.expert.map((e, t) => (found.dropped[t] ? -1 : e));
     return html`
       <div class="lead" role="status">
-        ${rich('Of {0} experts with room for {1} tokens each, the busiest is sent {2}; {3} of the tokens find theirs full and skip it. Balancing loss {4}, where an even router has {5}. {6}', found.experts, count(found.capacity), html`<strong>${count(busiest)}</strong>`, html`<strong title=${exact(found.dropRate * 100, '%')}>${percent(found.dropRate)}</strong>`, html`<span title=${exact(found.auxLoss.value)}>${number(found.auxLoss.value)}</span>`, number(found.auxLoss.alpha), html`<span class="muted">${t('(synthetic router)')}</span>`)}
+        ${rich('Of {0} experts with room for {1} tokens each, the busiest is sent {2}; {3} of the tokens find theirs full and skip it. Balancing loss {4}, where an even router has {5}. {6}', found.experts, count(found.capacity), html`<strong>${count(busiest)}</strong>`, html`<strong title=${exact(found.dropRate * 100, '%')}>${percent(found.dropRate)}</strong>`, html`<span title=${exact(found.auxLoss.value)}>${number(found.auxLoss.value)}</span>`, number(found.auxLoss.alpha), html`<span class="muted">${own ? t('(native: the router of layer {0}; the room is a what-if)', found.layer) : t('(synthetic router)')}</span>`)}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
         <section aria-label=${t('Tokens sent to each expert')} class="load">
@@ -102,21 +105,23 @@ export class SwitchView extends LensPart<'switch'> {
             </section>`
           : ''
       }
-      <p class="notes">
-        ${rich(
-          'Synthetic: this model has no experts and no router. A router was made by k-means over {0}, less their mean. It shows how loads, drops and the balancing loss come about, not what training would find.',
-          found.rowsAre === 'residual'
-            ? t(
-                "the rows of the residual stream that enter layer {0} (an FFN's own input lies inside a segment and cannot be had at the cut)",
-                layer,
-              )
-            : t(
-                'what the heads of layer {0} hand on, side by side (this export passes no residual stream across the cut by itself)',
-                layer,
-              ),
-        )}
-      </p>
+      <p class="notes">${own ? OF_NATIVE : this.ofMadeUp(found)}</p>
     `;
+  }
+
+  private ofMadeUp({ rowsAre, layer }: SwitchLens): TemplateResult {
+    return html`${rich(
+      'Synthetic: this model has no experts and no router. A router was made by k-means over {0}, less their mean. It shows how loads, drops and the balancing loss come about, not what training would find.',
+      rowsAre === 'residual'
+        ? t(
+            "the rows of the residual stream that enter layer {0} (an FFN's own input lies inside a segment and cannot be had at the cut)",
+            layer,
+          )
+        : t(
+            'what the heads of layer {0} hand on, side by side (this export passes no residual stream across the cut by itself)',
+            layer,
+          ),
+    )}`;
   }
 
   /** A bar per expert: what fits its capacity, and above it what is dropped. */

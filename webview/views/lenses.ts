@@ -37,7 +37,7 @@ const LENSES: Record<LensName, LensEntry> = {
   switch: {
     title: 'Switch',
     summary: t(
-      'Each token goes to one expert of limited room. A dense model has no experts: a router is made up here.',
+      'Each token goes to one expert of limited room. For a model without experts a router is made up here.',
     ),
     paper: 'Fedus et al. 2022',
     content: () => html`<ai-lens-switch class="lens"></ai-lens-switch>`,

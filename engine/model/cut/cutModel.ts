@@ -1,6 +1,7 @@
 import type { CoreInfo, ModelInfo, TextCheck } from '../../../shared/protocol/engine';
 import type { CoreInput } from '../../attention/core';
 import type { HiddenRows } from './hidden';
+import type { RouterRows } from './routers';
 import type { LayerWeights } from './layerWeights';
 import type { WeightUses } from '../onnx/weightUses';
 import type { DirectPath } from './directPath';
@@ -47,6 +48,8 @@ export interface RunOptions {
   onSegment?: (fraction: number) => void;
   /** Called with the residual stream before each core where it crosses the cut by itself, and at the end. */
   onHidden?: (hidden: HiddenRows) => void;
+  /** Called with what a router of experts decided, where the model has one. */
+  onRouter?: (router: RouterRows) => void;
   /** Called before each core; the run waits for it. */
   onBefore?: (core: CoreInfo, before: Before) => Promise<void>;
   /** Called behind each core with its context; the run waits for it. */

@@ -12,6 +12,7 @@ import type { NativeSpec } from '../../attention/native';
 import { isHalf } from '../onnx/elementTypes';
 import { cutHead, type HeadCut } from './head';
 import { originsOf, segmentsOf, type Segments } from './segments';
+import { routersOf } from './routers';
 import { findCores } from './findCores';
 import { rowPiece, type RowPiece } from './rowPiece';
 import { tokenAxes, type TokenAxes } from './tokenAxes';
@@ -65,6 +66,8 @@ export interface Plan {
   places: { kind: CoreKind; layer: number }[];
   kind: ModelKind;
   segments: Segments;
+  /** Tensors of the cut graph: what routers of experts decide. */
+  routers: string[];
   /** Per segment, how it runs on some rows of the text after the other; null where it needs them all. */
   inRows: (RowPiece | null)[];
   /** How the tensors of the cut graph grow with the text. */
@@ -127,7 +130,8 @@ export async function planCut(
   const cut = replaceCores(graph, cores, sides);
   const places = placesOf(cut, cores);
   const head = cutHead(cut);
-  const segments = segmentsOf(cut, cores, head?.lookup);
+  const routers = routersOf(cut);
+  const segments = segmentsOf(cut, cores, head?.lookup, routers);
   const kind = kindOf(places, rules);
   // The piece of the head is run on rows anyway.
   const pieces = segments.pieces.map((piece, at) =>
@@ -160,6 +164,7 @@ export async function planCut(
     places,
     kind,
     segments,
+    routers,
     inRows,
     axes,
     head,

@@ -7,6 +7,7 @@ import type { Segments } from './segments';
 import { makeFeeds, type Ids } from './feeds';
 import type { Graph } from '../onnx/graph';
 import { residualOf, type HiddenRows } from './hidden';
+import type { RouterRows } from './routers';
 import { PieceInRows } from './inRows';
 import type { HowToRun, Piece, PieceLoader } from './pieces';
 import type { RowPiece } from './rowPiece';
@@ -39,6 +40,7 @@ interface Walk extends HowToRun {
   signal: AbortSignal;
   onSegment?: (fraction: number) => void;
   onHidden?: (hidden: HiddenRows) => void;
+  onRouter?: (router: RouterRows) => void;
   /** Called before each core. */
   onBefore?: (index: number, before: BeforeCore) => Promise<void>;
   /** Called behind each core. */
@@ -59,6 +61,7 @@ interface CutParts {
   /** Of each core: the content tensors that its bias needs. */
   sides: readonly string[][];
   segments: Segments;
+  routers: readonly string[];
   head: HeadCut | null;
   axes: TokenAxes;
 }
@@ -109,10 +112,11 @@ export class SegmentRunner {
 
   private async walk(from: Place, walk: Walk): Promise<ModelOutput> {
     const { pieces, plan } = this;
-    const { segments, head, cores, cut: graph, axes } = plan;
+    const { segments, head, routers, cores, cut: graph, axes } = plan;
     const { store } = from;
-    const { core, signal, rowsAtOnce, onSegment, onHidden, onBefore, onContext } = walk;
+    const { core, signal, rowsAtOnce, onSegment, onHidden, onRouter, onBefore, onContext } = walk;
     const lastUse = this.lastUses();
+    let behind: number | null = from.core === null || from.core === 0 ? null : from.core - 1;
     const end = head ? pieces.length - 1 : pieces.length;
     const get = (name: string): Tensor => {
       const tensor = store.get(name);
@@ -125,7 +129,10 @@ export class SegmentRunner {
       const next = level === from.level ? from.core : null;
       const piece = next === null ? pieces[level] : null;
       if (piece)
-        for (const [name, tensor] of await piece.run(get, { signal, rowsAtOnce })) store.set(name, tensor);
+        for (const [name, tensor] of await piece.run(get, { signal, rowsAtOnce })) {
+          if (onRouter && routers.includes(name)) tellRouter(behind, tensor, onRouter);
+          if (lastUse.has(name) || !routers.includes(name)) store.set(name, tensor);
+        }
       for (const [index, cut] of cores.entries()) {
         if (segments.coreLevels[index] !== level || index < (next ?? 0)) continue;
         await checkpoint(signal);
@@ -151,6 +158,7 @@ export class SegmentRunner {
           return this.walk(place, { core: rest, signal, rowsAtOnce });
         });
         store.set(cut.context, shaped(context));
+        behind = index;
       }
       for (const [name, use] of lastUse) if (use <= level) store.delete(name);
     }
@@ -255,4 +263,9 @@ function tellHidden(
   if (!data) return;
   const width = tensor!.dims.at(-1)!;
   onHidden!({ at, rows: data.length / width, width, data });
+}
+
+function tellRouter(behind: number | null, tensor: Tensor, onRouter: (router: RouterRows) => void): void {
+  const data = asFloats(tensor);
+  if (data) onRouter({ behind, experts: tensor.dims.at(-1)!, data });
 }

@@ -15,9 +15,14 @@ export interface Segments {
 /**
  * Cuts the rewritten graph into pieces: piece L is everything that needs L cores (or the head) in a row before it.
  * `lookup`: rows of the table that is also the head's; they are looked up by the last piece, so that one session alone
- * maps the table.
+ * maps the table. `told`: tensors that are given out beside what the other pieces read.
  */
-export function segmentsOf(graph: Graph, cores: readonly CutCore[], lookup: string | null = null): Segments {
+export function segmentsOf(
+  graph: Graph,
+  cores: readonly CutCore[],
+  lookup: string | null = null,
+  told: readonly string[] = [],
+): Segments {
   const level = levelsOf(graph);
   const free = freeTensors(graph);
   const standIns = liveStandIns(graph);
@@ -25,7 +30,7 @@ export function segmentsOf(graph: Graph, cores: readonly CutCore[], lookup: stri
   const last = level(graph.output);
   const cone = lookup === null ? new Set<string>() : ancestors(graph, lookup);
   if (lookup !== null) {
-    if (level(lookup) > 0 || last === 0) return segmentsOf(graph, cores);
+    if (level(lookup) > 0 || last === 0) return segmentsOf(graph, cores, null, told);
     madeOutside.add(lookup);
   }
   const wanted: Set<string>[] = Array.from({ length: last + 1 }, () => new Set());
@@ -33,6 +38,7 @@ export function segmentsOf(graph: Graph, cores: readonly CutCore[], lookup: stri
     if (!graph.isInput(name) && !madeOutside.has(name)) wanted[level(name)]!.add(name);
   };
   want(graph.output);
+  for (const name of told) if (level(name) <= last) want(name);
   if (lookup !== null) wanted[last]!.add(lookup);
   for (const node of standIns) node.inputs.forEach(want);
   const pieces: (Extract | null)[] = [];
@@ -58,7 +64,9 @@ export function segmentsOf(graph: Graph, cores: readonly CutCore[], lookup: stri
   const { inputs, nodes } = pieces[last]!;
   const own = inputs.filter(name => cone.has(name));
   const shared = nodes.some(n => !n.outputs.some(o => cone.has(o)) && reads(n).some(i => own.includes(i)));
-  return shared ? segmentsOf(graph, cores) : { pieces, coreLevels, lookup: { output: lookup, inputs: own } };
+  return shared
+    ? segmentsOf(graph, cores, null, told)
+    : { pieces, coreLevels, lookup: { output: lookup, inputs: own } };
 }
 
 /** Everything that a tensor is computed from, itself included. */

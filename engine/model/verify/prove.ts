@@ -215,7 +215,7 @@ class Prover {
     own: Attend,
     signal: AbortSignal,
   ): Promise<Difference[] | null> {
-    const { cut, graph, cores, head, survey } = this.plan;
+    const { cut, graph, cores, head, routers, survey } = this.plan;
     if (this.runtime.report.device !== 'cpu' || widenedBytes(cut) > WIDENED_LIMIT) return null;
     const narrow = this.runner;
     const expected = await this.uncut.ofGraph('basic', samples, widened(graph, survey.idInputs, null));
@@ -224,7 +224,7 @@ class Prover {
     const wide = widened(cut, survey.idInputs, head?.rows ?? null);
     // Fusions of float64 nodes are wrong in ONNX Runtime 1.30 (T5: by 3e-3 at level ALL).
     const loader = new PieceLoader(this.runtime, this.folder, 'basic', false, true);
-    const plan = { ...this.plan, cut: wide, segments: segmentsOf(wide, cores) };
+    const plan = { ...this.plan, cut: wide, segments: segmentsOf(wide, cores, null, routers) };
     this.runner = await SegmentRunner.load(plan, loader, signal);
     this.precise = true;
     const differences = await this.differences(samples, expected, own, signal);
