@@ -34,6 +34,8 @@ export const SENTENCES = {
   randomLostLess: 'The plan does not win: {0} of {1} random assignments lost less on this text.',
   undecided:
     'Undecided whether the plan wins: on this text it differs from its baselines ({0}) by no more than chance may (95 % intervals of the differences hold 0).',
+  timeWasOut:
+    'The model was run {0} times and not {1}: more would have taken longer than {2}. With more time, or on a faster machine, the plan may be better.',
   inEveryHead: '{0} in every head',
   randomAssignments: 'random assignments',
   spends: 'Spends {0} of the {1} (budget {2}).',

@@ -26,6 +26,7 @@ export interface PlanCommandOptions {
   mechanisms: string[];
   maxTokens: number | null;
   runs: number;
+  minutes?: number;
   stability: boolean;
   /** Fit to so many of the texts; null: named texts, half of them. */
   texts: number | null;
@@ -56,7 +57,7 @@ export async function planCommand(
   const progress = new ProgressLine();
   const engine = await startEngine(options.device, progress);
   try {
-    const { model, device, budget, budgetIn: unit, mechanisms, maxTokens, runs } = options;
+    const { model, device, budget, budgetIn: unit, mechanisms, maxTokens, runs, minutes } = options;
     const wanted = formats.filter(format => options[format] !== undefined);
     const info = await engine.request('models/load', { ref: model, device }, signal);
     for (const format of wanted) checkFormat(info, format);
@@ -72,6 +73,7 @@ export async function planCommand(
       mechanisms,
       maxTokens,
       maxRuns: runs,
+      ...(minutes !== undefined && { maxSeconds: 60 * minutes }),
       stability: options.stability,
     };
     const step = (message: string) => progress.step(message);

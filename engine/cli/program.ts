@@ -179,6 +179,11 @@ function build(): Command {
       value => parseCount('--runs', value),
       60,
     )
+    .option(
+      '--minutes <n>',
+      'make fewer runs rather than take longer for a fit; how many then depends on the machine (default: no limit)',
+      value => parseCount('--minutes', value),
+    )
     .optionsGroup('The texts:')
     .option('--texts <n>', 'fit to so many of the texts (of a folder: 4)', value =>
       parseCount('--texts', value),

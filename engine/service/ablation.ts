@@ -36,7 +36,8 @@ export async function ablateHeads(
   const heads: HeadAblation[] = [];
   let measure: Ablation['measure'] = analysis.loss ? 'loss' : 'output';
   const tokens = analysis.loss?.length ?? analysis.tokens.ids.length;
-  if (!Array.from({ length: tokens }, (_, token) => counts(token)).includes(true))
+  const counted = Int32Array.from(Array.from({ length: tokens }, (_, token) => token).filter(counts));
+  if (counted.length === 0)
     throw new RefusedError(
       'No token of this text is predicted from others: there is no loss for a head to change.',
     );
@@ -55,6 +56,7 @@ export async function ablateHeads(
           const change = async (way: keyof typeof WITHOUT): Promise<Float32Array> => {
             const output = await goOn(WITHOUT[way](context, analysis.core(core).outline, head), dense);
             const key = `${core}.${head} ${way}`;
+            if (!reading.hidden && analysis.loss) return lossChanges(analysis, output, counted, signal);
             const effect = reading.hidden
               ? await masked.add(key, reading.hidden, output)
               : await effectOf(analysis, output, signal);
@@ -81,6 +83,18 @@ export async function ablateHeads(
     });
   }
   return { measure, heads };
+}
+
+/** Of these tokens alone: no logits of others are computed. */
+async function lossChanges(
+  analysis: Analysis,
+  output: ModelOutput,
+  tokens: Int32Array,
+  signal: AbortSignal,
+): Promise<Float32Array> {
+  const predicted = tokens.map(token => analysis.written.ids[token + 1]!);
+  const losses = await rowLoss(output.only(tokens), predicted, analysis.context(signal));
+  return losses.map((loss, at) => loss - analysis.loss![tokens[at]!]!);
 }
 
 /** Changes of the loss, put together from runs that hide different tokens. */

@@ -1,7 +1,7 @@
-import type { Analysis, CoreTensors } from './analysis';
+import { KEPT_BYTES, type Analysis, type CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, runWith, startRun } from './mechanismRuns';
-import { effectOf } from './changedRun';
+import { effectOf, predictedIds } from './changedRun';
 import { contributionsOf, squaredNorm, weighedError } from './contribution';
 import { Approach } from './approach';
 import type { CoreInput } from '../attention/core';
@@ -11,8 +11,7 @@ import type { Mechanism, SettingFamily } from '../attention/mechanism';
 import { settingOf } from '../attention/parameters';
 import { findMechanism, mechanisms } from '../attention/registry';
 import { RefusedError, told } from '../errors';
-import { predictionShift } from '../measure/predictionShift';
-import type { ModelOutput } from '../model/cut/cutModel';
+import { DensePredictions } from '../measure/predictionShift';
 import type {
   AtBudgetParams,
   BudgetUnit,
@@ -198,7 +197,7 @@ function waysOf(settings: NonNullable<Mechanism['settings']>): SettingFamily[] {
 
 /** Chooses between settings by runs of the whole model. */
 class Confirmation {
-  private dense: Promise<ModelOutput> | null = null;
+  private dense: Promise<DensePredictions> | null = null;
 
   constructor(
     private readonly analysis: Analysis,
@@ -229,7 +228,9 @@ class Confirmation {
     const context = analysis.context(signal);
     const output = await runWith(analysis, choice, signal);
     if (!analysis.loss) return (await effectOf(analysis, output, signal)).delta;
-    this.dense ??= analysis.predict((_, input) => denseOutput(input, context), { signal });
-    return predictionShift(await this.dense, output, context);
+    this.dense ??= analysis
+      .predict((_, input) => denseOutput(input, context), { signal })
+      .then(dense => new DensePredictions(dense, KEPT_BYTES));
+    return (await (await this.dense).compare(output, predictedIds(analysis), context)).shift;
   }
 }

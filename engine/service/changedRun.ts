@@ -52,16 +52,23 @@ export async function effectOf(
   output: ModelOutput,
   signal: AbortSignal,
 ): Promise<RunEffect> {
-  if (analysis.loss) {
-    const dense = analysis.loss;
-    const loss = await tokenLoss(output, analysis.written.ids, analysis.context(signal));
-    const perToken = loss.map((value, t) => value - dense[t]!);
-    return { measure: 'loss', delta: mean(perToken), perToken };
-  }
+  if (analysis.loss)
+    return lossEffect(analysis, await tokenLoss(output, analysis.written.ids, analysis.context(signal)));
   const perToken = await outputChange(analysis.output!, output, signal);
   const { pooling } = analysis.model.info;
   const embedding = pooling && (await embeddingChange(analysis.output!, output, pooling, signal));
   return { measure: 'output', delta: mean(perToken), perToken, ...(embedding && { embedding }) };
+}
+
+/** The tokens whose loss there is: those that the first rows of the output predict. */
+export function predictedIds({ written, loss }: Analysis): Int32Array {
+  return written.ids.subarray(1, 1 + loss!.length);
+}
+
+/** What the loss of a changed run differs by from the dense model's. */
+export function lossEffect(analysis: Analysis, loss: Float32Array): RunEffect {
+  const perToken = loss.map((value, t) => value - analysis.loss![t]!);
+  return { measure: 'loss', delta: mean(perToken), perToken };
 }
 
 /** The mechanisms of one core's heads by their keys; null = as the model has it. */

@@ -5,7 +5,9 @@ import { isCancelled, reasonOf, type AnalysisHost } from './host';
 import { changedPlan, withHead } from './planEdits';
 
 /** Runs of the model that a search may make. */
-const MAXIMUM_RUNS = 60;
+export const MAXIMUM_RUNS = 60;
+/** Of a model of which so many runs would take longer, fewer are made. */
+export const MAXIMUM_SECONDS = 540;
 
 /** Finds and changes the plans of finished analyses. One search at a time for each: a new one takes the old one's place. */
 export class Planner {
@@ -21,7 +23,15 @@ export class Planner {
       async ({ id, summary }, signal) => {
         // A cache has one set of keys for all heads that share it.
         const tied = unit === 'kv' && summary.model.cores.some(({ heads, kvHeads }) => kvHeads < heads);
-        const params = { id, budget, unit, tied, mechanisms, maxRuns: MAXIMUM_RUNS };
+        const params = {
+          id,
+          budget,
+          unit,
+          tied,
+          mechanisms,
+          maxRuns: MAXIMUM_RUNS,
+          maxSeconds: MAXIMUM_SECONDS,
+        };
         return this.host.ask('analysis/plan', params, signal);
       },
     );

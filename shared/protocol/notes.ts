@@ -14,6 +14,8 @@ export type NoteKind =
   | 'output'
   /** A simpler choice lost less than the plan. */
   | 'defeat'
+  /** A search was cut short. */
+  | 'time'
   /** The plan was changed by hand since it was found. */
   | 'byHand';
 

@@ -65,6 +65,8 @@ export interface PlanParams {
   mechanisms: string[];
   /** How often the model may be run to correct the choice and to compare it. */
   maxRuns: number;
+  /** The search makes fewer runs rather than take longer; how many then depends on the machine, and a note says so. Default: no limit. */
+  maxSeconds?: number;
 }
 
 /** One head under one setting: a point of its sparsity-recall picture. Local. */

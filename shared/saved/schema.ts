@@ -199,6 +199,7 @@ const NOTES = [
   'contradiction',
   'output',
   'defeat',
+  'time',
   'byHand',
 ] as const;
 const notes = list(v.object({ kind: v.picklist(NOTES), text }), 1000);

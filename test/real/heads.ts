@@ -1,12 +1,17 @@
 /**
- * What the heads of a real model do, as tables of docs/results.md: `heads.ts PROBE.json TEXT.json [--print]`, from `analyze --json` of probe.txt
- * (make.py: random words, said four times) and of a text with `--mechanisms streaming,vertical-slash,top-k,local --budget 10%`.
+ * What the heads of a real model do, as tables of docs/results.md: `heads.ts [--probe FILE] [--words FILE] [--text FILE] [--plan FILE] [--print]`.
+ * `--probe`: of `heads --probe --json`; `--words`: of `analyze --json` of probe.txt (make.py: random words, said four times); `--text`: of a text
+ * with `--mechanisms streaming,vertical-slash,top-k,local --budget 10%`; `--plan`: of plan.ts. What is not given is left out.
  */
 import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import type { AnalysisJson } from '../../engine/export/json';
+import type { PlanFile } from '../../engine/export/planJson';
 import { shareInterval95 } from '../../engine/measure/binomial';
+import { studentInterval } from '../../engine/measure/student';
 import { mean } from '../../engine/statistics';
-import { percent, putResults, table } from '../../scripts/lib/results';
+import { intervalWords, percent, putResults, signed, table } from '../../scripts/lib/results';
+import type { Change, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
 
 /** A head is a sink's where so much of its mass, on average over queries, goes to the first token. */
 const SINK = 0.5;
@@ -16,59 +21,147 @@ const NAMED = 6;
 /** It looks at every score, so it is no choice but the floor of the others' errors. */
 const FLOOR = 'top-k';
 
-const [probeFile, textFile] = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
-const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as AnalysisJson;
-const [probe, text] = [read(probeFile!), read(textFile!)];
+/** Layers that are told together. */
+const LAYERS = 10;
+
+const file = { type: 'string' } as const;
+const { values } = parseArgs({
+  options: { probe: file, words: file, text: file, plan: file, print: { type: 'boolean' } },
+});
+const read = <T>(of: string) => JSON.parse(readFileSync(of, 'utf8')) as T;
 
 const headsOf = ({ layers }: AnalysisJson) =>
   layers.flatMap(({ layer, heads }) => heads.map(head => ({ ...head, name: `${layer}.${head.head}` })));
+const nameOf = ({ layer, head }: { layer: number; head: number }) => `${layer}.${head}`;
 
 function shareOf(heads: number, all: number): string {
   const { low, high } = shareInterval95(heads, all);
   return `${percent(heads / all)} (${percent(low)} to ${percent(high)})`;
 }
 
-function rolesTable(): string {
-  const heads = headsOf(probe);
-  const roles = [...new Set(heads.flatMap(head => head.roles[0]?.role ?? []))];
-  const rows = roles.map(role => {
-    const found = heads
-      .filter(head => head.roles[0]?.role === role)
-      .sort((a, b) => b.roles[0]!.score - a.roles[0]!.score);
-    const clearest = found.slice(0, NAMED).map(head => `${head.name} ${head.roles[0]!.score.toFixed(2)}`);
-    return {
-      count: found.length,
-      cells: [role, String(found.length), shareOf(found.length, heads.length), clearest.join(', ')],
-    };
-  });
-  const none = heads.filter(head => head.roles.length === 0).length;
-  rows.push({ count: none, cells: ['none', String(none), shareOf(none, heads.length), ''] });
-  const sorted = rows.sort((a, b) => b.count - a.count).map(({ cells }) => cells);
-  return table(['first role on the probe', 'heads', 'share (95 %)', 'clearest (layer.head score)'], sorted);
-}
+type Probed = Pick<HeadProbe, 'probe' | 'loss' | 'heads' | 'circuit'>;
 
-function sinksTable(): string {
-  const rows = [0, 10, 20].map(from => {
-    const cells = [probe, text].flatMap(of => {
-      const heads = headsOf({ ...of, layers: of.layers.slice(from, from + 10) });
-      const sinks = heads.filter(head => head.to.first! >= SINK).length;
-      return [percent(mean(heads.map(head => head.to.first!))), shareOf(sinks, heads.length)];
-    });
-    return [`${from} to ${from + 9}`, ...cells];
+const changeWords = ({ delta, low, high }: Change) => `${signed(delta)} (${signed(low)} to ${signed(high)})`;
+
+/** Of each first role: its heads, and what the model loses without one of them (mean over heads, and the costliest). */
+function rolesTable({ heads }: Probed): string {
+  const roleOf = ({ roles }: ProbedHead) => roles[0]?.role ?? 'none';
+  const rows = [...new Set(heads.map(roleOf))].map(role => {
+    // The costliest first.
+    const found = heads.filter(head => roleOf(head) === role);
+    const clearest = [...found].sort((a, b) => (b.roles[0]?.score ?? 0) - (a.roles[0]?.score ?? 0));
+    const named = clearest
+      .slice(0, NAMED)
+      .map(head => `${nameOf(head)} ${head.roles[0]?.score.toFixed(2)}`)
+      .join(', ');
+    const costs = found.map(({ ablation }) => ablation.zero.delta);
+    return [
+      role,
+      String(found.length),
+      shareOf(found.length, heads.length),
+      role === 'none' ? '' : named,
+      `${signed(mean(costs))} (${intervalWords(studentInterval(costs))})`,
+      `${nameOf(found[0]!)}: ${changeWords(found[0]!.ablation.zero)}`,
+    ];
   });
   return table(
     [
-      'layers',
-      'probe: mass on the first token',
-      `heads that give it ${percent(SINK)}`,
-      'text: mass',
+      'first role on the probe',
       'heads',
+      'share (95 %)',
+      'clearest (layer.head score)',
+      'loss without one (95 % over heads)',
+      'costliest (95 % over tokens)',
+    ],
+    rows.sort((a, b) => Number(b[1]) - Number(a[1])),
+  );
+}
+
+/** The heads without which the model loses most on the probe. */
+function costliestTable({ heads }: Probed): string {
+  const rows = heads.slice(0, 2 * NAMED).map(head => {
+    const [role] = head.roles;
+    return [
+      nameOf(head),
+      role ? `${role.role} ${role.score.toFixed(2)}` : 'none',
+      changeWords(head.ablation.zero),
+      changeWords(head.ablation.mean),
+    ];
+  });
+  return table(['head', 'role', 'without it (95 %)', 'with its mean (95 %)'], rows);
+}
+
+function sinksTable(of: readonly { name: string; from: AnalysisJson }[], layers: number): string {
+  const rows = Array.from({ length: Math.ceil(layers / LAYERS) }, (_, part) => part * LAYERS).map(from => {
+    const cells = of.flatMap(({ from: one }) => {
+      const heads = headsOf({ ...one, layers: one.layers.slice(from, from + LAYERS) });
+      const sinks = heads.filter(head => head.to.first! >= SINK).length;
+      return [percent(mean(heads.map(head => head.to.first!))), shareOf(sinks, heads.length)];
+    });
+    return [`${from} to ${Math.min(layers, from + LAYERS) - 1}`, ...cells];
+  });
+  const titles = of.flatMap(({ name }) => [
+    `${name}: mass on the first token`,
+    `heads that give it ${percent(SINK)}`,
+  ]);
+  return table(['layers', ...titles], rows);
+}
+
+/** What the plan gives the heads, and where. */
+function planTable({ heads }: PlanFile): string {
+  const layers = Math.max(...heads.map(({ layer }) => layer)) + 1;
+  const parts = Array.from({ length: Math.ceil(layers / LAYERS) }, (_, part) => part * LAYERS);
+  const rows = [...new Set(heads.map(({ mechanism }) => mechanism))].map(name => {
+    const found = heads.filter(({ mechanism }) => mechanism === name);
+    return [
+      name,
+      String(found.length),
+      shareOf(found.length, heads.length),
+      percent(mean(found.map(({ pairs, densePairs }) => pairs / densePairs))),
+      percent(mean(found.map(({ recall }) => recall ?? NaN))),
+      ...parts.map(from =>
+        String(found.filter(({ layer }) => layer >= from && layer < from + LAYERS).length),
+      ),
+    ];
+  });
+  const of = parts.map(from => `layers ${from} to ${Math.min(layers, from + LAYERS) - 1}`);
+  return table(
+    ['mechanism', 'heads', 'share (95 %)', 'pairs', 'mass kept', ...of],
+    rows.sort((a, b) => Number(b[1]) - Number(a[1])),
+  );
+}
+
+/** The plan beside the best simple choices, where it was fitted and on the other text. */
+function planCosts(plan: PlanFile): string {
+  const spent = percent(plan.pairs / plan.densePairs);
+  const fitted = [
+    ['the plan', spent, `${signed(plan.delta)} (${intervalWords(plan.interval)})`],
+    ...plan.uniform.slice(0, NAMED / 2).map(one => [one.mechanism, percent(one.share), signed(one.delta)]),
+    ...(plan.floor
+      ? [[`${plan.floor.mechanism} (the floor)`, percent(plan.floor.share), signed(plan.floor.delta)]]
+      : []),
+    ['drawn at random, the best', spent, signed(plan.random.least)],
+  ];
+  const [other] = plan.texts;
+  const tested = new Map(other?.uniform.map(one => [one.mechanism, one]));
+  const rows = fitted.map(([name, ...cells], at) => {
+    const one = tested.get(name!);
+    const own = other && at === 0 ? `${signed(other.delta)} (${intervalWords(other.interval)})` : '';
+    return [name!, ...cells, one ? signed(one.delta) : own, one ? changeWords(one.difference) : ''];
+  });
+  return table(
+    [
+      'in every head',
+      'pairs',
+      'loss change, fitted',
+      'loss change, another text',
+      'the plan less it there (95 %)',
     ],
     rows,
   );
 }
 
-function mechanismsTable(): string {
+function mechanismsTable(text: AnalysisJson): string {
   const count = headsOf(text).length;
   const choices = text.mechanisms.filter(({ name }) => name !== FLOOR);
   const best = Array.from({ length: count }, (_, at) =>
@@ -98,8 +191,20 @@ function mechanismsTable(): string {
   );
 }
 
-putResults('real-heads', [
-  rolesTable(),
-  sinksTable(),
-  ...(text.mechanisms.length > 0 ? [mechanismsTable()] : []),
-]);
+const parts: string[] = [];
+if (values.probe) {
+  const probed = read<Probed>(values.probe);
+  parts.push(rolesTable(probed), costliestTable(probed));
+}
+const [words, text] = [values.words, values.text].map(of => (of ? read<AnalysisJson>(of) : null));
+const sinks = [
+  ...(words ? [{ name: 'probe', from: words }] : []),
+  ...(text ? [{ name: 'text', from: text }] : []),
+];
+if (sinks[0]) parts.push(sinksTable(sinks, sinks[0].from.layers.length));
+if (text && text.mechanisms.length > 0) parts.push(mechanismsTable(text));
+if (values.plan) {
+  const plan = read<PlanFile>(values.plan);
+  parts.push(planTable(plan), planCosts(plan));
+}
+putResults('real-heads', parts);

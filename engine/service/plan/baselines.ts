@@ -19,6 +19,8 @@ export interface Uniform {
 
 /** Of each mechanism, settings with errors this near to the least, so many of them, are run: local errors do not tell which is best. */
 const RUN = 2;
+/** A setting that spends so many times the budget on some of the heads is over it on all. */
+const FAR_OVER = 1.1;
 const CLOSE = 2;
 
 /**
@@ -64,8 +66,11 @@ async function bestUniform(search: PlanSearch, mechanism: Mechanism): Promise<Un
   for (const family of families ?? []) {
     const approach = new Approach(search.budget);
     while (approach.asked !== null) {
-      const { asked } = approach;
-      approach.told(await consider(search.candidates.settings(0, mechanism, asked, [family])));
+      const choices = search.candidates.settings(0, mechanism, approach.asked, [family]);
+      const some = choices[0] ? await search.candidates.shareOnSome(choices[0]) : null;
+      // What would be far over is not compared in every head, only to be put aside.
+      const isOver = some !== null && some > FAR_OVER * search.budget;
+      approach.told(isOver ? some : await consider(choices));
     }
   }
   const ranked = [...tried.values()].sort((a, b) => a.cost - b.cost);

@@ -23,10 +23,15 @@ import { DENSE } from '../../../shared/setting';
 
 /** Shares at which the mechanisms that suit a head are tried, as multiples of the budget. */
 const FACTORS = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 2, 4, 7];
+const FEWER = [1 / 16, 1 / 4, 2, 5];
 
 /** Mechanisms of a head that get a closer look: those with errors at most this much larger than the best, and how many. */
 const NEAR = 1.3;
 const CLOSER = 5;
+
+/** Every so many heads stand for all, where they are enough. */
+const SOME = 6;
+const FEWEST_OF_SOME = 24;
 
 export interface HeadId {
   core: number;
@@ -95,10 +100,16 @@ export class Candidates {
 
   /**
    * Every head under every mechanism at the budget itself; those that come near the best of their head there, at other
-   * shares too.
+   * shares too, and at fewer of them while time presses.
    */
-  async explore(budget: number, onProgress: (fraction: number) => void): Promise<void> {
-    const shares = FACTORS.map(factor => factor * budget).filter(share => share < 1);
+  async explore(
+    budget: number,
+    onProgress: (fraction: number) => void,
+    isPressed: () => boolean = () => false,
+  ): Promise<void> {
+    const within = (factors: readonly number[]) =>
+      factors.map(factor => factor * budget).filter(share => share < 1);
+    const [all, fewer] = [within(FACTORS), within(FEWER)];
     await this.eachHead(this.heads.keys(), async (at, tensors) => {
       onProgress(at / this.heads.length);
       const addShare = async (mechanism: Mechanism, share: number) => {
@@ -106,7 +117,7 @@ export class Candidates {
       };
       for (const mechanism of this.mechanisms) await addShare(mechanism, budget);
       for (const mechanism of this.nearest(at)) {
-        for (const share of shares) await addShare(mechanism, share);
+        for (const share of isPressed() ? fewer : all) await addShare(mechanism, share);
       }
     });
   }
@@ -177,6 +188,17 @@ export class Candidates {
       },
     );
     return wanted.map(({ at, choice }) => this.known(at, choice) ?? null);
+  }
+
+  /** What a setting spends on evenly spaced heads, as a share; null where one of them cannot have it, or all heads are few. */
+  async shareOnSome(choice: Setting): Promise<number | null> {
+    const heads = [...this.heads.keys()].filter(at => at % SOME === 0);
+    if (heads.length < FEWEST_OF_SOME) return null;
+    const found = await this.addAll(heads.map(at => ({ at, choice })));
+    if (found.includes(null)) return null;
+    const sum = (value: (one: PlanCandidate) => number) =>
+      found.reduce((total, one) => total + value(one!), 0);
+    return sum(one => spent(one, this.unit)) / sum(one => denselySpent(one, this.unit));
   }
 
   /** Each setting in every head; null for one that some head cannot have, which is then compared with no further head. */

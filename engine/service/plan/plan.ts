@@ -1,5 +1,5 @@
 import type { Analysis } from '../analysis';
-import { plainPercent } from '../../../shared/numbers';
+import { duration, plain, plainPercent } from '../../../shared/numbers';
 import { OUTPUT_NOTE } from '../changedRun';
 import { Candidates } from './candidates';
 import { PlanRuns } from './runs';
@@ -48,7 +48,7 @@ export async function makePlan(
   onProgress: (fraction: number, message: string) => void = () => undefined,
   baselines = true,
 ): Promise<FoundPlan> {
-  const { budget, maxRuns, unit = 'pairs', tied = false } = options;
+  const { budget, maxRuns, maxSeconds = Infinity, unit = 'pairs', tied = false } = options;
   if (!(budget > 0 && budget <= 1)) {
     throw new UsageError(
       'The budget of a plan is a share of what dense attention spends, above 0 and at most 1.',
@@ -56,15 +56,21 @@ export async function makePlan(
   }
   const candidates = await Candidates.start(texts, options.mechanisms, unit, signal);
   // Until the model was run with mechanisms, such a run is thought to take as long as the dense one.
-  const clock = new PlanClock(
+  const clock = new PlanClock({
     maxRuns,
-    sum(texts, text => text.denseSeconds),
-  );
-  await candidates.explore(budget, done => onProgress(clock.exploring(done), say('everyHead')));
-  const runs = new PlanRuns(texts, maxRuns, signal, what => onProgress(clock.ran(), say('runsOn', what)));
+    leastRuns: baselines ? 2 * candidates.mechanisms.length + RANDOM_RUNS : 1,
+    secondsOfRun: sum(texts, text => text.denseSeconds),
+    maxSeconds,
+  });
+  const onHead = (done: number) => onProgress(clock.exploring(done), say('everyHead'));
+  await candidates.explore(budget, onHead, () => clock.presses);
+  const onRun = (what: string, seconds: number) => onProgress(clock.ran(seconds), say('runsOn', what));
+  const runs = new PlanRuns(texts, maxRuns, signal, onRun, () => clock.left);
   const search = new PlanSearch(candidates, runs, budget, tied);
   let best = await search.start();
-  const uniform = baselines ? await runUniform(search, await uniformChoices(search, texts)) : [];
+  const choices = baselines ? await uniformChoices(search, texts) : [];
+  clock.comparedBaselines();
+  const uniform = await runUniform(search, choices);
   const [floor] = baselines ? await runUniform(search, [await floorChoices(search)]) : [];
   const random = baselines ? await runAll(search, randomChoices(search, RANDOM_RUNS), 'drawn at random') : [];
   const curveRuns = baselines && runs.left >= 4 * MEASURED.length ? MEASURED.length : 0;
@@ -74,9 +80,12 @@ export async function makePlan(
   }
   best = await search.correct(best, runs.left - curveRuns);
   const curve = await curveOf(search, best, curveRuns);
+  const isCutShort = runs.left === 0 && runs.tried.length < maxRuns;
   onProgress(1, 'Plan');
 
-  const plan = { ...planOf(search, best, uniform, floor ?? null, random), curve, tried: runs.tried };
+  const found = planOf(search, best, uniform, floor ?? null, random);
+  if (isCutShort) found.notes.push(timeNote(runs.tried.length, maxRuns, maxSeconds));
+  const plan = { ...found, curve, tried: runs.tried };
   const assigned = ({ choice, found }: TriedUniform) => ({ choice, heads: search.assignment(found.chosen) });
   return {
     plan,
@@ -151,6 +160,10 @@ function planOf(
     candidates: candidates.all(),
     notes: notesOf(best, uniform, random.map(deltaOf), wins),
   };
+}
+
+function timeNote(made: number, wanted: number, seconds: number): Note {
+  return { kind: 'time', text: say('timeWasOut', made, wanted, plain(duration(seconds))) };
 }
 
 function notesOf(

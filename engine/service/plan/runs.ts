@@ -1,8 +1,7 @@
-import type { Analysis } from '../analysis';
-import { assignedModel, assignedRun, assignmentKey, effectOf } from '../changedRun';
+import { KEPT_BYTES, type Analysis } from '../analysis';
+import { assignedModel, assignedRun, assignmentKey, lossEffect, predictedIds } from '../changedRun';
 import { denseOutput } from '../../attention/kernels/dense';
-import { predictionShift } from '../../measure/predictionShift';
-import type { ModelOutput } from '../../model/cut/cutModel';
+import { DensePredictions } from '../../measure/predictionShift';
 import type { EmbeddingChange, HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
 
@@ -24,17 +23,19 @@ export interface Outcome {
 export class PlanRuns {
   readonly tried: Plan['tried'] = [];
   private readonly known = new Map<string, Outcome>();
-  private readonly dense = new Map<Analysis, ModelOutput>();
+  private readonly dense = new Map<Analysis, DensePredictions>();
 
   constructor(
     readonly texts: readonly Analysis[],
     private readonly limit: number,
     private readonly signal: AbortSignal,
-    private readonly onRun: (what: string) => void = () => undefined,
+    private readonly onRun: (what: string, seconds: number) => void = () => undefined,
+    /** Runs for which there is time. */
+    private readonly timeFor: () => number = () => Infinity,
   ) {}
 
   get left(): number {
-    return Math.max(0, this.limit - this.tried.length);
+    return Math.max(0, Math.min(this.limit - this.tried.length, this.timeFor()));
   }
 
   /** Runs the model with these mechanisms (other heads dense). `what`: in words, for the list of what was tried. */
@@ -42,13 +43,14 @@ export class PlanRuns {
     const key = assignmentKey(heads);
     const known = this.known.get(key);
     if (known) return known;
+    const began = performance.now();
     const effects: RunEffect[] = [];
     for (const text of this.texts) effects.push(await this.runText(text, heads));
     const outcome = together(effects);
     this.known.set(key, outcome);
     const { delta, divergence: moved } = outcome.effect;
     this.tried.push({ what, delta, ...(moved === undefined ? {} : { divergence: moved }), kept: false });
-    this.onRun(what);
+    this.onRun(what, (performance.now() - began) / 1000);
     return outcome;
   }
 
@@ -63,13 +65,13 @@ export class PlanRuns {
     let dense = this.dense.get(text);
     if (!dense) {
       const context = text.context(this.signal);
-      dense = await text.predict((_, input) => denseOutput(input, context), { signal: this.signal });
+      const output = await text.predict((_, input) => denseOutput(input, context), { signal: this.signal });
+      dense = new DensePredictions(output, KEPT_BYTES / this.texts.length);
       this.dense.set(text, dense);
     }
     const output = await assignedModel(text, heads, this.signal);
-    const effect = await effectOf(text, output, this.signal);
-    const moved = await predictionShift(dense, output, text.context(this.signal));
-    return { ...effect, divergence: moved };
+    const { loss, shift } = await dense.compare(output, predictedIds(text), text.context(this.signal));
+    return { ...lossEffect(text, loss), divergence: shift };
   }
 }
 
