@@ -1,5 +1,6 @@
 import type { CoreAttention, CoreInfo } from './protocol/models';
 import type { MechanismInfo, Setting } from './protocol/mechanisms';
+import { number } from './numbers';
 import { DENSE, settingOf } from './setting';
 import { english, type Translate } from './translate';
 
@@ -26,6 +27,13 @@ export function learnedNumber(
   const values = attention?.params[name];
   return Array.isArray(values) ? (values[head] ?? null) : null;
 }
+
+/** All that a head of a native core learned as a number of its own: "alpha 1.52"; empty where that is nothing. */
+export const learnedWords = (attention: CoreAttention | undefined, head: number): string[] =>
+  Object.keys(attention?.params ?? {}).flatMap(name => {
+    const value = learnedNumber(attention, name, head);
+    return value === null ? [] : [`${name} ${number(value)}`];
+  });
 
 export type OwnAttention = Pick<CoreInfo, 'attention' | 'ownSetting'>;
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { byCore } from '../../engine/service/changedRun';
-import { learnedNumber, nativeWords } from '../../shared/native';
+import { learnedNumber, learnedWords, nativeWords } from '../../shared/native';
 import type { CoreInfo } from '../../shared/protocol/engine';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
@@ -15,6 +15,10 @@ describe('native cores', () => {
     assert.equal(learnedNumber(span, 'span', 1), 40);
     assert.equal(learnedNumber(span, 'ramp', 0), null);
     assert.equal(learnedNumber(undefined, 'span', 0), null);
+    assert.deepEqual(learnedWords(span, 1), ['span 40']);
+    const shaped = { name: 'shaped', native: true, params: { alpha: [1, 0.517], beta: [2, 1] } };
+    assert.deepEqual(learnedWords(shaped, 1), ['alpha 0.517', 'beta 1']);
+    assert.deepEqual(learnedWords(undefined, 0), []);
   });
 
   it('take dense attention as a what-if; a dense core stays as it is', () => {

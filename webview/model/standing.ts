@@ -1,11 +1,24 @@
 import type { Setting } from '../../shared/protocol/engine';
-import { hasNative, learnedNumber, nativeWords, standingOf, standingWords } from '../../shared/native';
+import {
+  hasNative,
+  learnedNumber,
+  learnedWords,
+  nativeWords,
+  standingOf,
+  standingWords,
+} from '../../shared/native';
 import { store } from '../host/store';
 import { coreInfo } from './names';
 import { t } from '../host/words';
 
 /** "native: lsh", where a core's attention is none of dense; null otherwise. */
 export const nativeIn = (core: number): string | null => nativeWords(coreInfo(core)?.attention, t);
+
+/** The same with what a head learned: "native: entmax, alpha 1.52". */
+export function nativeOf({ core, head }: { core: number; head: number }): string | null {
+  const native = nativeIn(core);
+  return native && [native, ...learnedWords(coreInfo(core)?.attention, head)].join(', ');
+}
 
 const coresOf = (core: number | null) =>
   (store.model?.cores ?? []).filter(info => core === null || info.core === core);

@@ -6,7 +6,7 @@ import { massAt } from '../draw/colour';
 import { percent, tokenLabel } from '../../shared/numbers';
 import { exact, nats, tokens as inTokens } from '../model/amounts';
 import { headName, rolesInWords, rolesWhere } from '../model/names';
-import { nativeIn, standing, withoutMechanism, withoutRecall } from '../model/standing';
+import { nativeOf, standing, withoutMechanism, withoutRecall } from '../model/standing';
 import { describeSetting } from '../../shared/setting';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -252,7 +252,7 @@ export class HeadView extends Component implements Savable {
   }
 
   private heading(profile: HeadProfile): TemplateResult {
-    const native = nativeIn(profile.core);
+    const native = nativeOf(profile);
     return html`<h2>
         ${headName(profile)}${native ? html` <small class="muted">${native}</small>` : nothing}
       </h2>

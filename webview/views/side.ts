@@ -18,7 +18,7 @@ import { headName, rolesInWords, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { roleTitle } from '../../shared/roleTitles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
-import { nativeIn, standing } from '../model/standing';
+import { nativeOf, standing } from '../model/standing';
 import { globalKey } from '../host/keys';
 import { store } from '../host/store';
 import { t } from '../host/words';
@@ -240,7 +240,7 @@ export class Side extends Component {
     const head = store.shownHead;
     const profile = head && store.profile(head);
     if (!profile) return nothing;
-    const native = nativeIn(profile.core);
+    const native = nativeOf(profile);
     return html`
       <div class="who">
         <ai-thumb
