@@ -1,9 +1,9 @@
 /**
  * What the heads of a real model do, as tables of docs/results.md: `heads.ts [--probe FILE] [--words FILE] [--text FILE] [--plan FILE] [--print]`.
  * `--probe`: of `heads --probe --json`; `--words`: of `analyze --json` of probe.txt (make.py: random words, said four times); `--text`: of a text
- * with `--mechanisms streaming,vertical-slash,top-k,local --budget 10%`; `--plan`: of plan.ts. What is not given is left out.
+ * with `--mechanisms streaming,vertical-slash,top-k,local --budget 10%`; `--plan`: of plan.ts. Each makes its own tables.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { AnalysisJson } from '../../engine/export/json';
 import type { PlanFile } from '../../engine/export/planJson';
@@ -11,8 +11,10 @@ import { shareInterval95 } from '../../engine/measure/binomial';
 import { studentInterval } from '../../engine/measure/student';
 import { mean } from '../../engine/statistics';
 import { intervalWords, percent, putResults, signed, table } from '../../scripts/lib/results';
+import { planPicture } from './planPicture';
 import type { Change, HeadProbe, ProbedHead } from '../../shared/protocol/engine';
 
+const PICTURE = 'media/results/smollm2-plan.svg';
 /** A head is a sink's where so much of its mass, on average over queries, goes to the first token. */
 const SINK = 0.5;
 /** A mechanism does for a head where it keeps so much of its mass. */
@@ -91,7 +93,8 @@ function costliestTable({ heads }: Probed): string {
   return table(['head', 'role', 'without it (95 %)', 'with its mean (95 %)'], rows);
 }
 
-function sinksTable(of: readonly { name: string; from: AnalysisJson }[], layers: number): string {
+function sinksTable(of: readonly { name: string; from: AnalysisJson }[]): string {
+  const layers = of[0]!.from.layers.length;
   const rows = Array.from({ length: Math.ceil(layers / LAYERS) }, (_, part) => part * LAYERS).map(from => {
     const cells = of.flatMap(({ from: one }) => {
       const heads = headsOf({ ...one, layers: one.layers.slice(from, from + LAYERS) });
@@ -191,20 +194,21 @@ function mechanismsTable(text: AnalysisJson): string {
   );
 }
 
-const parts: string[] = [];
 if (values.probe) {
   const probed = read<Probed>(values.probe);
-  parts.push(rolesTable(probed), costliestTable(probed));
+  putResults('real-roles', [rolesTable(probed), costliestTable(probed)]);
 }
 const [words, text] = [values.words, values.text].map(of => (of ? read<AnalysisJson>(of) : null));
-const sinks = [
-  ...(words ? [{ name: 'probe', from: words }] : []),
-  ...(text ? [{ name: 'text', from: text }] : []),
-];
-if (sinks[0]) parts.push(sinksTable(sinks, sinks[0].from.layers.length));
-if (text && text.mechanisms.length > 0) parts.push(mechanismsTable(text));
+if (words && text)
+  putResults('real-heads', [
+    sinksTable([
+      { name: 'probe', from: words },
+      { name: 'text', from: text },
+    ]),
+    mechanismsTable(text),
+  ]);
 if (values.plan) {
   const plan = read<PlanFile>(values.plan);
-  parts.push(planTable(plan), planCosts(plan));
+  putResults('real-plan', [planTable(plan), planCosts(plan)]);
+  if (!values.print) writeFileSync(PICTURE, planPicture(plan));
 }
-putResults('real-heads', parts);
