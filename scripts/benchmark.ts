@@ -7,7 +7,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Engine } from '../engine/engine';
@@ -21,7 +20,7 @@ import { headsOf } from '../engine/service/plan/candidates';
 import type { HeadAssignment, Interval, Setting } from '../shared/protocol/engine';
 import { differenceOf, meanInterval, verdictOf } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
-import { KeptLines } from './lib/keptLines';
+import { KeptLines, passingFile } from './lib/keptLines';
 import { hasPlace, intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const { values: options } = parseArgs({
@@ -31,7 +30,7 @@ const { values: options } = parseArgs({
     runs: { type: 'string', default: '40' },
     model: { type: 'string', default: 'bundled' },
     name: { type: 'string' },
-    keep: { type: 'string', default: join(tmpdir(), `attention-benchmark-${process.pid}.jsonl`) },
+    keep: { type: 'string', default: passingFile('benchmark') },
     print: { type: 'boolean' },
   },
 });

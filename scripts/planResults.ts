@@ -2,15 +2,17 @@
  * Makes the tables on plans of docs/results.md: the bundled model on texts of three kinds, a plan at 10 % of the pairs
  * against the best uniform choice and against chance, on the text it was fitted to, on what follows, and on both.
  * `npm run plan-results` writes them between the marks of that file; `-- --print` prints them only; `-- --stability` adds how far
- * fits to quarters of each text agree.
+ * fits to quarters of each text agree. With `--keep FILE` every plan is kept as it is found, and a run that was stopped goes on.
  */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Engine } from '../engine/engine';
 import type { HeadStability, PlanText } from '../engine/export/planJson';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { planTexts, type NamedText } from '../engine/service/plan/texts';
+import { KeptLines, passingFile } from './lib/keptLines';
 import { intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const BUDGET = 0.1;
@@ -23,8 +25,10 @@ const BEFOREHAND = [
 ];
 /** `--texts N`: the first of them only; `--free`: without the table of pairs known beforehand. */
 const { values: chosen } = parseArgs({
-  strict: false,
-  options: { texts: { type: 'string' }, free: { type: 'boolean' } },
+  options: {
+    ...{ texts: { type: 'string' }, free: { type: 'boolean' }, print: { type: 'boolean' } },
+    ...{ stability: { type: 'boolean' }, keep: { type: 'string', default: passingFile('plans') } },
+  },
 });
 const BOOKS = '../shared/corpus/validation.txt.xz';
 
@@ -44,6 +48,8 @@ function texts(): NamedText[] {
   }
   return list;
 }
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 type Beside = PlanText['uniform'][number];
 
@@ -98,28 +104,28 @@ async function main(): Promise<void> {
     'random: mean (least)',
     'plan wins',
   ];
-  const stability = process.argv.includes('--stability');
+  const { stability = false } = chosen;
+  const kept = new KeptLines(chosen.keep, { BUDGET, FITTED, RUNS, stability });
   const all: string[][] = [];
   const beforehand: string[][] = [];
   const stable: string[][] = [];
-  for (const file of texts().slice(0, Number(chosen['texts'] ?? Infinity))) {
-    const options = {
-      model: 'bundled',
-      device: 'cpu' as const,
-      budget: BUDGET,
-      mechanisms: [],
-      maxTokens: FITTED,
-      maxRuns: RUNS,
-    };
-    const step = (message: string) => console.error(message);
-    const free = await planTexts(engine, [file], { ...options, stability }, neverCancelled, step);
-    all.push(...free.texts.map(rowOf));
-    if (stability)
-      stable.push([file.name, agreement(free.stability, 'mechanism'), agreement(free.stability, 'span')]);
-    if (chosen['free']) continue;
-    const fixed = { ...options, mechanisms: [...BEFOREHAND], stability: false };
-    const before = await planTexts(engine, [file], fixed, neverCancelled, step);
-    beforehand.push(...before.texts.map(rowOf));
+  const step = (message: string) => console.error(message);
+  /** Rows of both tables, and how far fits agree. */
+  const planned = (file: NamedText, mechanisms: readonly string[], stability: boolean) =>
+    kept.get(`${file.name} ${sha256(file.text)} ${mechanisms.join()}`, async () => {
+      const options = {
+        ...{ model: 'bundled', device: 'cpu' as const, budget: BUDGET, maxTokens: FITTED, maxRuns: RUNS },
+        ...{ mechanisms: [...mechanisms], stability },
+      };
+      const found = await planTexts(engine, [file], options, neverCancelled, step);
+      const agrees = (['mechanism', 'span'] as const).map(key => agreement(found.stability, key));
+      return { rows: found.texts.map(rowOf), agrees };
+    });
+  for (const file of texts().slice(0, Number(chosen.texts ?? Infinity))) {
+    const free = await planned(file, [], stability);
+    all.push(...free.rows);
+    if (stability) stable.push([file.name, ...free.agrees]);
+    if (!chosen.free) beforehand.push(...(await planned(file, BEFOREHAND, false)).rows);
   }
   await engine.dispose();
   putResults('plan-results', [

@@ -1,6 +1,10 @@
 /** What a long script has found so far, a line of JSON each: a run that was stopped goes on behind the last of them. */
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** Where a run keeps what nobody asked it to keep. */
+export const passingFile = (name: string): string => join(tmpdir(), `attention-${name}-${process.pid}.jsonl`);
 
 export class KeptLines {
   private readonly found = new Map<string, unknown>();
@@ -13,7 +17,7 @@ export class KeptLines {
     const head = JSON.stringify(of);
     if (!existsSync(path)) {
       mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, `${head}\n`);
+      writeFileSync(path, head);
     }
     const [first, ...lines] = readFileSync(path, 'utf8').split('\n');
     if (first !== head) throw new Error(`${path} is of something else: remove it, or name another file.`);
@@ -30,12 +34,9 @@ export class KeptLines {
     if (known !== undefined) return known as T;
     const value = await make();
     this.found.set(key, value);
-    appendFileSync(this.path, `${JSON.stringify({ key, value })}\n`);
+    // A line of its own, also behind one that was cut off.
+    appendFileSync(this.path, `\n${JSON.stringify({ key, value })}`);
     return value;
-  }
-
-  has(key: string): boolean {
-    return this.found.has(key);
   }
 }
 

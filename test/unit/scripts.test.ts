@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noticeOf } from '../../scripts/lib/notices.mjs';
 import { editorOf } from '../../scripts/lib/editor.mjs';
+import { KeptLines } from '../../scripts/lib/keptLines';
 import { npm, programOf, ROOT, run } from '../../scripts/lib/project.mjs';
 
 describe('scripts', () => {
@@ -124,5 +125,30 @@ describe('scripts', () => {
     assert.throws(() => noticeOf(folder, 'p'), /p ships without the text of its licence \(MIT\)/);
     writeFileSync(join(folder, 'p', 'LICENSE'), 'the text');
     assert.deepEqual(noticeOf(folder, 'p'), { title: 'p 1.0.0 (MIT)', text: 'the text' });
+  });
+});
+
+describe('results that are kept as they are found', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kept-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  it('are not made again, but for one whose line was cut off; lines of something else are refused', async () => {
+    const path = join(folder, 'lines.jsonl');
+    const made: string[] = [];
+    const get = (kept: KeptLines, key: string) =>
+      kept.get(key, () => {
+        made.push(key);
+        return Promise.resolve({ key, values: [1, 2.5] });
+      });
+    const first = new KeptLines(path, { tokens: 8 });
+    for (const key of ['a', 'b', 'a']) assert.equal((await get(first, key)).key, key);
+    assert.deepEqual(made, ['a', 'b']);
+    writeFileSync(path, readFileSync(path, 'utf8').slice(0, -4));
+    const again = new KeptLines(path, { tokens: 8 });
+    for (const key of ['a', 'b']) assert.deepEqual(await get(again, key), { key, values: [1, 2.5] });
+    assert.deepEqual(made, ['a', 'b', 'b']);
+    for (const key of ['a', 'b']) await get(new KeptLines(path, { tokens: 8 }), key);
+    assert.deepEqual(made, ['a', 'b', 'b'], 'what came behind a line that was cut off is read');
+    assert.throws(() => new KeptLines(path, { tokens: 9 }), /is of something else/);
   });
 });
