@@ -187,6 +187,17 @@ describe('plan', function () {
       assert.match(few.tried.map(({ what }) => what).join('\n'), /only heads 0\.0 to /);
     });
 
+    it('makes fewer runs rather than take longer than it is given, and says so', async () => {
+      const given = { id: 'a', budget: 0.1, mechanisms: ['local', 'longformer'], maxRuns: 40 };
+      const hasty = await engine.request('analysis/plan', { ...given, maxSeconds: 0.5 });
+      assertSound(hasty, 40);
+      // What the plan is compared with is run all the same.
+      assert.ok(hasty.tried.length < 16 && hasty.random.runs === 5 && hasty.uniform.length >= 2);
+      const notes = hasty.notes.filter(({ kind }) => kind === 'time');
+      assert.match(notes.map(textOf).join(), new RegExp(`run ${hasty.tried.length} times and not 40`));
+      assert.ok(found.notes.every(({ kind }) => kind !== 'time'));
+    });
+
     it('names what looks at the whole text', () => {
       const looking = found.heads.some(({ choice }) =>
         ['vertical-slash', 'sparsefinder'].includes(choice.name),
