@@ -1,6 +1,6 @@
 /**
  * What becomes of the embeddings of encoders without a head under each mechanism, as tables of docs/results.md:
- * `embeddings.ts MODELS [--print]`. Settings and the plan are found on one piece of text, and run as they are on others. What was found
+ * `embeddings.ts MODELS [MODEL ...] [--print]`. Settings and the plan are found on one piece of text, and run as they are on others. What was found
  * of a model is kept in its folder; delete `embeddings.json` to measure anew.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -107,10 +107,10 @@ async function keptRows(model: string): Promise<Row[]> {
 }
 
 async function main(): Promise<void> {
-  const [models] = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
-  if (!models) throw new Error('usage: embeddings.ts MODELS [--print]');
+  const [models, ...only] = process.argv.slice(2).filter(argument => !argument.startsWith('--'));
+  if (!models) throw new Error('usage: embeddings.ts MODELS [MODEL ...] [--print]');
   const parts: string[] = [];
-  for (const model of MODELS) {
+  for (const model of only.length > 0 ? only : MODELS) {
     const rows = await keptRows(join(models, model, 'float32'));
     parts.push(`\`${model}\`, ${rows[0]!.changes.length} texts:`, tableOf(rows));
   }
