@@ -22,6 +22,7 @@ import type { ProbedRule } from './cut/probe';
 import type { CoreFeeds, RunCore } from './cut/segmentRunner';
 import { LengthChecks, type RulesAtLength } from './verify/lengthChecks';
 import { CoreChecks, type CoreDifference } from './verify/coreChecks';
+import { NativeChecks } from './verify/nativeChecks';
 import {
   compareFirstRows,
   firstNotFinite,
@@ -43,6 +44,7 @@ export class LoadedModel implements CutModel {
   private readonly uncut: UncutModel;
   private readonly smallPieces: PieceLoader;
   private readonly coreChecks: CoreChecks;
+  private readonly nativeChecks: NativeChecks;
   private readonly lengths: LengthChecks;
   private readonly learned: LearnedTensors;
   private numbers: LearnedNumbers = [];
@@ -58,6 +60,7 @@ export class LoadedModel implements CutModel {
     this.smallPieces = new PieceLoader(runtime, skeleton.folder, 'basic', true);
     this.learned = new LearnedTensors(plan.graph, this.smallPieces);
     this.coreChecks = new CoreChecks(plan, this.smallPieces);
+    this.nativeChecks = new NativeChecks(plan, this.coreChecks);
   }
 
   static async load(
@@ -388,6 +391,9 @@ export class LoadedModel implements CutModel {
     if (!native) return input;
     const tensors = { ...native.values, ...(await this.learned.of(native.tensors, ids, feeds)) };
     const context = { runtime: this.runtime, signal: neverCancelled };
-    return { ...input, native: await attendNative(input, native.spec, tensors, context) };
+    const made = { ...input, native: await attendNative(input, native.spec, tensors, context) };
+    // The proof's own samples are compared as a whole.
+    if (this.proof) await this.nativeChecks.check(index, made, ids, feeds);
+    return made;
   }
 }

@@ -704,6 +704,37 @@ describe('mechanisms that attention.json declares', () => {
     await loaded.dispose();
   });
 
+  it('is compared at the length of the text: a window that the samples of the proof are too short for', async () => {
+    const names: Declared[] = [];
+    const windowed = (tokens: number): Layer =>
+      aroundHeads((m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const near = m.op('Less', [d, m.floats(`reach${id}`, [tokens], [])]);
+        const seen = m.op('And', [past(m, d, id), near]);
+        const turned = transposed(m, k);
+        const scores = dropped(m, seen, scaled(m, m.op('MatMul', [q, turned]), id), id);
+        const context = m.op('MatMul', [softmax(m, scores), v]);
+        names.push({ q, k: turned, v, context });
+        return context;
+      });
+    const model = layered(windowed(100));
+    const run = async (window: number) => {
+      const attention = declare(names, { mechanism: 'local', params: { window }, turnedKeys: true });
+      const loaded = await bench.load(model, {}, { attention });
+      try {
+        await assertReproduces(loaded, 5e-5, 150);
+      } finally {
+        await loaded.dispose();
+      }
+    };
+    await run(100);
+    await assert.rejects(run(110), (error: unknown) => {
+      assert.ok(error instanceof RefusedError, String(error));
+      assert.match(error.message, /at 150 tokens core 0 does not reproduce its own graph/);
+      return true;
+    });
+  });
+
   const refusals: [string, object, RegExp][] = [
     ['what the graph does not do', { mechanism: 'entmax', params: { alpha: 1.5 } }, /does not reproduce/],
     ['a mechanism of another name', { mechanism: 'magic' }, /"magic", which is none of ours/],
