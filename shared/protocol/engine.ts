@@ -60,6 +60,7 @@ import type { RolloutRequests } from './rollout';
 import type { CoreResult, TokenTable } from './text';
 
 export * from './models';
+export * from './embedding';
 export * from './mechanisms';
 export * from './notes';
 export * from './text';

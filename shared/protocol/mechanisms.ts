@@ -1,7 +1,7 @@
 /** Mechanisms, and a head compared with itself under one. */
 import type { MechanismParams, ParameterInfo, Setting } from '../setting';
 import type { Note } from './notes';
-import type { EmbeddingChange } from './plans';
+import type { EmbeddingChange } from './embedding';
 
 export type { MechanismParams, ParameterInfo, Setting } from '../setting';
 

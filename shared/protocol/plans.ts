@@ -1,16 +1,7 @@
 /** Changed runs: a mechanism for each head, and plans within a budget. */
+import type { EmbeddingChange } from './embedding';
 import type { BudgetUnit, HeadComparison, Interval, MechanismParams, Setting, Spending } from './mechanisms';
-import type { Pooling } from './models';
 import type { Note } from './notes';
-
-/** What becomes of a text's embedding, the rows of the output pooled into one vector, when attention is changed (propagated). */
-export interface EmbeddingChange {
-  pooling: Pooling;
-  /** Between the embedding without and with the change. */
-  cosine: number;
-  /** The length with it, as a multiple of that without. */
-  length: number;
-}
 
 /** What changes when the model runs on with changed attention (propagated). */
 export interface RunEffect {
