@@ -411,7 +411,8 @@ async function main(): Promise<void> {
   const text = `# The zoo
 
 Small models of one recipe ([scripts/zoo](../scripts/zoo/README.md)), each made with the mechanism of one paper: the same text in the same order, the same size, the same
-number of tokens. They open from the model list under _The papers_. This page is made by \`npm run zoo-doc\`: every number below is the product's own, each analysis verified
+number of tokens. They open from the model list under _The papers_; a release has all of them as \`zoo.zip\` too (unpack it into a folder of the workspace), as the packages for Windows have no room for
+Transformer-XL's. This page is made by \`npm run zoo-doc\`: every number below is the product's own, each analysis verified
 against the uncut model.
 
 **How far they are.** The models here have seen ${seen} tokens, a fifth of the recipe's ten million, and the learning rate, which falls over ten million, was still at nine tenths of its
