@@ -90,7 +90,7 @@ const PICTURES: Record<string, [view: string, shows: string, alt: string]> = {
 /** On what the learned spans say. */
 const OF_SPANS = `
 A span of 0 is not a head that sees itself alone: the ramp of 32 tokens goes on from there. The paper's picture, short spans in the first layers and some long ones in the last, is not this one. All
-spans began at 26 tokens; by 430,000 tokens the penalty (1e-5 nats a token of mean span a layer) had driven those of layers 1 to 3 to 0, before the model had learned anything that a longer one would have
+spans began at 26 tokens; by 430,000 tokens the penalty (1e-5 nats a token of mean span a layer) had driven those of layers 1 to 3 to between 0 and 5, before the model had learned anything that a longer one would have
 served, and only those of layer 0 grew. From 1.5 million tokens on some come back (the last head of layer 3, from 0 to 48). So this is a training that has just begun, not what these layers need. That
 so little costs the model nothing (above) is what the table by context says too: none of these models makes use of what is far.
 `;
