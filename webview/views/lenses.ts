@@ -75,7 +75,7 @@ const LENSES: Record<LensName, LensEntry> = {
   positions: {
     title: t('Content and position'),
     summary: t(
-      'Scores of layer 0 taken apart into content and absolute position, on the query’s side and on the key’s.',
+      'Scores taken apart into content and position: those of layer 0 by absolute positions, or the four terms of any layer of a model that was made with Transformer-XL’s.',
     ),
     paper: 'Dai et al. 2019, section 3.3',
     content: () => html`<ai-lens-positions class="lens"></ai-lens-positions>`,
