@@ -179,6 +179,19 @@ describe('models from the hub', function () {
     assert.equal((await listHubVariants('org/bare', options))[0]!.detail, '0.0 MB');
   });
 
+  it('brings what says how an embedding is made', async () => {
+    const pooling = { pooling_mode_cls_token: true, pooling_mode_mean_tokens: false };
+    server.add('org/embed', {
+      'config.json': '{}',
+      '1_Pooling/config.json': JSON.stringify(pooling),
+      '2_Dense/config.json': '{}',
+      'onnx/model.onnx': INT8,
+    });
+    assert.equal((await resolveModel('org/embed', options)).pooling, 'first');
+    assert.ok(server.downloads.every(file => !file.startsWith('2_Dense')));
+    assert.equal((await resolveModel('org/tiny', options)).pooling, undefined);
+  });
+
   it('resolves like any other model, and downloads once', async () => {
     const files = await resolveModel('org/tiny', options);
     assert.equal(files.name, 'org/tiny');
