@@ -273,9 +273,7 @@ async function attendHead(
   const most = Math.min(perBatch, ring.chunks.length);
   const queries = new Int32Array(most * rows);
   const keys = new Int32Array(most * columns);
-  const places = new Int32Array(most * columns);
   const bias = new Float32Array(most * rows * columns);
-  const sorted = sortedHead(input, head, ring);
   const share = reweigh ? new Float32Array(bias.length) : null;
   let pairs = 0;
   for (let c = 0; c < ring.chunks.length; c += perBatch) {
@@ -287,15 +285,12 @@ async function attendHead(
       queries: queries.subarray(0, count * rows).fill(-1),
       keys: keys.subarray(0, count * columns).fill(-1),
       bias: bias.subarray(0, count * rows * columns).fill(MASKED),
+      scattered: true,
       ...(share ? { share: share.subarray(0, count * rows * columns).fill(0) } : {}),
     };
-    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles, places);
+    for (let t = 0; t < count; t++) pairs += fillChunk(input, hashed, c + t, t, offsets, tiles);
     addOpaque(input, tiles);
-    const result = await runTiles(
-      sorted,
-      { ...tiles, head: 0, keys: places.subarray(0, count * columns) },
-      context,
-    );
+    const result = await runTiles(input, tiles, context);
     outputs.merge(tiles, result);
     if (!reweigh) continue;
     tiles.queries.forEach((query, t) => {
@@ -310,34 +305,7 @@ async function attendHead(
   return Math.round(pairs);
 }
 
-/**
- * One head with its keys and values in the order of the ring: the chunks' keys are then runs, which are copied at
- * once, and each chunk's look-back costs no second search through memory.
- */
-function sortedHead(input: CoreInput, head: number, { keyOrder }: Ring): CoreInput {
-  const { queries, keys, dim, valueDim, rule } = input;
-  const kv = kvHead(input, head);
-  const order = (data: Float32Array, width: number) => {
-    const rows = new Float32Array(keyOrder.length * width);
-    for (let t = 0; t < keyOrder.length; t++) {
-      const from = (kv * keys + keyOrder[t]!) * width;
-      for (let c = 0; c < width; c++) rows[t * width + c] = data[from + c]!;
-    }
-    return rows;
-  };
-  return {
-    ...input,
-    heads: 1,
-    kvHeads: 1,
-    keys: keyOrder.length,
-    q: input.q.subarray(head * queries * dim, (head + 1) * queries * dim),
-    k: order(input.k, dim),
-    v: order(input.v, valueDim),
-    rule: { ...rule, scale: rule.scale.subarray(head, head + 1) },
-  };
-}
-
-/** Fills tile t with a chunk, `tiles.keys` with its tokens and `places` with their places in the ring; returns its visible pairs, each counted 1/n when n places in the ring show it. */
+/** Fills tile t with a chunk; returns its visible pairs, each counted 1/n when n places in the ring show it. */
 function fillChunk(
   input: CoreInput,
   hashed: HashedHead,
@@ -345,7 +313,6 @@ function fillChunk(
   t: number,
   { table, base }: OffsetTable,
   tiles: Tiles,
-  places: Int32Array,
 ): number {
   const { ring, options, shared, queryBuckets, keyBuckets } = hashed;
   const { rows, columns, share } = tiles;
@@ -360,9 +327,7 @@ function fillChunk(
   const keysAt = t * columns;
   const tileKeys = tiles.keys;
   for (let c = 0; c < columns; c++) {
-    const place = c < seen ? placeOf(c) : -1;
-    places[keysAt + c] = place;
-    tileKeys[keysAt + c] = place < 0 ? -1 : keyOrder[place]!;
+    tileKeys[keysAt + c] = c < seen ? keyOrder[placeOf(c)]! : -1;
   }
   const masked = MASKED;
   const plain = rounds === 1 && attendAcrossBuckets && !shared;
