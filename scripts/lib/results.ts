@@ -1,4 +1,4 @@
-/** Tables of docs/results.md that scripts make, each between its own marks. */
+/** Tables of documents that scripts make, each between its own marks. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Interval } from '../../shared/protocol/engine';
 
@@ -22,13 +22,13 @@ const marks = (script: string) => [`<!-- npm run ${script} -->`, '<!-- end -->']
 export const hasPlace = (script: string): boolean => readFileSync(RESULTS, 'utf8').includes(marks(script)[0]);
 
 /** Puts what `npm run NAME` made into its place, or prints it where the command says `--print`. */
-export function putResults(script: string, parts: readonly string[]): void {
+export function putResults(script: string, parts: readonly string[], file = RESULTS): void {
   const [begin, end] = marks(script);
   const text = [begin, ...parts, end].join('\n\n');
   if (process.argv.includes('--print')) return console.log(text);
-  const results = readFileSync(RESULTS, 'utf8');
+  const results = readFileSync(file, 'utf8');
   const from = results.indexOf(begin);
   const to = results.indexOf(end, from);
-  if (from < 0 || to < 0) throw new Error(`${RESULTS} has no place for the tables (${begin} ... ${end}).`);
-  writeFileSync(RESULTS, results.slice(0, from) + text + results.slice(to + end.length));
+  if (from < 0 || to < 0) throw new Error(`${file} has no place for the tables (${begin} ... ${end}).`);
+  writeFileSync(file, results.slice(0, from) + text + results.slice(to + end.length));
 }

@@ -1,30 +1,23 @@
-import { fork } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { seconds, timeAnalysis, timeLoad, timePlain, type Timing } from './analysis';
-import { timeChecks, type CheckCost } from './checks';
+import { seconds, type Timing } from './analysis';
+import { againstPlain, type AgainstPlain } from './againstPlain';
+import type { CheckCost } from './checks';
+import { inChild } from './children';
 import { benchCut } from './cut';
 import { benchModel, BERT_BASE, GPT2_SMALL, LLAMA_SMALL, type ModelShape } from './models';
 import { timeFirst } from './first';
-import { JOBS, timeJob, type JobName } from './jobs';
-import { timeLong, type LongJob } from './long';
+import { JOBS, type JobName } from './jobs';
+import type { LongJob } from './long';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs|first] [--tokens 1024,4096]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs|first] [--tokens 1024,4096] [--jobs plan]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.
  */
-type Job = {
-  run: 'plain' | 'analysis' | 'load' | 'write' | 'writeWhole' | 'checks' | 'long' | 'job';
-  onnx: string;
-  tokens: number;
-  long?: LongJob;
-  job?: JobName;
-};
-
 async function main(): Promise<void> {
   const quick = process.argv.includes('--quick');
   const lengths = option('--tokens')?.split(',').map(Number) ?? null;
@@ -52,33 +45,18 @@ function option(name: string): string | null {
 }
 
 async function benchAnalysis(lengths: readonly number[], turns: number): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
-  const onnx = join(folder, 'gpt2.onnx');
-  try {
-    await inChild({ run: 'write', onnx, tokens: 0 });
+  console.log(
+    '\nAnalysis (dense cores, all measures, loss) against the plain uncut forward, 12 layers x 12 heads x 64, vocabulary 8192:',
+  );
+  const ratio = (of: 'milliseconds' | 'cpuMilliseconds', { plain, analysis }: AgainstPlain) =>
+    (analysis[of] / plain[of]).toFixed(2);
+  const figures = (timing: Timing) =>
+    `${seconds(timing.milliseconds)} s (CPU ${seconds(timing.cpuMilliseconds)} s), ${timing.peakMiB.toFixed(0)} MiB`;
+  for (const found of await againstPlain(lengths, turns))
     console.log(
-      '\nAnalysis (dense cores, all measures, loss) against the plain uncut forward, 12 layers x 12 heads x 64, vocabulary 8192:',
+      `${found.tokens} tokens: plain ${figures(found.plain)}; analysis ${figures(found.analysis)}; ` +
+        `ratio ${ratio('milliseconds', found)} (CPU ${ratio('cpuMilliseconds', found)}). ${found.analysis.note}`,
     );
-    for (const tokens of lengths) {
-      const best = { plain: worst, analysis: worst };
-      for (let turn = 0; turn < turns; turn++) {
-        for (const run of ['plain', 'analysis'] as const) {
-          const timing = await inChild({ run, onnx, tokens });
-          if (timing.milliseconds < best[run].milliseconds) best[run] = timing;
-        }
-      }
-      const { plain, analysis } = best;
-      const ratio = (of: 'milliseconds' | 'cpuMilliseconds') => (analysis[of] / plain[of]).toFixed(2);
-      const figures = (timing: Timing) =>
-        `${seconds(timing.milliseconds)} s (CPU ${seconds(timing.cpuMilliseconds)} s), ${timing.peakMiB.toFixed(0)} MiB`;
-      console.log(
-        `${tokens} tokens: plain ${figures(plain)}; analysis ${figures(analysis)}; ` +
-          `ratio ${ratio('milliseconds')} (CPU ${ratio('cpuMilliseconds')}). ${analysis.note}`,
-      );
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 /** Lengths of the analyses of one process; the first is that of an engine that has only loaded the model. */
@@ -88,7 +66,7 @@ const CHECKED = [1000, 900, 1100, 1010];
 async function benchChecks(processes: number): Promise<void> {
   const runs: CheckCost[][] = [];
   for (let i = 0; i < processes; i++)
-    runs.push(await inChild<CheckCost[]>({ run: 'checks', onnx: '', tokens: 0 }));
+    runs.push(await inChild<CheckCost[]>({ run: 'checks', lengths: CHECKED }));
   console.log('\nWhat checking takes of an analysis of the bundled model (user CPU time):');
   const told = (of: string, costs: CheckCost[]) => {
     const median = (of: (cost: CheckCost) => number) => costs.map(of).sort((a, b) => a - b)[processes >> 1]!;
@@ -137,8 +115,8 @@ async function benchMemory(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
   const onnx = join(folder, 'gpt2.onnx');
   try {
-    await inChild({ run: 'writeWhole', onnx, tokens: 0 });
-    const { peakMiB, milliseconds, note } = await inChild({ run: 'load', onnx, tokens: 0 });
+    await inChild({ run: 'writeWhole', onnx });
+    const { peakMiB, milliseconds, note } = await inChild({ run: 'load', onnx });
     const file = statSync(onnx).size / 2 ** 20;
     console.log(
       `\nLoading a model of ${file.toFixed(0)} MiB: peak ${peakMiB.toFixed(0)} MiB ` +
@@ -159,7 +137,7 @@ async function benchLong(lengths: readonly number[]): Promise<void> {
     { tokens: lengths[0]!, needle: false, layers: 1, attention: null },
   ];
   for (const long of jobs) {
-    const { cpuMilliseconds, peakMiB, note } = await inChild({ run: 'long', onnx: '', tokens: 0, long });
+    const { cpuMilliseconds, peakMiB, note } = await inChild({ run: 'long', long });
     const { needle, layers, attention } = long;
     const what = needle ? 'needle' : `${layers} layers x 12 heads x 64`;
     console.log(
@@ -181,14 +159,16 @@ async function benchFirst(turns: number, tokens: number): Promise<void> {
 
 /** What users wait for after an analysis, each in a process of its own. */
 async function benchJobs(quick: boolean, length: number | null): Promise<void> {
-  console.log('\nJobs on the bundled model, after its analysis:');
-  for (const [job, { tokens: usual, what }] of Object.entries(JOBS)) {
+  console.log('\nJobs, after the analysis:');
+  const chosen =
+    option('--jobs')?.split(',') ?? Object.keys(JOBS).filter(job => !quick || job !== 'largeReport');
+  for (const job of chosen as JobName[]) {
+    const { tokens: usual, what } = JOBS[job];
     const tokens = length ?? (quick ? 256 : usual);
     const { cpuMilliseconds, milliseconds, peakMiB } = await inChild({
       run: 'job',
-      onnx: '',
       tokens,
-      job: job as JobName,
+      job,
     });
     console.log(
       `${what}, ${tokens} tokens: CPU ${seconds(cpuMilliseconds)} s, ${seconds(milliseconds)} s by the clock, peak ${peakMiB.toFixed(0)} MiB`,
@@ -196,42 +176,7 @@ async function benchJobs(quick: boolean, length: number | null): Promise<void> {
   }
 }
 
-const worst: Timing = { milliseconds: Infinity, cpuMilliseconds: Infinity, peakMiB: 0 };
-
-function inChild<Result = Timing>(job: Job): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    // A collector in threads of its own would be counted with whatever runs while it does, not with what left the garbage.
-    const own = job.run === 'checks' ? ['--single-threaded-gc'] : [];
-    const execArgv = [...process.execArgv, ...own];
-    const child = fork(__filename, ['--child', JSON.stringify(job)], { execArgv });
-    let timing: Result | null = null;
-    child.on('message', message => (timing = message as Result));
-    child.on('error', reject);
-    child.on('exit', code =>
-      timing ? resolve(timing) : reject(new Error(`the ${job.run} run ended with ${code}`)),
-    );
-  });
-}
-
-async function asChild({ run, onnx, tokens, long, job }: Job): Promise<void> {
-  let timing = worst;
-  if (run === 'write') writeFileSync(onnx, benchModel(GPT2_SMALL));
-  else if (run === 'writeWhole')
-    writeFileSync(onnx, benchModel({ ...GPT2_SMALL, vocabulary: 50_257, context: 1024 }));
-  else if (run === 'checks') return send(await timeChecks(CHECKED));
-  else if (run === 'long') timing = await timeLong(long!);
-  else if (run === 'job') timing = await timeJob(job!, tokens);
-  else if (run === 'load') timing = await timeLoad(onnx);
-  else timing = await { plain: timePlain, analysis: timeAnalysis }[run](onnx, tokens, tokens > 2048 ? 1 : 2);
-  send(timing);
-}
-
-function send(result: unknown): void {
-  process.send!(result, () => process.exit(0));
-}
-
-const job = process.argv[2] === '--child' ? (JSON.parse(process.argv[3]!) as Job) : null;
-(job ? asChild(job) : main()).catch((error: unknown) => {
+main().catch((error: unknown) => {
   console.error(error);
   process.exit(1);
 });

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { LoadedModel } from '../../engine/model/loadedModel';
 import { LengthChecks } from '../../engine/model/verify/lengthChecks';
@@ -20,7 +19,7 @@ export interface CheckCost {
  * has only loaded the model; checks and analysis are parts of the same run, so that what else a machine does meets both.
  */
 export async function timeChecks(lengths: readonly number[]): Promise<CheckCost[]> {
-  const text = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'architecture.md'), 'utf8');
+  const text = readFileSync('docs/architecture.md', 'utf8');
   const engine = new Engine();
   const used = () => process.cpuUsage().user / 1000;
   let comparing = 0;

@@ -3,8 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createMessageConnection, IPCMessageReader, IPCMessageWriter } from 'vscode-jsonrpc/node';
 
-const ROOT = join(import.meta.dirname, '..', '..');
-const ENGINE = join(ROOT, 'dist', 'engine.js');
+const ENGINE = join('dist', 'engine.js');
 
 /** From the start of the engine's process to the thumbnails of the first layer, and to the end of the analysis. */
 export interface FirstThumbnails {
@@ -36,7 +35,7 @@ export async function timeFirst(tokens: number): Promise<FirstThumbnails> {
     await connection.sendRequest('analysis/start', {
       id: 'bench',
       model: 'bundled',
-      text: readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8'),
+      text: readFileSync('test/fixtures/sample.txt', 'utf8'),
       device: 'cpu',
       maxTokens: tokens,
       mechanisms: [],

@@ -1,14 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { defaultLimitMiB } from '../../engine/runtime/memory';
 import type { Timing } from './analysis';
+import { randomWords, writeRandomModel } from './randomModel';
 
-/** What takes longest of what users ask of an analysis of the bundled model. */
+/** What takes longest of what users ask of an analysis, of the bundled model or of one of 12 layers with random weights. */
 export const JOBS = {
-  ablation: { tokens: 1024, what: 'ablation of all heads' },
-  plan: { tokens: 2048, what: 'a plan at 10 % of the pairs, 60 runs' },
-  report: { tokens: 2048, what: 'an HTML report' },
+  ablation: { tokens: 1024, model: 'bundled', what: 'ablation of all heads' },
+  plan: { tokens: 2048, model: 'bundled', what: 'a plan at 10 % of the pairs, 60 runs' },
+  report: { tokens: 2048, model: 'bundled', what: 'an HTML report' },
+  largeReport: { tokens: 4096, model: 'random', what: 'an HTML report of 12 layers x 12 heads x 64' },
 } as const;
 
 export type JobName = keyof typeof JOBS;
@@ -17,12 +20,14 @@ export type JobName = keyof typeof JOBS;
 export async function timeJob(name: JobName, tokens: number): Promise<Timing> {
   const engine = new Engine();
   const id = 'bench';
+  const folder = mkdtempSync(join(tmpdir(), 'attention-bench-'));
+  const random = JOBS[name].model === 'random';
   try {
     await engine.request('initialize', { device: 'cpu', memoryLimitMiB: defaultLimitMiB() });
-    const text = readFileSync(join(import.meta.dirname, '..', 'fixtures', 'sample.txt'), 'utf8');
+    const text = random ? randomWords(tokens) : readFileSync('test/fixtures/sample.txt', 'utf8');
     const summary = await engine.analyze({
       id,
-      model: 'bundled',
+      model: random ? writeRandomModel(folder, 12, 4096) : 'bundled',
       text,
       device: 'cpu',
       maxTokens: tokens,
@@ -30,10 +35,13 @@ export async function timeJob(name: JobName, tokens: number): Promise<Timing> {
       propagate: false,
     });
     const nothing = { plan: null, intervention: null };
+    const report = () =>
+      engine.request('analysis/report', { id, document: 'bench', text, summary, ...nothing });
     const run = {
       ablation: () => engine.request('analysis/ablate', { id }),
       plan: () => engine.request('analysis/plan', { id, budget: 0.1, mechanisms: [], maxRuns: 60 }),
-      report: () => engine.request('analysis/report', { id, document: 'bench', text, summary, ...nothing }),
+      report,
+      largeReport: report,
     }[name];
     const began = performance.now();
     const before = process.cpuUsage();
@@ -46,5 +54,6 @@ export async function timeJob(name: JobName, tokens: number): Promise<Timing> {
     };
   } finally {
     await engine.dispose();
+    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
@@ -6,15 +6,9 @@ import { defaultLimitMiB } from '../../engine/runtime/memory';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
 import type { AnalysisSummary, ChosenAttention, SparseAnalysis } from '../../shared/protocol/engine';
-import {
-  inductionModel,
-  needleStart,
-  needleText,
-  tokenizerOf,
-  writePlanted,
-} from '../fixtures/plantedModels';
+import { inductionModel, needleStart, needleText, writePlanted } from '../fixtures/plantedModels';
 import { seconds, type Timing } from './analysis';
-import { benchModel, GPT2_SMALL, randomIds } from './models';
+import { randomWords, writeRandomModel } from './randomModel';
 
 /** A long text. */
 export interface LongJob {
@@ -34,14 +28,9 @@ export async function timeLong({ tokens, needle, layers, attention }: LongJob): 
     const model = join(folder, 'model');
     const words = 8;
     const distance = tokens - words - 2;
-    writePlanted(model, inductionModel(131_072));
-    const file = needle ? model : join(folder, 'gpt2.onnx');
-    if (!needle) writeFileSync(file, benchModel({ ...GPT2_SMALL, layers, context: 131_072 }));
-    const vocabulary = Array.from({ length: GPT2_SMALL.vocabulary }, (_, t) => `w${t}`);
-    if (!needle) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizerOf(vocabulary)));
-    const text = needle
-      ? needleText(distance, words)
-      : Array.from(randomIds(tokens, vocabulary.length), id => vocabulary[id]).join(' ');
+    if (needle) writePlanted(model, inductionModel(131_072));
+    const file = needle ? model : writeRandomModel(folder, layers, 131_072);
+    const text = needle ? needleText(distance, words) : randomWords(tokens);
     const setting = attention === null ? null : settingOf(findMechanism(attention).info, {});
     const began = performance.now();
     const before = process.cpuUsage();

@@ -31,7 +31,7 @@ interface Times {
 }
 
 /** One line of the tables. */
-interface Row {
+export interface Row {
   name: string;
   times: Times;
   dense: Times;
@@ -41,14 +41,14 @@ interface Row {
 }
 
 /**
- * Prints milliseconds per head of 64 (causal, where the mechanism has a causal form), how much faster than dense in
- * blocks, and the exponent of growth. `only`: names of mechanisms; null = all of the registry.
+ * Dense in blocks and mechanisms on random heads of 64 (causal, where the mechanism has a causal form). `only`: names of
+ * mechanisms; null = all of the registry.
  */
-export async function benchMechanisms(
+export async function timeMechanisms(
   lengths: readonly number[],
   repeats: number,
   only: readonly string[] | null,
-): Promise<void> {
+): Promise<Row[]> {
   const runtime = await createRuntime('cpu');
   const context = { runtime, signal: neverCancelled };
   const inputs = (causal: boolean) => {
@@ -75,8 +75,16 @@ export async function benchMechanisms(
       const times = await timeMechanism(mechanism, inputs(false), repeats, runtime);
       rows.push({ name, times, dense: full.times, formula, note: 'not causal, against dense full' });
     }
-    console.log(`(${name} is measured)`);
+    console.error(`(${name} is measured)`);
   }
+  await runtime.dispose();
+  return rows;
+}
+
+/** Prints milliseconds per head, how much faster than dense, and the exponent of growth. */
+export async function benchMechanisms(...given: Parameters<typeof timeMechanisms>): Promise<void> {
+  const [lengths] = given;
+  const rows = await timeMechanisms(...given);
   for (const kind of ['clock', 'cpu'] as const) {
     const unit = kind === 'clock' ? 'ms by the clock' : 'CPU ms of all threads';
     console.log(
@@ -86,7 +94,6 @@ export async function benchMechanisms(
     console.log(`${''.padEnd(16)}${heads.join('')}  by formula`);
     for (const row of rows) report(row, lengths, kind);
   }
-  await runtime.dispose();
 }
 
 const paramsOf = ({ info }: Mechanism) => readParams(info, settings[info.name] ?? {});

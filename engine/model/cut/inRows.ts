@@ -4,7 +4,7 @@ import type { HowToRun, Piece, PieceLoader } from './pieces';
 import type { RowPiece } from './rowPiece';
 
 /** Elements of the widest tensor inside a piece that are held at once. */
-const ELEMENTS = 2 ** 22;
+const ELEMENTS = 2 ** 21;
 
 /** Rows of a piece that are run at once, about as many in the last block as in the others. `widest`: elements per row of the widest tensor inside. */
 export function inBlocks(widest: number, rows: number): number {
