@@ -76,6 +76,7 @@ type Routing = Pick<SwitchLens, 'rowsAre' | 'layer' | 'experts'> & {
 
 /** What the model's own router decided; null where it has none. */
 async function ownRouting(analysis: Analysis, core: number, signal: AbortSignal): Promise<Routing | null> {
+  if (!analysis.model.hasRouters) return null;
   const routers = await analysis.shared('routers', own => routersOf(analysis, own), signal);
   const found = routers.find(({ behind }) => (behind ?? 0) >= core) ?? routers.at(-1);
   if (!found) return null;

@@ -320,6 +320,10 @@ export class LoadedModel implements CutModel {
     await this.uncut.release();
   }
 
+  get hasRouters(): boolean {
+    return this.plan.routers.length > 0;
+  }
+
   get takesTarget(): boolean {
     return this.plan.survey.idInputs.length > 1;
   }

@@ -61,6 +61,8 @@ export interface CutModel {
   readonly info: ModelInfo;
   /** True when the decoder has ids of its own; some exports of encoder-decoders feed both sides from one input. */
   readonly takesTarget: boolean;
+  /** True when it has routers of experts, of which `onRouter` tells. */
+  readonly hasRouters: boolean;
   /**
    * Compares the rules of all cores with the model's own graph at the lengths of this text, and learns them anew where they
    * differ: `info` then says what holds there. `run` does so by itself. @throws RefusedError
