@@ -38,6 +38,7 @@ export class Analysis {
     readonly id: string,
     readonly source: AnalysedText,
     private givenTarget: AnalysedText | null,
+    private before: Analysis | null = null,
   ) {
     this.now = runningState(id, this.documentInfo);
   }
@@ -45,6 +46,11 @@ export class Analysis {
   /** The document given as the target text of an encoder-decoder; null where the model has not read it. */
   get target(): AnalysedText | null {
     return this.givenTarget;
+  }
+
+  /** While it runs: what was there before it, and comes back where the run is cut off. */
+  get replaces(): Analysis | null {
+    return this.before;
   }
 
   get document(): vscode.TextDocument {
@@ -104,6 +110,7 @@ export class Analysis {
     const same = previous && isSameText(previous.summary, summary) ? previous : null;
     const kept = { plan: same?.plan ?? null, ablation: same?.ablation ?? null };
     this.now = readyState(this.documentInfo, summary, { stale: this.textChanged, ...kept });
+    this.before = null;
   }
 
   /** Takes the place of its run: what an earlier session has kept of it. */
@@ -126,6 +133,7 @@ export class Analysis {
 
   fail(message: string, actions: Extract<AnalysisState, { status: 'error' }>['actions']): void {
     this.now = { status: 'error', document: this.documentInfo, message, actions };
+    this.before = null;
   }
 
   // -------------------------------------------------------------- the documents it belongs to

@@ -195,6 +195,7 @@ export class AnalysisStore extends Owner implements AnalysisHost {
     this.stopPause(analysis.uri);
     this.analyses.delete(analysis.uri);
     this.release(analysis);
+    this.release(analysis.replaces);
     this.release(this.earlier.drop(analysis.uri));
     if (this.current !== analysis) this.othersChanged.fire();
     else this.show([...this.analyses.values()].at(-1) ?? null);
@@ -337,20 +338,23 @@ export class AnalysisStore extends Owner implements AnalysisHost {
   ): Promise<EngineError | null> {
     const uri = document.uri.toString();
     this.stopPause(uri);
-    const previous = this.analyses.get(uri);
+    const there = this.analyses.get(uri);
     // A finished one may come back, or be asked about as the earlier one.
-    if (previous?.running) previous.cancellation.cancel();
+    if (there?.running) there.cancellation.cancel();
+    // Of a run that is cut off, what it was to replace.
+    const previous = there?.replaces ?? there;
 
     const range = part ?? wholeRange(document);
     const start = document.offsetAt(range.start);
     const end = Math.min(document.offsetAt(range.end), start + MAXIMUM_TEXT);
     const text = document.getText(new vscode.Range(range.start, document.positionAt(end)));
     const source = new AnalysedText(document, start, end, text, part !== undefined);
-    const analysis = new Analysis(`${uri}#${++this.runs}`, source, targetOf(this.targets.of(document)));
+    const target = targetOf(this.targets.of(document));
+    const analysis = new Analysis(`${uri}#${++this.runs}`, source, target, previous ?? null);
     this.analyses.set(uri, analysis);
     this.alive.set(analysis.id, analysis);
     // A re-analysis in the background takes no view away from another text.
-    if (!quiet || !this.current || this.current === previous) this.show(analysis);
+    if (!quiet || !this.current || this.current === there) this.show(analysis);
 
     if (text.length === 0) {
       analysis.fail(vscode.l10n.t('The document is empty: there is no text to analyze.'), []);

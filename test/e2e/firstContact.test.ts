@@ -40,7 +40,8 @@ describe('first contact', function () {
     await ticked('induction');
     const panel = await workbench.view('panel');
     await panel.getByRole('tab', { name: 'Head', exact: true, selected: true }).waitFor();
-    await panel.getByText('Looking.').waitFor({ state: 'detached' });
+    for (const part of ['ai-head-words', 'ai-predictions'])
+      await panel.locator(part).getByText('Looking.').waitFor({ state: 'detached' });
     await workbench.picture('tour-induction');
 
     await step('hover').click();
