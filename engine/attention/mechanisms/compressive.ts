@@ -1,22 +1,19 @@
 import { CompressedMemory, type CompressionOptions, type Slots } from '../kernels/compressedMemory';
 import type { CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { scoreAt } from '../kernels/lines';
-import { attendLists, sequence } from '../kernels/lists';
+import { sequence } from '../kernels/lists';
+import { RecentAttention, ROWS } from '../kernels/recentAttention';
 import {
-  contentCore,
   positionTerm,
   positionTerms,
   readRelative,
   RELATIVE,
-  relativeScore,
-  relativeTiles,
   type Relative,
 } from '../kernels/relativeScores';
 import type { AttendContext, Mechanism, SparseRow } from '../mechanism';
 import { numberOf, numberOrAuto, wordOf } from '../../../shared/setting';
 import { refusesRule } from '../kernels/plainCore';
-import { softmax } from '../kernels/rows';
+import { scoresWith, softmax } from '../kernels/rows';
 import {
   defaultMemory,
   recentKeys,
@@ -30,13 +27,10 @@ import {
 } from '../kernels/segments';
 import { AttentionReconstruction, autoencodingError } from '../kernels/reconstruction';
 import { termShares } from '../kernels/relativeTerms';
-import { offsetTables, Outputs, runTiles, type TileResult, type Tiles } from '../kernels/tiles';
+import { runTiles, type TileResult, type Tiles } from '../kernels/tiles';
 import { RefusedError, told } from '../../errors';
 import type { MechanismParams } from '../../../shared/protocol/engine';
 import { float32 } from '../../runtime/tensor';
-
-/** Queries at once. */
-const ROWS = 64;
 
 /**
  * Compressive Transformer: what falls out of the memory is compressed, `rate` tokens to one slot, and stays visible
@@ -150,10 +144,9 @@ export const compressive: Mechanism = {
     const options = readOptions(input, params, context);
     const segments = segmentsOf(input, params);
     const relative = readRelative('The Compressive Transformer', input, context);
-    const core = contentCore(input, relative);
-    const outputs = new Outputs(core);
+    const recent = new RecentAttention(input, relative, options.memory);
+    const { content, outputs } = recent;
     const kept = new Float32Array(outputs.lse.length);
-    const tables = offsetTables(core);
     const pairs = new Float64Array(input.heads);
     const memories: Slots[][] = [];
     const reconstruction = new Float32Array(input.heads);
@@ -169,27 +162,7 @@ export const compressive: Mechanism = {
         for (let from = segment.from; from < segment.to; from += ROWS) {
           const block = { from, to: Math.min(segment.to, from + ROWS) };
           const { to } = block;
-          const first = recentKeys(input, from, segment.start, options.memory).from;
-          const keys = sequence(first, recentKeys(input, to - 1, segment.start, options.memory).to);
-          if (relative) {
-            await outputs.add(await relativeTiles(core, head, relative, block, keys, context), context);
-            for (let i = from; i < to; i++) {
-              const { from: own, to: end } = recentKeys(input, i, segment.start, options.memory);
-              pairs[head]! += end - own;
-            }
-          } else {
-            const queries = sequence(from, to);
-            pairs[head]! += await attendLists(
-              input,
-              head,
-              queries,
-              keys,
-              null,
-              tables(head),
-              outputs,
-              context,
-            );
-          }
+          pairs[head]! += await recent.attend(head, block, segment.start, context);
           const rows = head * input.queries;
           const remember = () => kept.set(outputs.lse.subarray(rows + from, rows + to), rows + from);
           remember();
@@ -208,7 +181,7 @@ export const compressive: Mechanism = {
               (row, slot) => distance(from + row, slot),
               context,
             ));
-          const result = await overSlots(core, head, block, seen, bias, context);
+          const result = await overSlots(content, head, block, seen, bias, context);
           outputs.merge({ ...slotTiles(block, seen, bias), head }, result);
           const byContent = () => (relative ? overSlots(input, head, block, seen, null, context) : result);
           await lost.add(from, to, seen, byContent, context);
@@ -226,7 +199,7 @@ export const compressive: Mechanism = {
       pairs,
       row: (head, query) => {
         const s = segments.findIndex(segment => query < segment.to);
-        return effectiveRow(core, head, query, segments[s]!, memories[head]![s]!, relative, options);
+        return effectiveRow(recent, head, query, segments[s]!, memories[head]![s]!, relative, options);
       },
       extra: {
         attention_reconstruction: float32(reconstruction, [input.heads]),
@@ -332,9 +305,9 @@ async function overSlots(
   return runTiles(core, slotTiles(block, slots, bias), context);
 }
 
-/** Weights of real keys; a slot's weight is shared equally by its tokens (exact for the mean). `content`: see `contentCore`. */
+/** Weights of real keys; a slot's weight is shared equally by its tokens (exact for the mean). */
 function effectiveRow(
-  content: CoreInput,
+  recent: RecentAttention,
   head: number,
   query: number,
   segment: Segment,
@@ -342,20 +315,16 @@ function effectiveRow(
   relative: Relative | null,
   options: CompressionOptions,
 ): SparseRow {
+  const { content } = recent;
   const { dim, queries, q, rule } = content;
   const { from, to } = recentKeys(content, query, segment.start, options.memory);
   const distance = slotDistance(content, segment, slots, options);
-  const scores: number[] = [];
-  for (let s = 0; s < slots.count; s++) {
-    let dot = 0;
-    for (let c = 0; c < dim; c++) dot += q[(head * queries + query) * dim + c]! * slots.k[s * dim + c]!;
-    const position = relative ? positionTerm(content, head, relative, query, distance(query, s)) : 0;
-    scores.push(dot * rule.scale[head]! + position);
-  }
-  for (let key = from; key < to; key++)
-    scores.push(
-      relative ? relativeScore(content, head, relative, query, key) : scoreAt(content, head, query, key),
-    );
+  const ownSlots = slots.k.subarray(0, slots.count * dim);
+  const bySlot = scoresWith(q, (head * queries + query) * dim, ownSlots, dim, rule.scale[head]!);
+  const position = (slot: number) =>
+    relative ? positionTerm(content, head, relative, query, distance(query, slot)) : 0;
+  const scores = Array.from(bySlot, (score, slot) => score + position(slot));
+  for (let key = from; key < to; key++) scores.push(recent.score(head, query, key));
   const softmaxed = scores.some(score => score > -Infinity) ? softmax(scores) : scores.map(() => 0);
   const keys: number[] = [];
   const weights: number[] = [];

@@ -1,9 +1,10 @@
 import type { CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { attendLists, sequence } from '../kernels/lists';
+import { sequence } from '../kernels/lists';
 import type { Mechanism } from '../mechanism';
 import { numberOrAuto } from '../../../shared/setting';
-import { contentCore, readRelative, RELATIVE, relativeScore, relativeTiles } from '../kernels/relativeScores';
+import { RecentAttention, ROWS } from '../kernels/recentAttention';
+import { readRelative, RELATIVE } from '../kernels/relativeScores';
 import { sparseRow, visibleRow } from '../kernels/rows';
 import {
   defaultMemory,
@@ -14,14 +15,9 @@ import {
   segmentLength,
   segmentParameter,
   segmentsOf,
-  type Segment,
 } from '../kernels/segments';
 import { termShares } from '../kernels/relativeTerms';
-import { offsetTables, Outputs } from '../kernels/tiles';
 import type { MechanismParams } from '../../../shared/protocol/engine';
-
-/** Queries at once. */
-const ROWS = 64;
 
 /**
  * Transformer-XL: segments with a memory of the keys before them. With `r`, `u` and `v_bias` the scores are the
@@ -88,33 +84,14 @@ export const transformerXl: Mechanism = {
     const memory = memoryOf(input, params);
     const relative = readRelative('Transformer-XL', input, context);
     const segments = segmentsOf(input, params, relative !== null || input.keys > input.queries);
-    const core = contentCore(input, relative);
-    const outputs = new Outputs(core);
-    const tables = offsetTables(core);
+    const recent = new RecentAttention(input, relative, memory);
+    const { outputs } = recent;
     const pairs = new Float64Array(input.heads);
     for (let head = 0; head < input.heads; head++) {
       for (const segment of segments) {
         for (let from = segment.from; from < segment.to; from += ROWS) {
-          const to = Math.min(segment.to, from + ROWS);
-          const first = recentKeys(input, from, segment.start, memory).from;
-          const keys = sequence(first, recentKeys(input, to - 1, segment.start, memory).to);
-          if (relative) {
-            const tiles = await relativeTiles(input, head, relative, { from, to }, keys, context);
-            await outputs.add(tiles, context);
-            for (let i = from; i < to; i++) pairs[head]! += countKeys(input, i, segment, memory);
-          } else {
-            const queries = sequence(from, to);
-            pairs[head]! += await attendLists(
-              input,
-              head,
-              queries,
-              keys,
-              null,
-              tables(head),
-              outputs,
-              context,
-            );
-          }
+          const block = { from, to: Math.min(segment.to, from + ROWS) };
+          pairs[head]! += await recent.attend(head, block, segment.start, context);
         }
       }
     }
@@ -130,7 +107,7 @@ export const transformerXl: Mechanism = {
         const keys = sequence(from, to);
         return visibleRow(
           keys,
-          Array.from(keys, key => relativeScore(core, head, relative, query, key)),
+          Array.from(keys, key => recent.score(head, query, key)),
         );
       },
       extra: { ...(relative && { term_shares: termShares(input, relative, segments, memory) }) },
@@ -140,9 +117,4 @@ export const transformerXl: Mechanism = {
 
 function memoryOf(input: CoreInput, params: MechanismParams): number {
   return numberOrAuto(params, 'memory', defaultMemory(input));
-}
-
-function countKeys(input: CoreInput, query: number, segment: Segment, memory: number): number {
-  const { from, to } = recentKeys(input, query, segment.start, memory);
-  return to - from;
 }
