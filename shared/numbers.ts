@@ -10,7 +10,7 @@ export function number(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? '–' : value > 0 ? '∞' : '−∞';
   if (value === 0) return '0';
   const magnitude = Math.floor(Math.log10(Math.abs(value)));
-  if (magnitude < -4 || magnitude > 8) return value.toExponential(1).replace('e-', 'e−').replace('e+', 'e');
+  if (magnitude < -4 || magnitude > 8) return value.toExponential(1).replaceAll('-', '−').replace('e+', 'e');
   const step = 10 ** (magnitude - 2);
   const rounded = magnitude > 2 ? Math.round(value / step) * step : Number(value.toPrecision(3));
   return rounded.toLocaleString('en', { maximumSignificantDigits: 3 }).replace('-', '−');

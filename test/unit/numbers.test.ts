@@ -14,6 +14,7 @@ describe('the writing of numbers', () => {
     assert.equal(percent(0.0001), '0.01\u202f%');
     assert.equal(percent(0), '0\u202f%');
     assert.equal(signed(-0.5), '−0.5');
+    assert.equal(signed(-0.0000512), '−5.1e−5');
   });
 
   it('keeps 100 % for all of it, and 0 % for none of it', () => {
