@@ -8,7 +8,7 @@ import { EngineError, type EngineClient } from '../engine/engineClient';
 import { pageLanguage } from '../views/pageLanguage';
 import { SAVED_EDITOR } from '../views/savedEditor';
 import type { SelectionModel } from '../views/selectionModel';
-import { filling } from '../workbench/progressBar';
+import { fillingWhile } from '../workbench/progressBar';
 import { tell, tellProgress } from '../workbench/tell';
 
 interface Context {
@@ -82,17 +82,16 @@ async function gathered<M extends 'analysis/report' | 'analysis/details'>(
     ...(language && { language }),
   };
   return tellProgress({ title }, async (bar, token) => {
-    const fill = filling(bar);
-    const progress = client.on('analysis/progress', ({ id, phase, fraction, message }) => {
-      if (id === shown.id && phase === 'mechanism') fill(fraction, message);
-    });
     try {
-      return await store.request<EngineMethod & M>(method, params as never, token);
+      return await fillingWhile(
+        bar,
+        client,
+        ({ id, phase }) => id === shown.id && phase === 'mechanism',
+        () => store.request<EngineMethod & M>(method, params as never, token),
+      );
     } catch (error) {
       if (error instanceof EngineError && error.cancelled) return null;
       throw error;
-    } finally {
-      progress.dispose();
     }
   });
 }

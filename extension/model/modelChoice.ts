@@ -5,7 +5,7 @@ import type { AnalysisStore } from '../analysis/analysisStore';
 import { EngineDiedError, EngineError, type EngineClient } from '../engine/engineClient';
 import { Kept, shortText } from '../kept';
 import { tellOfDevice } from '../workbench/deviceSetting';
-import { filling } from '../workbench/progressBar';
+import { fillingWhile } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tell, tellProgress } from '../workbench/tell';
 
@@ -53,18 +53,15 @@ export async function useModel(ref: string, choice: ModelChoice): Promise<void> 
 /** The engine proves a model when it loads it. */
 async function load(ref: string, { client, settings }: ModelChoice): Promise<void> {
   const title = vscode.l10n.t('Loading the model {0}', nameOf(ref));
-  await tellProgress({ title }, async (bar, cancel) => {
-    const fill = filling(bar);
+  await tellProgress({ title }, (bar, cancel) =>
     // Loads without an analysis are told without an id.
-    const listener = client.on('analysis/progress', ({ id, fraction, message }) => {
-      if (id === '') fill(fraction, message);
-    });
-    try {
-      await client.request('models/load', { ref, device: settings.device }, cancel);
-    } finally {
-      listener.dispose();
-    }
-  });
+    fillingWhile(
+      bar,
+      client,
+      ({ id }) => id === '',
+      () => client.request('models/load', { ref, device: settings.device }, cancel),
+    ),
+  );
 }
 
 /** Told once, not awaited, with what helps: another device where it is the device's fault, else another model. */

@@ -4,7 +4,7 @@ import type { EngineClient } from '../engine/engineClient';
 import { probeDocument } from '../../shared/probe/document';
 import { probeCsv, probeJson } from '../../shared/probe/files';
 import type { HeadProbe } from '../../shared/protocol/engine';
-import { filling } from '../workbench/progressBar';
+import { fillingWhile } from '../workbench/progressBar';
 import type { Settings } from '../workbench/settings';
 import { tell, tellProgress } from '../workbench/tell';
 
@@ -21,17 +21,16 @@ export async function probeHeads({ client, settings }: ProbeContext): Promise<vo
   const found = await tellProgress(
     { title: vscode.l10n.t('The heads of {0} on repeated random words', model) },
     async (bar, cancel) => {
-      const fill = filling(bar);
-      const listener = client.on('analysis/progress', ({ id, fraction, message }) => {
-        if (id === PROBE) fill(fraction, message);
-      });
       try {
-        return await client.request('heads/probe', { model, device }, cancel);
+        return await fillingWhile(
+          bar,
+          client,
+          ({ id }) => id === PROBE,
+          () => client.request('heads/probe', { model, device }, cancel),
+        );
       } catch (error) {
         if (cancel.isCancellationRequested) return null;
         throw error;
-      } finally {
-        listener.dispose();
       }
     },
   );

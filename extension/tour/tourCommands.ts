@@ -6,7 +6,7 @@ import { wordAround } from '../editor/hover';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Views } from '../views/views';
 import type { SampleText } from '../workbench/sampleText';
-import { filling } from '../workbench/progressBar';
+import { fillingWhile } from '../workbench/progressBar';
 import { tell, tellProgress } from '../workbench/tell';
 import { settingOf } from '../../shared/setting';
 
@@ -137,14 +137,15 @@ export async function askWindow({ client, store, selection, views }: Context): P
   const mechanism = settingOf(info, { window: WINDOW });
   const title = t('The text runs on with a window of {0} tokens', WINDOW);
   try {
-    await tellProgress({ title }, async (bar, cancel) => {
-      const fill = filling(bar);
-      const listener = client.on('analysis/progress', ({ id, fraction, message }) => {
-        if (id === analysis.id) fill(fraction, message);
-      });
-      const asked = { id: analysis.id, mechanism, scope: 'propagated' } as const;
-      await store.request('analysis/mechanism', asked, cancel).finally(() => listener.dispose());
-    });
+    await tellProgress({ title }, (bar, cancel) =>
+      fillingWhile(
+        bar,
+        client,
+        ({ id }) => id === analysis.id,
+        () =>
+          store.request('analysis/mechanism', { id: analysis.id, mechanism, scope: 'propagated' }, cancel),
+      ),
+    );
   } catch (error) {
     if (error instanceof EngineError && error.cancelled) return;
     throw error;
