@@ -8,3 +8,7 @@ export const FAR_LENGTH = 32_768;
 export function costLengths(tokens: number): number[] {
   return [...new Set([...LENGTHS, tokens])].filter(length => length > 0).sort((a, b) => a - b);
 }
+
+/** How costs are measured where nobody says otherwise: runs of a point and seconds for it, and runs of a whole forward. */
+export const COST_RUNS = { repetitions: 5, secondsPerPoint: 3 };
+export const FORWARD_RUNS = 3;

@@ -3,6 +3,7 @@ import { print, ProgressLine, startEngine } from './commands';
 import {
   ASKED,
   DETAILS,
+  FIRST_HEAD,
   OTHER,
   OWN,
   PARTS,
@@ -142,7 +143,7 @@ function picture(
   engine: Engine,
   what: DetailName,
   summary: AnalysisSummary,
-  { head = { core: 0, head: 0 }, mechanisms, byValue }: DetailOptions,
+  { head = FIRST_HEAD, mechanisms, byValue }: DetailOptions,
   signal: AbortSignal,
 ): Promise<Buffer> {
   const [chosen] = mechanisms;

@@ -4,7 +4,7 @@ import type { PredictedToken } from './predict';
 import type { Engine } from '../engine';
 import { readText } from '../readText';
 import type { AnalysisSummary, HeadAssignment, LensName, Setting } from '../../shared/protocol/engine';
-import { costLengths } from '../../shared/costLengths';
+import { COST_RUNS, costLengths, FORWARD_RUNS } from '../../shared/costLengths';
 
 /** The analysis of the text, and of the other one. */
 export const OWN = 'cli';
@@ -61,13 +61,12 @@ export interface Asked {
 /** As in the views. */
 const RAMP = 32;
 const MASS_TARGET = 0.95;
-const MEASURED = { repetitions: 5, secondsPerPoint: 3 };
-const FORWARD_RUNS = 3;
 const TOP = 8;
 /** Tokens that are told of a change: those that it costs most. */
 const WORST = 10;
 
-const FIRST_HEAD = { core: 0, head: 0 };
+/** Where none is named. */
+export const FIRST_HEAD = { core: 0, head: 0 };
 
 type Asking = (
   engine: Engine,
@@ -101,7 +100,7 @@ export const ASKED: Record<Exclude<DetailName, 'map'>, Asking> = {
     const asked = { id, core: head.core, mechanisms: settingsOf(mechanisms), lengths };
     const formulas = await engine.request('cost/formulas', asked, signal);
     if (!measure) return formulas;
-    const measured = await engine.request('cost/measure', { ...asked, ...MEASURED }, signal);
+    const measured = await engine.request('cost/measure', { ...asked, ...COST_RUNS }, signal);
     return {
       ...formulas,
       measured,

@@ -1,5 +1,6 @@
 import { signal, type Signal } from '@lit-labs/preact-signals';
 import type { CostMeasurement, CostPoint, CostProgress, ForwardTimes } from '../../shared/protocol/engine';
+import { FORWARD_RUNS } from '../../shared/costLengths';
 import type { ViewParams } from '../../shared/protocol/host';
 import { LongRun } from './longRun';
 import { store } from './store';
@@ -51,7 +52,9 @@ class ForwardRun extends LongRun {
 
   async start(id: string): Promise<void> {
     this.of = id;
-    const times = await this.run(abort => store.host.request('cost/forward', { id, runs: 3 }, abort));
+    const times = await this.run(abort =>
+      store.host.request('cost/forward', { id, runs: FORWARD_RUNS }, abort),
+    );
     if (times) this.found.value = new Map([...this.found.peek(), [id, times]]);
   }
 }

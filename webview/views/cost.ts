@@ -1,7 +1,7 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { customElement, state } from 'lit/decorators.js';
 import type { CostFormulas, CostMeasurement, CostPoint } from '../../shared/protocol/engine';
-import { costLengths } from '../../shared/costLengths';
+import { COST_RUNS, costLengths } from '../../shared/costLengths';
 import { count } from '../../shared/numbers';
 import { isCounted, type CostMeasure } from '../model/cost';
 import { CostPicture } from '../model/costPicture';
@@ -172,8 +172,7 @@ export class CostView extends Component implements Savable {
         .filter(row => row !== picture.dense && picture.isShown(row))
         .map(({ choice }) => choice),
       lengths: MEASURED,
-      repetitions: 5,
-      secondsPerPoint: 3,
+      ...COST_RUNS,
     });
   }
 
