@@ -81,6 +81,14 @@ function looksOf(base: Partial<HostOptions>): Look[] {
       },
     },
     { name: 'text from', options: at('text', { text: { show: 'from' } }), act: drawn },
+    ...(['heads', 'residual', 'edges'] as const).map(part => ({
+      name: `patching ${part}`,
+      options: at('pair', { pair: { kind: 'text', patchPart: part } }),
+      act: async (page: Page) => {
+        await click(page, /^\s*Patch /);
+        await page.locator('ai-patching .grid, ai-patching .edges').waitFor({ timeout: 600_000 });
+      },
+    })),
     {
       name: 'text without',
       options: at('text'),
@@ -138,7 +146,8 @@ async function main(): Promise<number> {
   const only = values.only.split(',').filter(Boolean);
   const looks = looksOf(base).filter(({ name }) => !only.length || only.some(one => name.startsWith(one)));
   for (const { name, options } of looks) {
-    if (name === 'pair text') options.others = [await afterAnEdit(text, engine)];
+    if (name === 'pair text') options.others = [await afterAnEdit(LONGER(text), engine)];
+    if (name.startsWith('patching')) options.others = [await afterAnEdit(AS_LONG(text), engine)];
     if (name === 'corpus') options.corpus = await profiled(scratch, engine);
   }
   mkdirSync(values.out, { recursive: true });
@@ -156,9 +165,12 @@ async function main(): Promise<number> {
   return faults;
 }
 
+/** Edits of a text: to another length, and to as many tokens. */
+const LONGER = (text: string) => text.replace(/\bold\b/, 'ancient').replace(/\. /, ', it is said. ');
+const AS_LONG = (text: string) => text.replace(/\bsaid that\b/, 'knew that');
+
 /** The same text after an edit, to be held against. */
-async function afterAnEdit(text: string, engine: Engine) {
-  const edited = text.replace(/\bold\b/, 'ancient').replace(/\. /, ', it is said. ');
+async function afterAnEdit(edited: string, engine: Engine) {
   const { summary } = await analyzed(edited, values.model, { id: 'other', engine });
   const { id, model, tokens } = summary;
   const told = { name: basename(values.text), model: model.name, tokens: tokens.ids.length, earlier: true };

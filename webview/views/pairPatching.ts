@@ -172,11 +172,11 @@ const isTold = ({ summary: { loss, target, sparse } }: PairSide) =>
 /** Why the two cannot be patched; null where they can. */
 function refused(a: PairSide, b: PairSide): string | null {
   if (a.summary.model.ref !== b.summary.model.ref)
-    return t('Heads are put from one text into another where both are read by the same model.');
+    return t('What one text computes is put into another where both are read by the same model.');
   const [own, other] = [a, b].map(({ summary }) => summary.tokens.ids.length) as [number, number];
   if (own !== other)
     return t(
-      'Heads are put from one text into another token by token, so both must be equally long: these have {0} and {1} tokens.',
+      'What one text computes is put into another token by token, so both must be equally long: these have {0} and {1} tokens.',
       count(own),
       count(other),
     );
