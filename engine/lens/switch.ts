@@ -77,7 +77,7 @@ type Routing = Pick<SwitchLens, 'rowsAre' | 'layer' | 'experts'> & {
 /** What the model's own router decided; null where it has none. */
 async function ownRouting(analysis: Analysis, core: number, signal: AbortSignal): Promise<Routing | null> {
   if (!analysis.model.hasRouters) return null;
-  const routers = await analysis.shared('routers', own => routersOf(analysis, own), signal);
+  const routers = await analysis.shared('routers', own => runRouters(analysis, own), signal);
   const found = routers.find(({ behind }) => (behind ?? 0) >= core) ?? routers.at(-1);
   if (!found) return null;
   const { behind, experts, data } = found;
@@ -85,7 +85,7 @@ async function ownRouting(analysis: Analysis, core: number, signal: AbortSignal)
   return { rowsAre: 'router', layer, experts, probabilities: Float64Array.from(data) };
 }
 
-async function routersOf(analysis: Analysis, signal: AbortSignal): Promise<RouterRows[]> {
+async function runRouters(analysis: Analysis, signal: AbortSignal): Promise<RouterRows[]> {
   const routers: RouterRows[] = [];
   const context = analysis.context(signal);
   await analysis.run((_, input) => denseOutput(input, context), {

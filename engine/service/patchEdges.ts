@@ -132,11 +132,9 @@ class Carried {
 
 /** A list that falls, with one more in its place, and no longer than so. */
 function placed(list: readonly Edge[], one: Edge, most: number): Edge[] {
-  const at = list.findIndex(({ moved }) => moved < one.moved);
-  return [...list.slice(0, at < 0 ? list.length : at), one, ...list.slice(at < 0 ? list.length : at)].slice(
-    0,
-    most,
-  );
+  const smaller = list.findIndex(({ moved }) => moved < one.moved);
+  const at = smaller < 0 ? list.length : smaller;
+  return [...list.slice(0, at), one, ...list.slice(at)].slice(0, most);
 }
 
 function dot(a: Float32Array, b: Float32Array): number {

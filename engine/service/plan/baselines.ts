@@ -19,9 +19,9 @@ export interface Uniform {
 
 /** Of each mechanism, settings with errors this near to the least, so many of them, are run: local errors do not tell which is best. */
 const RUN = 2;
+const CLOSE = 2;
 /** A setting that spends so many times the budget on some of the heads is over it on all. */
 const FAR_OVER = 1.1;
-const CLOSE = 2;
 
 /**
  * Of each mechanism the settings with the least local error (weighed by what each head contributes) that stay within the
