@@ -51,8 +51,10 @@ export class Ablator {
 
   private of(id: string): Ablating {
     const state = this.host.stateOf(id);
-    const known = state?.status === 'ready' ? state.ablation : null;
-    return known ?? { measure: 'loss', heads: [], running: null, error: null };
+    const ready = state?.status === 'ready' ? state : null;
+    // Known before the first head is: a chosen measure's name does not change under the reader.
+    const measure = ready?.summary.loss ? 'loss' : 'output';
+    return ready?.ablation ?? { measure, heads: [], running: null, error: null };
   }
 
   private tell(id: string, change: Partial<Ablating>): void {

@@ -162,6 +162,45 @@ describe('pictures', function () {
   });
 });
 
+/** Of a model of many layers. */
+describe('pictures of 30 layers of 9 heads', function () {
+  this.timeout(60_000);
+  const views = viewsAlone({ layers: 30, heads: 9, tokens: 40 });
+
+  it('tell the spans of all heads apart at every width', async () => {
+    const { page } = await views.open({ view: { view: 'spans', options: {} } });
+    const heads = page.locator('ai-span-columns g.head');
+    await heads.locator('circle.span').first().waitFor();
+    for (const [width, lines] of [
+      [500, 4],
+      [900, 2],
+      [1800, 1],
+    ] as const) {
+      await page.setViewportSize({ width, height: 900 });
+      const svg = page.locator('ai-span-columns svg');
+      await until(async () => (await svg.locator('> g:not(.axis)').count()) === lines);
+      const inside = (await svg.boundingBox())!;
+      const boxes = await heads.evaluateAll(groups =>
+        groups.map(group => {
+          const { x, y, right, bottom } = group.querySelector('rect')!.getBoundingClientRect();
+          return { x, y, right, bottom };
+        }),
+      );
+      assert.equal(boxes.length, 270);
+      const apart = boxes.flatMap((one, at) =>
+        boxes.slice(at + 1).map(other => Math.max(Math.abs(one.x - other.x), Math.abs(one.y - other.y))),
+      );
+      const least = apart.reduce((a, b) => Math.min(a, b));
+      assert.ok(least >= 4.4, `${least} of ${width} px`);
+      for (const { x, right, bottom } of boxes)
+        assert.ok(
+          x >= inside.x && right <= inside.x + inside.width && bottom <= inside.y + inside.height,
+          'within the picture',
+        );
+    }
+  });
+});
+
 /** As a browser writes a colour that was set. */
 function asFill(colour: string): string {
   const one = document.createElementNS('http://www.w3.org/2000/svg', 'circle');

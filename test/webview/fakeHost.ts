@@ -125,11 +125,13 @@ export class FakeHost extends MemoryHost {
           id: (params as { id: string }).id,
           result: result as MechanismResult,
         });
-      if (method === 'analysis/ablate')
-        for (const head of (result as Ablation).heads) {
-          this.hear('analysis/ablated', { id: (params as { id: string }).id, measure: 'loss', head });
+      if (method === 'analysis/ablate') {
+        const { measure, heads } = result as Ablation;
+        for (const head of heads) {
+          this.hear('analysis/ablated', { id: (params as { id: string }).id, measure, head });
           await this.options.beforeAnswer?.('analysis/ablated');
         }
+      }
       return result;
     } catch (error) {
       const refused = (error as Error).name === 'RefusedError';

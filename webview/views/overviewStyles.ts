@@ -117,8 +117,8 @@ export const overviewStyles = css`
   }
   .axis-end > :nth-child(2) {
     min-width: 0;
-    overflow: hidden;
-    text-overflow: ellipsis;
+    white-space: normal;
+    text-align: center;
   }
   .ranked {
     display: flex;

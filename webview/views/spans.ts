@@ -7,6 +7,7 @@ import { exact, tokens as inTokens } from '../model/amounts';
 import { headName, rolesWhere, shortName } from '../model/names';
 import { ROLES, mainRole, roleGlyph } from '../model/roles';
 import { ROLE_TITLES } from '../../shared/roleTitles';
+import { gridOf, spanLines } from '../model/spanLines';
 import { learnedSpan } from '../model/standing';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
@@ -22,6 +23,9 @@ import '../plots/distancePlot';
 import '../plots/spanColumns';
 import '../ui/legend';
 
+/** Of the width, what the picture of all heads has beside that of the selected one, and the room between them. */
+const [SHARE, GAP] = [0.535, 28];
+
 /** How far each head looks, and how short its span could be made. */
 @customElement('ai-spans')
 export class Spans extends Component implements Savable {
@@ -31,17 +35,14 @@ export class Spans extends Component implements Savable {
     css`
       .two {
         display: grid;
-        grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr);
-        gap: 8px 28px;
+        grid-template-columns: minmax(0, ${SHARE}fr) minmax(0, ${1 - SHARE}fr);
+        gap: 8px ${GAP}px;
       }
       .two.narrow {
         grid-template-columns: minmax(0, 1fr);
       }
       section {
         min-width: 0;
-      }
-      ai-span-columns {
-        height: 380px;
       }
       ai-distance {
         height: 300px;
@@ -124,7 +125,7 @@ export class Spans extends Component implements Savable {
     const profile = head && store.profile(head);
     if (!profile)
       return html`<div class="state"><p class="muted">${t('The first heads are being computed.')}</p></div>`;
-    const narrow = this.width < 800;
+    const narrow = this.width < 800 || !this.fitsBeside();
     return html`
       ${this.toolbar()}
       <div id="figure" class=${store.stale ? 'is-stale' : ''}>
@@ -143,6 +144,11 @@ export class Spans extends Component implements Savable {
       </div>
       ${this.table()}
     `;
+  }
+
+  /** Whether all heads can be told apart in a line beside the plot of the selected one. */
+  private fitsBeside(): boolean {
+    return spanLines(gridOf(store.cores), (this.width - GAP) * SHARE).lines === 1;
   }
 
   private toolbar(): TemplateResult {
@@ -197,19 +203,31 @@ export class Spans extends Component implements Savable {
     const recall = sum(h => h.recall) / fit.heads.length;
     const cut = fit.heads.filter(h => h.censored).length;
     const short = spans.filter(s => s <= 100).length;
+    const longest = spans.at(-1) ?? 0;
     return html`${rich(
       'With spans of their own, the heads keep {0} of the mass with {1} of the pairs; {2} of {3} heads need no more than 100 tokens, the longest needs {4}. {5} {6}',
       html`<strong title=${exact(recall * 100, '%')}>${percent(recall)}</strong>`,
       html`<strong title=${exact(pairs * 100, '%')}>${percent(pairs)}</strong>`,
       short,
       spans.length,
-      inTokens(spans[spans.length - 1] ?? 0),
+      inTokens(longest),
       cut > 0
         ? html`${rich('The length of the text cuts off {0}: on longer texts {1} expected to be longer.', cut === 1 ? t('one of them') : html`${rich('{0} of them', html`<strong>${cut}</strong>`)}`, cut === 1 ? t('it is') : t('they are'))}`
         : nothing,
       html`<span class="muted">${t('(local, what-if)')}</span>`,
     )}
+    ${longest === 0 ? this.overBudget(pairs) : nothing}
     ${this.fit.error ? requestState(this.fit, '') : nothing}`;
+  }
+
+  /** Where spans of nothing already spend more. */
+  private overBudget(pairs: number): string | typeof nothing {
+    return this.by === 'budget' && pairs > store.option('spans', 'budget', 0.1)
+      ? t(
+          'That is more than the budget: the ramp of {0} alone spends it; a shorter ramp spends less.',
+          inTokens(this.ramp),
+        )
+      : nothing;
   }
 
   private key(): TemplateResult {
