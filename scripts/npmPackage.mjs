@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { globSync } from 'tinyglobby';
 import { BINARIES, NATIVE_FILES } from './lib/nativeFiles.mjs';
+import { packedModelFiles } from './lib/packedModels.mjs';
 import { npm, ROOT, run } from './lib/project.mjs';
 
 const { values } = parseArgs({
@@ -35,8 +36,7 @@ if (unknown !== undefined) {
 const ORT = 'node_modules/onnxruntime-node';
 const FILES = [
   'dist/{cli.js,program.js,webview.js,webview.css,THIRD_PARTY_NOTICES.txt}',
-  'engine/bundled/**/README.md',
-  'engine/bundled/**/*.{onnx,onnx.data,json}',
+  packedModelFiles(),
   'CHANGELOG.md',
   'LICENSE',
   `${ORT}/dist/*.js`,

@@ -3,11 +3,12 @@
  * For linux-x64 it is what `npx vsce package --target linux-x64` makes, with pictures on its page. Odd minors are packed as pre-releases
  * (`--release-flag` prints the flag). `--no-build` packs dist/ as it is.
  */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BINARIES, NATIVE_FILES } from './lib/nativeFiles.mjs';
+import { withModelsThatFit } from './lib/packedModels.mjs';
 import { programOf, ROOT, run } from './lib/project.mjs';
 
 const lines = target => {
@@ -28,8 +29,6 @@ const { values } = parseArgs({
   },
 });
 
-const NO_ROOM = { 'win32-x64': ['transformer-xl'], 'win32-arm64': ['transformer-xl'] };
-
 const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
 /** Even minors are releases, odd minors pre-releases: the Marketplace knows no version suffixes. */
 const releaseFlags = Number(version.split('.')[1]) % 2 === 1 ? ['--pre-release'] : [];
@@ -49,18 +48,6 @@ else {
     `There is no package for ${values.target}; targets are ${Object.keys(NATIVE_FILES).join(', ')}.`,
   );
   process.exit(2);
-}
-
-/** Of a large package the models that it has no room for are left out (40 MB at most); the release has all of them as zoo.zip. */
-function withModelsThatFit(ignored, target) {
-  const left = NO_ROOM[target];
-  if (!left) return ignored;
-  const zoo = readdirSync(join(ROOT, 'engine/bundled/zoo')).filter(name => !left.includes(name));
-  const shipped = ignored
-    .replaceAll('!engine/bundled/**/', `!engine/bundled/{prose-2m,zoo/{${zoo}}}/**/`)
-    .replace('!engine/bundled/zoo/*/', `!engine/bundled/zoo/{${zoo}}/`);
-  if (shipped === ignored) throw new Error('.vscodeignore names the bundled models in another way');
-  return shipped;
 }
 
 async function pack(target, out, build) {

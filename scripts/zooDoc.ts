@@ -9,7 +9,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Engine } from '../engine/engine';
-import { zooModels } from '../engine/model/source/source';
+import { ZOO } from '../engine/model/source/zoo';
 import { mechanismInfos } from '../engine/attention/registry';
 import { ownSetting } from '../shared/native';
 import { DENSE, settingOf } from '../shared/setting';
@@ -386,7 +386,7 @@ function trainingTable(): string {
 async function main(): Promise<void> {
   const texts = excerpts();
   await engine.request('initialize', { device: 'cpu', memoryLimitMiB: 8192 });
-  const names = await zooModels();
+  const names = ZOO.map(({ name }) => name);
   const others = names.filter(name => name !== 'zoo/dense');
   const settings = new Map<string, Setting>();
   for (const name of others) {
@@ -411,8 +411,8 @@ async function main(): Promise<void> {
   const text = `# The zoo
 
 Small models of one recipe ([scripts/zoo](../scripts/zoo/README.md)), each made with the mechanism of one paper: the same text in the same order, the same size, the same
-number of tokens. They open from the model list under _The papers_; a release has all of them as \`zoo.zip\` too (unpack it into a folder of the workspace), as the packages for Windows have no room for
-Transformer-XL's. This page is made by \`npm run zoo-doc\`: every number below is the product's own, each analysis verified
+number of tokens. They open from the model list under _The papers_, as \`zoo/NAME\`: some come with the package, the others are fetched from the release when they are chosen (about 1.6 MB each), which has all of them as \`zoo.zip\`
+too, for machines without a network. This page is made by \`npm run zoo-doc\`: every number below is the product's own, each analysis verified
 against the uncut model.
 
 **How far they are.** The models here have seen ${seen} tokens, a fifth of the recipe's ten million, and the learning rate, which falls over ten million, was still at nine tenths of its

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { foreign } from '../../shared/foreign';
 import { coresOf } from '../../shared/host/analysisState';
+import { fileSize } from '../../shared/numbers';
 import type { HubModel } from '../../shared/protocol/engine';
 import type { AnalysisStore } from '../analysis/analysisStore';
 import type { EngineClient } from '../engine/engineClient';
@@ -114,13 +115,17 @@ export function modelItems(models: readonly HubModel[], current: string): ModelI
     const group = models.filter(model => model.source === source);
     if (!group.length) continue;
     items.push({ label: SOURCES[source](), kind: vscode.QuickPickItemKind.Separator });
-    for (const { ref, label, detail } of group)
-      items.push({
-        ref,
-        label: foreign(label),
-        detail: foreign(detail),
-        description: ref === current ? vscode.l10n.t('current') : undefined,
-      });
+    for (const { ref, label, detail, download } of group) {
+      const isCurrent = ref === current ? vscode.l10n.t('current') : undefined;
+      if (download === undefined)
+        items.push({ ref, label: foreign(label), detail: foreign(detail), description: isCurrent });
+      else
+        items.push({
+          ref,
+          label: `$(cloud-download) ${foreign(label)}`,
+          description: isCurrent ?? vscode.l10n.t('download, {0}', fileSize(download)),
+        });
+    }
   }
   return items;
 }

@@ -1,6 +1,10 @@
 /** How the programs for Node are bundled: the extension, the engine, the command line. */
 export const native = ['onnxruntime-node', 'onnxruntime-common', 'tokenizers'];
 
+/** GitHub's workflows name the repository; its releases have what packages have no room for (engine/model/source/zoo.ts). */
+const { GITHUB_SERVER_URL, GITHUB_REPOSITORY } = process.env;
+const repository = GITHUB_REPOSITORY ? `${GITHUB_SERVER_URL}/${GITHUB_REPOSITORY}` : '';
+
 /**
  * Native packages stay outside of the bundles; they are found in node_modules, in the vsix as well.
  * @type {import('esbuild').BuildOptions}
@@ -13,6 +17,7 @@ export const nodeProgram = {
   external: native,
   legalComments: 'none',
   logLevel: 'warning',
+  define: { BUILT_IN_REPOSITORY: JSON.stringify(repository) },
   // What is loaded late from a file of its own is loaded as all else is.
   supported: { 'dynamic-import': false },
 };

@@ -181,6 +181,8 @@ export interface HubModel {
   ref: string;
   label: string;
   detail: string;
-  /** `papers`: small models that come with us, each made with the mechanism of one paper. */
+  /** `papers`: small models of ours, each made with the mechanism of one paper. */
   source: 'bundled' | 'papers' | 'workspace' | 'recent' | 'hub';
+  /** Bytes to be downloaded before it can be used; absent where it is on this machine. */
+  download?: number;
 }

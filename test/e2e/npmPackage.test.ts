@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createReadStream, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { npm, run } from '../../scripts/lib/project.mjs';
+import { promisify } from 'node:util';
+import { assetName, ZOO } from '../../engine/model/source/zoo';
+import { packedZoo } from '../../scripts/lib/packedModels.mjs';
+import { npm, ROOT, run } from '../../scripts/lib/project.mjs';
+
+const VERIFY = ['attention-inspector', 'models', 'verify'];
 
 /** The command line as npm has it, with the native files of this platform only. */
 describe('the npm package', function () {
@@ -88,5 +95,28 @@ describe('the npm package', function () {
     const table = npx('analyze', 'text.txt', '--device', 'cpu', '--html', 'report.html');
     assert.match(table, /^verified {2}(?!NO)/m);
     assert.ok(readdirSync(folder).includes('report.html'));
+  });
+
+  it('has the models of papers that it has no room for from the release', async () => {
+    const packed = packedZoo();
+    const model = ZOO.find(({ name }) => !packed.includes(name.slice('zoo/'.length)));
+    if (!model) return; // all have room
+    const assets = new Map(model.files.map(({ path }) => [assetName(model.name, path), path]));
+    const release = createServer((request, response) => {
+      const path = assets.get(request.url!.slice('/v1/'.length));
+      if (path === undefined) response.writeHead(404).end();
+      else createReadStream(join(ROOT, 'engine/bundled', model.name, path)).pipe(response);
+    });
+    await new Promise<void>(resolve => release.listen(0, '127.0.0.1', resolve));
+    env.ATTENTION_INSPECTOR_RELEASE = `http://127.0.0.1:${(release.address() as AddressInfo).port}/v1`;
+    try {
+      assert.match(npx('models', 'list'), new RegExp(`^${model.name} +papers +download, \\d\\.\\d MB`, 'm'));
+      const [program, all] = npm(['exec', '--yes', '--package', tarball, '--', ...VERIFY, model.name]);
+      const { stdout } = await promisify(execFile)(program, all, { cwd: folder, env });
+      assert.match(stdout, /verified/);
+      assert.match(npx('models', 'list'), new RegExp(`^${model.name} +papers +\\d\\.\\d MB, `, 'm'));
+    } finally {
+      release.close();
+    }
   });
 });

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { inflateRawSync } from 'node:zlib';
 import { ROOT, run } from '../../scripts/lib/project.mjs';
+import { packedZoo } from '../../scripts/lib/packedModels.mjs';
 import { packedVsix } from './support/vsix';
 
 const MEGABYTE = 1_000_000;
@@ -79,6 +80,8 @@ describe('the vsix of each platform', function () {
         zip.names.some(name => /^extension\/engine\/bundled\/.*\.onnx$/.test(name)),
         'a bundled model',
       );
+      const papers = new Set(zip.names.flatMap(name => /bundled\/zoo\/([^/]+)\//.exec(name)?.[1] ?? []));
+      assert.deepEqual([...papers].sort(), packedZoo(target), 'the others come with the release');
 
       // Nothing else: no sources, no maps, no native files of other platforms.
       const foreign = zip.names.filter(

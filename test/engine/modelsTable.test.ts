@@ -276,7 +276,7 @@ async function documentOf(
     '## Where models come from',
     '',
     '- `bundled`, or the name of a bundled model.',
-    '- `zoo/NAME`: one of the small models that come with the extension, each made with the mechanism of one paper ([zoo.md](zoo.md)); the model list has them under _The papers_.',
+    "- `zoo/NAME`: one of our small models, each made with the mechanism of one paper ([zoo.md](zoo.md)); the model list has them under _The papers_. Some come with the package, the others are fetched from the release when they are chosen: by HTTPS, each file checked against the sum that the package knows, and kept where models of the hub are. `ATTENTION_INSPECTOR_RELEASE` names another address with the release's files.",
     '- An `.onnx` file, with its tokenizer beside it or one folder up.',
     '- A folder with `config.json`, a tokenizer, and `model.onnx` or `onnx/*.onnx`. Of several variants the most exact is taken',
     '  (float32, then float16, then 8 bits, then 4 bits).',

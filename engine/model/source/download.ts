@@ -92,6 +92,8 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
       signal: watch.signal,
     });
     refuseStatus(response.status, file.url);
+    if (file.url.startsWith('https:') && response.url.startsWith('http:'))
+      throw new RefusedError(told`${new URL(file.url).host} leads to an address that is not encrypted.`);
     const resumed =
       response.status === 206 && response.headers.get('content-range')?.startsWith(`bytes ${have}-`);
     if (!resumed) {
@@ -107,7 +109,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
       const bytes = chunk as Uint8Array;
       watch.sawBytes(bytes.length);
       if (have + bytes.length > file.size) {
-        throw new RefusedError(told`${basename(part, '.part')} is longer than the hub announced.`);
+        throw new RefusedError(told`${basename(part, '.part')} is longer than was announced.`);
       }
       await handle.write(bytes, 0, bytes.length, have);
       have += bytes.length;
@@ -199,7 +201,7 @@ export function statusError(status: number, host: string, what: string): Refused
   return new RefusedError(told`${host} answered ${status} when asked for ${what}.`);
 }
 
-/** Refuses, and deletes, a file that is not what the hub announced. */
+/** Refuses, and deletes, a file that is not what was announced. */
 async function check(file: RemoteFile, part: string, name: string): Promise<void> {
   const hash = createHash(file.sha256 !== null ? 'sha256' : 'sha1');
   if (file.sha256 === null) hash.update(`blob ${file.size}\0`);
@@ -207,7 +209,9 @@ async function check(file: RemoteFile, part: string, name: string): Promise<void
   const expected = file.sha256 ?? file.gitSha1;
   if (expected === null || hash.digest('hex') === expected) return;
   await rm(part);
-  throw new RefusedError(told`${name} arrived damaged: its checksum is not the hub's; try again.`);
+  throw new RefusedError(
+    told`${name} arrived damaged: its checksum is not the one that was announced; try again.`,
+  );
 }
 
 export async function sizeOf(path: string): Promise<number> {

@@ -4,10 +4,10 @@ import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { CancelledError, RefusedError, told } from '../../errors';
 import { abortedAfter } from '../../runtime/cancellation';
-import { download, reason, sizeOf, statusError, type DownloadTiming } from './download';
+import { reason, sizeOf, statusError } from './download';
+import { downloadAll, isOffline, missingIn, totalSize, type DownloadWishes } from './downloadAll';
 import {
   isHubFile,
-  refuseFullDisk,
   rememberedRevision,
   rememberRevision,
   snapshotFolder,
@@ -29,10 +29,7 @@ export interface HubRef {
   file: string | null;
 }
 
-export interface HubOptions {
-  signal: AbortSignal;
-  onProgress(message: string): void;
-  timing?: DownloadTiming;
+export interface HubOptions extends DownloadWishes {
   /** How long a model that is complete in the cache waits for the hub to tell of a newer revision. Default 1 s. */
   patienceMs?: number;
   /** How long the hub may take for all that it tells of a model. Default 2 min. */
@@ -93,13 +90,13 @@ export async function fetchModel(
   if (missing.length > 0) {
     if (isOffline())
       throw new RefusedError(told`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
-    await downloadAll(ref, known, missing, folder, options);
+    await downloadHub(ref, known, missing, options);
   }
   const named = await namedWeights(onnx, known);
   if (named.length > 0) {
     if (isOffline())
       throw new RefusedError(told`${ref.id} is not complete in the cache, and HF_HUB_OFFLINE is set.`);
-    await downloadAll(ref, known, named, folder, options);
+    await downloadHub(ref, known, named, options);
   }
   await rememberRevision(ref.revision, known);
   await touchAndEvict(ref.id);
@@ -124,18 +121,15 @@ export async function listVariants(
   const known = await currentRevision(ref, options);
   const best = chooseOnnx(onnxFiles(known).map(file => file.path));
   const variants = onnxFiles(known)
-    .map(file => ({ path: file.path, bytes: total(modelFiles(file, known.files)) }))
+    .map(file => ({ path: file.path, bytes: totalSize(modelFiles(file, known.files)) }))
     .sort((a, b) => Number(b.path === best) - Number(a.path === best) || (a.path < b.path ? -1 : 1));
   return { variants, licence: known.licence ?? null };
 }
 
 /** What of the model and its companions is not in the cache. */
-async function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
-  const missing: HubFile[] = [];
-  for (const file of [...modelFiles(onnx, known.files), ...companions(onnx, known.files)]) {
-    if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
-  }
-  return missing;
+function missingFiles(onnx: HubFile, known: HubRevision): Promise<HubFile[]> {
+  const wanted = [...modelFiles(onnx, known.files), ...companions(onnx, known.files)];
+  return missingIn(snapshotFolder(known), wanted);
 }
 
 /** Weights under names of their own, as the .onnx files that are here name them, which are not. */
@@ -144,8 +138,8 @@ async function namedWeights(onnx: HubFile, known: HubRevision): Promise<HubFile[
   for (const model of modelFiles(onnx, known.files).filter(file => file.path.endsWith('.onnx'))) {
     const names = weightNames(join(snapshotFolder(known), model.path));
     const paths = names.map(name => posix.join(dirname(model.path), name));
-    for (const file of known.files.filter(file => paths.includes(file.path)))
-      if ((await sizeOf(join(snapshotFolder(known), file.path))) !== file.size) missing.push(file);
+    const weights = known.files.filter(file => paths.includes(file.path));
+    missing.push(...(await missingIn(snapshotFolder(known), weights)));
   }
   return missing;
 }
@@ -248,31 +242,17 @@ function companions(onnx: HubFile, files: readonly HubFile[]): HubFile[] {
   );
 }
 
-async function downloadAll(
-  ref: HubRef,
-  known: HubRevision,
-  files: readonly HubFile[],
-  folder: string,
-  options: HubOptions,
-): Promise<void> {
-  const bytes = total(files);
-  let arrived = 0;
-  for (const file of files) arrived += Math.min(await sizeOf(join(folder, `${file.path}.part`)), file.size);
-  await refuseFullDisk(bytes - arrived, ref.id);
-  arrived = 0;
-  for (const file of files) {
-    const url = `${endpoint()}/${ref.id}/resolve/${known.commit}/${file.path}`;
-    await download({ ...file, url }, join(folder, file.path), {
+const downloadHub = (ref: HubRef, known: HubRevision, files: readonly HubFile[], options: HubOptions) =>
+  downloadAll(
+    {
+      what: ref.id,
+      files,
+      url: path => `${endpoint()}/${ref.id}/resolve/${known.commit}/${path}`,
       headers: authorization,
-      signal: options.signal,
-      timing: options.timing,
-      onBytes: count => {
-        arrived += count;
-        options.onProgress(say('downloading', ref.id, megabytes(arrived), megabytes(bytes)));
-      },
-    });
-  }
-}
+    },
+    snapshotFolder(known),
+    options,
+  );
 
 /** The revision as the hub has it now; the remembered one when the hub cannot be reached. */
 async function currentRevision(ref: HubRef, options: HubOptions): Promise<HubRevision> {
@@ -416,16 +396,4 @@ function authorization(url: string): Record<string, string> {
   return token && new URL(url).origin === new URL(endpoint()).origin
     ? { authorization: `Bearer ${token}` }
     : {};
-}
-
-function isOffline(): boolean {
-  return /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '');
-}
-
-function total(files: readonly HubFile[]): number {
-  return files.reduce((bytes, file) => bytes + file.size, 0);
-}
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
 }

@@ -12,6 +12,7 @@ import { readAttention, readConfig, readPooling } from './config';
 import { cachedModels, rememberedRevision, snapshotFolder } from './hubCache';
 import { fileSize } from '../../../shared/numbers';
 import { chooseOnnx, embeddingOf, encoderOf } from './variants';
+import { downloadSize, fetchZoo, ZOO, zooFolder, type ZooModel } from './zoo';
 
 /** The files of one model. */
 export interface ModelFiles {
@@ -49,8 +50,9 @@ export async function resolveModel(ref: string, options: HubOptions = QUIETLY): 
   const name = ref === 'bundled' ? (bundled.find(model => model === DEFAULT_BUNDLED) ?? bundled[0]) : ref;
   if (ref === 'bundled' && name === undefined)
     throw new RefusedError('This installation has no bundled model.');
-  if (name !== undefined && [...bundled, ...(await zooModels())].includes(name))
-    return fromFolder(ref, join(bundledFolder(), name));
+  if (name !== undefined && bundled.includes(name)) return fromFolder(ref, join(bundledFolder(), name));
+  const ofPaper = ZOO.find(model => model.name === name);
+  if (ofPaper) return fromFolder(ref, await fetchZoo(ofPaper, options));
 
   const path = resolve(ref);
   const found = await stat(path).catch(() => null);
@@ -142,32 +144,28 @@ function folderName(folder: string): string {
 // ---------------------------------------------------------------- lists
 
 /** Names of the bundled models: the folders of ours that hold one. */
-export const bundledModels = (): Promise<string[]> => modelsIn('');
-
-/** Small models that come with us, each made with the mechanism of one paper: `zoo/NAME`. */
-export const zooModels = (): Promise<string[]> => modelsIn('zoo/');
-
-async function modelsIn(prefix: string): Promise<string[]> {
-  const entries = await readdir(join(bundledFolder(), prefix), { withFileTypes: true }).catch(() => []);
+export async function bundledModels(): Promise<string[]> {
+  const entries = await readdir(bundledFolder(), { withFileTypes: true }).catch(() => []);
   return entries
     .filter(entry => entry.isDirectory())
-    .map(entry => prefix + entry.name)
+    .map(entry => entry.name)
     .filter(name => existsSync(join(bundledFolder(), name, 'config.json')))
     .sort();
 }
 
-/** Bundled models, those found in the given folders, and those of the hub that are in the cache. */
+/** Bundled models, those of papers, those found in the given folders, and those of the hub that are in the cache. */
 export async function listModels(folders: readonly string[]): Promise<HubModel[]> {
   const models: HubModel[] = [];
   const seen = new Set<string>();
-  const own = [
-    ...(await bundledModels()).map(name => [name, 'bundled'] as const),
-    ...(await zooModels()).map(name => [name, 'papers'] as const),
-  ];
-  for (const [name, source] of own) {
+  const listOwn = async (name: string, source: 'bundled' | 'papers') => {
     const files = await resolveModel(name);
     seen.add(files.onnx);
     models.push(await describe(files, name, source));
+  };
+  for (const name of await bundledModels()) await listOwn(name, 'bundled');
+  for (const model of ZOO) {
+    if ((await zooFolder(model)) !== null) await listOwn(model.name, 'papers');
+    else models.push(toDownload(model));
   }
   const search = { entries: 20_000, models: 100 };
   for (const folder of folders) {
@@ -179,6 +177,7 @@ export async function listModels(folders: readonly string[]): Promise<HubModel[]
     }
   }
   for (const { id, bytes } of await cachedModels()) {
+    if (ZOO.some(({ name }) => name === id)) continue;
     const detail = [`${fileSize(bytes)} downloaded`, ...(await factsOfCached(id))].join(', ');
     models.push({ ref: id, label: id, detail, source: 'hub' });
   }
@@ -236,10 +235,19 @@ async function findModels(
 async function describe(files: ModelFiles, ref: string, source: HubModel['source']): Promise<HubModel> {
   const detail = [await size(files), ...facts(files.config), ...(await licence(files))].join(', ');
   const { title } = files.config;
-  // A model of a paper goes by the paper's name.
-  const label = source === 'papers' && typeof title === 'string' ? `${title} (${ref})` : files.name;
-  return { ref, label, detail, source };
+  const isTitled = source === 'papers' && typeof title === 'string';
+  return { ref, label: isTitled ? labelOfPaper(title, ref) : files.name, detail, source };
 }
+
+function toDownload(model: ZooModel): HubModel {
+  const { name: ref, title } = model;
+  const download = downloadSize(model);
+  const detail = `download, ${fileSize(download)}`;
+  return { ref, label: labelOfPaper(title, ref), detail, source: 'papers', download };
+}
+
+/** A model of a paper goes by the paper's name. */
+const labelOfPaper = (title: string, ref: string): string => `${title} (${ref})`;
 
 /** What the files of a model in the cache tell of it. */
 async function factsOfCached(id: string): Promise<string[]> {
