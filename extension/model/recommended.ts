@@ -44,6 +44,12 @@ export const RECOMMENDED: readonly Recommended[] = [
     tried: { family: 'BERT' },
   },
   {
+    id: 'Xenova/multilingual-e5-small',
+    parameters: 118,
+    why: () => vscode.l10n.t('An encoder of many languages: what becomes of the embedding of a text.'),
+    tried: { weights: 'e5' },
+  },
+  {
     id: 'HuggingFaceTB/SmolLM2-135M-Instruct',
     parameters: 135,
     why: () => vscode.l10n.t('A modern small language model: rotary positions, three queries to a key.'),

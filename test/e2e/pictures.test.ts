@@ -94,6 +94,31 @@ describe('pictures', function () {
       }
   });
 
+  it('of spans say where the ramp alone spends more than the budget', async () => {
+    const told = /the ramp of 32 tokens alone spends it/;
+    for (const [isSpent, spent] of [
+      [true, 0.37],
+      [false, 0.1],
+    ] as const) {
+      const request = async (method: string, params: object) => {
+        const found = (await views.engine.request(method as 'analysis/spans', params as never)) as SpanFit;
+        if (method !== 'analysis/spans') return found;
+        // As of an encoder's short text, in which a ramp to both sides is a third of all pairs.
+        return {
+          ...found,
+          heads: found.heads.map(one => ({ ...one, span: 0, pairs: spent * one.densePairs })),
+        };
+      };
+      const { page } = await views.open({
+        engine: { request } as unknown as typeof views.engine,
+        view: { view: 'spans', options: {} },
+      });
+      const lead = page.locator('ai-spans .lead');
+      await lead.getByText('the longest needs').waitFor();
+      assert.equal(told.test(await lead.innerText()), isSpent);
+    }
+  });
+
   it('sorted by bucket have a block for each bucket along the diagonal, named as in the list', async () => {
     const { page } = await views.open({
       view: { view: 'buckets', options: { buckets: { mechanism: 'routing' } } },

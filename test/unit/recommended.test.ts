@@ -20,6 +20,9 @@ describe('extension: recommended models', () => {
         RECOMMENDED.length,
         'each its own reason',
       );
+      const tried = [...real.matchAll(/^- `(\w+)`: \S+, \d+ layers/gm)].map(([, name]) => name!);
+      const named = RECOMMENDED.flatMap(model => ('weights' in model.tried ? [model.tried.weights] : []));
+      assert.deepEqual(named.sort(), tried.sort(), 'all whose weights were tried are among them');
       for (const model of RECOMMENDED) {
         assert.equal(hubId(model.id), model.id);
         assert.match(sizeOf(model), /^about \d+ MB/);
