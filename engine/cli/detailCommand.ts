@@ -149,7 +149,9 @@ function picture(
   const [chosen] = mechanisms;
   const of = { id: OWN, ...head };
   return what === 'map'
-    ? mapPicture(engine, { ...of, byValue, mechanism: chosen?.setting }, summary, signal)
+    ? mapPicture(engine, { ...of, byValue, mechanism: chosen?.setting }, summary, signal, note =>
+        process.stderr.write(`note: ${note}\n`),
+      )
     : bucketPicture(engine, { ...of, mechanism: chosen!.setting, round: 0 }, summary, signal);
 }
 

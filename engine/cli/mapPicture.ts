@@ -19,12 +19,13 @@ export interface PicturedMap extends HeadRef {
   mechanism?: Setting;
 }
 
-/** The head's map, the heaviest mass of each cell. */
+/** The head's map, the heaviest mass of each cell; `tell`: of a long text, that not all rows were read. */
 export async function mapPicture(
   engine: Engine,
   { byValue, mechanism, ...head }: PicturedMap,
   summary: AnalysisSummary,
   signal: AbortSignal,
+  tell: (note: string) => void,
 ): Promise<Buffer> {
   const { queries, keys } = lengths(summary, head.core);
   const level = Math.max(0, Math.ceil(Math.log2(Math.max(queries, keys) / MOST_CELLS)));
@@ -33,7 +34,9 @@ export async function mapPicture(
   for (let row = 0; row < height / TILE_SIZE; row++)
     for (let column = 0; column < width / TILE_SIZE; column++) {
       const asked = { ...head, level, row, column, byValue, mechanism, reduce: 'max' as const };
-      const { columns, mass, kept } = await engine.request('analysis/tile', asked, signal);
+      const { columns, mass, kept, rowsRead } = await engine.request('analysis/tile', asked, signal);
+      if (row + column === 0 && rowsRead !== undefined)
+        tell(`each pixel shows ${rowsRead} sampled rows of its ${2 ** level}`);
       for (let at = 0; at < mass.length; at++) {
         const [x, y] = [column * TILE_SIZE + (at % columns), row * TILE_SIZE + Math.floor(at / columns)];
         picture.set(x, y, mass[at]! * (kept?.[at] ?? 1));

@@ -186,6 +186,14 @@ export class Analysis {
     return found!;
   }
 
+  /** One head of a core. Where a core is too large to be kept, its heads are by themselves. */
+  async headTensors(core: number, head: number, signal: AbortSignal): Promise<CoreInput> {
+    const held = this.atHand(core);
+    if (held) return someHeads(held.input, [head]);
+    const alone = async (own: AbortSignal) => ownHead((await this.tensors(core, own)).input, head);
+    return this.shared(`head|${core}|${head}`, alone, signal);
+  }
+
   /** The tensors of a core where no run is needed for them. */
   atHand(core: number): CoreTensors | null {
     return this.cores[core]?.tensors ?? this.cache.peek<CoreTensors>(`${this.key}tensors|${core}`) ?? null;
@@ -339,6 +347,15 @@ export class Analysis {
     const attend = (own: AbortSignal) => this.attend(choice, core, dense, own);
     return this.shared(`attended|${choice.key}|${core}`, attend, signal);
   }
+}
+
+/** A head with tensors of its own, so that it does not hold those of all others. */
+function ownHead(input: CoreInput, head: number): CoreInput {
+  const alone = someHeads(input, [head]);
+  const { bias } = alone.rule;
+  const rule =
+    bias?.kind === 'opaque' ? { ...alone.rule, bias: { ...bias, data: bias.data.slice() } } : alone.rule;
+  return { ...alone, rule, q: alone.q.slice(), k: alone.k.slice(), v: alone.v.slice() };
 }
 
 let made = 0;

@@ -1,6 +1,7 @@
 /** Gathers what an HTML report embeds of a finished analysis: one walk over the dense rows of every head. */
 import type { Analysis, CoreTensors } from './analysis';
 import { BucketMapSums, BucketTally, bucketedHead, eachDenseRow, type BucketedHead } from './buckets';
+import { addToCells } from './cellSums';
 import { costFormulas } from './cost';
 import { lostKeysVisit } from './lostKeys';
 import { SplitRow } from './splitRow';
@@ -298,21 +299,7 @@ class CellSums {
   }
 
   add(query: number, row: Float32Array, from: number, to: number): void {
-    const { cell, max, sum } = this;
-    const first = Math.floor(from / cell);
-    let c = Math.floor(query / cell) * this.columns + first;
-    for (let start = from, end = (first + 1) * cell; start < to; start = end, end += cell, c++) {
-      const stop = Math.min(end, to);
-      let total = 0;
-      let most = max[c]!;
-      for (let j = start; j < stop; j++) {
-        const mass = row[j]!;
-        total += mass;
-        if (mass > most) most = mass;
-      }
-      sum[c]! += total;
-      max[c] = most;
-    }
+    addToCells(this, Math.floor(query / this.cell) * this.columns, 0, from, row.subarray(from, to));
   }
 
   mean(): Float32Array {

@@ -1,106 +1,136 @@
 import { type Analysis } from './analysis';
-import { valueShare, valueWeights } from './valueWeights';
-import { denseRows } from '../attention/kernels/dense';
+import { addToCells, type Cells } from './cellSums';
+import { valueNorms } from './valueWeights';
+import type { Stretch } from '../attention/core';
+import { massesAt, pickRows } from '../attention/kernels/pickedRows';
+import type { Attended } from '../attention/mechanism';
+import { seededUniform } from '../../shared/random';
 import { TILE_SIZE, type Tile, type TileParams } from '../../shared/protocol/engine';
-import { checkpoint } from '../runtime/cancellation';
 
-/** One row of tiles: a band of TILE_SIZE cell rows across all columns, at one level. */
-interface Band {
+/**
+ * Scores that the rows of a tile may take. In texts of up to 8,192 tokens that is all rows at every level; in longer ones some rows of
+ * each cell, and all of them as soon as the cells are small enough.
+ */
+const MOST_SCORES = 2 ** 26;
+
+/** The cells of a tile while rows are added to them; `kept`: sums as well. */
+interface Grid extends Cells {
   rows: number;
   columns: number;
-  max: Float32Array;
-  mean: Float32Array;
   kept: Float32Array | null;
 }
 
-/** Bands are computed whole, since all tiles of a row need the same softmax rows; the latest are kept. */
-export async function tileOf(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
-  const mechanism = params.mechanism ? params.mechanism.key : '';
-  const key = [
-    'band',
-    params.core,
-    params.head,
-    params.level,
-    params.row,
-    mechanism,
-    params.byValue === true,
-  ].join('|');
-  return cut(await analysis.shared(key, own => computeBand(analysis, params, own), signal), params);
+/** A tile with both of its reductions. */
+interface Made extends Omit<Tile, 'mass'> {
+  max: Float32Array;
+  mean: Float32Array;
 }
 
-async function computeBand(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Band> {
-  analysis.head(params.core, params.head);
-  const { input } = await analysis.tensors(params.core, signal);
-  const attended = params.mechanism
-    ? await analysis.attendLocally(params.mechanism, params.core, input, signal)
-    : null;
-  const weights = params.byValue ? await valueWeights(analysis, params, signal) : null;
-  const cell = 2 ** params.level;
-  const first = params.row * TILE_SIZE * cell;
-  const last = Math.min(input.queries, first + TILE_SIZE * cell);
-  const rows = Math.max(0, Math.ceil((last - first) / cell));
-  const columns = Math.ceil(input.keys / cell);
-  const band: Band = {
-    rows,
-    columns,
-    max: new Float32Array(rows * columns),
-    mean: new Float32Array(rows * columns),
-    kept: attended ? new Float32Array(rows * columns) : null,
-  };
-  const step = Math.max(1, Math.min(last - first, Math.floor(2 ** 20 / input.keys)));
-  for (let from = first; from < last; from += step) {
-    await checkpoint(signal);
-    const to = Math.min(last, from + step);
-    const mass = await denseRows(input, params.head, from, to, analysis.context(signal));
-    for (let i = from; i < to; i++) {
-      const at = Math.floor((i - first) / cell) * columns;
-      const row = mass.subarray((i - from) * input.keys, (i - from + 1) * input.keys);
-      if (weights) row.forEach((value, j) => (row[j] = valueShare(weights, value, i, j)));
-      for (let j = 0; j < row.length; j++) {
-        const c = at + Math.floor(j / cell);
-        band.mean[c]! += row[j]!;
-        if (row[j]! > band.max[c]!) band.max[c] = row[j]!;
-      }
-      if (!attended) continue;
-      const kept = attended.row(params.head, i);
-      for (let t = 0; t < kept.keys.length; t++) {
-        const j = kept.keys[t]!;
-        band.kept![at + Math.floor(j / cell)]! += row[j]! * (kept.mask?.[t] ?? 1);
-      }
+/** One tile. What its rows need of all keys is found once for all tiles beside it. */
+export async function tileOf(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Tile> {
+  const { core, head, level, row, column, mechanism, byValue } = params;
+  analysis.head(core, head);
+  const key = ['tile', core, head, level, row, column, mechanism?.key ?? '', byValue === true].join('|');
+  const made = await analysis.shared(key, own => makeTile(analysis, params, own), signal);
+  const { max, mean, ...tile } = made;
+  return { ...tile, mass: params.reduce === 'max' ? max : mean };
+}
+
+async function makeTile(analysis: Analysis, params: TileParams, signal: AbortSignal): Promise<Made> {
+  const { core, head, level, row, column, mechanism, byValue } = params;
+  const context = analysis.context(signal);
+  const attended = mechanism ? await attendedBy(analysis, params, signal) : null;
+  const input = await analysis.headTensors(core, head, signal);
+  const norms = byValue ? (await valueNorms(analysis, params, signal)).norms : undefined;
+  const cell = 2 ** level;
+  const [queries, keys] = [spanOf(row, cell, input.queries), spanOf(column, cell, input.keys)];
+  const height = Math.min(cell, Math.max(1, Math.floor(MOST_SCORES / (TILE_SIZE * input.keys))));
+  const drawn = drawRows(queries, cell, height);
+  const picked = await analysis.shared(
+    ['rows', core, head, level, row, byValue === true].join('|'),
+    own => pickRows(input, 0, drawn, analysis.context(own), norms),
+    signal,
+  );
+  const grid = emptyGrid(queries, keys, cell, attended !== null);
+  for await (const { at, query, firstKey, mass } of massesAt(input, 0, picked, keys, context)) {
+    if (norms) weigh(mass, norms, firstKey, picked.sums[at]!);
+    const first = Math.floor((query - queries.from) / cell) * grid.columns;
+    addToCells(grid, first, keys.from, firstKey, mass);
+    if (attended) addKept(grid, first, keys.from, attended.row(head, query), firstKey, mass);
+  }
+  return { ...made(grid, queries, keys, drawn), ...(height < cell && { rowsRead: height }) };
+}
+
+async function attendedBy(
+  analysis: Analysis,
+  { core, mechanism }: TileParams,
+  signal: AbortSignal,
+): Promise<Attended> {
+  const { input } = await analysis.tensors(core, signal);
+  return analysis.attendLocally(mechanism!, core, input, signal);
+}
+
+/** Queries or keys of the tile at this place. */
+function spanOf(place: number, cell: number, total: number): Stretch {
+  const side = TILE_SIZE * cell;
+  return { from: Math.min(total, place * side), to: Math.min(total, (place + 1) * side) };
+}
+
+/** So many queries of each cell, one drawn in each equal part of it. The same in every head and of every text, so that maps can be compared. */
+export function drawRows({ from, to }: Stretch, cell: number, height: number): Int32Array {
+  const uniform = seededUniform(from + cell);
+  const drawn: number[] = [];
+  for (let first = from; first < to; first += cell) {
+    const all = Math.min(cell, to - first);
+    const count = Math.min(height, all);
+    for (let part = 0; part < count; part++) {
+      const begin = Math.floor((part * all) / count);
+      const end = Math.floor(((part + 1) * all) / count);
+      drawn.push(first + begin + Math.floor(uniform() * (end - begin)));
     }
   }
-  finish(band, first, last, input.keys, cell);
-  return band;
+  return Int32Array.from(drawn);
+}
+
+function emptyGrid(queries: Stretch, keys: Stretch, cell: number, keeps: boolean): Grid {
+  const [rows, columns] = [queries, keys].map(({ from, to }) => Math.ceil((to - from) / cell)) as [
+    number,
+    number,
+  ];
+  const cells = () => new Float32Array(rows * columns);
+  return { rows, columns, cell, max: cells(), sum: cells(), kept: keeps ? cells() : null };
+}
+
+/** Masses of a query become its value-weighted shares. */
+function weigh(mass: Float32Array, norms: Float32Array, firstKey: number, sum: number): void {
+  for (let t = 0; t < mass.length; t++) mass[t] = sum > 0 ? (mass[t]! * norms[firstKey + t]!) / sum : 0;
+}
+
+function addKept(
+  { kept, cell }: Grid,
+  first: number,
+  firstOfTile: number,
+  { keys, mask }: { keys: Int32Array; mask?: Float64Array },
+  firstKey: number,
+  mass: Float32Array,
+): void {
+  for (let t = 0; t < keys.length; t++) {
+    const at = keys[t]! - firstKey;
+    if (at < 0 || at >= mass.length) continue;
+    kept![first + Math.floor((keys[t]! - firstOfTile) / cell)]! += mass[at]! * (mask?.[t] ?? 1);
+  }
 }
 
 /** Sums become the share kept and the mean; cells at the rim hold fewer pairs. */
-function finish(band: Band, first: number, last: number, keys: number, cell: number): void {
-  for (let r = 0; r < band.rows; r++) {
-    const height = Math.min(last, first + (r + 1) * cell) - (first + r * cell);
-    for (let c = 0; c < band.columns; c++) {
-      const width = Math.min(keys, (c + 1) * cell) - c * cell;
-      const at = r * band.columns + c;
-      if (band.kept) band.kept[at] = band.mean[at]! > 0 ? Math.min(1, band.kept[at]! / band.mean[at]!) : 0;
-      band.mean[at]! /= height * width;
-    }
+function made(grid: Grid, queries: Stretch, keys: Stretch, drawn: Int32Array): Made {
+  const { rows, columns, cell, max, sum, kept } = grid;
+  const heights = new Int32Array(rows);
+  for (const query of drawn) heights[Math.floor((query - queries.from) / cell)]!++;
+  for (let at = 0; at < sum.length; at++) {
+    const column = at % columns;
+    const width = Math.min(cell, keys.to - keys.from - column * cell);
+    if (kept) kept[at] = sum[at]! > 0 ? Math.min(1, kept[at]! / sum[at]!) : 0;
+    sum[at]! /= heights[Math.floor(at / columns)]! * width;
   }
-}
-
-function cut(band: Band, params: TileParams): Tile {
-  const left = params.column * TILE_SIZE;
-  const columns = Math.max(0, Math.min(TILE_SIZE, band.columns - left));
-  const slice = (source: Float32Array) => {
-    const piece = new Float32Array(band.rows * columns);
-    for (let r = 0; r < band.rows; r++) {
-      const at = r * band.columns + left;
-      piece.set(source.subarray(at, at + columns), r * columns);
-    }
-    return piece;
-  };
-  return {
-    rows: band.rows,
-    columns,
-    mass: slice(band[params.reduce]),
-    ...(band.kept ? { kept: slice(band.kept) } : {}),
-  };
+  return { rows, columns, max, mean: sum, ...(kept && { kept }) };
 }

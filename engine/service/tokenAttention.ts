@@ -22,13 +22,22 @@ export async function lineOf(
   params: RowParams,
   signal: AbortSignal,
 ): Promise<Float32Array> {
-  const { lse } = analysis.head(params.core, params.head);
-  const { input } = await analysis.tensors(params.core, signal);
+  analysis.head(params.core, params.head);
+  const input = await analysis.headTensors(params.core, params.head, signal);
   const limit = params.direction === 'from' ? input.queries : input.keys;
   if (!(params.token >= 0 && params.token < limit)) throw refused('noToken', params.token);
-  const { head, token, direction } = params;
-  const line = direction === 'from' ? denseRow(input, head, token) : denseColumn(input, lse, head, token);
+  const { core, head, token, direction } = params;
+  const line =
+    direction === 'from'
+      ? denseRow(input, 0, token)
+      : denseColumn(input, lseOf(analysis, core, head), 0, token);
   return params.byValue ? weighed(await valueWeights(analysis, params, signal), line, params) : line;
+}
+
+/** Of one head, [queries]. */
+function lseOf(analysis: Analysis, core: number, head: number): Float32Array {
+  const { lse, outline } = analysis.core(core);
+  return lse.subarray(head * outline.queries, (head + 1) * outline.queries);
 }
 
 function weighed(
@@ -76,7 +85,12 @@ export async function tokenAttention(
     }
     for (const tally of tallies) tally.add(input, lse, result.info.kind, chosen.get(core)!, attended);
   };
-  await analysis.visit([...chosen.keys()], visit, signal);
+  if (params.core !== null && params.head !== null && choices.length === 0) {
+    const { core, head } = params;
+    const input = await analysis.headTensors(core, head, signal);
+    const { kind } = analysis.core(core).result.info;
+    for (const tally of tallies) tally.add(input, lseOf(analysis, core, head), kind, [0], []);
+  } else await analysis.visit([...chosen.keys()], visit, signal);
   return tallies.map(tally => tally.result(analysis, params.top));
 }
 

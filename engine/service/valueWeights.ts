@@ -2,47 +2,55 @@
 import type { Analysis } from './analysis';
 import { ownMap, type CoreInput } from '../attention/core';
 import { denseOutput } from '../attention/kernels/dense';
-import { someHeads } from '../attention/kernels/subset';
 import { RefusedError } from '../errors';
 import type { Written } from '../model/cut/headWrites';
 import { checkpoint } from '../runtime/cancellation';
 import type { HeadRef, ValueWeights } from '../../shared/protocol/engine';
 
 /** `analysis/valueWeights`; the latest heads are kept. */
-export function valueWeights(
-  analysis: Analysis,
-  { core, head }: HeadRef,
-  signal: AbortSignal,
-): Promise<ValueWeights> {
+export function valueWeights(analysis: Analysis, asked: HeadRef, signal: AbortSignal): Promise<ValueWeights> {
+  const { core, head } = asked;
   analysis.head(core, head);
   if (analysis.standIn)
     throw new RefusedError(
       'This text was analyzed without a dense pass: what values say of every query needs one.',
     );
-  return analysis.shared(`values|${core}|${head}`, own => weigh(analysis, core, head, own), signal);
+  return analysis.shared(`values|${core}|${head}`, own => weigh(analysis, asked, own), signal);
 }
 
-async function weigh(
+/** The part of them that is of keys, without a pass over all pairs. */
+export function valueNorms(
+  analysis: Analysis,
+  { core, head }: HeadRef,
+  signal: AbortSignal,
+): Promise<ValueNorms> {
+  return analysis.shared(`norms|${core}|${head}`, own => normsOf(analysis, core, head, own), signal);
+}
+
+type ValueNorms = Pick<ValueWeights, 'projected' | 'norms'>;
+
+async function weigh(analysis: Analysis, asked: HeadRef, signal: AbortSignal): Promise<ValueWeights> {
+  const { projected, norms } = await valueNorms(analysis, asked, signal);
+  const input = ownMap(await analysis.headTensors(asked.core, asked.head, signal));
+  // What each query gets in all: its attention to one number for each key.
+  const sums = await denseOutput({ ...input, v: norms, valueDim: 1 }, analysis.context(signal));
+  return { projected, norms, sums };
+}
+
+async function normsOf(
   analysis: Analysis,
   core: number,
   head: number,
   signal: AbortSignal,
-): Promise<ValueWeights> {
-  const { input } = await analysis.tensors(core, signal);
-  const alone = someHeads(ownMap(input), [head]);
+): Promise<ValueNorms> {
+  const { heads } = analysis.core(core).outline;
+  const alone = ownMap(await analysis.headTensors(core, head, signal));
   const targetIds = analysis.target?.tokens.ids;
-  const { projected, norms } = await analysis.model.writes(
-    core,
-    analysis.tokens.ids,
-    { targetIds },
-    async written =>
-      written
-        ? { projected: true, norms: await writtenNorms(written, alone, head, input.heads, signal) }
-        : { projected: false, norms: rowNorms(alone.v, alone.keys) },
+  return analysis.model.writes(core, analysis.tokens.ids, { targetIds }, async written =>
+    written
+      ? { projected: true, norms: await writtenNorms(written, alone, head, heads, signal) }
+      : { projected: false, norms: rowNorms(alone.v, alone.keys) },
   );
-  // What each query gets in all: its attention to one number for each key.
-  const sums = await denseOutput({ ...alone, v: norms, valueDim: 1 }, analysis.context(signal));
-  return { projected, norms, sums };
 }
 
 /** Norms of what the values of a head add to the residual stream; biases of the projection belong to no key. */

@@ -30,6 +30,11 @@ export interface Tile {
   mass: Float32Array;
   /** Share of the cell's mass that the mechanism keeps, 0..1. */
   kept?: Float32Array;
+  /**
+   * Of a long text: how many rows of each cell were computed (exactly, each against all keys) where these are not all 2^level, one drawn in
+   * each equal part of the cell. `mean` is then an estimate, `max` the largest of these rows.
+   */
+  rowsRead?: number;
 }
 
 /** One query's distribution over keys, or what one key receives from every query. */

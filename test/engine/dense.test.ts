@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { CoreInput } from '../../engine/attention/core';
 import { denseCore, denseOutput, denseRows } from '../../engine/attention/kernels/dense';
+import { massesAt, pickRows } from '../../engine/attention/kernels/pickedRows';
 import { someHeads } from '../../engine/attention/kernels/subset';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
@@ -32,6 +33,38 @@ describe('dense core', () => {
         }
       }
       assert.deepEqual(await denseOutput(input, context), output);
+    });
+  }
+
+  for (const [name, input] of Object.entries(coreZoo())) {
+    it(`of picked rows at some of their keys equals the float64 oracle: ${name}`, async () => {
+      const context = { runtime, signal: neverCancelled };
+      const { queries, keys, heads } = input;
+      const places = [0, 1, 5, 6, queries - 1].filter(query => query < queries);
+      const picked = Int32Array.from(new Set(places));
+      const weights = Float32Array.from({ length: keys }, (_, key) => 1 + (key % 3));
+      for (let head = 0; head < heads; head++) {
+        const { p } = oracleProbabilities(input, head);
+        const rows = await pickRows(input, head, picked, context, weights);
+        const sums = Array.from(picked, query =>
+          p[query]!.reduce((all, mass, key) => all + mass * weights[key]!, 0),
+        );
+        close(rows.sums, sums, 2e-5);
+        const third = Math.floor(keys / 3);
+        for (const stretch of [
+          { from: 0, to: keys },
+          { from: third, to: 2 * third },
+          { from: keys - 1, to: keys },
+        ]) {
+          const found = Array.from(picked, () => new Float32Array(stretch.to - stretch.from));
+          for await (const { at, query, firstKey, mass } of massesAt(input, head, rows, stretch, context)) {
+            assert.equal(query, picked[at]);
+            found[at]!.set(mass, firstKey - stretch.from);
+          }
+          for (const [at, query] of picked.entries())
+            close(found[at]!, p[query]!.subarray(stretch.from, stretch.to), 1e-5);
+        }
+      }
     });
   }
 

@@ -13,10 +13,11 @@ import { MapDrawing, type MapPicture } from './mapDrawing';
 import { MapInput } from './mapInput';
 import { MapModel } from './mapModel';
 import { TileLoader, sourceKey, type TileSource } from './tileLoader';
+import { sampledRows } from './sampledRows';
 import { readout, tilesCsv, twin, type MapWords } from './words';
 import { t } from '../host/words';
 
-/** The zoomable map of one head. Fires `colours` when its colours end elsewhere or its readout says something else. */
+/** The zoomable map of one head. Fires `colours` when its colours end elsewhere, its cells rest on other rows or its readout says something else. */
 @customElement('ai-map')
 export class MapElement extends Component {
   static override styles = [
@@ -54,6 +55,8 @@ export class MapElement extends Component {
   @property({ attribute: false }) weights: ValueWeights | null = null;
   /** Mass at the end of the colour map. */
   largest = 1;
+  /** Where the map that is drawn rests on some of its rows, in words. */
+  sampled: string | null = null;
 
   @query('.map') private mapCanvas!: HTMLCanvasElement | null;
   @query('.over') private overCanvas!: HTMLCanvasElement | null;
@@ -156,8 +159,11 @@ export class MapElement extends Component {
     this.row.want(query === null ? null : { id, ...head, token: query, direction: 'from', ...weighed });
     this.column.want(key === null ? null : { id, ...head, token: key, direction: 'to', ...weighed });
     const largest = this.model.largest(this.loader.tiles(), this.reduce) ?? this.largest;
-    if (largest !== this.largest) {
+    const finest = this.model.placed(this.loader.tiles()).at(-1)?.tile;
+    const sampled = finest ? sampledRows(finest.tile, finest.level) : null;
+    if (largest !== this.largest || sampled !== this.sampled) {
       this.largest = largest;
+      this.sampled = sampled;
       queueMicrotask(() => this.spoken());
     }
   }

@@ -121,7 +121,9 @@ export function tilesCsv(words: MapWords, tiles: LoadedTile[], reduce: 'max' | '
     });
   }
   const cell = side === 1 ? '' : ` (first of ${side})`;
-  const value = side === 1 ? weightColumn() : `${reduce} ${weightColumn()}`;
+  const read = tiles.find(t => t.level === level)!.tile.rowsRead;
+  const ofRows = read === undefined ? '' : ` of ${read} sampled rows`;
+  const value = side === 1 ? weightColumn() : `${reduce} ${weightColumn()}${ofRows}`;
   const header = [`query${cell}`, `key${cell}`, 'query token', 'key token', value];
   return csv(words.mechanism ? [...header, 'kept share'] : header, rows);
 }

@@ -5,6 +5,7 @@ import { lutColour, mix, niceCeiling, scaleMass } from '../draw/colour';
 import { theme } from '../draw/theme';
 import { Remote } from '../host/remote';
 import { store, type HeadId } from '../host/store';
+import { sampledRows } from '../map/sampledRows';
 import { Component } from '../ui/component';
 
 /** The whole map of one head, small: what a mechanism keeps in the mass colours, what it loses in orange, on its pairs in grey. */
@@ -49,9 +50,12 @@ export class KeptThumb extends Component {
   }
 
   override render() {
-    return html`<canvas aria-hidden="true"></canvas>${
-        this.tile.error ? html`<span class="failed" title=${this.tile.error}>–</span>` : nothing
-      }`;
+    const { value, answers } = this.tile;
+    return html`<canvas
+        aria-hidden="true"
+        title=${sampledRows(value, answers?.level ?? 0) ?? nothing}
+      ></canvas
+      >${this.tile.error ? html`<span class="failed" title=${this.tile.error}>–</span>` : nothing}`;
   }
 
   override updated(): void {

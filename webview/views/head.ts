@@ -317,11 +317,12 @@ export class HeadView extends Component implements Savable {
 
   private massLegend(scale: 'linear' | 'sqrt' | 'log'): TemplateResult {
     const largest = this.map?.largest ?? 1;
-    return html`<ai-legend
-      label=${weightName()}
-      .lut=${theme().sequential}
-      .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
-    ></ai-legend>`;
+    const sampled = this.map?.sampled;
+    return html`${sampled ? html`<span class="muted">${sampled}</span>` : nothing}<ai-legend
+        label=${weightName()}
+        .lut=${theme().sequential}
+        .ticks=${[0, 0.5, 1].map(at => ({ at, label: percent(massAt(at, largest, scale)) }))}
+      ></ai-legend>`;
   }
 
   // ------------------------------------------------------------ saving
@@ -350,7 +351,9 @@ export class HeadView extends Component implements Savable {
     }
     const cells = store.option<string>('head', 'reduce', 'max') === 'mean' ? t('means') : t('largest values');
     const kept = mechanism ? t(' Hatched: dropped by {0}.', describeSetting(mechanism)) : '';
-    const words = [headName(head), cells, kept] as const;
+    const sampled = this.map?.sampled;
+    const beside = kept + (sampled ? ` (${sampled})` : '');
+    const words = [headName(head), cells, beside] as const;
     if (byValue())
       return t(
         'Value-weighted attention of {0}: queries downwards, keys to the right; each pixel shows {1} of its pairs.{2}',

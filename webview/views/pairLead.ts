@@ -4,6 +4,7 @@ import { t } from '../host/words';
 import { exact, interval, nats } from '../model/amounts';
 import { shiftPerRow, type LossPair } from '../model/pair';
 import type { PairSide } from '../model/pairSides';
+import { sampledRows } from '../map/sampledRows';
 import type { PairTiles } from './pairMaps';
 
 /** The sentences above the two sides: each says the whole point of what is shown. */
@@ -36,6 +37,7 @@ export function headLead(
   return html`${t('{0} and {1}', a.title, b.title)}: ${level > 0 ? t('at least') : nothing} ${share}
     ${t('of the attention goes to other tokens.')}
     <span class="muted"
-      >${level > 0 ? t('(mean over queries, in blocks of {0} tokens)', 2 ** level) : t('(mean over queries)')}</span
+      >${level > 0 ? t('(mean over queries, in blocks of {0} tokens)', 2 ** level) : t('(mean over queries)')}
+      ${sampledRows(one, level) ?? nothing}</span
     >`;
 }

@@ -9,6 +9,7 @@ import { t } from '../host/words';
 import { keptMass, largestCells } from '../model/pair';
 import { change } from '../model/pairQuantity';
 import { settingOf, tokensOfSide, type PairSide } from '../model/pairSides';
+import { sampledRows } from '../map/sampledRows';
 import { requestState } from '../ui/states';
 import '../plots/pairMap';
 import '../ui/legend';
@@ -44,6 +45,7 @@ export function pairMaps({ a, b, tiles, sameTokens, narrow, waits }: PairMaps): 
     values?.reduce((top, value) => Math.max(top, Math.abs(value)), 0) ?? 0;
   const largest = niceCeiling(Math.max(most(first), most(second)));
   const apart = niceCeiling(most(difference));
+  const sampled = sampledRows(one, level);
   const { massScale } = store.settings;
   const ticks = (top: number, at: number[]) =>
     at.map(place => ({ at: place, label: percent(massAt(place, top, massScale)) }));
@@ -94,6 +96,7 @@ export function pairMaps({ a, b, tiles, sameTokens, narrow, waits }: PairMaps): 
               .lut=${theme().sequential}
               .ticks=${ticks(largest, [0, 0.5, 1])}
             ></ai-legend>
+            ${sampled ? html`<span class="muted">${sampled}</span>` : nothing}
             ${
               difference
                 ? html`<ai-legend

@@ -12,6 +12,8 @@ export interface Block {
   /** First query and number of queries. */
   from: number;
   rows: number;
+  /** The queries where they are not consecutive, ascending. */
+  picked?: Int32Array;
   /** Position of the first and the last query. */
   firstPosition: number;
   lastPosition: number;
@@ -25,6 +27,15 @@ export interface Block {
 
 /** Offsets are summed in chunks of this many. */
 export const CHUNK = 32;
+
+/** The query of a row. */
+const queryOf = ({ from, rows, picked }: Block, row: number): number =>
+  picked ? picked[rows - 1 - row]! : from + rows - 1 - row;
+
+/** The queries of all rows, last query first. */
+export function queriesOf(block: Block): Int32Array {
+  return Int32Array.from({ length: block.rows }, (_, row) => queryOf(block, row));
+}
 
 /** Additive mask of hidden keys. Finite, so that 0 * score stays 0 and rows without keys stay finite. */
 export const HIDDEN = -1e30;
@@ -72,6 +83,32 @@ export function planBlock(input: CoreInput, from: number, rows: number, relative
   };
 }
 
+/** Some queries, ascending, against those of `keys` that any of them may see. */
+export function planPicked(input: CoreInput, picked: Int32Array, keys: Stretch): Block | null {
+  let firstKey = Infinity;
+  let endKey = -Infinity;
+  for (const query of picked) {
+    const visible = visibleKeys(input, query);
+    const [from, to] = [Math.max(keys.from, visible.from), Math.min(keys.to, visible.to)];
+    if (from >= to) continue;
+    firstKey = Math.min(firstKey, from);
+    endKey = Math.max(endKey, to);
+  }
+  if (endKey < 0) return null;
+  const shift = input.keys - input.queries;
+  return {
+    from: picked[0]!,
+    rows: picked.length,
+    picked,
+    firstPosition: picked[0]! + shift,
+    lastPosition: picked.at(-1)! + shift,
+    firstKey,
+    columns: endKey - firstKey,
+    before: 0,
+    after: 0,
+  };
+}
+
 /** What is added to a block's scores, and which rows see nothing at all. */
 export interface Additive {
   /** [planes, rows, columns], rows last query first; null = nothing to add. */
@@ -94,7 +131,8 @@ export function additiveOf(
 ): Additive {
   const { bias } = input.rule;
   const planes = differsByHead(input.rule) ? count : 1;
-  const { rows, columns, firstKey } = block;
+  const { rows, columns, firstKey, lastPosition } = block;
+  const shown = { from: firstKey, to: firstKey + columns };
   const visible = new Int32Array(planes * rows);
   if (bias === null && seesAll(input, block)) {
     return { data: null, planes, visible: visible.fill(columns), shift: null };
@@ -107,22 +145,23 @@ export function additiveOf(
       bias === null || bias.kind === 'opaque' ? null : biasByOffset(input, block, head + plane);
     const hides = byOffset?.includes(hidden) ?? false;
     for (let r = 0; r < rows; r++) {
-      const query = block.from + rows - 1 - r;
+      const query = queryOf(block, r);
+      const behind = lastPosition - (query + input.keys - input.queries);
       const at = (plane * rows + r) * columns;
       const row = data.subarray(at, at + columns);
       const open = openStretches(input, head + plane, query);
       let seen = 0;
-      for (const { from, to } of open) {
+      for (const { from, to } of within(open, shown)) {
         const first = from - firstKey;
         const last = to - firstKey;
         if (bias === null) row.fill(0, first, last);
-        else if (byOffset) row.set(byOffset.subarray(first + r, last + r), first);
+        else if (byOffset) row.set(byOffset.subarray(first + behind, last + behind), first);
         seen += to - from;
         // A table may hide offsets (a window of each head's own).
         if (hides) for (let c = first; c < last; c++) if (row[c] === hidden) seen--;
       }
       if (bias?.kind === 'opaque') {
-        const copied = copyOpaque(input, head + plane, query, open, firstKey, row);
+        const copied = copyOpaque(input, head + plane, query, open, shown, row);
         seen = copied.seen;
         shift![plane * rows + r] = copied.shift;
       }
@@ -138,12 +177,21 @@ export function differsByHead({ bias, blocked }: ScoreRule): boolean {
   return bias !== null && !(bias.kind === 'opaque' && bias.heads === 1);
 }
 
-/** True when every row sees every column and no column is padding. */
-function seesAll(input: CoreInput, { from, rows, firstKey, columns }: Block): boolean {
+/** What of some stretches lies in another one. */
+function within(stretches: readonly Stretch[], { from, to }: Stretch): Stretch[] {
+  return stretches.flatMap(one => {
+    const [first, end] = [Math.max(one.from, from), Math.min(one.to, to)];
+    return first < end ? [{ from: first, to: end }] : [];
+  });
+}
+
+/** True when every row sees every column; padding is seen by none. */
+function seesAll(input: CoreInput, block: Block): boolean {
+  const { rows, firstKey, columns } = block;
   if (input.rule.blocked || input.rule.mask.streaming) return false;
-  for (let i = from; i < from + rows; i++) {
-    const visible = visibleKeys(input, i);
-    if (visible.from !== firstKey || visible.to !== firstKey + columns) return false;
+  for (let r = 0; r < rows; r++) {
+    const visible = visibleKeys(input, queryOf(block, r));
+    if (visible.from > firstKey || visible.to < firstKey + columns) return false;
   }
   return true;
 }
@@ -151,7 +199,7 @@ function seesAll(input: CoreInput, { from, rows, firstKey, columns }: Block): bo
 /** Bias by offset: entry column + row is what that column adds in that row. */
 function biasByOffset(input: CoreInput, block: Block, head: number): Float32Array {
   const { bias } = input.rule;
-  const values = new Float32Array(block.columns + block.rows);
+  const values = new Float32Array(block.columns + block.lastPosition - block.firstPosition + 1);
   const first = block.firstKey - block.lastPosition;
   for (let t = 0; t < values.length; t++) {
     const offset = first + t;
@@ -165,7 +213,7 @@ function biasByOffset(input: CoreInput, block: Block, head: number): Float32Arra
 }
 
 /**
- * Copies one row of an opaque bias, shifted where it is far from 0; returns how many keys it leaves visible. Only
+ * Copies what is shown of one row of an opaque bias, shifted where that is far from 0; returns how many keys it leaves visible. Only
  * -Infinity hides a key: a row whose keys all carry a large negative number is a softmax over them.
  */
 function copyOpaque(
@@ -173,7 +221,7 @@ function copyOpaque(
   head: number,
   query: number,
   open: readonly Stretch[],
-  firstKey: number,
+  shown: Stretch,
   row: Float32Array,
 ): { seen: number; shift: number } {
   if (bias?.kind !== 'opaque') throw new Error('not an opaque bias');
@@ -184,11 +232,11 @@ function copyOpaque(
   }
   const shift = Math.abs(largest) > FAR_BIAS && largest > -Infinity ? largest : 0;
   let seen = 0;
-  for (const { from, to } of open) {
+  for (const { from, to } of within(open, shown)) {
     for (let key = from; key < to; key++) {
       const value = bias.data[at + key]!;
       if (value === -Infinity) continue;
-      row[key - firstKey] = Math.max(HIDDEN, value - shift);
+      row[key - shown.from] = Math.max(HIDDEN, value - shift);
       seen++;
     }
   }

@@ -1,4 +1,4 @@
-import type { Additive, Block } from './blocks';
+import { queriesOf, type Additive, type Block } from './blocks';
 import { LOST_SCORES, type CoreInput } from '../core';
 import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
 import type { Runtime, Session } from '../../runtime/runtime';
@@ -41,7 +41,7 @@ export function blockFeeds(
   stored: StoredKeys,
 ): Record<string, Tensor> {
   const { dim, valueDim, queries, rule } = input;
-  const { from, rows, columns } = block;
+  const { rows, columns } = block;
   const group = input.heads / input.kvHeads;
   const kv = Math.floor(head / group);
   const kvs = Math.ceil(heads / group);
@@ -57,8 +57,8 @@ export function blockFeeds(
     q: float32(input.q.subarray(head * queries * dim, (head + heads) * queries * dim), [heads, queries, dim]),
     k: stretch(stored.k, dim),
     v: stretch(stored.v, valueDim),
-    order: descending(from + rows - 1, rows),
-    back: descending(rows - 1, rows),
+    order: int32(queriesOf(block), [rows]),
+    back: lastFirst(rows),
     scale: scaleOf(input, block, { head, heads }, additive),
     ...(sliced ? { firstKey: int64([first], [1]), endKey: int64([first + columns], [1]) } : {}),
     ...(heads > kvs
@@ -74,10 +74,11 @@ export function blockFeeds(
   };
 }
 
-function descending(first: number, count: number): Tensor {
-  const numbers = new Int32Array(count);
-  for (let t = 0; t < count; t++) numbers[t] = first - t;
-  return int32(numbers, [count]);
+function lastFirst(rows: number): Tensor {
+  return int32(
+    Int32Array.from({ length: rows }, (_, t) => rows - 1 - t),
+    [rows],
+  );
 }
 
 /** What queries are multiplied with: [heads, 1, 1], or [heads, rows, 1] where the scores of some rows are lost. */

@@ -67,8 +67,10 @@ export function denseColumn(given: CoreInput, lse: Float32Array, head: number, k
   const input = ownMap(given);
   const column = new Float32Array(input.queries);
   for (let i = 0; i < input.queries; i++) {
-    const score = scoreAt(input, head, i, key);
     const all = lse[head * input.queries + i]!;
+    // Sees nothing, or its row was not read.
+    if (all === -Infinity) continue;
+    const score = scoreAt(input, head, i, key);
     if (score > -Infinity) column[i] = keptOf(input, head, all) * Math.exp(score - all);
   }
   return column;
