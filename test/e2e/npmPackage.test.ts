@@ -10,8 +10,6 @@ import { assetName, ZOO } from '../../engine/model/source/zoo';
 import { packedZoo } from '../../scripts/lib/packedModels.mjs';
 import { npm, ROOT, run } from '../../scripts/lib/project.mjs';
 
-const VERIFY = ['attention-inspector', 'models', 'verify'];
-
 /** The command line as npm has it, with the native files of this platform only. */
 describe('the npm package', function () {
   this.timeout(240_000);
@@ -110,11 +108,13 @@ describe('the npm package', function () {
     await new Promise<void>(resolve => release.listen(0, '127.0.0.1', resolve));
     env.ATTENTION_INSPECTOR_RELEASE = `http://127.0.0.1:${(release.address() as AddressInfo).port}/v1`;
     try {
-      assert.match(npx('models', 'list'), new RegExp(`^${model.name} +papers +download, \\d\\.\\d MB`, 'm'));
-      const [program, all] = npm(['exec', '--yes', '--package', tarball, '--', ...VERIFY, model.name]);
+      const list = 'attention-inspector models list';
+      const script = `${list} && attention-inspector models verify ${model.name} && ${list}`;
+      const [program, all] = npm(['exec', '--yes', '--package', tarball, '-c', script]);
       const { stdout } = await promisify(execFile)(program, all, { cwd: folder, env });
-      assert.match(stdout, /verified/);
-      assert.match(npx('models', 'list'), new RegExp(`^${model.name} +papers +\\d\\.\\d MB, `, 'm'));
+      const listed = `^${model.name} +papers +`;
+      const steps = `${listed}download, \\d\\.\\d MB$[^]*^verified[^]*${listed}\\d\\.\\d MB, `;
+      assert.match(stdout, new RegExp(steps, 'm'));
     } finally {
       release.close();
     }
