@@ -15,6 +15,7 @@ import {
   type TokenParams,
   type ValueWeights,
 } from '../../shared/protocol/engine';
+import { largestAt } from '../../shared/largest';
 
 /** One query's distribution over keys, or what one key receives from every query. */
 export async function lineOf(
@@ -221,8 +222,8 @@ class Means {
 
   /** The `top` heaviest entries, heaviest first. */
   heaviest(top: number): Link[] {
-    const order = Array.from(this.sums.keys()).filter(i => this.sums[i]! > 0);
-    order.sort((a, b) => this.sums[b]! - this.sums[a]!);
-    return order.slice(0, top).map(token => ({ token, mass: this.sums[token]! / this.count }));
+    return largestAt(this.sums, top)
+      .filter(token => this.sums[token]! > 0)
+      .map(token => ({ token, mass: this.sums[token]! / this.count }));
   }
 }

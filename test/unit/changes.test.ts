@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { MechanismResult, Plan, RunEffect, TokenTable } from '../../shared/protocol/engine';
 import { changeInWords, concentration } from '../../webview/model/changeNumbers';
-import { leadIn, textPieces } from '../../webview/model/textPieces';
+import { leadIn, textBlocks, textPieces } from '../../webview/model/textPieces';
 import {
   changeLimit,
   changeOf,
@@ -63,6 +63,26 @@ describe('webview: pieces of a text', () => {
     );
     assert.equal(leadIn(pieces, 3, 20), 'Ab cat ');
     assert.equal(leadIn(pieces, 3, 4), '…cat ');
+  });
+
+  it('are drawn in blocks of whole lines where these are not too long', () => {
+    const lines = (length: number, count: number) => `${'x '.repeat(length - 1)}x\n`.repeat(count);
+    const text = lines(3, 10) + lines(50, 1) + lines(2, 4);
+    const ranges = [...text.matchAll(/x[ \n]/g)].map(({ index }): [number, number] => [index, index + 2]);
+    const pieces = textPieces(text, table(text, ranges));
+    const blocks = textBlocks(pieces, 4);
+    assert.equal(blocks.map(({ plain }) => plain).join(''), text);
+    blocks.forEach(({ from, to, lines: whole, plain }, at) => {
+      assert.equal(from, blocks[at - 1]?.to ?? 0);
+      assert.ok(to - from <= 16);
+      const begins = at === 0 || blocks[at - 1]!.plain.endsWith('\n');
+      assert.equal(whole, begins && plain.endsWith('\n'));
+    });
+    assert.equal(blocks.at(-1)!.to, pieces.length);
+    assert.deepEqual(
+      blocks.map(({ lines: whole }) => whole),
+      [true, true, true, true, true, false, false, false, false, true, true],
+    );
   });
 
   it('without the text are written as the vocabulary writes them', () => {

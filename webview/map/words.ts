@@ -1,5 +1,6 @@
 import { html, type TemplateResult } from 'lit';
 import { TILE_SIZE, type TokenTable, type ValueWeights } from '../../shared/protocol/engine';
+import { largestAt } from '../../shared/largest';
 import { csv, number, percent, tokenLabel } from '../../shared/numbers';
 import type { Crosshair, TileAddress } from './geometry';
 import type { LoadedTile } from './tiles';
@@ -79,7 +80,7 @@ export function twin({ queryTokens, keyTokens, crosshair, row }: MapWords): Temp
       ${t('Choose a query with the square brackets to hear where it looks.')}
     </div>`;
   }
-  const top = [...row.keys()].sort((a, b) => row[b]! - row[a]!).slice(0, 10);
+  const top = largestAt(row, 10);
   return html`<div class="hidden" id="twin">
     <table>
       <caption>

@@ -42,6 +42,32 @@ export function textPieces(text: string | null, tokens: TokenTable): Piece[] {
   return pieces;
 }
 
+/** Neighbouring pieces that are drawn together. */
+export interface TextBlock {
+  /** Its pieces. */
+  from: number;
+  to: number;
+  /** It is made of whole lines, so that nothing of it moves the lines of another one. */
+  lines: boolean;
+  /** Its text without any colour. */
+  plain: string;
+}
+
+/** Blocks of at least `size` pieces, up to the end of a line where that is near. */
+export function textBlocks(pieces: readonly Piece[], size: number): TextBlock[] {
+  const blocks: TextBlock[] = [];
+  const endsLine = (at: number) => pieces[at]!.after.endsWith('\n');
+  for (let from = 0; from < pieces.length; from = blocks.at(-1)!.to) {
+    let to = Math.min(pieces.length, from + size);
+    while (to < pieces.length && to < from + 4 * size && !endsLine(to - 1)) to++;
+    const own = pieces.slice(from, to);
+    const plain = own.map(({ before, text, after }) => before + (text === '⏎' ? '' : text) + after).join('');
+    const begins = from === 0 || endsLine(from - 1);
+    blocks.push({ from, to, lines: begins && (to === pieces.length || endsLine(to - 1)), plain });
+  }
+  return blocks;
+}
+
 /** A few words of the text before a token, on one line. */
 export function leadIn(pieces: readonly Piece[], at: number, length: number): string {
   let words = pieces[at]?.before ?? '';

@@ -2,11 +2,11 @@ import { SignalWatcher } from '@lit-labs/preact-signals';
 import { LitElement, css, html, nothing, type PropertyValues } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { inkOn, toCss, type Rgb } from '../draw/colour';
-import type { Piece } from '../model/textPieces';
+import { textBlocks, type Piece, type TextBlock } from '../model/textPieces';
 import { theme } from '../draw/theme';
 import { VisibleBlocks } from '../ui/visibleBlocks';
 
-/** Pieces per block: a block is painted when it comes near the screen. */
+/** Pieces per block, about: a block is painted when it comes near the screen. */
 const BLOCK = 200;
 
 /**
@@ -31,6 +31,9 @@ export class ColouredText extends SignalWatcher(LitElement) {
       white-space: pre-wrap;
       overflow-wrap: anywhere;
       tab-size: 4;
+    }
+    .lines {
+      display: block;
     }
     .token {
       border-radius: 2px;
@@ -86,6 +89,7 @@ export class ColouredText extends SignalWatcher(LitElement) {
   private sought: number | null = null;
   /** Piece of each token. */
   private places = new Map<number, number>();
+  private blocks: readonly TextBlock[] = [];
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -103,6 +107,7 @@ export class ColouredText extends SignalWatcher(LitElement) {
   override willUpdate(changed: PropertyValues): void {
     if (changed.has('label')) this.setAttribute('aria-label', this.label);
     if (!changed.has('pieces')) return;
+    this.blocks = textBlocks(this.pieces, BLOCK);
     this.places = new Map();
     this.pieces.forEach(({ token, last }, at) => {
       for (let t = token; t <= last; t++) this.places.set(t, at);
@@ -110,20 +115,18 @@ export class ColouredText extends SignalWatcher(LitElement) {
   }
 
   override render() {
-    const { pieces } = this;
-    const blocks = Math.ceil(pieces.length / BLOCK);
+    const { pieces, blocks } = this;
     return html`<div
       class="text"
       @mouseover=${this.onOver}
       @mouseleave=${() => this.tell('point', null)}
       @click=${this.onClick}
     >
-      ${Array.from({ length: blocks }, (_, b) => {
-        const own = pieces.slice(b * BLOCK, (b + 1) * BLOCK);
+      ${blocks.map(({ from, to, lines, plain }, b) => {
         const content = this.visible.has(b)
-          ? own.map((piece, i) => this.piece(piece, b * BLOCK + i))
-          : own.map(({ before, text, after }) => before + (text === '⏎' ? '' : text) + after).join('');
-        return html`<span class="block" data-block=${b}>${content}</span>`;
+          ? pieces.slice(from, to).map((piece, i) => this.piece(piece, from + i))
+          : plain;
+        return html`<span class=${lines ? 'block lines' : 'block'} data-block=${b}>${content}</span>`;
       })}
     </div>`;
   }
@@ -171,7 +174,8 @@ export class ColouredText extends SignalWatcher(LitElement) {
     const at = this.places.get(token);
     if (at === undefined) return;
     const chip = this.renderRoot.querySelector<HTMLElement>(`[data-piece="${at}"]`);
-    const block = this.renderRoot.querySelector<HTMLElement>(`[data-block="${Math.floor(at / BLOCK)}"]`);
+    const place = this.blocks.findIndex(({ to }) => at < to);
+    const block = this.renderRoot.querySelector<HTMLElement>(`[data-block="${place}"]`);
     const target = (chip ?? block)?.getClientRects()[0];
     const mine = this.getBoundingClientRect();
     if (target && (target.top < mine.top || target.bottom > mine.bottom))

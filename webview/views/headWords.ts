@@ -2,6 +2,7 @@ import { html, nothing, svg, type TemplateResult } from 'lit';
 import { customElement } from 'lit/decorators.js';
 import type { TokenTable } from '../../shared/protocol/engine';
 import { count, csv, percent, tokenLabel } from '../../shared/numbers';
+import { largestAt } from '../../shared/largest';
 import { exact } from '../model/amounts';
 import { Remote } from '../host/remote';
 import { store, type Side } from '../host/store';
@@ -130,11 +131,7 @@ export class HeadWords extends Component {
   private foundOfModel(pinned: Word): Found | null {
     const { value, answers } = this.rollout;
     if (!value || answers?.tokens.join() !== tokensOf(pinned).join()) return null;
-    const heaviest = (row: Float32Array) =>
-      [...row.keys()]
-        .sort((a, b) => row[b]! - row[a]!)
-        .slice(0, TOP)
-        .map(token => ({ token, mass: row[token]! }));
+    const heaviest = (row: Float32Array) => largestAt(row, TOP).map(token => ({ token, mass: row[token]! }));
     const links = this.links(value.rows.map(heaviest), 'text', 'keys');
     return {
       left: { title: t('what it holds came from'), none: t('no word of it'), links, side: 'text' },

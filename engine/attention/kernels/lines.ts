@@ -17,11 +17,26 @@ function visibleScore(input: CoreInput, head: number, query: number, key: number
   const { dim, q, k, rule } = input;
   const a = (head * input.queries + query) * dim;
   const b = (kvHead(input, head) * input.keys + key) * dim;
-  let dot = 0;
-  for (let c = 0; c < dim; c++) dot += q[a + c]! * k[b + c]!;
-  let score = dot * rule.scale[head]!;
+  let score = dot(q, a, k, b, dim) * rule.scale[head]!;
   if (rule.softCap !== null) score = rule.softCap * Math.tanh(score / rule.softCap);
   return rule.bias ? score + biasAt(input, head, query, key) : score;
+}
+
+/** Four sums side by side: a single one waits for each of its products. */
+function dot(q: Float32Array, a: number, k: Float32Array, b: number, dim: number): number {
+  let s0 = 0;
+  let s1 = 0;
+  let s2 = 0;
+  let s3 = 0;
+  let c = 0;
+  for (; c + 3 < dim; c += 4) {
+    s0 += q[a + c]! * k[b + c]!;
+    s1 += q[a + c + 1]! * k[b + c + 1]!;
+    s2 += q[a + c + 2]! * k[b + c + 2]!;
+    s3 += q[a + c + 3]! * k[b + c + 3]!;
+  }
+  for (; c < dim; c++) s0 += q[a + c]! * k[b + c]!;
+  return s0 + s1 + (s2 + s3);
 }
 
 /**
@@ -38,8 +53,9 @@ export function denseScores(
   let largest = -Infinity;
   for (const open of openStretches(input, head, query)) {
     for (let key = open.from; key < open.to; key++) {
-      scores[key - from] = visibleScore(input, head, query, key);
-      largest = Math.max(largest, scores[key - from]!);
+      const score = visibleScore(input, head, query, key);
+      scores[key - from] = score;
+      if (score > largest) largest = score;
     }
   }
   if (largest === -Infinity) return { from, scores, lse: -Infinity, kept: 0 };
@@ -58,7 +74,9 @@ export function denseRow(given: CoreInput, head: number, query: number): Float32
   const input = ownMap(given);
   const row = new Float32Array(input.keys);
   const { from, scores, lse, kept } = denseScores(input, head, query);
-  if (lse > -Infinity) scores.forEach((score, t) => (row[from + t] = kept * Math.exp(score - lse)));
+  if (!(lse > -Infinity)) return row;
+  const share = kept * Math.exp(-lse);
+  for (let t = 0; t < scores.length; t++) row[from + t] = share * Math.exp(scores[t]!);
   return row;
 }
 
