@@ -1,4 +1,5 @@
-import type { CoreInput } from '../../engine/attention/core';
+import { CountingRuntime, timeOfProduct, type Bounds } from './bounds';
+import { densePairs, type CoreInput } from '../../engine/attention/core';
 import { denseOutput } from '../../engine/attention/kernels/dense';
 import type { Mechanism } from '../../engine/attention/mechanism';
 import { readParams } from '../../engine/attention/parameters';
@@ -6,7 +7,6 @@ import { mechanisms } from '../../engine/attention/registry';
 import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
-import type { Runtime } from '../../engine/runtime/runtime';
 import { float32, floats, type Tensor } from '../../engine/runtime/tensor';
 import { randomCore } from '../oracle/dense';
 
@@ -37,6 +37,8 @@ export interface Row {
   dense: Times;
   /** Growth of the operations by its own formula between the two longest lengths; null = it has no formula. */
   formula: number | null;
+  /** At the longest length. */
+  bounds: Bounds | null;
   note: string;
 }
 
@@ -49,7 +51,8 @@ export async function timeMechanisms(
   repeats: number,
   only: readonly string[] | null,
 ): Promise<Row[]> {
-  const runtime = await createRuntime('cpu');
+  const runtime = new CountingRuntime(await createRuntime('cpu'));
+  const perProduct = await timeOfProduct(runtime, DIM);
   const context = { runtime, signal: neverCancelled };
   const inputs = (causal: boolean) => {
     const rule = { mask: { causal, window: null } };
@@ -57,7 +60,8 @@ export async function timeMechanisms(
   };
   const timeDense = async (causal: boolean): Promise<Row> => {
     const times = await timesOf(inputs(causal), repeats, input => denseOutput(input, context));
-    return { name: causal ? 'dense' : 'dense, full', times, dense: times, formula: 2, note: '' };
+    const name = causal ? 'dense' : 'dense, full';
+    return { name, times, dense: times, formula: 2, bounds: null, note: '' };
   };
   const causal = await timeDense(true);
   const rows = [causal];
@@ -67,13 +71,13 @@ export async function timeMechanisms(
     if (name === 'dense' || (only && !only.includes(name))) continue;
     const formula = formulaExponent(mechanism, lengths);
     try {
-      const times = await timeMechanism(mechanism, inputs(true), repeats, runtime);
-      rows.push({ name, times, dense: causal.times, formula, note: '' });
+      const timed = await timeMechanism(mechanism, inputs(true), repeats, runtime, perProduct);
+      rows.push({ name, ...timed, dense: causal.times, formula, note: '' });
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
       if (!full) rows.push((full = await timeDense(false)));
-      const times = await timeMechanism(mechanism, inputs(false), repeats, runtime);
-      rows.push({ name, times, dense: full.times, formula, note: 'not causal, against dense full' });
+      const timed = await timeMechanism(mechanism, inputs(false), repeats, runtime, perProduct);
+      rows.push({ name, ...timed, dense: full.times, formula, note: 'not causal, against dense full' });
     }
     console.error(`(${name} is measured)`);
   }
@@ -94,6 +98,17 @@ export async function benchMechanisms(...given: Parameters<typeof timeMechanisms
     console.log(`${''.padEnd(16)}${heads.join('')}  by formula`);
     for (const row of rows) report(row, lengths, kind);
   }
+  console.log(`\nWhat bounds them at ${lengths.at(-1)} tokens, CPU time of a head:`);
+  for (const { name, times, bounds } of rows) {
+    if (!bounds) continue;
+    const { fewer, products, inRuntime } = bounds;
+    const pairs = fewer === null ? 'no pairs' : `${fewer.toFixed(1)} times fewer pairs than dense`;
+    const alone = products === null ? '' : `, their products alone ${products.toFixed(1)} ms`;
+    const own = times.cpu.at(-1);
+    console.log(
+      `${name}: ${own?.toFixed(1) ?? '-'} ms, ${pairs}${alone}; ${(100 * (1 - inRuntime)).toFixed(0)} % of the time is JavaScript`,
+    );
+  }
 }
 
 const paramsOf = ({ info }: Mechanism) => readParams(info, settings[info.name] ?? {});
@@ -102,23 +117,32 @@ async function timeMechanism(
   mechanism: Mechanism,
   inputs: readonly CoreInput[],
   repeats: number,
-  runtime: Runtime,
-): Promise<Times> {
+  runtime: CountingRuntime,
+  perProduct: number,
+): Promise<{ times: Times; bounds: Bounds | null }> {
   const { name } = mechanism.info;
   const params = paramsOf(mechanism);
   const own = new Map<CoreInput, Record<string, Tensor>>();
-  return timesOf(inputs, repeats, async input => {
+  let bounds: Bounds | null = null;
+  const times = await timesOf(inputs, repeats, async input => {
     if (!own.has(input)) {
       const fixed = given[name]?.(input.heads) ?? {};
       const context = { runtime, signal: neverCancelled, own: fixed };
       own.set(input, { ...(await mechanism.prepare?.(input, params, context)), ...fixed });
     }
-    return mechanism.attend(input, params, {
-      runtime,
-      signal: neverCancelled,
-      own: own.get(input)!,
-    });
+    const [before, inRuns] = [process.cpuUsage(), runtime.milliseconds];
+    const context = { runtime, signal: neverCancelled, own: own.get(input)! };
+    const { pairs, lse } = await mechanism.attend(input, params, context);
+    const used = process.cpuUsage(before);
+    const inRuntime = (1000 * (runtime.milliseconds - inRuns)) / (used.user + used.system);
+    const kept = pairs.reduce((all, one) => all + one, 0) / pairs.length;
+    bounds = {
+      fewer: lse && densePairs(input) / kept,
+      products: lse && 2 * kept * DIM * perProduct,
+      inRuntime,
+    };
   });
+  return { times, bounds };
 }
 
 /** Best of the repeats, after a first run that fits its tensors and builds its graphs. */

@@ -116,6 +116,7 @@ class Prover {
   async prove(): Promise<Proof> {
     const { signal, onProgress, attend } = this.options;
     const { samples, expected } = await this.proofSamples();
+    await this.uncut.afterSamples();
     const width = expected[0]!.dims[expected[0]!.dims.length - 1]!;
     const { bitEqual, basic } = await this.proveBits(samples, signal);
     onProgress?.(say('provingModel'));

@@ -13,9 +13,12 @@ import { refusedByRuntime } from '../../runtime/complaint';
 
 type Run = (ids: Ids) => Promise<Tensor>;
 
+/** Files larger than this are not mapped a second time between the proof and the first text that is compared. */
+const MAPPED_TWICE = 200_000_000;
+
 /** The uncut model in ONNX Runtime on the CPU: what the cut one is compared with. */
 export class UncutModel {
-  /** At full optimisation, kept loaded: every analysis is compared with it. */
+  /** At full optimisation, kept loaded: every analysis is compared with it. A large one from the first text on. */
   private kept: Promise<{ run: Run; release(): Promise<void> }> | null = null;
 
   constructor(
@@ -69,6 +72,11 @@ export class UncutModel {
         throw refusedByRuntime('load', error);
       });
     return { run: (ids: Ids) => runFile(session, graph, output, ids), release: () => session.release() };
+  }
+
+  /** The proof needs it no more at full optimisation. */
+  async afterSamples(): Promise<void> {
+    if (this.skeleton.fileBytes > MAPPED_TWICE) await this.release();
   }
 
   async release(): Promise<void> {
