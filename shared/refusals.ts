@@ -4,7 +4,7 @@ export const REFUSALS = {
     'This model does not split: positions or masks are added to its scores themselves (ALiBi, relative or computed biases).',
   noSplitParts: 'This model does not split: content and position miss its {0} by {1}.',
   noSplitAbsolute:
-    'This model does not split: no absolute positions are added to its token embeddings before layer 0 (rotary, ALiBi and relative positions act within attention; fused or quantised embeddings hide the sum).',
+    'This model does not split: no absolute positions are added to its token embeddings before layer 0 (rotary, ALiBi and relative positions act within attention; fused, quantised or 16-bit embeddings hide the sum).',
   noSplitSame:
     'This model does not split: what is added to its token embeddings is the same for every position.',
   noSplitAffine:

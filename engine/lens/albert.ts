@@ -1,6 +1,5 @@
 import { say } from '../../shared/sentences';
 import { numberOrAuto } from '../../shared/setting';
-import { denseOutput } from '../attention/kernels/dense';
 import type { CutModel } from '../model/cut/cutModel';
 import type { AlbertLens } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
@@ -8,6 +7,7 @@ import { float32, floats } from '../runtime/tensor';
 import type { Analysis } from '../service/analysis';
 import { symmetricEigenvalues } from './eigenvalues';
 import type { Lens } from './lens';
+import { widthsOf } from './widths';
 
 /** Rows of the table that are looked at, evenly spaced, when it has more. */
 const ROWS = 16_384;
@@ -39,9 +39,7 @@ export const albert: Lens<'albert'> = {
   async look(analysis, params, { signal, onProgress }) {
     const { info } = analysis.model;
     const vocabulary = info.vocabulary ?? 0;
-    const one = await analysis.model.embed(Int32Array.of(0));
-    const hidden = (await hiddenWidth(analysis, signal)) ?? one?.width ?? 0;
-    const embeddingWidth = one?.width ?? hidden;
+    const { table, hidden, embedding: embeddingWidth } = await widthsOf(analysis, signal);
     const rank = Math.min(
       embeddingWidth,
       numberOrAuto(params, 'rank', Math.max(1, Math.round(embeddingWidth / 6))),
@@ -55,7 +53,9 @@ export const albert: Lens<'albert'> = {
     const notes = [say('albertBest'), say('albertBlocks')];
     if (embeddingWidth < hidden) notes.push(say('albertFactorised', embeddingWidth, hidden));
     const spectrum =
-      one && vocabulary > 0 ? await spectrumOf(analysis, vocabulary, one.width, signal, onProgress) : null;
+      table && vocabulary > 0
+        ? await spectrumOf(analysis, vocabulary, table.width, signal, onProgress)
+        : null;
     if (!spectrum) notes.push(say('noCurve'));
     else if (spectrum.rows < vocabulary) notes.push(say('curveOfRows', spectrum.rows, vocabulary));
     return {
@@ -149,18 +149,6 @@ async function cosines(
   return dots.map((_, a) =>
     Array.from({ length: pieces }, (_, b) => dots[Math.max(a, b)]![Math.min(a, b)]! / (norm(a) * norm(b))),
   );
-}
-
-/** Width of the residual stream, from a run of two tokens. */
-async function hiddenWidth(analysis: Analysis, signal: AbortSignal): Promise<number | null> {
-  const context = analysis.context(signal);
-  let width: number | null = null;
-  await analysis.model.run(analysis.tokens.ids.slice(0, 2), (_, input) => denseOutput(input, context), {
-    signal,
-    targetIds: analysis.target?.tokens.ids.slice(0, 2),
-    onHidden: hidden => hidden.at !== 'output' && (width = Math.max(width ?? 0, hidden.width)),
-  });
-  return width;
 }
 
 interface Spectrum {

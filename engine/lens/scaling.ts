@@ -1,6 +1,7 @@
 import { visiblePairs } from '../attention/cost';
 import type { CoreInfo, ScalingLens } from '../../shared/protocol/engine';
 import type { Lens } from './lens';
+import { widthsOf } from './widths';
 
 /** Tokens per parameter that Hoffmann et al. 2022 find best for a given compute. */
 const BEST_TOKENS = 20;
@@ -33,10 +34,9 @@ export const scaling: Lens<'scaling'> = {
     'Kaplan et al., Scaling Laws for Neural Language Models, 2020, section 2.1; Hoffmann et al., Training Compute-Optimal Large Language Models, 2022',
   parameters: [],
 
-  async look(analysis): Promise<ScalingLens> {
+  async look(analysis, _, { signal }): Promise<ScalingLens> {
     const { info } = analysis.model;
-    const table = await analysis.model.embed(Int32Array.of(0));
-    const embedding = (table?.width ?? 0) * (info.vocabulary ?? 0);
+    const embedding = (await widthsOf(analysis, signal)).embedding * (info.vocabulary ?? 0);
     // Looking up costs nothing, but a table tied to the output is multiplied with.
     const { multiplied } = analysis.model.weightUses();
     const lengths = Array.from({ length: 25 }, (_, t) => Math.round(128 * 2 ** (t / 2)));

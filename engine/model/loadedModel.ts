@@ -5,7 +5,7 @@ import { RefusedError, told } from '../errors';
 import { sidesOf, type CoreInfo, type ModelInfo, type TextCheck } from '../../shared/protocol/engine';
 import { refusalOf } from '../runtime/complaint';
 import { neverCancelled } from '../runtime/cancellation';
-import { floats, type Tensor } from '../runtime/tensor';
+import { floats, widened, type Tensor } from '../runtime/tensor';
 import { activationBytes } from './cut/activations';
 import type { Attend, CutModel, ModelOutput, RunOptions } from './cut/cutModel';
 import { coreInfos, describeModel, type GraphFiles, type LearnedNumbers } from './describe';
@@ -236,7 +236,7 @@ export class LoadedModel implements CutModel {
     if (!piece || ids.length === 0) return null;
     const feeds = makeFeeds(graph, this.idsOf(ids));
     const [tensor] = [...(await (await this.smallPieces.load(piece)).run(name => feeds[name])).values()];
-    return tensor ? { rows: floats(tensor), width: tensor.dims.at(-1)! } : null;
+    return tensor ? { rows: widened(tensor), width: tensor.dims.at(-1)! } : null;
   }
 
   weightUses(): WeightUses {
@@ -254,7 +254,7 @@ export class LoadedModel implements CutModel {
       try {
         const distinct = [...new Set(names)];
         const tensors = await (await loader.load(cut.extract(distinct, () => false))).run(() => undefined);
-        return names.map(name => floats(tensors.get(name)!));
+        return names.map(name => widened(tensors.get(name)!));
       } finally {
         await loader.release();
       }
@@ -280,8 +280,8 @@ export class LoadedModel implements CutModel {
 
   directly<T>(ids: Int32Array, work: (path: DirectPath) => Promise<T>): Promise<T> {
     const { cut, cores } = this.plan;
-    const feeds = makeFeeds(cut, this.idsOf(ids));
-    return this.withPieces(async loader => work(await directPath(cut, cores, feeds, ids.length, loader)));
+    const feedsOf = (tokens: number) => makeFeeds(cut, this.idsOf(ids.subarray(0, tokens)));
+    return this.withPieces(async loader => work(await directPath(cut, cores, feedsOf, ids.length, loader)));
   }
 
   writes<T>(

@@ -34,6 +34,9 @@ export function asFloats(tensor: Tensor): Float32Array | null {
   return tensor.type === 'float16' ? Float32Array.from(tensor.data, halfToNumber) : null;
 }
 
+/** The same, or an error naming what was found. */
+export const widened = (tensor: Tensor): Float32Array => asFloats(tensor) ?? floats(tensor);
+
 /** IEEE 754 binary16: 1 sign, 5 exponent and 10 fraction bits. */
 function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;

@@ -272,6 +272,24 @@ describe('lenses', function () {
       assert.equal(found.models.filter(m => m.own).length, 1);
     });
 
+    it('scaling: leaves the embedding table out, in whatever number of bits it is', async function () {
+      for (const name of ['bert-eager-script', 'bert-int8-script']) {
+        const model = join(FIXTURES, name);
+        if (!existsSync(model)) {
+          console.log(`SKIPPED: no model at ${model}`);
+          this.skip();
+        }
+        const text = TEXT.slice(0, 300);
+        const { model: info } = await engine.analyze({
+          ...{ id: name, model, text, device: 'cpu', maxTokens: 30 },
+          ...{ mechanisms: [], propagate: false },
+        });
+        const found = await look('scaling', { id: name, core: 0, head: 0 });
+
+        assert.equal(found.parameters - found.withoutEmbedding, info.vocabulary! * 64);
+      }
+    });
+
     it('switch: heads side by side where an export passes no residual stream', async function () {
       const fixture = join(FIXTURES, 'gpt2-fused-script');
       if (!existsSync(fixture)) {

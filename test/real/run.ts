@@ -145,6 +145,15 @@ const BROKEN: readonly (readonly [string, string])[] = [
     'test/engine/predictionShift.test.ts',
   ],
   [
+    'Who writes toward the next token was refused of SmolLM2 as exported (its norms cast what is added to), failed at a token of models that shape rows behind the last layer as GPT-2 does, and of all models in 16 bits',
+    'test/engine/directPath.test.ts',
+  ],
+  ['Attention weighed by values failed of models in 16 bits', 'test/engine/directPath.test.ts'],
+  [
+    'The table of embeddings was not found in 16 or 8 bits: the lens on scaling left nothing out',
+    'test/engine/lenses.test.ts, test/engine/directPath.test.ts',
+  ],
+  [
     'Overview: 30 layers of 9 heads were small, in one long column; names on axes ran into each other',
     'test/unit/gridLayout.test.ts, test/unit/labelEvery.test.ts',
   ],

@@ -1,9 +1,10 @@
 import { RefusedError } from '../../errors';
+import { ElementType } from '../../runtime/onnxProto';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 import { CUT_DOMAIN, type CutCore } from './cutGraph';
 import { isFloat, isSum, loadWrite, writeOf, type Written } from './headWrites';
 import type { Graph } from '../onnx/graph';
-import type { GraphNode } from '../onnx/node';
+import { attribute, type GraphNode } from '../onnx/node';
 import type { Piece, PieceLoader } from './pieces';
 
 /**
@@ -31,18 +32,20 @@ export interface Stream {
 export async function directPath(
   cut: Graph,
   cores: readonly CutCore[],
-  feeds: Readonly<Record<string, Tensor>>,
+  feedsOf: (tokens: number) => Readonly<Record<string, Tensor>>,
   tokens: number,
   loader: PieceLoader,
 ): Promise<DirectPath> {
   const graph = wholeHead(cut);
   const constants = graph.constants();
-  const last = lastSum(graph, constants);
+  const sum = lastSum(graph, constants);
   const writes = cores.map(({ context }) => writeOf(graph, context, constants));
-  if (last === null || writes.some(write => write === null || !isAddedTo(graph, write.sum, last, constants)))
+  if (sum === null || writes.some(write => write === null || !isAddedTo(graph, write.sum, sum, constants)))
     throw new RefusedError(
-      'This model has no direct path from its heads to its logits: what they write goes through a norm before it is added, or is not added at all.',
+      'This model has no direct path from its heads to its logits: what they write goes through a norm or a projection that rounds to few bits before it is added, or is not added at all.',
     );
+  const last = asFloat32(graph, sum);
+  const feeds = feedsOf(tokens);
   const contexts = new Map(cores.map(({ context }, core) => [context, core]));
   const toLogits = await loader.load(graph.extract([graph.output], name => name === last));
   const written: Written[] = [];
@@ -50,8 +53,8 @@ export async function directPath(
     written.push(await loadWrite(graph, cores[core]!, write!, { feeds, rows: tokens, loader }));
   const shaped = (core: number, context: Float32Array) =>
     float32(context, [cores[core]!.heads, tokens, cores[core]!.valueDim]);
-  const run = async (piece: Piece, given: (name: string) => Tensor | undefined) =>
-    [...(await piece.run(name => given(name) ?? feeds[name])).values()][0]!;
+  const run = async (piece: Piece, given: (name: string) => Tensor | undefined, fed = feeds) =>
+    [...(await piece.run(name => given(name) ?? fed[name])).values()][0]!;
   return {
     async stream(all) {
       // Of all weights of the model: loaded where it is needed.
@@ -64,8 +67,11 @@ export async function directPath(
     },
     written: (core, context) => written[core]!(context),
     async logits(rows, { width, dims }) {
-      const given = float32(rows, [...dims.slice(0, -2), rows.length / width, width]);
-      return floats(await run(toLogits, name => (name === last ? given : undefined)));
+      const count = rows.length / width;
+      const given = float32(rows, [...dims.slice(0, -2), count, width]);
+      // What shapes rows behind the sum goes by the text's length: it is given one of as many tokens.
+      const logits = await run(toLogits, name => (name === last ? given : undefined), feedsOf(count));
+      return floats(logits);
     },
   };
 }
@@ -102,12 +108,27 @@ function lastSum(graph: Graph, constants: ReadonlySet<string>): string | null {
   }
 }
 
-/** Whether a sum reaches a later one by sums alone. */
+/** Makes a tensor of another width pass through float32, as whose rows it is read and given; its name there. */
+function asFloat32(graph: Graph, name: string): string {
+  const type = graph.type(name);
+  if (type === ElementType.float32) return name;
+  const [own, wide] = [`${name}:own`, `${name}:float32`];
+  const made = graph.producer(name)!;
+  const outputs = made.outputs.map(output => (output === name ? own : output));
+  graph.setNodes(graph.nodes.map(node => (node === made ? { ...made, outputs } : node)));
+  graph.op('Cast', [own], [attribute.int('to', ElementType.float32)], wide);
+  graph.op('Cast', [wide], [attribute.int('to', type)], name);
+  graph.sort();
+  return wide;
+}
+
+/** Whether a sum reaches a later one by sums alone; exporters put casts between them. */
 function isAddedTo(graph: Graph, from: string, to: string, constants: ReadonlySet<string>): boolean {
   const seen = new Set([from]);
   for (const name of seen) {
     if (name === to) return true;
-    for (const node of graph.consumers(name)) if (isSum(node, constants)) seen.add(node.outputs[0]!);
+    for (const node of graph.consumers(name))
+      if (isSum(node, constants) || /^(Cast|Identity)$/.test(node.op)) seen.add(node.outputs[0]!);
   }
   return false;
 }

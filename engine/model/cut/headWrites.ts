@@ -1,6 +1,6 @@
 /** What becomes of the output of heads until it is added to the residual stream: the output projection, where it is one. */
 import { ElementType } from '../../runtime/onnxProto';
-import { float32, floats, type Tensor } from '../../runtime/tensor';
+import { float32, widened, type Tensor } from '../../runtime/tensor';
 import type { CutCore } from './cutGraph';
 import type { Graph } from '../onnx/graph';
 import type { GraphNode } from '../onnx/node';
@@ -42,7 +42,7 @@ export async function loadWrite(
   return async given => {
     const tensor = float32(given, [heads, rows, valueDim]);
     const [added] = (await piece.run(name => (name === context ? tensor : feeds[name]))).values();
-    return floats(added!);
+    return widened(added!);
   };
 }
 

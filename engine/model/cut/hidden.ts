@@ -1,7 +1,7 @@
-import { ElementType } from '../../runtime/onnxProto';
 import type { Tensor } from '../../runtime/tensor';
 import type { Extract, Graph } from '../onnx/graph';
 import { reads, type GraphNode } from '../onnx/node';
+import { isFloat } from './headWrites';
 
 /** Rows of the residual stream: what a core's queries are made from. */
 export interface HiddenRows {
@@ -33,7 +33,7 @@ export function embeddingLookup(graph: Graph, ids: string): GraphNode | null {
       /^Gather(BlockQuantized)?$/.test(n.op) &&
       constants.has(n.inputs[0]!) &&
       isIds(n.inputs[1]!) &&
-      graph.type(n.outputs[0]!) === ElementType.float32,
+      isFloat(graph, n.outputs[0]!),
   );
   return lookup ?? null;
 }

@@ -1,7 +1,7 @@
 import { checkpoint, neverCancelled } from '../../runtime/cancellation';
 import { collectGarbage } from '../../runtime/memory';
 import type { OptimizationLevel, Runtime, Session } from '../../runtime/runtime';
-import { asFloats, float32, floats, type Tensor } from '../../runtime/tensor';
+import { float32, widened, type Tensor } from '../../runtime/tensor';
 import type { Plan } from '../cut/cutPlan';
 import { makeFeeds, type Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
@@ -104,5 +104,5 @@ async function runFile(session: Session, graph: Graph, output: string, ids: Ids)
   if (unknown !== undefined) throw unknownInput(unknown);
   const given = Object.fromEntries(session.inputNames.map(name => [name, feeds[name]!]));
   const result = (await session.run(given, [output]))[output]!;
-  return float32(asFloats(result) ?? floats(result), result.dims);
+  return float32(widened(result), result.dims);
 }
