@@ -86,6 +86,12 @@ const PICTURES: Record<string, [view: string, shows: string, alt: string]> = {
     'the load of the experts of its own router, and the text by expert.',
     'Tokens for each of four experts, and the text coloured by expert',
   ],
+  albert: [
+    'Lenses, ALBERT',
+    'the parameters that its factorised table and shared block leave, and its layers, which are one.',
+    'Parameters with and without factorising and sharing, and how alike the layers are',
+  ],
+  encoder: ['Head', 'a map on both sides of the diagonal.', 'The attention map of a head of the encoder'],
 };
 /** On what the learned spans say. */
 const OF_SPANS = `

@@ -11,12 +11,15 @@ const PICTURES = {
   dense: 'zoo-distances',
   'adaptive-span': 'zoo-spans',
   'transformer-xl': 'zoo-terms',
+  compressive: 'zoo-memory',
   routing: 'zoo-clusters',
   lsh: 'zoo-clusters',
   strided: 'zoo-map',
   entmax: 'zoo-map',
   shaped: 'zoo-map',
   switch: 'zoo-experts',
+  albert: 'zoo-shared',
+  encoder: 'zoo-map',
 };
 const only = process.argv.slice(2);
 

@@ -10,6 +10,8 @@ export const REFUSALS = {
   noSplitAffine:
     'This model does not split: its queries and keys of layer 0 are not an affine map behind one norm (the parts miss them by {0}), as in quantised models.',
   noSplitRows: 'This model does not split: its embeddings are not added row by row.',
+  noMemory:
+    'No token of this text has a memory: it ends within the first segment ({0} tokens), or nothing before a segment is kept.',
   noToken: 'There is no token {0}.',
   patchDecoders: 'Patching is told of decoders that predict the next token of the text.',
   patchDense: 'Patching needs a dense pass over both texts.',

@@ -5,6 +5,7 @@ import type { Analysis } from '../service/analysis';
 import { albert } from './albert';
 import { flash } from './flash';
 import type { Lens, LensContext } from './lens';
+import { memory } from './memory';
 import { positionTerms } from './positionTerms';
 import { retro } from './retro';
 import { scaling } from './scaling';
@@ -20,6 +21,7 @@ export const lenses: { readonly [L in LensName]: Lens<L> } = {
   simplified,
   scaling,
   positions: positionTerms,
+  memory,
 };
 
 /** `analysis/lens`. @throws UsageError for a lens or parameter that there is not. */

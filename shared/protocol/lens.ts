@@ -12,6 +12,7 @@ export const LENS_NAMES = [
   'simplified',
   'scaling',
   'positions',
+  'memory',
 ] as const;
 export type LensName = (typeof LENS_NAMES)[number];
 
@@ -235,6 +236,47 @@ export interface PositionsLens {
   }[];
 }
 
+// ---------------------------------------------------------------- memory
+
+/** Mass by what a segment sees: itself, the tokens before it, and slots of older ones. */
+export interface MemoryLens {
+  lens: 'memory';
+  /** The head whose slots are told. */
+  core: number;
+  head: number;
+  /** The model was made with this memory; else slots are means of keys and values, a what-if. */
+  native: boolean;
+  tokens: number;
+  /** The first query that counts: the first that sees a slot, or where none does, the memory. */
+  from: number;
+  segment: number;
+  memory: number;
+  /** Slots at most (0: nothing is compressed), and tokens for each. */
+  compressed: number;
+  rate: number;
+  cores: {
+    core: number;
+    /** Mean mass over the queries that count. */
+    heads: {
+      head: number;
+      segment: number;
+      memory: number;
+      compressed: number;
+      /** By how much attention over the slots misses attention over their tokens, relative; null where there are none. */
+      reconstruction: number | null;
+    }[];
+  }[];
+  /** What the last segment sees of its compressed memory, in the order of the text; tokens from .. to-1. */
+  slots: {
+    from: number;
+    to: number;
+    /** Mean over the segment's queries; and the query that gives the slot most. */
+    mass: number;
+    query: number;
+    most: number;
+  }[];
+}
+
 export interface LensResults {
   flash: FlashLens;
   switch: SwitchLens;
@@ -243,6 +285,7 @@ export interface LensResults {
   simplified: SimplifiedLens;
   scaling: ScalingLens;
   positions: PositionsLens;
+  memory: MemoryLens;
 }
 export type LensResult = LensResults[LensName];
 

@@ -220,6 +220,28 @@ describe('lenses', function () {
       assert.ok(found.notes.some(note => /factorised already \(32 of 64\)/.test(note)));
     });
 
+    it('memory: a what-if of any causal model; without a token that is old enough it is refused', async () => {
+      const params = { segment: 32, memory: 16, compressed: 6, rate: 4 };
+      const found = await look('memory', { core: 1, head: 2, params });
+      assert.deepEqual([found.native, found.from, found.cores.length], [false, 32, 6]);
+      assert.deepEqual([found.segment, found.memory, found.compressed, found.rate], [32, 16, 6, 4]);
+      for (const { heads } of found.cores)
+        for (const { segment, memory, compressed, reconstruction } of heads) {
+          assert.ok(Math.abs(segment + memory + compressed - 1) < 1e-6);
+          assert.ok(compressed > 0 && reconstruction! > 0);
+        }
+      assert.equal(found.slots.length, 6);
+      const last = Math.floor((found.tokens - 1) / 32) * 32;
+      assert.equal(found.slots.at(-1)!.to, last - 16);
+      assert.ok(found.slots.every(({ query }) => query >= last));
+      const plain = await look('memory', { core: 1, head: 2, params: { ...params, compressed: 0 } });
+      assert.deepEqual([plain.slots.length, plain.cores[0]!.heads[0]!.reconstruction], [0, null]);
+      await assert.rejects(
+        look('memory', { params: { segment: 4096 } }),
+        /^RefusedError: No token of this text has a memory/,
+      );
+    });
+
     it('retro: a chunk that comes again is nearest to its first coming; documents are searched', async () => {
       const passage =
         'The lighthouse keeper counted the ships that passed the northern cape before the storm.';

@@ -6,6 +6,7 @@ import { someHeads } from '../../engine/attention/kernels/subset';
 import type { CoreInput } from '../../engine/attention/core';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
+import { memory as memoryLens } from '../../engine/lens/memory';
 import { positionTerms } from '../../engine/lens/positionTerms';
 import { verifyJson } from '../../engine/export/verifyJson';
 import { loadModel } from '../../engine/model/load';
@@ -19,6 +20,7 @@ import { routersOf, type RouterRows } from '../../engine/model/cut/routers';
 import { graphOf } from '../../engine/model/onnx/readGraph';
 import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
+import type { Setting } from '../../shared/setting';
 import type { ModelWriter } from '../fixtures/onnxModels';
 import { assertReproduces, Bench, DIM, HEADS, layered, type Layer } from './cutHarness';
 
@@ -37,6 +39,7 @@ const MADE_WITH: Record<string, Record<string, unknown>> = {
 };
 /** Of the sample with a router. */
 const EXPERTS = 3;
+const HEADS_OF_SAMPLE = 4;
 /** Learned as one number for each head. */
 const LEARNED: Record<string, string[]> = {
   'adaptive-span': ['span'],
@@ -91,6 +94,74 @@ describe('models made with a mechanism of a paper, which their file carries by n
       }
     }
     await model.dispose();
+  });
+
+  it('compressive and transformer-xl: the lens on memory tells the mass by place and by slot as their formula has it', async () => {
+    for (const name of ['compressive', 'transformer-xl']) {
+      const model = await load(name);
+      const inputs = await coresOf(model);
+      const { memory, segment, compressed = 0, rate = 1 } = MADE_WITH[name] as Record<string, number>;
+      const analysis = {
+        model,
+        core: () => ({ outline: inputs[0]! }),
+        settled: ({ params }: Setting) => params,
+        visit: async (
+          cores: number[],
+          see: (core: number, tensors: { input: CoreInput }) => Promise<void>,
+        ) => {
+          for (const core of cores) await see(core, { input: inputs[core]! });
+        },
+        attendLocally: async ({ key }: Setting, _: number, { native }: CoreInput) => {
+          assert.equal(native!.setting, key);
+          return native!.attended;
+        },
+      };
+      const context = { core: 1, head: 2, signal: neverCancelled, onProgress: () => undefined } as never;
+      const found = await memoryLens.look(analysis as never, {}, context);
+      assert.deepEqual([found.native, found.cores.length, found.from], [true, inputs.length, 12]);
+      assert.deepEqual(
+        [found.segment, found.memory, found.compressed, found.rate],
+        [segment, memory, compressed, rate],
+      );
+      for (const { core, heads } of found.cores) {
+        const input = inputs[core]!;
+        const told = input.native!.attended.extra['attention_reconstruction'];
+        for (const { head, reconstruction, ...mass } of heads) {
+          const wanted = { segment: 0, memory: 0, compressed: 0 };
+          const rows = input.queries - found.from;
+          assert.ok(rows <= 64, 'all queries count');
+          for (let i = found.from; i < input.queries; i++) {
+            const p = recurrentProbabilities(input, head, i, {
+              segment: segment!,
+              memory: memory!,
+              compressed,
+              rate,
+            });
+            for (const place of ['segment', 'memory', 'compressed'] as const)
+              wanted[place] += p[place].reduce((a, b) => a + b, 0) / rows;
+          }
+          for (const place of ['segment', 'memory', 'compressed'] as const)
+            assert.ok(Math.abs(mass[place] - wanted[place]) < 1e-5, `${name} ${place}: ${mass[place]}`);
+          if (compressed > 0) assert.ok(Math.abs(reconstruction! - floats(told!)[head]!) < 1e-7);
+          else assert.equal(reconstruction, null);
+        }
+      }
+      const input = inputs[1]!;
+      const last = Math.floor((input.queries - 1) / segment!) * segment!;
+      assert.equal(found.slots.length, compressed);
+      found.slots.forEach(({ from, to, mass, query, most }, s) => {
+        const all = Math.floor((last - memory!) / rate);
+        assert.deepEqual([from, to], [(all - compressed + s) * rate, (all - compressed + s + 1) * rate]);
+        const given = Array.from({ length: input.queries - last }, (_, i) => {
+          const layout = { segment: segment!, memory: memory!, compressed, rate };
+          return recurrentProbabilities(input, 2, last + i, layout).compressed[s]!;
+        });
+        assert.ok(Math.abs(mass - given.reduce((a, b) => a + b) / given.length) < 1e-5);
+        assert.ok(Math.abs(most - Math.max(...given)) < 1e-5);
+        assert.ok(Math.abs(given[query - last]! - most) < 1e-5);
+      });
+      await model.dispose();
+    }
   });
 
   it('compressive: its reconstruction error is that of its own slots, by content, and slots keep their mass in the map', async () => {
@@ -760,3 +831,53 @@ describe('mechanisms that attention.json declares', () => {
       });
     });
 });
+
+/** Probabilities of a query over its segment, its memory and its slots, with Transformer-XL's scores, as the papers write them. */
+function recurrentProbabilities(
+  { native, queries, dim, q, k, rule }: CoreInput,
+  head: number,
+  query: number,
+  layout: { segment: number; memory: number; compressed: number; rate: number },
+): Record<'segment' | 'memory' | 'compressed', number[]> {
+  const { own } = native!.partOf(head);
+  const [r, u, v] = ['r', 'u', 'v_bias'].map(name => floats(own[name]!)) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
+  const start = query - (query % layout.segment);
+  const recent = Math.max(0, start - layout.memory);
+  const all = layout.compressed > 0 ? Math.floor(recent / layout.rate) : 0;
+  const slots = Math.min(all, layout.compressed);
+  const score = (keys: Float32Array, at: number, distance: number) => {
+    let sum = 0;
+    for (let c = 0; c < dim; c++) {
+      const asked = q[(head * queries + query) * dim + c]!;
+      sum += (asked + u[head * dim + c]!) * keys[at * dim + c]!;
+      sum += (asked + v[head * dim + c]!) * r[(head * queries + distance) * dim + c]!;
+    }
+    return Math.exp(sum * rule.scale[head]!);
+  };
+  const list = (from: number, to: number, of: (t: number) => number) =>
+    Array.from({ length: to - from }, (_, t) => of(from + t));
+  const ofToken = (key: number) => score(k, head * queries + key, query - key);
+  const slotK = slots > 0 ? floats(own['slot_k']!) : new Float32Array();
+  const perHead = slotK.length / HEADS_OF_SAMPLE / dim;
+  // [slots; memory; segment]: a slot is one position.
+  const ofSlot = (slot: number) =>
+    score(slotK, head * perHead + slot, query - start + (start - recent) + all - slot);
+  const found = {
+    segment: list(start, query + 1, ofToken),
+    memory: list(recent, start, ofToken),
+    compressed: list(all - slots, all, ofSlot),
+  };
+  const total = Object.values(found)
+    .flat()
+    .reduce((a, b) => a + b);
+  const share = (values: number[]) => values.map(value => value / total);
+  return {
+    segment: share(found.segment),
+    memory: share(found.memory),
+    compressed: share(found.compressed),
+  };
+}

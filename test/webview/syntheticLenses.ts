@@ -219,6 +219,25 @@ export function syntheticLens(
         ],
         caches: [{ name: 'GPT-3', bytes: 4.7e6 }],
       };
+    case 'memory': {
+      const next = random(13);
+      return {
+        lens,
+        ...{ core: 0, head: 0, native: false, tokens: n, from: Math.floor(n / 2) },
+        ...{ segment: Math.ceil(n / 4), memory: Math.ceil(n / 8), compressed: 8, rate: 4 },
+        cores: cores.map(({ core }) => ({
+          core,
+          heads: Array.from({ length: heads }, (_, head) => {
+            const [memory, compressed] = [next() * 0.4, next() * 0.3];
+            const segment = 1 - memory - compressed;
+            return { head, segment, memory, compressed, reconstruction: 0.2 + next() * 0.6 };
+          }),
+        })),
+        slots: Array.from({ length: 8 }, (_, s) => ({
+          ...{ from: 4 * s, to: 4 * s + 4, mass: next() * 0.05, query: n - 1 - s, most: 0.05 + next() * 0.2 },
+        })),
+      };
+    }
     case 'positions': {
       const next = random(11);
       return {

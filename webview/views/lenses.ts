@@ -10,6 +10,7 @@ import { stateStyles } from '../ui/stateStyles';
 import type { LensPart } from '../lenses/lensPart';
 import '../lenses/albert';
 import '../lenses/flash';
+import '../lenses/memory';
 import '../lenses/positionTerms';
 import '../lenses/retro';
 import '../lenses/scaling';
@@ -79,6 +80,14 @@ const LENSES: Record<LensName, LensEntry> = {
     ),
     paper: 'Dai et al. 2019, section 3.3',
     content: () => html`<ai-lens-positions class="lens"></ai-lens-positions>`,
+  },
+  memory: {
+    title: t('Memory'),
+    summary: t(
+      'What a segment sees of the past: tokens as they are, and older ones compressed to slots. Of a model that was made so its own, of others a what-if.',
+    ),
+    paper: 'Rae et al. 2020; Dai et al. 2019',
+    content: () => html`<ai-lens-memory class="lens"></ai-lens-memory>`,
   },
 };
 
