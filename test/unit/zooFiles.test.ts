@@ -32,7 +32,7 @@ describe('models of papers that come with the release', () => {
   const wishes = () => ({
     signal: cancelled.signal,
     onProgress: (message: string) => void messages.push(message),
-    timing: { attempts: 2, pauseMs: 5, stallMs: 400 },
+    timing: { attempts: 2, pauseMs: 5, stallMs: 10_000 },
   });
 
   beforeEach(async () => {

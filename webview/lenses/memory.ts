@@ -57,13 +57,17 @@ export class MemoryView extends LensPart<'memory'> {
       }
       th {
         color: var(--muted);
+        white-space: nowrap;
+      }
+      h2 {
+        margin-top: 12px;
       }
       td.words,
       th.words {
         text-align: left;
         overflow-wrap: anywhere;
       }
-      .words {
+      td.words {
         font-family: var(--vscode-editor-font-family, monospace);
       }
       .slots {
