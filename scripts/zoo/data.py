@@ -116,22 +116,27 @@ def repeated(tokens, run=16):
 
 class Mixture:
     """Windows for the bundled model: plain text, and many ways in which something far back tells what comes next."""
-    KINDS = dict(plain=0.36, passage=0.14, short_random=0.13, far_random=0.06, phrases=0.06, names=0.13, records=0.06, identifiers=0.06)
-    SHAPES = [(0.35, 512, 8), (0.55, 1024, 4), (1.0, 2048, 2)]  # (probability up to here, window, windows)
+    # How much of each kind, and shapes: (probability up to here, window, windows).
+    MIXTURES = dict(
+        both=(dict(plain=0.34, passage=0.26, short_random=0.18, far_random=0.10, phrases=0.03, names=0.04, records=0.03, identifiers=0.02),
+              [(0.2, 512, 8), (0.5, 1024, 4), (1.0, 2048, 2)]),
+        long=(dict(plain=0.48, passage=0.24, short_random=0.14, far_random=0.06, phrases=0.01, names=0.03, records=0.02, identifiers=0.02),
+              [(0.1, 512, 8), (0.2, 1024, 4), (1.0, 2048, 2)]))
 
-    def __init__(self, books, code, seed=1, code_share=0.25):
+    def __init__(self, books, code, mixture, seed=1, code_share=0.25):
         self.books, self.code, self.seed, self.code_share = books, code, seed, code_share
+        self.kinds, self.shapes = self.MIXTURES[mixture]
         self.counts = np.bincount(books[:2_000_000], minlength=VOCAB)
 
     def windows(self, step):
         rng = np.random.default_rng((self.seed, step))
         draw = rng.random()
-        _, window, count = next(s for s in self.SHAPES if draw < s[0])
+        _, window, count = next(s for s in self.shapes if draw < s[0])
         return np.stack([self.one(rng, window) for _ in range(count)])
 
     def one(self, rng, window):
         n = window + 1
-        kind = rng.choice(list(self.KINDS), p=list(self.KINDS.values()))
+        kind = rng.choice(list(self.kinds), p=list(self.kinds.values()))
         w = getattr(self, kind)(rng, n)
         if rng.random() < 0.9: w[0] = FIRST
         return w

@@ -597,6 +597,7 @@ class Retro(LanguageModel):
 
 # What is trained: the model and how. 10 million tokens each, in the same windows.
 DECODER = dict(kind='decoder', tokens=10_000_000, window=512, streams=8, lr=2e-3, micro=2)
+PROSE = dict(kind='decoder', title='prose-2m', micro=2, longest=2048, weights='float32', model=dict(layers=6, width=160))
 MODELS = {
     'dense': DECODER | dict(title='Dense'),
     'adaptive-span': DECODER | dict(title='Adaptive span', model=dict(attention=AdaptiveSpan, settings=dict(ramp=32))),
@@ -616,8 +617,9 @@ MODELS = {
     'dense-length': DECODER | dict(title='Dense, short windows first', order='length'),
     'dense-rarity': DECODER | dict(title='Dense, frequent tokens first', order='rarity'),
     'dense-loss': DECODER | dict(title='Dense, the harder half of twice the text', order='loss'),
-    # The bundled model: from the weights of an earlier one, more windows in which something far back matters.
-    'prose': dict(kind='decoder', title='prose-2m', tokens=24_000_000, lr=1.2e-3, micro=2, mixture=True, longest=2048, weights='float32', model=dict(layers=6, width=160)),
+    # The bundled model: from the weights of earlier ones, more windows in which something far back matters; then longer windows.
+    'prose': PROSE | dict(tokens=2_400_000, lr=4e-4, mixture='both'),
+    'prose-long': PROSE | dict(tokens=1_600_000, lr=3e-4, mixture='long'),
 }
 
 

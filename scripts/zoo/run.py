@@ -1,6 +1,6 @@
 """Trains everything, a slice at a time, and exports what is done. Stop it when you like: started again, it goes on.
 
-usage: run.py [--slice 12] [--tokens N] [--only NAME ...] [--far model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER] [--out FOLDER]
+usage: run.py [--slice 12] [--tokens N] [--only NAME ...] [--init model.onnx ...] [--home FOLDER] [--corpus FOLDER] [--code FOLDER] [--out FOLDER]
 Every slice is a process of its own, so a change of the recipe counts from the next slice on. HOME/queue.json says where the queue is.
 """
 import json, os, subprocess, sys
@@ -25,7 +25,7 @@ def main():
     parser = data.arguments(__doc__)
     parser.add_argument('--slice', type=float, default=12, help='CPU minutes of a slice')
     parser.add_argument('--tokens', type=float, help='train each to that many tokens for now and keep the checkpoint (train.py)')
-    parser.add_argument('--only', nargs='*', help='these in turn, nothing else'); parser.add_argument('--far', help='weights that the bundled model begins with')
+    parser.add_argument('--only', nargs='*', help='these in turn, nothing else'); parser.add_argument('--init', nargs='+', default=[], help='weights that the bundled model begins with (train.py)')
     parser.add_argument('--out', help='exported models (default: HOME/models)')
     a = parser.parse_args()
     place, here = a.home + '/queue.json', os.path.dirname(os.path.abspath(__file__))
@@ -44,7 +44,7 @@ def main():
         turn += 1
         with open(place + '.new', 'w') as f: json.dump(dict(next=turn % len(names), now=name), f)
         os.replace(place + '.new', place)
-        init = ['--init', a.far] if a.far and name == 'prose' else []
+        init = ['--init', *a.init] if a.init and name == 'prose' else []
         code = subprocess.run([sys.executable, here + '/train.py', name, '--minutes', str(a.slice), *init, *stop, *common], env=environment).returncode
         if code: failed.add(name); print(name, 'stopped with', code, flush=True)
         elif tokens(a.home, name) >= MODELS[name]['tokens']: subprocess.run([sys.executable, here + '/export.py', name, *common[:2], '--out', a.out or a.home + '/models'], env=environment)

@@ -1,6 +1,6 @@
 """Trains one model of MODELS (model.py) for a slice of time, from its last checkpoint on. Stops at the end of the slice or when its tokens are used up.
 
-usage: train.py NAME [--minutes 12] [--tokens N] [--seed 1] [--init model.onnx] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
+usage: train.py NAME [--minutes 12] [--tokens N] [--seed 1] [--init model.onnx ...] [--home FOLDER] [--corpus FOLDER] [--code FOLDER]
 Under HOME/NAME: checkpoint.pt (replaced in one go), log.jsonl (step, tokens, losses).
 --tokens: stop at that many, rounded up to whole texts of four windows, and keep a copy, at-TOKENS.pt. The learning rate falls as it would in the whole training,
 so that a later run can go on as if nothing had been; models compared at such a stop are all equally unfinished.
@@ -102,7 +102,7 @@ def main():
     parser.add_argument('name', choices=list(MODELS))
     parser.add_argument('--minutes', type=float, default=12); parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--tokens', type=float, help='stop there')
-    parser.add_argument('--init', help='weights to begin with, where there is no checkpoint: an exported model.onnx')
+    parser.add_argument('--init', nargs='+', help='weights to begin with, where there is no checkpoint: an exported model.onnx, or the mean of several (Wortsman et al. 2022)')
     a = parser.parse_args()
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '1')))
     spec = MODELS[a.name]
@@ -123,9 +123,9 @@ def main():
         saved = torch.load(path, map_location='cpu')
         model.load_state_dict(saved['model']); optimizer.load_state_dict(saved['optimizer'])
         step, tokens, spent = saved['step'], saved['tokens'], saved['minutes']
-    elif a.init: model.load_state_dict(read_back(a.init, model))
+    elif a.init: model.load_state_dict(mean([read_back(path, model) for path in a.init]))
     mixture = spec.get('mixture')
-    source = data.Mixture(texts['books'], texts['code'], a.seed) if mixture else data.Streams(texts['books'], spec['streams'], spec['window'], seed=a.seed, order=spec.get('order', 'plain'), steps=spec['tokens'] // (spec['streams'] * spec['window']))
+    source = data.Mixture(texts['books'], texts['code'], mixture, a.seed) if mixture else data.Streams(texts['books'], spec['streams'], spec['window'], seed=a.seed, order=spec.get('order', 'plain'), steps=spec['tokens'] // (spec['streams'] * spec['window']))
     before = tokens
     states, began, recent = {}, time.process_time(), []
     minutes = lambda: spent + (time.process_time() - began) / 60
@@ -188,6 +188,9 @@ def target(spec, tokens=None):
     return math.ceil(tokens / text) * text
 
 
+def mean(states): return {name: torch.stack([s[name] for s in states]).mean(0) for name in states[0]}
+
+
 def read_back(path, model):
     """Weights of an exported plain decoder: named ones by name, the MatMul weights in the order of the graph."""
     import onnx
@@ -202,7 +205,7 @@ def read_back(path, model):
             state[f'b.{layer}.{name}.weight'] = value
     for name in state:
         if name in values: state[name] = torch.from_numpy(values[name].copy())
-    return state
+    return {name: value.clone() for name, value in state.items()}
 
 
 if __name__ == '__main__': main()

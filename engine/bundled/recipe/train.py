@@ -1,7 +1,7 @@
 """Trains the bundled model for a given time, in stages (README.md); some windows repeat a passage so that induction heads form.
 The model is that of scripts/zoo.
 
-usage: train.py --data DATA --out RUN [--stage base|induction|long|mixed] [--init RUN.pt|model.onnx] [--minutes 76]
+usage: train.py --data DATA --out RUN [--stage base|induction|long|mixed|far] [--init RUN.pt|model.onnx] [--minutes 76]
 """
 import argparse, json, os, sys, time
 import numpy as np, torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 ap = argparse.ArgumentParser()
 ap.add_argument('--data', required=True); ap.add_argument('--out', required=True); ap.add_argument('--init')
-ap.add_argument('--stage', choices=['base', 'induction', 'long', 'mixed'], default='base')
+ap.add_argument('--stage', choices=['base', 'induction', 'long', 'mixed', 'far'], default='base')
 for name, default in dict(layers=6, width=160, heads=8, lr=2e-3, minutes=76.0, seed=1, vocab=4096, code=0.25, threads=0).items():
     ap.add_argument('--' + name, type=type(default), default=default)
 a = ap.parse_args()
@@ -31,13 +31,15 @@ STAGES = dict(
     base=[(0.55, 256, 16, 0.15, 0.0), (0.9, 512, 8, 0.15, 0.0), (1.0, 1024, 4, 0.15, 0.0)],
     induction=[(1.0, 256, 16, 0.2, 0.3)],
     long=[(0.85, 512, 8, 0.2, 0.15), (1.0, 1024, 4, 0.15, 0.1)],
+    far=[(0.35, 1024, 4, 0.0, 0.0), (1.0, 2048, 2, 0.0, 0.0)],
     mixed=[(0.6, 512, 8, 0.2, 0.12), (0.85, 1024, 4, 0.2, 0.12), (1.0, 2048, 2, 0.2, 0.12)],
 )
-DECAY_FROM = dict(base=0.7, induction=1.0, long=1.0, mixed=0.0)
+DECAY_FROM = dict(base=0.7, induction=1.0, long=1.0, mixed=0.0, far=0.3)
 
 
 def window(context, repeat, random):
     draw = rng.random()
+    if a.stage == 'far': return far(context, draw)
     if draw < random:
         passage = rng.integers(1, a.vocab, int(rng.integers(8, max(9, context // 3))))
         return np.resize(passage, context + 1)
@@ -49,6 +51,31 @@ def window(context, repeat, random):
         p = int(rng.integers(0, context + 1 - 2 * n))
         gap = int(rng.integers(0, max(1, context + 1 - p - 2 * n)))
         w[p + n + gap:p + 2 * n + gap] = w[p:p + n]
+    return w
+
+
+def far(context, draw):
+    """40 % plain text, 32 % a passage again far back, 16 % random tokens again, 12 % short phrases again."""
+    source = code if rng.random() < a.code else books
+    start = rng.integers(0, len(source) - context - 1)
+    w = source[start:start + context + 1].astype(np.int64)
+    if draw < 0.4: return w
+    if draw < 0.88:
+        n = int(rng.integers(64, context // 2))
+        passage = None if draw < 0.72 else rng.integers(1, a.vocab, n)
+        p = int(rng.integers(0, context + 1 - 2 * n))
+        again = p + n + int(rng.integers(0, max(1, context + 1 - p - 2 * n)))
+        if passage is not None: w[p:p + n] = passage
+        w[again:again + n] = w[p:p + n]
+        return w
+    phrases = []
+    for _ in range(int(rng.integers(10, 60))):
+        n = int(rng.integers(3, 9)); at = int(rng.integers(0, len(source) - n))
+        phrases.append(source[at:at + n].astype(np.int64))
+    for phrase in phrases:
+        for _ in range(int(rng.integers(2, 4))):
+            at = int(rng.integers(0, context + 1 - len(phrase)))
+            w[at:at + len(phrase)] = phrase
     return w
 
 
@@ -93,7 +120,7 @@ while (done := (time.time() - began) / 60 / a.minutes) < 1:
     start = DECAY_FROM[a.stage]
     for g in optimizer.param_groups:
         g['lr'] = a.lr * min(1, (step + 1) / 100) * (1 if done <= start else max(0.02, (1 - done) / (1 - start)))
-    place = rng.random() if a.stage == 'mixed' else done
+    place = rng.random() if a.stage in ('mixed', 'far') else done
     _, context, size, repeat, random = next(s for s in STAGES[a.stage] if place < s[0])
     w = torch.from_numpy(np.stack([window(context, repeat, random) for _ in range(size)])).to(device)
     loss = F.cross_entropy(model(w[:, :-1]).flatten(0, 1), w[:, 1:].flatten())
