@@ -1,7 +1,7 @@
 /**
  * Mechanisms and what others choose, at equal budgets, on texts that nothing was fitted to: the tables and figures of docs/results.md.
  * Settings, plan and choices per head are made on two texts kept aside. `npm run benchmark` writes them; `-- --print` prints the tables only;
- * `--budgets 0.1,0.2`, `--tokens 512` and `--runs 40` change what is run; `--model REF --name NAME` has a section of its own. With
+ * `--budgets 0.1`, `--tokens 512` and `--runs 40` change what is run; `--model REF --name NAME` has a section of its own. With
  * `--keep FILE` every result is kept as it is found, and a run that was stopped, or is asked for another budget, goes on.
  */
 import { execFileSync } from 'node:child_process';
@@ -25,7 +25,7 @@ import { hasPlace, intervalWords, percent, putResults, signed, table } from './l
 
 const { values: options } = parseArgs({
   options: {
-    budgets: { type: 'string', default: '0.1' },
+    budgets: { type: 'string', default: '0.05,0.1,0.2' },
     tokens: { type: 'string', default: '1024' },
     runs: { type: 'string', default: '40' },
     model: { type: 'string', default: 'bundled' },
