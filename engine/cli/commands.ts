@@ -14,6 +14,7 @@ import type {
   AnalysisProgress,
   BudgetUnit,
   ChosenAttention,
+  CostProgress,
   DeviceChoice,
   Intervention,
   InterventionResult,
@@ -305,8 +306,9 @@ export async function verifyCommand(
 
 export async function startEngine(device: DeviceChoice, progress: ProgressLine): Promise<Engine> {
   const notify: Notify = (name, params) => {
-    if (name !== 'analysis/progress') return;
-    const { fraction, message, secondsLeft } = params as AnalysisProgress;
+    if (name !== 'analysis/progress' && name !== 'cost/progress') return;
+    const { fraction, message, secondsLeft } = params as
+      AnalysisProgress | (CostProgress & { secondsLeft?: number });
     progress.show(fraction, message, secondsLeft);
   };
   const engine = new Engine(notify);

@@ -2,7 +2,6 @@
 import type { NamedMechanism } from './arguments';
 import type { PredictedToken } from './predict';
 import type { Engine } from '../engine';
-import { readText } from '../readText';
 import type { AnalysisSummary, HeadAssignment, LensName, Setting } from '../../shared/protocol/engine';
 import { COST_RUNS, costLengths, FORWARD_RUNS } from '../../shared/costLengths';
 
@@ -42,19 +41,21 @@ export interface Asked {
   param: Record<string, string>;
   mechanisms: NamedMechanism[];
   budget?: number;
+  /** Of loss: a text whose tokens are counted. */
   reference?: string;
   tokens?: PredictedToken[];
   /** Of attribution at tokens: the id that is asked about. */
   answer?: number;
   /** Of patch: the ids whose logits are told, which part is put in, and of which tokens or edges. */
   answers?: { own: number; other: number };
-  part: Part;
+  part?: Part;
   put?: PredictedToken[];
   edges?: Edge[];
   /** Of ablation. */
   resample: boolean;
   /** Of costs: also as they are on this machine. */
   measure: boolean;
+  lengths?: number[];
   byValue: boolean;
 }
 
@@ -95,8 +96,8 @@ export const ASKED: Record<Exclude<DetailName, 'map'>, Asking> = {
     return { ...fit, outside: { ...head, ...(await engine.request('analysis/outsideSpan', asked, signal)) } };
   },
 
-  cost: async (engine, { head = FIRST_HEAD, mechanisms, measure }, { tokens }, signal) => {
-    const lengths = costLengths(tokens.ids.length);
+  cost: async (engine, { head = FIRST_HEAD, mechanisms, measure, lengths: wanted }, { tokens }, signal) => {
+    const lengths = wanted ?? costLengths(tokens.ids.length);
     const asked = { id, core: head.core, mechanisms: settingsOf(mechanisms), lengths };
     const formulas = await engine.request('cost/formulas', asked, signal);
     if (!measure) return formulas;
@@ -131,9 +132,8 @@ export const ASKED: Record<Exclude<DetailName, 'map'>, Asking> = {
     };
   },
 
-  loss: async (engine, { reference, mechanisms }, _, signal) => {
-    const counted = reference === undefined ? null : await readText(reference);
-    const asked = { id, reference: counted, mechanisms: settingsOf(mechanisms) };
+  loss: (engine, { reference, mechanisms }, _, signal) => {
+    const asked = { id, reference: reference ?? null, mechanisms: settingsOf(mechanisms) };
     return engine.request('analysis/lossGroups', asked, signal);
   },
 
@@ -153,7 +153,7 @@ export const ASKED: Record<Exclude<DetailName, 'map'>, Asking> = {
     ...(await engine.request('analysis/valueWeights', { id, ...head }, signal)),
   }),
 
-  patch: (engine, { head = FIRST_HEAD, tokens, answers, part, put, edges }, summary, signal) => {
+  patch: (engine, { head = FIRST_HEAD, tokens, answers, part = 'heads', put, edges }, summary, signal) => {
     const asked = { id, from: OTHER, at: places(tokens, summary)[0], answers };
     if (part === 'heads') return engine.request('analysis/patch', asked, signal);
     if (part === 'edges')

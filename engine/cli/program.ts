@@ -18,15 +18,16 @@ import { parseWithout, WITHOUT_SYNTAX } from './interventions';
 import { analyzeCommand, cacheCommand, attendCommand, listCommand, verifyCommand } from './commands';
 import { completionScript, SHELLS } from './completion';
 import { TEXT_CHOICES } from '../corpus/chooseTexts';
+import { detailCommand } from './detailCommand';
 import {
-  detailCommand,
   parseAnswers,
   parseDetail,
   parseEdges,
   parseHead,
   parseId,
+  parseLengths,
   parsePart,
-} from './detailCommand';
+} from './detailOptions';
 import { DETAILS, PARTS, type DetailName } from './details';
 import { diffCommand, parseFailOver, type DiffOptions } from './diffCommand';
 import { headsCommand } from './headsCommand';
@@ -269,14 +270,18 @@ function build(): Command {
     )
     .option('--resample', 'ablation: also with the outputs of heads dealt out anew among the tokens', false)
     .option('--measure', 'cost: also timed on this machine, with a whole forward', false)
+    .option(
+      '--lengths <tokens>',
+      "cost: at these lengths, commas between them (default: from 128 to 65,536, and the text's own)",
+      parseLengths,
+    )
     .option('--reference <file>', 'loss: a text in which the tokens are counted (default: the text itself)')
     .option('--json <out>', 'write the result as JSON (default: to standard output)')
     .option('--from <file>', 'patch: the text that is put into this one')
     .option(
       '--part <what>',
-      `patch: one of ${PARTS.join(', ')}: each head, the residual stream before each layer at each token, or what --head carries from one token to another`,
+      `patch: one of ${PARTS.join(', ')}: each head, the residual stream before each layer at each token, or what --head carries from one token to another (default: heads)`,
       parsePart,
-      'heads',
     )
     .option(
       '--put <tokens>',

@@ -1,6 +1,6 @@
 import type { LossGroup } from '../../shared/protocol/engine';
 import { FEWEST_TOKENS } from '../../shared/bootstrap';
-import { changeOf, differenceInterval } from '../../shared/uncertainty';
+import { changeOf, differenceInterval, verdictOf } from '../../shared/uncertainty';
 
 /** Occurrences: never, and by powers of ten. */
 export const FREQUENCIES = [0, 1, 10, 100, 1000, 10_000];
@@ -46,7 +46,8 @@ export function effectiveContext(loss: Float32Array, edges: readonly number[]): 
     .map((from, at) => ({ from, values: loss.subarray(from - 1, (edges[at + 1] ?? Infinity) - 1) }))
     .filter(({ values }) => values.length >= FEWEST_TOKENS);
   if (groups.length < 2) return null;
-  const isBetter = (one: Float32Array, other: Float32Array) => differenceInterval(one, other)!.high < 0;
+  const isBetter = (one: Float32Array, other: Float32Array) =>
+    verdictOf(differenceInterval(one, other)!) === 'yes';
   return groups.find(({ values }, at) => !groups.slice(at + 1).some(later => isBetter(values, later.values)))!
     .from;
 }

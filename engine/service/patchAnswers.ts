@@ -1,7 +1,7 @@
 /** How far a changed run of one text goes toward what another text goes on with. */
 import type { Analysis } from './analysis';
-import { effectOf } from './changedRun';
 import { RefusedError, refused, told } from '../errors';
+import { tokenLoss } from '../measure/loss';
 import type { ModelOutput } from '../model/cut/cutModel';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 import type { PatchParams, PatchedPart, PatchedTexts } from '../../shared/protocol/engine';
@@ -28,12 +28,15 @@ export const lastOf = ({ tokens }: Analysis): number => tokens.ids.length - 1;
 
 export class PatchAnswers {
   private constructor(
-    private readonly analysis: Analysis,
+    private readonly lossOf: (output: ModelOutput) => Promise<Float32Array>,
     readonly texts: PatchedTexts,
-    private readonly signal: AbortSignal,
+    private readonly ownLoss: Float32Array,
   ) {}
 
-  /** @param own the output of the text that is run, as it is; `other`: of the other one */
+  /**
+   * @param own the output of the text that is run, as it is and run as it is with what is put in, so that what is put into its own
+   * text changes nothing at all; `other`: of the other text
+   */
   static async of(
     analysis: Analysis,
     own: ModelOutput,
@@ -51,13 +54,15 @@ export class PatchAnswers {
     const { tokens } = await tokenizer.describe(Int32Array.of(ids.own, ids.other));
     const [ownText = '', otherText = ''] = tokens.text;
     const named = { own: { id: ids.own, text: ownText }, other: { id: ids.other, text: otherText } };
-    return new PatchAnswers(analysis, { at, answers: named, differences }, signal);
+    const lossOf = (output: ModelOutput) => tokenLoss(output, analysis.written.ids, analysis.context(signal));
+    return new PatchAnswers(lossOf, { at, answers: named, differences }, await lossOf(own));
   }
 
   /** What a run of the text with something of the other one changes. */
   async judge(output: ModelOutput): Promise<PatchedPart> {
     const { at, answers, differences } = this.texts;
-    const { perToken } = await effectOf(this.analysis, output, this.signal);
+    const loss = await this.lossOf(output);
+    const perToken = loss.map((value, token) => value - this.ownLoss[token]!);
     const ids = { own: answers.own.id, other: answers.other.id };
     const found = difference(await output.read(at, at + 1), ids);
     const whole = differences.other - differences.own;

@@ -1,6 +1,6 @@
 /** `analysis/patchEdges`: what a head carries from one token to another, from one text put into the run of another of equal length. */
 import type { Analysis } from './analysis';
-import { attendAsKnown, attendDense } from './changedRun';
+import { attendDense } from './changedRun';
 import { lastOf, PatchAnswers, refuseTexts, refuseToken } from './patchAnswers';
 import { kvHead, ownMap, type CoreInput } from '../attention/core';
 import { denseRows } from '../attention/kernels/dense';
@@ -38,13 +38,12 @@ export async function patchEdges(
   const chosen = named
     ? await own.between(others, named)
     : await own.mostBetween(others, Math.min(at, lastOf(analysis)), most);
-  const asKnown = attendAsKnown(analysis, signal);
-  const otherOutput = await other.run(attendAsKnown(other, signal), { signal });
-  const ownOutput = await analysis.run(asKnown, { signal });
-  const answers = await PatchAnswers.of(analysis, ownOutput, otherOutput, given, tokenizer, signal);
   const dense = attendDense(analysis, signal);
+  const otherOutput = await other.run(attendDense(other, signal), { signal });
+  const ownOutput = await analysis.run(dense, { signal });
+  const answers = await PatchAnswers.of(analysis, ownOutput, otherOutput, given, tokenizer, signal);
   const edges: PatchedEdge[] = [];
-  await analysis.run(asKnown, {
+  await analysis.run(dense, {
     signal,
     onContext: async (info, context, goOn) => {
       if (info.core !== core) return;

@@ -1,6 +1,6 @@
 /** `analysis/patchResidual`: what the layers hand on of single tokens, from one text put into the run of another of equal length. */
 import type { Analysis } from './analysis';
-import { attendAsKnown, attendDense } from './changedRun';
+import { attendDense } from './changedRun';
 import { lastOf, PatchAnswers, refuseTexts, refuseToken } from './patchAnswers';
 import { refused } from '../errors';
 import type { TokenState } from '../model/cut/tokenState';
@@ -25,21 +25,20 @@ export async function patchResidual(
   refuseTexts(analysis, other, at);
   for (const token of named ?? []) refuseToken(analysis, token);
   const tokens = named ?? tokensBetween(analysis, other, at);
-  const asKnown = attendAsKnown(analysis, signal);
+  const dense = attendDense(analysis, signal);
   const states: TokenState[][] = [];
-  const otherOutput = await other.run(attendAsKnown(other, signal), {
+  const otherOutput = await other.run(attendDense(other, signal), {
     signal,
     onBefore: ({ core }, before) => {
       states[core] = tokens.map(token => before.stateOf(token));
       return Promise.resolve();
     },
   });
-  const ownOutput = await analysis.run(asKnown, { signal });
+  const ownOutput = await analysis.run(dense, { signal });
   const answers = await PatchAnswers.of(analysis, ownOutput, otherOutput, given, tokenizer, signal);
-  const dense = attendDense(analysis, signal);
   const cells: PatchedState[] = [];
   const all = tokens.length * analysis.cores.length;
-  await analysis.run(asKnown, {
+  await analysis.run(dense, {
     signal,
     onBefore: async ({ core }, before) => {
       const { layer } = analysis.core(core).result.info;

@@ -1,6 +1,6 @@
 /** `analysis/patch`: each head's output from one text put into the run of another of equal length. */
 import type { Analysis } from './analysis';
-import { attendAsKnown, attendDense } from './changedRun';
+import { attendDense } from './changedRun';
 import { lastOf, PatchAnswers, refuseTexts, type Given } from './patchAnswers';
 import type { Tokenizer } from '../model/tokens/tokenizer';
 import type { PatchedHead, Patching } from '../../shared/protocol/engine';
@@ -17,18 +17,17 @@ export async function patch(
 ): Promise<Patching> {
   refuseTexts(analysis, other, given.at ?? lastOf(analysis));
   const contexts: Float32Array[] = [];
-  const ofOther = attendAsKnown(other, signal);
-  const asKnown = attendAsKnown(analysis, signal);
+  const ofOther = attendDense(other, signal);
+  const dense = attendDense(analysis, signal);
   const otherOutput = await other.run(
     async (info, input) => (contexts[info.core] = await ofOther(info, input)),
     { signal },
   );
-  const ownOutput = await analysis.run(asKnown, { signal });
+  const ownOutput = await analysis.run(dense, { signal });
   const answers = await PatchAnswers.of(analysis, ownOutput, otherOutput, given, tokenizer, signal);
   const heads: PatchedHead[] = [];
   const all = sum(analysis.model.info.cores.map(core => core.heads));
-  const dense = attendDense(analysis, signal);
-  await analysis.run(asKnown, {
+  await analysis.run(dense, {
     signal,
     onContext: async ({ core, heads: count }, context, goOn) => {
       const { layer } = analysis.core(core).result.info;

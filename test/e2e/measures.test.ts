@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { interval, number, percent, signed } from '../../shared/numbers';
+import { verdictOf } from '../../shared/uncertainty';
 import type { SaveFileParams, ViewState } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
@@ -253,7 +254,7 @@ describe('measures beyond attention', function () {
     await until(async () => (await cell(0).innerText()).trim() === signed(first.heads[0]!.loss.delta));
     for (const [at, { loss }] of first.heads.entries()) {
       const coloured = await cell(at).evaluate(button => button.parentElement!.style.background !== '');
-      assert.equal(coloured, loss.low > 0 || loss.high < 0, 'no colour where the interval holds 0');
+      assert.equal(coloured, verdictOf(loss) !== 'undecided', 'no colour where the interval holds 0');
       assert.ok((await cell(at).getAttribute('title'))!.includes(interval(loss)));
     }
     await panel.getByRole('button', { name: 'as CSV' }).click();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +11,13 @@ import { neverCancelled } from '../../engine/runtime/cancellation';
 import type {
   Ablation,
   AnalysisSummary,
+  CostFormulas,
+  CostMeasurement,
   EdgePatching,
+  ForwardTimes,
+  LossGroups,
   Patching,
+  Provenance,
   ResidualPatching,
   SpanFit,
 } from '../../shared/protocol/engine';
@@ -62,11 +68,12 @@ describe('command line: detail', function () {
     assert.equal(found.queryBucket[0]!.length, tokens);
   });
 
-  const resultOf = async (...args: string[]) => {
+  const whole = async (...args: string[]) => {
     const { code, stdout, stderr } = await run(...args);
     assert.equal(code, 0, stderr);
-    return (JSON.parse(stdout) as { result: unknown }).result;
+    return JSON.parse(stdout) as { result: unknown };
   };
+  const resultOf = async (...args: string[]) => (await whole(...args)).result;
   const plain = (value: object) =>
     JSON.parse(
       JSON.stringify(value, (_, one: unknown) => (one instanceof Float32Array ? Array.from(one) : one)),
@@ -119,6 +126,79 @@ describe('command line: detail', function () {
     assert.deepEqual(outside, { ...head, ...found });
   });
 
+  it('tells what mechanisms cost by formula, and as they are measured here', async () => {
+    const asked = ['--mechanism', 'local:window=16,performer', '--head', '2.1', '--lengths', '256,64,256'];
+    const { asked: settled, result } = (await whole('cost', 'text.txt', ...asked, '--measure')) as {
+      asked: { mechanisms: { settled: object }[]; lengths: number[]; measure: boolean };
+      result: CostFormulas & { measured: CostMeasurement; forward: ForwardTimes };
+    };
+    assert.deepEqual([settled.lengths, settled.measure], [[64, 256], true]);
+    const features = Math.floor(20 * Math.log(20));
+    assert.deepEqual(
+      settled.mechanisms.map(one => one.settled),
+      [{ window: 16 }, { features, seed: 1 }],
+    );
+    const formulas = await engine.request('cost/formulas', {
+      ...{ id: OWN, core: 2, lengths: [64, 256] },
+      mechanisms: [setting('local', { window: 16 }), setting('performer')],
+    });
+    const { measured, forward, ...told } = result;
+    assert.deepEqual(told, plain(formulas));
+    const { points, shape, notes } = measured;
+    assert.deepEqual(shape, formulas.shape);
+    const ofPoints = points.map(({ choice, tokens, pairs, held }) => [choice.name, tokens, pairs, held]);
+    const dense = (tokens: number) => (tokens * (tokens + 1)) / 2;
+    const local = (tokens: number) => 16 * tokens - (16 * 15) / 2;
+    assert.deepEqual(ofPoints, [
+      ['dense', 64, dense(64), 64],
+      ['local', 64, local(64), 16],
+      ['performer', 64, dense(64), undefined],
+      ['dense', 256, dense(256), 256],
+      ['local', 256, local(256), 16],
+      ['performer', 256, dense(256), undefined],
+    ]);
+    for (const { milliseconds } of points) {
+      const { low, median, high, runs } = milliseconds;
+      assert.ok(0 < low && low <= median && median <= high && runs >= 5);
+    }
+    assert.ok(Array.isArray(notes) && !Number.isNaN(Date.parse(measured.date)));
+    assert.equal(forward.tokens, engine.analysis(OWN).tokens.ids.length);
+    assert.deepEqual(
+      forward.cores.map(({ core }) => core),
+      [0, 1, 2, 3, 4, 5],
+    );
+    for (const time of [...forward.cores.flatMap(one => [one.attention, one.rest]), forward.output])
+      assert.ok(time > 0);
+  });
+
+  it('names all that was read and asked for', async () => {
+    const reference = 'The mat, the log and the dog.\n';
+    await writeFile(join(folder, 'reference.txt'), reference);
+    const { asked, provenance, result } = (await whole(
+      ...['loss', 'text.txt', '--mechanism', 'strided,local:window=4', '--reference', 'reference.txt'],
+    )) as { asked: object; provenance: Provenance; result: LossGroups };
+    const tokens = engine.analysis(OWN).tokens.ids.length;
+    assert.deepEqual(asked, {
+      mechanisms: [
+        {
+          ...{ name: 'strided', params: {}, setting: 'strided:stride=auto' },
+          settled: { stride: Math.ceil(Math.sqrt(tokens)) },
+        },
+        {
+          ...{ name: 'local', params: { window: 4 }, setting: 'local:window=4', settled: { window: 4 } },
+        },
+      ],
+    });
+    assert.deepEqual(
+      provenance.inputs,
+      [
+        ['text', TEXT],
+        ['reference', reference],
+      ].map(([name, text]) => ({ name, sha256: createHash('sha256').update(text!).digest('hex') })),
+    );
+    assert.ok(result.referenceTokens > 5 && result.referenceTokens < 15);
+  });
+
   it('tells what the model loses without each head', async () => {
     const { heads } = await told<Ablation>('ablation', { resample: true });
     assert.equal(heads.length, 48);
@@ -138,6 +218,14 @@ describe('command line: detail', function () {
     const other = 'The dog sat on the log. The cat sat on the mat.\n'.repeat(3);
     await writeFile(join(folder, 'other.txt'), other);
     const patched = await resultOf('patch', 'text.txt', '--from', 'other.txt', '--answers', '300,400');
+    const same = await run('patch', 'text.txt', '--from', 'text.txt', '--part', 'residual', '--put', '4');
+    const { asked, notes } = JSON.parse(same.stdout) as { asked: object; notes: string[] };
+    assert.deepEqual(asked, { part: 'residual', put: [4] });
+    assert.match(
+      notes.join(),
+      /^Both texts go on with ".+" \(\d+\), so only the loss .+ --answers says which/,
+    );
+    assert.equal(same.stderr, `${notes.join()}\n`);
     const { at, heads, answers } = patched as Patching;
     assert.deepEqual([at, heads.length, answers.own.id, answers.other.id], [last, 48, 300, 400]);
     await analyze(OTHER, other);
@@ -206,6 +294,12 @@ describe('command line: detail', function () {
       [['patch', 'text.txt'], /--from goes with/],
       [['patch', 'text.txt', '--from', 'text.txt', '--answers', '3'], /--answers is two ids/],
       [['rollout', 'text.txt', '--tokens', 'first'], /--tokens takes tokens/],
+      [['cost', 'text.txt', '--lengths', '64,0'], /--lengths takes numbers of tokens from 1 to 131072/],
+      [['ablation', 'text.txt', '--mechanism', 'local'], /goes with the detail buckets, cost, map, token, /],
+      [['rollout', 'text.txt', '--budget', '10%'], /--budget goes with the detail spans\./],
+      [['map', 'text.txt', '--png', 'm.png', '--json', 'm.json'], /--json goes with the detail lens, /],
+      [['map', 'text.txt', '--png', 'm.png', '--mechanism', 'performer'], /Performer keeps no set of pairs/],
+      [['patch', 'text.txt', '--from', 'text.txt', '--head', '3.1'], /--head goes with --part edges\./],
       [['lost', 'text.txt'], /What is lost is lost under one mechanism/],
       [['attribution', 'text.txt', '--answer', '3'], /--answer goes with the detail attribution at --tokens/],
       [['patch', 'text.txt', '--from', 'text.txt', '--edges', '1>2'], /--edges goes with --part edges/],

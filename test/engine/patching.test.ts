@@ -12,6 +12,8 @@ import { oracleOutput, oracleProbabilities } from '../oracle/dense';
 const FIXTURES = join(__dirname, '../../../shared/fixtures/models');
 /** What the planted model multiplies a predicted word by. */
 const STRENGTH = 14;
+/** Exactly: the same run twice. */
+const NO_CHANGE = { delta: 0, low: 0, high: 0 };
 
 describe('activation patching', function () {
   this.timeout(120_000);
@@ -93,7 +95,7 @@ describe('activation patching', function () {
     }
     const nothing = await engine.request('analysis/patch', { id: 'a', from: 'a' });
     for (const { loss, difference, restored } of nothing.heads)
-      assert.ok(Math.abs(loss.delta) < 1e-6 && difference === 0 && restored === null);
+      assert.deepEqual([loss, difference, restored], [NO_CHANGE, 0, null]);
   });
 
   it('of the residual stream: the token that differs is the other text before layer 0, and what is read of it later', async () => {
@@ -151,12 +153,15 @@ describe('activation patching', function () {
     const { cells, differences } = await engine.request('analysis/patchResidual', asked);
     const [first] = cells;
     assert.deepEqual([first!.core, first!.token], [0, token]);
-    assert.ok(Math.abs(first!.difference - differences.other) < 2e-5);
+    assert.equal(first!.difference, differences.other, 'all that is read is the other text');
     const later = cells.filter(one => one.token === token).map(({ difference }) => difference);
     assert.ok(Math.abs(later.at(-1)! - differences.other) > 1e-3, 'other tokens have read it by then');
     const none = { ...asked, from: 'sea', tokens: [3, token] };
-    for (const { loss } of (await engine.request('analysis/patchResidual', none)).cells)
-      assert.ok(Math.abs(loss.delta) < 1e-6);
+    const states = await engine.request('analysis/patchResidual', none);
+    const edge = { query: token, key: 2 };
+    const carried = await engine.request('analysis/patchEdges', { ...none, core: 2, head: 5, edges: [edge] });
+    for (const { loss, difference } of [...states.cells, ...carried.edges])
+      assert.deepEqual([loss.delta, difference], [0, differences.own]);
     for (const one of (await engine.request('analysis/patchEdges', { ...asked, core: 2, head: 5, most: 3 }))
       .edges)
       assert.ok(one.query >= token && one.query <= 12 && one.moved > 0);

@@ -1,5 +1,6 @@
 import { html, nothing, type TemplateResult } from 'lit';
 import { percent } from '../../shared/numbers';
+import { verdictOf } from '../../shared/uncertainty';
 import { t } from '../host/words';
 import { exact, interval, nats } from '../model/amounts';
 import { shiftPerRow, type LossPair } from '../model/pair';
@@ -12,7 +13,7 @@ import type { PairTiles } from './pairMaps';
 export function lossLead(losses: LossPair): TemplateResult {
   const delta = losses.b - losses.a;
   const { interval: range } = losses;
-  const unsure = range !== null && range.low <= 0 && range.high >= 0;
+  const unsure = range !== null && verdictOf(range) === 'undecided';
   const size = html`<strong title=${exact(delta, 'nats')}>${nats(Math.abs(delta))}</strong>`;
   const sentence = unsure
     ? html`${t('Whether A or B costs more cannot be told on this text:')} B − A = ${size}`

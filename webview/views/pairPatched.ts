@@ -8,6 +8,7 @@ import type {
   ResidualPatching,
 } from '../../shared/protocol/engine';
 import { csv, signed, tokenLabel } from '../../shared/numbers';
+import { verdictOf } from '../../shared/uncertainty';
 import { store } from '../host/store';
 import { rich, t } from '../host/words';
 import { exact, interval } from '../model/amounts';
@@ -147,7 +148,7 @@ function cellOf(found: PatchedPart | undefined, by: By): ValueCell | null {
     interval(loss),
     signed(difference),
   );
-  if (by === 'loss') return { value: loss.delta, title, undecided: loss.low <= 0 && loss.high >= 0 };
+  if (by === 'loss') return { value: loss.delta, title, undecided: verdictOf(loss) === 'undecided' };
   return restored === null ? null : { value: restored, title: `${exact(restored * 100, '%')}; ${title}` };
 }
 
