@@ -13,6 +13,7 @@ export const REFUSALS = {
   noMemory:
     'No token of this text has a memory: it ends within the first segment ({0} tokens), or nothing before a segment is kept.',
   noToken: 'There is no token {0}.',
+  notKept: 'Where this word looks is not kept of a text of this length: the map of a head computes it.',
   patchDecoders: 'Patching is told of decoders that predict the next token of the text.',
   patchDense: 'Patching needs a dense pass over both texts.',
   patchModel: 'Both texts must be read by the same model: their heads are put for each other.',

@@ -194,6 +194,12 @@ export class Analysis {
     return this.shared(`head|${core}|${head}`, alone, signal);
   }
 
+  /** Whether a question about these cores, or one head of one, takes no run of the model. */
+  isKept(cores: readonly number[], head: number | null): boolean {
+    const alone = head !== null && this.cache.peek(`${this.key}head|${cores[0]}|${head}`) !== undefined;
+    return alone || cores.every(core => this.atHand(core) !== null);
+  }
+
   /** The tensors of a core where no run is needed for them. */
   atHand(core: number): CoreTensors | null {
     return this.cores[core]?.tensors ?? this.cache.peek<CoreTensors>(`${this.key}tensors|${core}`) ?? null;

@@ -72,6 +72,7 @@ export async function tokenAttention(
   const missing = params.tokens.find(token => !(token >= 0 && token < length));
   if (missing !== undefined) throw refused('noToken', missing);
   const chosen = headsOf(analysis, params, side);
+  if (params.keptOnly && !analysis.isKept([...chosen.keys()], params.head)) throw refused('notKept');
   const weights = params.byValue ? await weightsOf(analysis, params, signal) : null;
   const { mechanisms } = params;
   const choices = mechanisms?.length === 0 ? computedChoices(analysis) : (mechanisms ?? []);

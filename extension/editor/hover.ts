@@ -6,6 +6,8 @@ import { Owner } from '../disposable';
 import { describeHead, hoverText, predictionText, type HeadChoice } from './hoverText';
 import { interval, percent, signed } from '../../shared/numbers';
 import { roleTitle } from '../../shared/roleTitles';
+import { REFUSALS } from '../../shared/refusals';
+import { inLanguage } from '../../shared/sentences';
 import { distinct } from '../../shared/setting';
 import type { SelectionModel } from '../views/selectionModel';
 import type { Settings } from '../workbench/settings';
@@ -16,8 +18,8 @@ import { wordAt } from '../analysis/tokenLocator';
 const MAXIMUM_TOKENS = 12;
 const TOP = 40;
 
-/** Of longer texts the model may have to run again for its predictions, which a hover is not worth. */
-const PREDICTED_TOKENS = 4096;
+/** Of longer texts the model may have to run again, which a hover is not worth. */
+const RUN_FOR = 4096;
 
 /** What the hover's links may run. */
 const LINKED_COMMANDS = [
@@ -61,7 +63,15 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
       // Without a list, the engine takes all that were computed.
       const mechanisms =
         planned && planned.name !== 'dense' ? [...computedBeside(analysis, planned), planned] : [];
-      const question = { id: analysis.id, core, head, side, tokens: tokens.slice(0, MAXIMUM_TOKENS) };
+      const keptOnly = analysis.began!.tokens.ids.length > RUN_FOR;
+      const question = {
+        id: analysis.id,
+        core,
+        head,
+        side,
+        tokens: tokens.slice(0, MAXIMUM_TOKENS),
+        keptOnly,
+      };
       const shown = await this.store.request('analysis/token', { ...question, top: TOP, mechanisms }, cancel);
       if (planned) for (const one of shown) addChange(analysis, planned, side, one);
       const likely = await this.predicted(analysis, side, tokens.at(-1)!, cancel);
@@ -69,8 +79,13 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
         describe(analysis, side, shown, { core, head }, planned, this.store.mechanismInfos) + likely;
       this.shown.fire();
       return new vscode.Hover(tooltip(text, LINKED_COMMANDS), word);
-    } catch {
-      return undefined; // cancelled, or not computed yet; the status bar tells of real trouble
+    } catch (error) {
+      const { t } = vscode.l10n;
+      const { message } = error as Error;
+      // Else cancelled, or not computed yet; the status bar tells of real trouble.
+      if (message !== inLanguage(REFUSALS.notKept, t)) return undefined;
+      const open = link(t('Open map'), 'attentionInspector.openHead', [analysis.uri, tokens[0]!]);
+      return new vscode.Hover(tooltip(`${message}\n\n${open}`, LINKED_COMMANDS), word);
     }
   }
 
@@ -83,7 +98,7 @@ export class AttentionHover extends Owner implements vscode.HoverProvider {
   ): Promise<string> {
     const { summary, interventions } = analysis.ready ?? {};
     const written = summary?.target ? 'target' : 'text';
-    if (!summary?.loss || side !== written || summary.tokens.ids.length > PREDICTED_TOKENS) return '';
+    if (!summary?.loss || side !== written || summary.tokens.ids.length > RUN_FOR) return '';
     const question = { id: analysis.id, tokens: [token], interventions: interventions?.list ?? [] };
     const [found] = await this.store.request('analysis/predictions', question, cancel);
     return found ? `\n\n${predictionText(found, vscode.l10n.t)}` : '';

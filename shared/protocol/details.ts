@@ -77,6 +77,8 @@ export interface TokenParams {
   mechanisms: Setting[] | null;
   /** Value-weighted shares (`ValueWeights`) instead of masses: of one head, which is named. */
   byValue?: boolean;
+  /** Refused where the model would have to run again. */
+  keptOnly?: boolean;
 }
 
 /** What a hover shows. */

@@ -145,6 +145,13 @@ describe('tiles of a long text', function () {
     await engine.request('analysis/row', { ...head, token: 700, direction: 'from' });
     const tokens = { ...head, tokens: [800], top: 3, mechanisms: null };
     await engine.request('analysis/token', tokens);
+    const kept = { ...tokens, keptOnly: true };
+    assert.deepEqual(
+      await engine.request('analysis/token', kept),
+      await engine.request('analysis/token', tokens),
+    );
+    await assert.rejects(engine.request('analysis/token', { ...kept, core: null, head: null }), /not kept/);
+    await assert.rejects(engine.request('analysis/token', { ...kept, core: 0 }), /not kept/);
     assert.equal(runs, 1);
   });
 });
