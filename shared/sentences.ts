@@ -66,6 +66,7 @@ export const SENTENCES = {
   albertBest: 'Best possible at each rank: the singular values of the table that the model has.',
   albertBlocks:
     'Everything but the tables and an output matrix of its own counts as blocks, final norms included.',
+  albertShared: "This model's layers are one block already.",
   albertFactorised: "This model's table is factorised already ({0} of {1}).",
   noCurve: 'The table cannot be read from this export, so there is no curve.',
   curveOfRows: 'The curve is of {0} of the {1} rows, evenly spaced.',

@@ -51,6 +51,10 @@ export const albert: Lens<'albert'> = {
     const thin = factorisedParameters(vocabulary, embeddingWidth, rank);
     const stacks = info.kind === 'encoder-decoder' ? 2 * info.layers : info.layers;
     const notes = [say('albertBest'), say('albertBlocks')];
+    // What is one block already stays one.
+    const isShared = analysis.model.layerWeights()?.shared === true;
+    const block = isShared ? blocks : blocks / stacks;
+    if (isShared) notes.push(say('albertShared'));
     if (embeddingWidth < hidden) notes.push(say('albertFactorised', embeddingWidth, hidden));
     const spectrum =
       table && vocabulary > 0
@@ -70,8 +74,8 @@ export const albert: Lens<'albert'> = {
       blocks,
       rank,
       factorised: thin + apart + blocks,
-      shared: embedding + apart + blocks / stacks,
-      both: thin + apart + blocks / stacks,
+      shared: embedding + apart + block,
+      both: thin + apart + block,
       curve: spectrum && curveOf(spectrum.values, vocabulary, embeddingWidth),
       sampledRows: spectrum?.rows ?? 0,
       similarity: await similarityOf(analysis, signal),
@@ -121,8 +125,10 @@ const MOST_PRODUCTS = 4e9;
  */
 async function similarityOf(analysis: Analysis, signal: AbortSignal): Promise<number[][] | null> {
   const weights = analysis.model.layerWeights();
+  if (weights?.shared)
+    return Array.from({ length: weights.pieces }, () => Array<number>(weights.pieces).fill(1));
   const fits =
-    weights !== null &&
+    weights?.plain === true &&
     weights.largest * weights.pieces <= LARGEST &&
     (weights.size * weights.pieces ** 2) / 2 <= MOST_PRODUCTS;
   return fits ? analysis.sharedByModel('similarity', own => cosines(weights, own), signal) : null;

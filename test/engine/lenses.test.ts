@@ -218,6 +218,24 @@ describe('lenses', function () {
       const found = await look('albert', { id: 'd', core: 0, head: 0 });
       for (const x of found.similarity!.flat()) assert.ok(Math.abs(x - 1) < 1e-9);
       assert.ok(found.notes.some(note => /factorised already \(32 of 64\)/.test(note)));
+      assert.equal(found.shared, found.parameters, 'sharing saves nothing more');
+    });
+
+    it('albert: a shared block and a factorised table in whole numbers, as the zoo has them', async () => {
+      await engine.analyze({
+        id: 'e',
+        model: 'zoo/albert',
+        text: TEXT.slice(0, 200),
+        device: 'cpu',
+        maxTokens: 40,
+        mechanisms: [],
+        propagate: false,
+      });
+      const found = await look('albert', { id: 'e', core: 0, head: 0 });
+      assert.deepEqual(found.similarity, Array(3).fill([1, 1, 1]));
+      assert.deepEqual([found.apart, found.embedding], [0, 4096 * 64]);
+      assert.deepEqual([found.shared, found.embedding + found.blocks], [found.parameters, found.parameters]);
+      assert.ok(found.notes.includes("This model's layers are one block already."));
     });
 
     it('memory: a what-if of any causal model; without a token that is old enough it is refused', async () => {

@@ -9,9 +9,13 @@ export interface LayerWeights {
   /** Numbers in one piece's matrices, and in the largest of them. */
   size: number;
   largest: number;
+  /** All pieces have the same matrices: one block for all layers. */
+  shared: boolean;
+  /** They can be read as floats as they are. */
+  plain: boolean;
 }
 
-/** Null when fewer than two pieces are alike, or their weights are not plain floats. */
+/** Null when fewer than two pieces are alike. */
 export function layerWeights(graph: Graph, pieces: readonly (Extract | null)[]): LayerWeights | null {
   const dims = (name: string) => (graph.initializers.get(name)?.dims ?? []).map(Number);
   const matricesOf = (piece: Extract) => piece.initializers.filter(name => dims(name).length === 2);
@@ -27,12 +31,13 @@ export function layerWeights(graph: Graph, pieces: readonly (Extract | null)[]):
   if (alike.length < 2) return null;
   const lists = alike.map(matricesOf);
   const matrices = lists[0]!.map((_, t) => lists.map(list => list[t]!));
-  if (matrices.flat().some(name => graph.type(name) !== ElementType.float32)) return null;
   const sizes = matrices.map(([name]) => dims(name!).reduce((product, d) => product * d, 1));
   return {
     matrices,
     pieces: alike.length,
     size: sizes.reduce((sum, n) => sum + n, 0),
     largest: Math.max(...sizes),
+    shared: matrices.every(names => new Set(names).size === 1),
+    plain: matrices.flat().every(name => graph.type(name) === ElementType.float32),
   };
 }

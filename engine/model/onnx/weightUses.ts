@@ -36,7 +36,7 @@ export function countWeights(
   folder: string,
   counts: (name: string) => boolean = () => true,
 ): number {
-  const used = new Set(graph.nodes.flatMap(weightsOf));
+  const used = new Set(graph.nodes.flatMap(node => weightsOf(graph, node)));
   const weights = [...graph.initializers]
     .filter(([name]) => used.has(name) && counts(name))
     .map(([, tensor]) => tensor);
@@ -54,11 +54,21 @@ export function countWeights(
 }
 
 /** What of a node's inputs is learned: no tables of sines and cosines, no scales and zero points of packed weights. */
-function weightsOf(node: GraphNode): string[] {
+function weightsOf(graph: Graph, node: GraphNode): string[] {
   if (node.op === 'RotaryEmbedding') return node.inputs.slice(0, 1);
   if (node.op === 'MatMulNBits' || node.op === 'GatherBlockQuantized')
     return node.inputs.filter((_, i) => i !== 2 && i !== 3);
+  if (isUnpacked(graph, node)) return [];
   return reads(node);
+}
+
+/** Weights of whole numbers times a scale, as a product of its own: what is learned are the numbers. */
+function isUnpacked(graph: Graph, node: GraphNode): boolean {
+  const wholes = node.inputs.map(input => graph.producer(input)).find(cast => cast?.op === 'Cast');
+  const source = wholes && graph.initializers.get(wholes.inputs[0]!);
+  const areWhole = source?.data_type === ElementType.int8 || source?.data_type === ElementType.uint8;
+  const others = node.inputs.filter(input => input !== wholes?.outputs[0]);
+  return node.op === 'Mul' && areWhole && others.every(input => graph.initializers.has(input));
 }
 
 /** What only writes a table in another way. */
@@ -73,7 +83,11 @@ const PASSING: ReadonlySet<string> = new Set([
 const usesOf = (graph: Graph, name: string): { node: GraphNode; input: string }[] =>
   graph
     .consumers(name)
-    .flatMap(node => (PASSING.has(node.op) ? usesOf(graph, node.outputs[0]!) : [{ node, input: name }]));
+    .flatMap(node =>
+      PASSING.has(node.op) || isUnpacked(graph, node)
+        ? usesOf(graph, node.outputs[0]!)
+        : [{ node, input: name }],
+    );
 
 const looksUp = ({ node, input }: { node: GraphNode; input: string }): boolean =>
   /^Gather(BlockQuantized)?$/.test(node.op) && node.inputs[0] === input;
