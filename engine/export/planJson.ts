@@ -68,7 +68,7 @@ export interface PlanText {
   wins: Plan['wins'];
 }
 
-/** Share of the texts whose own fit agrees with the plan, with the 95 % interval of so many votes (Wilson). */
+/** Share of the texts whose own fit agrees with the plan, with the 95 % exact binomial interval of so many votes. */
 export interface Agreement {
   agreement: number;
   low: number;
