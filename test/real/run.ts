@@ -228,7 +228,7 @@ All of it is mended, and tested without these weights:
 
 ${table(
   ['what was found', 'tests'],
-  BROKEN.map(([what, tests]) => row([what, tests.replace(/[\w/]+\.test\.ts/g, '\`$&\`')])),
+  BROKEN.map(([what, tests]) => row([what, tests.replace(/[\w/]+\.test\.ts/g, '`$&`')])),
 )}
 
 ## Time and memory
