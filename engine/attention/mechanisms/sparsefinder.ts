@@ -321,7 +321,24 @@ function project(
   const columns = Array.from({ length: rank }, (_, d) =>
     Float64Array.from({ length: dim }, (_, c) => matrix[(head * dim + c) * rank + d]!),
   );
-  for (let d = 0; d < rank; d++) {
+  let d = 0;
+  // Two at once: a single sum waits for each of its products.
+  for (; d + 1 < rank; d += 2) {
+    const [one, other] = [columns[d]!, columns[d + 1]!];
+    for (let i = 0; i < rows; i++) {
+      const at = (first + i) * dim;
+      let sum = 0;
+      let second = 0;
+      for (let c = 0; c < dim; c++) {
+        const value = data[at + c]!;
+        sum += value * one[c]!;
+        second += value * other[c]!;
+      }
+      projected[i * rank + d] = sum;
+      projected[i * rank + d + 1] = second;
+    }
+  }
+  if (d < rank) {
     const column = columns[d]!;
     for (let i = 0; i < rows; i++) {
       const at = (first + i) * dim;
@@ -343,25 +360,48 @@ function squaredDistance(a: Float64Array, i: number, b: Float64Array, j: number,
 }
 
 /** Rank of each row in one dimension (smallest first, lower index on ties), divided into groups of `size`. */
-function rankGroups(rows: Float64Array, d: number, rank: number, size: number): Int32Array {
+export function rankGroups(rows: Float64Array, d: number, rank: number, size: number): Int32Array {
   const count = rows.length / rank;
-  const sorted = new Float64Array(count);
-  for (let i = 0; i < count; i++) sorted[i] = rows[i * rank + d]!;
+  const values = new Float64Array(count);
+  for (let i = 0; i < count; i++) values[i] = rows[i * rank + d]!;
   // Without a comparison of ours, which would take longer than the attention.
-  sorted.sort();
+  const sorted = values.slice().sort();
+  const groupAt = groupFinder(sorted, size);
   const groups = new Int32Array(count);
   const equals = new Map<number, number>();
   for (let i = 0; i < count; i++) {
-    const value = rows[i * rank + d]!;
-    let place = lowerBound(sorted, value);
-    if (sorted[place + 1] === value) {
-      const before = equals.get(value) ?? 0;
-      equals.set(value, before + 1);
-      place += before;
-    }
-    groups[i] = Math.floor(place / size);
+    const value = values[i]!;
+    const group = groupAt(value);
+    const first = group * size;
+    groups[i] = group;
+    if (first === 0 || sorted[first - 1] !== value) continue;
+    // Equal values in several groups: by their order.
+    const before = equals.get(value) ?? 0;
+    equals.set(value, before + 1);
+    groups[i] = Math.floor((lowerBound(sorted, value) + before) / size);
   }
   return groups;
+}
+
+/** The last group that begins at or below a value. It is looked for from where it would be if values lay evenly: near that in most texts. */
+function groupFinder(sorted: Float64Array, size: number): (value: number) => number {
+  const firsts = sorted.filter((_, place) => place % size === 0);
+  const cells = 4 * firsts.length;
+  const low = sorted[0]!;
+  const range = sorted.at(-1)! - low;
+  const scale = range > 0 ? (cells - 1) / range : 0;
+  const cellOf = (value: number) => Math.floor((value - low) * scale);
+  // A group that begins in an earlier cell, or the first one.
+  const guide = new Int32Array(cells);
+  for (let cell = 1, group = 0; cell < cells; cell++) {
+    while (group + 1 < firsts.length && cellOf(firsts[group + 1]!) < cell) group++;
+    guide[cell] = group;
+  }
+  return value => {
+    let group = guide[cellOf(value)]!;
+    while (firsts[group + 1]! <= value) group++;
+    return group;
+  };
 }
 
 function centroidsOf(input: CoreInput, head: number, rank: number, { own }: AttendContext): Float64Array {
@@ -452,10 +492,11 @@ async function attendPredicted(
   }
   for (const [g, grouping] of groupings.entries()) {
     // A pair that an earlier dimension has found already does not count again.
-    const before = groupings.slice(0, g);
+    const ofQueries = groupings.slice(0, g).map(before => before.queries);
+    const ofKeys = groupings.slice(0, g).map(before => before.keys);
     const keep = (position: number, key: number) => {
       if (isNear(position, key)) return false;
-      for (const other of before) if (other.queries[position - shift] === other.keys[key]) return false;
+      for (let b = 0; b < g; b++) if (ofQueries[b]![position - shift] === ofKeys[b]![key]) return false;
       return true;
     };
     const queries = membersOf(grouping.queries, grouping.count);
