@@ -20,7 +20,7 @@ import { headsOf } from '../engine/service/plan/candidates';
 import type { HeadAssignment, Interval, Setting } from '../shared/protocol/engine';
 import { differenceOf, meanInterval, verdictOf } from '../shared/uncertainty';
 import { intervalFigure } from './lib/intervalFigure';
-import { KeptLines, passingFile } from './lib/keptLines';
+import { hashOfModel, KeptLines, passingFile } from './lib/keptLines';
 import { hasPlace, intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const { values: options } = parseArgs({
@@ -106,8 +106,10 @@ async function main(): Promise<void> {
   const sha256 = createHash('sha256')
     .update(JSON.stringify([aside, tested]))
     .digest('hex');
-  const kept = new KeptLines(options.keep, { model: options.model, tokens: TOKENS, runs: RUNS, sha256 });
-  const bench = new Benchmark(kept, aside);
+  const engine = new Engine();
+  const model = await hashOfModel(engine, options.model);
+  const kept = new KeptLines(options.keep, { model, tokens: TOKENS, runs: RUNS, sha256 });
+  const bench = new Benchmark(engine, kept, aside);
   const chosen: { budget: number; methods: Method[] }[] = [];
   for (const budget of BUDGETS) chosen.push({ budget, methods: await bench.methodsAt(budget) });
   const measured = new Map<string, Measured>();
@@ -129,11 +131,11 @@ async function main(): Promise<void> {
 
 /** The engine, and which of the texts it holds: one that is asked nothing is not analysed. */
 class Benchmark {
-  private readonly engine = new Engine();
   private readonly asideIds: string[];
   private held: string | null = null;
 
   constructor(
+    private readonly engine: Engine,
     private readonly kept: KeptLines,
     private readonly aside: readonly string[],
   ) {

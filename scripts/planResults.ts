@@ -12,7 +12,7 @@ import { Engine } from '../engine/engine';
 import type { HeadStability, PlanText } from '../engine/export/planJson';
 import { neverCancelled } from '../engine/runtime/cancellation';
 import { planTexts, type NamedText } from '../engine/service/plan/texts';
-import { KeptLines, passingFile } from './lib/keptLines';
+import { hashOfModel, KeptLines, passingFile } from './lib/keptLines';
 import { intervalWords, percent, putResults, signed, table } from './lib/results';
 
 const BUDGET = 0.1;
@@ -105,7 +105,8 @@ async function main(): Promise<void> {
     'plan wins',
   ];
   const { stability = false } = chosen;
-  const kept = new KeptLines(chosen.keep, { BUDGET, FITTED, RUNS, stability });
+  const model = await hashOfModel(engine, 'bundled');
+  const kept = new KeptLines(chosen.keep, { model, BUDGET, FITTED, RUNS, stability });
   const all: string[][] = [];
   const beforehand: string[][] = [];
   const stable: string[][] = [];

@@ -1,10 +1,18 @@
 /** What a long script has found so far, a line of JSON each: a run that was stopped goes on behind the last of them. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Engine } from '../../engine/engine';
 
 /** Where a run keeps what nobody asked it to keep. */
 export const passingFile = (name: string): string => join(tmpdir(), `attention-${name}-${process.pid}.jsonl`);
+
+/** A name may stand for another model tomorrow: results are those of its files. */
+export async function hashOfModel(engine: Engine, ref: string): Promise<string> {
+  const { fingerprint } = await engine.request('models/load', { ref, device: 'cpu' });
+  if (!fingerprint) throw new Error(`${ref} has no files that tell it from others.`);
+  return fingerprint.sha256;
+}
 
 export class KeptLines {
   private readonly found = new Map<string, unknown>();
@@ -15,7 +23,7 @@ export class KeptLines {
     of: object,
   ) {
     const head = JSON.stringify(of);
-    if (!existsSync(path)) {
+    if (!existsSync(path) || statSync(path).size === 0) {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, head);
     }

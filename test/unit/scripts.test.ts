@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noticeOf } from '../../scripts/lib/notices.mjs';
 import { editorOf } from '../../scripts/lib/editor.mjs';
-import { KeptLines } from '../../scripts/lib/keptLines';
+import { Engine } from '../../engine/engine';
+import { hashOfModel, KeptLines } from '../../scripts/lib/keptLines';
 import { npm, programOf, ROOT, run } from '../../scripts/lib/project.mjs';
 
 describe('scripts', () => {
@@ -150,5 +151,21 @@ describe('results that are kept as they are found', () => {
     for (const key of ['a', 'b']) await get(new KeptLines(path, { tokens: 8 }), key);
     assert.deepEqual(made, ['a', 'b', 'b'], 'what came behind a line that was cut off is read');
     assert.throws(() => new KeptLines(path, { tokens: 9 }), /is of something else/);
+    const empty = join(folder, 'empty.jsonl');
+    writeFileSync(empty, '');
+    await get(new KeptLines(empty, { tokens: 8 }), 'c');
+    await get(new KeptLines(empty, { tokens: 8 }), 'c');
+    assert.deepEqual(made, ['a', 'b', 'b', 'c']);
   });
+
+  it('are those of the files of a model, whatever it is called', async () => {
+    const engine = new Engine();
+    const model = join(__dirname, '../../engine/bundled/prose-2m');
+    const copy = join(folder, 'model');
+    cpSync(model, copy, { recursive: true });
+    const before = await hashOfModel(engine, copy);
+    writeFileSync(join(copy, 'config.json'), `${readFileSync(join(copy, 'config.json'), 'utf8')}\n`);
+    assert.notEqual(await hashOfModel(engine, copy), before);
+    await engine.dispose();
+  }).timeout(60_000);
 });
