@@ -268,6 +268,11 @@ export class Outputs {
     const { output: from, lse: added } = result;
     const { queries } = tiles;
     const first = tiles.head * this.input.queries;
+    if (!tiles.shift && this.areNew(first, queries)) {
+      output.set(from, (first + queries[0]!) * valueDim);
+      this.lse.set(added, first + queries[0]!);
+      return;
+    }
     for (let t = 0; t < queries.length; t++) {
       if (queries[t]! < 0 || added[t] === -Infinity) continue;
       const row = first + queries[t]!;
@@ -277,6 +282,14 @@ export class Outputs {
       if (share === 1) for (let c = 0; c < valueDim; c++) output[to + c] = from[at + c]!;
       else for (let c = 0; c < valueDim; c++) output[to + c]! += (from[at + c]! - output[to + c]!) * share;
     }
+  }
+
+  /** Whether these are neighbours of which nothing is known yet: then all of them are taken at once. */
+  private areNew(first: number, queries: Int32Array): boolean {
+    const from = queries[0]!;
+    for (let t = 0; t < queries.length; t++)
+      if (queries[t]! !== from + t || this.lse[first + from + t]! !== -Infinity) return false;
+    return from >= 0;
   }
 
   /** Adds exp(shift + rest) to the mass of a row; returns its share of the mass that the row then has. */
