@@ -90,7 +90,12 @@ export async function analyzeCommand(
     const onEstimate = (estimate: RunEstimate) =>
       process.stderr.write(`${estimateWords(estimate, '--attention block-search')}\n`);
     const summary = await engine.analyze(params, signal, { ...tensors?.hooks, forget, onEstimate });
-    const found = await searchBudget(engine, { id, searched, budget, unit, propagate }, signal);
+    const { results: found, refused } = await searchBudget(
+      engine,
+      { id, searched, budget, unit, propagate },
+      signal,
+    );
+    summary.notes.push(...refused.map(({ message }) => message));
     if (options.compare) {
       summary.mechanisms = await engine.request('analysis/compare', { id, mechanisms: [] }, signal);
     } else summary.mechanisms.push(...found);
@@ -130,7 +135,10 @@ function takesBudget({ setting, bare }: NamedMechanism): boolean {
   return bare && setting.name !== DENSE.name && findMechanism(setting.name).settings !== undefined;
 }
 
-/** The setting of each mechanism that comes nearest to the budget, filed as if it had been named. */
+/**
+ * The setting of each mechanism that comes nearest to the budget, filed as if it had been named. Those that have
+ * none within it are left out, and it is said why; where none has, that is refused.
+ */
 async function searchBudget(
   engine: Engine,
   {
@@ -145,18 +153,25 @@ async function searchBudget(
     searched: readonly NamedMechanism[];
   },
   signal: AbortSignal,
-): Promise<MechanismResult[]> {
+): Promise<{ results: MechanismResult[]; refused: RefusedError[] }> {
   const results: MechanismResult[] = [];
-  if (budget === undefined) return results;
+  const refused: RefusedError[] = [];
+  if (budget === undefined) return { results, refused };
   for (const setting of distinct(searched.map(one => one.setting))) {
     const asked = { id, budget, unit, mechanisms: [setting.name] };
-    const [found] = await engine.request('analysis/atBudget', asked, signal);
-    const run = { id, mechanism: found!.setting, scope: propagate ? 'propagated' : 'local' } as const;
+    const [found] = await engine.request('analysis/atBudget', asked, signal).catch((error: unknown) => {
+      if (!(error instanceof RefusedError)) throw error;
+      refused.push(error);
+      return [];
+    });
+    if (!found) continue;
+    const run = { id, mechanism: found.setting, scope: propagate ? 'propagated' : 'local' } as const;
     const result = await engine.request('analysis/mechanism', run, signal);
-    const { spending, notes } = found!;
+    const { spending, notes } = found;
     results.push({ ...result, ...(spending && { spending }), notes });
   }
-  return results;
+  if (results.length === 0 && refused[0]) throw refused[0];
+  return { results, refused };
 }
 
 const FREE: Note = {

@@ -22,6 +22,7 @@ export async function attribution(
 ): Promise<Attribution> {
   refuse(analysis);
   const { model, tokens } = analysis;
+  if (tokens.ids.length < 2) throw new RefusedError('No token of this text is predicted from others.');
   const contexts: Float32Array[] = [];
   const inputs: CoreInput[] = [];
   await analysis.visitAlone(

@@ -114,11 +114,22 @@ describe('direct attribution of heads', function () {
     );
   });
 
-  it('is refused where there is no direct path', async () => {
+  it('is refused where there is no direct path, or nothing is predicted', async () => {
     await analyze('bert', join(FIXTURES, 'bert-eager-script'), 'the cat sat');
     await assert.rejects(
       engine.request('analysis/attribution', { id: 'bert' }),
       /Direct attribution is told of decoders/,
+    );
+    await analyze('one', 'bundled', 'x');
+    assert.equal(engine.analysis('one').tokens.ids.length, 1);
+    await assert.rejects(
+      engine.request('analysis/attribution', { id: 'one' }),
+      /No token of this text is predicted from others\./,
+    );
+    const { heads } = await engine.request('analysis/tokenAttribution', { id: 'one', token: 0 });
+    assert.ok(
+      heads.some(({ logit }) => Math.abs(logit) > 0.01),
+      'what comes after it can be asked',
     );
   });
 });

@@ -308,7 +308,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     });
 
     it('gives mechanisms without parameters of their own the budget, and says what they spent', async () => {
-      const named = 'top-k,local:window=8,local,performer';
+      const named = 'top-k,local:window=8,snapkv,local,performer';
       const args = ['--device', 'cpu', '--mechanisms', named, '--budget', '20%', '--propagate'];
       const { code, stdout, stderr } = await run('analyze', 'text.txt', ...args, '--json', 'budget.json');
       assert.equal(code, 0, stderr);
@@ -324,6 +324,10 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
         assert.ok(Number.isFinite(one.deltaLoss), 'propagated as the others');
       }
       assert.match(stdout, /performer: Keeps no set of pairs that a budget could choose/);
+      assert.match(
+        stdout,
+        /^note: SnapKV has no setting that spends such a share of the pairs: the prompt is/m,
+      );
       assert.match(stdout, /^local +what-if +window=\d+ +1[789](\.\d)? %/m);
     });
 
