@@ -62,9 +62,9 @@ ${language ? `<script type="application/json" id="words">${JSON.stringify(langua
 `;
 }
 
-/** The views as the build made them, beside the running program or in the dist folder of a clone. */
+/** The views as the build made them: beside the running program, or in the dist folder of a clone, whose program is bundled or not. */
 async function builtViews(): Promise<ViewBundle> {
-  const folders = [__dirname, join(__dirname, '..', '..', 'dist')];
+  const folders = [__dirname, ...['..', '../..'].map(up => join(__dirname, up, 'dist'))];
   const folder = folders.find(each => existsSync(join(each, 'webview.js')));
   if (!folder) throw new RefusedError('The views of the report are not built: dist/webview.js is missing.');
   const [script, style] = await Promise.all(
