@@ -11,10 +11,10 @@ import { parseArgs } from 'node:util';
 import { Engine } from '../engine/engine';
 import { ZOO } from '../engine/model/source/zoo';
 import { mechanismInfos } from '../engine/attention/registry';
-import { ownSetting } from '../shared/native';
+import { denseIsWhatIf, ownSetting } from '../shared/native';
 import { DENSE, settingOf } from '../shared/setting';
 import { meanInterval } from '../shared/uncertainty';
-import type { AnalysisSummary, Setting } from '../shared/protocol/engine';
+import type { AnalysisSummary, CoreInfo, Setting } from '../shared/protocol/engine';
 import { ROOT } from './lib/project.mjs';
 import { table } from './lib/results';
 
@@ -149,12 +149,19 @@ function frequencies(): Uint32Array {
 
 // ---------------------------------------------------------------- measuring
 
+const madeWith = (core: CoreInfo): Setting | null => {
+  const own = ownSetting(core, mechanismInfos);
+  return own?.key === DENSE.key ? null : own;
+};
+
 interface Measured {
   name: string;
   title: string;
   parameters: number;
   tokens: number;
+  /** Of a model that was made with another mechanism than dense attention; null where heads differ in it, too. */
   own: Setting | null;
+  native: boolean;
   runs: AnalysisSummary[];
   /** By tokens of context. */
   context: number[];
@@ -203,7 +210,8 @@ async function measure(
   const { model } = found[0]!;
   return {
     ...{ name, title, parameters: model.parameters, tokens: log.at(-1)!.tokens, runs: found },
-    own: ownSetting(model.cores[0]!, mechanismInfos),
+    own: madeWith(model.cores[0]!),
+    native: denseIsWhatIf(model.cores),
     context: context.map(mean),
   };
 }
@@ -274,8 +282,22 @@ function whatIfTable(models: readonly Measured[], dense: Measured): string {
       'native model made dense, nats (95 %)',
     ],
     models.flatMap(model => {
-      const { own } = model;
-      if (model === dense || !own) return [];
+      const { own, native } = model;
+      if (!native) return [];
+      const madeDense = withInterval(changeOf(model, DENSE));
+      if (!own)
+        return [
+          [
+            model.title,
+            '',
+            bitsPerByte(model).toFixed(3),
+            '',
+            bitsPerByte(dense).toFixed(3),
+            '',
+            '',
+            madeDense,
+          ],
+        ];
       const change = changeOf(dense, onDense(own));
       const at = (run: AnalysisSummary) => mean(Array.from(change[dense.runs.indexOf(run)]!));
       const whatIf = losses(dense).map((text, t) => Float64Array.from(text, (v, i) => v + change[t]![i]!));
@@ -288,7 +310,7 @@ function whatIfTable(models: readonly Measured[], dense: Measured): string {
           bitsPerByte(dense).toFixed(3),
           withInterval(change),
           withInterval(less(losses(model), whatIf)),
-          withInterval(changeOf(model, DENSE)),
+          madeDense,
         ],
       ];
     }),
@@ -395,16 +417,18 @@ async function main(): Promise<void> {
   const names = ZOO.map(({ name }) => name);
   const others = names.filter(name => name !== 'zoo/dense');
   const settings = new Map<string, Setting>();
+  const natives = new Set<string>();
   for (const name of others) {
     const { model } = await analyze(name, texts[0]!.slice(0, 400), []);
-    const own = ownSetting(model.cores[0]!, mechanismInfos);
+    const own = madeWith(model.cores[0]!);
     if (own) settings.set(name, own);
+    if (denseIsWhatIf(model.cores)) natives.add(name);
   }
   const dense = await measure('zoo/dense', texts, [...settings.values()].map(onDense));
   const models = [dense];
   for (const name of others) {
     const own = settings.get(name);
-    models.push(await measure(name, texts, own ? [own, DENSE] : []));
+    models.push(await measure(name, texts, [...(own ? [own] : []), ...(natives.has(name) ? [DENSE] : [])]));
   }
   for (const { runs } of models) runs.forEach((run, t) => sources.set(run, texts[t]!));
   const predicted = all(losses(dense)).length;
@@ -416,8 +440,8 @@ async function main(): Promise<void> {
   const seen = [...new Set(models.map(({ tokens }) => tokens.toLocaleString('en-US')))].join(' and ');
   const text = `# The zoo
 
-Small models of one recipe ([scripts/zoo](../scripts/zoo/README.md)), each made with the mechanism of one paper: the same text in the same order, the same size, the same
-number of tokens. They open from the model list under _The papers_, as \`zoo/NAME\`: some come with the package, the others are fetched from the release when they are chosen (about 1.6 MB each), which has all of them as \`zoo.zip\`
+Small models of one recipe ([scripts/zoo](../scripts/zoo/README.md)), each made with the mechanism of one paper: the same text in the same order, the same layers and width, the same
+number of tokens (ALBERT shares its block and has a third of the parameters; Switch has four experts in every second layer and uses one of them for a token). They open from the model list under _The papers_, as \`zoo/NAME\`: some come with the package, the others are fetched from the release when they are chosen (about 1.6 MB each), which has all of them as \`zoo.zip\`
 too, for machines without a network. This page is made by \`npm run zoo-doc\`: every number below is the product's own, each analysis verified
 against the uncut model.
 
@@ -442,7 +466,7 @@ those that the setting spends, so that native and what-if are compared at the sa
 ${whatIfTable(models, dense)}
 
 Routing ties keys to queries in the model that was made with it; on the dense one it has that model's own keys, and centroids by k-means. It takes its members from the whole window, later tokens included, as the paper does: its loss, native or what-if, is not strictly that of a causal model.
-Adaptive span is not compared at the same price: on the dense model its spans are fitted to 95 % of each head's mass, which takes far more pairs than the spans that were learned. Transformer-XL's
+Adaptive span is not compared at the same price: on the dense model its spans are fitted to 95 % of each head's mass, which takes far more pairs than the spans that were learned. The simplified block's settings differ by head, so that there is none to be tried on another model; made dense it has the softmax alone. Transformer-XL's
 segments and memory hold all of 512 tokens, so as a what-if it is dense attention, and the native model's gain is that of its scores.
 
 ## Pictures

@@ -35,7 +35,11 @@ export const learnedWords = (attention: CoreAttention | undefined, head: number)
     return value === null ? [] : [`${name} ${number(value)}`];
   });
 
-export type OwnAttention = Pick<CoreInfo, 'attention' | 'ownSetting'>;
+export type OwnAttention = Pick<CoreInfo, 'attention' | 'ownSetting' | 'ownMask'>;
+
+/** Whether dense attention is what the model itself does in a core: it was made so, or with a mask that dense attention keeps to. */
+export const denseIsOwn = ({ attention, ownMask }: OwnAttention): boolean =>
+  !attention?.native || ownMask === true;
 
 /** The key of the setting that is a core's own; null where none is. */
 const ownKey = ({ attention, ownSetting }: OwnAttention): string | null =>
@@ -58,7 +62,8 @@ export type Standing = (typeof STANDINGS)[number];
 
 /** What a setting is in these cores. */
 export function standingOf({ key }: Pick<Setting, 'key'>, cores: readonly OwnAttention[]): Standing {
-  const own = cores.filter(core => ownKey(core) === key).length;
+  const isOwn = (core: OwnAttention) => ownKey(core) === key || (key === DENSE.key && denseIsOwn(core));
+  const own = cores.filter(isOwn).length;
   if (own === 0) return 'what-if';
   return own === cores.length ? 'native' : 'native in part';
 }
@@ -76,5 +81,5 @@ export function standingWords(
 }
 
 /** Whether dense attention would be a what-if in any of these cores. */
-export const hasNative = (cores: readonly OwnAttention[]): boolean =>
-  cores.some(({ attention }) => attention?.native);
+export const denseIsWhatIf = (cores: readonly OwnAttention[]): boolean =>
+  cores.some(core => !denseIsOwn(core));

@@ -13,7 +13,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { visible } from '../../shared/foreign';
 import { textOf } from '../../shared/protocol/notes';
-import { hasNative, nativeWords, standingWords } from '../../shared/native';
+import { nativeWords, standingWords } from '../../shared/native';
 import { otherLayersLine } from '../../shared/otherLayers';
 import { verifiedLine } from '../../shared/verified';
 import { mechanismInfos } from '../attention/registry';
@@ -126,7 +126,7 @@ function formatHeads(summary: AnalysisSummary): string {
     { title: 'layer', align: 'right', cell: ({ info }) => String(info.layer) },
     ...(kinds.size > 1 ? [{ title: 'kind', cell: ({ info }: Row) => info.kind }] : []),
     { title: 'head', align: 'right', cell: ({ head }) => String(head.head) },
-    ...(hasNative(summary.model.cores)
+    ...(summary.model.cores.some(core => core.attention?.native)
       ? [{ title: 'attention', cell: ({ info }: Row) => nativeWords(info.attention) ?? 'dense' }]
       : []),
     number('entropy', head => head.entropy, 2),

@@ -66,7 +66,7 @@ function attentionOf(
   { mask: { causal, window, chunk, streaming }, made: also }: ProbedRule,
   sink: boolean,
   learned: Readonly<Record<string, number[]>> = {},
-): Pick<CoreInfo, 'attention' | 'ownSetting'> {
+): Pick<CoreInfo, 'attention' | 'ownSetting' | 'ownMask'> {
   const made = (name: string, params: CoreAttention['params'], ownSetting: string | null = null) => ({
     attention: { name, native: true, params },
     ...(ownSetting !== null && { ownSetting }),
@@ -76,11 +76,15 @@ function attentionOf(
   if (native)
     return made(native.spec.name, { ...settingsOf(native.spec), ...learned }, keyOfNative(native.spec));
   if (also) return (also.whole ? masked : made)(also.name, also.params);
-  if (sink) return made('sink', {});
-  if (chunk !== undefined) return masked('chunked', { chunk });
-  if (streaming) return made('streaming', { sinks: streaming.first, window: streaming.before + 1 });
+  const ownMask = true as const;
+  if (sink) return { ...made('sink', {}), ownMask };
+  if (chunk !== undefined) return { ...masked('chunked', { chunk }), ownMask };
+  if (streaming)
+    return { ...made('streaming', { sinks: streaming.first, window: streaming.before + 1 }), ownMask };
   const reach = window && Math.min(window.before, causal ? Infinity : window.after);
-  return reach !== null && reach < Number.MAX_SAFE_INTEGER ? masked('local', { window: reach + 1 }) : {};
+  return reach !== null && reach < Number.MAX_SAFE_INTEGER
+    ? { ...masked('local', { window: reach + 1 }), ownMask }
+    : {};
 }
 
 /** `width`: columns of the model's output; `folder`: where its weights lie. */

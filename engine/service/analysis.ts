@@ -5,6 +5,8 @@ import { settledParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
 import { RefusedError, told } from '../errors';
+import { denseIsOwn } from '../../shared/native';
+import { DENSE } from '../../shared/setting';
 import type { Attend, CutModel, ModelOutput, RunOptions } from '../model/cut/cutModel';
 import {
   sidesOf,
@@ -277,12 +279,13 @@ export class Analysis {
     const ran = ownRun(given, choice.key);
     if (ran) return ran;
     const mechanism = findMechanism(choice.name);
-    const input = withoutNative(given);
+    const input = this.withoutOwn(choice, core, given);
     refuseUnfit(mechanism, input, choice);
     const own = await this.ownTensors(choice, core, input, signal);
-    return besideSink(input, mechanism.info.title, plain =>
+    const attended = await besideSink(input, mechanism.info.title, plain =>
       mechanism.attend(plain, choice.params, this.context(signal, own)),
     );
+    return beside(given, input, attended);
   }
 
   /**
@@ -299,13 +302,27 @@ export class Analysis {
     const ran = ownRun(someHeads(input, [head]), choice.key);
     if (ran) return ran;
     const mechanism = findMechanism(choice.name);
-    const alone = someHeads(withoutNative(input), [head]);
+    const stands = this.withoutOwn(choice, core, input);
+    const alone = someHeads(stands, [head]);
     refuseUnfit(mechanism, alone, choice);
     if (!this.isFitted(choice, core, head)) {
       await this.fitHead(choice, core, head, (await this.tensors(core, signal)).input, signal);
     }
     const context = this.context(signal, this.own.get(ownKey(choice, core, head)) ?? {});
-    return besideSink(alone, mechanism.info.title, plain => mechanism.attend(plain, choice.params, context));
+    const attended = await besideSink(alone, mechanism.info.title, plain =>
+      mechanism.attend(plain, choice.params, context),
+    );
+    return beside(input, stands, attended);
+  }
+
+  /**
+   * What a mechanism stands in for: scores and softmax. Where the model was made with a mask or with scores that its own graph adds as a bias,
+   * dense attention is without them: what if this head saw everything.
+   */
+  private withoutOwn({ key }: Setting, core: number, given: CoreInput): CoreInput {
+    const input = withoutNative(given);
+    const sees = key === DENSE.key && !given.native && !denseIsOwn(this.model.info.cores[core]!);
+    return sees ? { ...input, rule: { ...input.rule, bias: null } } : input;
   }
 
   /** Whether the mechanism has its own tensors for this core (or one head of it), or needs none. */
@@ -363,6 +380,10 @@ function ownHead(input: CoreInput, head: number): CoreInput {
     bias?.kind === 'opaque' ? { ...alone.rule, bias: { ...bias, data: bias.data.slice() } } : alone.rule;
   return { ...alone, rule, q: alone.q.slice(), k: alone.k.slice(), v: alone.v.slice() };
 }
+
+/** What sees more than the model itself keeps no share of the model's mass. */
+const beside = (own: CoreInput, stands: CoreInput, attended: Attended): Attended =>
+  stands.rule === own.rule ? attended : { ...attended, lse: null };
 
 let made = 0;
 const modelKeys = new WeakMap<CutModel, string>();

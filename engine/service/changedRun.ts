@@ -17,6 +17,7 @@ import type {
 } from '../../shared/protocol/engine';
 import { checkpoint } from '../runtime/cancellation';
 import { mean } from '../statistics';
+import { denseIsOwn } from '../../shared/native';
 import { say } from '../../shared/sentences';
 
 /** What results say whose effect is measured on the output. */
@@ -79,8 +80,7 @@ export function byCore(cores: readonly CoreInfo[], heads: readonly HeadAssignmen
   const result = cores.map(info => new Array<CoreAssignment[number]>(info.heads).fill(null));
   for (const { core, head, choice } of heads) {
     if (!result[core] || !(head in result[core])) continue;
-    // In a native core dense attention is a what-if like any other.
-    const own = choice.name === 'dense' && !cores[core]!.attention?.native;
+    const own = choice.name === 'dense' && denseIsOwn(cores[core]!);
     result[core][head] = own ? null : choice;
   }
   return result;

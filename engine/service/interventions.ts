@@ -14,6 +14,7 @@ import {
   type Setting,
 } from '../../shared/protocol/engine';
 import type { ModelOutput } from '../model/cut/cutModel';
+import { denseIsOwn } from '../../shared/native';
 import { checkpoint } from '../runtime/cancellation';
 
 /** What one core does differently under a set of interventions. */
@@ -139,19 +140,19 @@ export function changesOf(analysis: Analysis, interventions: readonly Interventi
         whole: null,
         blocked: [],
       });
-      apply(change, one);
+      apply(change, one, info);
     }
   }
   return changes;
 }
 
-function apply(change: CoreChange, one: Intervention): void {
+function apply(change: CoreChange, one: Intervention, info: CoreInfo): void {
   switch (one.kind) {
     case 'head':
       change.silenced.add(one.head);
       return;
     case 'mechanism': {
-      const choice = one.choice.name === 'dense' ? null : one.choice;
+      const choice = one.choice.name === 'dense' && denseIsOwn(info) ? null : one.choice;
       change.whole = one.head === null ? choice : null;
       if (one.head === null) change.assigned.fill(choice);
       else change.assigned[one.head] = choice;

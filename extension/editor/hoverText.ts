@@ -1,5 +1,5 @@
 import { layerWords } from '../../shared/layerWords';
-import { hasNative, nativeWords, standingWords } from '../../shared/native';
+import { denseIsWhatIf, nativeWords, standingWords } from '../../shared/native';
 import type {
   CoreInfo,
   Link,
@@ -98,7 +98,7 @@ export function hoverText(word: readonly TokenAttention[], options: HoverOptions
     parts.push(keptTable(word, options));
   if (options.planned?.name === 'dense')
     parts.push(
-      hasNative(options.cores)
+      denseIsWhatIf(options.cores)
         ? t('The plan gives this head dense attention, which is a what-if here.')
         : t('The plan leaves this head dense.'),
     );

@@ -51,6 +51,11 @@ export interface CoreInfo {
    * own graph or tensors can do it.
    */
   ownSetting?: string;
+  /**
+   * What makes it native is its mask (a window, chunks, a sink), under which dense attention is run, too: that is the model's own. Of
+   * other native cores dense attention is a what-if that sees everything.
+   */
+  ownMask?: true;
 }
 
 /** Proof that the cut model is the model: largest differences to the uncut model in ONNX Runtime. */

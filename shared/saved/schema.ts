@@ -47,6 +47,7 @@ export const coreInfo = v.object({
     }),
   ),
   ownSetting: v.exactOptional(text),
+  ownMask: v.exactOptional(v.literal(true)),
 });
 
 const hashed = list(v.object({ file: text, sha256: text }), 10_000);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { byCore } from '../../engine/service/changedRun';
-import { learnedNumber, learnedWords, nativeWords } from '../../shared/native';
+import { denseIsWhatIf, learnedNumber, learnedWords, nativeWords, standingOf } from '../../shared/native';
 import type { CoreInfo } from '../../shared/protocol/engine';
 import { settingOf } from '../../engine/attention/parameters';
 import { findMechanism } from '../../engine/attention/registry';
@@ -28,5 +28,17 @@ describe('native cores', () => {
     const [native, dense] = byCore([info(0, { attention: span }), info(1, {})], heads);
     assert.deepEqual(native, [null, choice]);
     assert.deepEqual(dense, [null, null]);
+  });
+
+  it('take it as their own where their mask is all that makes them native', () => {
+    const local = { name: 'local', native: true, params: { window: 64 } };
+    const masked = { core: 0, heads: 2, attention: local, ownSetting: 'local', ownMask: true } as const;
+    const choice = settingOf(findMechanism('dense').info, {});
+    assert.deepEqual(byCore([masked as unknown as CoreInfo], [{ core: 0, head: 1, choice }]), [[null, null]]);
+    assert.equal(standingOf(choice, [masked, {}]), 'native');
+    assert.equal(denseIsWhatIf([masked, {}]), false);
+    assert.equal(standingOf(choice, [masked, { attention: span }]), 'native in part');
+    assert.equal(denseIsWhatIf([masked, { attention: span }]), true);
+    assert.equal(standingOf({ key: 'local' }, [masked]), 'native');
   });
 });

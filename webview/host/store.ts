@@ -35,7 +35,7 @@ import { HostLink, type HostApi } from './link';
 import { mechanismWords } from './mechanismWords';
 import { withRoles } from '../model/probed';
 import { analysisPartsOf, partsOf } from './stateSignals';
-import { hasNative } from '../../shared/native';
+import { denseIsWhatIf } from '../../shared/native';
 import { DENSE, readSetting } from '../../shared/setting';
 
 export interface HeadId {
@@ -263,7 +263,7 @@ export class Store {
   /** The mechanisms that can be looked at: all, or those that a report holds; dense where the model was made with another. */
   get offeredMechanisms(): MechanismInfo[] {
     const held = new Set(this.mechanisms.map(m => m.setting.name));
-    const made = hasNative(this.model?.cores ?? []);
+    const made = denseIsWhatIf(this.model?.cores ?? []);
     return this.mechanismInfos.filter(
       ({ name }) => (name !== DENSE.name || made) && (!this.report || held.has(name)),
     );

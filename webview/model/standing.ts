@@ -1,12 +1,13 @@
 import type { Setting } from '../../shared/protocol/engine';
 import {
-  hasNative,
+  denseIsWhatIf as isWhatIfIn,
   learnedNumber,
   learnedWords,
   nativeWords,
   standingOf,
   standingWords,
 } from '../../shared/native';
+import { DENSE } from '../../shared/setting';
 import { store } from '../host/store';
 import { coreInfo } from './names';
 import { t } from '../host/words';
@@ -50,5 +51,10 @@ export function withoutRecall(setting: Pick<Setting, 'name' | 'key'>, core: numb
   return t('mixes all keys into fewer');
 }
 
+/** A setting as the selection has it: none where it is what the model does anyway. */
+export function toSelect(choice: Setting, core: number | null = null): Setting | null {
+  return choice.name === DENSE.name && !isWhatIfIn(coresOf(core)) ? null : choice;
+}
+
 /** Whether dense attention is a choice of its own here. */
-export const denseIsWhatIf = (): boolean => hasNative(store.model?.cores ?? []);
+export const denseIsWhatIf = (): boolean => isWhatIfIn(store.model?.cores ?? []);

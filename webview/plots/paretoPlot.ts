@@ -9,6 +9,7 @@ import { percent } from '../../shared/numbers';
 import { exact } from '../model/amounts';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { theme } from '../draw/theme';
+import { toSelect } from '../model/standing';
 import { front, placeLabels, type Box, type Measure, type Point } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -205,7 +206,7 @@ export class ParetoPlot extends Component {
   }
 
   private choose(choice: Setting): void {
-    store.select({ mechanism: choice.name === 'dense' ? null : choice });
+    store.select({ mechanism: toSelect(choice) });
   }
 
   private pointWords(p: Point): string {

@@ -8,6 +8,7 @@ import { exact } from '../model/amounts';
 import { mechanismLook, mechanismTitle, parameterWords } from '../model/mechanismLook';
 import { headName, STACKS } from '../model/names';
 import { theme } from '../draw/theme';
+import { toSelect } from '../model/standing';
 import { headKey, share } from '../model/tried';
 import { store } from '../host/store';
 import { Component } from '../ui/component';
@@ -128,7 +129,7 @@ export class PlanGrid extends Component {
     const font = Math.min(11, size / (0.64 * label.length));
     const letters = font < LEGIBLE ? '' : label;
     const per = size < 34 ? '' : `${number(Number((spent * 100).toPrecision(2)))}%`;
-    const pick = () => store.select({ ...id, mechanism: choice.name === 'dense' ? null : choice });
+    const pick = () => store.select({ ...id, mechanism: planned && toSelect(choice, core) });
     const previewed = is(store.previewHead);
     // There may be a thousand cells, and the pointer moves over them: only those that changed are made anew.
     return html`${guard(
