@@ -26,6 +26,12 @@ describe('who matters', function () {
     await until(() => host.received.some(({ type }) => type === 'cancelAblation'));
     release();
     await until(() => host.state.status === 'ready' && host.state.ablation?.running === null);
+    const options = page.locator('ai-overview vscode-option');
+    const named = await options.evaluateAll(all =>
+      all.map(one => [one.getAttribute('aria-label'), one.textContent.trim()]),
+    );
+    assert.ok(named.length > 5);
+    for (const [told, shown] of named) assert.equal(told, shown, 'is called what it shows');
     await page.getByText('Sort by it').click();
     const first = page.locator('ai-overview [data-head]').first();
     const most = profiles().reduce((a, b) => (b.meanDistance > a.meanDistance ? b : a));

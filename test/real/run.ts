@@ -76,6 +76,8 @@ async function measured(cli: string, form: Form, lengths: readonly number[]): Pr
     if ('refused' in result.comparison || result.costs.some(cost => cost.tokens === tokens)) continue;
     const cost = costOf(form, tokens);
     if (cost === null) continue;
+    // Another run may have measured another length meanwhile.
+    result = resultOf(form) ?? result;
     result = { ...result, costs: [...result.costs, cost] };
     keep(result);
   }
@@ -165,6 +167,10 @@ const BROKEN: readonly (readonly [string, string])[] = [
   [
     'Who matters, of a model without a loss, was called a loss until the first head was done',
     'test/unit/ablator.test.ts',
+  ],
+  [
+    'Measures of heads kept the names of others, for readers of the screen, once a measure came in between',
+    'test/e2e/whoMatters.test.ts',
   ],
 ];
 

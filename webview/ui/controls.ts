@@ -11,6 +11,7 @@ import {
   vsCodeTextField,
 } from '@vscode/webview-ui-toolkit';
 import { html, nothing, type TemplateResult } from 'lit';
+import { repeat } from 'lit/directives/repeat.js';
 import { ref } from 'lit/directives/ref.js';
 
 provideVSCodeDesignSystem().register(
@@ -55,7 +56,10 @@ export function choose(
   return html`<label class="control"
     ><span>${label}</span
     ><vscode-dropdown aria-label=${label} .value=${value} @change=${changed}>
-      ${choices.map(
+      ${repeat(
+        choices,
+        // An option reads its name once, when it is put in: one of another name is another option.
+        c => `${c.value}\n${c.label}`,
         c => html`<vscode-option value=${c.value} ?selected=${c.value === value}>${c.label}</vscode-option>`,
       )}
     </vscode-dropdown></label
