@@ -51,6 +51,7 @@ export const scaling: Lens<'scaling'> = {
       context: info.context,
       parameters: info.parameters,
       withoutEmbedding: info.parameters - embedding,
+      multiplied,
       forward,
       even: evenLength(info.cores, multiplied),
       cachePerToken: { half: cacheBytes(info.cores, 2), single: cacheBytes(info.cores, 4) },

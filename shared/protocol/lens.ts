@@ -192,6 +192,8 @@ export interface ScalingLens {
   parameters: number;
   /** Without the embedding table. */
   withoutEmbedding: number;
+  /** What a token is multiplied with: a table that is looked up only is not, one that is the output matrix too is. */
+  multiplied: number;
   /** Operations of one forward at each length: with the weights, and of attention. */
   forward: { tokens: number; weights: number; attention: number }[];
   /** Where attention begins to outweigh the rest. */

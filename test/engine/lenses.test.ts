@@ -308,6 +308,7 @@ describe('lenses', function () {
       const found = await look('scaling');
       const at = found.forward[0]!;
       assert.equal(at.weights, 2 * found.parameters * at.tokens);
+      assert.equal(found.multiplied, found.parameters, 'the table is the output matrix too');
       assert.equal(found.cachePerToken.single, 6 * 2 * 160 * 4);
       assert.equal(found.models.filter(m => m.own).length, 1);
     });
@@ -327,6 +328,7 @@ describe('lenses', function () {
         const found = await look('scaling', { id: name, core: 0, head: 0 });
 
         assert.equal(found.parameters - found.withoutEmbedding, info.vocabulary! * 64);
+        assert.equal(found.forward[0]!.weights, 2 * found.multiplied * found.forward[0]!.tokens);
       }
     });
 

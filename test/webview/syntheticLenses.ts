@@ -191,6 +191,7 @@ export function syntheticLens(
         context: 2048,
         parameters,
         withoutEmbedding: blocks,
+        multiplied: parameters,
         forward: Array.from({ length: 25 }, (_, t) => {
           const length = Math.round(128 * 2 ** (t / 2));
           return {

@@ -21,7 +21,7 @@ export class ScalingView extends LensPart<'scaling'> {
     const lengths = forward.map(f => f.tokens);
     return html`
       <div class="lead" role="status">
-        ${rich('At {0} tokens attention is {1} of the operations of a forward; it outweighs the {2} weights from {3} on. Each token kept for generation takes {4} of keys and values in 16 bits. {5}', count(tokens), html`<strong>${percent(share)}</strong>`, operations(found.parameters), html`<strong>${rich('{0} tokens', count(Number(even.toPrecision(2))))}</strong>`, bytes(cachePerToken.half), html`<span class="muted">${t('(calculated)')}</span>`)}
+        ${rich('At {0} tokens attention is {1} of the operations of a forward; it outweighs the {2} weights from {3} on. Each token kept for generation takes {4} of keys and values in 16 bits. {5}', count(tokens), html`<strong>${percent(share)}</strong>`, operations(found.multiplied), html`<strong>${rich('{0} tokens', count(Number(even.toPrecision(2))))}</strong>`, bytes(cachePerToken.half), html`<span class="muted">${t('(calculated)')}</span>`)}
       </div>
       <div class="two ${this.narrow ? 'narrow' : ''}">
         <section aria-label=${t('Operations of a forward against length')}>
@@ -107,7 +107,7 @@ export class ScalingView extends LensPart<'scaling'> {
                 [t('one forward here'), operations(here.weights + here.attention), ''],
                 [
                   t('generating one token'),
-                  operations(2 * found.parameters),
+                  operations(2 * found.multiplied),
                   t('and attention to what is kept'),
                 ],
                 [
