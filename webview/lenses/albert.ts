@@ -59,8 +59,8 @@ export class AlbertView extends LensPart<'albert'> {
     const rows = [
       { name: t('as it is'), table: embedding, rest: blocks + apart },
       { name: t('table of rank {0}', count(rank)), table: thin, rest: blocks + apart },
-      { name: t('one block for all layers'), table: embedding, rest: blocks / layers + apart },
-      { name: t('both, as in ALBERT'), table: thin, rest: blocks / layers + apart },
+      { name: t('one block for all layers'), table: embedding, rest: found.shared - embedding },
+      { name: t('both, as in ALBERT'), table: thin, rest: found.shared - embedding },
     ];
     const longest = Math.max(...rows.map(r => r.table + r.rest));
     return html`
