@@ -32,7 +32,8 @@ describe('comparison measures', function () {
 
   /** An analysis of one core, without a model behind it. */
   async function analysis(tamper?: (attended: Attended) => Attended): Promise<Analysis> {
-    const found = new Analysis('test', {} as CutModel, runtime, { ids: new Int32Array(queries) } as never);
+    const model = { info: { cores: [{ core: 0, heads }] } } as CutModel;
+    const found = new Analysis('test', model, runtime, { ids: new Int32Array(queries) } as never);
     const context = { runtime, signal: neverCancelled, own: {} };
     const { output } = await mechanisms[0]!.attend(input, {}, context);
     found.cores.push({
