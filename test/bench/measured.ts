@@ -80,7 +80,7 @@ const measure: { [Part in keyof Measured]: () => Promise<Measured[Part]> } = {
     const rows = made!.split('\n').map(line => line.split('|').map(cell => cell.trim()));
     const heldOut = (kind: string): HeldOut => {
       const row = rows.find(([, text, role]) => text?.startsWith(`${kind}:`) && role === 'held-out')!;
-      return { kind, plan: row[5]!, uniform: row[6]!.split(' ')[0]! };
+      return { kind, plan: row[5]!, difference: row[7]! };
     };
     return ['prose', 'code', 'markdown'].map(heldOut);
   },
