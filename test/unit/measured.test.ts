@@ -19,6 +19,9 @@ describe('what the README tells as measured', () => {
     });
     assert.match(table, /analysis of 1,024 tokens .* 1\.23x the CPU time, 1,000 MiB against 2,000 MiB/);
     assert.match(table, /first thumbnails after 1\.0 s, all done after 2\.0 to 3\.0 s/);
-    assert.match(table, /held-out prose, .* -0\.01 \(-0\.02 to \+0\.01\); less the best single mechanism \+0\.05 \(/);
+    assert.match(
+      table,
+      /held-out prose, .* -0\.01 \(-0\.02 to \+0\.01\); less the best single mechanism \+0\.05 \(/,
+    );
   });
 });
