@@ -10,6 +10,7 @@ import { FakeHost, ready, type HostOptions } from '../webview/fakeHost';
 import { bundleWebview } from '../webview/bundle';
 import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/syntheticEngine';
 import { violations } from './support/accessibility';
+import { until } from './support/until';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
 const TOKENS = 300;
@@ -190,13 +191,3 @@ describe('the Compare view alone', function () {
     }
   });
 });
-
-async function until<T>(found: () => T | Promise<T>): Promise<T> {
-  const end = Date.now() + 8000;
-  for (;;) {
-    const value = await found();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`never true: ${String(found)}`);
-    await new Promise(resolve => setTimeout(resolve, 40));
-  }
-}

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { Page } from 'playwright-core';
 import type { SaveFileParams, ViewName } from '../../shared/protocol/host';
 import { violations } from './support/accessibility';
-import { until, viewsAlone } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 
 /** Figures for print: what is saved is opened again and looked at. */
 describe('a figure', function () {

@@ -6,7 +6,8 @@ import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
 import { setting } from '../support/settings';
 import { violations } from './support/accessibility';
-import { until, viewsAlone } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 
 /** What the engine says of heads and of the whole model beyond attention, where views show it: over the synthetic engine. */
 describe('measures beyond attention', function () {

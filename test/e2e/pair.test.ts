@@ -6,7 +6,8 @@ import { ready } from '../webview/fakeHost';
 import { editedAnalysis, withLoss } from '../webview/syntheticPair';
 import { setting } from '../support/settings';
 import { violations } from './support/accessibility';
-import { until, viewsAlone } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 
 /** Two heads, two settings or two texts side by side, over the synthetic engine. */
 describe('A and B', function () {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { VIEW_NAMES } from '../../shared/protocol/host';
 import { ready } from '../webview/fakeHost';
-import { viewsAlone, until } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 
 /** The wide panel around its views. */
 describe('the panel', function () {

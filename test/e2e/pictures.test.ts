@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import type { EngineParams, SpanFit } from '../../shared/protocol/engine';
 import { number } from '../../shared/numbers';
 import { roleHue } from '../../webview/model/roles';
-import { until, viewsAlone } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 
 /** Where things stand in the pictures: what is looked at is in sight, marks stand at their values, blocks on the diagonal. */
 describe('pictures', function () {

@@ -11,6 +11,7 @@ import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/
 import type { ThemeName } from '../webview/themes';
 import { violations } from './support/accessibility';
 import { setting } from '../support/settings';
+import { until } from './support/until';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
 const TOKENS = 400;
@@ -135,12 +136,3 @@ describe('the text view', function () {
       assert.deepEqual(await violations(page.mainFrame()), []);
     });
 });
-
-async function until<T>(probe: () => T | undefined | null | false): Promise<T> {
-  for (let turn = 0; turn < 400; turn++) {
-    const found = probe();
-    if (found) return found;
-    await new Promise(resolve => setTimeout(resolve, 25));
-  }
-  throw new Error('It did not come.');
-}

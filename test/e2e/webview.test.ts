@@ -13,6 +13,7 @@ import { MECHANISMS, SyntheticEngine, splitTokens, summaryOf } from '../webview/
 import { violations } from './support/accessibility';
 import { percent } from '../../shared/numbers';
 import { setting } from '../support/settings';
+import { until } from './support/until';
 
 const TEXT = readFileSync(join(ROOT, 'test', 'fixtures', 'sample.txt'), 'utf8');
 const TOKENS = 400;
@@ -585,13 +586,3 @@ describe('the views alone', function () {
     await until(() => host.received.some(m => m.type === 'openFile' && m.uri === 'file:///notes/other.md'));
   });
 });
-
-async function until<T>(found: () => T | Promise<T>): Promise<T> {
-  const end = Date.now() + 8000;
-  for (;;) {
-    const value = await found();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`never true: ${String(found)}`);
-    await new Promise(resolve => setTimeout(resolve, 40));
-  }
-}

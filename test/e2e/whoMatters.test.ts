@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { until, viewsAlone } from './support/viewsAlone';
+import { until } from './support/until';
+import { viewsAlone } from './support/viewsAlone';
 import { violations } from './support/accessibility';
 
 /** Which heads matter: ranked by what losing them costs, and what can be done with any of them. */

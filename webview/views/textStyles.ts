@@ -33,6 +33,7 @@ export const textStyles = css`
     flex: none;
   }
   .narrow .body {
+    flex: none;
     grid-template-columns: minmax(0, 1fr);
     grid-template-rows: max(380px, 54vh) auto;
   }
@@ -41,6 +42,7 @@ export const textStyles = css`
     flex: none;
   }
   .figure:not(.narrow):has(ai-loss-groups) .body {
+    flex: none;
     height: max(340px, 52vh);
   }
   .main {

@@ -55,14 +55,3 @@ export function viewsAlone({ layers = 4, heads = 6, tokens = 400 } = {}) {
       host.received.filter((one): one is Extract<ViewMessage, { type: T }> => one.type === type),
   };
 }
-
-/** Waits until it is true; the value is handed on. */
-export async function until<T>(found: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const end = Date.now() + 8000;
-  for (;;) {
-    const value = await found();
-    if (value) return value;
-    if (Date.now() > end) throw new Error(`never true: ${String(found)}`);
-    await new Promise(resolve => setTimeout(resolve, 40));
-  }
-}
