@@ -1,7 +1,7 @@
 /**
  * How long the map takes to draw a frame while it is moved and zoomed: `npm run map-frames [-- --tokens 131072 --seconds 4]`. A head of so many tokens, whose
  * tiles come from here with random masses after some milliseconds, is dragged and zoomed once a frame in a browser without a GPU, so what a
- * screen would show is at least as quick. Told are the times of drawing and of a whole frame (median, 95th percentile, longest).
+ * screen would show is at least as quick. Told are the times of updating, drawing and a whole frame (median, 95th percentile, longest).
  */
 import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright-core';
@@ -94,10 +94,12 @@ function tileAt({ level, row, column }: EngineParams<'analysis/tile'>): Tile {
 async function measure(page: Page, way: 'drag' | 'zoom'): Promise<string> {
   const found = await page.locator('ai-map').evaluate(
     async (element, { way, seconds }) => {
-      const { painter, renderRoot } = element as unknown as {
+      const map = element as unknown as {
         painter: { draw(...all: unknown[]): void };
         renderRoot: ShadowRoot;
+        performUpdate(): void;
       };
+      const { painter, renderRoot } = map;
       const over = renderRoot.querySelector('.over')!;
       const { left, top, width, height } = over.getBoundingClientRect();
       const [x, y] = [left + width / 2, top + height / 2];
@@ -116,12 +118,19 @@ async function measure(page: Page, way: 'drag' | 'zoom'): Promise<string> {
         );
       const frame = () => new Promise<number>(resolve => requestAnimationFrame(resolve));
       const drawings: number[] = [];
+      const updates: number[] = [];
       const frames: number[] = [];
       const draw = painter.draw.bind(painter);
       painter.draw = (...all) => {
         const began = performance.now();
         draw(...all);
         drawings.push(performance.now() - began);
+      };
+      const update = map.performUpdate.bind(map);
+      map.performUpdate = () => {
+        const began = performance.now();
+        update();
+        updates.push(performance.now() - began);
       };
       // Somewhere between the whole map and single cells.
       for (let i = 0; i < 25; i++) wheel(-200);
@@ -138,11 +147,12 @@ async function measure(page: Page, way: 'drag' | 'zoom'): Promise<string> {
       }
       if (way === 'drag') pointer('pointerup', x, y);
       painter.draw = draw;
-      return { drawings, frames };
+      map.performUpdate = update;
+      return { drawings, updates, frames };
     },
     { way, seconds: SECONDS },
   );
-  return `drawing ${spread(found.drawings)} ms, a frame ${spread(found.frames)} ms, ${found.frames.length} frames in ${SECONDS} s`;
+  return `updating ${spread(found.updates)} ms, drawing ${spread(found.drawings)} ms, a frame ${spread(found.frames)} ms, ${found.frames.length} frames in ${SECONDS} s`;
 }
 
 /** Median, 95th percentile and longest. */
