@@ -413,7 +413,7 @@ function trainingTable(): string {
   const logs = existsSync(options.home) ? readdirSync(options.home) : [];
   const rows = logs.flatMap(name => {
     const path = join(options.home, name, 'log.jsonl');
-    if (name === 'prose' || !existsSync(path)) return [];
+    if (/^prose/.test(name) || !existsSync(path)) return [];
     const last = JSON.parse(readFileSync(path, 'utf8').trim().split('\n').at(-1)!) as Logged;
     if (last.loss === null) return [];
     return [[name, last.tokens.toLocaleString('en-US'), last.loss.toFixed(3), last.validation.toFixed(3)]];

@@ -44,7 +44,7 @@ def main():
         turn += 1
         with open(place + '.new', 'w') as f: json.dump(dict(next=turn % len(names), now=name), f)
         os.replace(place + '.new', place)
-        init = ['--init', *a.init] if a.init and name == 'prose' else []
+        init = ['--init', *a.init] if a.init and 'mixture' in MODELS[name] else []
         code = subprocess.run([sys.executable, here + '/train.py', name, '--minutes', str(a.slice), *init, *stop, *common], env=environment).returncode
         if code: failed.add(name); print(name, 'stopped with', code, flush=True)
         elif tokens(a.home, name) >= MODELS[name]['tokens']: subprocess.run([sys.executable, here + '/export.py', name, *common[:2], '--out', a.out or a.home + '/models'], env=environment)

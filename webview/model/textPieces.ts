@@ -61,19 +61,21 @@ export function textBlocks(pieces: readonly Piece[], size: number): TextBlock[] 
     let to = Math.min(pieces.length, from + size);
     while (to < pieces.length && to < from + 4 * size && !endsLine(to - 1)) to++;
     const own = pieces.slice(from, to);
-    const plain = own.map(({ before, text, after }) => before + (text === '⏎' ? '' : text) + after).join('');
+    const plain = own.map(plainOf).join('');
     const begins = from === 0 || endsLine(from - 1);
     blocks.push({ from, to, lines: begins && (to === pieces.length || endsLine(to - 1)), plain });
   }
   return blocks;
 }
 
+/** A piece as it stands in the text: the end of a line has no sign there. */
+const plainOf = ({ before, text, after }: Piece): string => before + (text === '⏎' ? '' : text) + after;
+
 /** A few words of the text before a token, on one line. */
 export function leadIn(pieces: readonly Piece[], at: number, length: number): string {
   let words = pieces[at]?.before ?? '';
   for (let i = at - 1; i >= 0 && words.length < length; i--) {
-    const { before, text, after } = pieces[i]!;
-    words = before + (text === '⏎' ? '' : text) + after + words;
+    words = plainOf(pieces[i]!) + words;
   }
   const line = words.replace(/\s+/g, ' ');
   return line.length > length ? `…${line.slice(-length)}` : line;
