@@ -329,7 +329,7 @@ describe('a text in VS Code', function () {
       await saved.first().waitFor({ timeout: 5000 });
       return true;
     });
-    await workbench.command('View: Close All Editors');
+    await workbench.closeEditors();
     for (const pid of workbench.engineProcesses()) process.kill(pid, 'SIGTERM');
     await workbench.openFromExplorer('sample.attention');
     panel = await workbench.view('panel');

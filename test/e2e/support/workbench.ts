@@ -73,18 +73,23 @@ export class Workbench {
   /** Loads the window anew, and opens a file from the explorer once VS Code knows what the extension adds. */
   async openFromExplorer(name: string): Promise<void> {
     await this.page.goto(workbenchUrl(this.server.origin, this.folder));
-    await this.page
-      .locator('.activitybar .action-label[aria-label^="Attention"]')
-      .first()
-      .waitFor({ timeout: 60_000 });
+    // The icon of the extension is no sign of it: VS Code draws that from memory. Its commands come with its editors.
+    await this.until('the extension in the palette', () => this.offers('Attention: Try the Sample'));
     await this.command('View: Show Explorer');
     const row = this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).first();
+    const tab = this.page.locator(`.tab[data-resource-name="${name}"]`).first();
     // A list that is just being drawn loses the click.
     await this.until(`the tab of ${name}`, async () => {
       await row.dblclick({ timeout: 5000 });
-      await this.page.locator(`.tab[data-resource-name="${name}"]`).waitFor({ timeout: 5000 });
+      await tab.waitFor({ timeout: 5000 });
       return true;
     });
+  }
+
+  /** Closes every editor, and waits until none is left. */
+  async closeEditors(): Promise<void> {
+    await this.command('View: Close All Editors');
+    await this.page.locator('.tabs-container .tab').first().waitFor({ state: 'detached' });
   }
 
   /** Loads the window anew, as it was. */
@@ -142,6 +147,34 @@ export class Workbench {
       await row.click({ timeout: 3000 });
       return true;
     });
+  }
+
+  /** Types the title of a command into the palette. What is typed before that is open would go into the text. */
+  async typeCommand(title: string): Promise<void> {
+    const input = this.page.locator('.quick-input-widget input:focus').first();
+    await this.page.keyboard.press('Escape');
+    await this.page.locator('.quick-input-widget').first().waitFor({ state: 'hidden' });
+    await this.page.keyboard.press('F1');
+    await input.waitFor({ timeout: 10_000 });
+    await this.page.keyboard.type(title);
+  }
+
+  /** Whether the palette has a command that can be run; the palette is closed again. */
+  async offers(title: string): Promise<boolean> {
+    await this.typeCommand(title);
+    const found = await this.firstCommand(title)
+      .waitFor({ timeout: 6000 })
+      .then(
+        () => true,
+        () => false,
+      );
+    await this.page.keyboard.press('Escape');
+    return found;
+  }
+
+  /** The row of the palette that Enter would run. */
+  firstCommand(title: string): Locator {
+    return this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: title }).first();
   }
 
   /** The page of a view: the extension's own frame inside of the two that VS Code puts around it. */
