@@ -127,6 +127,6 @@ export interface Mechanism {
   readonly spans?: Spans;
   /** What one head costs by formula on a text of `tokens` tokens; its pairs are those that `Attended.pairs` counts. */
   cost?(tokens: number, params: MechanismParams, shape: CostShape): Cost;
-  /** Sub-quadratic where the paper is: scores in ONNX Runtime graphs, index work in typed arrays. */
+  /** Sub-quadratic where the paper is: scores in ONNX Runtime graphs or lists of pairs, index work in typed arrays. */
   attend(input: CoreInput, params: MechanismParams, context: AttendContext): Promise<Attended>;
 }

@@ -2,6 +2,8 @@ import { visibleKeys, type CoreInput } from '../core';
 import type { AttendContext, Attended } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
 import { attendGroups, sequence, type Group } from './lists';
+import { selectLargest } from './membership';
+import { attendPairs, productsWith, servesLists, type ListKeys, type Summaries } from './pairs';
 import { sparseRow } from './rows';
 import { largestWithin } from './shares';
 import { offsetTables, Outputs } from './tiles';
@@ -14,9 +16,12 @@ export interface BlockChoice {
   block: number;
   /** Blocks of each query, its own among them. */
   blocks: number;
-  /** Of this head: fills in the scores of the first complete blocks for a query; the lower block on ties. */
-  scores(head: number): (query: number, into: Float64Array) => void;
+  /** What stands for the complete blocks of a head's keys: the scores of queries with it say which are best, the lower block on ties. */
+  summaries(head: number): Summaries;
 }
+
+/** Queries whose scores are held at once. */
+const ROWS = 64;
 
 export async function attendChosenBlocks(
   input: CoreInput,
@@ -31,21 +36,26 @@ export async function attendChosenBlocks(
   const outputs = new Outputs(input);
   const tables = offsetTables(input);
   const pairs = new Float64Array(heads);
-  const chosen: Int32Array[][] = [];
-  const scratch = new Float64Array(count);
+  const chosen: BlockLists[] = [];
   for (let head = 0; head < heads; head++) {
-    await checkpoint(context.signal);
-    const score = choice.scores(head);
-    const lists: Int32Array[] = [];
-    for (let i = 0; i < queries; i++) {
-      const own = Math.floor((i + shift) / block);
-      const scores = scratch.subarray(0, own);
-      if (own >= choice.blocks) score(i, scores);
-      lists.push(bestBlocks(scores, choice.blocks));
-    }
+    const lists = await chooseBlocks(input, head, choice, context);
     chosen.push(lists);
+    if (servesLists(input, context)) {
+      const listKeys: ListKeys = (query, into, at) => {
+        const position = query + shift;
+        let end = at;
+        for (let t = lists.starts[query]!; t < lists.starts[query + 1]!; t++) {
+          const first = lists.blocks[t]! * block;
+          const until = Math.min(first + block, position + 1);
+          for (let key = first; key < until; key++) into[end++] = key;
+        }
+        return end;
+      };
+      pairs[head] = await attendPairs(input, head, listKeys, tables(head), outputs, context);
+      continue;
+    }
     const members: number[][] = Array.from({ length: count }, () => []);
-    lists.forEach((list, i) => list.forEach(b => members[b]!.push(i)));
+    for (let i = 0; i < queries; i++) lists.of(i).forEach(b => members[b]!.push(i));
     const groups: Group[] = members
       .map((list, b) => ({ queries: Int32Array.from(list), keys: blockKeys(b) }))
       .filter(group => group.queries.length > 0);
@@ -57,7 +67,7 @@ export async function attendChosenBlocks(
     pairs,
     row: (head, query) => {
       const { from, to } = visibleKeys(input, query);
-      const list = [...chosen[head]![query]!].flatMap(b => [...blockKeys(b)]);
+      const list = [...chosen[head]!.of(query)].flatMap(b => [...blockKeys(b)]);
       return sparseRow(
         input,
         head,
@@ -69,22 +79,75 @@ export async function attendChosenBlocks(
   };
 }
 
-/** The own block, whose number is that of the scores, and the best of those before it, ascending. */
-function bestBlocks(scores: Float64Array, blocks: number): Int32Array {
-  const own = scores.length;
-  if (own < blocks) return sequence(0, own + 1);
-  const best = new Int32Array(blocks);
-  best[blocks - 1] = own;
-  if (blocks === 1) return best;
-  const least = scores.slice().sort()[own - (blocks - 1)]!;
-  let even = blocks - 1;
-  for (const score of scores) if (score > least) even--;
+/** The blocks of every query, ascending. */
+class BlockLists {
+  /** Where each query's begin. */
+  readonly starts: Int32Array;
+  readonly blocks: Int32Array;
+
+  constructor({ queries, keys }: CoreInput, { block, blocks }: BlockChoice) {
+    this.starts = new Int32Array(queries + 1);
+    for (let i = 0; i < queries; i++) {
+      const own = Math.floor((i + keys - queries) / block);
+      this.starts[i + 1] = this.starts[i]! + Math.min(own + 1, blocks);
+    }
+    this.blocks = new Int32Array(this.starts[queries]!);
+  }
+
+  of(query: number): Int32Array {
+    return this.blocks.subarray(this.starts[query]!, this.starts[query + 1]!);
+  }
+}
+
+async function chooseBlocks(
+  input: CoreInput,
+  head: number,
+  choice: BlockChoice,
+  context: AttendContext,
+): Promise<BlockLists> {
+  const { queries, keys } = input;
+  const { block, blocks } = choice;
+  const shift = keys - queries;
+  const ownBlock = (query: number) => Math.floor((query + shift) / block);
+  const lists = new BlockLists(input, choice);
+  const summaries = choice.summaries(head);
+  const scratch = new Float64Array(summaries.stride);
+  for (let from = 0; from < queries; from += ROWS) {
+    await checkpoint(context.signal);
+    const to = Math.min(queries, from + ROWS);
+    const count = ownBlock(to - 1);
+    // Who has no more blocks before it than it may see looks at no scores.
+    const needed = count >= blocks && blocks > 1;
+    const found = needed ? productsWith(input, head, from, to, { ...summaries, count }) : null;
+    for (let i = from; i < to; i++) {
+      const own = ownBlock(i);
+      const at = (i - from) * summaries.stride;
+      const scores = found?.scores.subarray(at, at + own);
+      bestBlocks(scores ?? null, own, lists.of(i), scratch);
+    }
+  }
+  return lists;
+}
+
+/** Blocks beside each other in `Summaries`: a multiple of what is computed at once. */
+export const strideOf = (blocks: number): number => Math.max(8, Math.ceil(blocks / 8) * 8);
+
+/** Fills `best` with the own block and the best of those before it, ascending. */
+function bestBlocks(scores: Float64Array | null, own: number, best: Int32Array, scratch: Float64Array): void {
+  const others = best.length - 1;
+  best[others] = own;
+  if (others === own) for (let b = 0; b < own; b++) best[b] = b;
+  if (others === own || others === 0 || !scores) return;
+  const copy = scratch.subarray(0, own);
+  copy.set(scores);
+  const least = selectLargest(copy, others);
+  let even = others;
+  for (let b = 0; b < own; b++) if (scores[b]! > least) even--;
   let count = 0;
   for (let b = 0; b < own; b++) {
     const score = scores[b]!;
     if (score > least || (score === least && even-- > 0)) best[count++] = b;
   }
-  return best;
 }
 
 /** Pairs of one head over a text of one sequence, whichever blocks are chosen. */

@@ -81,7 +81,7 @@ function guessThreshold(values: Float32Array, size: number): number {
 }
 
 /** The k-th largest value (k from 1), by quickselect; reorders the values. */
-function selectLargest(values: Float32Array, k: number): number {
+export function selectLargest(values: Float32Array | Float64Array, k: number): number {
   let low = 0;
   let high = values.length - 1;
   const target = k - 1;

@@ -1,6 +1,7 @@
 import { kvHead, type CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { attendChosenBlocks, blockSettings, chosenPairs } from '../kernels/chosenBlocks';
+import { attendChosenBlocks, blockSettings, chosenPairs, strideOf } from '../kernels/chosenBlocks';
+import type { Summaries } from '../kernels/pairs';
 import type { Mechanism } from '../mechanism';
 import { pairsOfShare } from '../kernels/shares';
 import { numberOf } from '../../../shared/setting';
@@ -77,33 +78,25 @@ export const blockTopK: Mechanism = {
       {
         block,
         blocks: numberOf(params, 'blocks'),
-        scores: head => meanScores(input, head, block),
+        summaries: head => meanKeys(input, head, block),
       },
       context,
     );
   },
 };
 
-/** The dot products of a query and the mean keys of blocks. */
-function meanScores(
-  input: CoreInput,
-  head: number,
-  block: number,
-): (query: number, into: Float64Array) => void {
-  const { dim, keys, queries, k, q } = input;
-  const kv = kvHead(input, head);
-  const means = new Float64Array(Math.floor(keys / block) * dim);
-  for (let t = 0; t < means.length; t++) {
-    const [b, c] = [Math.floor(t / dim), t % dim];
-    for (let key = b * block; key < (b + 1) * block; key++)
-      means[t]! += k[(kv * keys + key) * dim + c]! / block;
-  }
-  return (query, into) => {
-    const own = q.subarray((head * queries + query) * dim, (head * queries + query + 1) * dim);
-    for (let b = 0, at = 0; b < into.length; b++) {
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += own[c]! * means[at++]!;
-      into[b] = dot;
+/** The mean keys of the complete blocks. */
+function meanKeys(input: CoreInput, head: number, block: number): Summaries {
+  const { dim, keys, k } = input;
+  const first = kvHead(input, head) * keys;
+  const count = Math.floor(keys / block);
+  const stride = strideOf(count);
+  const means = new Float64Array(stride * dim);
+  for (let b = 0; b < count; b++)
+    for (let c = 0; c < dim; c++) {
+      let mean = 0;
+      for (let key = b * block; key < (b + 1) * block; key++) mean += k[(first + key) * dim + c]! / block;
+      means[c * stride + b] = mean;
     }
-  };
+  return { stride, count, first: means };
 }

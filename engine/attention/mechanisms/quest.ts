@@ -1,6 +1,7 @@
 import { kvHead, type CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { attendChosenBlocks, blockSettings, chosenPairs } from '../kernels/chosenBlocks';
+import { attendChosenBlocks, blockSettings, chosenPairs, strideOf } from '../kernels/chosenBlocks';
+import type { Summaries } from '../kernels/pairs';
 import type { Mechanism } from '../mechanism';
 import { pairsOfShare } from '../kernels/shares';
 import { numberOf } from '../../../shared/setting';
@@ -82,33 +83,30 @@ export const quest: Mechanism = {
       {
         block,
         blocks: numberOf(params, 'pages'),
-        scores: head => bounds(input, head, block),
+        summaries: head => pageBounds(input, head, block),
       },
       context,
     );
   },
 };
 
-/** No key of a page has a larger dot product with the query than this. */
-function bounds(input: CoreInput, head: number, page: number): (query: number, into: Float64Array) => void {
-  const { dim, keys, queries, k, q } = input;
-  const kv = kvHead(input, head);
-  const least = new Float64Array(Math.floor(keys / page) * dim).fill(Infinity);
-  const most = new Float64Array(least.length).fill(-Infinity);
-  for (let t = 0; t < least.length; t++) {
-    const [p, c] = [Math.floor(t / dim), t % dim];
-    for (let key = p * page; key < (p + 1) * page; key++) {
-      const value = k[(kv * keys + key) * dim + c]!;
-      least[t] = Math.min(least[t]!, value);
-      most[t] = Math.max(most[t]!, value);
+/** The least and the largest of each dimension of the complete pages: no key of a page has a larger dot product with a query than they allow. */
+function pageBounds(input: CoreInput, head: number, page: number): Summaries {
+  const { dim, keys, k } = input;
+  const from = kvHead(input, head) * keys;
+  const count = Math.floor(keys / page);
+  const stride = strideOf(count);
+  const [first, second] = [new Float64Array(stride * dim), new Float64Array(stride * dim)];
+  for (let p = 0; p < count; p++)
+    for (let c = 0; c < dim; c++) {
+      let [least, most] = [Infinity, -Infinity];
+      for (let key = p * page; key < (p + 1) * page; key++) {
+        const value = k[(from + key) * dim + c]!;
+        least = Math.min(least, value);
+        most = Math.max(most, value);
+      }
+      first[c * stride + p] = least;
+      second[c * stride + p] = most;
     }
-  }
-  return (query, into) => {
-    const own = q.subarray((head * queries + query) * dim, (head * queries + query + 1) * dim);
-    for (let p = 0, at = 0; p < into.length; p++) {
-      let bound = 0;
-      for (let c = 0; c < dim; c++, at++) bound += Math.max(own[c]! * least[at]!, own[c]! * most[at]!);
-      into[p] = bound;
-    }
-  };
+  return { stride, count, first, second };
 }
