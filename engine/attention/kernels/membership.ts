@@ -71,9 +71,12 @@ export function largest(
   }
 }
 
+/** Values that tell enough of how all of them lie: if too few reach the guess, all are looked at. */
+const SAMPLE = 256;
+
 /** A value that somewhat more than `size` of the values are expected to reach. */
 function guessThreshold(values: Float32Array, size: number): number {
-  const stride = Math.floor(values.length / 1024);
+  const stride = Math.floor(values.length / SAMPLE);
   if (stride < 2 || values.length < 4 * size) return -Infinity;
   const sample = new Float32Array(Math.ceil(values.length / stride));
   for (let t = 0; t < sample.length; t++) sample[t] = values[t * stride]!;

@@ -2,7 +2,7 @@ import { dependsOnPair } from './blocked';
 import { startPairProgram, type PairProgram } from './pairProgram';
 import { sequence } from './lists';
 import { MASKED, type OffsetTable, type Outputs } from './tiles';
-import { kvHead, type CoreInput } from '../core';
+import { kvHead, type CoreInput, type Stretch } from '../core';
 import type { AttendContext } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
 import { createMemory } from '../../runtime/wasm';
@@ -32,7 +32,7 @@ export function servesLists({ rule, keys, dim, valueDim }: CoreInput, { runtime 
   );
 }
 
-/** Adds the pairs of all queries of a head to `outputs`; returns how many there are. */
+/** Adds the pairs of queries of a head (all of them, or those of a stretch) to `outputs`; returns how many there are. */
 export async function attendPairs(
   input: CoreInput,
   head: number,
@@ -40,17 +40,18 @@ export async function attendPairs(
   offsets: OffsetTable,
   outputs: Outputs,
   context: AttendContext,
+  { from: first, to: last }: Stretch = { from: 0, to: input.queries },
 ): Promise<number> {
-  const { queries, valueDim, rule } = input;
+  const { valueDim, rule } = input;
   const isPlain = rule.bias === null && rule.mask.window === null;
   let pairs = 0;
-  for (let from = 0; from < queries;) {
+  for (let from = first; from < last;) {
     await checkpoint(context.signal);
     const { places, program } = room.of(input, head);
     const { keys: list, bias, starts } = room.lists(places);
     let to = from;
     let at = 0;
-    for (; to < queries && to - from < ROWS && at < ENTRIES; to++) {
+    for (; to < last && to - from < ROWS && at < ENTRIES; to++) {
       starts[to - from] = at;
       const end = listKeys(to, list, at);
       at = isPlain ? end : keepShown(input, to, list, bias, at, end, offsets);

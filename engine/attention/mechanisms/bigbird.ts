@@ -267,9 +267,15 @@ function drawBlocks(input: CoreInput, params: MechanismParams): Tensor {
   for (let at = 0; at < drawn.length; at += count) {
     const b = 1 + (Math.floor(at / count) % rows);
     const end = input.rule.mask.causal ? b - 1 : blocks;
-    const free = freeBlocks(b, end, globals);
-    for (let t = 0; t < count && free.length > 0; t++) {
-      drawn[at + t] = free.splice(Math.floor(uniform() * free.length), 1)[0]!;
+    const taken = [...new Set([b - 1, b, b + 1, ...globals])].filter(x => x >= 0 && x < end);
+    taken.sort((x, y) => x - y);
+    for (let t = 0; t < count && taken.length < end; t++) {
+      let found = Math.floor(uniform() * (end - taken.length));
+      // So many blocks that are not taken lie before it.
+      const place = taken.findIndex((x, passed) => x > found + passed);
+      found += place < 0 ? taken.length : place;
+      taken.splice(place < 0 ? taken.length : place, 0, found);
+      drawn[at + t] = found;
     }
   }
   return int64(drawn, [input.heads, rows, count]);

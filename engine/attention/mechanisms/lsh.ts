@@ -6,6 +6,7 @@ import { flagOf, numberOf } from '../../../shared/setting';
 import { seededGaussians } from '../maths/random';
 import { buildRing, type Ring } from '../kernels/ring';
 import { hashedBuckets, ringMask } from '../kernels/bucketing';
+import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { LazyRow, scoresOf, shownKeys, softmax } from '../kernels/rows';
 import { refusesTie, SELF_AS_LAST_RESORT, tieKeys } from '../kernels/tied';
 import { settingsOf } from '../kernels/shares';
@@ -163,7 +164,10 @@ export const lsh: Mechanism = {
     for (let head = 0; head < input.heads; head++) {
       const hashed = await hashHead(core, head, shared, options, context);
       rings.push(hashed);
-      pairs[head] = await attendHead(core, hashed, tables(head), outputs, distinct, context);
+      pairs[head] =
+        !shared && !options.allowDuplicates && servesLists(core, context)
+          ? await attendPairs(core, head, keysSeen(core, hashed), tables(head), outputs, context)
+          : await attendHead(core, hashed, tables(head), outputs, distinct, context);
     }
     return {
       output: outputs.output,
@@ -254,6 +258,34 @@ async function hashHead(
   const keyBuckets = shared ? queryBuckets : await hashRows(keys, rotations, fine, context);
   const ring = buildRing(queryBuckets, keyBuckets, options.bucketSize);
   return { head, options, shared, queryBuckets, keyBuckets, ring };
+}
+
+/** The keys that any round brings to a query. */
+function keysSeen({ queries, keys, rule }: CoreInput, hashed: HashedHead): ListKeys {
+  const { ring, options, queryBuckets, keyBuckets } = hashed;
+  const { rounds, keyOrder, chunkOf, chunks } = ring;
+  const seen = new Int32Array(keys).fill(-1);
+  return (query, into, at) => {
+    const last = rule.mask.causal ? query + keys - queries : keys - 1;
+    let end = at;
+    for (let round = 0; round < rounds; round++) {
+      const { first, end: behind, wrap } = chunks[chunkOf[round * queries + query]!]!;
+      const bucket = queryBuckets[round]![query]!;
+      const ofKeys = keyBuckets[round]!;
+      // Where the ring closes, its last places come behind the others.
+      for (let place = first; place < keyOrder.length; place++) {
+        if (place === behind) place = Math.max(place, wrap);
+        if (place >= keyOrder.length) break;
+        const key = keyOrder[place]!;
+        if (key > last || seen[key] === query) continue;
+        if (!options.attendAcrossBuckets && (ofKeys[key] !== bucket || Math.floor(place / keys) !== round))
+          continue;
+        seen[key] = query;
+        into[end++] = key;
+      }
+    }
+    return end;
+  };
 }
 
 /** Runs the chunks of one head; returns its distinct pairs. */

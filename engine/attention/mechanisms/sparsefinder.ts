@@ -7,6 +7,7 @@ import { singularProjections } from '../maths/lowRank';
 import type { AttendContext, Mechanism } from '../mechanism';
 import { numberOf, wordOf } from '../../../shared/setting';
 import { range, sparseRow } from '../kernels/rows';
+import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { settingsOf } from '../kernels/shares';
 import { offsetTables, Outputs, type OffsetTable } from '../kernels/tiles';
 import { RefusedError, told } from '../../errors';
@@ -480,6 +481,9 @@ async function attendPredicted(
   const isNear = (position: number, key: number) =>
     band !== null && key >= position - band.before && key <= position + band.after;
   let pairs = 0;
+  if (groupings && servesLists(input, context)) {
+    return attendPairs(input, head, keysSeen(input, groupings, isNear), offsets, outputs, context);
+  }
   if (!groupings) {
     const keep = (position: number, key: number) => !isNear(position, key) && keeps(position - shift, key);
     for (let from = 0; from < input.queries; from += ROWS) {
@@ -507,6 +511,32 @@ async function attendPredicted(
     pairs += await attendGroups(input, head, groups, keep, offsets, outputs, context);
   }
   return pairs;
+}
+
+/** The keys that any dimension brings to a query, but for those that are seen anyway. */
+function keysSeen(
+  { queries, keys, rule }: CoreInput,
+  groupings: NonNullable<Prediction['groupings']>,
+  isNear: (position: number, key: number) => boolean,
+): ListKeys {
+  const members = groupings.map(({ keys: groups, count }) => membersOf(groups, count));
+  const seen = new Int32Array(keys).fill(-1);
+  return (query, into, at) => {
+    const position = query + keys - queries;
+    const last = rule.mask.causal ? position : keys - 1;
+    let end = at;
+    for (const [g, grouping] of groupings.entries()) {
+      const group = members[g]![grouping.queries[query]!]!;
+      for (let t = 0; t < group.length; t++) {
+        const key = group[t]!;
+        if (key > last) break;
+        if (seen[key] === query || isNear(position, key)) continue;
+        seen[key] = query;
+        into[end++] = key;
+      }
+    }
+    return end;
+  };
 }
 
 /** Ascending members of each group. */

@@ -2,10 +2,11 @@ import { visibleKeys, type CoreInput } from '../core';
 import { pairCost, visiblePairs } from '../cost';
 import { scoreAt } from '../kernels/lines';
 import { largest } from '../kernels/membership';
+import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { sparseRow } from '../kernels/rows';
 import { scoreBlock, weighValues } from '../kernels/scoreBlocks';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
-import { offsetTables } from '../kernels/tiles';
+import { offsetTables, Outputs } from '../kernels/tiles';
 import type { Mechanism } from '../mechanism';
 import { numberOf } from '../../../shared/setting';
 
@@ -73,8 +74,8 @@ export const topK: Mechanism = {
   async attend(input, params, context) {
     const k = numberOf(params, 'k');
     const { heads, queries, keys, valueDim } = input;
-    const output = new Float32Array(heads * queries * valueDim);
-    const lse = new Float32Array(heads * queries).fill(-Infinity);
+    const outputs = new Outputs(input);
+    const { output, lse } = outputs;
     const pairs = new Float64Array(heads);
     const tables = offsetTables(input);
     const step = Math.max(1, Math.min(ROWS, Math.floor(ELEMENTS / keys)));
@@ -82,12 +83,26 @@ export const topK: Mechanism = {
       for (let from = 0; from < queries; from += step) {
         const to = Math.min(queries, from + step);
         const block = await scoreBlock(input, head, from, to, tables(head), context);
+        const rowOf = (i: number) =>
+          block.scores.subarray((i - from) * block.columns).subarray(0, block.columns);
+        const kept = Array.from({ length: to - from }, (_, r) =>
+          best(rowOf(from + r), k, c => scoreAt(input, head, from + r, block.firstKey + c)),
+        );
+        if (servesLists(input, context)) {
+          const listKeys: ListKeys = (query, into, at) => {
+            const list = kept[query - from]!;
+            for (let t = 0; t < list.length; t++) into[at + t] = block.firstKey + list[t]!;
+            return at + list.length;
+          };
+          pairs[head]! += await attendPairs(input, head, listKeys, tables(head), outputs, context, {
+            from,
+            to,
+          });
+          continue;
+        }
         for (let i = from; i < to; i++) {
-          const at = (i - from) * block.columns;
-          const row = block.scores.subarray(at, at + block.columns);
-          const kept = best(row, k, c => scoreAt(input, head, i, block.firstKey + c));
-          pairs[head]! += kept.length;
-          const mass = softmaxOver(row, kept);
+          pairs[head]! += kept[i - from]!.length;
+          const mass = softmaxOver(rowOf(i), kept[i - from]!);
           if (mass > -Infinity) lse[head * queries + i] = mass + (block.shift?.[i - from] ?? 0);
         }
         output.set(await weighValues(input, head, block, context), (head * queries + from) * valueDim);

@@ -6,6 +6,7 @@ import { attendLists, sequence } from '../kernels/lists';
 import type { AttendContext, Mechanism, SettingFamily } from '../mechanism';
 import { largest } from '../kernels/membership';
 import { numberOf, type MechanismParams } from '../../../shared/setting';
+import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { sparseRow } from '../kernels/rows';
 import { pairsOfShare, settingsOf } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
@@ -175,6 +176,10 @@ export const verticalSlash: Mechanism = {
       const lines = await choose(input, head, params, context);
       chosen.push(lines);
       const table = tables(head);
+      if (servesLists(input, context)) {
+        pairs[head]! += await attendPairs(input, head, keysOn(input, lines), table, outputs, context);
+        continue;
+      }
       pairs[head]! += await attendDiagonals(input, head, lines.diagonals, table, outputs, context);
       // A pair where two lines cross counts once.
       const isDiagonal = new Uint8Array(input.keys);
@@ -205,6 +210,27 @@ export const verticalSlash: Mechanism = {
 function votes(params: MechanismParams): boolean {
   const free = (lines: string, forced: string) => numberOf(params, lines) > numberOf(params, forced);
   return free('vertical', 'forcedVertical') || free('slash', 'forcedSlash');
+}
+
+/** The keys on the lines; a pair where two lines cross counts once. */
+function keysOn({ queries, keys }: CoreInput, { columns, diagonals }: Chosen): ListKeys {
+  const isDiagonal = new Uint8Array(keys);
+  for (const distance of diagonals) isDiagonal[distance] = 1;
+  return (query, into, at) => {
+    const position = query + keys - queries;
+    let end = at;
+    for (let t = 0; t < columns.length; t++) {
+      const key = columns[t]!;
+      if (key > position) break;
+      if (isDiagonal[position - key] === 0) into[end++] = key;
+    }
+    for (let t = 0; t < diagonals.length; t++) {
+      const distance = diagonals[t]!;
+      if (distance > position) break;
+      into[end++] = position - distance;
+    }
+    return end;
+  };
 }
 
 interface Chosen {
