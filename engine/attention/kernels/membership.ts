@@ -27,7 +27,6 @@ export async function nearestMembers(
     const norm = g.op('Max', [g.op('Sqrt', [squares]), g.float(1e-30)]);
     g.output('similarity', g.op('Gemm', [c, g.op('Div', [x, norm])], { transB: 1 }));
   });
-  const scratch = new Int32Array(count);
   const step = Math.max(1, Math.floor(RANK_ELEMENTS / count));
   for (let from = 0; from < clusters; from += step) {
     await checkpoint(context.signal);
@@ -39,35 +38,91 @@ export async function nearestMembers(
     const all = floats(similarity!);
     for (let c = from; c < to; c++) {
       const row = all.subarray((c - from) * count, (c - from + 1) * count);
-      largest(row, size, members.subarray(c * size, (c + 1) * size), scratch);
+      largest(row, size, members.subarray(c * size, (c + 1) * size));
     }
   }
   return members;
+}
+
+/** What passes go over, from row to row: no one of them waits for anything. */
+let found = new Int32Array(0);
+let picked = new Float32Array(0);
+
+/** Room for so many of each. */
+function makeRoom(count: number): void {
+  if (found.length >= count) return;
+  found = new Int32Array(2 * count);
+  picked = new Float32Array(2 * count);
 }
 
 /**
  * Ascending indices of the `size` largest values, the lower index on ties. One pass over the values: a threshold
  * guessed from a sample leaves few candidates to sort (much faster than the graph's TopK for long rows).
  */
-export function largest(
+export function largest(values: Float32Array, size: number, into: Int32Array): void {
+  const candidates = candidatesFor(values, size);
+  takeLargest(values, candidates, thresholdOf(values, candidates, size), size, into);
+}
+
+/**
+ * The same where values nearer to each other than the share `close` of the largest absolute one (and of 1) cannot be told apart: false
+ * where that leaves a doubt which they are, or fewer than `size` are above -Infinity.
+ */
+export function clearlyLargest(values: Float32Array, size: number, into: Int32Array, close: number): boolean {
+  if (values.length < size) return false;
+  const candidates = candidatesFor(values, size);
+  const threshold = thresholdOf(values, candidates, size);
+  if (threshold === -Infinity) return false;
+  takeLargest(values, candidates, threshold, size, into);
+  let top = 1;
+  for (let t = 0; t < size; t++) top = Math.max(top, Math.abs(values[into[t]!]!));
+  const margin = close * top;
+  const isDoubtful = (value: number) => Math.abs(value - threshold) <= margin;
+  let doubtful = 0;
+  // What is no candidate may lie within the margin.
+  if (candidates.least > threshold - margin) {
+    for (let i = 0; i < values.length; i++) if (isDoubtful(values[i]!)) doubtful++;
+  } else {
+    for (let t = 0; t < candidates.count; t++) if (isDoubtful(values[found[t]!]!)) doubtful++;
+  }
+  for (let t = 0; t < size; t++) if (isDoubtful(values[into[t]!]!)) doubtful--;
+  return doubtful === 0;
+}
+
+/** So many of `found` are the ascending indices of all values that are not below `least`. */
+interface Candidates {
+  least: number;
+  count: number;
+}
+
+function candidatesFor(values: Float32Array, size: number): Candidates {
+  makeRoom(values.length);
+  const least = guessThreshold(values, size);
+  const count = atLeast(values, least);
+  return count >= size ? { least, count } : { least: -Infinity, count: atLeast(values, -Infinity) };
+}
+
+/** The least of the `size` largest values. */
+function thresholdOf(values: Float32Array, { count }: Candidates, size: number): number {
+  for (let t = 0; t < count; t++) picked[t] = values[found[t]!]!;
+  return selectLargest(picked, size, count);
+}
+
+function takeLargest(
   values: Float32Array,
+  { count }: Candidates,
+  threshold: number,
   size: number,
   into: Int32Array,
-  scratch = new Int32Array(values.length),
 ): void {
-  let candidates = atLeast(values, guessThreshold(values, size), scratch);
-  if (candidates.length < size) candidates = atLeast(values, -Infinity, scratch);
-  const picked = new Float32Array(candidates.length);
-  for (let t = 0; t < picked.length; t++) picked[t] = values[candidates[t]!]!;
-  const threshold = selectLargest(picked, size);
   let ties = size;
-  for (let t = 0; t < picked.length; t++) if (picked[t]! > threshold) ties--;
-  let found = 0;
-  for (let t = 0; t < candidates.length; t++) {
-    const i = candidates[t]!;
+  for (let t = 0; t < count; t++) if (values[found[t]!]! > threshold) ties--;
+  let taken = 0;
+  for (let t = 0; t < count; t++) {
+    const i = found[t]!;
     const value = values[i]!;
     if (value < threshold || (value === threshold && ties-- <= 0)) continue;
-    into[found++] = i;
+    into[taken++] = i;
   }
 }
 
@@ -78,15 +133,19 @@ const SAMPLE = 256;
 function guessThreshold(values: Float32Array, size: number): number {
   const stride = Math.floor(values.length / SAMPLE);
   if (stride < 2 || values.length < 4 * size) return -Infinity;
-  const sample = new Float32Array(Math.ceil(values.length / stride));
-  for (let t = 0; t < sample.length; t++) sample[t] = values[t * stride]!;
-  return selectLargest(sample, Math.min(sample.length, Math.ceil((1.5 * size) / stride) + 9));
+  const count = Math.ceil(values.length / stride);
+  for (let t = 0; t < count; t++) picked[t] = values[t * stride]!;
+  return selectLargest(picked, Math.min(count, Math.ceil((1.5 * size) / stride) + 9), count);
 }
 
-/** The k-th largest value (k from 1), by quickselect; reorders the values. */
-export function selectLargest(values: Float32Array | Float64Array, k: number): number {
+/** The k-th largest of the first `count` values (k from 1), by quickselect; reorders them. */
+export function selectLargest(
+  values: Float32Array | Float64Array,
+  k: number,
+  count = values.length,
+): number {
   let low = 0;
-  let high = values.length - 1;
+  let high = count - 1;
   const target = k - 1;
   while (low < high) {
     const pivot = values[(low + high) >> 1]!;
@@ -107,11 +166,12 @@ export function selectLargest(values: Float32Array | Float64Array, k: number): n
   return values[target]!;
 }
 
-/** Ascending indices of the values that reach the threshold. */
-function atLeast(values: Float32Array, threshold: number, found: Int32Array): Int32Array {
+/** Ascending indices of the values that reach the threshold, in `found`; returns how many there are. */
+function atLeast(values: Float32Array, threshold: number): number {
+  const into = found;
   let count = 0;
-  for (let i = 0; i < values.length; i++) if (values[i]! >= threshold) found[count++] = i;
-  return found.subarray(0, count);
+  for (let i = 0; i < values.length; i++) if (values[i]! >= threshold) into[count++] = i;
+  return count;
 }
 
 /** Which clusters hold each token: a list and a set of bits per token, and their number. */

@@ -1,7 +1,7 @@
 import { visibleKeys, type CoreInput } from '../core';
 import { pairCost, visiblePairs } from '../cost';
 import { scoreAt } from '../kernels/lines';
-import { largest } from '../kernels/membership';
+import { clearlyLargest, largest } from '../kernels/membership';
 import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { sparseRow } from '../kernels/rows';
 import { scoreBlock, weighValues } from '../kernels/scoreBlocks';
@@ -133,6 +133,8 @@ export const topK: Mechanism = {
 
 /** Ascending indices of the k largest scores above -Infinity; what float32 cannot tell apart is told by `precise`. */
 function best(scores: Float32Array, k: number, precise: (index: number) => number): Int32Array {
+  const clear = new Int32Array(k);
+  if (clearlyLargest(scores, k, clear, CLOSE)) return clear;
   let seen = 0;
   for (let t = 0; t < scores.length; t++) if (scores[t]! > -Infinity) seen++;
   if (seen <= k) return indices(scores, score => score > -Infinity);
@@ -144,10 +146,6 @@ function best(scores: Float32Array, k: number, precise: (index: number) => numbe
     top = Math.max(top, Math.abs(scores[c]!));
   }
   const margin = CLOSE * top;
-  let doubtful = 0;
-  for (let t = 0; t < scores.length; t++) if (Math.abs(scores[t]! - least) <= margin) doubtful++;
-  for (const c of chosen) if (Math.abs(scores[c]! - least) <= margin) doubtful--;
-  if (doubtful === 0) return chosen;
   const sure = indices(scores, score => score > least + margin);
   const close = indices(scores, score => Math.abs(score - least) <= margin);
   const exact = new Map(Array.from(close, c => [c, precise(c)]));
