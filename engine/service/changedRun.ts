@@ -132,16 +132,21 @@ export async function assignedModel(
 ): Promise<ModelOutput> {
   const assigned = byCore(analysis.model.info.cores, heads);
   await fitHeads(analysis, heads, signal);
+  const isChanged = (assignment: CoreAssignment) => assignment.some(choice => choice !== null);
+  // Up to the first core with a change all is as in the dense run.
+  const first = assigned.findIndex(isChanged);
   return analysis.predict(
     async (info, input) => {
       await checkpoint(signal);
-      return assignedOutput(analysis, info.core, input, assigned[info.core]!, signal, onPairs);
+      const isAsDense = analysis.standIn === null && (first < 0 || info.core <= first);
+      const known = isAsDense ? analysis.predictedAtHand(info.core) : null;
+      return assignedOutput(analysis, info.core, input, assigned[info.core]!, signal, onPairs, known);
     },
     { signal, onSegment: onProgress },
   );
 }
 
-/** Output of one core [heads, queries, valueDim] with a mechanism of its own in each head. */
+/** Output of one core [heads, queries, valueDim] with a mechanism of its own in each head. `known`: its dense output, where it is. */
 export async function assignedOutput(
   analysis: Analysis,
   core: number,
@@ -149,12 +154,15 @@ export async function assignedOutput(
   assigned: CoreAssignment,
   signal: AbortSignal,
   onPairs?: (pairs: number, densePairs: number) => void,
+  known: Float32Array | null = null,
 ): Promise<Float32Array> {
   const output = new Float32Array(input.heads * input.queries * input.valueDim);
   const size = input.queries * input.valueDim;
   const dense = assigned.flatMap((choice, head) => (choice ? [] : [head]));
-  if (dense.length === assigned.length) return denseOutput(input, analysis.context(signal));
-  if (dense.length > 0) {
+  if (dense.length === assigned.length) return known ?? denseOutput(input, analysis.context(signal));
+  if (known) {
+    output.set(known);
+  } else if (dense.length > 0) {
     const found = await denseOutput(someHeads(input, dense), analysis.context(signal));
     dense.forEach((head, at) => output.set(found.subarray(at * size, (at + 1) * size), head * size));
   }

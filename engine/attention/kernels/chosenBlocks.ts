@@ -122,15 +122,12 @@ async function chooseBlocks(
     for (let i = from; i < to; i++) {
       const own = ownBlock(i);
       const at = (i - from) * summaries.stride;
-      const scores = found?.scores.subarray(at, at + own);
+      const scores = found?.subarray(at, at + own);
       bestBlocks(scores ?? null, own, lists.of(i), scratch);
     }
   }
   return lists;
 }
-
-/** Blocks beside each other in `Summaries`: a multiple of what is computed at once. */
-export const strideOf = (blocks: number): number => Math.max(8, Math.ceil(blocks / 8) * 8);
 
 /** Fills `best` with the own block and the best of those before it, ascending. */
 function bestBlocks(scores: Float64Array | null, own: number, best: Int32Array, scratch: Float64Array): void {

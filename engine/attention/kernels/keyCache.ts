@@ -1,4 +1,5 @@
 import { hidesByPlace, isBlocked } from './blocked';
+import { productsWith, strideOf } from './pairs';
 import { weighValues } from './scoreBlocks';
 import { biasAt, kvHead, visibleKeys, type CoreInput } from '../core';
 import type { AttendContext } from '../mechanism';
@@ -25,6 +26,7 @@ export class KeyCache {
     to: 0,
     keys: new Int32Array(0),
     dots: new Float64Array(0),
+    stride: 0,
     given: new Float32Array(0),
   };
 
@@ -51,7 +53,7 @@ export class KeyCache {
     for (let t = 0; t < entering; t++) keys[count + t] = first + t;
     for (let t = 0; t < count; t++) this.columns[t] = t;
     const given = new Float32Array((to - from) * keys.length);
-    this.block = { from, to, keys, dots: products(input, this.head, from, to, keys), given };
+    this.block = { from, to, keys, ...products(input, this.head, from, to, keys), given };
     return to;
   }
 
@@ -64,10 +66,11 @@ export class KeyCache {
     const hides = hidesByPlace(input.rule);
     const scale = input.rule.scale[head]!;
     const row = (i - block.from) * block.keys.length;
+    const products = (i - block.from) * block.stride;
     let top = -Infinity;
     for (let t = 0; t < count; t++) {
       const key = held[t]!;
-      let score = block.dots[row + columns[t]!]! * scale;
+      let score = block.dots[products + columns[t]!]! * scale;
       if (softCap !== null) score = softCap * Math.tanh(score / softCap);
       if (bias) score += biasAt(input, head, i, key);
       if (hides && isBlocked(input, head, i, key)) score = -Infinity;
@@ -152,53 +155,31 @@ interface Block {
   from: number;
   to: number;
   keys: Int32Array;
-  /** [queries, keys] products of queries and keys. */
+  /** [queries, stride] products of queries and keys. */
   dots: Float64Array;
+  stride: number;
   /** [queries, keys] what each key got. */
   given: Float32Array;
 }
 
-/** Queries that are multiplied with a key at once. */
-const AT_ONCE = 4;
-
 /** Each product summed in the order of the dimensions, whatever stands beside it. */
-function products(input: CoreInput, head: number, from: number, to: number, keys: Int32Array): Float64Array {
-  const { q, k, dim, queries } = input;
-  const dots = new Float64Array((to - from) * keys.length);
+function products(
+  input: CoreInput,
+  head: number,
+  from: number,
+  to: number,
+  keys: Int32Array,
+): { dots: Float64Array; stride: number } {
+  const { k, dim } = input;
   const first = kvHead(input, head) * input.keys;
-  const rows = Float64Array.from(q.subarray((head * queries + from) * dim, (head * queries + to) * dim));
-  const width = keys.length;
-  let row = 0;
-  for (; row + AT_ONCE <= to - from; row += AT_ONCE) {
-    const own = rows.subarray(row * dim, (row + AT_ONCE) * dim);
-    for (let t = 0; t < width; t++) {
-      const at = (first + keys[t]!) * dim;
-      let dot0 = 0;
-      let dot1 = 0;
-      let dot2 = 0;
-      let dot3 = 0;
-      for (let c = 0; c < dim; c++) {
-        const x = k[at + c]!;
-        dot0 += own[c]! * x;
-        dot1 += own[c + dim]! * x;
-        dot2 += own[c + 2 * dim]! * x;
-        dot3 += own[c + 3 * dim]! * x;
-      }
-      dots[row * width + t] = dot0;
-      dots[(row + 1) * width + t] = dot1;
-      dots[(row + 2) * width + t] = dot2;
-      dots[(row + 3) * width + t] = dot3;
-    }
+  const stride = strideOf(keys.length);
+  const columns = new Float64Array(stride * dim);
+  for (let t = 0; t < keys.length; t++) {
+    const at = (first + keys[t]!) * dim;
+    for (let c = 0; c < dim; c++) columns[c * stride + t] = k[at + c]!;
   }
-  for (; row < to - from; row++) {
-    for (let t = 0; t < width; t++) {
-      const at = (first + keys[t]!) * dim;
-      let dot = 0;
-      for (let c = 0; c < dim; c++) dot += rows[row * dim + c]! * k[at + c]!;
-      dots[row * width + t] = dot;
-    }
-  }
-  return dots;
+  const dots = productsWith(input, head, from, to, { stride, count: keys.length, first: columns });
+  return { dots: dots.slice(), stride };
 }
 
 function longer(list: Int32Array): Int32Array<ArrayBuffer> {

@@ -139,11 +139,7 @@ function guessThreshold(values: Float32Array, size: number): number {
 }
 
 /** The k-th largest of the first `count` values (k from 1), by quickselect; reorders them. */
-export function selectLargest(
-  values: Float32Array | Float64Array,
-  k: number,
-  count = values.length,
-): number {
+export function selectLargest(values: Float32Array | Float64Array, k: number, count = values.length): number {
   let low = 0;
   let high = count - 1;
   const target = k - 1;

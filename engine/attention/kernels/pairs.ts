@@ -126,29 +126,31 @@ function unpadded(rows: Float32Array, width: number, wanted: number): Float32Arr
   return found;
 }
 
-/** Scores of queries from .. to-1 of a head, in float64, with `count` rows of `a` [count, dim]; [to - from, stride]. */
-export function productsWith(
-  { q, dim, queries }: CoreInput,
-  head: number,
-  from: number,
-  to: number,
-  sides: Summaries,
-): { scores: Float64Array; stride: number } {
-  return room.products(
-    q.subarray((head * queries + from) * dim, (head * queries + to) * dim),
-    dim,
-    to - from,
-    sides,
-  );
-}
-
-/** What stands for blocks of keys, [dim, stride]: one vector, or the least and the largest of each dimension. */
+/** What stands for blocks of keys, [dim, stride]: one vector each, or the least and the largest of each dimension. */
 export interface Summaries {
   stride: number;
   /** How many are needed of them. */
   count: number;
   first: Float64Array;
   second?: Float64Array;
+}
+
+/** Columns beside each other in `Summaries`: a multiple of what is computed at once. */
+export const strideOf = (count: number): number => Math.max(8, whole(count, 8));
+
+/**
+ * Products in float64 of queries from .. to-1 of a head with each of the summaries, [to - from, stride], summed in the order of the
+ * dimensions. They stand until the next call.
+ */
+export function productsWith(
+  { q, dim, queries }: CoreInput,
+  head: number,
+  from: number,
+  to: number,
+  summaries: Summaries,
+): Float64Array {
+  const rows = q.subarray((head * queries + from) * dim, (head * queries + to) * dim);
+  return room.products(rows, dim, to - from, summaries);
 }
 
 interface Places {
@@ -227,7 +229,12 @@ class Room {
     this.setRows(places.q, places.keyWidth, q.subarray(first, first + rows * dim), dim);
   }
 
-  products(q: Float32Array, dim: number, rows: number, { stride, count, first, second }: Summaries) {
+  products(
+    q: Float32Array,
+    dim: number,
+    rows: number,
+    { stride, count, first, second }: Summaries,
+  ): Float64Array {
     const program = (this.program ??= startPairProgram(this.memory));
     // Where keys and values of a head lay.
     this.leave();
@@ -242,7 +249,7 @@ class Room {
       new Float64Array(buffer, b, second.length).set(second);
       program.bounds(rows, whole(count, 8), stride, dim, 0, a, b, out);
     } else program.dots(rows, whole(count, 8), stride, dim, 0, a, out);
-    return { scores: new Float64Array(buffer, out, rows * stride), stride };
+    return new Float64Array(buffer, out, rows * stride);
   }
 
   private setRows(place: number, width: number, rows: Float32Array, own: number): void {

@@ -1,7 +1,7 @@
 import { kvHead, type CoreInput } from '../core';
 import { pairCost } from '../cost';
-import { attendChosenBlocks, blockSettings, chosenPairs, strideOf } from '../kernels/chosenBlocks';
-import type { Summaries } from '../kernels/pairs';
+import { attendChosenBlocks, blockSettings, chosenPairs } from '../kernels/chosenBlocks';
+import { strideOf, type Summaries } from '../kernels/pairs';
 import type { Mechanism } from '../mechanism';
 import { pairsOfShare } from '../kernels/shares';
 import { numberOf } from '../../../shared/setting';

@@ -1,6 +1,12 @@
 import { KEPT_BYTES, type Analysis } from '../analysis';
-import { assignedModel, assignedRun, assignmentKey, lossEffect, predictedIds } from '../changedRun';
-import { denseOutput } from '../../attention/kernels/dense';
+import {
+  assignedModel,
+  assignedRun,
+  attendAsKnown,
+  assignmentKey,
+  lossEffect,
+  predictedIds,
+} from '../changedRun';
 import { DensePredictions } from '../../measure/predictionShift';
 import type { EmbeddingChange, HeadAssignment, Plan, RunEffect } from '../../../shared/protocol/engine';
 import { mean } from '../../statistics';
@@ -64,8 +70,7 @@ export class PlanRuns {
     if (!text.loss) return assignedRun(text, heads, this.signal);
     let dense = this.dense.get(text);
     if (!dense) {
-      const context = text.context(this.signal);
-      const output = await text.predict((_, input) => denseOutput(input, context), { signal: this.signal });
+      const output = await text.predict(attendAsKnown(text, this.signal), { signal: this.signal });
       dense = new DensePredictions(output, KEPT_BYTES / this.texts.length);
       this.dense.set(text, dense);
     }
