@@ -1,10 +1,11 @@
 import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint } from '../runtime/cancellation';
+import { logitRows } from './logitRows';
 import type { Runtime } from '../runtime/runtime';
 import { float32, floats, int64 } from '../runtime/tensor';
 
-/** Elements of logits read at once: a large vocabulary times the whole text would outgrow the model. */
-const ELEMENTS = 2 ** 23;
+/** Elements of logits read at once at most: a large vocabulary times the whole text would outgrow the model. */
+const MOST_ELEMENTS = 2 ** 23;
 
 type Context = { runtime: Runtime; signal: AbortSignal };
 export type Rows = Omit<ModelOutput, 'only' | 'holds'>;
@@ -32,7 +33,7 @@ export async function rowLoss(
     const logarithms = g.op('LogSoftmax', [logits], { axis: -1 });
     g.output('loss', g.op('Neg', [g.op('GatherElements', [logarithms, next], { axis: 1 })]));
   });
-  const step = Math.max(1, Math.floor(ELEMENTS / width));
+  const step = logitRows(width, MOST_ELEMENTS);
   for (let from = 0; from < rows; from += step) {
     await checkpoint(signal);
     const to = Math.min(rows, from + step);

@@ -1,10 +1,11 @@
 import type { ModelOutput } from '../model/cut/cutModel';
 import { checkpoint } from '../runtime/cancellation';
+import { logitRows } from './logitRows';
 import type { Runtime } from '../runtime/runtime';
 import { float32, floats, int64 } from '../runtime/tensor';
 
-/** Elements of logits read at once from each output. */
-const ELEMENTS = 2 ** 22;
+/** Elements of logits read at once at most from each output. */
+const MOST_ELEMENTS = 2 ** 22;
 
 type Context = { runtime: Runtime; signal: AbortSignal };
 
@@ -38,7 +39,7 @@ export class DensePredictions {
       const next = g.input('next', 'int64', ['rows', 1]);
       g.output('loss', g.op('Neg', [g.op('GatherElements', [q, next], { axis: 1 })]));
     });
-    const step = Math.max(1, Math.floor(ELEMENTS / width));
+    const step = logitRows(width, MOST_ELEMENTS);
     const next = new Int32Array(rows);
     next.set(tokens.subarray(0, rows));
     const loss = new Float32Array(rows);

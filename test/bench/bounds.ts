@@ -7,7 +7,7 @@ export interface Bounds {
   fewer: number | null;
   /** CPU milliseconds per head of the two products of these pairs, at the speed of a product that fits the cache. */
   products: number | null;
-  /** Share of the CPU time within ONNX Runtime; the rest is JavaScript. */
+  /** Share of the CPU time within ONNX Runtime; the rest is JavaScript and WebAssembly. */
   inRuntime: number;
 }
 

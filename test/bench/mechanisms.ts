@@ -106,7 +106,7 @@ export async function benchMechanisms(...given: Parameters<typeof timeMechanisms
     const alone = products === null ? '' : `, their products alone ${products.toFixed(1)} ms`;
     const own = times.cpu.at(-1);
     console.log(
-      `${name}: ${own?.toFixed(1) ?? '-'} ms, ${pairs}${alone}; ${(100 * (1 - inRuntime)).toFixed(0)} % of the time is JavaScript`,
+      `${name}: ${own?.toFixed(1) ?? '-'} ms, ${pairs}${alone}; ${(100 * (1 - inRuntime)).toFixed(0)} % of the time is outside ONNX Runtime`,
     );
   }
 }

@@ -21,6 +21,8 @@ export class KeyCache {
   private seen = 0;
   /** What each of them got of the last query. */
   private weights = new Float64Array(0);
+  /** Used again from block to block. */
+  private dots = new Float64Array(0);
   private block: Block = {
     from: 0,
     to: 0,
@@ -53,7 +55,7 @@ export class KeyCache {
     for (let t = 0; t < entering; t++) keys[count + t] = first + t;
     for (let t = 0; t < count; t++) this.columns[t] = t;
     const given = new Float32Array((to - from) * keys.length);
-    this.block = { from, to, keys, ...products(input, this.head, from, to, keys), given };
+    this.block = { from, to, keys, ...this.products(from, to, keys), given };
     return to;
   }
 
@@ -125,6 +127,23 @@ export class KeyCache {
     for (let t = this.count - 1; t >= 0; t--) if (evicted.has(held[t]!)) this.drop(t, i + 1);
   }
 
+  /** Each product summed in the order of the dimensions, whatever stands beside it. */
+  private products(from: number, to: number, keys: Int32Array): { dots: Float64Array; stride: number } {
+    const { input, head } = this;
+    const { k, dim } = input;
+    const first = kvHead(input, head) * input.keys;
+    const stride = strideOf(keys.length);
+    const columns = new Float64Array(stride * dim);
+    for (let t = 0; t < keys.length; t++) {
+      const at = (first + keys[t]!) * dim;
+      for (let c = 0; c < dim; c++) columns[c * stride + t] = k[at + c]!;
+    }
+    const found = productsWith(input, head, from, to, { stride, count: keys.length, first: columns });
+    if (this.dots.length < found.length) this.dots = new Float64Array(2 * found.length);
+    this.dots.set(found);
+    return { dots: this.dots, stride };
+  }
+
   private admit(i: number): void {
     const { from, to } = visibleKeys(this.input, i);
     while (this.count > 0 && this.held[0]! < from) this.drop(0, i);
@@ -160,26 +179,6 @@ interface Block {
   stride: number;
   /** [queries, keys] what each key got. */
   given: Float32Array;
-}
-
-/** Each product summed in the order of the dimensions, whatever stands beside it. */
-function products(
-  input: CoreInput,
-  head: number,
-  from: number,
-  to: number,
-  keys: Int32Array,
-): { dots: Float64Array; stride: number } {
-  const { k, dim } = input;
-  const first = kvHead(input, head) * input.keys;
-  const stride = strideOf(keys.length);
-  const columns = new Float64Array(stride * dim);
-  for (let t = 0; t < keys.length; t++) {
-    const at = (first + keys[t]!) * dim;
-    for (let c = 0; c < dim; c++) columns[c * stride + t] = k[at + c]!;
-  }
-  const dots = productsWith(input, head, from, to, { stride, count: keys.length, first: columns });
-  return { dots: dots.slice(), stride };
 }
 
 function longer(list: Int32Array): Int32Array<ArrayBuffer> {

@@ -17,6 +17,8 @@ const ENTRIES = 2 ** 18;
 const ROWS = 1024;
 /** Keys and values of a head take no more of the program's memory, which never shrinks. */
 const MOST_BYTES = 2 ** 26;
+/** Where keys come from all over the text, they have to lie in the processor's cache, or bringing them together in tiles is faster. */
+const SCATTERED_BYTES = 2 ** 22;
 
 /**
  * Writes the keys that a query keeps into a list from entry `at` on, each once and none beyond what the mask lets it see behind and
@@ -24,11 +26,18 @@ const MOST_BYTES = 2 ** 26;
  */
 export type ListKeys = (query: number, into: Int32Array, at: number) => number;
 
-/** Whether lists are the way here: a rule by distance alone, without a cap, on a processor. */
-export function servesLists({ rule, keys, dim, valueDim }: CoreInput, { runtime }: AttendContext): boolean {
+/** Whether lists are the way here: a rule by distance alone, without a cap, on a processor. `scattered`: each query's keys are all over the text. */
+export function servesLists(
+  { rule, keys, dim, valueDim }: CoreInput,
+  { runtime }: AttendContext,
+  scattered = false,
+): boolean {
   const bytes = 4 * keys * (dim + valueDim);
   return (
-    runtime.report.device === 'cpu' && rule.softCap === null && !dependsOnPair(rule) && bytes <= MOST_BYTES
+    runtime.report.device === 'cpu' &&
+    rule.softCap === null &&
+    !dependsOnPair(rule) &&
+    bytes <= (scattered ? SCATTERED_BYTES : MOST_BYTES)
   );
 }
 

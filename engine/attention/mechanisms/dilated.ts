@@ -2,7 +2,6 @@ import { visibleKeys, type CoreInput } from '../core';
 import { pairCost } from '../cost';
 import { attendGroups, type Group } from '../kernels/lists';
 import type { Mechanism } from '../mechanism';
-import { attendPairs, servesLists, type ListKeys } from '../kernels/pairs';
 import { sparseRow } from '../kernels/rows';
 import { largestWithin, pairsOfShare } from '../kernels/shares';
 import { offsetTables, Outputs } from '../kernels/tiles';
@@ -91,10 +90,6 @@ export const dilated: Mechanism = {
     const tables = offsetTables(input);
     const pairs = new Float64Array(input.heads);
     for (let head = 0; head < input.heads; head++) {
-      if (servesLists(input, context)) {
-        pairs[head] = await attendPairs(input, head, listOf(input, size), tables(head), outputs, context);
-        continue;
-      }
       pairs[head] = await attendGroups(input, head, groups, keep, tables(head), outputs, context);
     }
     return {
@@ -119,22 +114,12 @@ function sizes(params: MechanismParams): Sizes {
   };
 }
 
-/** Lists the keys that a query keeps, ascending. */
-const listOf =
-  (input: CoreInput, { window, dilation }: Sizes): ListKeys =>
-  (query, into, at) => {
-    const position = query + input.keys - input.queries;
-    const { from, to } = visibleKeys(input, query);
-    const before = Math.min(window, Math.floor((position - from) / dilation));
-    let end = at;
-    for (let m = -before; m <= window && position + m * dilation < to; m++)
-      into[end++] = position + m * dilation;
-    return end;
-  };
-
-function keysOf(input: CoreInput, size: Sizes, query: number): Int32Array {
-  const list = new Int32Array(2 * size.window + 1);
-  return list.subarray(0, listOf(input, size)(query, list, 0));
+/** Keys that the query keeps, ascending. */
+function* keysOf(input: CoreInput, { window, dilation }: Sizes, query: number): Generator<number> {
+  const position = query + input.keys - input.queries;
+  const { from, to } = visibleKeys(input, query);
+  const before = Math.min(window, Math.floor((position - from) / dilation));
+  for (let m = -before; m <= window && position + m * dilation < to; m++) yield position + m * dilation;
 }
 
 /** Queries of one residue class of positions, and the keys of that class that any of them keeps. */

@@ -165,7 +165,7 @@ export const lsh: Mechanism = {
       const hashed = await hashHead(core, head, shared, options, context);
       rings.push(hashed);
       pairs[head] =
-        !shared && !options.allowDuplicates && servesLists(core, context)
+        !shared && !options.allowDuplicates && servesLists(core, context, true)
           ? await attendPairs(core, head, keysSeen(core, hashed), tables(head), outputs, context)
           : await attendHead(core, hashed, tables(head), outputs, distinct, context);
     }

@@ -491,7 +491,7 @@ async function attendPredicted(
   const isNear = (position: number, key: number) =>
     band !== null && key >= position - band.before && key <= position + band.after;
   let pairs = 0;
-  if (groupings && servesLists(input, context)) {
+  if (groupings && servesLists(input, context, true)) {
     return attendPairs(input, head, keysSeen(input, groupings, isNear), offsets, outputs, context);
   }
   if (!groupings) {
