@@ -168,7 +168,7 @@ pipeline_tag: {task}
 {title}: {about}
 
 One of the models of Attention Inspector's zoo: {parameters:,} parameters, {layers} layers of {heads} heads of {dim}, byte-level BPE of {vocab:,}, trained on
-{tokens:,} tokens of public-domain English books (windows of 512 tokens, seed {seed}). All models of the zoo saw the same windows. Small and weak, here to be looked at.
+{tokens:,} tokens of public-domain English books (windows of 512 tokens, seed {seed}). {windows} Small and weak, here to be looked at.
 
 | measured on books it never saw | |
 | --- | --- |
@@ -225,6 +225,7 @@ def main():
     with open(folder + '/README.md', 'w') as f:
         f.write(CARD.format(task='fill-mask' if encoder else 'text-generation', name=a.name, title=spec['title'], about=about, parameters=parameters, layers=model.layers, heads=heads,
                             dim=width // heads, vocab=data.VOCAB, tokens=saved['tokens'], seed=1, validation=last['validation'], bits=bits,
+                            windows='The other models of the zoo saw the same number of tokens in plain order: windows at random, the same in all.' if 'order' in spec else 'All models of the zoo saw the same windows.',
                             precision='float32' if weights == 'float32' else f'weights {weights}, computed in float32',
                             mechanism='Its mechanism is an ONNX function of domain `attention_inspector` whose body is plain operators.' if proto.functions else ''))
     print(folder, os.path.getsize(path), 'bytes')
