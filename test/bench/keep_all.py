@@ -10,21 +10,15 @@ import numpy as np, onnx, torch
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-sys.path.insert(0, str(Path(__file__).parents[2] / 'engine/bundled/recipe'))
-from model import LanguageModel, rotate
+sys.path.insert(0, str(Path(__file__).parents[2] / 'scripts/zoo'))
+from model import build, rotate
+from train import read_back
 
 
 def load(folder):
-    """The recipe's model with the weights of the ONNX file: vectors by name, matrices (turned by the export) in the order of their use."""
-    graph = onnx.load(folder / 'onnx/model.onnx').graph
-    weights = {w.name: torch.from_numpy(numpy_helper.to_array(w).copy()) for w in graph.initializer}
-    used = [node.input[1] for node in graph.node if node.op_type == 'MatMul' and weights.get(node.input[1], torch.zeros(0)).dim() == 2]
-    config = json.load(open(folder / 'config.json'))
-    layers = config['num_hidden_layers']
-    model = LanguageModel(config['vocab_size'], layers, config['hidden_size'], config['num_attention_heads'])
-    names = [f'b.{layer}.{part}.weight' for layer in range(layers) for part in ('q', 'k', 'v', 'o', 'g', 'u', 'dn')]
-    state = {name: weights[name] for name in model.state_dict() if name not in names}
-    model.load_state_dict(state | {name: weights[matrix].T for name, matrix in zip(names, used)})
+    """The recipe's model with the weights of the ONNX file."""
+    model = build('prose')
+    model.load_state_dict(read_back(str(folder / 'onnx/model.onnx'), model))
     return model.eval()
 
 
@@ -36,14 +30,14 @@ def forward(model, ids):
     hidden = torch.full((n, n), -torch.inf).triu(1)
     x, kept = model.e(ids), []
     for block in model.b:
-        split = lambda t: t.view(n, block.h, -1).transpose(0, 1)
+        split = lambda t: t.view(n, block.a.h, -1).transpose(0, 1)
         y = block.n1(x)
-        q, k, v = rotate(split(block.q(y)), cos, sin), rotate(split(block.k(y)), cos, sin), split(block.v(y))
+        q, k, v = rotate(split(block.a.q(y)), cos, sin), rotate(split(block.a.k(y)), cos, sin), split(block.a.v(y))
         attention = (q @ k.transpose(1, 2) * q.shape[-1] ** -0.5 + hidden).softmax(-1)
         kept.append((q, k, v, attention))
-        x = x + block.o((attention @ v).transpose(0, 1).reshape(n, -1))
+        x = x + block.a.o((attention @ v).transpose(0, 1).reshape(n, -1))
         y = block.n2(x)
-        x = x + block.dn(torch.nn.functional.silu(block.g(y)) * block.u(y))
+        x = x + block.f(y)
     return model.n(x) @ model.e.weight.T * (8 * model.e.weight.shape[1] ** -0.5), kept
 
 

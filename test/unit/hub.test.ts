@@ -256,6 +256,15 @@ describe('models from the hub', function () {
     );
   });
 
+  it('brings a file once for all who ask for it at once, and goes on where the first is cancelled', async () => {
+    const first = new AbortController();
+    const others = [1, 2, 3].map(() => fetchTiny());
+    const cancelledOne = fetchModel(parseHubRef('org/tiny')!, { ...options, signal: first.signal });
+    first.abort();
+    await assert.rejects(cancelledOne, CancelledError);
+    for (const { onnx } of await Promise.all(others)) assert.deepEqual(await readFile(onnx), MODEL);
+  });
+
   it('goes on in a later call, after giving up', async () => {
     server.fault = (request, response, content) => {
       if (!request.url!.endsWith('/model.onnx')) return false;

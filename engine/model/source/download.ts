@@ -42,11 +42,43 @@ const DEFAULT_TIMING: DownloadTiming = { attempts: 5, pauseMs: 500, stallMs: 30_
 /** Worth another attempt: the connection, or a server that is busy. */
 class TransientError extends Error {}
 
+/** Downloads on their way, by target: two writers of one `.part` would spoil it. */
+const underWay = new Map<string, Promise<void>>();
+
 /**
- * Downloads to `target`; what has arrived of it waits in `target.part` for the next attempt or the next call.
+ * Downloads to `target`; what has arrived of it waits in `target.part` for the next attempt or the next call. While another call brings
+ * the same file, this one waits and takes what that has brought, or goes on where it failed or was cancelled.
  * Throws RefusedError when the server refuses, the disk is full or the content is not what was announced.
  */
 export async function download(file: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
+  for (let other; (other = underWay.get(target));) {
+    await settled(other, options.signal);
+    if ((await sizeOf(target)) === file.size) return options.onBytes(file.size);
+  }
+  const own = bring(file, target, options);
+  underWay.set(target, own);
+  try {
+    await own;
+  } finally {
+    underWay.delete(target);
+  }
+}
+
+/** Until it has ended, well or not. @throws CancelledError */
+function settled(other: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new CancelledError());
+    if (signal.aborted) return stop();
+    signal.addEventListener('abort', stop, { once: true });
+    const done = () => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    };
+    other.then(done, done);
+  });
+}
+
+async function bring(file: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
   const { attempts, pauseMs } = options.timing ?? DEFAULT_TIMING;
   const part = `${target}.part`;
   await mkdir(dirname(target), { recursive: true });

@@ -2,6 +2,7 @@
  * Models from the hub on this machine: `<root>/<org>--<name>/<commit>/` holds the files as the repository has them,
  * `<root>/<org>--<name>/refs/<revision>.json` what is known of a revision, so that it can be used offline.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -80,8 +81,10 @@ export const isHubFile = ({ path, size }: { path: unknown; size: unknown }): boo
 export async function rememberRevision(revision: string, known: HubRevision): Promise<void> {
   const path = revisionFile(known.id, revision);
   await mkdir(join(path, '..'), { recursive: true });
-  await writeFile(`${path}.new`, JSON.stringify(known));
-  await replaceFile(`${path}.new`, path);
+  // A name of its own: another window may be writing the same.
+  const written = `${path}.${randomUUID()}`;
+  await writeFile(written, JSON.stringify(known));
+  await replaceFile(written, path);
 }
 
 /** Ids of the models in the cache, most recently used first. */
