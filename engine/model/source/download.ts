@@ -6,6 +6,7 @@ import { basename, dirname } from 'node:path';
 import { replaceFile } from '../../runtime/replaceFile';
 import { setTimeout as setTimeoutPromise } from 'node:timers/promises';
 import { CancelledError, RefusedError, told } from '../../errors';
+import { untilCancelled } from '../../runtime/cancellation';
 import { proxiedFetch } from './proxiedFetch';
 
 export interface RemoteFile {
@@ -52,7 +53,9 @@ const underWay = new Map<string, Promise<void>>();
  */
 export async function download(file: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
   for (let other; (other = underWay.get(target));) {
-    await settled(other, options.signal);
+    // How it ends is said to who began it.
+    const ended = other.catch(() => undefined);
+    await untilCancelled(ended, options.signal);
     if ((await sizeOf(target)) === file.size) return options.onBytes(file.size);
   }
   const own = bring(file, target, options);
@@ -62,20 +65,6 @@ export async function download(file: RemoteFile, target: string, options: Downlo
   } finally {
     underWay.delete(target);
   }
-}
-
-/** Until it has ended, well or not. @throws CancelledError */
-function settled(other: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(new CancelledError());
-    if (signal.aborted) return stop();
-    signal.addEventListener('abort', stop, { once: true });
-    const done = () => {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    };
-    other.then(done, done);
-  });
 }
 
 async function bring(file: RemoteFile, target: string, options: DownloadOptions): Promise<void> {
