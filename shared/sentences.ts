@@ -55,6 +55,8 @@ export const SENTENCES = {
   oneForEachHead: 'A mechanism for each head',
   seenPairs:
     'It looked at {0} of the pairs and left out {1} of the mass on average (95 % interval {2} to {3}).',
+  seenOfNative:
+    'It looked at {0} of the pairs. What it left out of the mass is not told: what the model was made with is no softmax of the scores that it goes by.',
   noSetOfPairs: 'What runs there keeps no set of pairs, so no mass can be said to be left out.',
   fromSample:
     'The figures of heads come from the exact rows of {0} of {1} queries, drawn at random; where the others look was not seen, except for what was found by the search.',

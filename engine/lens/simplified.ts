@@ -1,5 +1,5 @@
 import { say } from '../../shared/sentences';
-import type { CoreInput } from '../attention/core';
+import { ownMap, type CoreInput } from '../attention/core';
 import { denseCore, type BlockFold } from '../attention/kernels/dense';
 import { HIDDEN } from '../attention/kernels/blocks';
 import { scoreAt } from '../attention/kernels/lines';
@@ -69,10 +69,11 @@ type Shares = Omit<SimplifiedLens['heads'][number], 'core' | 'head'>;
  * beyond that is identity, and the mass of all others beyond theirs is the rest. Folded block by block; exact.
  */
 export async function sharesOf(
-  input: CoreInput,
+  given: CoreInput,
   context: ReturnType<Analysis['context']>,
   hasDiagonal: boolean,
 ): Promise<Shares[]> {
+  const input = ownMap(given);
   const { heads, queries } = input;
   const overlap = new Float64Array(heads * queries);
   const squares = new Float64Array(heads * queries);

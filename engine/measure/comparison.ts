@@ -20,8 +20,8 @@ export function compareCore(
   return Array.from({ length: heads }, (_, head) => {
     const rows = <T>(values: { subarray(from: number, to: number): T }, width: number): T =>
       values.subarray(head * queries * width, (head + 1) * queries * width);
-    // Of a native map no log-sum-exp tells what a softmax would keep of it.
-    const kept = !input.native && attended.lse && recallOf(rows(attended.lse, 1), rows(dense.lse, 1));
+    const lse = lseOfKept(input, attended);
+    const kept = lse && recallOf(rows(lse, 1), rows(dense.lse, 1));
     return {
       core: info.core,
       head,
@@ -36,6 +36,13 @@ export function compareCore(
     };
   });
 }
+
+/**
+ * The log-sum-exps that tell, less those of the dense run, what is kept of its mass; null where none do. A native map is no softmax
+ * of the scores that a mechanism in its place goes by.
+ */
+export const lseOfKept = ({ native }: Pick<CoreInput, 'native'>, { lse }: Pick<Attended, 'lse'>) =>
+  native ? null : lse;
 
 /** A tensor of one number for each head, or null. */
 function perHead({ extra }: Attended, name: string, heads: number): Float32Array | null {

@@ -1,10 +1,11 @@
 import { type Analysis, type AnalysedCore, type CoreTensors } from './analysis';
 import type { LocalRun } from './densePass';
 import { compareCoreLocally, localResult, startRun } from './mechanismRuns';
-import { densePairs } from '../attention/core';
+import { densePairs, ownMap } from '../attention/core';
 import { denseScores } from '../attention/kernels/lines';
 import type { Attended } from '../attention/mechanism';
 import { findMechanism } from '../attention/registry';
+import { lseOfKept } from '../measure/comparison';
 import { breaksIdentity, divergence } from '../measure/divergence';
 import { EdgeRecall, entmaxKeys, topPKeys } from '../measure/goldGraphs';
 import type { HeadComparison, HeadMeasures, Setting, MechanismResult } from '../../shared/protocol/engine';
@@ -100,6 +101,7 @@ class Tally {
   private rows = 0;
   private negative = 0;
   private soft = false;
+  private readonly lse: Float32Array | null;
   broken = 0;
 
   constructor(
@@ -107,7 +109,9 @@ class Tally {
     private readonly head: number,
     private readonly denseLse: Float32Array,
     private readonly tensors: CoreTensors,
-  ) {}
+  ) {
+    this.lse = lseOfKept(tensors.input, attended);
+  }
 
   /** `logDense(key)`: log of the dense probability in this row. */
   add(
@@ -130,13 +134,14 @@ class Tally {
       this.kl += found.kl;
       this.rows++;
     }
-    if (!attended.lse || attended.reweighted) return;
+    if (!this.lse || attended.reweighted) return;
     const at = head * this.tensors.input.queries + query;
-    if (breaksIdentity(found, attended.lse[at]! - this.denseLse[at]!)) this.broken++;
+    if (breaksIdentity(found, this.lse[at]! - this.denseLse[at]!)) this.broken++;
   }
 
   measures(): Pick<HeadMeasures, 'entmaxRecall' | 'topPRecall' | 'kl' | 'klQueries' | 'negative'> {
-    const { lse, reweighted, pairs } = this.attended;
+    const { lse } = this;
+    const { reweighted, pairs } = this.attended;
     // Where everything is kept, the sampled rows say 0 without the rounding of the sums.
     const some = pairs[this.head]! < densePairs(this.tensors.input);
     const { sum, rows } =
@@ -170,11 +175,12 @@ async function measureRows(
   signal: AbortSignal,
 ): Promise<Pick<HeadMeasures, 'sampled' | 'entmaxPairs' | 'topPPairs'>> {
   const sample = evenlySpaced(input.queries, SAMPLED_ROWS);
+  const map = ownMap(input);
   let entmaxPairs = 0;
   let topPPairs = 0;
   for (const [t, query] of sample.entries()) {
     if (t % 16 === 0) await checkpoint(signal);
-    const { from, scores, lse } = denseScores(input, head, query);
+    const { from, scores, lse } = denseScores(map, head, query);
     if (lse === -Infinity) continue;
     const shifted = (keys: Int32Array) => keys.map(key => key + from);
     const entmaxGraph = shifted(entmaxKeys(scores));
@@ -198,10 +204,12 @@ export function evenlySpaced(count: number, limit: number): number[] {
 function drawn(
   { lse: denseLse }: AnalysedCore,
   { input, output }: CoreTensors,
-  { lse, output: found }: Attended,
+  attended: Attended,
   head: number,
 ): { recall: Float64Array | null; error: Float64Array } {
   const { queries, valueDim } = input;
+  const found = attended.output;
+  const lse = lseOfKept(input, attended);
   const first = head * queries;
   const perQuery = (value: (query: number) => number) =>
     Float64Array.from({ length: queries }, (_, q) => value(q));

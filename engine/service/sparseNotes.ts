@@ -22,7 +22,8 @@ export function sparseNotes(sparse: SparseAnalysis, { ids, text }: TokenTable): 
 }
 
 function seenWords({ pairs, densePairs, missed }: SparseAnalysis): string {
-  if (pairs === null || missed === null) return say('noSetOfPairs');
+  if (pairs === null) return say('noSetOfPairs');
+  if (missed === null) return say('seenOfNative', plainPercent(pairs / densePairs));
   const { mean, low, high } = missed;
   return say('seenPairs', ...[pairs / densePairs, mean, low, high].map(plainPercent));
 }

@@ -6,6 +6,7 @@ import { refuseInput, refuseNotFinite } from './finite';
 import { densePairs, outlineOf, type CoreInput } from '../attention/core';
 import { denseCore, denseRows } from '../attention/kernels/dense';
 import { someHeads } from '../attention/kernels/subset';
+import { lseOfKept } from '../measure/comparison';
 import { profileCore, type CoreProfile } from '../measure/profile';
 import { allRows, estimate, perPlace, sampledRows, type RowRange } from '../measure/sample';
 import { tokenMarks } from '../model/tokens/text';
@@ -86,7 +87,10 @@ export async function sparsePass(
         seen.pairs = (seen.pairs ?? 0) + count;
         seen.densePairs += dense;
       }
-      const missed = ran.lse.map((lse, head) => lse && missedAt(places, profile, lse, head, input));
+      const missed = ran.lse.map((own, head) => {
+        const lse = lseOfKept(input, { lse: own });
+        return lse && missedAt(places, profile, lse, head, input);
+      });
       missedByHead.push(...missed.filter(one => one !== null));
       queries = places.reduce((sum, { rows }) => sum + rows, 0);
       all = sample === null;

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { entmaxRow } from '../oracle/approximations';
 import { close } from '../oracle/close';
 import { oracleProbabilities, randomCore } from '../oracle/dense';
+import type { NativeAttention } from '../../engine/attention/core';
 import type { Attended } from '../../engine/attention/mechanism';
+import { attendNative } from '../../engine/attention/native';
 import { mechanisms } from '../../engine/attention/registry';
 import { compareCore } from '../../engine/measure/comparison';
 import { drawnMeans, drawnRatios, meanOfDraws, middle95 } from '../../shared/bootstrap';
@@ -30,19 +32,23 @@ describe('comparison measures', function () {
   const lse = Float32Array.from(dense.flatMap(one => [...one.lse]));
   const choice = setting;
 
-  /** An analysis of one core, without a model behind it. */
-  async function analysis(tamper?: (attended: Attended) => Attended): Promise<Analysis> {
+  /** An analysis of one core, without a model behind it; `native`: one that the model was made with a mechanism in. */
+  async function analysis(
+    tamper?: ((attended: Attended) => Attended) | null,
+    native?: NativeAttention,
+  ): Promise<Analysis> {
     const model = { info: { cores: [{ core: 0, heads }] } } as CutModel;
     const found = new Analysis('test', model, runtime, { ids: new Int32Array(queries) } as never);
     const context = { runtime, signal: neverCancelled, own: {} };
-    const { output } = await mechanisms[0]!.attend(input, {}, context);
+    const { output } = native?.attended ?? (await mechanisms[0]!.attend(input, {}, context));
     found.cores.push({
       result: { info: { core: 0, heads } as CoreInfo, heads: [] },
-      lse,
+      // A map of probabilities has the sum 1 in each row.
+      lse: native ? new Float32Array(heads * queries) : lse,
       entropy: new Float32Array(0),
       byDistance: new Float32Array(0),
       outline: input,
-      tensors: { input, output },
+      tensors: { input: native ? { ...input, native } : input, output },
     });
     if (tamper) {
       const attend = found.attend.bind(found);
@@ -104,6 +110,30 @@ describe('comparison measures', function () {
     const width = ({ low, high }: { low: number; high: number }) => high - low;
     assert.ok(width(measures!.recallInterval!) > 0);
     assert.deepEqual(result!.notes, []);
+  });
+
+  it('tells no mass of a native map by what the scores alone would give', async () => {
+    const context = { runtime, signal: neverCancelled };
+    const native = await attendNative(
+      input,
+      { name: 'entmax', params: { alpha: 1.5 }, tensors: [] },
+      {},
+      context,
+    );
+    const choices = [choice('local', { window: 24 }), choice('dense'), choice('entmax', { alpha: 1.5 })];
+    const results = await compare(await analysis(null, native), ...choices);
+    for (const { setting, notes, measures, heads } of results) {
+      assert.deepEqual(notes, [], setting.key);
+      assert.equal(measures!.recallInterval, null);
+      for (const head of heads) {
+        assert.equal(head.recall, null);
+        assert.equal(head.measures!.recallInterval, null);
+        // What gives a share to keys that entmax gives none is infinitely far from it.
+        if (setting.name === 'entmax') close([head.measures!.kl!], [0], 1e-6);
+        else assert.equal(head.measures!.kl, null);
+        assert.equal(head.measures!.klQueries, SAMPLED_ROWS);
+      }
+    }
   });
 
   it('counts no pooled key among the pairs that are kept', async () => {

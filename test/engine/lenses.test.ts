@@ -6,6 +6,8 @@ import { Engine } from '../../engine/engine';
 import { blockedRun } from '../../engine/lens/flash';
 import { sharesOf } from '../../engine/lens/simplified';
 import type { CoreInput } from '../../engine/attention/core';
+import { denseRow } from '../../engine/attention/kernels/lines';
+import { attendNative } from '../../engine/attention/native';
 import type {
   CostPoint,
   CostProgress,
@@ -89,6 +91,22 @@ describe('lenses', function () {
       assert.ok(found!.rest < 1e-5);
       assert.ok(Math.abs(found!.distance - Math.sqrt(squared)) < 1e-4);
       assert.ok(Math.abs(found!.distancePerQuery - Math.sqrt(squared / n)) < 1e-5);
+    });
+
+    it('the map of a model that was made with entmax, not the softmax of its scores', async () => {
+      const plain = randomInput({ queries: 40, heads: 2, causal: true });
+      const spec = { name: 'entmax', params: { alpha: 1.5 }, tensors: [] };
+      const native = await attendNative(plain, spec, {}, context());
+      const found = await sharesOf({ ...plain, native }, context(), true);
+      for (const [h, { uniform, identity, rest }] of found.entries()) {
+        let own = 0;
+        for (let i = 0; i < plain.queries; i++) {
+          const row = denseRow({ ...plain, native }, h, i);
+          own += Math.max(0, row[i]! - 1 / row.filter(p => p > 0).length) / plain.queries;
+        }
+        assert.ok(Math.abs(identity - own) < 1e-5, `${identity} is not ${own}`);
+        assert.ok(Math.abs(uniform + identity + rest - 1) < 1e-5);
+      }
     });
 
     it('any map: as summed over whole matrices', async () => {

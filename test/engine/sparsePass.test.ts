@@ -144,6 +144,20 @@ describe('an analysis without a dense pass', function () {
     }
   });
 
+  it('says how many pairs it saw of a model that was made with entmax, and nothing of a mass that it cannot know', async () => {
+    const { sparse, cores, notes } = await engine.analyze({
+      ...{ id: 'native', model: 'zoo/entmax', text, device: 'cpu', maxTokens: 100 },
+      ...{ mechanisms: [], propagate: false, attention: { setting: setting('local', { window: 16 }) } },
+    });
+    assert.ok(sparse!.pairs! < sparse!.densePairs);
+    assert.equal(sparse!.missed, null);
+    for (const { sampled } of cores.flatMap(core => core.heads)) assert.equal(sampled!.missed, null);
+    assert.ok(
+      notes.some(note => /^It looked at 29.* is not told/.test(note)),
+      notes.join(' '),
+    );
+  });
+
   it('is asked for tiles and tokens, not for what compares with dense attention', async () => {
     await analyze('asked', { setting: setting('local', { window: 32 }) });
     const row = await engine.request('analysis/row', {
