@@ -75,7 +75,8 @@ function attentionOf(
     made(name, params, settingOf(findMechanism(name).info, params).key);
   if (native)
     return made(native.spec.name, { ...settingsOf(native.spec), ...learned }, keyOfNative(native.spec));
-  if (also) return (also.whole ? masked : made)(also.name, also.params);
+  if (also)
+    return also.whole ? masked(also.name, also.params as MechanismParams) : made(also.name, also.params);
   const ownMask = true as const;
   if (sink) return { ...made('sink', {}), ownMask };
   if (chunk !== undefined) return { ...masked('chunked', { chunk }), ownMask };

@@ -346,10 +346,10 @@ const total = (m: ModelWriter, x: string, id: string) =>
 
 const SPANS = [3, 9.5, 20, 70];
 const RAMP = 6;
-const ramped = (m: ModelWriter, distance: string, id: string) => {
+const ramped = (m: ModelWriter, distance: string, id: string, spans = SPANS) => {
   const ends = m.floats(
     `span${id}`,
-    SPANS.map(z => z + RAMP),
+    spans.map(z => z + RAMP),
     [HEADS, 1, 1],
   );
   const slope = m.op('Div', [m.op('Sub', [ends, distance]), m.floats(`ramp${id}`, [RAMP], [])]);
@@ -446,6 +446,25 @@ const FORMS: Record<
       const least = m.op('Max', [ramped(m, d, id), m.floats(`least${id}`, [1e-20], [])]);
       const logits = m.op('Add', [causalScores(m, q, k, d, id), m.op('Log', [least])]);
       return m.op('MatMul', [softmax(m, logits), v]);
+    }),
+  },
+  'the logarithm of the ramp and a small number': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: SPANS },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const finite = m.op('Add', [ramped(m, d, id), m.floats(`finite${id}`, [1e-6], [])]);
+      const logits = m.op('Add', [causalScores(m, q, k, d, id), m.op('Log', [finite])]);
+      return m.op('MatMul', [softmax(m, logits), v]);
+    }),
+  },
+  'a ramp behind which no head sees anything': {
+    name: 'adaptive-span',
+    params: { ramp: RAMP, span: [0, 0, 0, 0] },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const d = distances(m, x, id);
+      const weights = m.op('Mul', [softmax(m, causalScores(m, q, k, d, id)), ramped(m, d, id, [0, 0, 0, 0])]);
+      return m.op('MatMul', [m.op('Div', [weights, total(m, weights, id)]), v]);
     }),
   },
   'exponentials times the ramp and the mask of the future, over their sum of absolute values': {
@@ -673,6 +692,34 @@ describe('mechanisms of papers in plain operators', () => {
     it(`refuses ${what}`, async () => {
       await assert.rejects(bench.load(layered(aroundHeads(layer))), sentence);
     });
+
+  it('a small number beside the sum that counts where a span leaves next to nothing: refused at that text', async () => {
+    const past = (m: ModelWriter, q: string, k: string, d: string, id: string) =>
+      // Far keys have all of the mass.
+      m.op('Add', [
+        causalScores(m, q, k, d, id),
+        m.op('Mul', [
+          m.op('Cast', [m.op('Greater', [d, m.floats(`far${id}`, [80], [])])], { to: 1 }),
+          m.floats(`more${id}`, [40], []),
+        ]),
+      ]);
+    const model = layered(
+      aroundHeads((m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const weights = m.op('Mul', [softmax(m, past(m, q, k, d, id)), ramped(m, d, id)]);
+        const sum = m.op('Add', [total(m, weights, id), m.floats(`tiny${id}`, [1e-12], [])]);
+        return m.op('MatMul', [m.op('Div', [weights, sum]), v]);
+      }),
+    );
+    const loaded = await bench.load(model);
+    for (const { attention } of verifyJson(loaded.info).cores) assert.equal(attention.name, 'adaptive-span');
+    await assertReproduces(loaded, 5e-5, 70);
+    await assert.rejects(
+      assertReproduces(loaded, 5e-5, 150),
+      /at 150 tokens core 0 does not reproduce its own graph/,
+    );
+    await loaded.dispose();
+  });
 
   it('refuses other sums of probabilities by their place', async () => {
     const layer = aroundHeads((m, { q, k, v, x }, id) => {

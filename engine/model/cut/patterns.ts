@@ -4,6 +4,7 @@ import { findMechanism } from '../../attention/registry';
 import type { CoreInput } from '../../attention/core';
 import type { LogitRows } from './chain';
 import type { ProbedRule } from './probe';
+import type { MechanismParams } from '../../../shared/setting';
 
 /** Some rows of a mask, of a text whose queries are its keys. */
 export interface SeenRows {
@@ -24,7 +25,7 @@ export function patternOf(seen: SeenRows): ProbedRule['made'] | null {
   return guesses.find(guess => fits(seen, guess)) ?? null;
 }
 
-type Guess = NonNullable<ProbedRule['made']>;
+type Guess = NonNullable<ProbedRule['made']> & { params: MechanismParams };
 /** What the last row would say of a mechanism. `sees`: whether it sees a key. */
 type Guesser = (seen: SeenRows, sees: (key: number) => boolean) => Guess | null;
 

@@ -1,7 +1,7 @@
 import type { BiasRule, MaskRule, ScoreRule } from '../../attention/core';
 import { biasAt, visibleKeys, type CoreInput } from '../../attention/core';
 import { RefusedError, told } from '../../errors';
-import type { MechanismParams } from '../../../shared/protocol/engine';
+import type { CoreAttention } from '../../../shared/protocol/models';
 
 /** The chain between QK^T and the softmax, evaluated on scores of our choice. */
 export interface Chain {
@@ -31,7 +31,7 @@ export interface ProbedRule {
   /** The mechanism that its bias belongs to, where the graph computes it for each length or text. */
   made?: {
     name: string;
-    params: MechanismParams;
+    params: CoreAttention['params'];
     /** These settings say it all: our mechanism keeps the same pairs under them. */
     whole?: true;
   };

@@ -33,12 +33,13 @@ export interface Recognised {
 export async function recognise(place: Place): Promise<Recognised | null> {
   const { core, rule } = place;
   if (core.found.shaping) return shapedOf(place);
-  const mayFall = rule.bias?.kind === 'relative' && fallsAway(rule.bias.table);
+  const mayFall = rule.bias?.kind === 'relative' && fallsAway(rule.bias.table, rule.mask.window !== null);
   if (!(rule.opaque || mayFall)) return null;
   if (core.found.contentSides.length > 0) return rule.softCap === null ? namedOf(place) : null;
   if (core.queryInput !== core.keyInput) return null;
   const chain = await ChainRows.load(place.graph, core, place.loader, place.survey);
-  return (rule.softCap === null ? await spanOf(place, chain) : null) ?? maskedOf(place, chain);
+  const span = rule.softCap === null ? await spanOf(place, chain) : null;
+  return span ?? (rule.opaque ? maskedOf(place, chain) : null);
 }
 
 // ---------------------------------------------------------------- identity plus attention
@@ -104,6 +105,8 @@ async function shapedOf({ graph, core, rule, loader, survey }: Place): Promise<R
 const SPAN_TOKENS = 4096;
 const TOKENS_LEAST = 16;
 const SPAN_TOLERANCE = 1e-4;
+/** Logits below this are masks. */
+const MASKED = -9999;
 
 /**
  * What the model adds to the scores of some queries, at the greatest length of at most so many tokens that its tables allow;
@@ -140,10 +143,11 @@ async function spanOf({ core, rule, survey }: Place, chain: ChainRows): Promise<
     keys: length,
     logits: { planes, data },
   } = found;
+  const leaks = data.some(value => value >= MASKED && value < Math.log(SPAN_TOLERANCE));
   const masks = Array.from({ length: core.heads }, (_, head) => {
     const row = data.subarray((planes === 1 ? 0 : head) * length, (planes === 1 ? 1 : head + 1) * length);
     return Float64Array.from({ length }, (_, d) =>
-      row[length - 1 - d]! < -9999 ? 0 : Math.exp(row[length - 1 - d]!),
+      row[length - 1 - d]! < MASKED ? 0 : Math.exp(row[length - 1 - d]!),
     );
   });
   const ramp = rampOf(masks);
@@ -155,6 +159,12 @@ async function spanOf({ core, rule, survey }: Place, chain: ChainRows): Promise<
     ),
   );
   if (!fits) return null;
+  // A small number beside the mask keeps its logarithm finite, and leaves every key a little: the model's own graph has it.
+  if (leaks)
+    return {
+      native: null,
+      rule: { ...rule, made: { name: 'adaptive-span', params: { ramp, span: spans.map(rounded) } } },
+    };
   return {
     rule: {
       ...rule,
@@ -172,8 +182,12 @@ async function spanOf({ core, rule, survey }: Place, chain: ChainRows): Promise<
   };
 }
 
-/** The logarithm of a mask: 0 where all is kept, far below where nothing is. */
-const fallsAway = (table: Float32Array) => table.every(v => v < 1e-6) && table.some(v => v < -20);
+/** The logarithm of a mask: 0 where all is kept, far below (or hidden) where nothing is. */
+const fallsAway = (table: Float32Array, windowed: boolean) =>
+  table.every(v => v < 1e-6) && (windowed || table.some(v => v < Math.log(SPAN_TOLERANCE)));
+
+/** As float32 logarithms tell a span. */
+const rounded = (span: number) => Math.round(span * 1e4) / 1e4;
 
 const onRamp = (m: number) => m > SPAN_TOLERANCE && m < 1 - SPAN_TOLERANCE;
 

@@ -18,7 +18,10 @@ export function writeOutSoftmax(graph: Graph): number {
       scores.x,
     );
     if (scores.beside) besideSink(graph, masked, scores.beside, node.outputs[0]!);
-    else graph.op('Softmax', [masked], [attribute.int('axis', -1)], node.outputs[0]!);
+    else if (scores.bounded) {
+      const weights = graph.op('Softmax', [masked], [attribute.int('axis', -1)]);
+      graph.op('Mul', [weights, graph.op('Div', scores.bounded)], [], node.outputs[0]!);
+    } else graph.op('Softmax', [masked], [attribute.int('axis', -1)], node.outputs[0]!);
     found++;
   }
   if (found > 0) {
@@ -34,6 +37,11 @@ interface Scores {
   masks?: string[];
   /** A number that the sum has besides (softmax off by one), and that sum. */
   beside?: { value: number; sum: string };
+  /**
+   * The sum of what is masked, and what the file divides by: that with a small number, which counts where a mask leaves next to nothing.
+   * The graph keeps their ratio, so that it can be seen whether it does.
+   */
+  bounded?: [sum: string, divisor: string];
 }
 
 /** exp(x) / (c + sum of exp(x)): a sink of log c, which the softmax has as a column that is cut off again. */
@@ -56,7 +64,12 @@ function scoresOf(graph: Graph, node: GraphNode): Scores | null {
   const quotient = quotientOf(graph, node);
   if (!quotient) return null;
   const { numerator, denominator } = quotient;
-  if (summed(graph, withoutEpsilon(graph, denominator)) === numerator) return exponentOf(graph, numerator);
+  const sum = withoutEpsilon(graph, denominator);
+  if (summed(graph, sum) === numerator) {
+    const found = exponentOf(graph, numerator);
+    const mayBeSmall = found?.masks?.length && sum !== denominator;
+    return mayBeSmall ? { ...found, bounded: [sum, denominator] } : found;
+  }
   const more = withNumber(graph, denominator);
   const made = graph.producer(numerator);
   if (!more || made?.op !== 'Exp' || summed(graph, more.sum) !== numerator) return null;
