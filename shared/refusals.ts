@@ -46,6 +46,10 @@ export const REFUSALS = {
     'No attention was found in the ONNX graph; the model is no transformer, or of an unknown form.',
   differential:
     'The model subtracts one attention map from another (differential attention, at {0}): what it gives a key is no probability, which is not supported.',
+  mixture:
+    'The model mixes attention maps before they meet the values (heads that are mixed, or maps that are added up, at {0}): what it gives a key is no probability of one head, which is not supported.',
+  otherAxis:
+    'The attention at {0} has its keys on another axis than the last, as in the first code of Transformer-XL ([queries, keys, batch, heads]); export it with scores of [batch, heads, queries, keys].',
   trainingMode:
     'The model was exported in training mode: the Dropout that makes {0} takes values away at random, so no two runs agree.',
   drawsRandom: 'The model draws random numbers ({0} makes {1}), so no two runs agree.',

@@ -52,9 +52,14 @@ export const SENTENCES = {
   runsOn: 'The text runs on: {0}',
   noDensePass:
     'There was no dense pass: {0} ran in every core. It is a what-if: queries, keys and the loss are those of the model with it.',
+  noDensePassInPart:
+    'There was no dense pass: {0} ran in every core. In some of them it is what the model was made with, in the others a what-if: queries, keys and the loss are those of the model with it.',
+  noDensePassNative:
+    'There was no dense pass: {0} ran in every core. It is native: queries, keys and the loss are the model’s own.',
   oneForEachHead: 'A mechanism for each head',
   seenPairs:
     'It looked at {0} of the pairs and left out {1} of the mass on average (95 % interval {2} to {3}).',
+  seenOfOwn: 'It looked at {0} of the pairs.',
   seenOfNative:
     'It looked at {0} of the pairs. What it left out of the mass is not told: what the model was made with is no softmax of the scores that it goes by.',
   noSetOfPairs: 'What runs there keeps no set of pairs, so no mass can be said to be left out.',

@@ -277,7 +277,12 @@ async function runSparse(
   clock.lap('sparse');
   const verified = await check(null);
   clock.lap('check');
-  return { verified, mechanisms: [], sparse, notes: sparseNotes(sparse, analysis.tokens) };
+  return {
+    verified,
+    mechanisms: [],
+    sparse,
+    notes: sparseNotes(sparse, analysis.tokens, analysis.model.info.cores),
+  };
 }
 
 class Clock {

@@ -489,6 +489,18 @@ const FORMS: Record<
       return m.op('MatMul', [m.op('Div', [e, more]), v]);
     }),
   },
+  'a sum of exponentials that has one more, all below a number that is taken off': {
+    name: 'sink',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const scores = causalScores(m, q, k, distances(m, x, id), id);
+      const largest = m.op('ReduceMax', [scores], { axes: [-1], keepdims: 1 });
+      const shift = m.op('Max', [largest, m.floats(`none${id}`, [0], [])]);
+      const e = m.op('Exp', [m.op('Sub', [scores, shift])]);
+      const all = m.op('Add', [total(m, e, id), m.op('Exp', [m.op('Neg', [shift])])]);
+      return m.op('MatMul', [m.op('Div', [e, all]), v]);
+    }),
+  },
   'a threshold taken off the scores': {
     name: 'entmax',
     params: { alpha: 2 },
@@ -686,6 +698,41 @@ describe('mechanisms of papers in plain operators', () => {
         return m.op('MatMul', [m.op('Div', [weights, sum]), v]);
       },
       /linear, kernel or sigmoid attention/,
+    ],
+    [
+      'sums over the keys before each query of features times values: linear attention',
+      (m, { q, k, v }, id) => {
+        const features = (of: string) => m.op('Softplus', [of]);
+        const outer = m.op('Mul', [
+          m.op('Unsqueeze', [features(k), m.ints(`a${id}`, [-1])]),
+          m.op('Unsqueeze', [v, m.ints(`b${id}`, [-2])]),
+        ]);
+        const sums = m.op('CumSum', [outer, m.ints(`tokens${id}`, [2], [])]);
+        const asked = m.op('Unsqueeze', [features(q), m.ints(`c${id}`, [-2])]);
+        return m.op('Squeeze', [m.op('MatMul', [asked, sums]), m.ints(`d${id}`, [-2])]);
+      },
+      /linear or kernel attention/,
+    ],
+    [
+      'heads that are mixed after the softmax',
+      (m, { q, k, v, x }, id) => {
+        const p = softmax(m, causalScores(m, q, k, distances(m, x, id), id));
+        const last = m.op('Transpose', [p], { perm: [0, 2, 3, 1] });
+        const mixed = m.op('MatMul', [last, m.weight(`mix${id}`, [HEADS, HEADS], 1)]);
+        return m.op('MatMul', [m.op('Transpose', [mixed], { perm: [0, 3, 1, 2] }), v]);
+      },
+      /mixes attention maps/,
+    ],
+    [
+      'keys on another axis than the last',
+      (m, { q, k, v, x }, id) => {
+        const turned = m.op('Transpose', [causalScores(m, q, k, distances(m, x, id), id)], {
+          perm: [2, 3, 0, 1],
+        });
+        const p = m.op('Transpose', [m.op('Softmax', [turned], { axis: 1 })], { perm: [2, 3, 0, 1] });
+        return m.op('MatMul', [p, v]);
+      },
+      /keys on another axis than the last/,
     ],
   ];
   for (const [what, layer, sentence] of refused)

@@ -98,6 +98,16 @@ describe('plan', function () {
     engine.request('analysis/plan', { id, budget, mechanisms: names, maxRuns });
   const text = readFileSync('test/fixtures/sample.txt', 'utf8');
 
+  it('of a model that was made with entmax: what-ifs have no recall, and are chosen by what they change', async () => {
+    await start('made', text.slice(0, 600), 100, 'zoo/entmax');
+    const found = await plan('made', 0.3, ['local', 'streaming'], 16);
+    assertSound(found, 16);
+    for (const { recall, choice } of found.heads) {
+      assert.equal(recall, null);
+      assert.ok(['local', 'streaming'].includes(choice.name));
+    }
+  });
+
   /** What must hold of every plan. */
   function assertSound(found: Plan, maxRuns: number): void {
     assert.ok(found.pairs <= found.budget * found.densePairs);

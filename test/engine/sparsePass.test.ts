@@ -158,6 +158,20 @@ describe('an analysis without a dense pass', function () {
     );
   });
 
+  it('says whether what ran is the model’s own', async () => {
+    const noteOf = async (model: string, ran: ReturnType<typeof setting>) => {
+      const { notes } = await engine.analyze({
+        ...{ id: 'standing', model, text, device: 'cpu', maxTokens: 60 },
+        ...{ mechanisms: [], propagate: false, attention: { setting: ran } },
+      });
+      return notes.find(note => note.startsWith('There was no dense pass'))!;
+    };
+    assert.match(await noteOf('bundled', setting('dense')), /It is native/);
+    assert.match(await noteOf('bundled', setting('local', { window: 16 })), /It is a what-if/);
+    assert.match(await noteOf('zoo/strided', setting('strided', { stride: 32 })), /It is native/);
+    assert.match(await noteOf('zoo/strided', setting('dense')), /It is a what-if/);
+  });
+
   it('is asked for tiles and tokens, not for what compares with dense attention', async () => {
     await analyze('asked', { setting: setting('local', { window: 32 }) });
     const row = await engine.request('analysis/row', {

@@ -8,7 +8,11 @@ export function refuseOthers(graph: Graph, ids: readonly string[], found: readon
   const difference = differenceOfMaps(graph) ?? differenceOfContexts(graph, found);
   if (difference) throw refused('differential', difference);
   if (found.length > 0) return;
+  const mixed = mixtureOfMaps(graph, ids);
+  if (mixed) throw refused('mixture', mixed);
   if (kernelProduct(graph, ids)) throw refused('noSoftmaxProducts');
+  const turned = softmaxOverOther(graph, ids);
+  if (turned) throw refused('otherAxis', turned);
   if (kernelProduct(graph, ids, OF_SCORES))
     throw new RefusedError(
       'No attention with a softmax was found in the ONNX graph, but scores of tokens against each other that go to the values through another function (linear, kernel or sigmoid attention): they are no map of probabilities that could be proved.',
@@ -74,18 +78,63 @@ function differenceOfContexts(graph: Graph, found: readonly FoundCore[]): string
   return null;
 }
 
-/** A product of tensors of the text, one of which is such a product itself, without a softmax between: Q(K^T V). */
+/** Steps that put maps together: heads that are mixed, or maps that are added up. */
+const OF_MIXTURES = new Set([...OF_MAPS, 'Add', 'Sub', 'ReduceSum', 'ReduceMean']);
+
+/** The first tensor that is made of several maps of the text, or of one with its heads mixed, and is multiplied with values. */
+function mixtureOfMaps(graph: Graph, ids: readonly string[]): string | null {
+  const active = activeOf(graph, ids);
+  const isSoftmax = (node: GraphNode) => node.op === 'Softmax' && active(node.outputs[0]!);
+  const ofText = ofTextIn(active);
+  for (const node of graph.nodes) {
+    const maps = node.inputs.filter(name => comesFrom(graph, name, OF_MAPS, isSoftmax));
+    const adds = node.op === 'Add' && maps.length === 2;
+    const mixes = (isProduct(node) || node.op === 'Conv') && maps.length === 1 && !ofText(node);
+    if ((adds || mixes) && leadsTo(graph, node.outputs[0]!, OF_MIXTURES, ofText)) return node.outputs[0]!;
+  }
+  return null;
+}
+
+/** The first softmax between two products of tensors of the text that runs over another axis than the last. */
+function softmaxOverOther(graph: Graph, ids: readonly string[]): string | null {
+  const ofText = ofTextIn(activeOf(graph, ids));
+  const found = graph.nodes.find(
+    ({ op, inputs, outputs }) =>
+      op === 'Softmax' &&
+      comesFrom(graph, inputs[0]!, OF_SCORES, ofText) &&
+      leadsTo(graph, outputs[0]!, OF_MAPS, ofText),
+  );
+  return found ? found.outputs[0]! : null;
+}
+
+const activeOf = (graph: Graph, ids: readonly string[]) => {
+  const content = contentOf(graph, ids);
+  const constants = graph.constants();
+  return (name: string) => content.has(name) && !constants.has(name);
+};
+
+/** Products of two tensors of the text. */
+const ofTextIn = (active: (name: string) => boolean) => (node: GraphNode) =>
+  isProduct(node) && node.inputs.filter(active).length >= 2;
+
+/**
+ * A product of tensors of the text, one of which is such a product itself, without a softmax between: Q(K^T V); also where that
+ * is written as each key's features times its values, summed over the keys before each query.
+ */
 function kernelProduct(
   graph: Graph,
   ids: readonly string[],
   through: ReadonlySet<string> = OF_FEATURES,
 ): boolean {
-  const content = contentOf(graph, ids);
-  const constants = graph.constants();
-  const active = (name: string) => content.has(name) && !constants.has(name);
-  const ofText = (node: GraphNode) => isProduct(node) && node.inputs.filter(active).length >= 2;
+  const active = activeOf(graph, ids);
+  const ofText = ofTextIn(active);
+  const isOuter = ({ op, inputs }: GraphNode) =>
+    op === 'Mul' && inputs.every(name => active(name) && graph.producer(name)?.op === 'Unsqueeze');
+  const isSum = (node: GraphNode) =>
+    node.op === 'CumSum' && comesFrom(graph, node.inputs[0]!, OF_MAPS, isOuter);
   return graph.nodes.some(
-    node => ofText(node) && node.inputs.some(name => comesFrom(graph, name, through, ofText)),
+    node =>
+      ofText(node) && node.inputs.some(name => comesFrom(graph, name, through, n => ofText(n) || isSum(n))),
   );
 }
 

@@ -70,10 +70,11 @@ function scoresOf(graph: Graph, node: GraphNode): Scores | null {
     const mayBeSmall = found?.masks?.length && sum !== denominator;
     return mayBeSmall ? { ...found, bounded: [sum, denominator] } : found;
   }
-  const more = withNumber(graph, denominator);
   const made = graph.producer(numerator);
-  if (!more || made?.op !== 'Exp' || summed(graph, more.sum) !== numerator) return null;
-  return { x: made.inputs[0]!, beside: more };
+  if (made?.op !== 'Exp') return null;
+  const more = withNumber(graph, denominator);
+  if (more && summed(graph, more.sum) === numerator) return { x: made.inputs[0]!, beside: more };
+  return shiftedOffByOne(graph, made, denominator);
 }
 
 /** The exponent of what is one exponential (or softmax) times masks; null = of anything else. */
@@ -91,6 +92,25 @@ function exponentOf(graph: Graph, numerator: string): Scores | null {
 function factorsOf(graph: Graph, name: string): string[] {
   const made = graph.producer(name);
   return made?.op === 'Mul' ? made.inputs.flatMap(input => factorsOf(graph, input)) : [name];
+}
+
+/** exp(x - m) / (exp(-m) + sum of exp(x - m)): softmax off by one, with m taken off to keep exp finite. */
+function shiftedOffByOne(graph: Graph, exponential: GraphNode, denominator: string): Scores | null {
+  const shifted = graph.producer(exponential.inputs[0]!);
+  const all = graph.producer(denominator);
+  if (shifted?.op !== 'Sub' || all?.op !== 'Add') return null;
+  const [x, shift] = shifted.inputs as [string, string];
+  const isZero = (name: string) =>
+    constantValues(graph.initializers.get(name))?.every(value => value === 0) === true;
+  const isOne = (name: string) => {
+    const made = graph.producer(name);
+    const less = made?.op === 'Exp' ? graph.producer(made.inputs[0]!) : undefined;
+    if (less?.op === 'Neg') return less.inputs[0] === shift;
+    return less?.op === 'Sub' && isZero(less.inputs[0]!) && less.inputs[1] === shift;
+  };
+  const sum = all.inputs.find(name => summed(graph, name) === exponential.outputs[0]);
+  const other = all.inputs.find(name => name !== sum);
+  return sum !== undefined && other !== undefined && isOne(other) ? { x, beside: { value: 1, sum } } : null;
 }
 
 /** sum + c, for a number c of some size. */

@@ -244,7 +244,8 @@ export class Candidates {
     const comparison = together(comparisons);
     // What keeps every pair of these texts is dense in disguise: it would keep less of longer ones.
     if (choice.name !== DENSE.name && comparison.pairs >= comparison.densePairs) return null;
-    if (!Number.isFinite(comparison.outputError) || comparison.recall === null) return null;
+    // (Of what keeps pairs no recall is told where the model was made with something else than a softmax.)
+    if (!Number.isFinite(comparison.outputError) || findMechanism(choice.name).info.approximate) return null;
     return { ...comparison, choice, onFront: false };
   }
 
