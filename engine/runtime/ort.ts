@@ -4,9 +4,9 @@ import { env, InferenceSession, listSupportedBackends, Tensor as OrtTensor } fro
 import type { CrashedDevice, DeviceChoice, DeviceName, DeviceReport } from '../../shared/protocol/engine';
 import { chooseDevice, type Backend } from './device';
 import { GraphBuilder } from './graphBuilder';
-import type { OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
+import type { Held, OptimizationLevel, Runtime, Session, SessionOptions } from './runtime';
 import { SharedCache } from './sharedCache';
-import type { Tensor } from './tensor';
+import type { DeviceTensor, Feed, Tensor } from './tensor';
 
 export const RUNTIME_VERSION = env.versions.node ?? env.versions.common;
 
@@ -29,6 +29,11 @@ export async function createRuntime(
 
 class OrtRuntime implements Runtime {
   private readonly sessions = new SharedCache<Session>({ max: 96, release: session => session.release() });
+  /** Sessions that give back what they are given, on the device. */
+  private readonly holders = new SharedCache<InferenceSession>({
+    max: 4,
+    release: session => session.release(),
+  });
 
   constructor(readonly report: DeviceReport) {}
 
@@ -45,9 +50,46 @@ class OrtRuntime implements Runtime {
     });
   }
 
+  async hold<Name extends string>(tensors: Record<Name, Tensor>): Promise<Held<Name>> {
+    const names = Object.keys(tensors) as Name[];
+    // onnxruntime-node has no tensors of other devices.
+    if (this.report.device !== 'webgpu') return { feeds: tensors, release: () => {} };
+    const session = await this.holders.get(names.join(), () => holder(names));
+    const given = names.map(name => [name, toOrt(tensors[name])] as const);
+    const results = await session.run(Object.fromEntries(given));
+    const held = {} as Record<Name, Feed>;
+    for (const name of names) held[name] = new OnDevice(results[`held ${name}`]!);
+    return { feeds: held, release: () => Object.values(results).forEach(tensor => tensor.dispose()) };
+  }
+
   async dispose(): Promise<void> {
     await this.sessions.clear();
+    await this.holders.clear();
   }
+}
+
+class OnDevice implements DeviceTensor {
+  readonly type = 'float32';
+  readonly onDevice = true;
+
+  constructor(readonly tensor: OrtTensor) {}
+
+  get dims(): readonly number[] {
+    return this.tensor.dims;
+  }
+}
+
+function holder(names: readonly string[]): Promise<InferenceSession> {
+  const graph = new GraphBuilder();
+  for (const name of names)
+    graph.output(
+      `held ${name}`,
+      graph.op('Identity', [graph.input(name, 'float32', [`${name} 0`, `${name} 1`, `${name} 2`])]),
+    );
+  return InferenceSession.create(graph.encode(), {
+    ...sessionOptions('webgpu', { optimization: 'disabled' }),
+    preferredOutputLocation: 'gpu-buffer',
+  });
 }
 
 class OrtSession implements Session {
@@ -62,7 +104,7 @@ class OrtSession implements Session {
   }
 
   async run(
-    feeds: Record<string, Tensor>,
+    feeds: Record<string, Feed>,
     outputs: readonly string[] = this.session.outputNames,
     into: Record<string, Tensor> = {},
   ): Promise<Record<string, Tensor>> {
@@ -127,7 +169,9 @@ function sessionOptions(device: DeviceName, options: SessionOptions): InferenceS
   };
 }
 
-function toOrt(tensor: Tensor): OrtTensor {
+function toOrt(tensor: Feed): OrtTensor {
+  if (tensor instanceof OnDevice) return tensor.tensor;
+  if ('onDevice' in tensor) throw new Error('a tensor of another runtime');
   return new OrtTensor(tensor.type, tensor.data as never, tensor.dims);
 }
 

@@ -1,6 +1,6 @@
 import type { DeviceReport } from '../../shared/protocol/engine';
 import type { GraphBuilder } from './graphBuilder';
-import type { Tensor } from './tensor';
+import type { Feed, Tensor } from './tensor';
 
 export type OptimizationLevel = 'disabled' | 'basic' | 'all';
 
@@ -23,11 +23,18 @@ export interface Session {
    * type and shape in place of new ones; worth it for large results of repeated runs.
    */
   run(
-    feeds: Record<string, Tensor>,
+    feeds: Record<string, Feed>,
     outputs?: readonly string[],
     into?: Record<string, Tensor>,
   ): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
+}
+
+/** What a device reads without a copy from run to run, by name. */
+export interface Held<Name extends string = string> {
+  feeds: Record<Name, Feed>;
+  /** Nothing may read them afterwards. */
+  release(): void;
 }
 
 /** ONNX Runtime on one device. `engine/runtime/ort.ts` is the only file that imports onnxruntime-node. */
@@ -37,5 +44,7 @@ export interface Runtime {
   load(model: Uint8Array, options?: SessionOptions): Promise<Session>;
   /** The session of a graph we generate; built once per key, least recently used are released. */
   graph(key: string, build: (graph: GraphBuilder) => void): Promise<Session>;
+  /** Brings float32 tensors to the device once, for many runs. Where they are read in place anyway, or cannot be held, these are the tensors themselves. */
+  hold<Name extends string>(tensors: Record<Name, Tensor>): Promise<Held<Name>>;
   dispose(): Promise<void>;
 }

@@ -9,6 +9,16 @@ export type Tensor =
   | { type: 'int8'; data: Int8Array; dims: readonly number[] }
   | { type: 'float64'; data: Float64Array; dims: readonly number[] };
 
+/** A float32 tensor that lies where a device's sessions read it; nothing else can. */
+export interface DeviceTensor {
+  readonly type: 'float32';
+  readonly dims: readonly number[];
+  readonly onDevice: true;
+}
+
+/** What a session is given. */
+export type Feed = Tensor | DeviceTensor;
+
 export function float32(data: Float32Array, dims: readonly number[]): Tensor {
   return { type: 'float32', data, dims };
 }

@@ -1,6 +1,6 @@
 /** What bounds a mechanism: the pairs that it looks at, their products of matrices alone, and what runs outside ONNX Runtime. */
 import type { Runtime, Session } from '../../engine/runtime/runtime';
-import { float32 } from '../../engine/runtime/tensor';
+import { float32, type Tensor } from '../../engine/runtime/tensor';
 
 export interface Bounds {
   /** How many times fewer pairs than dense; null = it keeps no pairs. */
@@ -28,6 +28,10 @@ export class CountingRuntime implements Runtime {
 
   async graph(...given: Parameters<Runtime['graph']>): Promise<Session> {
     return this.counted(await this.inner.graph(...given));
+  }
+
+  hold<Name extends string>(tensors: Record<Name, Tensor>): ReturnType<typeof this.inner.hold<Name>> {
+    return this.inner.hold(tensors);
   }
 
   dispose(): Promise<void> {

@@ -32,6 +32,7 @@ describe('lists of single keys', () => {
         report: { ...runtime.report, device: 'webgpu' },
         load: (...of) => runtime.load(...of),
         graph: (...of) => runtime.graph(...of),
+        hold: tensors => runtime.hold(tensors),
         dispose: () => runtime.dispose(),
       };
       const tiles = await run(mechanism, input, params, elsewhere);

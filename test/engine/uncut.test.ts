@@ -36,6 +36,7 @@ describe('the uncut model', function () {
       const counting: Runtime = {
         report: runtime.report,
         graph: (...given) => runtime.graph(...given),
+        hold: tensors => runtime.hold(tensors),
         dispose: () => runtime.dispose(),
         load: async (...given) => {
           loaded++;

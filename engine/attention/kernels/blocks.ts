@@ -113,6 +113,8 @@ export function planPicked(input: CoreInput, picked: Int32Array, keys: Stretch):
 export interface Additive {
   /** [planes, rows, columns], rows last query first; null = nothing to add. */
   data: Float32Array | null;
+  /** In place of `data`, what a graph makes it of itself: nothing of it is [rows, columns]. */
+  parts: AdditiveParts | null;
   /** 1, or the number of heads asked for when the bias differs by head. */
   planes: number;
   /** [planes, rows]: keys each row sees, rows last query first. */
@@ -121,13 +123,26 @@ export interface Additive {
   shift: Float64Array | null;
 }
 
-/** Mask and bias of a block for heads `head` .. `head + count - 1`. `room`: where they are written. */
+/** What is added to a block where each row sees one stretch of the columns and a bias depends on the offset alone. */
+export interface AdditiveParts {
+  /** [rows] the first column that each row sees, and the last. */
+  first: Int32Array;
+  last: Int32Array;
+  /** [planes, entries]: what column c has added in row r stands at c + r; null = no bias. */
+  byOffset: Float32Array | null;
+}
+
+/**
+ * Mask and bias of a block for heads `head` .. `head + count - 1`. `room`: where they are written. `inGraph`: the graph shall make them
+ * itself where it can, since [planes, rows, columns] would have to be brought to a device.
+ */
 export function additiveOf(
   input: CoreInput,
   block: Block,
   head: number,
   count: number,
   room: (length: number) => Float32Array = length => new Float32Array(length),
+  inGraph = false,
 ): Additive {
   const { bias } = input.rule;
   const planes = differsByHead(input.rule) ? count : 1;
@@ -135,8 +150,10 @@ export function additiveOf(
   const shown = { from: firstKey, to: firstKey + columns };
   const visible = new Int32Array(planes * rows);
   if (bias === null && seesAll(input, block)) {
-    return { data: null, planes, visible: visible.fill(columns), shift: null };
+    return { data: null, parts: null, planes, visible: visible.fill(columns), shift: null };
   }
+  const parts = inGraph ? partsOf(input, block, head, planes, visible) : null;
+  if (parts) return { data: null, parts, planes, visible, shift: null };
   const data = room(planes * rows * columns).fill(HIDDEN);
   const hidden = Math.fround(HIDDEN);
   const shift = bias?.kind === 'opaque' ? new Float64Array(planes * rows) : null;
@@ -168,7 +185,36 @@ export function additiveOf(
       visible[plane * rows + r] = seen;
     }
   }
-  return { data, planes, visible, shift };
+  return { data, parts: null, planes, visible, shift };
+}
+
+/** Counts in `visible` what each row sees; null where a row may see other than one stretch, or a bias depends on more than the offset. */
+function partsOf(
+  input: CoreInput,
+  block: Block,
+  head: number,
+  planes: number,
+  visible: Int32Array,
+): AdditiveParts | null {
+  const { bias, blocked, mask } = input.rule;
+  if (blocked || mask.streaming || bias?.kind === 'opaque' || block.picked) return null;
+  const { rows, columns, firstKey } = block;
+  const tables = bias
+    ? Array.from({ length: planes }, (_, plane) => biasByOffset(input, block, head + plane))
+    : [];
+  // A table may hide offsets (a window of each head's own).
+  if (tables.some(table => table.includes(Math.fround(HIDDEN)))) return null;
+  const [first, last] = [new Int32Array(rows), new Int32Array(rows)];
+  for (let r = 0; r < rows; r++) {
+    const { from, to } = visibleKeys(input, queryOf(block, r));
+    first[r] = Math.max(from, firstKey) - firstKey;
+    last[r] = Math.min(to, firstKey + columns) - 1 - firstKey;
+    const seen = Math.max(0, last[r]! + 1 - first[r]!);
+    for (let plane = 0; plane < planes; plane++) visible[plane * rows + r] = seen;
+  }
+  const byOffset = bias && new Float32Array(planes * tables[0]!.length);
+  tables.forEach((table, plane) => byOffset!.set(table, plane * table.length));
+  return { first, last, byOffset };
 }
 
 /** Whether mask and bias of a block are not the same for all heads. */

@@ -8,10 +8,19 @@ import {
   type Block,
 } from './blocks';
 import { ownMap, ownOutput, type CoreInput } from '../core';
-import { blockFeeds, blockGraph, type BlockValues, type HeadRange, type StoredKeys } from './denseGraph';
+import {
+  blockFeeds,
+  blockGraph,
+  wholeRange,
+  type BlockValues,
+  type HeadRange,
+  type HeldRange,
+  type StoredKeys,
+} from './denseGraph';
 import type { AttendContext } from '../mechanism';
 import { checkpoint } from '../../runtime/cancellation';
 import type { GraphBuilder } from '../../runtime/graphBuilder';
+import type { Held, Runtime } from '../../runtime/runtime';
 import { withScratch, type Scratch } from '../../runtime/scratch';
 import { float32, floats, type Tensor } from '../../runtime/tensor';
 
@@ -99,6 +108,9 @@ export async function denseOutput(given: CoreInput, context: DenseContext): Prom
 
 const MANY_KEYS = 4096;
 
+/** More is given to a device anew with every run: how much memory it has is not known, and to run out of it can end the process. */
+const MOST_HELD = 2 ** 30;
+
 type GraphPart = Pick<BlockFold, 'key' | 'build'> & Partial<BlockFold>;
 type TakeRun = (range: HeadRange, block: Block, additive: Additive, results: Record<string, Tensor>) => void;
 
@@ -130,27 +142,63 @@ async function walkWith(
   const size = blockSize(input, context, relative);
   const stored = relative ? padKeys(input, size.rows, scratch) : unpadded(input);
   const roomForAdditive = (length: number) => scratch.floats('additive', length);
+  const onDevice = context.runtime.report.device !== 'cpu';
+  const additiveFor = (block: Block, { head, heads }: HeadRange) =>
+    additiveOf(input, block, head, heads, roomForAdditive, onDevice);
+  const bytes = 4 * (input.q.length + stored.k.length + stored.v.length);
+  const held = onDevice && bytes <= MOST_HELD ? new HeldRanges(input, stored, context.runtime) : null;
   const blocks = only
     ? only.flatMap(({ from, rows }) => planBlock(input, from, rows, relative) ?? [])
     : planBlocks(input, size.rows, relative);
-  for (const block of blocks) {
-    const feeds = part.feeds?.(block);
-    const shared = differsByHead(input.rule) ? null : additiveOf(input, block, 0, 1, roomForAdditive);
+  const headsAtOnce = (columns: number, rows: number) => {
     // Of few rows, cutting many keys out for several heads would cost more than the scores.
-    const atOnce =
-      only && block.columns > MANY_KEYS
-        ? 1
-        : evenShare(kvHeads, size.elements / (group * block.rows * block.columns));
-    for (let kv = 0; kv < kvHeads; kv += atOnce) {
-      await checkpoint(context.signal);
-      const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
-      const additive = shared ?? additiveOf(input, block, range.head, range.heads, roomForAdditive);
-      const core = blockFeeds(input, block, range, additive, stored);
-      const session = await blockGraph(input, core, additive, context.runtime, part);
-      const shapes = { ...part.shapes?.(block, range.heads), output: [range.heads, block.rows, valueDim] };
-      const into = buffersFor(shapes, scratch);
-      take(range, block, additive, await session.run({ ...core, ...feeds }, undefined, into));
+    if (only && columns > MANY_KEYS) return 1;
+    return evenShare(kvHeads, size.elements / (group * rows * columns));
+  };
+  // What a device holds serves all blocks, so they take the same heads.
+  const always = held && headsAtOnce(stored.keys, size.rows);
+  try {
+    for (const block of blocks) {
+      const feeds = part.feeds?.(block);
+      const shared = differsByHead(input.rule) ? null : additiveFor(block, { head: 0, heads: 1 });
+      const atOnce = always ?? headsAtOnce(block.columns, block.rows);
+      for (let kv = 0; kv < kvHeads; kv += atOnce) {
+        await checkpoint(context.signal);
+        const range = { head: kv * group, heads: Math.min(atOnce, kvHeads - kv) * group };
+        const additive = shared ?? additiveFor(block, range);
+        const core = blockFeeds(input, block, range, additive, stored, (await held?.of(range)) ?? null);
+        const session = await blockGraph(input, core, additive, context.runtime, part);
+        const shapes = { ...part.shapes?.(block, range.heads), output: [range.heads, block.rows, valueDim] };
+        const into = buffersFor(shapes, scratch);
+        take(range, block, additive, await session.run({ ...core, ...feeds }, undefined, into));
+      }
     }
+  } finally {
+    held?.release();
+  }
+}
+
+/** Queries, keys and values on the device, brought there once for all blocks of a core. */
+class HeldRanges {
+  private readonly held = new Map<number, Held<'q' | 'k' | 'v'>>();
+
+  constructor(
+    private readonly input: CoreInput,
+    private readonly stored: StoredKeys,
+    private readonly runtime: Runtime,
+  ) {}
+
+  async of(range: HeadRange): Promise<HeldRange> {
+    let held = this.held.get(range.head);
+    if (!held) {
+      held = await this.runtime.hold(wholeRange(this.input, range, this.stored));
+      this.held.set(range.head, held);
+    }
+    return held.feeds;
+  }
+
+  release(): void {
+    for (const held of this.held.values()) held.release();
   }
 }
 

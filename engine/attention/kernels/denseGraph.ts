@@ -1,9 +1,9 @@
-import { queriesOf, type Additive, type Block } from './blocks';
+import { HIDDEN, queriesOf, type Additive, type AdditiveParts, type Block } from './blocks';
 import { LOST_SCORES, type CoreInput } from '../core';
 import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
 import type { Runtime, Session } from '../../runtime/runtime';
 import { ElementType } from '../../runtime/onnxProto';
-import { float32, int32, int64, type Tensor } from '../../runtime/tensor';
+import { float32, int32, int64, type Feed, type Tensor } from '../../runtime/tensor';
 
 /** Values inside the graph of one block. Rows: last query first (see blocks.ts). */
 export interface BlockValues {
@@ -32,14 +32,37 @@ export interface StoredKeys {
   keys: number;
 }
 
-/** What the core's own part of the graph reads; which inputs there are decides which graph it is. */
+/** The queries, keys and values of a run's heads, all of them. */
+export type HeldRange = Record<'q' | 'k' | 'v', Feed>;
+
+/** The same as they lie in the engine's memory. */
+export function wholeRange(
+  input: CoreInput,
+  { head, heads }: HeadRange,
+  stored: StoredKeys,
+): Record<'q' | 'k' | 'v', Tensor> {
+  const { dim, valueDim, queries } = input;
+  const group = input.heads / input.kvHeads;
+  const kv = Math.floor(head / group);
+  const kvs = Math.ceil(heads / group);
+  const part = (data: Float32Array, first: number, count: number, length: number, width: number) =>
+    float32(data.subarray(first * length * width, (first + count) * length * width), [count, length, width]);
+  return {
+    q: part(input.q, head, heads, queries, dim),
+    k: part(stored.k, kv, kvs, stored.keys, dim),
+    v: part(stored.v, kv, kvs, stored.keys, valueDim),
+  };
+}
+
+/** What the core's own part of the graph reads; which inputs there are decides which graph it is. `held`: what a device has of it already. */
 export function blockFeeds(
   input: CoreInput,
   block: Block,
   { head, heads }: HeadRange,
   additive: Additive,
   stored: StoredKeys,
-): Record<string, Tensor> {
+  held: HeldRange | null = null,
+): Record<string, Feed> {
   const { dim, valueDim, queries, rule } = input;
   const { rows, columns } = block;
   const group = input.heads / input.kvHeads;
@@ -47,16 +70,22 @@ export function blockFeeds(
   const kvs = Math.ceil(heads / group);
   const first = stored.front + block.firstKey;
   // The keys of one head, and all keys of several, lie in one stretch; else the graph cuts them out.
-  const sliced = kvs > 1 && columns < stored.keys;
+  const sliced = (held !== null || kvs > 1) && columns < stored.keys;
   const stretch = (data: Float32Array, width: number) => {
     const from = (kv * stored.keys + (sliced ? 0 : first)) * width;
     const length = sliced ? stored.keys : columns;
     return float32(data.subarray(from, from + kvs * length * width), [kvs, length, width]);
   };
   return {
-    q: float32(input.q.subarray(head * queries * dim, (head + heads) * queries * dim), [heads, queries, dim]),
-    k: stretch(stored.k, dim),
-    v: stretch(stored.v, valueDim),
+    ...(held ?? {
+      q: float32(input.q.subarray(head * queries * dim, (head + heads) * queries * dim), [
+        heads,
+        queries,
+        dim,
+      ]),
+      k: stretch(stored.k, dim),
+      v: stretch(stored.v, valueDim),
+    }),
     order: int32(queriesOf(block), [rows]),
     back: lastFirst(rows),
     scale: scaleOf(input, block, { head, heads }, additive),
@@ -68,10 +97,24 @@ export function blockFeeds(
         }
       : {}),
     ...(additive.data ? { additive: float32(additive.data, [additive.planes, rows, columns]) } : {}),
+    ...(additive.parts ? partFeeds(additive.parts, additive.planes, block) : {}),
     ...(rule.sink ? { sink: sinkOf(rule.sink, block, { head, heads }, additive) } : {}),
     ...(additive.visible.includes(0) ? { alive: aliveRows(additive, rows) } : {}),
     ...(rule.softCap === null ? {} : { cap: float32(Float32Array.of(rule.softCap), []) }),
   };
+}
+
+function partFeeds(
+  { first, last, byOffset }: AdditiveParts,
+  planes: number,
+  { rows, columns }: Block,
+): Record<string, Tensor> {
+  const counted = (length: number) => Int32Array.from({ length }, (_, t) => t);
+  const column = int32(counted(columns), [columns]);
+  const seen = { column, firstSeen: int32(first, [rows, 1]), lastSeen: int32(last, [rows, 1]) };
+  if (!byOffset) return seen;
+  const table = float32(byOffset, [planes, byOffset.length / planes]);
+  return { ...seen, biasByOffset: table, row: int32(counted(rows), [rows, 1]) };
 }
 
 function lastFirst(rows: number): Tensor {
@@ -126,13 +169,15 @@ function aliveRows({ visible, planes }: Additive, rows: number): Tensor {
 /** The graph that takes these feeds, with what `part` adds to it. Equal names of dimensions let it add in place. */
 export function blockGraph(
   { dim, valueDim, precise }: CoreInput,
-  feeds: Record<string, Tensor>,
+  feeds: Record<string, Feed>,
   { planes }: Additive,
   runtime: Runtime,
   part: { key: string; build(graph: GraphBuilder, values: BlockValues): void },
 ): Promise<Session> {
   const has = (name: string) => feeds[name] !== undefined;
-  const options = ['firstKey', 'grouped', 'additive', 'alive', 'cap', 'sink'].filter(has).join();
+  const options = ['firstKey', 'grouped', 'additive', 'firstSeen', 'biasByOffset', 'alive', 'cap', 'sink']
+    .filter(has)
+    .join();
   const plane = planes === 1 ? 1 : 'heads';
   const rowsOf = (name: string) => (feeds[name]?.dims[1] === 1 ? 1 : 'rows');
   const perRow = rowsOf('scale');
@@ -169,6 +214,11 @@ export function blockGraph(
     if (cap) scores = g.op('Mul', [g.op('Tanh', [g.op('Div', [scores, cap])]), cap]);
     const additive = optional('additive', [plane, 'rows', 'columns']);
     if (additive) scores = g.op('Add', [scores, additive]);
+    if (has('firstSeen')) {
+      const column = g.input('column', 'int32', ['columns']);
+      if (has('biasByOffset')) scores = g.op('Add', [scores, wide(biasOf(g, column, plane))]);
+      scores = g.op('Add', [scores, wide(maskOf(g, column))]);
+    }
     const softmax = g.op('Softmax', [scores], { axis: -1 });
     const alive = optional('alive', [plane, 'rows', 1]);
     const living = alive ? g.op('Mul', [softmax, alive]) : softmax;
@@ -186,6 +236,20 @@ export function blockGraph(
       sunk: sink !== null,
     });
   });
+}
+
+/** [rows, columns]: what hides the columns before the first and behind the last that a row sees. Int32 and float32 alone, which devices have. */
+function maskOf(g: GraphBuilder, column: Value): Value {
+  const isLess = (a: Value, b: Value) => g.op('Cast', [g.op('Less', [a, b])], { to: ElementType.float32 });
+  const before = isLess(column, g.input('firstSeen', 'int32', ['rows', 1]));
+  const behind = isLess(g.input('lastSeen', 'int32', ['rows', 1]), column);
+  return g.op('Mul', [g.op('Add', [before, behind]), g.float(HIDDEN)]);
+}
+
+/** [planes, rows, columns] by the offset, which stands at column + row. */
+function biasOf(g: GraphBuilder, column: Value, planes: string | number): Value {
+  const places = g.op('Add', [g.input('row', 'int32', ['rows', 1]), column]);
+  return g.op('Gather', [g.input('biasByOffset', 'float32', [planes, 'offsets']), places], { axis: 1 });
 }
 
 /** [heads, rows, 1]: the share of each row's mass that a sink leaves to the keys, 1 / (1 + exp(sink - log-sum-exp)). */

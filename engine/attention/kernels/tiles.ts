@@ -64,7 +64,7 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
     capped: rule.softCap !== null,
     shared: tiles.share !== undefined,
     heaviest: tiles.watched !== undefined,
-    scattered: tiles.scattered === true && tiles.shift === undefined,
+    scattered: tiles.scattered === true && tiles.shift === undefined && isInPlace(context),
   };
   const session = await context.runtime.graph(`tiles|${Object.values(form).join('|')}`, g =>
     buildTileGraph(g, form),
@@ -89,6 +89,9 @@ export async function runTiles(input: CoreInput, tiles: Tiles, context: AttendCo
   const column = lowWords(results['heaviestColumn']!).filter((_, t) => t % 2 === 0);
   return { output, lse, distinctLse, heaviest: { column, mass: floats(results['heaviestMass']!) } };
 }
+
+/** Whether rows of the head are read where they lie: a device would be brought all of them with every batch. */
+const isInPlace = ({ runtime }: AttendContext) => runtime.report.device === 'cpu';
 
 function watchedColumns(watched: Float32Array, count: number): Record<string, Tensor> {
   const far = watched.length / count;

@@ -71,6 +71,7 @@ export function boundTo(model: Graphs & { name: string }, runtime: Runtime): Bou
       return bound(session);
     },
     graph: (key, build) => runtime.graph(key, build),
+    hold: tensors => runtime.hold(tensors),
     dispose: () => runtime.dispose(),
     refuseOtherFiles,
   };
