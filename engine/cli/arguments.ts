@@ -45,13 +45,16 @@ export function parsePairs(pairs: readonly string[]): Record<string, string> {
   return values;
 }
 
-export function parseCount(name: string, value: string): number {
+export function parseCount(name: string, value: string, least = 1): number {
   const count = Number(value);
-  if (!/^\d+$/.test(value) || count < 1 || !Number.isSafeInteger(count)) {
-    throw new UsageError(told`${name} must be a whole number of at least 1, not "${value}".`);
+  if (!/^\d+$/.test(value) || count < least || !Number.isSafeInteger(count)) {
+    throw new UsageError(told`${name} must be a whole number of at least ${least}, not "${value}".`);
   }
   return count;
 }
+
+/** A text of one token has nothing to attend to; the setting takes no fewer either. */
+export const parseMostTokens = (value: string): number => parseCount('--max-tokens', value, 2);
 
 export function parseDevice(value: string): DeviceChoice {
   const device = DEVICES.find(known => known === value);

@@ -12,6 +12,7 @@ import {
   parseCount,
   parseDevice,
   parseMechanisms,
+  parseMostTokens,
   parsePairs,
 } from './arguments';
 import { parseWithout, WITHOUT_SYNTAX } from './interventions';
@@ -84,9 +85,7 @@ function build(): Command {
       '--target <file>',
       'encoder-decoders: the text the decoder reads (default: what the model writes itself)',
     )
-    .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
-      parseCount('--max-tokens', value),
-    )
+    .option('--max-tokens <n>', 'cut the text after so many tokens', parseMostTokens)
     .optionsGroup('What is computed:')
     .option('--mechanisms <list>', `NAME[:key=value;key=value],... of ${mechanisms}`, parseMechanisms, [])
     .option(
@@ -171,7 +170,7 @@ function build(): Command {
     .option(
       '--max-tokens <n>',
       'fit to so many tokens of a text (default: half of the context, at most 1024)',
-      value => parseCount('--max-tokens', value),
+      parseMostTokens,
     )
     .optionsGroup('The plan:')
     .option(
@@ -237,9 +236,7 @@ function build(): Command {
     .argument('<file>', 'a UTF-8 text, or - for standard input')
     .option(...model)
     .option(...device)
-    .option('--max-tokens <n>', 'cut the text after so many tokens', value =>
-      parseCount('--max-tokens', value),
-    )
+    .option('--max-tokens <n>', 'cut the text after so many tokens', parseMostTokens)
     .option(
       '--head <core.head>',
       'the head (default: 0.0; token: the mean of all; spans: also what lies outside of its span)',
@@ -346,12 +343,7 @@ function build(): Command {
     .addOption(new Option('--results <folder>').hideHelp())
     .option(...model)
     .option(...device)
-    .option(
-      '--max-tokens <n>',
-      'read so many tokens of each text',
-      value => parseCount('--max-tokens', value),
-      PROFILED_TOKENS,
-    )
+    .option('--max-tokens <n>', 'read so many tokens of each text', parseMostTokens, PROFILED_TOKENS)
     .option(
       '--mechanisms <list>',
       'also what these would keep in each head: as for analyze',

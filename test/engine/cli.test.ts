@@ -148,7 +148,7 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     [['analyze'], /^Missing required argument 'file'/],
     [['analyze', 'a', 'b'], /^Too many arguments/],
     [['analyze', 'a', '--frobnicate'], /^Unknown option '--frobnicate'/],
-    [['analyze', 'a', '--max-tokens', '0'], /^--max-tokens must be a whole number of at least 1, not "0"\./],
+    [['analyze', 'a', '--max-tokens', '1'], /^--max-tokens must be a whole number of at least 2, not "1"\./],
     [['analyze', 'a', '--max-tokens', '1e3'], /not "1e3"/],
     [['analyze', 'a', '--device', 'abacus'], /^--device must be one of auto, cpu, /],
     [['analyze', 'a', '--mechanisms', 'magic'], /^There is no mechanism "magic" \(there are: /],

@@ -94,6 +94,36 @@ describe('models of papers that come with the release', () => {
     assert.match(server.requests.at(-1)!.range!, /^bytes=[1-9]\d*-$/);
   });
 
+  it('say what a server answers that does not give them', async () => {
+    const answers = (status: number, headers: Record<string, string> = {}) => {
+      server.fault = (_, response) => {
+        response.writeHead(status, headers).end();
+        return true;
+      };
+    };
+    answers(403);
+    // No token of the hub opens a release.
+    await assertRefused(/^127\.0\.0\.1:\d+ answered 403 when asked for zoo-tiny-config\.json\.$/);
+    const asked = server.requests.length;
+    answers(302, { location: 'file:///etc/passwd' });
+    await assertRefused(/^The download of config\.json leads nowhere: /);
+    answers(302, { location: `${server.url}/our/release/resolve/v1/zoo-tiny-config.json` });
+    await assertRefused(/^The download of config\.json leads nowhere: redirect count exceeded\.$/);
+    assert.ok(server.requests.length - asked <= 30, 'it is not tried again');
+  });
+
+  it('a file that is to be empty is not there before it came', async () => {
+    const empty = { path: 'none.txt', size: 0, sha256: sha256(Buffer.alloc(0)), gitSha1: null };
+    const model = { ...TINY, files: [...TINY.files.slice(0, 1), empty] };
+    server.add('our/release', {
+      [assetName('zoo/tiny', 'config.json')]: FILES['config.json'],
+      [assetName('zoo/tiny', 'none.txt')]: Buffer.alloc(0),
+    });
+    assert.equal(await zooFolder(model), null);
+    const folder = await fetchZoo(model, wishes());
+    assert.equal((await stat(join(folder, 'none.txt'))).size, 0);
+  });
+
   it('are refused where they are not what the package knows', async () => {
     server.fault = (_, response, content) => {
       response.end(Buffer.alloc(content.length));

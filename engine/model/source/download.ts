@@ -20,6 +20,8 @@ export interface RemoteFile {
 export interface DownloadOptions {
   /** Headers for a URL: the token goes to the hub only. */
   headers(url: string): Record<string, string>;
+  /** HF_TOKEN opens what is not given to everybody. */
+  takesToken?: boolean;
   signal: AbortSignal;
   /** Called with the number of bytes that have arrived (negative when a file starts over). */
   onBytes(bytes: number): void;
@@ -56,7 +58,7 @@ export async function download(file: RemoteFile, target: string, options: Downlo
     // How it ends is said to who began it.
     const ended = other.catch(() => undefined);
     await untilCancelled(ended, options.signal);
-    if ((await sizeOf(target)) === file.size) return options.onBytes(file.size);
+    if (await isThere(target, file.size)) return options.onBytes(file.size);
   }
   const own = bring(file, target, options);
   underWay.set(target, own);
@@ -112,7 +114,7 @@ async function fetchRest(file: RemoteFile, part: string, options: DownloadOption
       },
       signal: watch.signal,
     });
-    refuseStatus(response.status, file.url);
+    refuseStatus(response.status, file.url, options.takesToken);
     if (file.url.startsWith('https:') && response.url.startsWith('http:'))
       throw new RefusedError(told`${new URL(file.url).host} leads to an address that is not encrypted.`);
     const resumed =
@@ -187,7 +189,11 @@ function meaning(error: unknown, signal: AbortSignal, watch: Watch, part: string
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new RefusedError(told`Cannot write to ${dirname(part)}.`);
   }
-  return new TransientError(watch.stalled ? 'the server went silent' : reason(error));
+  const cause = reason(error);
+  // What fetch says of a redirect that it does not follow: no other attempt will end otherwise.
+  if (/redirect|scheme/i.test(cause))
+    return new RefusedError(told`The download of ${basename(part, '.part')} leads nowhere: ${cause}.`);
+  return new TransientError(watch.stalled ? 'the server went silent' : cause);
 }
 
 /** A message of somebody else, which may repeat what was sent. */
@@ -205,15 +211,20 @@ export function reason(error: unknown): string {
   return withoutSecrets(typeof code === 'string' ? code : (message ?? String(error)));
 }
 
-function refuseStatus(status: number, url: string): void {
+function refuseStatus(status: number, url: string, takesToken = false): void {
   if (status < 400 || status === 416) return;
   if (status === 429 || status >= 500) throw new TransientError(`the server answered ${status}`);
-  throw statusError(status, new URL(url).host, decodeURIComponent(basename(new URL(url).pathname)));
+  throw statusError(
+    status,
+    new URL(url).host,
+    decodeURIComponent(basename(new URL(url).pathname)),
+    takesToken,
+  );
 }
 
-/** What a refusal of the hub means for the user. */
-export function statusError(status: number, host: string, what: string): RefusedError {
-  if (status === 401 || status === 403) {
+/** What a refusal means for the user; `takesToken`: by a hub. */
+export function statusError(status: number, host: string, what: string, takesToken: boolean): RefusedError {
+  if (takesToken && (status === 401 || status === 403)) {
     return new RefusedError(
       told`${host} does not give ${what} to everybody: it does not exist, or you must be granted access and set HF_TOKEN.`,
     );
@@ -235,6 +246,11 @@ async function check(file: RemoteFile, part: string, name: string): Promise<void
   );
 }
 
+/** Whether the file is there, as large as was announced, which may be empty. */
+export const isThere = async (path: string, size: number): Promise<boolean> =>
+  (await stat(path).catch(() => null))?.size === size;
+
+/** 0 where there is none. */
 export async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(() => null))?.size ?? 0;
 }

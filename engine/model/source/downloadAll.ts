@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { say } from '../../../shared/sentences';
 import type { DownloadTiming } from './download';
-import { download, sizeOf } from './download';
+import { download, isThere, sizeOf } from './download';
 import { refuseFullDisk, type HubFile } from './hubCache';
 
 export interface DownloadWishes {
@@ -18,18 +18,19 @@ export interface Remote {
   /** Address of a file, by its path. */
   url(path: string): string;
   headers(url: string): Record<string, string>;
+  takesToken?: boolean;
 }
 
 /** Those of the files that are not in the folder as they were announced. */
 export async function missingIn(folder: string, files: readonly HubFile[]): Promise<HubFile[]> {
   const missing: HubFile[] = [];
-  for (const file of files) if ((await sizeOf(join(folder, file.path))) !== file.size) missing.push(file);
+  for (const file of files) if (!(await isThere(join(folder, file.path), file.size))) missing.push(file);
   return missing;
 }
 
 /** Downloads all of the files into `folder`, each under its path. */
 export async function downloadAll(
-  { what, files, url, headers }: Remote,
+  { what, files, url, headers, takesToken }: Remote,
   folder: string,
   { signal, onProgress, timing }: DownloadWishes,
 ): Promise<void> {
@@ -40,7 +41,7 @@ export async function downloadAll(
   arrived = 0;
   for (const file of files) {
     await download({ ...file, url: url(file.path) }, join(folder, file.path), {
-      ...{ headers, signal, timing },
+      ...{ headers, takesToken, signal, timing },
       onBytes: count => {
         arrived += count;
         onProgress(say('downloading', what, megabytes(arrived), megabytes(bytes)));

@@ -4,7 +4,7 @@ import { copyFile, link, mkdir } from 'node:fs/promises';
 import { basename, dirname, join, posix } from 'node:path';
 import { CancelledError, RefusedError, told } from '../../errors';
 import { abortedAfter } from '../../runtime/cancellation';
-import { reason, sizeOf, statusError } from './download';
+import { isThere, reason, statusError } from './download';
 import { downloadAll, isOffline, missingIn, totalSize, type DownloadWishes } from './downloadAll';
 import {
   isHubFile,
@@ -172,7 +172,7 @@ async function linkUnchanged(
     );
     const from = join(snapshotFolder(remembered), file.path);
     const to = join(snapshotFolder(known), file.path);
-    if (same && (await sizeOf(from)) === file.size) {
+    if (same && (await isThere(from, file.size))) {
       await mkdir(dirname(to), { recursive: true });
       await link(from, to).catch(() => copyFile(from, to));
     } else changed.push(file);
@@ -249,6 +249,7 @@ const downloadHub = (ref: HubRef, known: HubRevision, files: readonly HubFile[],
       files,
       url: path => `${endpoint()}/${ref.id}/resolve/${known.commit}/${path}`,
       headers: authorization,
+      takesToken: true,
     },
     snapshotFolder(known),
     options,
@@ -331,7 +332,7 @@ async function askRevision(
   } catch (error) {
     if (signal.aborted) throw new CancelledError();
     if (error instanceof HubApiError && error.statusCode < 500 && error.statusCode !== 429) {
-      throw statusError(error.statusCode, host(), `model ${ref.id}`);
+      throw statusError(error.statusCode, host(), `model ${ref.id}`, true);
     }
     throw error;
   } finally {
