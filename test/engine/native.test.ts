@@ -537,6 +537,27 @@ const FORMS: Record<
       return m.op('MatMul', [softmax(m, dropped(m, seen, scores, id)), v]);
     }),
   },
+  'shared queries and keys, hashed by directions and their negatives, a token itself the last resort': {
+    name: 'lsh',
+    params: { buckets: 8 },
+    layer: aroundHeads((m, { q, v, x }, id) => {
+      const d = distances(m, x, id);
+      const directions = m.weight(`hash${id}`, [DIM, 4], 1);
+      const products = m.op('MatMul', [q, directions]);
+      const both = m.op('Concat', [products, m.op('Neg', [products])], { axis: -1 });
+      const bucket = m.op('ArgMax', [both], { axis: -1, keepdims: 0 });
+      const along = (axis: number) => m.op('Unsqueeze', [bucket, m.ints(`axis${axis}${id}`, [axis])]);
+      const same = m.op('And', [m.op('Equal', [along(3), along(2)]), past(m, d, id)]);
+      const unit = m.op('Div', [q, m.op('ReduceL2', [q], { axes: [-1], keepdims: 1 })]);
+      const scores = scaled(m, m.op('MatMul', [q, transposed(m, unit)]), id);
+      const itself = m.op('Equal', [d, m.floats(`own${id}`, [0], [])]);
+      const last = m.op('Where', [itself, m.floats(`last${id}`, [-1e5], []), scores]);
+      return m.op('MatMul', [
+        softmax(m, m.op('Where', [same, last, m.floats(`hidden${id}`, [-1e9], [])])),
+        v,
+      ]);
+    }),
+  },
   'identity plus attention less the mean': {
     name: 'shaped',
     params: GAINS,

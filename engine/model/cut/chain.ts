@@ -6,6 +6,7 @@ import { chainGraph, scoreName, type CutCore } from './cutGraph';
 import { makeFeeds, type Ids } from './feeds';
 import type { Piece, PieceLoader } from './pieces';
 import { ResistingNode, ROWS, rowsOf } from './rowGraph';
+import { HIDDEN_BELOW, NOTHING } from './rowsAgree';
 import type { Survey } from './survey';
 
 /** Gives tensors that depend on the text, by name. */
@@ -67,6 +68,25 @@ function scoreTensor(
   const dims = [...lead, queries, keys];
   if (typeof score !== 'number') return float32(score, dims);
   return float32(new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(score), dims);
+}
+
+/**
+ * A row whose keys are all as low as masks, one of them far above the others: that is a last resort (of shared queries and keys, a
+ * token itself), which a softmax gives all. The row is raised until it says so; a softmax sees no difference, but beside a sink.
+ */
+function withLastResorts({ found: { sink } }: CutCore, data: Float32Array, keys: number): Float32Array {
+  if (sink !== null) return data;
+  for (let from = 0; from < data.length; from += keys) {
+    let [most, next] = [-Infinity, -Infinity];
+    for (let t = from; t < from + keys && most <= NOTHING; t++) {
+      const value = data[t]!;
+      if (value > most) [most, next] = [value, most];
+      else if (value > next) next = value;
+    }
+    if (!(most <= NOTHING && most > -Infinity && next < most - HIDDEN_BELOW)) continue;
+    for (let t = from; t < from + keys; t++) data[t]! -= most;
+  }
+  return data;
 }
 
 /** Rows of a chain's logits: [planes, rows, keys]; one plane where all heads have the same. */
@@ -183,7 +203,7 @@ export class ChainRows {
     const into = room?.data.length === this.outputPlanes * rows.length * keys ? room : undefined;
     const results = await this.rowPiece.run(name => (name === ROWS ? numbers : feed(name)), { into });
     const logits = [...results.values()][0]!;
-    const data = floats(logits);
+    const data = withLastResorts(this.core, floats(logits), keys);
     return { planes: data.length / (rows.length * keys), data, room: logits };
   }
 
@@ -214,7 +234,11 @@ export class ChainRows {
       const all = Int32Array.from({ length: queries }, (_, i) => i);
       const given = scoreTensor(this.lead, queries, keys, this.scoresOf(all, keys, scores));
       const piece = await this.wholePiece();
-      const whole = floats([...(await piece.run(feeds(given))).values()][0]!);
+      const whole = withLastResorts(
+        this.core,
+        floats([...(await piece.run(feeds(given))).values()][0]!),
+        keys,
+      );
       logits = { planes: whole.length / (queries * keys), data: whole };
       this.wholeFor.set(scores, logits);
     }
