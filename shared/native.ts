@@ -9,9 +9,18 @@ import { english, type Translate } from './translate';
  * place is a what-if, dense attention too where the model was made with something else.
  */
 
+/**
+ * Attention of pairs of heads, of which the model subtracts what one reads, times lambda, from what the other reads. A head is one of
+ * the two softmaxes, and its map the map of that: no map of probabilities is their difference.
+ */
+export const DIFFERENTIAL = 'differential';
+
 /** What a model was made with in a core, in words; null for dense attention. */
 export function nativeWords(attention: CoreAttention | undefined, t: Translate = english): string | null {
-  return attention?.native ? t('native: {0}', attention.name) : null;
+  if (!attention?.native) return null;
+  return attention.name === DIFFERENTIAL
+    ? t('native: {0}, a head is one of two maps', attention.name)
+    : t('native: {0}', attention.name);
 }
 
 /** What a core does, for those who want a word for dense attention too. */
@@ -68,7 +77,10 @@ export function standingOf({ key }: Pick<Setting, 'key'>, cores: readonly OwnAtt
   return own === cores.length ? 'native' : 'native in part';
 }
 
-/** "what-if", "native", "what-if, approximate" */
+/**
+ * "what-if", "native", "what-if, approximate"; of pairs of heads that the model subtracts from each other "what-if within the model's
+ * subtraction": that stays as it is.
+ */
 export function standingWords(
   setting: Pick<Setting, 'name' | 'key'>,
   cores: readonly OwnAttention[],
@@ -77,7 +89,11 @@ export function standingWords(
 ): string {
   const { approximate } = infos.find(({ name }) => name === setting.name) ?? {};
   const standing = standingOf(setting, cores);
-  return [t(standing), ...(approximate ? [t('approximate')] : [])].join(', ');
+  const within = standing === 'what-if' && cores.some(({ attention }) => attention?.name === DIFFERENTIAL);
+  return [
+    within ? t("what-if within the model's subtraction") : t(standing),
+    ...(approximate ? [t('approximate')] : []),
+  ].join(', ');
 }
 
 /** Whether dense attention would be a what-if in any of these cores. */

@@ -1,5 +1,6 @@
 import { keyOfNative, settingsOf } from '../attention/native';
 import { settingOf } from '../attention/parameters';
+import { DIFFERENTIAL } from '../../shared/native';
 import { findMechanism } from '../attention/registry';
 import type {
   CoreAttention,
@@ -11,6 +12,7 @@ import type {
   Verification,
 } from '../../shared/protocol/engine';
 import type { CutCore } from './cut/cutGraph';
+import type { Subtraction } from './cut/subtraction';
 import type { Plan } from './cut/cutPlan';
 import type { ProbedRule } from './cut/probe';
 import { countWeights } from './onnx/weightUses';
@@ -43,7 +45,7 @@ export type LearnedNumbers = readonly Readonly<Record<string, number[]>>[];
 
 /** `rules`: those that hold at the length in question. */
 export function coreInfos(
-  { cores, sinks, places }: Plan,
+  { cores, sinks, places, subtractions }: Plan,
   rules: readonly ProbedRule[],
   learned: LearnedNumbers = [],
 ): CoreInfo[] {
@@ -56,9 +58,38 @@ export function coreInfos(
     dim: core.dim,
     mask: rules[i]!.description + (sinks[i] ? ', sink' : ''),
     causal: rules[i]!.mask.causal,
-    ...attentionOf(core, rules[i]!, sinks[i] != null, learned[i]),
+    ...subtracted(attentionOf(core, rules[i]!, sinks[i] != null, learned[i]), subtractions[i]!),
   }));
 }
+
+type MadeWith = Pick<CoreInfo, 'attention' | 'ownSetting' | 'ownMask'>;
+
+/**
+ * Differential attention in place of a softmax of every head for itself. That softmax is what a head's map is, and dense attention
+ * runs it: the difference lies behind the core, in the model.
+ */
+function subtracted(made: MadeWith, subtraction: Subtraction | null): MadeWith {
+  if (!subtraction || (made.attention && !made.ownMask)) return made;
+  return {
+    ...made,
+    attention: {
+      name: DIFFERENTIAL,
+      native: true,
+      params: { ...made.attention?.params, ...lambdaOf(subtraction) },
+    },
+    ownMask: true,
+  };
+}
+
+/** Lambda, by head where pairs differ in it, and what each head's output counts. */
+function lambdaOf({ lambda, factor }: Subtraction): Record<string, number | number[]> {
+  if (!lambda || !factor) return {};
+  const each = lambda.map(asWritten);
+  return { lambda: new Set(each).size === 1 ? each[0]! : each, factor: factor.map(asWritten) };
+}
+
+/** float32 has seven digits. */
+const asWritten = (value: number) => Number(value.toPrecision(6));
 
 /** The mechanism that the model was made with here; nothing for dense attention. */
 function attentionOf(
@@ -66,7 +97,7 @@ function attentionOf(
   { mask: { causal, window, chunk, streaming }, made: also }: ProbedRule,
   sink: boolean,
   learned: Readonly<Record<string, number[]>> = {},
-): Pick<CoreInfo, 'attention' | 'ownSetting' | 'ownMask'> {
+): MadeWith {
   const made = (name: string, params: CoreAttention['params'], ownSetting: string | null = null) => ({
     attention: { name, native: true, params },
     ...(ownSetting !== null && { ownSetting }),

@@ -89,7 +89,7 @@ const ALSO_TRIED = [
   "- After ONNX Runtime's transformer optimiser and as saved by its session, in float16 and with 4-bit weights: 17 of these families, and T5",
   '  optimised (6e-5).',
   '- Windows of 4,096 tokens (Mistral, Gemma 2).',
-  '- Hybrids: LFM2 (its convolutions are named, not shown); DiffLlama, whose two maps are multiplied with the values before they are subtracted.',
+  '- Hybrids: LFM2 (its convolutions are named, not shown); DiffLlama, whose two maps are multiplied with the values before they are subtracted: named `differential`, each head being one of the two (docs/native.md).',
   '- 65 ways to write masks and biases (`test/reference/mask_forms.py`) at 60 to 2,500 tokens: chunks and blocks of odd sizes, windows by layer, head,',
   '  length or fraction, prefixes, dilations, documents by separator tokens, ALiBi in nine forms, buckets, tables that end, learned decays, single odd queries',
   '  and keys; and 80 written as plain graphs (positions in 16 bits, slopes with a kink, chunks by head or of growing size, masks by hash or branch), against ONNX Runtime.',

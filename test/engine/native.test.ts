@@ -22,7 +22,7 @@ import { readSkeleton } from '../../engine/model/onnx/skeleton';
 import { aroundHeads, dropped, positions, scaled, softmax, transposed } from './attentionLayers';
 import type { Setting } from '../../shared/setting';
 import type { ModelWriter } from '../fixtures/onnxModels';
-import { assertReproduces, Bench, DIM, HEADS, layered, type Layer } from './cutHarness';
+import { assertReproduces, Bench, DIM, HEADS, layered, WIDTH, type Layer } from './cutHarness';
 
 const ZOO = join(__dirname, '..', 'fixtures', 'zoo');
 
@@ -415,6 +415,19 @@ const multiple = (m: ModelWriter, d: string, of: number, id: string) =>
     m.floats(`none${id}`, [0], []),
   ]);
 
+/** What heads read of the values of both halves side by side, [1, heads, tokens, 2 dim]. */
+function doubled(m: ModelWriter, { q, k, v, x }: Record<'q' | 'k' | 'v' | 'x', string>, id: string): string {
+  m.ops('Split', [v], [`v1${id}`, `v2${id}`], { axis: 1 });
+  const wide = m.op('Concat', [`v1${id}`, `v2${id}`], { axis: -1 });
+  const all = m.op('Concat', [wide, wide], { axis: 1 });
+  return m.op('MatMul', [softmax(m, causalScores(m, q, k, distances(m, x, id), id)), all]);
+}
+const normed = (m: ModelWriter, x: string, id: string) => {
+  const squares = m.op('ReduceMean', [m.op('Mul', [x, x])], { axes: [-1], keepdims: 1 });
+  const size = m.op('Sqrt', [m.op('Add', [squares, m.floats(`eps${id}`, [1e-5], [])])]);
+  return m.op('Mul', [m.op('Div', [x, size]), m.floats(`less${id}`, [0.7], [])]);
+};
+
 /** `own`: these settings say it all, so that our mechanism with them is the model's own. */
 const FORMS: Record<
   string,
@@ -570,6 +583,51 @@ const FORMS: Record<
       const mean = m.op('Div', [seen, total(m, seen, id)]);
       const sum = m.op('Add', [gain('alpha', own), gain('beta', softmax(m, causalScores(m, q, k, d, id)))]);
       return m.op('MatMul', [m.op('Sub', [sum, gain('gamma', mean)]), v]);
+    }),
+  },
+  'heads in two halves, whose outputs are subtracted (DiffLlama)': {
+    name: 'differential',
+    params: { lambda: 0.3, factor: [1, 1, -0.3, -0.3] },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      m.ops('Split', [doubled(m, { q, k, v, x }, id)], [`one${id}`, `two${id}`], { axis: 1 });
+      const second = m.op('Mul', [m.floats(`lambda${id}`, [0.3], []), `two${id}`]);
+      return normed(m, m.op('Sub', [`one${id}`, second]), id);
+    }),
+  },
+  'heads in pairs that stand beside each other, with a factor of each pair': {
+    name: 'differential',
+    params: { lambda: [0.3, 0.3, 0.5, 0.5], factor: [1, -0.3, 1, -0.5] },
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const pairs = m.op('Reshape', [
+        doubled(m, { q, k, v, x }, id),
+        m.ints(`p${id}`, [1, 2, 2, -1, 2 * DIM]),
+      ]);
+      const of = (at: number) => m.op('Gather', [pairs, m.ints(`at${at}${id}`, [at], [])], { axis: 2 });
+      const second = m.op('Mul', [of(1), m.floats(`lambda${id}`, [-0.3, -0.5], [2, 1, 1])]);
+      return normed(m, m.op('Add', [of(0), second]), id);
+    }),
+  },
+  'heads in two halves, the factor of which each token has its own': {
+    name: 'differential',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      m.ops('Split', [doubled(m, { q, k, v, x }, id)], [`one${id}`, `two${id}`], { axis: 1 });
+      const asked = m.op('MatMul', [x, m.weight(`ask${id}`, [WIDTH, 2], 0.5)]);
+      const lambda = m.op('Unsqueeze', [
+        m.op('Transpose', [m.op('Sigmoid', [asked])], { perm: [0, 2, 1] }),
+        m.ints(`l${id}`, [-1]),
+      ]);
+      return normed(m, m.op('Sub', [`one${id}`, m.op('Mul', [lambda, `two${id}`])]), id);
+    }),
+  },
+  'features of the same heads, which are subtracted from each other': {
+    name: 'dense',
+    params: {},
+    layer: aroundHeads((m, { q, k, v, x }, id) => {
+      const scores = causalScores(m, q, k, distances(m, x, id), id);
+      const wide = m.op('MatMul', [softmax(m, scores), m.op('Concat', [v, q], { axis: -1 })]);
+      m.ops('Split', [wide], [`one${id}`, `two${id}`], { axis: 3 });
+      return m.op('Sub', [`one${id}`, m.op('Mul', [m.floats(`part${id}`, [0.3], []), `two${id}`])]);
     }),
   },
   'queries with numbers added before their heads stand apart, for keys and for distances': {

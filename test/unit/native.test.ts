@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { byCore } from '../../engine/service/changedRun';
-import { denseIsWhatIf, learnedNumber, learnedWords, nativeWords, standingOf } from '../../shared/native';
+import {
+  denseIsWhatIf,
+  learnedNumber,
+  learnedWords,
+  nativeWords,
+  standingOf,
+  standingWords,
+} from '../../shared/native';
 import type { CoreInfo } from '../../shared/protocol/engine';
 import { settingOf } from '../../engine/attention/parameters';
-import { findMechanism } from '../../engine/attention/registry';
+import { findMechanism, mechanismInfos } from '../../engine/attention/registry';
 
 const span = { name: 'adaptive-span', native: true, params: { ramp: 32, span: [3, 40] } };
 
@@ -40,5 +47,18 @@ describe('native cores', () => {
     assert.equal(standingOf(choice, [masked, { attention: span }]), 'native in part');
     assert.equal(denseIsWhatIf([masked, { attention: span }]), true);
     assert.equal(standingOf({ key: 'local' }, [masked]), 'native');
+  });
+
+  it('are one of two maps where the model subtracts them: a what-if stays within its subtraction', () => {
+    const attention = { name: 'differential', native: true, params: { lambda: 0.2, factor: [1, -0.2] } };
+    const core = { attention, ownMask: true } as const;
+    const words = (setting: { name: string; key: string }) => standingWords(setting, [core], mechanismInfos);
+    assert.equal(nativeWords(attention), 'native: differential, a head is one of two maps');
+    assert.deepEqual(learnedWords(attention, 1), ['factor −0.2']);
+    assert.equal(words(settingOf(findMechanism('dense').info, {})), 'native');
+    assert.equal(denseIsWhatIf([core]), false);
+    const [local, performer] = ['local', 'performer'].map(name => settingOf(findMechanism(name).info, {}));
+    assert.equal(words(local!), "what-if within the model's subtraction");
+    assert.equal(words(performer!), "what-if within the model's subtraction, approximate");
   });
 });

@@ -87,6 +87,14 @@ export function canonicalContext(graph: Graph, { context, found, layouts }: CutC
   return `${context}:uncut`;
 }
 
+/** The graph in which the core's output is given, in canonical form. */
+export function givenContext(graph: Graph, { context, found, layouts }: CutCore): Graph {
+  const own = graph.clone();
+  own.setNodes(own.nodes.filter(node => !node.outputs.includes(found.context)));
+  fromFloat(own, context, layouts.context, graph.type(found.context), found.context);
+  return own;
+}
+
 /** The float32 input of a chain that stands for its scores. */
 export const scoreName = (found: FoundCore): string => `${found.score}:given`;
 

@@ -30,6 +30,7 @@ import { attribute, type GraphNode } from '../onnx/node';
 import { PieceLoader, type Piece } from './pieces';
 import { foldDeclared } from '../rewrite/declared';
 import { recognise } from './recognise';
+import { subtractionOf, type Subtraction } from './subtraction';
 import { probeRule, type Chain, type ProbedRule } from './probe';
 import { evaluateChain } from './chain';
 import { dropEmptyPasts } from '../rewrite/pasts';
@@ -56,6 +57,8 @@ export interface Plan {
   rules: ProbedRule[];
   /** [heads] of each core whose softmax has a sink beside the keys. */
   sinks: (Float32Array | null)[];
+  /** Of each core, how its heads' outputs are subtracted from each other's; null where they are not. */
+  subtractions: (Subtraction | null)[];
   /** Cores of the same key do the same to their scores. */
   chainKeys: string[];
   /** Per core, the small constants of its chain, and those of them that positions are compared with. */
@@ -116,7 +119,7 @@ export async function planCut(
   graph.sort();
   refuseOthers(graph, inputs, found);
   const measured = await measureCores(graph, found, survey);
-  const { cores, rules, chainKeys, constants, thresholds, buffers } = await probeAll(
+  const { cores, rules, subtractions, chainKeys, constants, thresholds, buffers } = await probeAll(
     graph,
     inExecutionOrder(graph, measured),
     survey,
@@ -157,6 +160,7 @@ export async function planCut(
     cores,
     rules,
     sinks: await sinksOf(graph, cores, survey),
+    subtractions,
     chainKeys,
     constants,
     thresholds,
@@ -254,11 +258,16 @@ async function probeAll(
   runtime: Runtime,
   folder: string,
   signal: AbortSignal,
-): Promise<Pick<Plan, 'cores' | 'rules' | 'chainKeys' | 'constants' | 'thresholds'> & { buffers: number[] }> {
+): Promise<
+  Pick<Plan, 'cores' | 'rules' | 'subtractions' | 'chainKeys' | 'constants' | 'thresholds'> & {
+    buffers: number[];
+  }
+> {
   const loader = new PieceLoader(runtime, folder, 'basic', true);
   const known = new Map<string, ProbedRule>();
   const cores: CutCore[] = [];
   const rules: ProbedRule[] = [];
+  const subtractions: Plan['subtractions'] = [];
   const chainKeys: string[] = [];
   /** Longest texts by masks that are kept as tables. */
   const buffers: number[] = [];
@@ -267,6 +276,7 @@ async function probeAll(
   try {
     for (const [i, core] of found.entries()) {
       await checkpoint(signal);
+      subtractions.push(await subtractionOf(graph, core, loader, survey));
       if (core.found.native) {
         cores.push(core);
         rules.push(nativeRule(core, core.found.native.spec));
@@ -306,7 +316,7 @@ async function probeAll(
   } finally {
     await loader.release();
   }
-  return { cores, rules, chainKeys, constants, thresholds, buffers };
+  return { cores, rules, subtractions, chainKeys, constants, thresholds, buffers };
 }
 
 /** The scores that a mechanism begins with, as its node says them. */

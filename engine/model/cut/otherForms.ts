@@ -35,7 +35,7 @@ function isTrainedWith(graph: Graph, node: GraphNode): boolean {
 }
 
 /** Steps that leave a map a map: rounding, a factor, another order or choice of heads. */
-const OF_MAPS = new Set([
+export const OF_MAPS = new Set([
   'Cast',
   'Identity',
   'Dropout',
