@@ -519,7 +519,7 @@ those that the setting spends, so that native and what-if are compared at the sa
 
 ${whatIfTable(models, dense)}
 
-Routing and the Reformer tie keys to queries in the model that was made with them; on the dense one they have that model's own keys, and routing has centroids by k-means. Routing takes its members from the whole window, later tokens included, as the paper does: its loss, native or what-if, is not strictly that of a causal model.
+Routing and the Reformer tie keys to queries in the model that was made with them; on the dense one they have that model's own keys, and routing has centroids by k-means. Made dense, both keep their tied scores, and only see more keys. Routing takes its members from the whole window, later tokens included, as the paper does: its loss, native or what-if, is not strictly that of a causal model.
 The Reformer's own buckets are less even than those of its hashes on the dense model and take half as many pairs more; so its gain over the what-if is not all at the same price.
 Adaptive span is not compared at the same price: on the dense model its spans are fitted to 95 % of each head's mass, which takes far more pairs than the spans that were learned. The simplified block's settings and entmax's alpha differ by head, so that there is none to be tried on another model; made dense both have the softmax alone. Transformer-XL's
 segments and memory hold all of 512 tokens, and so do those of the Compressive Transformer (whose slots hold what is farther; without its learned convolution they would be means): as a what-if both are dense attention, and what the native models gain is their scores'.

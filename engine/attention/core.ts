@@ -102,14 +102,16 @@ export interface NativeAttention {
   /** All heads together; the output is the model's own. */
   attended: Attended;
   partOf(head: number): NativePart;
+  /** The heads whose keys are their queries at unit length, which see themselves only as a last resort. */
+  tied: readonly number[];
   /** A softmax core with the same probabilities, for those that look at them; quadratic. */
   map(): CoreInput;
   /** The output without these pairs, where it is more than the map tells; absent where the map tells it. */
   without?(blocked: readonly BlockedPairs[]): Promise<Float32Array>;
 }
 
-/** The core as scores and softmax alone: what a mechanism stands in for. */
-export function withoutNative(input: CoreInput): CoreInput {
+/** The core without what its model itself does there; for mechanisms that stand in for that see whatIf.ts. */
+export function plainCore(input: CoreInput): CoreInput {
   const { native, ...plain } = input;
   return native ? plain : input;
 }
@@ -144,9 +146,9 @@ export const keptBySink = (sink: number, lse: number): number => 1 / (1 + Math.e
 /** The core without Q, K and V (and without a bias that is as large): what shape and rule decide can be asked of it. */
 export function outlineOf(input: CoreInput): CoreInput {
   const none = new Float32Array(0);
-  const { rule } = withoutNative(input);
+  const { rule } = plainCore(input);
   const bias = rule.bias?.kind === 'opaque' ? { ...rule.bias, data: none } : rule.bias;
-  return { ...withoutNative(input), q: none, k: none, v: none, rule: { ...rule, bias } };
+  return { ...plainCore(input), q: none, k: none, v: none, rule: { ...rule, bias } };
 }
 
 export function kvHead(input: CoreInput, head: number): number {

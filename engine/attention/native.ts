@@ -101,6 +101,7 @@ export async function attendNative(
     attended: together(input, ran),
     map: () => (map ??= mapOf(input, ran)),
     partOf: head => ran.find(part => part.heads.includes(head))!,
+    tied: parts.flatMap(({ heads, mechanism, params }) => (mechanism.tiesKeys?.(params) ? heads : [])),
     ...(parts.some(({ mechanism }) => mechanism.beyondMap) && {
       without: async blocked =>
         together(input, await run({ ...input, rule: { ...input.rule, blocked } })).output,

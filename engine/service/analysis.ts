@@ -1,6 +1,7 @@
 import type { AttendContext, Attended, Mechanism } from '../attention/mechanism';
 import { besideSink } from '../attention/kernels/sink';
-import { ownRun, withoutNative, type CoreInput } from '../attention/core';
+import { ownRun, type CoreInput } from '../attention/core';
+import { seesAll, standIn } from '../attention/whatIf';
 import { settledParams } from '../attention/parameters';
 import { findMechanism } from '../attention/registry';
 import { someHeads } from '../attention/kernels/subset';
@@ -317,12 +318,12 @@ export class Analysis {
 
   /**
    * What a mechanism stands in for: scores and softmax. Where the model was made with a mask or with scores that its own graph adds as a bias,
-   * dense attention is without them: what if this head saw everything.
+   * dense attention is without them: what if this head saw everything. Only which keys are seen changes: tied keys stay tied.
    */
-  private withoutOwn({ key }: Setting, core: number, given: CoreInput): CoreInput {
-    const input = withoutNative(given);
+  private withoutOwn({ key, name, params }: Setting, core: number, given: CoreInput): CoreInput {
+    const input = standIn(given, findMechanism(name), params);
     const sees = key === DENSE.key && !given.native && !denseIsOwn(this.model.info.cores[core]!);
-    return sees ? { ...input, rule: { ...input.rule, bias: null } } : input;
+    return sees ? seesAll(input) : input;
   }
 
   /** Whether the mechanism has its own tensors for this core (or one head of it), or needs none. */
@@ -340,7 +341,7 @@ export class Analysis {
   ): Promise<void> {
     if (this.isFitted(choice, core, head)) return;
     const mechanism = findMechanism(choice.name);
-    const alone = someHeads(withoutNative(dense), [head]);
+    const alone = someHeads(standIn(dense, mechanism, choice.params), [head]);
     refuseUnfit(mechanism, alone, choice);
     const alike = this.alikeOf(mechanism, choice, core, head);
     const given = { mass_by_distance: this.massByDistance(core, head), ...alike };

@@ -5,6 +5,7 @@ import { denseColumn, denseRow } from '../../engine/attention/kernels/lines';
 import { someHeads } from '../../engine/attention/kernels/subset';
 import type { CoreInput } from '../../engine/attention/core';
 import { settingOf } from '../../engine/attention/parameters';
+import { seesAll, standIn } from '../../engine/attention/whatIf';
 import { findMechanism } from '../../engine/attention/registry';
 import { memory as memoryLens } from '../../engine/lens/memory';
 import { positionTerms } from '../../engine/lens/positionTerms';
@@ -204,6 +205,35 @@ describe('models made with a mechanism of a paper, which their file carries by n
     await model.dispose();
   });
 
+  for (const [name, tied] of [
+    ['lsh', [0, 1, 2, 3]],
+    ['routing', [2, 3]],
+  ] as const)
+    it(`${name}: a what-if has the model's own scores, of tied queries and keys, a token itself its last resort`, async () => {
+      const model = await load(name);
+      for (const input of await coresOf(model)) {
+        const core = standIn(input, findMechanism('dense'), {});
+        assertTiedScores(core, input, tied);
+        // A single head says the same.
+        const alone = standIn(someHeads(input, [3]), findMechanism('dense'), {});
+        for (const query of [0, 20]) assert.deepEqual(denseRow(alone, 0, query), denseRow(core, 3, query));
+        const near = await findMechanism('local').attend(
+          core,
+          { window: 9 },
+          { runtime, signal: neverCancelled, own: {} },
+        );
+        for (let head = 0; head < input.heads; head++)
+          for (const query of [0, 1, 20]) {
+            const { keys, weights } = near.row(head, query);
+            const row = expectedRow(input, head, query, tied.includes(head as never), j => query - j < 9);
+            keys.forEach((key, t) => assert.ok(Math.abs(weights[t]! - row[key]!) < 1e-5));
+          }
+        // What has no score of a pair has no last resort, either.
+        assert.equal(standIn(input, findMechanism('performer'), {}).rule.bias, null);
+      }
+      await model.dispose();
+    });
+
   for (const name of ['shaped', 'compressive'])
     it(`${name}: what an intervention takes away is taken from its attention, and leaves the rest of it`, async () => {
       const model = await load(name);
@@ -300,6 +330,36 @@ async function coresOf(model: CutModel): Promise<CoreInput[]> {
   };
   await model.run(ids, attend, { signal: neverCancelled });
   return inputs;
+}
+
+/** Probabilities of a query over the keys before it that are seen; of tied keys itself only where there is no other. */
+function expectedRow(
+  { q, k, queries, keys, heads, kvHeads, dim, rule }: CoreInput,
+  head: number,
+  query: number,
+  tied: boolean,
+  sees: (key: number) => boolean,
+): number[] {
+  const row = (data: Float32Array, at: number) => data.subarray(at * dim, (at + 1) * dim);
+  const kv = Math.floor((head * kvHeads) / heads);
+  const asked = row(q, head * queries + query);
+  const score = (j: number) => {
+    if (j > query || !sees(j) || (tied && j === query && query > 0)) return 0;
+    const key = tied ? row(q, head * keys + j) : row(k, kv * keys + j);
+    const length = tied ? Math.hypot(...key) : 1;
+    return Math.exp((rule.scale[head]! * asked.reduce((sum, x, c) => sum + x * key[c]!, 0)) / length);
+  };
+  const scores = Array.from({ length: keys }, (_, j) => score(j));
+  const sum = scores.reduce((a, b) => a + b);
+  return scores.map(each => each / sum);
+}
+
+function assertTiedScores(core: CoreInput, input: CoreInput, tied: readonly number[]): void {
+  for (let head = 0; head < core.heads; head++)
+    for (let i = 0; i < core.queries; i++) {
+      const row = expectedRow(input, head, i, tied.includes(head), () => true);
+      denseRow(core, head, i).forEach((p, j) => assert.ok(Math.abs(p - row[j]!) < 1e-5, `${head} ${i} ${j}`));
+    }
 }
 
 /** Every way to look at the map shows the same probabilities, and their weighted sums of values are the model's output. */
@@ -753,6 +813,20 @@ describe('mechanisms of papers in plain operators', () => {
       await assertReproduces(model, 5e-5, 90);
       await model.dispose();
     });
+
+  it('shared queries and keys in plain operators: what if this head saw everything leaves a token itself its last resort', async () => {
+    const [title] = Object.keys(FORMS).filter(each => each.startsWith('shared queries'));
+    const model = await bench.load(layered(FORMS[title!]!.layer));
+    const inputs: CoreInput[] = [];
+    const ids = Int32Array.from({ length: 40 }, (_, i) => (i * i + 3) % 40);
+    const attend = async (_: unknown, input: CoreInput) => {
+      inputs.push(input);
+      return denseOutput(input, { runtime: bench.runtime, signal: neverCancelled });
+    };
+    await model.run(ids, attend, { signal: neverCancelled });
+    for (const input of inputs) assertTiedScores(seesAll(input), input, [0, 1, 2, 3]);
+    await model.dispose();
+  });
 
   const refused: [string, Parameters<typeof aroundHeads>[0], RegExp][] = [
     [

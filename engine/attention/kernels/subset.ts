@@ -38,6 +38,7 @@ const someNative = (
   attended: someAttended(native.attended, heads, sides),
   map: () => someHeads(native.map(), heads),
   partOf: at => native.partOf(heads[at]!),
+  tied: heads.flatMap((head, at) => (native.tied.includes(head) ? [at] : [])),
   ...(native.without && {
     without: async blocked => {
       const inAll = blocked.map(pairs => ({
