@@ -13,7 +13,7 @@ import type { LongJob } from './long';
 import { benchMechanisms } from './mechanisms';
 
 /**
- * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs|first] [--tokens 1024,4096] [--jobs plan]]
+ * npm run bench [-- [--quick] [--only analysis|checks|cut|mechanisms|memory|long|jobs|first] [--tokens 1024,4096] [--jobs plan] [--write]]
  *
  * Figures are ratios of runs that take turns on this machine. Every timed forward or analysis has a process of its own,
  * so that its peak memory is its own.

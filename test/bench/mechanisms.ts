@@ -8,6 +8,7 @@ import { RefusedError } from '../../engine/errors';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { createRuntime } from '../../engine/runtime/ort';
 import { float32, floats, type Tensor } from '../../engine/runtime/tensor';
+import { putResults, table } from '../../scripts/lib/results';
 import { randomCore } from '../oracle/dense';
 
 /** Settings under which a mechanism is compared, where its defaults say something else or nothing. */
@@ -97,30 +98,85 @@ export async function timeMechanisms(
   return rows;
 }
 
-/** Prints milliseconds per head, how much faster than dense, and the exponent of growth. */
+/** Times faster than dense that are aimed at, at this length. */
+const AIMED_AT = 32_768;
+const AIMS: Record<string, number> = {
+  ...{ local: 80, streaming: 80, strided: 40, fixed: 40, lsh: 40, routing: 40, 'adaptive-span': 40 },
+  ...{ sparsefinder: 15, 'vertical-slash': 15 },
+};
+
+/** Tables of how long a head takes, how much faster that is than dense, and what bounds it; `--write` puts them into docs/results.md. */
 export async function benchMechanisms(...given: Parameters<typeof timeMechanisms>): Promise<void> {
   const [lengths] = given;
   const rows = await timeMechanisms(...given);
-  for (const kind of ['clock', 'cpu'] as const) {
-    const unit = kind === 'clock' ? 'ms by the clock' : 'CPU ms of all threads';
-    console.log(
-      `\nMechanisms, ${unit} per head (64 dim; local 256, span 1024, lsh 1 round, else defaults), times faster than dense:`,
-    );
-    const heads = [...lengths.map(n => `${n}`.padStart(18)), 'exponent'.padStart(10)];
-    console.log(`${''.padEnd(16)}${heads.join('')}  by formula`);
-    for (const row of rows) report(row, lengths, kind);
-  }
-  console.log(`\nWhat bounds them at ${lengths.at(-1)} tokens, CPU time of a head:`);
-  for (const { name, times, bounds } of rows) {
-    if (!bounds) continue;
-    const { fewer, products, inRuntime } = bounds;
-    const pairs = fewer === null ? 'no pairs' : `${fewer.toFixed(1)} times fewer pairs than dense`;
-    const alone = products === null ? '' : `, their products alone ${products.toFixed(1)} ms`;
-    const own = times.cpu.at(-1);
-    console.log(
-      `${name}: ${own?.toFixed(1) ?? '-'} ms, ${pairs}${alone}; ${(100 * (1 - inRuntime)).toFixed(0)} % of the time is outside ONNX Runtime`,
-    );
-  }
+  const bounded = rows.filter(({ bounds }) => bounds !== null);
+  const aims = lengths.at(-1) === AIMED_AT ? AIMS : {};
+  const parts = [timesTable(rows, lengths), boundsTable(bounded, aims)];
+  if (process.argv.includes('--write')) putResults('bench -- --only mechanisms', parts);
+  else console.log(`\n${parts.join('\n\n')}`);
+}
+
+function timesTable(rows: readonly Row[], lengths: readonly number[]): string {
+  const last = lengths.length - 1;
+  const told = ({ times, dense }: Row, kind: keyof Times, t: number) => {
+    const [time, base] = [times[kind][t], dense[kind][t]];
+    return time == null
+      ? 'left out'
+      : `${time.toFixed(1)} (${base == null ? '-' : `${(base / time).toFixed(1)}x`})`;
+  };
+  const long = lengths[last]!.toLocaleString('en');
+  return table(
+    [
+      'mechanism',
+      ...lengths.map(n => `${n.toLocaleString('en')} CPU ms`),
+      `${long} ms by the clock`,
+      'exponent',
+      'by formula',
+    ],
+    rows.map(row => {
+      const measured = lengths.flatMap((length, t) =>
+        row.times.cpu[t] == null ? [] : [[length, row.times.cpu[t]]],
+      );
+      const growth = exponent(
+        measured.map(([length]) => length!),
+        measured.map(([, time]) => time!),
+      );
+      return [
+        row.name,
+        ...lengths.map((_, t) => told(row, 'cpu', t)),
+        told(row, 'clock', last),
+        growth.toFixed(2),
+        [row.formula?.toFixed(2) ?? '', row.note].filter(text => text !== '').join(', '),
+      ];
+    }),
+  );
+}
+
+function boundsTable(rows: readonly Row[], aims: Record<string, number>): string {
+  return table(
+    [
+      'mechanism',
+      'CPU of a head',
+      'faster',
+      'aim',
+      'pairs allow',
+      'products of these pairs alone',
+      'outside ONNX Runtime',
+    ],
+    rows.map(({ name, times, dense, bounds }) => {
+      const [own, base] = [times.cpu.at(-1), dense.cpu.at(-1)];
+      const { fewer, products, inRuntime } = bounds!;
+      return [
+        name,
+        own == null ? 'left out' : `${own.toFixed(0)} ms`,
+        own == null || base == null ? '' : `${(base / own).toFixed(1)}x`,
+        aims[name] ? `${aims[name]}x` : '',
+        fewer === null ? '' : `${fewer.toFixed(fewer < 20 ? 1 : 0)}x`,
+        products === null ? '' : `${products.toFixed(0)} ms`,
+        `${(100 * (1 - inRuntime)).toFixed(0)} %`,
+      ];
+    }),
+  );
 }
 
 const paramsOf = ({ info }: Mechanism) => readParams(info, settings[info.name] ?? {});
@@ -199,28 +255,6 @@ function formulaExponent(mechanism: Mechanism, lengths: readonly number[]): numb
 function spansOf({ info }: Mechanism): { spans?: Float32Array } {
   const { span } = given[info.name]?.({ heads: 1, keys: 0 }) ?? {};
   return span ? { spans: floats(span) } : {};
-}
-
-function report(
-  { name, times, dense, formula, note }: Row,
-  lengths: readonly number[],
-  kind: keyof Times,
-): void {
-  const cells = times[kind].map((time, t) => {
-    if (time === null) return 'left out';
-    const base = dense[kind][t];
-    return `${time.toFixed(1)} (${base == null ? '-' : `${(base / time).toFixed(1)}x`})`;
-  });
-  const measured = lengths.flatMap((length, t) => (times[kind][t] == null ? [] : [[length, times[kind][t]]]));
-  const growth = exponent(
-    measured.map(([length]) => length!),
-    measured.map(([, time]) => time!),
-  );
-  const quadratic = formula !== null && formula > 1.9 ? 'quadratic by nature' : '';
-  const notes = [formula?.toFixed(2) ?? '', quadratic, note].filter(text => text !== '').join(', ');
-  console.log(
-    `${name.padEnd(16)}${cells.map(cell => cell.padStart(18)).join('')}${growth.toFixed(2).padStart(10)}  ${notes}`,
-  );
 }
 
 /** Slope of the least-squares line through log(time) over log(length). */

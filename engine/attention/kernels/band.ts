@@ -1,7 +1,10 @@
 import { dependsOnPair } from './blocked';
 import { visibleKeys, type CoreInput } from '../core';
 import type { AttendContext, Attended, SparseRow } from '../mechanism';
+import { denseCore } from './dense';
+import { sequence } from './lists';
 import { LazyRow, scoresOf, shownKeys, softmax } from './rows';
+import { someHeads } from './subset';
 import {
   addOpaque,
   BATCH_ELEMENTS,
@@ -51,9 +54,43 @@ export async function attendBand(
   context: AttendContext,
 ): Promise<void> {
   const tables = offsetTables(input);
+  const whole: number[] = [];
   for (let head = 0; head < input.heads; head++) {
-    await attendHead(input, head, clip(input, bandOf(head)), tables(head), outputs, context);
+    const band = clip(input, bandOf(head));
+    if (hidesNothing(input, band)) whole.push(head);
+    else await attendHead(input, head, band, tables(head), outputs, context);
   }
+  if (whole.length > 0) await attendWhole(input, whole, outputs, context);
+}
+
+/** Whether a clipped band is all that the model's mask shows. */
+function hidesNothing({ queries, keys, rule }: CoreInput, { before, after, soft }: Band): boolean {
+  const { causal, window } = rule.mask;
+  const all =
+    before >= Math.min(keys - 1, window?.before ?? Infinity) &&
+    (causal || after >= Math.min(queries - 1, window?.after ?? Infinity));
+  return (
+    all &&
+    (!soft || soft.shares.subarray(soft.reach - before, soft.reach + after + 1).every(one => one === 1))
+  );
+}
+
+/** Such heads are dense ones, for which tiles would take longer. */
+async function attendWhole(
+  input: CoreInput,
+  heads: readonly number[],
+  outputs: Outputs,
+  context: AttendContext,
+): Promise<void> {
+  const { queries, valueDim } = input;
+  const { output, lse } = await denseCore({ ...someHeads(input, heads), native: undefined }, context);
+  const ids = sequence(0, queries);
+  heads.forEach((head, at) => {
+    const own = lse.subarray(at * queries, (at + 1) * queries);
+    const tiles = { head, rows: queries, columns: 0, queries: ids, keys: new Int32Array(0), bias: null };
+    const part = output.subarray(at * queries * valueDim, (at + 1) * queries * valueDim);
+    outputs.merge(tiles, { output: part, lse: own, distinctLse: own });
+  });
 }
 
 async function attendHead(

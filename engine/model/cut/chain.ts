@@ -6,8 +6,12 @@ import { chainGraph, scoreName, type CutCore } from './cutGraph';
 import { makeFeeds, type Ids } from './feeds';
 import type { Piece, PieceLoader } from './pieces';
 import { ResistingNode, ROWS, rowsOf } from './rowGraph';
-import { HIDDEN_BELOW, NOTHING } from './rowsAgree';
 import type { Survey } from './survey';
+
+/** Values further than this below their row's largest are hidden, by a mask or for all that a softmax can see. */
+export const HIDDEN_BELOW = 5000;
+/** Rows whose largest value is not above this see nothing. */
+export const NOTHING = -9990;
 
 /** Gives tensors that depend on the text, by name. */
 export type Content = (name: string) => Tensor;

@@ -1,7 +1,7 @@
 /** Whether a rule gives what a core's chain does to the scores of chosen query rows, at one length. */
 import { closedKeys, visibleKeys, type CoreInput } from '../../attention/core';
 import type { Tensor } from '../../runtime/tensor';
-import type { LogitRows, ScorePattern } from './chain';
+import { HIDDEN_BELOW, NOTHING, type LogitRows, type ScorePattern } from './chain';
 import type { ProbedRule } from './probe';
 
 /** What a core's chain does to the scores of chosen query rows, at one length. */
@@ -23,10 +23,6 @@ export interface RowSource {
   rows(rows: Int32Array, scores: number | ScorePattern, room?: Tensor): Promise<LogitRows>;
 }
 
-/** Values further than this below their row's largest are hidden, by a mask or for all that a softmax can see. */
-export const HIDDEN_BELOW = 5000;
-/** Rows whose largest value is not above this see nothing. */
-export const NOTHING = -9990;
 /** Random scores reach so far after the scale. */
 const SPREAD = 4;
 /** Logits may differ by this, and by this share of their size (rounding of float32 and of 16 bits). */

@@ -1,12 +1,11 @@
 import type { BiasRule, MaskRule } from '../../attention/core';
 import { windowWords, type ProbedRule } from './probe';
+import { HIDDEN_BELOW, NOTHING } from './chain';
 import {
   agrees,
   blocksOf,
   headScores,
-  HIDDEN_BELOW,
   largestOf,
-  NOTHING,
   randomScores,
   sameRow,
   type Rows,

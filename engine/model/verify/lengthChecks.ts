@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { RefusedError, told } from '../../errors';
 import { checkpoint } from '../../runtime/cancellation';
 import type { Runtime } from '../../runtime/runtime';
-import { ChainRows, sidesOf, type Content } from '../cut/chain';
+import { ChainRows, sidesOf, type Content, NOTHING } from '../cut/chain';
 import type { CutCore } from '../cut/cutGraph';
 import type { Plan } from '../cut/cutPlan';
 import type { Ids } from '../cut/feeds';
 import { PieceLoader } from '../cut/pieces';
 import { LONGEST_PROBE, opaqueBias, type ProbedRule } from '../cut/probe';
-import { agrees, NOTHING, type Rows, type RowSource } from '../cut/rowsAgree';
+import { agrees, type Rows, type RowSource } from '../cut/rowsAgree';
 import { bordersOf, rowsToCheck } from '../cut/rowsToCheck';
 import { ruleAtLength } from '../cut/ruleAtLength';
 
