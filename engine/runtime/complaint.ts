@@ -41,6 +41,11 @@ const MEANINGS: [pattern: RegExp, clause: (found: RegExpExecArray) => string][] 
   ],
   [/external data|weight file|model_external/i, () => 'its weights cannot be read'],
   [/Protobuf parsing failed|INVALID_PROTOBUF/, () => 'the file is damaged'],
+  [
+    /while running TopK node.*k argument \[(\d+)\] should not be greater than specified axis dim value \[(\d+)\]/s,
+    ([, k, size]) =>
+      `its operator TopK takes ${k} of what are only ${size} in a short text: it runs on no text of fewer than ${k} tokens, and the proof needs short ones; export it with no more than the text has`,
+  ],
   [/while running (\w+) node/, ([, op]) => `its operator ${op} fails`],
   [
     /Unrecognized attribute: (\w+) for operator (\w+)/,

@@ -841,6 +841,55 @@ describe('mechanisms of papers in plain operators', () => {
       /differential attention/,
     ],
     [
+      'a softmax times a ramp of distances that is not divided by the sum',
+      (m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const weights = m.op('Mul', [softmax(m, causalScores(m, q, k, d, id)), ramped(m, d, id)]);
+        return m.op('MatMul', [weights, v]);
+      },
+      /multiplies the probabilities .* does not divide by their sum/,
+    ],
+    [
+      'a softmax times a ramp that begins beyond all samples of the proof',
+      (m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const scores = causalScores(m, q, k, d, id);
+        return m.op('MatMul', [m.op('Mul', [softmax(m, scores), ramped(m, d, id, [300, 300, 300, 300])]), v]);
+      },
+      /multiplies the probabilities .* does not divide by their sum/,
+    ],
+    [
+      'clusters of a fixed number of tokens, which no short text has',
+      (m, { q, k, v, x }, id) => {
+        const products = m.op('MatMul', [q, m.weight(`directions${id}`, [HEADS, DIM, 5], 1)]);
+        const byCluster = m.op('Transpose', [products], { perm: [0, 1, 3, 2] });
+        m.ops('TopK', [byCluster, m.ints(`most${id}`, [40])], [`best${id}`, `at${id}`], { axis: -1 });
+        const least = m.op('ReduceMin', [`best${id}`], { axes: [-1], keepdims: 1 });
+        const member = m.op('Cast', [m.op('GreaterOrEqual', [byCluster, least])], { to: 1 });
+        const together = m.op('MatMul', [m.op('Transpose', [member], { perm: [0, 1, 3, 2] }), member]);
+        const d = distances(m, x, id);
+        const same = m.op('And', [
+          m.op('Greater', [together, m.floats(`none${id}`, [0], [])]),
+          past(m, d, id),
+        ]);
+        const seen = m.op('Or', [same, m.op('Equal', [d, m.floats(`own${id}`, [0], [])])]);
+        const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+        return m.op('MatMul', [softmax(m, dropped(m, seen, scores, id)), v]);
+      },
+      /TopK takes 40 of what are only \d+ in a short text: .* fewer than 40 tokens/,
+    ],
+    [
+      'a threshold taken off scores with a bias by distance',
+      (m, { q, k, v, x }, id) => {
+        const d = distances(m, x, id);
+        const slope = m.op('Mul', [d, m.floats(`slope${id}`, [-0.5, -0.25, -0.125, -0.0625], [HEADS, 1, 1])]);
+        const scores = scaled(m, m.op('MatMul', [q, transposed(m, k)]), id);
+        const seen = dropped(m, past(m, d, id), m.op('Add', [scores, slope]), id);
+        return m.op('MatMul', [sparsemax(m, seen, 1, id), v]);
+      },
+      /threshold \(sparsemax or entmax\) off scores that .* bias/,
+    ],
+    [
       'squares of positive scores over their sum: linear attention',
       (m, { q, k, v, x }, id) => {
         const d = distances(m, x, id);

@@ -6,6 +6,7 @@ import { ElementType } from '../../runtime/onnxProto';
 import type { Runtime } from '../../runtime/runtime';
 import { watch } from '../../runtime/watch';
 import { asFloats, type Tensor } from '../../runtime/tensor';
+import { refuseUneven } from './afterSoftmax';
 import { widenBfloat16 } from '../rewrite/bfloat16';
 import { bufferLimit, chainOf, numbersOf, replaceCores, thresholdsOf, type CutCore } from './cutGraph';
 import type { NativeSpec } from '../../attention/native';
@@ -306,7 +307,9 @@ async function probeAll(
         if (buffer !== null) buffers.push(buffer);
         known.set(key, rule);
       }
-      const made = await recognise({ graph, core, rule, loader, survey });
+      const place = { graph, core, rule, loader, survey };
+      await refuseUneven(place);
+      const made = await recognise(place);
       cores.push(made?.native ? { ...core, found: { ...core.found, native: made.native } } : core);
       rules.push(made?.rule ?? rule);
       chainKeys.push(made?.native?.scores === 'own' ? `native:${i}` : key);

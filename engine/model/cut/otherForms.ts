@@ -1,7 +1,8 @@
-import { RefusedError, refused } from '../../errors';
+import { RefusedError, refused, told } from '../../errors';
 import type { Graph } from '../onnx/graph';
 import { constantValues, RANDOM, type GraphNode } from '../onnx/node';
 import { contentOf, isProduct, type FoundCore } from './findCores';
+import { thresholded } from './thresholds';
 
 /** Forms of attention that are no core of softmax(QK^T)V, by name. @throws RefusedError */
 export function refuseOthers(graph: Graph, ids: readonly string[], found: readonly FoundCore[]): void {
@@ -13,6 +14,11 @@ export function refuseOthers(graph: Graph, ids: readonly string[], found: readon
   if (kernelProduct(graph, ids)) throw refused('noSoftmaxProducts');
   const turned = softmaxOverOther(graph, ids);
   if (turned) throw refused('otherAxis', turned);
+  const [above] = thresholded(graph, ids);
+  if (above)
+    throw new RefusedError(
+      told`The model takes a threshold (sparsemax or entmax) off scores that are more than a product and a causal mask, at ${above.pv.inputs[0]}: beside a bias by distance, a cap or a mask of tokens it is not supported.`,
+    );
   if (kernelProduct(graph, ids, OF_SCORES))
     throw new RefusedError(
       'No attention with a softmax was found in the ONNX graph, but scores of tokens against each other that go to the values through another function (linear, kernel or sigmoid attention): they are no map of probabilities that could be proved.',

@@ -38,12 +38,13 @@ export async function foldThresholds(
 
 // ---------------------------------------------------------------- by the form of the graph
 
-interface Thresholded {
+/** Probabilities that are scores above a threshold of their own. */
+export interface Thresholded {
   qk: GraphNode;
   pv: GraphNode;
 }
 
-function thresholded(graph: Graph, ids: readonly string[]): Thresholded[] {
+export function thresholded(graph: Graph, ids: readonly string[]): Thresholded[] {
   const content = contentOf(graph, ids);
   const constants = graph.constants();
   const active = (name: string) => content.has(name) && !constants.has(name);
