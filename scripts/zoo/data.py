@@ -121,7 +121,9 @@ class Mixture:
         both=(dict(plain=0.34, passage=0.26, short_random=0.18, far_random=0.10, phrases=0.03, names=0.04, records=0.03, identifiers=0.02),
               [(0.2, 512, 8), (0.5, 1024, 4), (1.0, 2048, 2)]),
         long=(dict(plain=0.48, passage=0.24, short_random=0.14, far_random=0.06, phrases=0.01, names=0.03, records=0.02, identifiers=0.02),
-              [(0.1, 512, 8), (0.2, 1024, 4), (1.0, 2048, 2)]))
+              [(0.1, 512, 8), (0.2, 1024, 4), (1.0, 2048, 2)]),
+        longer=(dict(plain=0.58, passage=0.19, short_random=0.13, far_random=0.04, phrases=0.01, names=0.03, records=0.01, identifiers=0.01),
+              [(0.1, 512, 8), (0.15, 1024, 4), (1.0, 2048, 2)]))
 
     def __init__(self, books, code, mixture, seed=1, code_share=0.25):
         self.books, self.code, self.seed, self.code_share = books, code, seed, code_share

@@ -617,9 +617,10 @@ MODELS = {
     'dense-length': DECODER | dict(title='Dense, short windows first', order='length'),
     'dense-rarity': DECODER | dict(title='Dense, frequent tokens first', order='rarity'),
     'dense-loss': DECODER | dict(title='Dense, the harder half of twice the text', order='loss'),
-    # The bundled model: from the weights of earlier ones, more windows in which something far back matters; then longer windows.
+    # The bundled model: from the weights of earlier ones, more windows in which something far back matters; then longer windows, and more of them.
     'prose': PROSE | dict(tokens=2_400_000, lr=4e-4, mixture='both'),
     'prose-long': PROSE | dict(tokens=1_600_000, lr=3e-4, mixture='long'),
+    'prose-longer': PROSE | dict(tokens=4_500_000, lr=7e-4, mixture='longer'),
 }
 
 

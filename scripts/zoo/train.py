@@ -57,9 +57,24 @@ def validate(model, spec, tokens, nbytes, windows=40, window=512):
     return result
 
 
+CONTEXTS = (64, 256, 512, 1000, 1500)
+
+
 @torch.no_grad()
-def reach(model, val, vocab=data.VOCAB):
-    """What the bundled model has to be able to do: copy near and far, random and real, and use what is far back."""
+def in_context(model, val, step=9_000):
+    """The losses of the same targets, place by place, with more and more before them."""
+    losses = {}
+    for length in CONTEXTS:
+        losses[length] = []
+        for at in range(2000, len(val) - 200, step):
+            x = torch.from_numpy(np.concatenate([[data.FIRST], val[at - length:at + 128]]).astype(np.int64))[None]
+            losses[length].append(F.cross_entropy(model(x[:, :-1])[0][-128:], x[0, -128:]).item())
+    return losses
+
+
+@torch.no_grad()
+def reach(model, val, vocab=data.VOCAB, losses=None):
+    """What the bundled model has to be able to do: copy near and far, random and real, and use what is far back (`losses`, where they are known)."""
     model.eval()
 
     def twice(passage):
@@ -72,13 +87,7 @@ def reach(model, val, vocab=data.VOCAB):
         pairs = [twice(val[at:at + length]) for at in (5000, 20000, 60000)]
         result[f'twice{length}'] = [round(float(m), 3) for m in np.mean(pairs, 0)]
     for length in (25, 50, 128): result[f'random{length}'] = round(float(np.mean([twice(np.random.default_rng(s).integers(1, vocab, length))[1] for s in range(5, 9)])), 3)
-    context = {}
-    for length in (64, 256, 512, 1000, 1500):  # the same targets, more and more before them
-        losses = []
-        for at in range(2000, len(val) - 200, 9_000):
-            x = torch.from_numpy(np.concatenate([[data.FIRST], val[at - length:at + 128]]).astype(np.int64))[None]
-            losses.append(F.cross_entropy(model(x[:, :-1])[0][-128:], x[0, -128:]).item())
-        context[length] = round(float(np.mean(losses)), 4)
+    context = {length: round(float(np.mean(these)), 4) for length, these in (losses or in_context(model, val)).items()}
     model.train()
     return result | dict(context=context)
 

@@ -109,11 +109,11 @@ describe('mechanisms at equal budget', function () {
       heads.reduce((sum, { outputError }) => sum + outputError ** 2, 0) / heads.length;
     const rivals = [
       {
-        budget: 0.1,
+        budget: 0.2,
         name: 'vertical-slash',
-        params: { vertical: 11, slash: 10, forcedVertical: 1, forcedSlash: 1 },
+        params: { vertical: 18, slash: 24, forcedVertical: 2, forcedSlash: 2 },
       },
-      { budget: 0.2, name: 'bigbird', params: { block: 6, randomBlocks: 1, globalBlocks: 2 } },
+      { budget: 0.3, name: 'bigbird', params: { block: 11, randomBlocks: 1, globalBlocks: 1 } },
     ];
     for (const { budget: share, name, params } of rivals) {
       const [found] = await engine.request('analysis/atBudget', { id, budget: share, mechanisms: [name] });

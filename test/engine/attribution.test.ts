@@ -6,6 +6,7 @@ import { Engine } from '../../engine/engine';
 import { neverCancelled } from '../../engine/runtime/cancellation';
 import { denseOutput } from '../../engine/attention/kernels/dense';
 import { inductionModel, plantedText, writePlanted } from '../fixtures/plantedModels';
+import { bareModel } from '../support/bareModel';
 
 const FIXTURES = join(__dirname, '../../../shared/fixtures/models');
 
@@ -120,7 +121,7 @@ describe('direct attribution of heads', function () {
       engine.request('analysis/attribution', { id: 'bert' }),
       /Direct attribution is told of decoders/,
     );
-    await analyze('one', 'bundled', 'x');
+    await analyze('one', await bareModel(folder), 'x');
     assert.equal(engine.analysis('one').tokens.ids.length, 1);
     await assert.rejects(
       engine.request('analysis/attribution', { id: 'one' }),

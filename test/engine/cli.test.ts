@@ -10,6 +10,7 @@ import type { AnalysisJson } from '../../engine/export/json';
 import { floats, type Tensor } from '../../engine/runtime/tensor';
 import { bundledModels, resolveModel } from '../../engine/model/source/source';
 import { HubServer } from '../fixtures/hubServer';
+import { bareModel } from '../support/bareModel';
 import { assertMadeFrom, schemas } from '../support/provenance';
 import { buildCli, runCli, type CliRun } from '../fixtures/cli';
 
@@ -464,7 +465,9 @@ _attention_inspector; echo "\${COMPREPLY[@]}"`;
     it('speaks of one token as one, and of no change where nothing is predicted', async () => {
       await put('one.txt', 'a');
       const without = ['--without', 'head=0.0', '--mechanisms', 'lsh,performer', '--propagate'];
-      const { code, stdout, stderr } = await run('analyze', 'one.txt', '--target', 'one.txt', ...without);
+      const model = ['--model', await bareModel(folder)];
+      const asked = await run('analyze', 'one.txt', '--target', 'one.txt', ...model, ...without);
+      const { code, stdout, stderr } = asked;
       assert.equal(code, 0, stderr);
       assert.match(stdout, /^text +1 token$/m);
       assert.match(stdout, /^head=0\.0( +-)+$/m);

@@ -78,7 +78,7 @@ describe('command line: --without', function () {
     );
     assert.equal(code, 0, stderr);
     for (const line of [
-      /^head=0\.1 +[+-]\d\.\d{4} +[+-]\d\.\d{4} to [+-]\d\.\d{4} +\S.* of 50 tokens +"/m,
+      /^head=0\.1 +[+-]\d\.\d{4} +[+-]\d\.\d{4} to [+-]\d\.\d{4} +\S.* of 51 tokens +"/m,
       /^mechanism=local:window=4@1 +/m,
       /^all 3 at once +/m,
     ])

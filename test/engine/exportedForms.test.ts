@@ -1,15 +1,22 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Engine } from '../../engine/engine';
 import { RefusedError } from '../../engine/errors';
 import type { Plan } from '../../shared/protocol/engine';
 import { DENSE } from '../../shared/setting';
+import { bareModel } from '../support/bareModel';
 import { setting } from '../support/settings';
 
 describe('what exported forms of a plan spend', function () {
   this.timeout(240_000);
   const engine = new Engine();
-  after(() => engine.dispose());
+  const folder = mkdtempSync(join(tmpdir(), 'forms-'));
+  after(async () => {
+    await engine.dispose();
+    rmSync(folder, { recursive: true });
+  });
   const common = { model: 'bundled', device: 'cpu', mechanisms: [], propagate: false } as const;
   const text = readFileSync('test/fixtures/sample.txt', 'utf8');
 
@@ -41,7 +48,7 @@ describe('what exported forms of a plan spend', function () {
   });
 
   it('a text that predicts nothing has no heads that matter, and says so', async () => {
-    await engine.analyze({ id: 'one', text: 'a', maxTokens: 1, ...common });
+    await engine.analyze({ id: 'one', text: 'a', maxTokens: 1, ...common, model: await bareModel(folder) });
     await assert.rejects(engine.request('analysis/ablate', { id: 'one' }), (error: Error) => {
       assert.ok(error instanceof RefusedError);
       assert.match(error.message, /No token of this text is predicted/);

@@ -42,7 +42,7 @@ describe('the canonical probe', function () {
     const moving = found.heads.filter(({ roles }) => roles[0]?.role !== 'self');
     const [first, second] = moving;
     assert.deepEqual([first?.layer, first?.roles[0]?.role], [2, 'previous']);
-    assert.ok(first!.ablation.zero.low > 2 && first!.ablation.zero.high < 5);
+    assert.ok(first!.ablation.zero.low > 6 && first!.ablation.zero.high < 8);
     assert.deepEqual([second?.layer, second?.roles[0]?.role], [3, 'induction']);
   });
 
@@ -84,7 +84,7 @@ describe('the canonical probe', function () {
     const [most] = found.circuit!.heads;
     const said = lines.find(one => one.startsWith('Its induction circuit'))!;
     assert.ok(
-      said.includes(`Of these ${most!.core}.${most!.head} (layer ${most!.layer}) costs most: +3.`),
+      said.includes(`Of these ${most!.core}.${most!.head} (layer ${most!.layer}) costs most: +6.`),
       said,
     );
     const rows = lines.filter(one => /^\| \d/.test(one));

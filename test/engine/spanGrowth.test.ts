@@ -76,7 +76,7 @@ describe('spans against the length of the text', function () {
         const fit = await engine.request('analysis/spans', { id, massTarget: 0.9, ramp: 32 });
         return { fit, heads: mechanisms[0]!.heads };
       };
-      const { fit, heads } = await fitted('short', 256);
+      const { fit, heads } = await fitted('short', 512);
       assert.ok(fit.heads.some(({ censored }) => censored) && fit.heads.some(({ censored }) => !censored));
       for (const [at, { span, censored, growth }] of heads.entries()) {
         const shown = fit.heads[at]!;
@@ -87,7 +87,7 @@ describe('spans against the length of the text', function () {
         );
         assert.ok(Math.abs(growth!.likely - shown.growth.likely) < 0.05);
       }
-      const lengths = [128, 256, 1024, 32_768];
+      const lengths = [128, 512, 1024, 32_768];
       const asked = { id: 'short', core: 0, mechanisms: [choice], lengths };
       const [curve] = (await engine.request('cost/formulas', asked)).curves;
       const { low, high } = curve!.range!;

@@ -44,8 +44,8 @@ def without(core, head):
 
 
 def costs(ids, which, words=WORDS):
-    # Words are said again from the second time on; the loss of token t + 1 stands at t.
-    again = slice(words - 1, None)
+    # Words are said again from the second time on; the loss of token t + 1 stands at t, and the first token is no word.
+    again = slice(words, None)
     whole = losses(model, ids)[again]
     return [float((losses(without(*one), ids)[again] - whole).mean()) for one in which]
 
@@ -53,7 +53,8 @@ def costs(ids, which, words=WORDS):
 circuit = probe['circuit']['heads']
 named = [probe['heads'][0]] + circuit
 ids = np.array(probe['ids'], np.int64)
-assert len(ids) == WORDS * REPEATS, len(ids)
+assert len(ids) == 1 + WORDS * REPEATS, len(ids)
+said_over = lambda words, repeats: np.concatenate([ids[:1], np.tile(words, repeats)])
 worst = 0.0
 for one, delta in zip(named, costs(ids, [(one['core'], one['head']) for one in named])):
     said = one['ablation']['zero']['delta']
@@ -65,7 +66,7 @@ assert worst < TOLERANCE
 vocabulary = weights['e.weight'].dims[0]
 for seed in (11, 12, 13):
     words = np.random.default_rng(seed).choice(np.arange(1, vocabulary), WORDS, replace=False).astype(np.int64)
-    found = sorted(zip(costs(np.tile(words, REPEATS), [(one['core'], one['head']) for one in circuit]), circuit), key=lambda pair: -pair[0])
+    found = sorted(zip(costs(said_over(words, REPEATS), [(one['core'], one['head']) for one in circuit]), circuit), key=lambda pair: -pair[0])
     (most, first), (other, second) = found[:2]
     print(f"other words ({seed}): {first['core']}.{first['head']} ({first['part']}, layer {first['layer']}) {most:+.2f}, then {second['core']}.{second['head']} {other:+.2f}")
     assert (first['part'], first['layer']) == ('previous', 2)
@@ -73,9 +74,9 @@ for seed in (11, 12, 13):
 if '--variations' in sys.argv:
     first = (circuit[0]['core'], circuit[0]['head'])
     print(f'without {first[0]}.{first[1]}, of what was said before:')
-    said = ids[:WORDS]
+    said = ids[1:1 + WORDS]
     drawn = lambda count, seed: np.random.default_rng(seed).choice(np.arange(1, vocabulary), count, replace=False).astype(np.int64)
     for count in (16, 32, 64, 128, 256):
         kinds = ([('words of the probe', said[:count])] if count <= WORDS else []) + [(f'any tokens ({seed})', drawn(count, seed)) for seed in (1, 2, 3)]
         for kind, block in kinds:
-            print(f'{count} {kind}:', ', '.join(f'{repeats} times {costs(np.tile(block, repeats), [first], count)[0]:+.2f}' for repeats in (2, 4)))
+            print(f'{count} {kind}:', ', '.join(f'{repeats} times {costs(said_over(block, repeats), [first], count)[0]:+.2f}' for repeats in (2, 4)))

@@ -2,10 +2,12 @@
 
 usage: export.py --data DATA --run RUN --out FOLDER [--context 2048]      a stage of train.py: RUN.pt and RUN.json
        export.py --data DATA --home HOME --before model.onnx --out FOLDER  the last stages (scripts/zoo): writes the model's card too, with what is
-                                                                           measured of it and of the model before
+                                                                           measured of it and of the model before; a training.json in FOLDER
+                                                                           keeps the stages that HOME has no log of
 """
 import argparse, json, os, shutil, sys
 import numpy as np, onnx, torch
+from torch.nn import functional as F
 
 parser = argparse.ArgumentParser()
 parser.add_argument('--data', required=True); parser.add_argument('--out', required=True); parser.add_argument('--context', type=int, default=2048)
@@ -14,11 +16,12 @@ a = parser.parse_args()
 # The model is that of scripts/zoo; this folder has an export.py and a train.py too.
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path[0] = os.path.join(here, '../../../scripts/zoo')
+import data
 from export import differences, to_onnx, tokenizer
 from model import MODELS, LanguageModel, build
-from train import load, reach, read_back, validate
+from train import CONTEXTS, in_context, load, reach, read_back, validate
 
-STAGES = ['prose', 'prose-long']
+STAGES = ['prose', 'prose-long', 'prose-longer']
 if a.run:
     run = json.load(open(a.run + '.json'))
     shape = dict(vocab=4096, layers=6, width=160, heads=8)
@@ -28,9 +31,12 @@ if a.run:
 else:
     model = build(STAGES[-1])
     model.load_state_dict(torch.load(f'{a.home}/{STAGES[-1]}/checkpoint.pt', map_location='cpu')['model'])
-    log = [dict(stage=stage, log=[json.loads(line) for line in open(f'{a.home}/{stage}/log.jsonl')]) for stage in STAGES]
+    logs = {stage: f'{a.home}/{stage}/log.jsonl' for stage in STAGES}
+    own = [dict(stage=stage, log=[json.loads(line) for line in open(path)]) for stage, path in logs.items() if os.path.exists(path)]
+    # Those of earlier stages stand in the file that is written anew.
     earlier = a.out + '/training.json'
-    if os.path.exists(earlier): log = [stage for stage in json.load(open(earlier)) if stage['stage'] not in STAGES] + log
+    kept = json.load(open(earlier)) if os.path.exists(earlier) else []
+    log = [stage for stage in kept if stage['stage'] not in [one['stage'] for one in own]] + own
 
 os.makedirs(a.out + '/onnx', exist_ok=True)
 path = a.out + '/onnx/model.onnx'
@@ -44,8 +50,28 @@ def write(name, value):
 
 
 def measured(model):
-    texts = load(a.data)
-    return validate(model, MODELS['prose'], texts['val'], int(open(a.data + '/val.bytes').read())) | reach(model, texts['val'])
+    val = load(a.data)['val']
+    found = validate(model, MODELS['prose'], val, int(open(a.data + '/val.bytes').read()))
+    losses = in_context(model.eval(), val, step=1_800)
+    return found | reach(model, val, losses=losses) | differences_of(model.eval(), val, losses)
+
+
+@torch.no_grad()
+def differences_of(model, val, losses):
+    """Paired differences, each with its 95 % interval over places: of the same targets with more before them, and of the copies of a passage."""
+    found = {f'more{more}': interval(np.subtract(losses[more], losses[less])) for less, more in zip(CONTEXTS, CONTEXTS[1:])}
+    copies = []
+    for at in range(3000, len(val) - 1400, len(val) // 30):
+        x = torch.from_numpy(np.concatenate([[data.FIRST], val[at:at + 700], val[at:at + 700]]).astype(np.int64))[None]
+        loss = F.cross_entropy(model(x[:, :-1])[0], x[0, 1:], reduction='none').numpy()
+        copies.append(loss[701:].mean() - loss[:700].mean())
+    return found | dict(below700=interval(np.array(copies)))
+
+
+def interval(values):
+    """The mean, and how far to either side (Student's quantile, to two digits)."""
+    n = len(values)
+    return dict(mean=float(values.mean()), half=float((1.96 + 2.4 / (n - 1)) * values.std(ddof=1) / n ** 0.5), places=n)
 
 
 def card(now, before):
@@ -53,9 +79,15 @@ def card(now, before):
     rows = [('bits per byte, windows of 512 tokens', 'bitsPerByte', None)]
     rows += [(f'second copy of a passage of {n} tokens (the first copy)', f'twice{n}', None) for n in (128, 256, 700)]
     rows += [(f'second copy of {n} random tokens', f'random{n}', None) for n in (25, 50, 128)]
-    rows += [(f'the same 128 tokens with {n:,} before them', 'context', n) for n in (64, 256, 512, 1000, 1500)]
+    rows += [(f'the same 128 tokens with {n:,} before them', 'context', n) for n in CONTEXTS]
+    rows += [(f'{more:,} tokens before them less {less:,}', f'more{more}', None) for less, more in zip(CONTEXTS, CONTEXTS[1:])]
+    rows += [('second copy of 700 tokens less the first', 'below700', None)]
     value = lambda found, key, n: found[key][n] if n else found[key]
-    say = lambda v: f'{v[1]:.2f} ({v[0]:.2f})' if isinstance(v, list) else f'{v:.3f}'
+
+    def say(v):
+        if isinstance(v, dict): return f"{v['mean']:+.3f} ({v['mean'] - v['half']:+.3f} to {v['mean'] + v['half']:+.3f}; {v['places']} places)"
+        return f'{v[1]:.2f} ({v[0]:.2f})' if isinstance(v, list) else f'{v:.3f}'
+
     table = '\n'.join(f'| {title} | {say(value(before, key, n))} | {say(value(now, key, n))} |' for title, key, n in rows)
     return open(here + '/card.md').read().replace('{measured}', table)
 
