@@ -286,7 +286,7 @@ export class Analysis {
     const attended = await besideSink(input, mechanism.info.title, plain =>
       mechanism.attend(plain, choice.params, this.context(signal, own)),
     );
-    return beside(given, input, attended);
+    return this.seesMore(choice, core, given) ? { ...attended, lse: null } : attended;
   }
 
   /**
@@ -313,17 +313,21 @@ export class Analysis {
     const attended = await besideSink(alone, mechanism.info.title, plain =>
       mechanism.attend(plain, choice.params, context),
     );
-    return beside(input, stands, attended);
+    return this.seesMore(choice, core, input) ? { ...attended, lse: null } : attended;
   }
 
   /**
    * What a mechanism stands in for: scores and softmax. Where the model was made with a mask or with scores that its own graph adds as a bias,
    * dense attention is without them: what if this head saw everything. Only which keys are seen changes: tied keys stay tied.
    */
-  private withoutOwn({ key, name, params }: Setting, core: number, given: CoreInput): CoreInput {
-    const input = standIn(given, findMechanism(name), params);
-    const sees = key === DENSE.key && !given.native && !denseIsOwn(this.model.info.cores[core]!);
-    return sees ? seesAll(input) : input;
+  private withoutOwn(choice: Setting, core: number, given: CoreInput): CoreInput {
+    const input = standIn(given, findMechanism(choice.name), choice.params);
+    return this.seesMore(choice, core, given) ? seesAll(input) : input;
+  }
+
+  /** What sees more than the model itself, whose mask or terms its graph adds, keeps no share of the model's mass. */
+  private seesMore({ key }: Setting, core: number, given: CoreInput): boolean {
+    return key === DENSE.key && !given.native && !denseIsOwn(this.model.info.cores[core]!);
   }
 
   /** Whether the mechanism has its own tensors for this core (or one head of it), or needs none. */
@@ -381,10 +385,6 @@ function ownHead(input: CoreInput, head: number): CoreInput {
     bias?.kind === 'opaque' ? { ...alone.rule, bias: { ...bias, data: bias.data.slice() } } : alone.rule;
   return { ...alone, rule, q: alone.q.slice(), k: alone.k.slice(), v: alone.v.slice() };
 }
-
-/** What sees more than the model itself keeps no share of the model's mass. */
-const beside = (own: CoreInput, stands: CoreInput, attended: Attended): Attended =>
-  stands.rule === own.rule ? attended : { ...attended, lse: null };
 
 let made = 0;
 const modelKeys = new WeakMap<CutModel, string>();

@@ -59,4 +59,19 @@ describe('dense attention is what it is called', function () {
         assert.equal(recall, null, 'what sees more than the model keeps no share of its mass');
       }
     });
+
+  it('zoo/lsh: what a window takes away of its own map is told', async () => {
+    const [id, model] = ['tied', 'zoo/lsh'];
+    const local = { name: 'local', params: { window: 8 } };
+    const { mechanisms, model: info }: AnalysisSummary = await engine.request('analysis/start', {
+      ...{ id, model, text: TEXT, device: 'cpu', maxTokens: 150, target: null },
+      ...{ mechanisms: [local], propagate: false },
+    });
+    const [near] = mechanisms.filter(({ setting }) => setting.name === 'local');
+    const heads = info.cores.flatMap(({ core, heads }) =>
+      Array.from({ length: heads }, (_, head) => ({ core, head, choice: near!.setting })),
+    );
+    const lost = await engine.request('analysis/worst', { id, heads, queries: [60, 100, 140] });
+    for (const { query, lost: one } of lost) assert.ok(one && query - one.key >= 8 && one.mass > 1e-3);
+  });
 });
