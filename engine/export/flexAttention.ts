@@ -31,6 +31,18 @@ function notesOn({ info }: CoreMasks, { head, choice, mask }: PlannedMask): stri
   return [];
 }
 
+/** What a model of shared queries and keys needs beside its masks: the plan was made with its own scores. */
+function sharedKeys({ cores }: ModelInfo): string[] {
+  const shared = cores.find(({ attention }) => attention?.native && attention.params['sharedQK'] === true);
+  if (!shared) return [];
+  const own = Number(shared.attention!.params['localHeads'] ?? 0);
+  return [
+    '',
+    `The model shares queries and keys${own > 0 ? ` in all heads but the first ${own}` : ''}: their k are the queries at unit length, and score_mod takes 5e4 off`,
+    'a token’s score with itself, so that it sees itself only where it sees nothing else.',
+  ];
+}
+
 function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly string[]): string {
   const tables = cores.flatMap(core => core.heads.filter(head => ofOneText(head.mask)));
   const titles = [...new Set(tables.map(({ title }) => title))];
@@ -47,6 +59,7 @@ function header(model: ModelInfo, cores: readonly CoreMasks[], notes: readonly s
     `A layer is an attention core of the model, in execution order: 0 to ${cores.length - 1}. Positions are counted from the start of`,
     'the text, so masks are for whole texts (prefill). Scale, bias and soft cap of the scores are the model’s own: pass its scale to',
     'attend, and put its bias (ALiBi, relative positions) into score_mod.',
+    ...sharedKeys(model),
     ...(titles.length > 0
       ? [
           '',

@@ -154,6 +154,17 @@ describe('exported plans', function () {
     assert.match(text, new RegExp(`import ${PLAN_FILES.flex.replace(/\.py$/, '')} as plan`));
   });
 
+  it('the FlexAttention file says what k is where the model shares queries and keys', () => {
+    const made = (params: Record<string, number | boolean>) => {
+      const attention = { name: 'routing', native: true, params };
+      return flexAttention({ ...model, cores: model.cores.map(core => ({ ...core, attention })) }, cores)
+        .text;
+    };
+    assert.match(made({ sharedQK: true }), /shares queries and keys: their k are the queries at unit length/);
+    assert.match(made({ sharedQK: true, localHeads: 2 }), /in all heads but the first 2:/);
+    assert.doesNotMatch(made({ sharedQK: false }), /unit length/);
+  });
+
   it('the FlexAttention file is Python, with a layer for every core', function () {
     const { text } = flexAttention({ ...model, name: 'a """ \\ name' }, cores);
     assert.equal(text.match(/^def layer_\d+\(/gm)!.length, model.cores.length);
