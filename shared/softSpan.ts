@@ -133,10 +133,13 @@ function fitTo(cores: readonly SpanCore[], target: number, ramp: number): SpanFi
 /** A span that grows by this part when its text is twice as long has been cut off by the text's length. */
 const GROWS = 0.1;
 
+/** So steep that a span of half a text is the whole of one twice as long. */
+const WHOLE = 2;
+
 /**
  * How the span that keeps this share of the mass grows with the length of the text: as its power, by the text's beginnings.
- * `least` and `most`: between two lengths; a span of more than half of the text may be as long as any text, and one that is
- * not cut off is likely to stay as it is.
+ * `least` and `most`: between two lengths. Spans grow faster than the text as well, but are not counted on to (`least`); one of more than
+ * half of the text may be as long as any text, and one that is not cut off is likely to stay as it is.
  */
 export function growthOf(
   { queries, keys, mask, prefixes = [] }: Pick<SpanCore, 'queries' | 'keys' | 'mask' | 'prefixes'>,
@@ -156,23 +159,25 @@ export function growthOf(
   const slopes = points.slice(1).map((point, at) => {
     const before = points[at]!;
     const slope = Math.log((point.span + 1) / (before.span + 1)) / Math.log(point.length / before.length);
-    return Math.min(1, Math.max(0, slope));
+    return Math.min(WHOLE, Math.max(0, slope));
   });
   const last = points.at(-2);
   const grew = last !== undefined && span - last.span > Math.max(1, GROWS * last.span);
   const censored = open && (overHalf || grew);
   const steepest = open ? Math.max(0, ...slopes) : 0;
   if (!censored) return { censored, growth: { least: 0, likely: 0, most: steepest } };
-  const least = slopes.length > 0 ? Math.min(...slopes) : 0;
+  const least = slopes.length > 0 ? Math.min(1, ...slopes) : 0;
   const likely = slopes.length > 0 ? slopes.reduce((sum, slope) => sum + slope, 0) / slopes.length : 1;
-  return { censored, growth: { least, likely, most: overHalf ? 1 : steepest } };
+  return { censored, growth: { least, likely, most: overHalf ? WHOLE : steepest } };
 }
 
 /** The spans that a fit leads to expect at a length other than its text's; a shorter text cuts none of them off anew. */
 export function spansAt(fit: SpanFit, fitted: number, tokens: number): Record<keyof Growth, number[]> {
   const at = (bound: keyof Growth) =>
     fit.heads.map(({ span, growth }) =>
-      tokens <= fitted ? span : (span + 1) * (tokens / fitted) ** (growth?.[bound] ?? 0) - 1,
+      tokens <= fitted
+        ? span
+        : Math.min(tokens, (span + 1) * (tokens / fitted) ** (growth?.[bound] ?? 0) - 1),
     );
   return { least: at('least'), likely: at('likely'), most: at('most') };
 }

@@ -173,7 +173,7 @@ function rangeWords(picture: CostPicture, row: CostRow): TemplateResult | typeof
   if (!range || dense === null) return nothing;
   return html` <span
     class="muted"
-    title=${t('The length of this text cuts off some of the spans that are fitted to it: fitted against the length, they grow between so little and so much')}
+    title=${t('The length of this text cuts off some of the spans that are fitted to it: fitted against the length, they grow between so little and so much; no interval of confidence: what longer texts need can lie a few percent beyond')}
     >${rich('({0} to {1})', percent(range.low / dense), percent(range.high / dense))}</span
   >`;
 }
