@@ -1,6 +1,8 @@
+import Ajv from 'ajv';
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Engine } from '../../engine/engine';
+import schema from '../../engine/export/analysis.schema.json';
 import { fitSpans, spanPairs, spansAt, type SpanCore } from '../../shared/softSpan';
 import { setting } from '../support/settings';
 
@@ -78,6 +80,13 @@ describe('spans against the length of the text', function () {
       };
       const { fit, heads } = await fitted('short', 512);
       assert.ok(fit.heads.some(({ censored }) => censored) && fit.heads.some(({ censored }) => !censored));
+      const published = schema.definitions.mechanism.properties.heads.items.properties.growth;
+      const isPublished = new Ajv().compile(published);
+      assert.ok(
+        heads.every(({ growth }) => isPublished(growth)),
+        'as the schema of the JSON has it',
+      );
+      assert.ok(heads.some(({ growth }) => growth!.likely > 1));
       for (const [at, { span, censored, growth }] of heads.entries()) {
         const shown = fit.heads[at]!;
         assert.deepEqual(

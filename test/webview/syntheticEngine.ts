@@ -553,7 +553,7 @@ export class SyntheticEngine {
           pairs: this.n * (edges[b]! + ramp),
           densePairs: (this.n * (this.n + 1)) / 2,
           censored: edges[b]! > this.n / 2,
-          growth: { least: 0, likely: 0, most: edges[b]! > this.n / 2 ? 1 : 0 },
+          growth: { least: 0, likely: 0, most: edges[b]! > this.n / 2 ? 2 : 0 },
         };
       }),
     };
