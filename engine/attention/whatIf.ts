@@ -1,5 +1,4 @@
-import type { BiasRule, CoreInput } from './core';
-import { plainCore } from './core';
+import { kvHead, plainCore, type BiasRule, type CoreInput } from './core';
 import type { Mechanism } from './mechanism';
 import type { MechanismParams } from '../../shared/protocol/engine';
 import { SELF_AS_LAST_RESORT, tieKeys } from './kernels/tied';
@@ -17,7 +16,7 @@ export function withoutNative(input: CoreInput): CoreInput {
   // Heads of the same core that have keys of their own keep them.
   for (let head = 0; head < heads; head++) {
     if (tied.has(head)) continue;
-    const kv = Math.floor((head * input.kvHeads) / heads);
+    const kv = kvHead(input, head);
     core.k.set(input.k.subarray(kv * keys * dim, (kv + 1) * keys * dim), head * keys * dim);
   }
   return { ...core, rule: { ...core.rule, bias: selfLast(heads, head => tied.has(head)) } };

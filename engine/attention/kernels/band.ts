@@ -1,5 +1,5 @@
 import { dependsOnPair } from './blocked';
-import { visibleKeys, type CoreInput } from '../core';
+import { plainCore, visibleKeys, type CoreInput } from '../core';
 import type { AttendContext, Attended, SparseRow } from '../mechanism';
 import { denseCore } from './dense';
 import { sequence } from './lists';
@@ -83,7 +83,7 @@ async function attendWhole(
   context: AttendContext,
 ): Promise<void> {
   const { queries, valueDim } = input;
-  const { output, lse } = await denseCore({ ...someHeads(input, heads), native: undefined }, context);
+  const { output, lse } = await denseCore(someHeads(plainCore(input), heads), context);
   const ids = sequence(0, queries);
   heads.forEach((head, at) => {
     const own = lse.subarray(at * queries, (at + 1) * queries);

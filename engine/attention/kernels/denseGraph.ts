@@ -1,9 +1,10 @@
 import { HIDDEN, queriesOf, type Additive, type AdditiveParts, type Block } from './blocks';
-import { LOST_SCORES, type CoreInput } from '../core';
+import { sequence } from './lists';
+import { kvHead, LOST_SCORES, type CoreInput } from '../core';
 import type { GraphBuilder, Value } from '../../runtime/graphBuilder';
 import type { Runtime, Session } from '../../runtime/runtime';
 import { ElementType } from '../../runtime/onnxProto';
-import { float32, int32, int64, type Feed, type Tensor } from '../../runtime/tensor';
+import { float32, floats, int32, int64, type Feed, type Tensor } from '../../runtime/tensor';
 
 /** Values inside the graph of one block. Rows: last query first (see blocks.ts). */
 export interface BlockValues {
@@ -43,7 +44,7 @@ export function wholeRange(
 ): Record<'q' | 'k' | 'v', Tensor> {
   const { dim, valueDim, queries } = input;
   const group = input.heads / input.kvHeads;
-  const kv = Math.floor(head / group);
+  const kv = kvHead(input, head);
   const kvs = Math.ceil(heads / group);
   const part = (data: Float32Array, first: number, count: number, length: number, width: number) =>
     float32(data.subarray(first * length * width, (first + count) * length * width), [count, length, width]);
@@ -63,29 +64,23 @@ export function blockFeeds(
   stored: StoredKeys,
   held: HeldRange | null = null,
 ): Record<string, Feed> {
-  const { dim, valueDim, queries, rule } = input;
+  const { rule } = input;
   const { rows, columns } = block;
-  const group = input.heads / input.kvHeads;
-  const kv = Math.floor(head / group);
-  const kvs = Math.ceil(heads / group);
+  const whole = wholeRange(input, { head, heads }, stored);
+  const kvs = whole.k.dims[0]!;
   const first = stored.front + block.firstKey;
   // The keys of one head, and all keys of several, lie in one stretch; else the graph cuts them out.
   const sliced = (held !== null || kvs > 1) && columns < stored.keys;
-  const stretch = (data: Float32Array, width: number) => {
-    const from = (kv * stored.keys + (sliced ? 0 : first)) * width;
-    const length = sliced ? stored.keys : columns;
-    return float32(data.subarray(from, from + kvs * length * width), [kvs, length, width]);
+  const stretch = (tensor: Tensor) => {
+    const width = tensor.dims[2]!;
+    return float32(floats(tensor).subarray(first * width, (first + kvs * columns) * width), [
+      kvs,
+      columns,
+      width,
+    ]);
   };
   return {
-    ...(held ?? {
-      q: float32(input.q.subarray(head * queries * dim, (head + heads) * queries * dim), [
-        heads,
-        queries,
-        dim,
-      ]),
-      k: stretch(stored.k, dim),
-      v: stretch(stored.v, valueDim),
-    }),
+    ...(held ?? (sliced ? whole : { q: whole.q, k: stretch(whole.k), v: stretch(whole.v) })),
     order: int32(queriesOf(block), [rows]),
     back: lastFirst(rows),
     scale: scaleOf(input, block, { head, heads }, additive),
@@ -109,12 +104,11 @@ function partFeeds(
   planes: number,
   { rows, columns }: Block,
 ): Record<string, Tensor> {
-  const counted = (length: number) => Int32Array.from({ length }, (_, t) => t);
-  const column = int32(counted(columns), [columns]);
+  const column = int32(sequence(0, columns), [columns]);
   const seen = { column, firstSeen: int32(first, [rows, 1]), lastSeen: int32(last, [rows, 1]) };
   if (!byOffset) return seen;
   const table = float32(byOffset, [planes, byOffset.length / planes]);
-  return { ...seen, biasByOffset: table, row: int32(counted(rows), [rows, 1]) };
+  return { ...seen, biasByOffset: table, row: int32(sequence(0, rows), [rows, 1]) };
 }
 
 function lastFirst(rows: number): Tensor {

@@ -1,17 +1,13 @@
 /**
  * Loops over single pairs that no graph of ONNX Runtime fits, four numbers at a time. This is AssemblyScript: TypeScript's syntax with the
  * types and instructions of WebAssembly. All numbers lie in one memory, places in it are in bytes. `npm run kernels` compiles it.
+ * What is exported is described where it is called from, in PairProgram (../pairProgram.ts).
  */
 
 const VECTOR: i32 = 16;
 const FLOAT: i32 = 4;
 const DOUBLE: i32 = 8;
 
-/**
- * Attention of `rows` queries to lists of keys. `starts` [rows + 1]: where each list begins in `keys` (whole numbers) and in `bias`
- * (0 = there is none); `q`, `k`, `v`, `out`: rows of `keyBytes` and `valueBytes` bytes, multiples of 16. `tops` and `sums`, [rows]:
- * the largest score and the sum of exp(score - largest), 0 where a list is empty. `scratch`: as long as the longest list, and 8 more.
- */
 export function attend(
   rows: i32,
   starts: i32,
@@ -187,12 +183,10 @@ function mean(
   }
 }
 
-/** [rows, stride] dot products in float64 of `q` [rows, dim] with the first `count` columns of `a` [dim, stride]; stride and count: multiples of 8. */
 export function dots(rows: i32, count: i32, stride: i32, dim: i32, q: i32, a: i32, out: i32): void {
   products(rows, count, stride, dim, q, a, a, out, false);
 }
 
-/** The same, but of each dimension the larger of its products with `a` and `b`. */
 export function bounds(
   rows: i32,
   count: i32,
